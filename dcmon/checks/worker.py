@@ -34,7 +34,7 @@ class CachedRows:
         Raises InvalidInput for an unknown feature.
         """
         if features not in self._prepared:
-            names = [name for name in self.sample.kinds if name in features or name not in self.schema.features]
+            names = [name for name in self.sample.column_types if name in features or name not in self.schema.features]
             frame = pd.DataFrame({name: self._column(name) for name in names}, copy=False)
             self._prepared[features] = prepare(frame, self.schema, list(features), with_label=True)
         return self._prepared[features]

@@ -29,10 +29,18 @@ this way: they are bind parameters. Other braces ('{}', '{1,2}') stay as they ar
 import re
 from functools import cache
 from importlib import resources
+from typing import Any, NamedTuple
 
 NAME = re.compile(r"^-- name: *([a-z_0-9]+) *\n", re.MULTILINE)
 COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 PLACEHOLDER = re.compile(r"\{([a-z_][a-z_0-9]*)\}")
+
+
+class BoundSql(NamedTuple):
+    """A statement, or a part of one, with the values of its parameters."""
+
+    sql: str
+    parameters: dict[str, Any]
 
 
 class Statements:

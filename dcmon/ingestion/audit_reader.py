@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine, func, select, text
@@ -28,6 +27,7 @@ from dcmon.storage import sample_tables
 from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.ledger import TopicPartition
 from dcmon.storage.sample_tables import Detached
+from dcmon.windows import Window
 
 SQL = sql.read(__name__)
 LINES_AT_ONCE = 5_000
@@ -140,7 +140,7 @@ def _version_state(session: Session, model: Model, version: Version) -> VersionS
     ]
     # While a month is being pruned, labels may still be stored for ids that remain. Labels of that month are skipped.
     outside = "".join(
-        f" and not ({{0}} >= '{first}' and {{0}} < '{after}')" for first, after in _detached_ranges(detached)
+        f" and not ({{0}} >= '{span.start}' and {{0}} < '{span.end}')" for span in _detached_spans(detached)
     )
     without_leftovers = "".join(
         f" and not ({SQL.statement('is_leftover', detached=table.name, **tables)})" for table in detached
@@ -171,8 +171,8 @@ def _version_state(session: Session, model: Model, version: Version) -> VersionS
     )
 
 
-def _detached_ranges(detached: Sequence[Detached]) -> list[tuple[datetime, datetime]]:
-    return sorted({sample_tables.span(table.month) for table in detached})
+def _detached_spans(detached: Sequence[Detached]) -> list[Window]:
+    return sorted({table.month.span for table in detached})
 
 
 def _wrong_quarters(table: str, time: str, counted: str, column: str) -> str:

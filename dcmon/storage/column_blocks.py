@@ -1,6 +1,7 @@
-"""Rows in columns, packed by PostgreSQL: the reader decodes nothing, the check worker decodes column by column.
+"""Rows in columns, packed by PostgreSQL and decoded in the check worker.
 
-To fetch, pickle and turn a row into a frame costs 6 µs as a tuple of objects, and a tenth of that in columns.
+The process that reads the rows decodes nothing. To fetch a row, pickle it and put it into a data frame costs 6 µs as a
+tuple of objects, and a tenth of that in columns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,14 +14,15 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
+from dcmon.db.sql import BoundSql
 from dcmon.storage import pg_binary
 
-BLOCK = 50_000  # rows that PostgreSQL packs into one value: a value has at most 1 GB
+BLOCK = 50_000  # rows that PostgreSQL packs into one value, because a value has at most 1 GB
 NULL = "\\xff"  # stands for null: this byte is never part of UTF-8
-SURROGATE = "\udcff"  # what that byte is decoded to
+SURROGATE = "\udcff"  # Python decodes that byte to this character
 NULL_TIME = -(2**63)  # stands for null: no timestamptz of a sample has this value
 
-# How a block of a column is packed; {0} is the column.
+# The SQL that packs a block of a column. {0} is the column.
 PACKED_TEXTS = f"string_agg(coalesce(convert_to({{0}}, 'UTF8'), '{NULL}'::bytea), '\\x00'::bytea)"
 PACKED_LISTS = (
     "string_agg(coalesce(array_send({0}), ''::bytea), ''::bytea)",
@@ -40,23 +42,26 @@ PACKED: Mapping[str, tuple[str, ...]] = {
 
 
 class TooManyRows(errors.InvalidInput):
-    """Its rows take more than {most:,} bytes. Let the monitor read fewer (--rows), or raise DCMON_EVALUATE__MEMORY."""
+    """The rows take more than {most:,} bytes. Let the monitor read fewer (--rows), or raise DCMON_EVALUATE__MEMORY."""
 
 
 @dataclass(frozen=True)
 class ColumnarSample:
-    """Rows in columns. `kinds` maps column names to types; each block begins with its number of rows."""
+    """Rows in columns, in blocks of rows.
 
-    kinds: Mapping[str, str]
+    A block is a row of `fetch`: its number of rows, then the packed values of each column in `column_types`.
+    """
+
+    column_types: Mapping[str, str]
     blocks: Sequence[tuple[Any, ...]]
 
     def __len__(self) -> int:
         return sum(block[0] for block in self.blocks)
 
     def column(self, name: str) -> Any:
-        """Return a column's values: an array of numbers, or a list where values may be null."""
+        """Return a column: an array of numbers, or a list if values may be null."""
         first = 1
-        for column_name, kind in self.kinds.items():
+        for column_name, kind in self.column_types.items():
             if column_name == name:
                 break
             first += len(PACKED[kind])
@@ -66,37 +71,46 @@ class ColumnarSample:
         return [value for part in parts for value in part]
 
 
-def fetch(
-    session: Session, kinds: Mapping[str, str], rows: str, values: Mapping[str, Any], limit: int | None, max_bytes: int
-) -> ColumnarSample | None:
-    """Fetch the rows of a statement in columns, in its order; None without rows.
+def select_list(columns: Iterable[str], order: Sequence[str]) -> str:
+    """Return what the query of `fetch` must select: SQL of its columns, and of the two values that order its rows."""
+    named_columns = [f"{column} as c{position}" for position, column in enumerate(columns)]
+    return ", ".join([*named_columns, f"{order[0]} as o1", f"{order[1]} as o2"])
 
-    The statement `rows` selects the columns of `kinds` as c0, c1, …, and its order as o1, o2. Raises TooManyRows above
-    `max_bytes`.
+
+def fetch(
+    session: Session, column_types: Mapping[str, str], query: BoundSql, limit: int | None, max_bytes: int
+) -> ColumnarSample | None:
+    """Fetch the rows of a query in columns, in its order; None without rows.
+
+    The query selects a `select_list` of the columns in `column_types`. Raises TooManyRows above `max_bytes`.
     """
     packed = ", ".join(
-        packing.format(f"c{position}") for position, kind in enumerate(kinds.values()) for packing in PACKED[kind]
+        packing.format(f"c{position}")
+        for position, kind in enumerate(column_types.values())
+        for packing in PACKED[kind]
     )
     if limit is not None and limit <= BLOCK:
-        query = f"select count(*)::int4, {packed} from ({rows}) as sample"
-        fetched: Iterable[Any] = db.fetch(session, *_compiled(session, query, values))
+        statement = f"select count(*)::int4, {packed} from ({query.sql}) as sample"
+        fetched_blocks: Iterable[Any] = db.fetch(session, *_compiled(session, statement, query.parameters))
     else:
-        numbered = f"select *, (row_number() over (order by o1, o2) - 1) / {BLOCK} as block from ({rows}) as sample"
-        query = f"select count(*)::int4, {packed} from ({numbered}) as numbered group by block order by block"
-        fetched = db.stream(session, *_compiled(session, query, values))
+        number = f"(row_number() over (order by o1, o2) - 1) / {BLOCK} as block"
+        numbered_rows = f"select *, {number} from ({query.sql}) as sample"
+        statement = f"select count(*)::int4, {packed} from ({numbered_rows}) as numbered group by block order by block"
+        fetched_blocks = db.stream(session, *_compiled(session, statement, query.parameters))
     blocks, size = [], 0
-    for block in fetched:
+    for block in fetched_blocks:
         size += sum(len(part) for part in block[1:] if part)
         if size > max_bytes:
             raise TooManyRows(most=max_bytes)
         if block[0]:
             blocks.append(tuple(block))
-    return ColumnarSample(kinds, blocks) if blocks else None
+    return ColumnarSample(column_types, blocks) if blocks else None
 
 
-def _compiled(session: Session, statement: str, values: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+def _compiled(session: Session, statement: str, parameters: dict[str, Any]) -> BoundSql:
+    """Translate the parameters from the form of SQLAlchemy to that of psycopg."""
     compiled = text(statement).compile(dialect=session.get_bind().dialect)
-    return str(compiled), compiled.construct_params(dict(values))
+    return BoundSql(str(compiled), dict(compiled.construct_params(parameters)))
 
 
 def _decoded(kind: str, n: int, parts: Sequence[bytes]) -> Any:
@@ -143,7 +157,10 @@ def _lists(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[Any]:
 
 
 def _equal_vectors(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[list[float]] | None:
-    """Decode vectors without nulls and of one length, such as probabilities, at once; None if they differ."""
+    """Decode vectors of one length, such as probabilities, at once.
+
+    None if they differ in length, or have nulls.
+    """
     if not len(lengths) or lengths[0] < 20 or (lengths != lengths[0]).any():
         return None
     head = [("dimensions", ">i4"), ("has_null", ">i4"), ("kind", ">i4"), ("count", ">i4"), ("first", ">i4")]

@@ -108,6 +108,16 @@ def quoted(name: str) -> str:
     return '"' + sql_name(name).replace('"', '""') + '"'
 
 
+def qualified(alias: str, name: str) -> str:
+    """Return the SQL column of a feature with the alias of its table, for `sqlalchemy.text`."""
+    return escaped(f"{alias}.{quoted(name)}")
+
+
+def escaped(statement: str) -> str:
+    """Escape the colons in users' column names, which SQLAlchemy would read as parameters."""
+    return statement.replace(":", "\\:")
+
+
 def monitor_schema(columns: Columns) -> dict[str, Any]:
     """Return the JSON Schema by which the SDK validates samples: features are required but may be null."""
     properties = {

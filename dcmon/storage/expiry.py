@@ -20,7 +20,7 @@ SQL = sql.read(__name__)
 
 @dataclass(frozen=True, order=True)
 class TableOfVersion:
-    """A table of a model, of one of its versions, or of the organization: names that do not apply are empty."""
+    """A table with rows to delete. Names that do not apply to it are empty."""
 
     model: str
     version: str
@@ -32,7 +32,10 @@ Counts = Counter[TableOfVersion]
 
 @dataclass(frozen=True)
 class Terms:
-    """How long an organization keeps samples, results and alerts; None means for ever. `now` ends the terms."""
+    """How long an organization keeps samples, results and alerts, counted back from `now`.
+
+    None means for ever.
+    """
 
     samples: timedelta | None
     results: timedelta | None
@@ -43,16 +46,19 @@ class Terms:
         return retention.cutoff(retention.effective_term(model.retention, self.samples), self.now)
 
     def results_begin(self, model: Model) -> datetime | None:
-        """Return the time from which a model's results are kept, never later than for its samples. None: all."""
+        """Return the time from which a model's results are kept. None: all are kept.
+
+        It is never later than the time from which samples are kept.
+        """
         term = retention.effective_term(model.retention, self.samples)
         if self.results is None or term is None:
             return None
         return retention.cutoff(max(term, self.results), self.now)
 
     def organization_rows_begin(self) -> datetime | None:
-        """Return the time from which rows of no model are kept. None: all are kept.
+        """Return the time from which rows that belong to no model are kept. None: all are kept.
 
-        These are notifications about dcmon itself, and silences.
+        These rows are notifications about dcmon itself, and silences.
         """
         return retention.cutoff(self.results, self.now)
 
@@ -68,15 +74,16 @@ OF_NO_MODEL = {
 
 
 def versions_of(session: Session, model: Model) -> Sequence[Version]:
-    """Return the versions of a model by id, the order in which their rows are locked."""
+    """Return the versions of a model, by id: the order in which rows are locked."""
     return session.scalars(select(Version).where(Version.model_id == model.id).order_by(Version.id)).all()
 
 
 def months(session: Session, version: Version, before: datetime) -> list[Month]:
     """Return the months of a version that end before a time, oldest first."""
-    kinds = ("samples", "labels")
-    existing = {month for kind in kinds for month in sample_tables.months(session, kind, version.relation)}
-    return sorted(month for month in existing if sample_tables.span(month)[1] <= before)
+    existing = {
+        month for kind in ("samples", "labels") for month in sample_tables.months(session, kind, version.relation)
+    }
+    return sorted(month for month in existing if month.span.end <= before)
 
 
 def count_expired(session: Session, terms: Terms) -> Counts:
@@ -98,24 +105,24 @@ def _count_version(
 ) -> None:
     before, results_before = terms.samples_begin(model), terms.results_begin(model)
     partitions = [partition for partition in detached if partition.relation == version.relation]
-    spans = [sample_tables.span(month) for month in months(session, version, before)] if before else []
+    spans = [month.span for month in months(session, version, before)] if before else []
 
     def add(table: str, query: str, **values: object) -> None:
         count = session.scalar(text(query), {"version": version.id, **values})
         counts[TableOfVersion(model.name, version.name, table)] += int(count or 0)
 
-    for first, after in spans:
-        span, ids = {"first": first, "after": after}, f"ids_{model.relation} where version_id = :version"
-        between = f"where {TIME} >= :first and {TIME} < :after"
-        add("samples", f"select count(*) from samples_{version.relation} {between}", **span)
-        add("labels", f"select count(*) from labels_{version.relation} where ts >= :first and ts < :after", **span)
-        add("ids", f"select count(*) from {ids} and ts >= :first and ts < :after", **span)
-        quarters = "quarter_hours where version_id = :version and at >= :first and at < :after"
-        add("quarter_hours", f"select count(*) from {quarters}", **span)
+    for span in spans:
+        times, ids = {"start": span.start, "end": span.end}, f"ids_{model.relation} where version_id = :version"
+        in_month = f"where {TIME} >= :start and {TIME} < :end"
+        add("samples", f"select count(*) from samples_{version.relation} {in_month}", **times)
+        add("labels", f"select count(*) from labels_{version.relation} where ts >= :start and ts < :end", **times)
+        add("ids", f"select count(*) from {ids} and ts >= :start and ts < :end", **times)
+        quarters = "quarter_hours where version_id = :version and at >= :start and at < :end"
+        add("quarter_hours", f"select count(*) from {quarters}", **times)
     for partition in partitions:
         if partition.kind == "labels":
             add("labels", f"select count(*) from {partition.name}")
-        elif sample_tables.span(partition.month) not in spans:
+        elif partition.month.span not in spans:
             add("ids", SQL.statement("detached_ids", model=model.relation, table=partition.name, key=KEY))
     if results_before is not None:
         for table, expired in (("alerts", ALERTS), ("results", RESULTS), ("baselines", BASELINES)):

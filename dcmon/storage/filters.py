@@ -1,4 +1,4 @@
-"""Data filters: a list of (column, operator, value), joined by AND, turned into SQL with bound values.
+"""Data filters: conditions on columns, joined by AND, turned into SQL with bound values.
 
 dcmon.storage.filter_parser parses the text form that users write.
 """
@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from dcmon import errors
-from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, quoted
+from dcmon.db.sql import BoundSql
+from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, qualified
 
 OPERATORS = {
     "greater_than": ">",
@@ -22,7 +23,7 @@ OPERATORS = {
     "not_equals": "is distinct from",
 }
 KNOWN_OPERATORS = (*OPERATORS, "in")
-# Short names of columns, which are valid if the version has no column of that name.
+# Short names of columns. Each is valid if the version has no own column of that name.
 SHORT_NAMES = {"prediction": PREDICTION, "label": LABEL, "time": TIME}
 MAX_LISTED = 10  # columns that a message lists
 Filters = Mapping[str, Any] | None
@@ -45,46 +46,46 @@ class _Comparison(NamedTuple):
 
 
 def conditions(filters: Filters) -> list[Mapping[str, Any]]:
-    """Return the single conditions, which all must hold."""
+    """Return the single conditions; a row matches if all of them are true."""
     return list((filters or {}).get("filters") or [])
 
 
 def condition(
-    filters: Filters, known: Mapping[str, str], alias: str, label: str = "label", absent: Collection[str] = ()
-) -> tuple[str, dict[str, Any]]:
-    """Return SQL that holds for the rows that match ("true" without filters), and its parameters.
+    filters: Filters, column_types: Mapping[str, str], alias: str, label: str = "label", absent: Collection[str] = ()
+) -> BoundSql:
+    """Return the SQL that is true for the rows that match; "true" without filters.
 
-    `filters` is {"filters": [{"column", "operator", "value"}, …]}. `known` maps the filterable columns, with prediction
-    and label, to their types. `label` is the SQL of the label. Filters on `absent` columns are checked and then
-    ignored. Null equals only null. Raises InvalidInput for an unknown column or operator, and for a value that can't
-    be compared with the column.
+    `filters` is {"filters": [{"column", "operator", "value"}, …]}. `column_types` has the filterable columns, with
+    prediction and label. `label` is the SQL of the label. Filters on `absent` columns are checked and then ignored.
+    Null equals only null. Raises InvalidInput for an unknown column or operator, and for a value that can't be
+    compared with the column.
     """
-    comparisons, values = ["true"], dict[str, Any]()
+    comparisons, parameters = ["true"], dict[str, Any]()
     for number, item in enumerate(conditions(filters)):
-        name, parameter = _column_name(item.get("column"), known), f"filter{number}"
-        sql = label if name == LABEL else f"{alias}.{quoted(name)}".replace(":", "\\:")
-        comparison = _comparison(_Column(name, known[name], sql), item.get("operator"), item.get("value"), parameter)
+        name, parameter = _column_name(item.get("column"), column_types), f"filter{number}"
+        column = _Column(name, column_types[name], label if name == LABEL else qualified(alias, name))
+        comparison = _comparison(column, item.get("operator"), item.get("value"), parameter)
         if name in absent:
             continue
         comparisons.append(comparison.sql)
         if comparison.has_parameter:
-            values[parameter] = comparison.value
-    return " and ".join(comparisons), values
+            parameters[parameter] = comparison.value
+    return BoundSql(" and ".join(comparisons), parameters)
 
 
 def require(filters: Filters, versions: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise InvalidInput for filters that fit no version, with the reason of the newest version.
+    """Raise InvalidInput if the filters fit no version, with the reason of the newest version.
 
-    `versions` has the types of each version's columns, newest first. A model without a version may have filters on any
-    column.
+    `versions` maps the name of each version to the types of its columns, newest first. Without versions, all columns
+    are accepted.
     """
     for item in conditions(filters):
         if item.get("operator") not in KNOWN_OPERATORS:
             raise _unknown_operator(item.get("operator"))
     refused = None
-    for version, known in versions.items():
+    for version, column_types in versions.items():
         try:
-            condition(filters, known, "s")
+            condition(filters, column_types, "s")
         except errors.InvalidInput as error:
             refused = refused or errors.InvalidInput(f"Version {version!r} can't be filtered like this. {error}")
         else:
@@ -93,14 +94,14 @@ def require(filters: Filters, versions: Mapping[str, Mapping[str, str]]) -> None
         raise refused
 
 
-def _column_name(name: Any, known: Mapping[str, str]) -> str:
-    """Return the column that a name or short name means. Raises InvalidInput that lists the known columns."""
-    if name not in known and SHORT_NAMES.get(name) in known:
+def _column_name(name: Any, column_types: Mapping[str, str]) -> str:
+    """Return the column that a name or short name means. Raises InvalidInput that lists the columns."""
+    if name not in column_types and SHORT_NAMES.get(name) in column_types:
         return SHORT_NAMES[name]
-    if isinstance(name, str) and name in known:
+    if isinstance(name, str) and name in column_types:
         return name
-    near = get_close_matches(str(name), known, 1)
-    own = [column for column in known if not column.startswith("_dc_")]
+    near = get_close_matches(str(name), column_types, 1)
+    own = [column for column in column_types if not column.startswith("_dc_")]
     more = f" and {len(own) - MAX_LISTED} more" if len(own) > MAX_LISTED else ""
     choices = f"There are {', '.join(own[:MAX_LISTED])}{more}, and {', '.join(SHORT_NAMES)}."
     raise errors.InvalidInput(
@@ -122,14 +123,14 @@ def _comparison(column: _Column, operator: Any, value: Any, parameter: str) -> _
 
 
 def _membership(column: _Column, value: Any, parameter: str) -> _Comparison:
-    members: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
-    if not members:
+    items: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
+    if not items:
         raise errors.InvalidInput(f"Column {column.name!r} can't be in an empty list: give it some values.")
-    values = [_value(column, member) for member in members if member is not None]
+    values = [_value(column, item) for item in items if item is not None]
     if not values:
         return _Comparison(f"{column.sql} is null")
     sql = f"{column.sql} = any(cast(:{parameter} as {_sql_type(column.kind)}[]))"
-    return _Comparison(sql if None not in members else f"({sql} or {column.sql} is null)", values, has_parameter=True)
+    return _Comparison(sql if None not in items else f"({sql} or {column.sql} is null)", values, has_parameter=True)
 
 
 def _unknown_operator(operator: Any) -> errors.InvalidInput:
@@ -137,17 +138,26 @@ def _unknown_operator(operator: Any) -> errors.InvalidInput:
 
 
 def _ordered(column: _Column, operator: str) -> str:
-    """Return the column's SQL with the collation to order by: text by code points, in a database of any language."""
+    """Return the SQL of the column to order by.
+
+    Text is ordered by code points, so that the result does not depend on the language of the database.
+    """
     return f'{column.sql} collate "C"' if TYPES[column.kind].sql == "text" and "than" in operator else column.sql
 
 
 def _sql_type(kind: str) -> str:
-    """Return the SQL type to compare as. Numeric for integers: 1.5 lies between two, and large ones stay exact."""
+    """Return the SQL type in which values are compared.
+
+    Integers are compared as numeric: 1.5 lies between two integers, and large integers stay exact.
+    """
     return "numeric" if kind in ("integer", "bigint") else TYPES[kind].sql
 
 
 def _value(column: _Column, value: Any) -> Any:
-    """Convert a value to the column's type: a client may send 1 for "1", or "1" for 1. Raises InvalidInput."""
+    """Convert a value to the column's type. Raises InvalidInput.
+
+    A client may send 1 for "1", or "1" for 1.
+    """
     name, kind = column.name, column.kind
     if kind not in _CONVERTERS:
         raise errors.InvalidInput(f"Column {name!r} is {kind}: it can only be compared with null.")
@@ -177,7 +187,7 @@ def _text(value: Any) -> str:
     if not isinstance(value, str | int | float) or "\0" in str(value):
         raise TypeError
     result = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    result.encode()  # raises for half of a surrogate pair, which is no text
+    result.encode()  # raises an error for half of a surrogate pair, which is not a valid text
     return result
 
 

@@ -1,13 +1,13 @@
-"""Months of samples and labels past their retention: detach the partitions, delete their ids, drop them.
+"""Delete months of samples and labels that are past their retention.
 
-The order makes a crash harmless: the tables agree after each step, and the next prune finds the work that is left.
+The order of the steps makes a crash harmless: after each step the tables are consistent, and the next prune continues.
 
 1. One transaction detaches a month's partitions, deletes its quarter hours and writes the line in the ledger.
-2. Ids are deleted in bounded batches, found by the keys in the detached partition.
+2. Ids are deleted in batches of limited size, found by the keys in the detached partition.
 3. The partition is dropped.
 
-Between 1 and 3 an id may have no sample: it only refuses rows that are too old anyway. A sample always has its id.
-Labels that arrive for such an id start to wait for its sample at step 3, as if they had arrived after the prune.
+Between 1 and 3 an id may have no sample. It then only refuses rows that are too old anyway. A sample always has its id.
+A label that arrives for such an id starts to wait for its sample at step 3, as if it had arrived after the prune.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from dcmon.storage.expiry import Counts, TableOfVersion
 from dcmon.storage.ledger import Correction
 from dcmon.storage.pruning_transactions import SHORT_WAIT, WAIT, Prune
 from dcmon.storage.sample_tables import Detached, Month
+from dcmon.storage.versions import ModelVersion
 
 SQL = sql.read(__name__)
 
@@ -51,14 +52,13 @@ def _detach_month(session: Session, by: str, version_id: int, month: Month, befo
     if (version := session.get(Version, version_id)) is None:
         return Counts()
     model = session.get_one(Model, version.model_id)
-    # Keeps out transactions that have ensured the partition and are about to fill it.
+    # Waits for transactions that have created or found the partition and are about to fill it.
     sample_tables.lock_model(session, model)
-    first, after = sample_tables.span(month)
-    values = {"version": version.id, "first": first, "after": after, "before": before}
-    # A window that lost rows would be evaluated on the rest.
+    values = {"version": version.id, "start": month.span.start, "end": month.span.end, "before": before}
+    # A window that has lost some of its rows must not be evaluated on the other rows.
     session.execute(text("delete from due_windows where version_id = :version and window_start < :before"), values)
     quarter_hours = session.scalars(
-        text("delete from quarter_hours where version_id = :version and at >= :first and at < :after returning n"),
+        text("delete from quarter_hours where version_id = :version and at >= :start and at < :end returning n"),
         values,
     ).all()
     samples = sum(quarter_hours)
@@ -81,7 +81,10 @@ def _detach_month(session: Session, by: str, version_id: int, month: Month, befo
 
 
 def drop_detached(prune: Prune, removed: Counts) -> None:
-    """Delete the ids of detached months, then drop the partitions; also those that an interrupted prune left."""
+    """Delete the ids of detached months, then drop the partitions.
+
+    These include partitions that an interrupted prune has detached.
+    """
     with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
         partitions: Sequence[Detached] = sample_tables.detached(session)
     for partition in partitions:
@@ -90,15 +93,15 @@ def drop_detached(prune: Prune, removed: Counts) -> None:
 
 
 def _delete_ids(prune: Prune, partition: Detached, removed: Counts) -> bool:
-    """Delete the ids of a month in batches; True when all are deleted.
+    """Delete the ids of a month in batches; return True when all are deleted.
 
-    The comment of the detached table holds the number of pages that are done, so that the next prune continues there.
+    The comment of the detached table has the number of pages that are done, so that the next prune continues there.
     """
     with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
         statement = text(SQL.statement("detached_pages", table=partition.name))
-        pages, rows, done = session.execute(statement, {"name": partition.name}).one()
+        pages, rows, pages_done = session.execute(statement, {"name": partition.name}).one()
     step = max(1, pruning_transactions.ROWS_AT_ONCE * pages // max(1, rows))
-    for page in range(done, pages, step):
+    for page in range(pages_done, pages, step):
         if prune.is_over():
             return False
         removed += prune.in_transaction(partial(_delete_ids_of, partition=partition, page=page, after=page + step))
@@ -106,27 +109,31 @@ def _delete_ids(prune: Prune, partition: Detached, removed: Counts) -> bool:
 
 
 def _delete_ids_of(session: Session, partition: Detached, page: int, after: int) -> Counts:
-    """Delete the ids of the rows in some pages, except those logged again since, with a sample in a new month.
+    """Delete the ids of the rows in some pages of the detached partition.
 
-    An id and its sample are committed together, so one statement sees both or neither.
+    An id stays if its sample was logged again since then, and so is in a new partition of the month. An id and its
+    sample are committed together, so one statement sees both or neither.
     """
     if (owner := _owner(session, partition)) is None:
         return Counts()
     model, version = owner
-    first, end = sample_tables.span(partition.month)
+    span = partition.month.span
     statement = SQL.statement(
         "delete_ids", model=model.relation, version=version.relation, table=partition.name, key=KEY, time=TIME
     )
     deleted = session.execute(
         text(statement),
-        {"version": version.id, "page": f"({page},0)", "after": f"({after},0)", "first": first, "end": end},
+        {"version": version.id, "page": f"({page},0)", "after": f"({after},0)", "start": span.start, "end": span.end},
     )
     session.execute(text(f"comment on table {partition.name} is '{after}'"))
     return Counts({TableOfVersion(model.name, version.name, "ids"): pruning_transactions.rowcount(deleted)})
 
 
 def _drop(session: Session, by: str, partition: Detached) -> Counts:
-    """Drop a detached partition. Its labels are counted here, where no other transaction waits for the count."""
+    """Drop a detached partition, and record how many labels it had.
+
+    Labels are counted here and not when they are detached, because no other transaction waits for this count.
+    """
     owner, removed = _owner(session, partition, shared=partition.kind == "labels"), Counts()
     if owner is not None and partition.kind == "samples":
         _keep_labels_without_sample(session, *owner, partition)
@@ -142,24 +149,30 @@ def _drop(session: Session, by: str, partition: Detached) -> Counts:
     return removed
 
 
-def _owner(session: Session, partition: Detached, *, shared: bool = True) -> tuple[Model, Version] | None:
-    """Lock and return the model and version of a partition, which can't be deleted then; None when they are deleted."""
+def _owner(session: Session, partition: Detached, *, shared: bool = True) -> ModelVersion | None:
+    """Lock and return the model and version of a partition; None when they are deleted.
+
+    While the model is locked, neither can be deleted.
+    """
     version = session.scalar(select(Version).where(Version.relation == partition.relation))
     if version is None:
         return None
     model = session.get_one(Model, version.model_id)
     sample_tables.lock_model(session, model, shared=shared)
-    return model, version
+    return ModelVersion(model, version)
 
 
 def _keep_labels_without_sample(session: Session, model: Model, version: Version, partition: Detached) -> None:
-    """Let labels of a detached month that have no sample wait for one; count the other labels in the quarter hours."""
-    first, after = sample_tables.span(partition.month)
-    values = {"version": version.id, "first": first, "after": after}
+    """Make labels of a detached month wait if they have no sample.
+
+    The labels with a sample are counted in the quarter hours.
+    """
+    span = partition.month.span
+    values = {"version": version.id, "start": span.start, "end": span.end}
     for name in ("move_labels_without_sample", "count_labels"):
         statement = SQL.statement(name, model=model.relation, version=version.relation, key=KEY, time=TIME)
         session.execute(text(statement), values)
 
 
 def _note(month: Month) -> str:
-    return f"{month[0]}-{month[1]:02d} is past its retention"
+    return f"{month} is past its retention"

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dcmon.db.sql import BoundSql
 from dcmon.db.tables.org import Version
 from dcmon.storage import filters as data_filters
 from dcmon.storage import sample_tables
-from dcmon.storage.columns import HASH, LABEL, TIME, quoted
+from dcmon.storage.columns import HASH, LABEL, TIME, qualified
 from dcmon.storage.sampling import MAX_BYTES, RowSelection, SampledRows
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ def sample_rows(session: Session, selection: RowSelection) -> SampledRows:
     """
     columns = sample_tables.columns(selection.model, selection.version)
     names = (*columns.model, *columns.own, LABEL)
-    expressions = ", ".join(_column(name) for name in names)
-    statement, values = _sample_statement(selection, expressions)
-    return SampledRows(names, [tuple(row) for row in session.execute(text(statement), values)])
+    query = _sample_query(selection, ", ".join(map(_column, names)))
+    return SampledRows(names, [tuple(row) for row in session.execute(text(query.sql), query.parameters)])
 
 
 def sample_columns(
@@ -42,44 +42,46 @@ def sample_columns(
     from dcmon.storage import column_blocks  # imports numpy, which most commands start without
 
     column_types = sample_tables.columns(selection.model, selection.version).read(features)
-    expressions = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(column_types))
-    expressions += f", r.{HASH} as o1, r._dc_position as o2"
-    statement, values = _sample_statement(selection, expressions)
-    return column_blocks.fetch(session, column_types, statement, values, selection.limit, max_bytes)
+    select_list = column_blocks.select_list(map(_column, column_types), (f"r.{HASH}", "r._dc_position"))
+    query = _sample_query(selection, select_list)
+    return column_blocks.fetch(session, column_types, query, selection.limit, max_bytes)
 
 
 def rows(session: Session, selection: RowSelection) -> list[dict[str, Any]]:
     """Return reference rows to show, with columns in sorted order."""
     sample = sample_rows(session, selection)
     order = sorted(sample.names)
-    named = (dict(zip(sample.names, row, strict=True)) for row in sample.rows)
-    return [{name: row[name] for name in order} for row in named]
+    values_by_name = (dict(zip(sample.names, row, strict=True)) for row in sample.rows)
+    return [{name: values[name] for name in order} for values in values_by_name]
 
 
 def is_unbalanced(session: Session, version: Version) -> bool:
-    """True if the reference has two classes and one is rare: drift then gives both the same weight.
+    """Return True if the reference has two classes and one of them is rare.
 
-    All rows of the reference count, so that the answer is the same for each revision.
+    Drift checks then give both classes the same weight. All rows of the reference count, so that the result is the
+    same for each monitor that uses this revision.
     """
     if not version.reference_revision:
         return False
-    counted = f"select count(*) from reference_{version.relation} r where r.revision = 0 and r.{LABEL} is not null"
-    counts = session.scalars(text(f"{counted} group by r.{LABEL} limit 3")).all()
+    labelled_rows = f"reference_{version.relation} r where r.revision = 0 and r.{LABEL} is not null"
+    counts = session.scalars(text(f"select count(*) from {labelled_rows} group by r.{LABEL} limit 3")).all()
     return len(counts) == 2 and min(counts) <= RARE_SHARE * sum(counts)
 
 
 def _column(name: str) -> str:
-    return f"r.{quoted(name)}".replace(":", "\\:")
+    return qualified("r", name)
 
 
-def _sample_statement(selection: RowSelection, expressions: str) -> tuple[str, dict[str, Any]]:
-    """Build the statement that selects `expressions` of the selected rows, and its parameters."""
-    version, limit = selection.version, selection.limit
-    known = sample_tables.columns(selection.model, version).filterable
-    where, values = data_filters.condition(selection.filters, known, "r", f"r.{LABEL}", (TIME,))
+def _sample_query(selection: RowSelection, select_list: str) -> BoundSql:
+    """Build the query of the selected reference rows."""
+    version = selection.version
+    column_types = sample_tables.columns(selection.model, version).filterable
+    where, parameters = data_filters.condition(selection.filters, column_types, "r", f"r.{LABEL}", (TIME,))
     has_label = f" and r.{LABEL} is not null" if selection.labelled else ""
     statement = (
-        f"select {expressions} from reference_{version.relation} r where r.revision = 0 and {where}{has_label}"
+        f"select {select_list} from reference_{version.relation} r where r.revision = 0 and {where}{has_label}"
         f" order by r.{HASH}, r._dc_position"
     )
-    return (statement, values) if limit is None else (f"{statement} limit :limit", {"limit": limit, **values})
+    if selection.limit is None:
+        return BoundSql(statement, parameters)
+    return BoundSql(f"{statement} limit :limit", {"limit": selection.limit, **parameters})

@@ -1,7 +1,8 @@
-"""Tables made at run time: samples, labels and reference of a version, the id map of a model.
+"""Tables that are created at run time, for each model and each version.
 
-The reasons for their design: docs/decisions.md, "Sample tables". Samples and labels are partitioned by
-month of the sample's time.
+A version has a table of samples, one of labels and one of its reference. A model has an id map and a table of labels
+that wait for their sample. Samples and labels are partitioned by the month of the sample's time. The reasons for this
+design: docs/decisions.md, "Sample tables".
 """
 
 import re
@@ -16,7 +17,8 @@ from dcmon import db
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
-from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, quoted
+from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, escaped, quoted
+from dcmon.windows import Window
 
 T = TypeVar("T")
 
@@ -25,21 +27,42 @@ PARTITION_LOCKS = {"samples": LockSpace.SAMPLE_PARTITIONS, "labels": LockSpace.L
 
 DETACHED = re.compile(r"^(samples|labels)_([0-9]+)_([0-9]{4})_([0-9]{2})_pruned[0-9]+$")
 
-Month = tuple[int, int]
-# Each new partition takes about five locks, of about a thousand that all transactions share.
+# A new partition takes about five locks, and all transactions share about a thousand.
 MONTHS_AT_ONCE = 24
 
 
-class PartitionsMissing(Exception):
-    """A transaction needs too many new partitions: `with_partitions` makes them and repeats the transaction."""
+class Month(NamedTuple):
+    """A calendar month in UTC, whose samples or labels share a partition."""
 
-    def __init__(self, kind: str, number: int, months: list[Month]) -> None:
-        super().__init__(f"{kind}_{number} has no partitions yet for {len(months)} months")
-        self.kind, self.number, self.months = kind, number, months
+    year: int
+    number: int
+
+    @property
+    def span(self) -> Window:
+        """Return the month as a span of time."""
+        start = datetime(self.year, self.number, 1, tzinfo=UTC)
+        return Window(start, datetime(self.year + self.number // 12, self.number % 12 + 1, 1, tzinfo=UTC))
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.number:02d}"
+
+
+class PartitionsMissing(Exception):
+    """A transaction needs too many new partitions.
+
+    `with_partitions` catches it, creates the partitions and repeats the transaction.
+    """
+
+    def __init__(self, kind: str, relation: int, months: list[Month]) -> None:
+        super().__init__(f"{kind}_{relation} has no partitions yet for {len(months)} months")
+        self.kind, self.relation, self.months = kind, relation, months
 
 
 class Detached(NamedTuple):
-    """A partition that was detached from its table and will be dropped: its name, and what it held."""
+    """A partition that was detached from its table and will be dropped.
+
+    `kind` (samples or labels), `relation` and `month` are those of the rows that it holds.
+    """
 
     name: str
     kind: str
@@ -53,21 +76,27 @@ def columns(model: Model, version: Version) -> Columns:
 
 
 def next_relation(session: Session) -> int:
-    """Return a new number for the names of run-time tables; no two organizations share a number."""
+    """Return a new number for the names of run-time tables.
+
+    Organizations do not share numbers, so that a wrong search_path finds no table.
+    """
     number: int = session.scalar(text("select nextval('public.relation_numbers')"))
     return number
 
 
 def lock_naming(session: Session, kind: str) -> None:
-    """Wait until no other transaction creates an object of this kind, so that one name is created once."""
+    """Wait until no other transaction creates an object of this kind.
+
+    The lock is held until the transaction ends, so that no two objects get the same name.
+    """
     locks.acquire_named(session, LockSpace.NAMES, [kind])
 
 
 def lock_model(session: Session, model: Model, *, shared: bool = False, to_store: bool = False) -> None:
-    """Lock a model until the transaction ends: no other transaction stores its labels.
+    """Lock a model until the transaction ends, so that no other transaction stores its labels.
 
-    Others may store its samples only if the lock is shared. `to_store`: the transaction looks rows up by an index
-    from now on, also when they are many (dcmon.db.LOOK_UP).
+    Other transactions can store samples of the model only if the lock is shared. `to_store`: from now on, the
+    transaction looks rows up by an index, also when they are many (dcmon.db.LOOK_UP).
     """
     lock = locks.call(LockSpace.MODEL, "%(model)b::int4", shared=shared)
     statement = f"select {lock}, {db.LOOK_UP}" if to_store else f"select {lock}"
@@ -75,7 +104,10 @@ def lock_model(session: Session, model: Model, *, shared: bool = False, to_store
 
 
 def create_model_tables(session: Session, model: Model) -> None:
-    """Create the id map, which decides what is a duplicate, and the table of labels that wait for their sample."""
+    """Create the id map of a model and its table of waiting labels.
+
+    The id map decides which rows are duplicates. Labels wait if they arrive before their sample.
+    """
     label = _label_type(model)
     session.execute(
         text(
@@ -93,40 +125,40 @@ def create_model_tables(session: Session, model: Model) -> None:
 
 def create_version_tables(session: Session, model: Model, version: Version) -> None:
     """Create the partitioned tables of samples and labels, and the table of the reference."""
-    number, version_columns = version.relation, columns(model, version)
+    relation, version_columns = version.relation, columns(model, version)
     column_types = {**version_columns.model, **version_columns.own}
     declarations = ", ".join(f"{quoted(name)} {TYPES[kind].sql}" for name, kind in column_types.items())
     session.execute(
         text(
-            _literal(
-                f"create table samples_{number} ({KEY} uuid not null, {HASH} int4 not null, {LEVEL} int2 not null,"
+            escaped(
+                f"create table samples_{relation} ({KEY} uuid not null, {HASH} int4 not null, {LEVEL} int2 not null,"
                 f" {SAMPLE_ID} text not null, {TIME} timestamptz not null, {declarations},"
                 f" {LOGGED_AT} timestamptz not null)"
                 f" partition by range ({TIME})"
             )
         )
     )
-    session.execute(text(f"create index on samples_{number} ({LEVEL}, {TIME}, {HASH})"))
+    session.execute(text(f"create index on samples_{relation} ({LEVEL}, {TIME}, {HASH})"))
     session.execute(
         text(
-            f"create table labels_{number} (lvl int2, ts timestamptz, h int4, k uuid, label {_label_type(model)},"
+            f"create table labels_{relation} (lvl int2, ts timestamptz, h int4, k uuid, label {_label_type(model)},"
             f" logged_at timestamptz not null, unique (lvl, ts, h, k)) partition by range (ts)"
         )
     )
     session.execute(
         text(
-            _literal(
-                f"create table reference_{number} (revision int not null, _dc_position int not null,"
+            escaped(
+                f"create table reference_{relation} (revision int not null, _dc_position int not null,"
                 f" {HASH} int4 not null, {declarations}, {LABEL} {_label_type(model)},"
                 f" primary key (revision, _dc_position))"
             )
         )
     )
-    session.execute(text(f"create index on reference_{number} (revision, {HASH})"))
+    session.execute(text(f"create index on reference_{relation} (revision, {HASH})"))
 
 
 def drop_version_tables(session: Session, version: Version) -> None:
-    """Drop the tables of a version, with partitions that are detached already."""
+    """Drop the tables of a version, and its detached partitions."""
     for partition in detached(session):
         if partition.relation == version.relation:
             session.execute(text(f"drop table {partition.name}"))
@@ -135,7 +167,7 @@ def drop_version_tables(session: Session, version: Version) -> None:
 
 
 def drop_model_tables(session: Session, model: Model) -> None:
-    """Drop a model's id map and waiting labels; call it after the tables of its versions are dropped."""
+    """Drop a model's id map and waiting labels. Drop its versions' tables first."""
     for kind in ("ids", "orphan_labels"):
         session.execute(text(f"drop table if exists {kind}_{model.relation}"))
 
@@ -143,8 +175,8 @@ def drop_model_tables(session: Session, model: Model) -> None:
 def with_partitions(engine: Engine, org: Organization, work: Callable[[], T], wait: timedelta | None = None) -> T:
     """Call `work`, which stores rows in a transaction, and return its result.
 
-    If rows of many months need new partitions, create these in transactions of their own and call `work` again.
-    `wait`: the longest wait for a lock, the same as in `work`.
+    If `work` needs many new partitions, create them in transactions of their own and call `work` again. `wait`: the
+    longest wait for a lock, the same as in `work`.
     """
     while True:
         try:
@@ -152,15 +184,15 @@ def with_partitions(engine: Engine, org: Organization, work: Callable[[], T], wa
         except PartitionsMissing as missing:
             for at in range(0, len(missing.months), MONTHS_AT_ONCE):
                 with db.org_session(engine, org, wait=wait) as session:
-                    _make_partitions(session, missing.kind, missing.number, missing.months[at : at + MONTHS_AT_ONCE])
+                    _make_partitions(session, missing.kind, missing.relation, missing.months[at : at + MONTHS_AT_ONCE])
 
 
-def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> None:
-    """Create the missing monthly partitions of `samples` or `labels` for these times (microseconds since 2000).
+def ensure_partitions(session: Session, kind: str, relation: int, times: Any) -> None:
+    """Create the missing monthly partitions of `samples` or `labels` for these times.
 
-    Raises PartitionsMissing when they are too many for one transaction.
+    Times are in microseconds since 2000. Raises PartitionsMissing when they are too many for one transaction.
     """
-    months = {_partition(kind, number, month): month for month in _months(times)}
+    months = {_partition(kind, relation, month): month for month in _months(times)}
     rows = db.fetch(
         session,
         "select name from unnest(%(names)b::text[]) name where to_regclass(name) is null",
@@ -168,25 +200,26 @@ def ensure_partitions(session: Session, kind: str, number: int, times: Any) -> N
     )
     missing = [months[name] for (name,) in rows]
     if len(missing) > MONTHS_AT_ONCE:
-        raise PartitionsMissing(kind, number, missing)
+        raise PartitionsMissing(kind, relation, missing)
     if missing:
-        _make_partitions(session, kind, number, missing)
+        _make_partitions(session, kind, relation, missing)
 
 
-def _make_partitions(session: Session, kind: str, number: int, months: Sequence[Month]) -> None:
-    """Create partitions by LIKE and ATTACH: CREATE … PARTITION OF would block all writes to the table."""
-    locks.acquire(session, PARTITION_LOCKS[kind], number)
-    # Read from pg_class: to_regclass uses the backend's cache, which may be older than the wait for the lock.
+def _make_partitions(session: Session, kind: str, relation: int, months: Sequence[Month]) -> None:
+    """Create the partitions that do not exist yet."""
+    # Another transaction may create the same partitions now: wait for it, then look which ones are still missing.
+    locks.acquire(session, PARTITION_LOCKS[kind], relation)
+    # Read pg_class: to_regclass uses the session's cache, which may be older than the wait for the lock.
     existing = session.scalars(
         text(
             "select relname from pg_class where relnamespace = cast(current_schema() as regnamespace)"
             " and relname = any(:names)"
         ),
-        {"names": [_partition(kind, number, month) for month in months]},
+        {"names": [_partition(kind, relation, month) for month in months]},
     ).all()
     for month in months:
-        if _partition(kind, number, month) not in existing:
-            _create_partition(session, kind, number, month)
+        if _partition(kind, relation, month) not in existing:
+            _create_partition(session, kind, relation, month)
 
 
 def _months(times: Any) -> list[Month]:
@@ -194,44 +227,40 @@ def _months(times: Any) -> list[Month]:
     import numpy as np  # most commands store no rows and start faster without numpy
 
     numbers = np.unique((np.asarray(times) + SINCE_1970).astype("datetime64[us]").astype("datetime64[M]").astype(int))
-    return [(1970 + month // 12, month % 12 + 1) for month in numbers.tolist()]
+    return [Month(1970 + number // 12, number % 12 + 1) for number in numbers.tolist()]
 
 
-def _create_partition(session: Session, kind: str, number: int, month: Month) -> None:
-    parent, name = f"{kind}_{number}", _partition(kind, number, month)
-    first, after = span(month)
+def _create_partition(session: Session, kind: str, relation: int, month: Month) -> None:
+    parent, name = f"{kind}_{relation}", _partition(kind, relation, month)
+    start, end = month.span.start, month.span.end
+    # LIKE and ATTACH, because CREATE TABLE … PARTITION OF would block all writes to the table.
     session.execute(text(f"create table {name} (like {parent} including defaults including constraints)"))
-    session.execute(text(f"alter table {parent} attach partition {name} for values from ('{first}') to ('{after}')"))
+    session.execute(text(f"alter table {parent} attach partition {name} for values from ('{start}') to ('{end}')"))
 
 
-def span(month: Month) -> tuple[datetime, datetime]:
-    """Return the first moment of a month, and of the next month."""
-    year, number = month
-    return datetime(year, number, 1, tzinfo=UTC), datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
-
-
-def months(session: Session, kind: str, number: int) -> list[Month]:
+def months(session: Session, kind: str, relation: int) -> list[Month]:
     """Return the months that have a partition, oldest first."""
     names = session.scalars(
         text(
             "select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid"
             " where i.inhparent = cast(:parent as regclass) order by 1"
         ),
-        {"parent": f"{kind}_{number}"},
+        {"parent": f"{kind}_{relation}"},
     )
-    return [(int(name.split("_")[2]), int(name.split("_")[3])) for name in names]
+    return [Month(int(name.split("_")[2]), int(name.split("_")[3])) for name in names]
 
 
-def detach_partition(session: Session, kind: str, number: int, month: Month) -> None:
-    """Detach and rename a month's partition, if it exists; it keeps its rows until it is dropped.
+def detach_partition(session: Session, kind: str, relation: int, month: Month) -> None:
+    """Detach and rename a month's partition if it exists.
 
-    This blocks all reads and writes of the table until the transaction ends: call it last.
+    The detached table keeps its rows until it is dropped. This blocks all reads and writes of the partitioned table
+    until the transaction ends, so call it last.
     """
-    name = _partition(kind, number, month)
+    name = _partition(kind, relation, month)
     if not _exists(session, name):
         return
-    session.execute(text(f"alter table {kind}_{number} detach partition {name}"))
-    # The name gets a number, because a late row may create the month again before this partition is dropped.
+    session.execute(text(f"alter table {kind}_{relation} detach partition {name}"))
+    # The new name has a number, because a late row may create the month again before this partition is dropped.
     session.execute(text(f"alter table {name} rename to {name}_pruned{next_relation(session)}"))
 
 
@@ -245,11 +274,11 @@ def detached(session: Session) -> list[Detached]:
         {"pattern": DETACHED.pattern},
     )
     matches = [match for name in names if (match := DETACHED.match(name))]
-    return [Detached(m[0], m[1], int(m[2]), (int(m[3]), int(m[4]))) for m in matches]
+    return [Detached(m[0], m[1], int(m[2]), Month(int(m[3]), int(m[4]))) for m in matches]
 
 
-def _partition(kind: str, number: int, month: Month) -> str:
-    return f"{kind}_{number}_{month[0]:04d}_{month[1]:02d}"
+def _partition(kind: str, relation: int, month: Month) -> str:
+    return f"{kind}_{relation}_{month.year:04d}_{month.number:02d}"
 
 
 def _exists(session: Session, table: str) -> bool:
@@ -258,8 +287,3 @@ def _exists(session: Session, table: str) -> bool:
 
 def _label_type(model: Model) -> str:
     return TYPES["numeric" if model.task_type == "regression" else "categorical"].sql
-
-
-def _literal(statement: str) -> str:
-    """Escape colons in users' column names, which SQLAlchemy would read as parameters."""
-    return statement.replace(":", "\\:")

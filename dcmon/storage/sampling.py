@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dcmon.db.sql import BoundSql
 from dcmon.db.tables.org import Model, Version
 from dcmon.storage import filters as data_filters
 from dcmon.storage import sample_tables
-from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, quoted
+from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, qualified
 from dcmon.storage.filters import Filters
 from dcmon.windows import Window
 
@@ -20,15 +21,16 @@ if TYPE_CHECKING:
     from dcmon.storage.column_blocks import ColumnarSample
 
 MAX_BYTES = 500_000_000  # of a columnar sample
-# Levels are random: to ask for a fifth more rows than the limit makes a second query rare.
+# The number of rows in a level varies by chance. Expecting a fifth more rows than the limit makes a second query rare.
 SLACK = 1.2
 
 
 @dataclass(frozen=True)
 class RowSelection:
-    """Which rows of a version are read: the `limit` with the smallest hashes, or all for None.
+    """The rows of a version to read.
 
-    `labelled` selects only rows with a label. It and the filters apply before the limit.
+    `limit`: only so many, those with the smallest hashes; None: all. `labelled`: only rows with a label. The filters
+    and `labelled` apply before the limit.
     """
 
     model: Model
@@ -40,7 +42,7 @@ class RowSelection:
 
 @dataclass(frozen=True)
 class SampledRows:
-    """Rows as tuples in the order of `names`, which are the names that the API uses."""
+    """Rows as tuples of values, in the order of `names`, the names in the API."""
 
     names: tuple[str, ...]
     rows: Sequence[tuple[Any, ...]]
@@ -48,7 +50,11 @@ class SampledRows:
 
 @dataclass(frozen=True)
 class WindowStatistics:
-    """Counts of a version's rows and labels in a window, the sums of their revisions, and the newest logging time."""
+    """The numbers of rows and labels of a version in a window, and their revisions.
+
+    A revision is the sum over the window's quarter hours: it changes when rows or labels do. `logged_at`: the newest
+    time at which rows were logged.
+    """
 
     n: int = 0
     n_labelled: int = 0
@@ -62,7 +68,7 @@ class WindowStatistics:
 
     @property
     def label_ratio(self) -> float:
-        """The share of rows that have a label; 0 without rows."""
+        """Return the share of rows that have a label; 0 without rows."""
         return self.n_labelled / self.n if self.n else 0.0
 
 
@@ -84,7 +90,7 @@ def sample_rows(
 ) -> SampledRows:
     """Return the selected rows of a window: the same rows for the same data.
 
-    With `statistics` a query without filters skips the levels that can't hold the smallest hashes, so that its cost
+    With `statistics`, a query without filters skips the levels that can't have the smallest hashes, so that its cost
     does not grow with the window.
     """
     columns = sample_tables.columns(selection.model, selection.version)
@@ -92,9 +98,8 @@ def sample_rows(
     lowest = _lowest_level_of(selection, statistics)
 
     def read(level: int) -> SampledRows:
-        expressions = ", ".join(_column(name) for name in names)
-        statement, values = _sample_statement(window, selection, level, expressions)
-        return SampledRows(names, [tuple(row) for row in session.execute(text(statement), values)])
+        query = _sample_query(window, selection, level, ", ".join(map(_column, names)))
+        return SampledRows(names, [tuple(row) for row in session.execute(text(query.sql), query.parameters)])
 
     sample = read(lowest)
     # By chance these levels may have too few rows: then read all levels.
@@ -121,10 +126,9 @@ def sample_columns(
     lowest = _lowest_level_of(selection, statistics)
 
     def read(level: int) -> "ColumnarSample | None":
-        expressions = ", ".join(f"{_column(name)} as c{position}" for position, name in enumerate(column_types))
-        expressions += f", s.{HASH} as o1, s.{KEY} as o2"
-        statement, values = _sample_statement(window, selection, level, expressions)
-        return column_blocks.fetch(session, column_types, statement, values, limit, max_bytes)
+        select_list = column_blocks.select_list(map(_column, column_types), (f"s.{HASH}", f"s.{KEY}"))
+        query = _sample_query(window, selection, level, select_list)
+        return column_blocks.fetch(session, column_types, query, limit, max_bytes)
 
     sample = read(lowest)
     # By chance these levels may have too few rows: then read all levels.
@@ -132,31 +136,32 @@ def sample_columns(
 
 
 def _lowest_level_of(selection: RowSelection, statistics: WindowStatistics | None) -> int:
-    """Return the lowest level to read: 0 (all levels) if the number of matching rows isn't known."""
+    """Return the lowest level to read: 0 if the number of matching rows is unknown."""
     if statistics is None or selection.filters or not selection.limit:
         return 0
     return lowest_level(statistics.n_used(selection.labelled), selection.limit)
 
 
 def lowest_level(population: int, limit: int) -> int:
-    """Return the lowest level that the `limit` smallest hashes of a population have, with some slack."""
+    """Return the lowest level that the `limit` smallest hashes of a population have.
+
+    A hash has its number of leading zero bits as level, so half of the rows have level 0, a quarter has level 1, ….
+    """
     return max(0, math.floor(math.log2(population / (SLACK * limit)))) if population > SLACK * limit else 0
 
 
 def _column(name: str) -> str:
-    return "l.label" if name == LABEL else f"s.{quoted(name)}".replace(":", "\\:")
+    return "l.label" if name == LABEL else qualified("s", name)
 
 
-def _sample_statement(
-    window: Window, selection: RowSelection, lowest: int, expressions: str
-) -> tuple[str, dict[str, Any]]:
-    """Build the statement that selects `expressions` of the deterministic sample, and its parameters."""
+def _sample_query(window: Window, selection: RowSelection, lowest: int, select_list: str) -> BoundSql:
+    """Build the query of the deterministic sample, in the levels from `lowest` on."""
     version = selection.version
-    known = sample_tables.columns(selection.model, version).filterable
-    where, values = data_filters.condition(selection.filters, known, "s", "l.label")
+    column_types = sample_tables.columns(selection.model, version).filterable
+    where, parameters = data_filters.condition(selection.filters, column_types, "s", "l.label")
     join = "join" if selection.labelled else "left join"
     statement = (
-        f"select {expressions} from samples_{version.relation} s {join} labels_{version.relation} l"
+        f"select {select_list} from samples_{version.relation} s {join} labels_{version.relation} l"
         f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
         f" and l.ts >= :start and l.ts < :end and l.lvl = any(:levels)"
         f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
@@ -164,8 +169,10 @@ def _sample_statement(
         + f" order by s.{HASH}, s.{KEY}"
         + ("" if selection.limit is None else " limit :limit")
     )
-    values |= {"start": window.start, "end": window.end, "levels": list(range(lowest, 32))}
-    return statement, values if selection.limit is None else {"limit": selection.limit, **values}
+    parameters |= {"start": window.start, "end": window.end, "levels": list(range(lowest, 32))}
+    if selection.limit is not None:
+        parameters["limit"] = selection.limit
+    return BoundSql(statement, parameters)
 
 
 def rows(session: Session, window: Window, selection: RowSelection) -> list[dict[str, Any]]:
@@ -173,14 +180,14 @@ def rows(session: Session, window: Window, selection: RowSelection) -> list[dict
     version = selection.version
     columns = sample_tables.columns(selection.model, version)
     names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
-    where, values = data_filters.condition(selection.filters, columns.filterable, "s", "l.label")
-    expressions = ", ".join(f"s.{quoted(name)}".replace(":", "\\:") for name in names)
+    where, parameters = data_filters.condition(selection.filters, columns.filterable, "s", "l.label")
+    select_list = ", ".join(_column(name) for name in [*names, LABEL])
     result = session.execute(
         text(
-            f"select {expressions}, l.label from samples_{version.relation} s left join labels_{version.relation} l"
+            f"select {select_list} from samples_{version.relation} s left join labels_{version.relation} l"
             f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
             f" where s.{TIME} >= :start and s.{TIME} < :end and {where} order by s.{HASH}, s.{KEY} limit :limit"
         ),
-        {"start": window.start, "end": window.end, "limit": selection.limit, **values},
+        {"start": window.start, "end": window.end, "limit": selection.limit, **parameters},
     )
     return [dict(zip([*names, LABEL], row, strict=True)) for row in result]

@@ -125,7 +125,7 @@ def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organizat
 def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organization) -> None:
     """Rows that take too much are refused before they are read."""
     version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
-    with app.org(org) as session, pytest.raises(TooManyRows, match="Its rows take more than 400 bytes"):
+    with app.org(org) as session, pytest.raises(TooManyRows, match="The rows take more than 400 bytes"):
         sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["n"], max_bytes=400)
 
 

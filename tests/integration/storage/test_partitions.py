@@ -55,4 +55,4 @@ def test_a_version_that_goes_meanwhile_ends_the_making(decades: Target) -> None:
 
 
 def _missing_for_ever() -> None:
-    raise sample_tables.PartitionsMissing("samples", 999_999, [(2000, 1)])
+    raise sample_tables.PartitionsMissing("samples", 999_999, [sample_tables.Month(2000, 1)])
