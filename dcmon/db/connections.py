@@ -28,8 +28,8 @@ LARGEST_ID = 2**31 - 1
 def engine(url: str, *, pool_size: int = 5) -> Engine:
     """Return an engine on psycopg 3.
 
-    Statements are not prepared, because a table's name means a different table in each schema. Any use of the engine
-    may raise Unreachable, DatabaseRefused or DiskFull.
+    Statements are not prepared, because a table's name means another table in each schema. Any use of the engine may
+    raise Unreachable, DatabaseRefused or DiskFull.
     """
     parsed = _psycopg(url)
     result = create_engine(
@@ -57,7 +57,10 @@ def _psycopg(url: str) -> URL:
 
 
 def _translate(context: ExceptionContext) -> errors.DcmonError | None:
-    """Translate errors of connections, the disk and too large ids into dcmon's; None leaves an error as it is."""
+    """Translate an error of psycopg into one of dcmon; None leaves it as it is.
+
+    This covers connections, a full disk, and ids that are too large for their column.
+    """
     original, url = context.original_exception, context.engine.url if context.engine else None
     if isinstance(original, psycopg.errors.NumericValueOutOfRange) and (number := _too_large_id(context)) is not None:
         return errors.NotFound(what="id", name=number)
@@ -69,14 +72,17 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
 
 
 def _too_large_id(context: ExceptionContext) -> int | None:
-    """Return a number in a SELECT that is larger than any id: no row can have it, so it is "not found"."""
+    """Return the number in a SELECT that is larger than any id; None if it has none.
+
+    No row can have such an id, so the object is not found.
+    """
     is_select = (context.statement or "").lstrip().lower().startswith("select")
     values = context.parameters.values() if is_select and isinstance(context.parameters, Mapping) else ()
     return next((value for value in values if isinstance(value, int) and not -LARGEST_ID <= value <= LARGEST_ID), None)
 
 
 def to_dcmon_error(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.DcmonError | None:
-    """Translate an error of psycopg into one of dcmon; None if it is neither of the connection nor of the disk."""
+    """Translate an error of the connection or of the disk; return None for other errors."""
     where, message = address(url), first_line(original)
     if isinstance(original, psycopg.errors.DiskFull):
         return errors.DiskFull(where=where)
@@ -102,7 +108,8 @@ def first_line(error: Exception) -> str:
 
 
 def _is_unavailable(state: str | None) -> bool:
-    """Return True if the state means that the server is unavailable; not after a statement_timeout (57014)."""
+    """Return True if the SQLSTATE means that the server is unavailable."""
+    # 57P is a shutdown of the server, while 57014 is only a canceled statement, for example after a statement_timeout.
     return state is None or state.startswith(("08", "3D", "53", "57P"))
 
 

@@ -1,4 +1,4 @@
-"""Cursors of psycopg in a session's transaction: for COPY, and for parameters and results in binary."""
+"""Cursors of psycopg in a session's transaction, for COPY and for binary parameters and results."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +13,10 @@ from dcmon.db.connections import CONNECTION_ERRORS, to_dcmon_error
 
 @contextmanager
 def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg.Cursor[Any]]:
-    """Open a cursor of psycopg in the session's transaction; with a name, a cursor on the server.
+    """Open a cursor of psycopg in the session's transaction.
 
-    Raises the same errors as a statement of the session: Unreachable, DBAPIError, …
+    With a name, it is a cursor on the server. Raises the same errors as a statement of the session: Unreachable,
+    DBAPIError, ….
     """
     connection = session.connection()
     raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
@@ -41,13 +42,19 @@ def copy(session: Session, statement: str) -> Iterator[psycopg.Copy]:
 
 
 def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[Any]:
-    """Return the rows of a statement with parameters, %(name)b, and results in binary: arrays cost a third of text."""
+    """Return the rows of a statement, with parameters and results in binary.
+
+    A parameter is written %(name)b. Arrays in binary cost a third of arrays in text.
+    """
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).fetchall()
 
 
 def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield the rows of a statement like `fetch`, one by one: the server sends only the row that is asked for."""
+    """Yield the rows of a statement one by one, with parameters as in `fetch`.
+
+    The server sends a row only when it is requested.
+    """
     with cursor(session, statement, "stream") as opened:
         opened.execute(statement, values)
         while (row := opened.fetchone()) is not None:
@@ -55,27 +62,33 @@ def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Itera
 
 
 def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:
-    """Run a statement that returns no rows, with parameters as in `fetch`; return how many rows it changed."""
+    """Run a statement that returns no rows; return how many rows it changed.
+
+    Parameters are written as in `fetch`.
+    """
     with cursor(session, statement) as opened:
         return opened.execute(statement, values).rowcount
 
 
-# Finds the keys of an array in one scan of the index, which costs half of `for_each` from PostgreSQL 17 on. Without
-# these settings the planner reads whole tables instead (see `for_each`).
+# Settings with which PostgreSQL finds the keys of an array in one scan of the index. From PostgreSQL 17 on, this costs
+# half of `for_each`. Without these settings the planner reads whole tables instead (see `for_each`).
 LOOK_UP = "set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
 
 
 def for_each(subquery: str) -> str:
     """Return a join that runs the subquery for each row, by an index.
 
-    Without `offset 0` the planner reads whole tables of up to some millions of rows for each batch, because it
-    expects the pages of the index to be on disk.
+    Without `offset 0` the planner reads a whole table, of up to some millions of rows, for each batch: it expects that
+    the pages of the index must be read from disk.
     """
     return f"cross join lateral ({subquery} offset 0)"
 
 
 class Array(bytes):
-    """An array in binary, as a parameter of `fetch` and `run`. `oid` is its type. storage.pg_binary encodes arrays."""
+    """An array in binary, as a parameter of `fetch` and `run`.
+
+    `oid` is the type of the array. storage.pg_binary encodes arrays.
+    """
 
     oid: int
 
@@ -86,7 +99,7 @@ class Array(bytes):
 
 
 class _ArrayDumper(psycopg.adapt.Dumper):
-    """Sends an `Array`. Each array has a type of its own, so psycopg gets a dumper for each type."""
+    """Sends an `Array` to the server, with one dumper for each type of array."""
 
     format = psycopg.pq.Format.BINARY
 
@@ -102,5 +115,5 @@ class _ArrayDumper(psycopg.adapt.Dumper):
         return bytes(obj)
 
 
-# On import: a connection only knows dumpers that were registered before it was opened.
+# When this module is loaded, because a connection knows only dumpers that were registered before it was opened.
 psycopg.adapters.register_dumper(Array, _ArrayDumper)

@@ -12,7 +12,10 @@ LEADER = 0  # the number of the only lock in its space
 
 
 def is_held(session: Session) -> bool:
-    """Return True if a process leads: PostgreSQL shows the lock only while its connection is alive."""
+    """Return True if any process leads.
+
+    PostgreSQL shows the lock only while the connection of the leader is alive.
+    """
     return locks.is_session_lock_held(session, LockSpace.LEADER, LEADER)
 
 
@@ -23,7 +26,10 @@ class Leadership(SessionLock):
         super().__init__(engine, LockSpace.LEADER, LEADER)
 
     def holds(self) -> bool:
-        """Try to lead, and return True if this process leads; False also while PostgreSQL can't be reached."""
+        """Try to lead, and return True if this process leads.
+
+        False also while PostgreSQL can't be reached.
+        """
         if self._connection is not None:
             return self.is_held()
         try:

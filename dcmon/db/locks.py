@@ -1,4 +1,4 @@
-"""PostgreSQL advisory locks: every lock space of dcmon, and the only module that takes them.
+"""PostgreSQL advisory locks: all lock spaces of dcmon, and the only code that takes such locks.
 
 A lock is a space and an object in it. The object is one of:
 
@@ -6,10 +6,10 @@ A lock is a space and an object in it. The object is one of:
   (`models.relation`, `versions.relation`). PostgreSQL gets the pair (space, number), so two locks never collide.
 - a name that begins with the organization's schema. PostgreSQL gets a 64-bit hash of the name, with the space as seed.
 
-Ids of models, versions, monitors and sources begin with 1 in every organization, so they never stand alone: the work of
-one organization must never wait for another's (docs/decisions.md, "Advisory locks").
+The ids of models, versions, monitors and sources are no such numbers, because they begin with 1 in every organization:
+the work of one organization must never wait for another organization (docs/decisions.md, "Advisory locks").
 
-A transaction's lock ends with its transaction; a session's lock (`SessionLock`) with its connection.
+A transaction's lock ends with its transaction, a session's lock (`SessionLock`) with its connection.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,10 @@ from dcmon import errors
 
 
 class LockSpace(IntEnum):
-    """What is locked. A number is never used again for something else: older processes may still hold it."""
+    """What is locked.
+
+    A number is never used again for something else, because a process of an older release may still hold that lock.
+    """
 
     ORGANIZATION = 1  # by id. Transaction: shared by all work in the organization; exclusive by migration and deletion
     MODEL = 2  # by relation. Transaction: shared by storing samples; exclusive by storing labels and by pruning a month
@@ -47,9 +50,9 @@ class LockSpace(IntEnum):
 
 
 def call(space: LockSpace, number: str, *, shared: bool = False) -> str:
-    """Return the SQL that waits for a transaction's lock, for statements that do more in the same round trip.
+    """Return the SQL that waits for a transaction's lock.
 
-    `number` is also SQL, for example a parameter.
+    It is for statements that do more in the same round trip. `number` is also SQL, for example a parameter.
     """
     return f"pg_advisory_xact_lock{'_shared' if shared else ''}({space.value}, {number})"
 
@@ -60,9 +63,10 @@ def acquire(executor: Session | Connection, space: LockSpace, number: int, *, sh
 
 
 def acquire_named(session: Session, space: LockSpace, names: Sequence[str]) -> None:
-    """Wait for locks by name in the organization that the session is in, held until the transaction ends.
+    """Wait for locks by name in the session's organization, held until the transaction ends.
 
-    The locks are taken in the order of the names, so sort the names if other transactions lock several of them.
+    The locks are taken in the order of `names`. Transactions that lock several names must sort them, to prevent
+    deadlocks.
     """
     statement = text(
         "select pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || name, :space))"
@@ -72,9 +76,10 @@ def acquire_named(session: Session, space: LockSpace, names: Sequence[str]) -> N
 
 
 class SessionLock:
-    """A lock that a connection of its own holds until `release`, or until the connection ends (for example by kill -9).
+    """A lock that is held by a separate connection until `release`.
 
-    It needs a direct connection: behind a pooler of transactions two processes could hold it at once.
+    PostgreSQL also releases it when the connection ends, for example after kill -9. It needs a direct connection to
+    PostgreSQL: through a connection pooler in transaction mode, two processes could hold it at the same time.
     """
 
     def __init__(self, engine: Engine, space: LockSpace, key: int | str) -> None:
@@ -118,7 +123,7 @@ class SessionLock:
             if not connection.invalidated:
                 connection.execute(text(f"select pg_advisory_unlock({self._arguments})"), self._values)
         except (DBAPIError, errors.DcmonError):
-            connection.invalidate()  # not back to the pool: the server frees the lock when the connection ends
+            connection.invalidate()  # close it, because PostgreSQL releases the lock when the connection ends
         finally:
             connection.close()
 
@@ -131,7 +136,10 @@ class SessionLock:
 
 @contextmanager
 def exclusive(engine: Engine, space: LockSpace, key: int | str, *, refusal: str) -> Iterator[None]:
-    """Hold a session's lock for the block. Raises Locked with the text `refusal` if it is not free now."""
+    """Hold a session's lock during a `with` block.
+
+    Raises Locked with the text `refusal` if another connection holds it.
+    """
     with SessionLock(engine, space, key) as lock:
         if not lock.try_acquire():
             raise errors.Locked(refusal)

@@ -1,4 +1,7 @@
-"""Migrate schemas with Alembic: two lineages, one env.py. Each schema in one transaction, under a lock."""
+"""Migrate schemas with Alembic, each in one transaction and under a lock.
+
+There are two lineages of revisions, "public" and "org", which share one env.py.
+"""
 
 import io
 import re
@@ -64,15 +67,18 @@ def upgrade_public(engine: Engine) -> None:
 
 
 def upgrade_org(engine: Engine, org: Organization) -> None:
-    """Upgrade an organization's schema to the head of lineage "org"; create the schema if it is missing."""
+    """Upgrade an organization's schema to the head of lineage "org".
+
+    Creates the schema if it is missing. Raises SchemaTooNew when the schema is ahead of this code.
+    """
     with _locked(engine, "org", org.schema, org_id=org.id) as config:
         command.upgrade(config, "head")
 
 
 def check(engine: Engine, lineage: Lineage) -> str | None:
-    """Compare the tables in the code with what the revisions create; return the difference, None without any.
+    """Return the difference between the tables in the code and in the revisions; None if equal.
 
-    The revisions run in a scratch schema that is dropped afterwards, so the database may be empty or busy.
+    The revisions run in a scratch schema that is dropped afterwards, so the database may be empty or in use.
     """
     with _scratch(engine, lineage) as config:
         try:
@@ -94,7 +100,10 @@ def write_revision(engine: Engine, lineage: Lineage, message: str) -> str:
 
 @contextmanager
 def _scratch(engine: Engine, lineage: Lineage) -> Iterator[Config]:
-    """Yield a config on a scratch schema at the lineage's head; the schema ends with the transaction."""
+    """Yield a config on a scratch schema at the lineage's head.
+
+    The schema is dropped and the transaction rolled back at the end.
+    """
     with engine.connect() as connection, connection.begin() as transaction:
         locks.acquire(connection, LockSpace.MIGRATION, SCRATCH_LOCK)
         connection.execute(CreateSchema(SCRATCH))
@@ -108,7 +117,7 @@ def _scratch(engine: Engine, lineage: Lineage) -> Iterator[Config]:
 
 @contextmanager
 def _locked(engine: Engine, lineage: Lineage, schema: str, org_id: int | None = None) -> Iterator[Config]:
-    """Yield a config bound to a transaction that locks out all other work and migrations in the schema."""
+    """Yield a config in a transaction that excludes other work in the schema."""
     with _too_new(schema), engine.begin() as connection:
         connection.execute(text("set local lock_timeout = '30s'"))
         try:
@@ -152,5 +161,5 @@ def _config(connection: Connection, lineage: Lineage) -> Config:
 
 
 def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
-    """Return False for tables made at run time, which the comparison leaves out."""
+    """Return False for tables that are created at run time: they are not compared."""
     return not (kind == "table" and name is not None and RUN_TIME_TABLE.match(name))

@@ -29,7 +29,10 @@ NO_SCHEMA = "no schema"
 
 @dataclass(frozen=True)
 class Organization:
-    """An organization's id, name and PostgreSQL schema, and how long its samples are kept (None: for ever)."""
+    """An organization: its id, name, PostgreSQL schema and retention.
+
+    `retention` is how long samples are kept; None: for ever.
+    """
 
     id: int
     name: str
@@ -39,13 +42,19 @@ class Organization:
 
 @cache
 def head(lineage: str) -> str:
-    """Return the newest revision of a lineage, such as "0001": the number of its last file."""
+    """Return the newest revision of a lineage, for example "0001".
+
+    It is the number in the name of the lineage's last file.
+    """
     return max(path.name.split("_")[0] for path in (MIGRATIONS / lineage).glob("[0-9]*.py"))
 
 
 @contextmanager
 def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Session]:
-    """Open a transaction in "public", committed at the end. `snapshot`: all its reads see the same state."""
+    """Open a transaction in "public", committed at the end.
+
+    `snapshot`: all reads in the transaction see the same state.
+    """
     if snapshot:
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with Session(engine, expire_on_commit=False) as session, session.begin():
@@ -65,9 +74,9 @@ def org_session(
 ) -> Iterator[Session]:
     """Open a transaction in one organization's schema, committed at the end.
 
-    A transaction enters one organization once, never in a savepoint: ROLLBACK TO would restore another search path.
-    `snapshot`: all its reads see the same state. `wait`: the longest wait for any lock in it; None: without limit.
-    Raises OrganizationNotFound when the schema is deleted, SchemaOutOfDate, SchemaTooNew or Locked.
+    A transaction enters one organization, once, and never in a savepoint: ROLLBACK TO would restore the former search
+    path. `snapshot`: all reads in the transaction see the same state. `wait`: the longest wait for each lock; None:
+    without limit. Raises OrganizationNotFound when the schema is deleted, SchemaOutOfDate, SchemaTooNew or Locked.
     """
     level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
     with Session(engine.execution_options(isolation_level=level), expire_on_commit=False) as session, session.begin():
@@ -80,7 +89,7 @@ def org_session(
 
 
 def _connected(session: Session, engine: Engine) -> Connection:
-    """Return the session's connection. Raises Unreachable when this process has all its connections in use."""
+    """Return the session's connection. Raises Unreachable when the pool has none left."""
     try:
         return session.connection()
     except NoConnectionLeft as error:
@@ -90,10 +99,10 @@ def _connected(session: Session, engine: Engine) -> Connection:
 
 @contextmanager
 def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
-    """Yield a function that runs one statement in an organization, in one round trip, and returns its row.
+    """Yield a function that runs a statement in an organization and returns its row.
 
-    Use the row only as a hint: the function neither holds the organization's lock nor checks its revision. It returns
-    None if the organization can't be read now.
+    It takes one round trip. Use the row only as a hint, because the function neither holds the organization's lock nor
+    checks the schema's revision. It returns None if the organization can't be read now.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
@@ -118,9 +127,9 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
 
 
 def enter(connection: Connection, org: Organization) -> None:
-    """Enter the organization's schema for this transaction and hold the organization's lock shared.
+    """Enter the organization's schema for this transaction, and hold the organization's lock shared.
 
-    Raises OrganizationNotFound, SchemaOutOfDate, or Locked while it is migrated or deleted.
+    Raises OrganizationNotFound, SchemaOutOfDate, SchemaTooNew, or Locked while the organization is migrated or deleted.
     """
     lock = locks.call(LockSpace.ORGANIZATION, ":id", shared=True)
     try:
@@ -148,7 +157,10 @@ def revision(connection: Connection, schema: str) -> str | None:
 
 
 def _entered(connection: Connection, schema: str) -> str | None:
-    """Return the revision of the schema in the search path, by one statement, since each transaction begins with it."""
+    """Return the revision of the schema in the search path; NO_SCHEMA if it is deleted.
+
+    One statement reads both, because each transaction begins with this check.
+    """
     try:
         row = connection.execute(text("select version_num, current_schema() from alembic_version")).first()
     except ProgrammingError as error:

@@ -1,4 +1,7 @@
-"""Repeat transactions that failed because of other transactions."""
+"""Repeat transactions that failed because of other transactions.
+
+All of dcmon repeats transactions by `retry`; only the policies differ.
+"""
 
 import time
 from collections.abc import Callable
@@ -33,11 +36,11 @@ def retry(
     after_failure: Callable[[], object] = lambda: None,
     give_up: Callable[[DBAPIError], Exception] | None = None,
 ) -> T:
-    """Run a transaction, from its begin to its commit, and repeat it as the policy says.
+    """Run a transaction, from its begin to its commit; repeat it by the policy.
 
-    `after_failure` is called after each failed try, for example to clear caches. After the last try, the exception
-    that `give_up` returns for the last error is raised; without `give_up`, the error itself. An error that the policy
-    does not name is raised at once.
+    `transaction` must be safe to repeat: after an error, PostgreSQL has rolled back what it did. `after_failure` is
+    called after each failed try, for example to clear caches. After the last try, `retry` raises what `give_up` returns
+    for the last error; without `give_up`, the error itself. An error that the policy does not name is raised at once.
     """
     tries = 0
     while True:

@@ -1,6 +1,7 @@
-"""The work queue in "public": which organization may have work, so that idle ones cost nothing.
+"""The work queue in "public": the organizations that may have work.
 
-A row is a hint. What is due is stored in the organization itself, and the scheduler finds it if a hint is lost.
+Because of the queue, workers do not look into organizations without work. A row is only a hint: the work itself is
+stored in the organization's schema, and the scheduler finds it there if a hint is lost.
 """
 
 from datetime import datetime, timedelta
@@ -19,7 +20,10 @@ class Work(IntEnum):
 
 
 class Claim(NamedTuple):
-    """A claimed organization; `seq` grows with each hint, so that `release` notices newer work."""
+    """A claimed organization.
+
+    `seq` grows with each hint, so that `release` notices newer work.
+    """
 
     org_id: int
     seq: int
@@ -47,13 +51,20 @@ RELEASE = text("""
 
 
 def enqueue(session: Session, org_id: int, work: Work, at: datetime | None = None) -> None:
-    """Queue work of an organization, due now or at `at`. Call it after the commit of the work, never in it."""
+    """Queue work of an organization, due now or at `at`.
+
+    Call it after the commit of the work and in another transaction, because a transaction never writes two schemas.
+    """
+    # A crash of the server may lose the hint: the scheduler finds the work then.
     session.execute(text("set local synchronous_commit = off"))
     session.execute(ENQUEUE, {"org": org_id, "kind": int(work), "at": at})
 
 
 def enqueue_now(engine: Engine, org_id: int, work: Work) -> None:
-    """Queue work that is due now, in one statement and transaction: after each request that stores rows."""
+    """Queue work that is due now, in one statement that is its own transaction.
+
+    This runs after each request that stores rows, so it takes only one round trip.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(ENQUEUE_NOW, {"org": org_id, "kind": int(work)})
 
@@ -61,7 +72,7 @@ def enqueue_now(engine: Engine, org_id: int, work: Work) -> None:
 def claim(session: Session, work: Work, hold: timedelta) -> Claim | None:
     """Claim the organization with due work that was served longest ago.
 
-    Other workers skip it for `hold`. None when no organization has due work.
+    For the time `hold`, other workers do not claim it. None when no organization has due work.
     """
     row = session.execute(NEXT_DUE, {"kind": int(work)}).one_or_none()
     if row is None:
@@ -74,6 +85,10 @@ def claim(session: Session, work: Work, hold: timedelta) -> Claim | None:
 
 
 def release(session: Session, org_id: int, work: Work, seq: int, next_at: datetime | None) -> None:
-    """Release an organization until `next_at`; None: until it is queued. Does nothing if it was queued since `seq`."""
+    """Release a claimed organization, and set when it is due again.
+
+    `next_at` None: it is due when it is queued. Nothing changes if it was queued after the claim with this `seq`: it
+    stays due.
+    """
     session.execute(text("set local synchronous_commit = off"))
     session.execute(RELEASE, {"org": org_id, "kind": int(work), "seq": seq, "at": next_at})

@@ -63,7 +63,10 @@ class Token(Public):
 
 
 class WorkQueueEntry(Public):
-    """A hint that an organization has work of a kind (0 evaluate, 1 notify) from due_at on; no tenant content."""
+    """A hint that an organization has work from `due_at` on.
+
+    `kind`: 0 evaluate, 1 notify. The hint has no data of the organization itself.
+    """
 
     __tablename__ = "work_queue"
     __table_args__ = ({"postgresql_with": {"fillfactor": 40}},)
@@ -84,7 +87,10 @@ class CommittedOffset(Public):
 
 
 class IngestTopic(Public):
-    """The id that a topic had when it was first read: another id under the same name is another topic."""
+    """The id that a topic had when it was first read.
+
+    Another id under the same name is another topic: the topic was created again.
+    """
 
     __tablename__ = "ingest_topics"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -93,7 +99,10 @@ class IngestTopic(Public):
 
 
 class IngestSpan(Public):
-    """The ledger of committed offsets: each move, and its number of messages by the organization's id."""
+    """A line in the ledger of committed offsets: a move of an offset.
+
+    `messages` maps the ids of organizations to the numbers of their messages; `dead` is the number of dead letters.
+    """
 
     __tablename__ = "ingest_spans"
     __table_args__ = (
@@ -113,9 +122,9 @@ class IngestSpan(Public):
 
 
 class ParkedMessage(Public):
-    """A message of one organization that could not be stored. It is retried; other organizations do not wait.
+    """A message of one organization that could not be stored, and is retried.
 
-    `seek` is the last seek of its partition before it was read.
+    Messages of other organizations do not wait for it. `seek` is the last seek of its partition before it was read.
     """
 
     __tablename__ = "parked_messages"
@@ -130,7 +139,10 @@ class ParkedMessage(Public):
 
 
 class DeadLetter(Public):
-    """A message that can't be read, with the reason. Its offset and its bytes identify it."""
+    """A message that can't be read, with the reason.
+
+    It is identified by its partition, its offset and its bytes.
+    """
 
     __tablename__ = "dead_letters"
     __table_args__ = (
@@ -175,7 +187,7 @@ class Worker(Public):
 
 
 class SchedulerRun(Public):
-    """A periodic job of the leader: its last run and the outcome."""
+    """A periodic job of the leader, with its last run and the outcome."""
 
     __tablename__ = "scheduler_runs"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -186,7 +198,7 @@ class SchedulerRun(Public):
 
 
 class KnownProblem(Public):
-    """A problem of dcmon itself, since when it exists, and when receivers were notified."""
+    """A problem of dcmon itself, with the times when it began and when receivers were notified."""
 
     __tablename__ = "problems"
     name: Mapped[str] = mapped_column(primary_key=True)

@@ -65,7 +65,7 @@ def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, 
     lowest = sampling.lowest_level(population, LIMIT)
     labelled = how.get("labelled", False)
     message = f"s.{HASH}, l.label"
-    statement, values = sampling._sample_statement(
+    statement, values = sampling._sample_query(
         Window(start, end), RowSelection(model, version, LIMIT, labelled), lowest, message
     )
     [[found]] = session.execute(text(f"explain (analyze, timing off, format json) {statement}"), values)

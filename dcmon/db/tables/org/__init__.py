@@ -1,4 +1,7 @@
-"""Tables of lineage "org". Sample, label and reference tables are made at run time (dcmon.storage.sample_tables)."""
+"""Tables of lineage "org".
+
+Tables of samples, labels and references are created at run time (dcmon.storage.sample_tables).
+"""
 
 from dcmon.db.tables.org.alerts import Alert, AlertChange, AlertRule, MuteTime, Silence
 from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset

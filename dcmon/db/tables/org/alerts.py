@@ -10,7 +10,7 @@ from dcmon.db.tables import Org
 
 
 class AlertRule(Org):
-    """The condition under which a monitor's windows violate a rule, and how alerts follow from it.
+    """The condition under which windows of a monitor violate a rule, and its alert options.
 
     `condition` is the text that a user writes (alerting.rule_conditions); null: `operator` and `threshold` are the
     condition. `start_time`: the end of the first window that the rule judged. `revision` grows with each change after
@@ -39,10 +39,10 @@ class AlertRule(Org):
 
 
 class Alert(Org):
-    """A span of windows of a version that violate a rule, from its first window to its last.
+    """A span of windows, from first to last, in which a version violates a rule.
 
-    `told_severity`: the severity in the last notification that it fires; null when receivers were never notified,
-    or were notified that it is resolved.
+    `told_severity`: the severity in the last notification that the alert fires; null when receivers were never
+    notified, or were notified that the alert is resolved.
     """
 
     __tablename__ = "alerts"
@@ -94,7 +94,10 @@ class AlertChange(Org):
 
 
 class Silence(Org):
-    """A span of time in which notifications about matching alerts are held back. `matchers`: notifications.matchers."""
+    """A span of time in which notifications about matching alerts are held back.
+
+    `matchers` are described in notifications.matchers.
+    """
 
     __tablename__ = "silences"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -107,7 +110,7 @@ class Silence(Org):
 
 
 class MuteTime(Org):
-    """Hours of the week, in a time zone, in which notifications about matching alerts are held back.
+    """Hours of the week in which notifications about matching alerts are held back.
 
     `days`: mon, tue, …; `begins` and `ends`: minutes after midnight. With `ends` before `begins`, the hours
     cross midnight.

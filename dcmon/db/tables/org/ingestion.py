@@ -10,9 +10,9 @@ from dcmon.db.tables import Org
 
 
 class IngestOffset(Org):
-    """The position of this organization in a topic's partition: messages below next_offset are stored.
+    """The organization's position in a partition: messages below `next_offset` are stored.
 
-    `seek` is the last seek of the partition that the organization followed: its id in public.ingest_spans, or 0.
+    `seek` is the last seek of the partition that the organization has followed: its id in public.ingest_spans, or 0.
     """
 
     __tablename__ = "ingest_offsets"
@@ -26,8 +26,8 @@ class Batch(Org):
     """The ledger: a line for each transaction and target that stored or removed rows.
 
     In every line taken = stored + duplicates + quarantined + dropped + removed. `action` is ingest, retry, delete,
-    prune, drop or seek. A line that removes rows has a negative `stored` or `quarantined`, and as many `removed`. With
-    a topic, the line moved the organization's offset from first_offset to next_offset, past so many `messages`.
+    prune, drop or seek. A line that removes rows has a negative `stored` or `quarantined`, and as many `removed`. A
+    line with a topic moved the organization's offset from first_offset to next_offset, past so many `messages`.
     """
 
     __tablename__ = "batches"
@@ -56,7 +56,10 @@ class Batch(Org):
 
 
 class DataSource(Org):
-    """A directory or an s3:// prefix that is watched for files of a version's samples or a model's labels."""
+    """A directory or an s3:// prefix that is watched for new files.
+
+    The files have samples of a version, or labels of a model (`version_id` is null).
+    """
 
     __tablename__ = "sources"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -73,10 +76,10 @@ class DataSource(Org):
 
 
 class IngestedFile(Org):
-    """The progress of a file: its rows below next_row are stored.
+    """The progress of a file: its rows below `next_row` are stored.
 
-    `digest` identifies its content, its target and its format. `stamp` is the storage's own mark of the content: an
-    ETag, or the file's size and time of change.
+    `digest` identifies the file's content, target and format. `stamp` shows that a file has changed without reading
+    it: the ETag in S3, or the size and time of change in a directory.
     """
 
     __tablename__ = "ingested_files"

@@ -38,7 +38,10 @@ class ModelNote(Org):
 
 
 class Version(Org):
-    """A version of a model: its columns, and the times of its samples (watermark: the newest sample's time)."""
+    """A version of a model: its columns, and the times of its samples.
+
+    `earliest` and `watermark` are the times of the first and of the newest sample.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("model_id", "name"),)

@@ -34,10 +34,11 @@ class Dashboard(Org):
 
 
 class Monitor(Org):
-    """A check with a schedule, filters and options. `revision` grows with each change that would change its values.
+    """A check with a schedule, filters and options.
 
-    `rows`: the number of rows that it reads of a window; 0: all; null: DCMON_EVALUATE__SAMPLE_SIZE.
-    `compared_with`: the reference, or the earlier window that is used in its place (dcmon.windows.ComparedWith).
+    `revision` grows with each change after which the monitor would compute other values. `rows`: the number of rows
+    that it reads of a window; 0: all; null: DCMON_EVALUATE__SAMPLE_SIZE. `compared_with`: the reference, or the earlier
+    window that is used in its place (dcmon.windows.ComparedWith).
     """
 
     __tablename__ = "monitors"
@@ -65,10 +66,11 @@ class MonitorWithCheck(NamedTuple):
 
 
 class DueWindow(Org):
-    """A version's window that waits for evaluation: the row is the queue, a lease is the claim.
+    """A window of a version that waits for evaluation.
 
-    `is_first`: it was never evaluated before. `is_backfill`: its rows were logged long after its end. `is_flow`: only
-    the data flow monitors are evaluated, because no rows came that other monitors read.
+    The row is the entry of the queue; a worker claims it by a lease. `is_first`: the window was never evaluated before.
+    `is_backfill`: its rows were logged long after its end. `is_flow`: only the data flow monitors are evaluated,
+    because no rows came that other monitors read.
     """
 
     __tablename__ = "due_windows"
@@ -135,7 +137,7 @@ class Result(Org):
 
 
 class Baseline(Org):
-    """The values of a monitor's check on a version's reference, for rules that compare with it."""
+    """The values of a monitor's check on a reference, for rules that compare with it."""
 
     __tablename__ = "baselines"
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), primary_key=True)

@@ -42,12 +42,13 @@ class Webhook(Org):
 
 
 class Notification(Org):
-    """The outbox: written in the transaction that moved the alert, delivered at least once, in order per alert.
+    """A notification in the outbox, written in the transaction that changed the alert.
 
-    The notifications with the same `message_id` are sent to one receiver as one message; the id is chosen before the
-    first try, at `tried_at`, and does not change. A notification with `delivered_at` or `dead_at` is finished. With
-    `is_superseded` it was not given up: newer notifications made it useless. `left_to`: the recipients that have not
-    received the message yet, if others have.
+    It is delivered at least once; the notifications of an alert are delivered in order. Notifications with the same
+    `message_id` are sent to one receiver as one message; the id is chosen before the first try, at `tried_at`, and does
+    not change. A notification with `delivered_at` or `dead_at` is finished. `is_superseded`: it has `dead_at` because
+    newer notifications made it useless, not because dcmon gave it up. `left_to`: the recipients that have not received
+    the message yet, if others have.
     """
 
     __tablename__ = "notifications"

@@ -1,4 +1,7 @@
-"""Counts of a version's samples by quarter hour, and the quarantine. Samples are in tables made at run time."""
+"""Counts of a version's samples by quarter hour, and the quarantine.
+
+Samples are in tables that are created at run time (dcmon.storage.sample_tables).
+"""
 
 import datetime as dt
 import uuid
@@ -10,7 +13,10 @@ from dcmon.db.tables import Org
 
 
 class QuarterHour(Org):
-    """A version's rows and labelled rows in a quarter hour, and revisions that grow with each change."""
+    """The numbers of rows and labels of a version in a quarter hour.
+
+    The revisions grow with each change of the rows or of the labels.
+    """
 
     __tablename__ = "quarter_hours"
     __table_args__ = (
@@ -28,9 +34,10 @@ class QuarterHour(Org):
 
 
 class Receipt(Org):
-    """The rows that a version received in a quarter hour, and the longest time until one was stored.
+    """The number of rows that a version received in a quarter hour.
 
-    `revision` grows when rows come and when quarantined rows leave.
+    `waited`: the longest time until one of them was stored. `revision` grows when rows arrive and when quarantined rows
+    are removed.
     """
 
     __tablename__ = "receipts"
@@ -49,8 +56,8 @@ class Receipt(Org):
 class Quarantined(Org):
     """A row that could not be stored, unchanged, with the reason.
 
-    `digest` identifies the row, so that it is kept once. It is null in rows of older releases, which identified a row
-    by its source and position.
+    `digest` identifies the row, so that it is stored only once. It is null in rows of older releases, which identified
+    a row by its source and position.
     """
 
     __tablename__ = "quarantine"
