@@ -23,6 +23,7 @@ LONGEST_RETRY_AFTER = timedelta(days=1)
 LONGEST_ERROR = 300
 HTTP_GONE, TOO_MANY_REQUESTS, UNAVAILABLE = 410, 429, 503
 FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # a wrong certificate raises ValueError
+ABORT_INTERVAL = 0.2  # seconds
 USER_AGENT = "dcmon/1"
 
 
@@ -168,20 +169,22 @@ def abort_after(seconds: float) -> Iterator[list[Any]]:
     A socket's own timeout is not enough: it limits each wait, and a peer that sends single bytes causes many waits.
     """
     sockets: list[Any] = []
+    is_over = threading.Event()
 
     def abort() -> None:
-        for opened in [getattr(entry, "sock", entry) for entry in list(sockets)]:
-            with suppress(OSError, TypeError):  # not connected yet
-                # Shut down below TLS: the state of TLS belongs to the thread that reads.
-                socket.socket.shutdown(opened, socket.SHUT_RDWR)
+        wait = seconds
+        while not is_over.wait(wait):
+            for opened in [getattr(entry, "sock", entry) for entry in list(sockets)]:
+                with suppress(OSError, TypeError):  # not connected yet
+                    # Shut down below TLS: the state of TLS belongs to the thread that reads.
+                    socket.socket.shutdown(opened, socket.SHUT_RDWR)
+            wait = ABORT_INTERVAL  # A socket that connects at this moment is not on the list yet.
 
-    timer = threading.Timer(seconds, abort)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=abort, name="abort delivery", daemon=True).start()
     try:
         yield sockets
     finally:
-        timer.cancel()
+        is_over.set()
 
 
 def _read_beginning(response: urllib3.BaseHTTPResponse, deadline: float) -> str:
