@@ -1,5 +1,6 @@
 """A check that crashes, hangs, loops or eats memory costs its own result only; so does a process that is killed."""
 
+import itertools
 import os
 import signal
 import struct
@@ -8,17 +9,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 
+from dcmon.checks import worker_pool
 from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.worker_pool import CheckWorker, ForkServer
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.settings import Evaluate
 from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.windows import Window
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import eventually
 
 FAULTS = """
@@ -100,6 +104,14 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     del sys.modules["faults"]
 
 
+@pytest.fixture
+def clock_of_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count the time in which a check may hang by polls: a moment in which the machine does nothing is one poll."""
+    ticks = itertools.count(0, worker_pool.POLL_SECONDS)
+    monkeypatch.setattr(worker_pool, "time", SimpleNamespace(monotonic=ticks.__next__))
+    monkeypatch.setattr(worker_pool, "RECEIVE_TIMEOUT", int(PATIENCE))
+
+
 @pytest.fixture(scope="module")
 def origin(faults: Any) -> Iterator[ForkServer]:
     """A process of these tests' own that forks the children."""
@@ -172,6 +184,7 @@ def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: ForkSer
     assert outcomes == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
 
 
+@pytest.mark.usefixtures("clock_of_polls")
 def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None:
     with CheckWorker(Evaluate(hang=timedelta(seconds=2)), origin) as child:
         outcomes = summarize(run(child, faults.Scorer(), faults.Sleep()))
@@ -179,12 +192,14 @@ def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None
     assert outcomes == [FOUND, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
 
 
+@pytest.mark.usefixtures("clock_of_polls")
 def test_check_that_computes_longer_than_the_hang_bound_succeeds(faults: Any, origin: ForkServer) -> None:
     """Three seconds, for on a busy machine a process may have to wait for a second until it has the processor."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=3)), origin) as child:
         assert summarize(run(child, faults.Work(7.0))) == [FOUND]
 
 
+@pytest.mark.usefixtures("clock_of_polls")
 def test_check_that_only_polls_hangs_in_the_end(faults: Any, origin: ForkServer) -> None:
     """One that looks all the time whether it may go on hangs in the end."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=1)), origin) as child:

@@ -26,6 +26,7 @@ from dcmon.jobs import schedule
 from dcmon.output import Output
 from dcmon.settings import Heartbeat, Settings, Watch, Webhooks
 from dcmon.severity import Severity
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, only, rows, running
 
 NOW = datetime.now(UTC)
@@ -174,15 +175,21 @@ def test_heartbeat_shows_the_end_and_a_loop_that_hangs(
     with HeartbeatSender(app.engine, {"evaluate": pulse, "serve": None}):
         assert eventually(lambda: {each.kind for each in gather(app).alive(None, BOUNDS)} == {"evaluate", "serve"})
         assert eventually(lambda: idle(app) > 0.3)  # nobody asks whether to stop
+        hanging_since = evaluate_worker(app).polled_at
         assert not pulse.is_set()
-        assert eventually(lambda: idle(app) < 0.2)
+        assert eventually(lambda: evaluate_worker(app).polled_at - hanging_since > timedelta(seconds=0.2))
+        monkeypatch.setattr(process_heartbeats, "INTERVAL", PATIENCE)  # to wait for the thread that writes
     assert gather(app).alive(None, BOUNDS) == []
     pulse.set()
     assert stop.is_set()
 
 
+def evaluate_worker(app: App) -> Any:
+    return only(gather(app).alive("evaluate", BOUNDS))
+
+
 def idle(app: App) -> float:
-    worker = only(gather(app).alive("evaluate", BOUNDS))
+    worker = evaluate_worker(app)
     return float((worker.seen_at - worker.polled_at).total_seconds())
 
 

@@ -24,7 +24,6 @@ from dcmon import db
 from dcmon.app import App
 from dcmon.db import migrations
 from dcmon.embedded import postgres
-from dcmon.embedded.process import free_port
 from dcmon.jobs import ingest
 from dcmon.output import Output
 from dcmon.settings import Http, Kafka, Settings
@@ -34,6 +33,7 @@ from dcmon.tenancy import provisioning, tokens
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.helpers.kafka_broker import tansu
+from tests.helpers.ports import free_port
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
 SHORT = Http(fresh=timedelta(milliseconds=300), stale=timedelta(minutes=10))
@@ -84,7 +84,10 @@ def test_request_with_cached_token_sends_no_query(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
     asked: list[str] = []
-    with app_on(database_url, data_dir, kafka, Http()) as app, serving(app, acme.token) as client:
+    with (
+        app_on(database_url, data_dir, kafka, Http(fresh=timedelta(hours=1))) as app,
+        serving(app, acme.token) as client,
+    ):
         assert client.samples(target.version_id, rows(0, 10)).status == 200
         assert client.labels(target.model_id, labels(0, 10)).status == 200
         event.listen(app.engine, "before_cursor_execute", lambda *all_: asked.append(all_[2]))
@@ -114,11 +117,11 @@ def test_batches_during_outage_of_postgresql_are_stored_later(place: Place, kafk
 def test_cached_answer_past_stale_age_is_not_used(place: Place, kafka: Kafka) -> None:
     http = Http(fresh=timedelta(milliseconds=1), stale=timedelta(seconds=3))
     with app_on(place.server.url, place.data_dir, kafka, http) as app, serving(app, place.token) as client:
+        asked_at = time.monotonic()
         assert client.samples(place.target.version_id, rows(0, 1)).status == 200
-        known_at = time.monotonic()
         place.stop()
         assert eventually(lambda: refused_for_now(client.samples(place.target.version_id, rows(0, 1))))
-        assert time.monotonic() - known_at > 2.5
+        assert time.monotonic() - asked_at >= 3
         place.start()
         assert eventually(lambda: client.samples(place.target.version_id, rows(0, 1)).status == 200)
 
@@ -160,11 +163,15 @@ def test_expired_token_is_refused_at_once(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
     with app_on(database_url, data_dir, kafka, Http(fresh=timedelta(hours=1))) as app:
-        with app.public() as session:
-            token = tokens.create(session, acme.org.id, 1, "short", timedelta(seconds=2))
-        with serving(app, token) as client:
-            assert client.samples(target.version_id, rows(0, 1)).status == 200
-            assert eventually(lambda: client.samples(target.version_id, rows(0, 1)).status == 401)
+        for seconds in (2, 20, 200):  # a short time may be over before a busy machine has answered once
+            with app.public() as session:
+                token = tokens.create(session, acme.org.id, 1, "short", timedelta(seconds=seconds))
+            with serving(app, token) as client:
+                is_accepted = client.samples(target.version_id, rows(0, 1)).status == 200
+                assert eventually(lambda: client.samples(target.version_id, rows(0, 1)).status == 401)
+            if is_accepted:
+                break
+        assert is_accepted
 
 
 def test_unknown_version_is_not_cached(
@@ -211,7 +218,7 @@ def test_request_without_broker_is_503_in_bounded_time(
     database_url: str, data_dir: Path, acme: Acme, target: Target
 ) -> None:
     """The same request is accepted as soon as the broker answers."""
-    port = free_port(None)
+    port = free_port()
     with app_on(database_url, data_dir, own_broker_settings(port)) as app, serving(app, acme.token) as client:
         for _ in range(3):
             started_at = time.monotonic()
@@ -229,27 +236,33 @@ def test_request_repeated_after_timeout_is_stored_once(
     database_url: str, data_dir: Path, acme: Acme, target: Target
 ) -> None:
     """The broker is stopped, not killed: what waits in its socket is taken when it goes on, after the 503."""
-    port = free_port(None)
+    port = free_port()
+    with db.org_session(target.engine, target.org) as session:
+        model, _ = versions.get(session, target.version_id)
+        columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        other_version = versions.create(session, model, columns).id
     with (
         tansu(port),
         app_on(database_url, data_dir, own_broker_settings(port)) as app,
         serving(app, acme.token) as client,
     ):
-        assert client.samples(target.version_id, rows(0, 10)).status == 200
+        assert eventually(lambda: client.samples(other_version, rows(0, 10)).status == 200)
         broker = next(each for each in psutil.Process().children() if f"tcp://127.0.0.1:{port}" in each.cmdline())
         broker.suspend()
         refused = refused_for_now(client.samples(target.version_id, rows(10, 100)))
         broker.resume()
         assert refused
         assert eventually(lambda: client.samples(target.version_id, rows(10, 100)).status == 200)
+        duplicates = f"select sum(duplicates) from batches where version_id = {target.version_id}"
         with running(ingest.run, app):
-            assert eventually(lambda: target.samples == 110)
-            assert eventually(lambda: target.scalar("select sum(duplicates) from batches") == 100)
+            assert eventually(lambda: target.samples == 100)
+            # On a busy machine the repetition may have come too late, and again.
+            assert eventually(lambda: (target.scalar(duplicates) or 0) >= 100)
 
 
 def test_serve_started_before_its_servers_answers_later(place: Place) -> None:
     """Neither PostgreSQL nor the broker answers when it starts."""
-    broker_port, port = free_port(None), free_port(None)
+    broker_port, port = free_port(), free_port()
     place.stop()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     given = {"DATABASE_URL": place.server.url, "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{broker_port}",

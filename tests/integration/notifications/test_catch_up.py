@@ -14,6 +14,7 @@ from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations.base import Address
 from dcmon.notifications.receivers import Subscription
 from tests.helpers.outbox import REFUSED, URL, OutboxDriver
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target
 
 
@@ -145,30 +146,28 @@ def test_alert_that_fires_during_the_addition_is_not_missed(driver: OutboxDriver
             alert_row.told_severity = "high"
             session.flush()
             notification_writer.write(session, driver.renderer, alert_row, "firing")
-            begun.set()
-            go_on.wait(1)
+            has_written.set()
+            go_on.wait(300)
 
     def adds() -> None:
         with driver.app.org(driver.target.org) as session:
             where = Address("webhook", ["https://late.example.org/x"])
             created = receivers.add(session, "late", where, driver.settings).receiver
             catch_up.notify(session, driver.renderer, created)
-            begun.set()
-            go_on.wait(1)
+            has_added.set()
+            go_on.wait(300)
 
-    begun, go_on, steps = Event(), Event(), [tells, adds] if is_first else [adds, tells]
-    threads: list[Thread] = [Thread(target=step) for step in steps]
-    _one_after_the_other(threads, begun)
-    assert written_for(driver, "late") == [(about, "firing")]
-
-
-def _one_after_the_other(threads: list[Thread], begun: Event) -> None:
-    """Start the second transaction when the first has worked but not committed."""
-    threads[0].start()
-    begun.wait(300)
-    threads[1].start()
-    for thread in threads:
+    has_written, has_added, go_on = Event(), Event(), Event()
+    steps = [(Thread(target=tells), has_written), (Thread(target=adds), has_added)]
+    (first, has_begun), (second, has_passed) = steps if is_first else reversed(steps)
+    first.start()
+    assert has_begun.wait(300)
+    second.start()  # before the first commits
+    assert eventually(lambda: has_passed.is_set() or is_waiting_for_a_lock(driver.app.engine))
+    go_on.set()
+    for thread in (first, second):
         thread.join(300)
+    assert written_for(driver, "late") == [(about, "firing")]
 
 
 def test_catch_up_is_not_repeated_at_once(driver: OutboxDriver) -> None:
