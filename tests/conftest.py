@@ -26,6 +26,7 @@ from dcmon.tenancy import provisioning
 from tests.helpers import examples  # noqa: F401 - registers the profiles
 from tests.helpers.directories import server_directory
 from tests.helpers.ports import free_port
+from tests.helpers.waiting import PATIENCE
 
 for name in [name for name in os.environ if name.startswith("DCMON_") and not name.startswith("DCMON_TEST_")]:
     del os.environ[name]
@@ -111,7 +112,9 @@ def server_url() -> Iterator[str]:
 
 
 def _database(url: str, name: str) -> str:
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
+    """The URL of a database. On a busy machine its server may need longer for a connection than dcmon waits."""
+    patient = make_url(url).set(database=name).update_query_dict({"connect_timeout": str(int(PATIENCE))})
+    return patient.render_as_string(hide_password=False)
 
 
 def _administer(url: str, statement: str) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from sqlalchemy import Engine, text
+
 from dcmon.embedded.process import wait_until
 
 PATIENCE = 300.0  # seconds: with four busy loops beside it a test may take ten times as long as alone
@@ -10,3 +12,13 @@ PATIENCE = 300.0  # seconds: with four busy loops beside it a test may take ten 
 def eventually(is_true: Callable[[], bool], every: float = 0.05) -> bool:
     """Wait until something is true, however busy the machine is; False if it is not after PATIENCE seconds."""
     return wait_until(is_true, PATIENCE, every=every)
+
+
+def is_waiting_for_a_lock(engine: Engine) -> bool:
+    """True if a transaction in this database waits for a lock that another one holds."""
+    statement = text(
+        "select count(*) > 0 from pg_locks join pg_stat_activity using (pid)"
+        " where not granted and datname = current_database()"
+    )
+    with engine.connect() as connection:
+        return bool(connection.scalar(statement))

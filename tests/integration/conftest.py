@@ -14,15 +14,19 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
-from dcmon import db
+from dcmon import db, redis_scripts
 from dcmon.app import App
 from dcmon.db import Organization
+from dcmon.embedded import valkey
+from dcmon.ingestion import message_batches
+from dcmon.ingestion.kafka import consumer, topics, watermarks
 from dcmon.output import Output
 from dcmon.settings import Kafka, Settings
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from tests.helpers.kafka_broker import broker
+from tests.helpers.waiting import PATIENCE
 from tests.helpers.waiting import eventually as eventually
 
 
@@ -33,11 +37,25 @@ def broker_address() -> Iterator[str]:
         yield address
 
 
+@pytest.fixture(autouse=True)
+def _short_bounds_are_generous(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What dcmon gives up, or does otherwise, after a moment is waited for on a busy machine."""
+    monkeypatch.setattr(redis_scripts, "TIMEOUT", PATIENCE)
+    monkeypatch.setattr(valkey, "START_SECONDS", PATIENCE)
+    monkeypatch.setattr(message_batches, "PARKED_SECONDS", PATIENCE)
+
+
 @pytest.fixture
-def kafka(broker_address: str) -> Kafka:
-    """Settings with topics and a group of this test's own."""
+def kafka(broker_address: str, monkeypatch: pytest.MonkeyPatch) -> Kafka:
+    """Settings with topics and a group of this test's own, for a broker that answers, late on a busy machine."""
+    for module in (topics, consumer, watermarks):
+        monkeypatch.setattr(module, "METADATA_SECONDS", PATIENCE)
+    monkeypatch.setattr(topics, "NEW_TOPIC_SECONDS", PATIENCE)
     name = f"test-{uuid.uuid4().hex[:8]}"
-    return Kafka(bootstrap_servers=broker_address, topic_prefix=name, group_id=name, partitions=2, rows_per_message=50)
+    return Kafka(
+        bootstrap_servers=broker_address, topic_prefix=name, group_id=name, partitions=2, rows_per_message=50,
+        ack_wait=timedelta(seconds=PATIENCE),
+    )  # fmt: skip
 
 
 @pytest.fixture

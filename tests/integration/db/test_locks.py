@@ -29,11 +29,13 @@ from dcmon.storage.models import NewModel
 from dcmon.storage.pruning_transactions import Prune
 from dcmon.tenancy import organizations, provisioning
 from dcmon.windows import Window
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, labels, new_target, rows
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 WINDOW = Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC))
-WAIT = timedelta(seconds=3)  # for a lock: who waits longer is held up
+WAIT = timedelta(seconds=60)  # for a lock: who waits longer is held up
+SHORT_WAIT = timedelta(seconds=0.3)  # where a lock is held up to the end
 INSTALLATION = {LockSpace.LEADER, LockSpace.ORGANIZATION_NAMES, LockSpace.MIGRATION}
 NAMED = {LockSpace.MANUAL_RUN, LockSpace.RESULTS, LockSpace.NAMES, LockSpace.FILE_SOURCE}
 REFERENCE = ReferenceTable([msgspec.Raw(b'{"age": 1, "job": "j", "_dc_prediction": "1", "_dc_label": "1"}')])
@@ -98,9 +100,9 @@ def test_same_work_in_one_organization_waits(app: App, target: Target) -> None:
     with working(app, target):
         with pytest.raises(errors.Locked), pruning.exclusive(target.engine, target.org):
             pass
-        with pytest.raises(DBAPIError), db.org_session(target.engine, target.org, wait=WAIT / 10) as session:
+        with pytest.raises(DBAPIError), db.org_session(target.engine, target.org, wait=SHORT_WAIT) as session:
             results.lock_newest(session, target.version_id, WINDOW, [2])
-        with pytest.raises(DBAPIError), db.org_session(target.engine, target.org, wait=WAIT / 10) as session:
+        with pytest.raises(DBAPIError), db.org_session(target.engine, target.org, wait=SHORT_WAIT) as session:
             models.create(session, NewModel("third", "binary"))
 
 
@@ -126,7 +128,7 @@ def test_prune_and_deletion_pass_another_reference_load(app: App, target: Target
             model, version = versions.get(session, beta.version_id)
             assert reference_loading.load(session, model, version, REFERENCE, LoadOptions(replace=True)).total == 1
         with beta.engine.begin() as connection, app.public() as session:
-            connection.execute(text("set local lock_timeout = '3s'"))
+            connection.execute(text("set local lock_timeout = '60s'"))
             organizations.drop_schema(session, beta.org)
 
 
@@ -137,7 +139,7 @@ def test_session_lock_ends_with_its_connection(engine: Engine) -> None:
         assert not other.try_acquire()
         with engine.begin() as connection:
             connection.execute(
-                text("select pg_terminate_backend(pid, 5000) from pg_locks where locktype = 'advisory' and granted")
+                text("select pg_terminate_backend(pid, 300000) from pg_locks where locktype = 'advisory' and granted")
             )
         assert other.try_acquire()
         assert not lock.is_held()
@@ -156,6 +158,7 @@ def test_named_locks_are_released_with_the_transaction(target: Target) -> None:
         locks.acquire_named(session, LockSpace.NAMES, ["models"])
         thread = threading.Thread(target=second)
         thread.start()
-        assert not done.wait(0.3)
-    thread.join(30)
+        assert eventually(lambda: is_waiting_for_a_lock(target.engine))
+        assert not done.is_set()
+    thread.join(300)
     assert done.is_set()

@@ -12,6 +12,7 @@ from dcmon.db import Organization, migrations, work_queue
 from dcmon.db.tables.public import CommittedOffset, Worker
 from dcmon.health import problems, scheduler_runs
 from dcmon.tenancy import provisioning
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
 
 
@@ -171,7 +172,8 @@ def test_a_schema_in_use_is_waited_for_and_then_refused(
     with db.org_session(engine, org):
         thread = threading.Thread(target=lambda: (migrations.upgrade_org(engine, org), done.set()))
         thread.start()
-        assert not done.wait(0.3)
+        assert eventually(lambda: is_waiting_for_a_lock(engine))
+        assert not done.is_set()
     assert done.wait(300)
     thread.join()
 

@@ -9,6 +9,7 @@ import pytest
 from dcmon import errors
 from dcmon.app import App
 from dcmon.jobs import ingest
+from tests.helpers.ingestion import END_SESSIONS
 from tests.integration.conftest import Target, eventually, rows, running
 
 
@@ -20,7 +21,7 @@ def read_only(target: Target, server_url: str) -> Iterator[None]:
     def set_to(value: str) -> None:
         with psycopg.connect(connect, autocommit=True) as admin:
             admin.execute(f"alter database {name} set default_transaction_read_only = {value}".encode())
-            admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+            admin.execute(END_SESSIONS, [name])
 
     set_to("on")
     try:

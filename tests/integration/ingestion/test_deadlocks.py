@@ -19,6 +19,7 @@ from dcmon.ingestion.target_cache import TargetCache
 from dcmon.storage import versions
 from dcmon.storage.ledger import TopicPartition
 from dcmon.storage.versions import NewVersion
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, labels, rows
 from tests.integration.ingestion.test_ingest_faults import TOPICS
 
@@ -104,8 +105,10 @@ def deadlocks(app: App, target: Target) -> int:
 
 @pytest.mark.parametrize("with_labels", [False, True])
 def test_workers_with_same_rows_in_opposite_order_both_end(
-    app: App, target: Target, second: Target, with_labels: bool
+    app: App, target: Target, second: Target, with_labels: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(message_batches, "LOCK_WAIT", timedelta(seconds=PATIENCE))  # after it messages are parked
+
     def work(partitions: Sequence[int]) -> Callable[[], None]:
         def run() -> None:
             targets = TargetCache(app.engine)

@@ -20,6 +20,7 @@ from dcmon.jobs import ingest
 from dcmon.settings import Kafka
 from dcmon.storage import versions
 from tests.helpers.ingestion import public, seek
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, rows, running
 
 pytestmark = pytest.mark.kafka
@@ -109,7 +110,7 @@ def test_partition_assigned_again_is_no_truncated_log(kafka: Kafka) -> None:
         producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
         for _ in range(count):
             producer.produce(samples, b"1", partition=0)
-        assert producer.flush(10) == 0
+        assert producer.flush(PATIENCE) == 0
 
     send(100)
     with closing(door.Consumer(kafka, lambda partition: committed[partition.partition])) as consumer:

@@ -18,6 +18,7 @@ from dcmon.ingestion import audit_reader, message_format
 from dcmon.ingestion import kafka as door
 from dcmon.jobs import ingest
 from tests.helpers.ingestion import consumer_of, public
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, rows, running
 
 pytestmark = pytest.mark.kafka
@@ -48,13 +49,13 @@ def test_transaction_is_stored_once_committed(buffered: App, target: Target) -> 
     samples = door.topic_name(settings, "samples")
     door.ensure_topics(settings)
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "transactional.id": settings.group_id})
-    producer.init_transactions(30)
+    producer.init_transactions(PATIENCE)
 
     def send(first: int) -> None:
         producer.begin_transaction()
         for value in packed(target, first, 100):
             producer.produce(samples, value, partition=0)
-        producer.flush(10)
+        producer.flush(PATIENCE)
 
     with running(ingest.run, buffered):
         for first in range(0, 400, 100):
@@ -87,7 +88,7 @@ def test_compression_keys_and_headers_do_not_matter(buffered: App, target: Targe
         producer.produce(
             door.topic_name(settings, "samples"), value, key="käy", headers={"trace": b"\xff", "none": None}
         )
-    assert producer.flush(10) == 0
+    assert producer.flush(PATIENCE) == 0
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 100)
@@ -108,7 +109,7 @@ def test_invalid_messages_are_dead_letters_alone(buffered: App, target: Target) 
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
     for value in [*poison, good]:
         producer.produce(samples, value, partition=0)
-        assert producer.flush(10) == 0
+        assert producer.flush(PATIENCE) == 0
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 50)
@@ -136,7 +137,7 @@ def test_new_partition_is_read_soon(buffered: App, target: Target) -> None:
 
         def is_sent() -> bool:
             producer.produce(samples, packed(target, 100, 50)[0], partition=2)
-            return producer.flush(10) == 0
+            return producer.flush(PATIENCE) == 0
 
         assert eventually(is_sent)
         assert eventually(lambda: target.samples == 150)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -20,12 +20,13 @@ from dcmon.embedded.environment import child_environment
 from dcmon.errors import TooLarge, Unreachable
 from dcmon.ingestion import kafka as door
 from dcmon.ingestion import message_format
+from dcmon.ingestion.kafka import topics
 from dcmon.jobs import ingest
 from dcmon.monitoring import lifecycle
 from dcmon.settings import Kafka
 from dcmon.storage import versions
 from dcmon.tenancy import organizations, provisioning
-from tests.helpers.ingestion import consumer_of, public, worker
+from tests.helpers.ingestion import END_SESSIONS, consumer_of, public, worker
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
 pytestmark = pytest.mark.kafka
@@ -208,7 +209,7 @@ def test_worker_waits_for_an_unavailable_postgresql(
         buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
         assert eventually(lambda: target.samples == 100)
         admin.execute(f"alter database {name} allow_connections false".encode())
-        admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
+        admin.execute(END_SESSIONS, [name])
         admin.execute(f"alter database {name} rename to {name}_away".encode())
         buffered.ingestion.ingest_samples(target.org, target.version_id, rows(100, 100))
         assert eventually(lambda: "waiting: PostgreSQL" in caplog.text)
@@ -295,8 +296,13 @@ def test_message_too_large_for_kafka_is_refused_unsent(buffered: App) -> None:
         producer.send(door.topic_name(buffered.settings.kafka, "samples"), [b"{}", b"x" * 1_100_000])
 
 
-def test_ingestion_without_broker_acknowledges_nothing(buffered: App, target: Target) -> None:
-    away = buffered.settings.kafka.model_copy(update={"bootstrap_servers": "127.0.0.1:1"})
+def test_ingestion_without_broker_acknowledges_nothing(
+    buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = buffered.settings.kafka.model_copy(
+        update={"bootstrap_servers": "127.0.0.1:1", "ack_wait": timedelta(seconds=1)}
+    )
+    monkeypatch.setattr(topics, "METADATA_SECONDS", 1.0)
     with (
         App(buffered.settings.model_copy(update={"kafka": away}), buffered.output) as app,
         pytest.raises(Unreachable, match="Kafka"),

@@ -11,6 +11,7 @@ from dcmon import db, errors
 from dcmon.db import Organization, migrations
 from dcmon.tenancy import organizations, provisioning, tokens
 from tests.conftest import Acme
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
 
 
@@ -134,7 +135,7 @@ def test_deleting_waits_for_who_works_in_it(engine: Engine, org: Organization) -
     deleting = threading.Thread(target=provisioning.delete_organization, args=(engine, org))
     with db.org_session(engine, org) as session:
         deleting.start()
-        deleting.join(0.3)
+        assert eventually(lambda: is_waiting_for_a_lock(engine))
         assert deleting.is_alive()
         assert session.scalar(text("select count(*) from models")) == 0
     deleting.join(300)
