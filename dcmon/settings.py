@@ -2,17 +2,36 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import site_data_path, user_data_path
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+OLD_NAMES = {  # variables that are still read, with the names that replace them
+    "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
+    "DCMON_WATCH__ORG": "DCMON_HEALTH__ORG",
+    "DCMON_WATCH__EVERY": "DCMON_HEALTH__EVERY",
+    "DCMON_WATCH__SIGN": "DCMON_HEALTH__HEARTBEAT_TIMEOUT",
+    "DCMON_WATCH__TURN": "DCMON_HEALTH__POLL_TIMEOUT",
+    "DCMON_WATCH__LEADER": "DCMON_HEALTH__LEADER",
+    "DCMON_WATCH__EVALUATION": "DCMON_HEALTH__EVALUATION",
+    "DCMON_WATCH__NOTIFICATION": "DCMON_HEALTH__NOTIFICATION",
+    "DCMON_WATCH__LAG": "DCMON_HEALTH__LAG",
+    "DCMON_WATCH__PARKED": "DCMON_HEALTH__PARKED",
+    "DCMON_WATCH__QUARANTINE": "DCMON_HEALTH__QUARANTINE",
+    "DCMON_WATCH__DISK": "DCMON_HEALTH__DISK",
+    "DCMON_HEARTBEAT__URL": "DCMON_PING__URL",
+    "DCMON_HEARTBEAT__EVERY": "DCMON_PING__EVERY",
+    "DCMON_HEARTBEAT__FAIL": "DCMON_PING__FAIL",
+}
 
 
 def _default_data_dir() -> Path:
-    """Return the directory of embedded servers, logs and state: system-wide for root, else the user's own."""
+    """Return the default data directory: system-wide for root, otherwise the user's own."""
     if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib/dcmon") if sys.platform == "linux" else site_data_path("dcmon")
     return user_data_path("dcmon")
@@ -32,6 +51,12 @@ Duration = Annotated[timedelta, BeforeValidator(_parse_seconds)]
 def _split_at_commas(value: object) -> object:
     """Split text at its commas; leave any other value as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _with_new_names(variables: Mapping[str, str | None], given: set[str]) -> dict[str, str | None]:
+    """Return the variables with old names replaced, except where `given` has the new name too. Names are lower case."""
+    renamed = {old.lower(): new.lower() for old, new in OLD_NAMES.items()}
+    return {renamed.get(name, name): value for name, value in variables.items() if renamed.get(name) not in given}
 
 
 class Http(BaseModel):
@@ -89,7 +114,7 @@ class Evaluate(BaseModel):
         timedelta(seconds=1),
         description="Loaded history is evaluated when no rows came in for this long; at the latest after twice this.",
     )
-    children: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks in parallel.")
+    check_processes: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks in parallel.")
     cpu: Duration = Field(
         timedelta(minutes=2), description="CPU time limit of one check on one window; above it the result is an ERROR."
     )
@@ -159,15 +184,15 @@ class Sources(BaseModel):
     scan_every: timedelta = Field(timedelta(minutes=1), description="Pause between scans of the sources, seconds.")
 
 
-class Watch(BaseModel):
+class Health(BaseModel):
     """Health checks of dcmon itself, and the limits above which they report a problem."""
 
     org: str | None = Field(None, description="Organization whose receivers are notified of problems of dcmon itself.")
     every: Duration = Field(timedelta(minutes=1), description="Interval of the health checks of dcmon itself, seconds.")
-    sign: Duration = Field(
+    heartbeat_timeout: Duration = Field(
         timedelta(seconds=30), description="A process without a heartbeat for this long counts as ended."
     )
-    turn: Duration = Field(
+    poll_timeout: Duration = Field(
         timedelta(minutes=5), description="A worker whose loop makes no progress for this long counts as hanging."
     )
     leader: Duration = Field(timedelta(seconds=30), description="Problem: no scheduler leads for longer than this.")
@@ -185,8 +210,8 @@ class Watch(BaseModel):
     disk: float = Field(0.05, ge=0, le=1, description="Problem: a smaller share of the data directory's disk is free.")
 
 
-class Heartbeat(BaseModel):
-    """The dead man's switch: a URL that is called while dcmon works."""
+class Ping(BaseModel):
+    """The ping of the dead man's switch: a URL that is called while dcmon works."""
 
     url: SecretStr | None = Field(
         None, description="URL that is called while dcmon works: https://hc-ping.com/your-check."
@@ -228,8 +253,24 @@ class Settings(BaseSettings):
     smtp: Smtp = Smtp()
     s3: S3 = S3()
     sources: Sources = Sources()
-    watch: Watch = Watch()
-    heartbeat: Heartbeat = Heartbeat()
+    health: Health = Health()
+    ping: Ping = Ping()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Accept old names in the environment and in .env; a new name wins over its old one, wherever each is set."""
+        sources = [source for source in (env_settings, dotenv_settings) if isinstance(source, EnvSettingsSource)]
+        given = {name for source in sources for name in source.env_vars}
+        for source in sources:
+            source.env_vars = _with_new_names(source.env_vars, given)
+        return init_settings, env_settings, dotenv_settings, file_secret_settings
 
     @property
     def url(self) -> str:

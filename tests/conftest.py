@@ -217,7 +217,7 @@ def org(acme: Acme) -> Organization:
 @pytest.fixture
 def app(database_url: str, data_dir: Path) -> Iterator[App]:
     """An App on this test's database."""
-    at_once = Evaluate(backfill_quiet=timedelta(), children=1)
+    at_once = Evaluate(backfill_quiet=timedelta(), check_processes=1)
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, evaluate=at_once)
     with App(settings, Output(quiet=True)) as new_app:
         yield new_app

@@ -17,7 +17,8 @@ from dcmon.errors import DcmonError
 
 log = logging.getLogger(__name__)
 
-KEY = "unjudged"
+KEY = "rule_failures"
+OLD_KEY = "unjudged"  # in results that an earlier version stored: they are read, and not rewritten
 MAX_CHARACTERS = 300
 NEWEST_RESULTS = 2_000  # how many of the newest results are searched for failures
 # The rules that failed on the newest result of a version: id, reason, and time.
@@ -27,12 +28,15 @@ FAILING = f"""
               from (select id, monitor_id, version_id, how, computed_at
                       from results order by id desc limit {NEWEST_RESULTS}) newest
              order by monitor_id, version_id, id desc) last
-      cross join lateral jsonb_each_text(cast(last.how as jsonb) -> '{KEY}') f
+      cross join lateral jsonb_each_text(coalesce(cast(last.how as jsonb) -> '{KEY}',
+                                                  cast(last.how as jsonb) -> '{OLD_KEY}')) f
       join alert_rules r on r.id = f.key::int and r.is_active
 """
 FORGET = text("""
-    update results set how = cast(how as jsonb) #- cast(:path as text[])
-     where monitor_id = :monitor and cast(how as jsonb) #> cast(:path as text[]) is not null
+    update results set how = cast(how as jsonb) #- cast(:path as text[]) #- cast(:old_path as text[])
+     where monitor_id = :monitor
+       and coalesce(cast(how as jsonb) #> cast(:path as text[]), cast(how as jsonb) #> cast(:old_path as text[]))
+           is not null
 """)
 
 
@@ -53,9 +57,15 @@ def isolated(session: Session, rule: AlertRule, result: Result | None = None) ->
             raise
         log.exception("rule failed to judge a result: rule %d", rule_id)
         if result is not None:
-            before = result.how.get(KEY, {})
-            result.how = {**result.how, KEY: {**before, str(rule_id): error_line(error)}}
+            others = {key: value for key, value in result.how.items() if key != OLD_KEY}
+            result.how = {**others, KEY: {**of_result(result), str(rule_id): error_line(error)}}
             session.flush()
+
+
+def of_result(result: Result) -> Mapping[str, str]:
+    """Return why rules failed to judge a result, by rule id."""
+    failures: Mapping[str, str] = result.how.get(KEY) or result.how.get(OLD_KEY, {})
+    return failures
 
 
 def error_line(error: Exception) -> str:
@@ -65,7 +75,8 @@ def error_line(error: Exception) -> str:
 
 def clear(session: Session, rule: AlertRule) -> None:
     """Remove the recorded failures of a rule: it was changed."""
-    session.execute(FORGET, {"monitor": rule.monitor_id, "path": [KEY, str(rule.id)]})
+    paths = {"path": [KEY, str(rule.id)], "old_path": [OLD_KEY, str(rule.id)]}
+    session.execute(FORGET, {"monitor": rule.monitor_id, **paths})
 
 
 def failing(session: Session) -> Mapping[int, str]:

@@ -44,7 +44,7 @@ class RuleVerdicts:
 def for_result(session: Session, result: Result) -> RuleVerdicts:
     """Judge a result by the active rules of its monitor."""
     statement = select(AlertRule).where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
-    failures = result.how.get(rule_failures.KEY, {})
+    failures = rule_failures.of_result(result)
     return RuleVerdicts(
         result,
         [

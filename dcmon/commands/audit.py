@@ -16,7 +16,7 @@ CHECKED_COLUMNS = {  # headings by key
     "lineage": "schema", "lines": "ledger lines", "versions": "", "samples": "", "quarantined": "",
     "spans": "read ranges", "partitions": "",
 }  # fmt: skip
-FINDING_COLUMNS = {"lineage": "schema", "check": "", "where": "place", "says": "finding", "advice": ""}
+FINDING_COLUMNS = {"lineage": "schema", "check": "", "where": "place", "message": "", "advice": ""}
 
 
 @app.command()

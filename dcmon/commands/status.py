@@ -17,7 +17,7 @@ app = single()
 NONE_RUNS = 'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with its settings.'
 
 PROCESS_COLUMNS = {  # headings by key
-    "kind": "process", "host": "", "pid": "", "since": "", "last_sign": "last heartbeat", "state": "",
+    "kind": "process", "host": "", "pid": "", "since": "", "last_heartbeat": "", "state": "",
 }  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def _json_row(current: "Status") -> dict[str, Any]:
         "parts": [dict(part) for part in current.parts],
         "workers": [dict(worker) for worker in current.workers],
         "waiting": dict(current.waiting),
-        "conditions": [vars(condition) for condition in current.problems],
+        "problems": [vars(problem) for problem in current.problems],
     }
 
 
@@ -84,7 +84,7 @@ def _show_parts(output: "Output", current: "Status") -> None:
         {
             **worker,
             "since": _time(worker["since"]),
-            "last_sign": f"{_span(current.now - worker['last_sign'])} ago",
+            "last_heartbeat": f"{_span(current.now - worker['last_heartbeat'])} ago",
             "state": _state_text(worker),
         }
         for worker in current.workers
@@ -116,9 +116,9 @@ def _queue_texts(current: "Status") -> dict[str, str]:
         texts["unread messages"] = _queue(waits["unread_messages"], waits["oldest_unread"], current.now)
     if waits["parked_messages"]:
         texts["parked messages"] = str(waits["parked_messages"])
-    if waits["heartbeat"] is not None:
-        sent = waits["heartbeat_sent"]
-        texts["heartbeat"] = waits["heartbeat"] + (f", {_span(current.now - sent)} ago" if sent else "")
+    if waits["ping"] is not None:
+        sent = waits["ping_sent"]
+        texts["ping"] = waits["ping"] + (f", {_span(current.now - sent)} ago" if sent else "")
     return texts
 
 

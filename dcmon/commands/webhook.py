@@ -69,8 +69,7 @@ def _show_added(ctx: typer.Context, added: Any) -> None:
     row = added.row if output.is_json else view.to_text(added.row)
     shown = {key: row[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
     secret = {"secret": added.secret} if added.secret else {}
-    notified_key = "told" if output.is_json else "notified"
-    output.value(shown | secret | {notified_key: added.notified}, none=NONE_WORDS)
+    output.value(shown | secret | {"notified": added.notified}, none=NONE_WORDS)
     _say_notified(ctx, added.notified)
     if added.secret:
         output.say("Store the secret now: it is not shown again.")
@@ -137,8 +136,7 @@ def set_(
     wanted = operation.TypedSubscription(severity, model, cap, repeat)
     changed = operation.change(ctx.obj, name, typed, wanted, is_notified=not only_new)
     row, output = changed.row, ctx.obj.output
-    notified_key = "told" if output.is_json else "notified"
-    output.value({**(row if output.is_json else view.to_text(row)), notified_key: changed.notified}, none=NONE_WORDS)
+    output.value({**(row if output.is_json else view.to_text(row)), "notified": changed.notified}, none=NONE_WORDS)
     _say_notified(ctx, changed.notified)
     if row["state"] == "paused":
         ctx.obj.output.say(f'Receiver {name!r} is paused: "dcmon notification resume {name!r}" sends again.')

@@ -19,7 +19,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "KAFKA__PASSWORD": settings.kafka.password,
-        "HEARTBEAT__URL": settings.heartbeat.url,
+        "PING__URL": settings.ping.url,
     }
     for name, secret in secrets.items():
         if secret is not None:

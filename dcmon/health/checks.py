@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
-from dcmon.settings import Watch
+from dcmon.settings import Health
 from dcmon.severity import Severity
 from dcmon.states import ProcessKind
 
@@ -37,8 +37,8 @@ class ProblemName(StrEnum):
     NO_ENDPOINT = "no endpoint"
     WORKER_HANGS = "worker hangs"
     CRASHES = "crashes"
-    MISSED_ROUND = "missed round"
-    EVALUATION_STANDS = "evaluation stands"
+    MISSED_RUN = "missed scheduler run"
+    EVALUATION_STUCK = "evaluation stuck"
     EVALUATION_BEHIND = "evaluation behind"
     RULES_FAIL = "rules fail"
     NOTIFICATIONS_STUCK = "notifications stuck"
@@ -54,7 +54,7 @@ class ProblemName(StrEnum):
     WRAPAROUND = "wraparound"
     LONG_TRANSACTION = "long transaction"
     DISK_FULL = "disk full"
-    HEARTBEAT_FAILS = "heartbeat fails"
+    PING_FAILS = "ping fails"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Problem:
         return -self.severity.rank, self.since
 
 
-def find_problems(snapshot: HealthSnapshot, limits: Watch) -> list[Problem]:
+def find_problems(snapshot: HealthSnapshot, limits: Health) -> list[Problem]:
     """Run all health checks; return the problems, the most severe first."""
     problems = [problem for check in CHECKS for problem in check(snapshot, limits)]
     return sorted(problems, key=lambda problem: problem.rank)
@@ -96,7 +96,7 @@ def required_workers(snapshot: HealthSnapshot) -> Sequence[str]:
     return kinds if snapshot.is_kafka_up is None else (*kinds, ProcessKind.INGEST)
 
 
-def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_leader(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     clock = snapshot.runs.get(ScheduledJobName.CLOCK)
     running_since = snapshot.running_since(limits)
     since = max(clock.started_at if clock is not None else running_since, running_since)
@@ -108,18 +108,18 @@ def _check_leader(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
         yield Problem(ProblemName.NO_LEADER, Severity.CRITICAL, sentence, START_SCHEDULER, since)
 
 
-def _check_workers(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_workers(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for kind in required_workers(snapshot):
         if snapshot.alive(kind, limits):
             continue
         last_seen = [process.seen_at for process in snapshot.processes if process.kind == kind]
         since = max([snapshot.running_since(limits), *last_seen])
-        if snapshot.now - since > limits.sign:
+        if snapshot.now - since > limits.heartbeat_timeout:
             sentence, command = f"No worker {WORKER_TASKS[kind]}.", f"dcmon worker start {kind}"
             yield Problem(ProblemName.NO_WORKER, Severity.CRITICAL, sentence, command, since, kind)
 
 
-def _check_endpoint(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_endpoint(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     endpoints = [process for process in snapshot.processes if process.kind == ProcessKind.SERVE]
     if not endpoints or snapshot.alive(ProcessKind.SERVE, limits):
         return
@@ -130,16 +130,16 @@ def _check_endpoint(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem
         yield Problem(ProblemName.NO_ENDPOINT, Severity.CRITICAL, sentence, "dcmon serve", since)
 
 
-def _check_hanging(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_hanging(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for process in snapshot.alive(None, limits):
-        if process.seen_at - process.polled_at > limits.turn:
+        if process.seen_at - process.polled_at > limits.poll_timeout:
             sentence = f"The {process.kind} worker on {process.host} (pid {process.pid}) runs, but does no work."
             subject = f"{process.kind} on {process.host}, pid {process.pid}"
             command = f"kill -9 {process.pid}"
             yield Problem(ProblemName.WORKER_HANGS, Severity.HIGH, sentence, command, process.polled_at, subject)
 
 
-def _check_crashes(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_crashes(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     crashed: dict[tuple[str, str], list[ProcessHeartbeat]] = {}
     for process in snapshot.processes:
         is_lost = process.ended_at is None and not snapshot.is_alive(process, limits)
@@ -153,7 +153,7 @@ def _check_crashes(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]
             yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, since, f"{kind} on {host}")
 
 
-def _check_prune(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_prune(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     lead, run = snapshot.runs.get(ScheduledJobName.LEAD), snapshot.runs.get(ScheduledJobName.PRUNE)
     if not snapshot.has_leader or lead is None:
         return
@@ -162,11 +162,11 @@ def _check_prune(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
     if snapshot.now - since > PRUNE_LIMIT:
         reason = f" Its last error: {run.message}" if run is not None and run.message and run.failed_at else ""
         yield Problem(
-            ProblemName.MISSED_ROUND, Severity.MEDIUM, f"The prune is overdue.{reason}", "dcmon prune", since, "prune"
+            ProblemName.MISSED_RUN, Severity.MEDIUM, f"The prune is overdue.{reason}", "dcmon prune", since, "prune"
         )
 
 
-def _check_evaluation(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_evaluation(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         is_stopped = org.evaluated_at is None or snapshot.now - org.evaluated_at > limits.evaluation
         # While evaluation goes on, old windows may wait: a backfill takes its time.
@@ -177,7 +177,7 @@ def _check_evaluation(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Probl
         fact = "nothing was evaluated" if is_stopped else "evaluation is behind"
         waiting = f"{_count(backlog.count, 'window')} of {org.name} {_verb(backlog.count, 'wait')}"
         yield Problem(
-            ProblemName.EVALUATION_STANDS if is_stopped else ProblemName.EVALUATION_BEHIND,
+            ProblemName.EVALUATION_STUCK if is_stopped else ProblemName.EVALUATION_BEHIND,
             Severity.CRITICAL if is_stopped else Severity.MEDIUM,
             f"{waiting}, the oldest since {_time(backlog.oldest_at)}: {fact}.",
             "dcmon worker start evaluate",
@@ -186,7 +186,7 @@ def _check_evaluation(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Probl
         )
 
 
-def _check_rules(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_rules(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         failing = org.failing_rules
         if failing.oldest_at is not None and failing.count:
@@ -195,12 +195,12 @@ def _check_rules(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
             yield Problem(ProblemName.RULES_FAIL, Severity.HIGH, sentence, command, failing.oldest_at, org.name)
 
 
-def _check_notifications(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_notifications(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         yield from _check_notifications_of(org, snapshot.now, limits)
 
 
-def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Watch) -> Iterator[Problem]:
+def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Health) -> Iterator[Problem]:
     command = f"dcmon notification list --org {_quoted(org.name)}"
     unsent, given_up = org.unsent_notifications, org.given_up_notifications
     if unsent.is_older_than(limits.notification, now):
@@ -218,7 +218,7 @@ def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Watc
         )
 
 
-def _check_kafka(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_kafka(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     command = "dcmon ingest lag"
     if snapshot.is_kafka_up is False:
         # The snapshot does not have the start of the outage: `with_known_start` takes it from the previous check.
@@ -235,7 +235,7 @@ def _check_kafka(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
         yield Problem(ProblemName.INGESTION_BEHIND, severity, sentence, command, oldest_at + limits.lag, partition.name)
 
 
-def _check_parked(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_parked(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         parked = org.parked_messages
         if parked.is_older_than(limits.parked, snapshot.now):
@@ -249,14 +249,14 @@ def _check_parked(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
             )
 
 
-def _check_dead_letters(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_dead_letters(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     dead_letters = snapshot.dead_letters
     if dead_letters.oldest_at is not None and dead_letters.count:
         sentence = f"{_count(dead_letters.count, 'message')} could not be read within an hour and became dead letters."
         yield Problem(ProblemName.DEAD_LETTERS, Severity.MEDIUM, sentence, "dcmon audit", dead_letters.oldest_at)
 
 
-def _check_quarantine(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_quarantine(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         received, quarantined = org.received_rows, org.quarantined_rows
         if quarantined >= MIN_QUARANTINED and quarantined > limits.quarantine * received:
@@ -269,7 +269,7 @@ def _check_quarantine(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Probl
             yield Problem(ProblemName.QUARANTINE_GROWS, Severity.MEDIUM, sentence, command, since, org.name)
 
 
-def _check_organizations(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_organizations(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         if org.unavailable_reason is not None:
             is_behind = org.is_schema_behind
@@ -279,7 +279,7 @@ def _check_organizations(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Pr
             yield Problem(name, Severity.HIGH, sentence, command, snapshot.now, org.name)
 
 
-def _check_postgres(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_postgres(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     usage, now = snapshot.postgres, snapshot.now
     for name, used, limit, setting in (
         ("connections", usage.connections, usage.max_connections, "max_connections"),
@@ -301,20 +301,20 @@ def _check_postgres(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem
         yield Problem(ProblemName.LONG_TRANSACTION, Severity.MEDIUM, sentence, command, since)
 
 
-def _check_disk(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_disk(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     if snapshot.free_disk is not None and snapshot.free_disk < limits.disk:
         sentence = f"The disk with the data directory has {snapshot.free_disk:.1%} left."
         yield Problem(ProblemName.DISK_FULL, Severity.CRITICAL, sentence, "dcmon prune --dry-run", snapshot.now)
 
 
-def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Watch) -> Iterator[Problem]:
+def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     run, lead = snapshot.runs.get(ScheduledJobName.PING), snapshot.runs.get(ScheduledJobName.LEAD)
     if not snapshot.has_ping_url or run is None or run.failed_at is None:
         return
     since = run.succeeded_at or (lead.started_at if lead is not None else run.failed_at)
-    if run.failed_at >= since and snapshot.now - since > limits.sign:
-        sentence = f"The heartbeat to DCMON_HEARTBEAT__URL does not arrive: {run.message}"
-        yield Problem(ProblemName.HEARTBEAT_FAILS, Severity.MEDIUM, sentence, "dcmon status", since)
+    if run.failed_at >= since and snapshot.now - since > limits.heartbeat_timeout:
+        sentence = f"The ping of DCMON_PING__URL fails: {run.message}"
+        yield Problem(ProblemName.PING_FAILS, Severity.MEDIUM, sentence, "dcmon status", since)
 
 
 def _count(number: int, noun: str) -> str:
@@ -333,7 +333,7 @@ def _quoted(name: str) -> str:
     return name if name.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{name}'"
 
 
-Check = Callable[[HealthSnapshot, Watch], Iterator[Problem]]
+Check = Callable[[HealthSnapshot, Health], Iterator[Problem]]
 CHECKS: Sequence[Check] = (
     _check_leader, _check_workers, _check_endpoint, _check_hanging, _check_crashes, _check_prune, _check_evaluation,
     _check_rules, _check_notifications, _check_kafka, _check_parked, _check_dead_letters, _check_quarantine,

@@ -104,7 +104,7 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
             leader_lock.is_held(session),
             scheduler_runs.entries(session),
             is_kafka_up=True if settings.kafka.bootstrap_servers else None,
-            has_ping_url=settings.heartbeat.url is not None,
+            has_ping_url=settings.ping.url is not None,
         )
 
 

@@ -12,14 +12,14 @@ from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot
 from dcmon.notifications import egress_guard, http_delivery
 from dcmon.notifications.http_delivery import Attempt
-from dcmon.settings import Heartbeat, Watch, Webhooks
+from dcmon.settings import Health, Ping, Webhooks
 from dcmon.severity import Severity
 
 HEADERS = {"content-type": "text/plain; charset=utf-8"}
 MISSED_CHECKS = 5  # health checks in a row that may be missed
 
 
-def blocking_reasons(snapshot: HealthSnapshot, problems: Iterable[Problem], limits: Watch) -> list[str]:
+def blocking_reasons(snapshot: HealthSnapshot, problems: Iterable[Problem], limits: Health) -> list[str]:
     """Return the reasons why no ping may be sent; an empty list when dcmon works."""
     missing = [kind for kind in required_workers(snapshot) if not _has_working(snapshot, kind, limits)]
     reasons = [f"No {kind} worker runs." for kind in missing]
@@ -32,14 +32,14 @@ def blocking_reasons(snapshot: HealthSnapshot, problems: Iterable[Problem], limi
     return reasons + [problem.sentence for problem in problems if problem.severity is Severity.CRITICAL]
 
 
-def _has_working(snapshot: HealthSnapshot, kind: str, limits: Watch) -> bool:
-    return any(process.seen_at - process.polled_at <= limits.turn for process in snapshot.alive(kind, limits))
+def _has_working(snapshot: HealthSnapshot, kind: str, limits: Health) -> bool:
+    return any(process.seen_at - process.polled_at <= limits.poll_timeout for process in snapshot.alive(kind, limits))
 
 
-def ping(reasons: Sequence[str], settings: Heartbeat, outgoing: Webhooks) -> Attempt | None:
+def ping(reasons: Sequence[str], settings: Ping, outgoing: Webhooks) -> Attempt | None:
     """POST to the URL, or with `reasons` to its path /fail.
 
-    Return None without a request when there are reasons and DCMON_HEARTBEAT__FAIL is off.
+    Return None without a request when there are reasons and DCMON_PING__FAIL is off.
     """
     if settings.url is None or (reasons and not settings.fail):
         return None
@@ -53,7 +53,7 @@ def _fail_url(url: str) -> str:
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/fail"))
 
 
-def require_valid_url(settings: Heartbeat, outgoing: Webhooks) -> None:
+def require_valid_url(settings: Ping, outgoing: Webhooks) -> None:
     """Require that the URL may be called. Raises InvalidInput."""
     if settings.url is not None:
         egress_guard.require_url(settings.url.get_secret_value(), outgoing.allow)

@@ -1,4 +1,4 @@
-"""Notifications about problems of dcmon itself, in the outbox of the organization that DCMON_WATCH__ORG names.
+"""Notifications about problems of dcmon itself, in the outbox of the organization that DCMON_HEALTH__ORG names.
 
 They are written in their own transaction: no transaction writes to both the public schema and an organization's schema.
 The id of each is derived from its content, so that a repeated write after a crash changes nothing.

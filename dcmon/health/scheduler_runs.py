@@ -15,10 +15,10 @@ class ScheduledJobName(StrEnum):
     CLOCK = "clock"
     SCAN = "scan"
     PRUNE = "prune"
-    COMPACT_READ_RANGES = "fold spans"
-    FOLD_LEDGER = "fold lines"
-    CHECK_HEALTH = "watch"
-    PING = "heartbeat"
+    COMPACT_READ_RANGES = "compact read ranges"
+    FOLD_LEDGER = "fold ledger"
+    CHECK_HEALTH = "check health"
+    PING = "ping"
 
 
 UPSERT_START = text("""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from dcmon.settings import Watch
+from dcmon.settings import Health
 
 
 class ProcessHeartbeat(Protocol):
@@ -119,17 +119,17 @@ class HealthSnapshot:
     free_disk: float | None = None
     has_ping_url: bool = False
 
-    def alive(self, kind: str | None, limits: Watch) -> list[ProcessHeartbeat]:
+    def alive(self, kind: str | None, limits: Health) -> list[ProcessHeartbeat]:
         """Return the live processes of a kind; None stands for all kinds."""
         return [
             process for process in self.processes if kind in (None, process.kind) and self.is_alive(process, limits)
         ]
 
-    def is_alive(self, process: ProcessHeartbeat, limits: Watch) -> bool:
+    def is_alive(self, process: ProcessHeartbeat, limits: Health) -> bool:
         """True if a process has not ended and its last heartbeat is recent."""
-        return process.ended_at is None and self.now - process.seen_at <= limits.sign
+        return process.ended_at is None and self.now - process.seen_at <= limits.heartbeat_timeout
 
-    def running_since(self, limits: Watch) -> datetime:
+    def running_since(self, limits: Health) -> datetime:
         """Return when the oldest live process started; `now` without one.
 
         A process or a run can't count as missing for the time before.

@@ -88,7 +88,7 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
     except errors.DcmonError as error:
         parts = [*_local_processes(local), _dependency("database", False, _database_url(engine))]
         return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
-    current_problems = checks.with_known_start(checks.find_problems(snapshot, settings.watch), known)
+    current_problems = checks.with_known_start(checks.find_problems(snapshot, settings.health), known)
     return Status(
         [
             *_local_processes(local),
@@ -99,7 +99,7 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
         _waiting(snapshot),
         current_problems,
         snapshot.now,
-        local is not None or bool(snapshot.alive(None, settings.watch)),
+        local is not None or bool(snapshot.alive(None, settings.health)),
     )
 
 
@@ -157,13 +157,13 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
     """Return every live process, and those that were lost within the last hour: they did not stop normally."""
     rows = []
     for process in snapshot.processes:
-        is_alive = snapshot.is_alive(process, settings.watch)
+        is_alive = snapshot.is_alive(process, settings.health)
         is_lost = not is_alive and process.ended_at is None
         if is_alive or (is_lost and snapshot.now - process.seen_at < checks.CRASH_PERIOD):
             rows.append(
                 {
                     "kind": process.kind, "host": process.host, "pid": process.pid, "since": process.started_at,
-                    "last_sign": process.seen_at,
+                    "last_heartbeat": process.seen_at,
                     "state": ProcessState.GONE if is_lost else _loop_state(process, settings),
                 }
             )  # fmt: skip
@@ -171,7 +171,7 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
 
 
 def _loop_state(process: ProcessHeartbeat, settings: Settings) -> ProcessState:
-    is_hanging = process.seen_at - process.polled_at > settings.watch.turn
+    is_hanging = process.seen_at - process.polled_at > settings.health.poll_timeout
     return ProcessState.HANGS if is_hanging else ProcessState.WORKS
 
 
@@ -197,6 +197,6 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         ),
         "parked_messages": sum(org.parked_messages.count for org in orgs),
         "alerts_firing": {severity: firing[severity] for severity in reversed(Severity) if firing[severity]},
-        "heartbeat": run.message if run is not None else None,
-        "heartbeat_sent": run.succeeded_at if run is not None else None,
+        "ping": run.message if run is not None else None,
+        "ping_sent": run.succeeded_at if run is not None else None,
     }

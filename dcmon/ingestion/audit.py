@@ -39,12 +39,12 @@ READ_AGAIN = (
 class Finding:
     """A difference that the audit found. The names of the fields are keys of `dcmon audit -o json`.
 
-    `check` names the check, `where` the object, `says` the difference, and `advice` the next step of an operator.
+    `check` names the check, `where` the object, `message` the difference, and `advice` the next step of an operator.
     """
 
     check: str
     where: str
-    says: str
+    message: str
     advice: str
 
 
@@ -139,13 +139,15 @@ def judge_organization(org_id: int, summary: LedgerSummary, state: OrganizationS
 
 
 def _judge_lines(summary: LedgerSummary) -> list[Finding]:
-    says = "taken is not stored + duplicates + quarantined + dropped + removed"
-    return [Finding("lines", f"line {line_id} of table batches", says, TABLES_DIFFER) for line_id in summary.unbalanced]
+    message = "taken is not stored + duplicates + quarantined + dropped + removed"
+    return [
+        Finding("lines", f"line {line_id} of table batches", message, TABLES_DIFFER) for line_id in summary.unbalanced
+    ]
 
 
 def _judge_version(stored: int, version: VersionState) -> Iterator[Finding]:
-    def differs(check: str, says: str) -> Finding:
-        return Finding(check, version.name, says, TABLES_DIFFER)
+    def differs(check: str, message: str) -> Finding:
+        return Finding(check, version.name, message, TABLES_DIFFER)
 
     if version.samples != stored:
         yield differs("samples", f"the ledger counts {stored} stored samples, the table holds {version.samples}")
@@ -153,11 +155,11 @@ def _judge_version(stored: int, version: VersionState) -> Iterator[Finding]:
         problem = "of other samples" if version.ids == version.samples else f"for {version.samples} samples"
         yield differs("ids", f"the id map has {version.ids} ids {problem}")
     if version.quarters_off or version.counted != version.samples:
-        says = (
+        message = (
             f"{version.quarters_off} quarter hours have a wrong count of samples: together all quarter hours count"
             f" {version.counted}, the table holds {version.samples}"
         )
-        yield differs("quarter hours", says)
+        yield differs("quarter hours", message)
     if version.label_quarters_off:
         yield differs("labels", f"{version.label_quarters_off} quarter hours have a wrong count of labels")
     if version.labels_without_sample:
@@ -176,8 +178,8 @@ def _judge_quarantine(summary: LedgerSummary, state: OrganizationState) -> list[
         in_ledger, in_table = summary.quarantined[target], state.quarantined.get(target, 0)
         if in_ledger != in_table:
             name = names.get(version_id, state.models[model_id]) if version_id else state.models[model_id]
-            says = f"the ledger counts {in_ledger} {kind} in quarantine, the table holds {in_table}"
-            findings.append(Finding("quarantine", name, says, TABLES_DIFFER))
+            message = f"the ledger counts {in_ledger} {kind} in quarantine, the table holds {in_table}"
+            findings.append(Finding("quarantine", name, message, TABLES_DIFFER))
     return findings
 
 
@@ -207,12 +209,12 @@ def _judge_messages(org_id: int, summary: LedgerSummary, state: OrganizationStat
         parked = shared.parked.get(key, 0)
         committed = shared.messages.get(key, 0)
         if not (chain.messages_below <= committed and committed - parked <= chain.messages_begun_below):
-            says = (
+            message = (
                 f"{committed} messages were committed for the organization, {chain.messages_below} were taken,"
                 f" {parked} are parked"
             )
             advice = "Read the messages again: dcmon ingest seek --to TIME. Stored rows are not stored twice."
-            findings.append(Finding("messages", _partition_text(partition), says, advice))
+            findings.append(Finding("messages", _partition_text(partition), message, advice))
     return findings
 
 
@@ -225,13 +227,13 @@ def judge_public(shared: SharedState) -> list[Finding]:
     for partition in sorted({*by_partition, *shared.committed}):
         breaks = _breaks(by_partition[partition], shared.committed.get(partition))
         breaks += [problem for commit in by_partition[partition] if (problem := _count_error(commit, shared))]
-        findings += _first_findings("floor", partition, breaks)
+        findings += _first_findings("committed offset", partition, breaks)
     return findings
 
 
 def _first_findings(check: str, partition: TopicPartition, breaks: Sequence[str]) -> list[Finding]:
     advice = READ_AGAIN.format(count=len(breaks))
-    return [Finding(check, _partition_text(partition), says, advice) for says in breaks[:FINDINGS_PER_PARTITION]]
+    return [Finding(check, _partition_text(partition), message, advice) for message in breaks[:FINDINGS_PER_PARTITION]]
 
 
 def _breaks(commits: Sequence[CommitRecord], committed: int | None) -> list[str]:

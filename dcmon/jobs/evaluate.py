@@ -48,7 +48,7 @@ def run(app: App, stop: Event) -> None:
             failures.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=evaluator) for _ in range(app.settings.evaluate.children)]
+    threads = [threading.Thread(target=evaluator) for _ in range(app.settings.evaluate.check_processes)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 def check_health(app: App) -> str:
     """Check the health of dcmon once, store its problems and notify. Return a summary for the scheduler's run."""
-    limits = app.settings.watch
+    limits = app.settings.health
     snapshot = collector.collect(app.engine, app.settings)
     with app.public() as session:
         known = {problem.key: problem.since for problem in problems.entries(session)}
@@ -24,24 +24,24 @@ def check_health(app: App) -> str:
         if problem.key not in known:
             log.warning("%s (%s)", problem.sentence, problem.command)
     with app.public() as session:
-        changes = problems.store(session, current, snapshot.now, limits.sign)
+        changes = problems.store(session, current, snapshot.now, limits.heartbeat_timeout)
         process_heartbeats.delete_old(session)
     _notify(app, changes, snapshot.now)
     return f"{len(current)} problems"
 
 
 def _notify(app: App, changes: ProblemChanges, now: datetime) -> None:
-    """Notify the organization of DCMON_WATCH__ORG. After a crash this runs again; the outbox drops the repetition."""
+    """Notify the organization of DCMON_HEALTH__ORG. After a crash this runs again; the outbox drops the repetition."""
     if not changes.started and not changes.ongoing and not changes.resolved:
         return
-    if app.settings.watch.org is not None:
+    if app.settings.health.org is not None:
         try:
-            _write(app, app.settings.watch.org, changes, now)
+            _write(app, app.settings.health.org, changes, now)
         except errors.DcmonError as error:
-            log.warning("the organization of DCMON_WATCH__ORG can't be notified: %s", error)
+            log.warning("the organization of DCMON_HEALTH__ORG can't be notified: %s", error)
             return
     with app.public() as session:
-        if app.settings.watch.org is not None:
+        if app.settings.health.org is not None:
             problems.mark_notified(session, changes.started, now)
         problems.delete_problems(session, changes.resolved)
 
@@ -57,12 +57,12 @@ def _write(app: App, name: str, changes: ProblemChanges, now: datetime) -> None:
 
 def ping_dead_mans_switch(app: App) -> str:
     """Ping the dead man's switch if dcmon works. Return a summary. Raises DcmonError if the ping does not arrive."""
-    settings, outgoing = app.settings.heartbeat, app.settings.webhooks
+    settings, outgoing = app.settings.ping, app.settings.webhooks
     dead_mans_switch.require_valid_url(settings, outgoing)
     snapshot = collector.collect_processes(app.engine, app.settings)
     with app.public() as session:
         current = problems.entries(session)
-    reasons = dead_mans_switch.blocking_reasons(snapshot, current, app.settings.watch)
+    reasons = dead_mans_switch.blocking_reasons(snapshot, current, app.settings.health)
     delivery = dead_mans_switch.ping(reasons, settings, outgoing)
     if delivery is None:
         return f"withheld: {reasons[0]}"

@@ -77,10 +77,10 @@ def _start_scheduler(app: App, stop: Event) -> BackgroundScheduler:
         ScheduledJob(ScheduledJobName.COMPACT_READ_RANGES, compact_read_ranges, [app, stop], PRUNE_INTERVAL),
         ScheduledJob(ScheduledJobName.FOLD_LEDGER, fold_ledger, [app, stop], PRUNE_INTERVAL),
         ScheduledJob(
-            ScheduledJobName.CHECK_HEALTH, health.check_health, [app], app.settings.watch.every.total_seconds()
+            ScheduledJobName.CHECK_HEALTH, health.check_health, [app], app.settings.health.every.total_seconds()
         ),
     ]
-    if (ping := app.settings.heartbeat).url is not None:
+    if (ping := app.settings.ping).url is not None:
         jobs.append(
             ScheduledJob(ScheduledJobName.PING, health.ping_dead_mans_switch, [app], ping.every.total_seconds())
         )

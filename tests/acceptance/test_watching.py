@@ -15,11 +15,11 @@ from tests.acceptance.conftest import Dcmon
 from tests.helpers.waiting import eventually
 
 QUICK = {
-    "DCMON_WATCH__EVERY": "1",
-    "DCMON_WATCH__SIGN": "8",
-    "DCMON_WATCH__LEADER": "3",
-    "DCMON_WATCH__ORG": "ops",
-    "DCMON_HEARTBEAT__EVERY": "1",
+    "DCMON_HEALTH__EVERY": "1",
+    "DCMON_HEALTH__HEARTBEAT_TIMEOUT": "8",
+    "DCMON_HEALTH__LEADER": "3",
+    "DCMON_HEALTH__ORG": "ops",
+    "DCMON_PING__EVERY": "1",
     "DCMON_WEBHOOKS__ALLOW": "127.0.0.1",
 }
 
@@ -97,13 +97,13 @@ class Machines:
         return eventually(lambda: self.status()[0] == code, every=0.5)
 
     def conditions(self) -> set[tuple[str, str]]:
-        return {(condition["name"], condition["subject"]) for condition in self.status()[1]["conditions"]}
+        return {(problem["name"], problem["subject"]) for problem in self.status()[1]["problems"]}
 
 
 @pytest.fixture
 def machines(with_url: Callable[[str], Dcmon], empty_url: str, receiver: Receiver) -> Iterator[Machines]:
     given = with_url(empty_url)
-    beat = {"DCMON_HEARTBEAT__URL": f"{receiver.url}/beat"}
+    beat = {"DCMON_PING__URL": f"{receiver.url}/beat"}
     created = Machines(replace(given, settings={**given.settings, **QUICK, **beat}))
     yield created
     created.stop()
@@ -114,7 +114,7 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, 
     dcmon = machines.dcmon
     assert dcmon("migrate").returncode == 0
     code, shown = machines.status()
-    assert (code, shown["workers"], shown["conditions"]) == (7, [], [])
+    assert (code, shown["workers"], shown["problems"]) == (7, [], [])
     assert dcmon("org", "create", "ops").returncode == 0
     assert dcmon("webhook", "add", "pager", f"{receiver.url}/hook").returncode == 0
 
@@ -141,10 +141,10 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, 
     machines.kill("notify")
     assert machines.exits_with(8)
     assert ("no worker", "notify") in machines.conditions()
-    since = {condition["since"] for condition in machines.status()[1]["conditions"]}
+    since = {problem["since"] for problem in machines.status()[1]["problems"]}
     beats = receiver.count("/beat")
     assert not wait_until(lambda: receiver.count("/beat") > beats, 4)
-    assert {each["since"] for each in machines.status()[1]["conditions"]} == since
+    assert {each["since"] for each in machines.status()[1]["problems"]} == since
 
     machines.start("notify")
     assert machines.exits_with(0)

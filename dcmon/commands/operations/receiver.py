@@ -162,7 +162,7 @@ def _notify(app: "App", session: "Session", org: "Organization", receiver: Any, 
     """
     renderer = AlertRenderer(org, app.settings.url, alert_payload.describe)
     notified = catch_up.notify(session, renderer, receiver, excluding=excluding)
-    if org.name != app.settings.watch.org:
+    if org.name != app.settings.health.org:
         return notified
     with app.public() as public:
         notified_problems = problems.notified(public)

@@ -623,6 +623,26 @@ def test_failing_rule_is_named_and_affects_no_other(target: Target) -> None:
         assert rule_failures.failing(session) == {}
 
 
+def test_rule_failure_under_the_old_key_is_found_and_cleared(target: Target) -> None:
+    """Results of an earlier version have the failures of rules under the key `unjudged`."""
+    rule_id = ruled(target, "> 0.2")
+    put(target, 1, 0.5)
+    with db.org_session(target.engine, target.org) as session:
+        result = session.scalars(select(Result)).one()
+        result.how = {**result.how, "unjudged": {str(rule_id): "ValueError: earlier"}}
+        session.flush()
+        assert rule_failures.failing(session) == {rule_id: "ValueError: earlier"}
+        assert f"Rule {rule_id} could not judge it" in (verdicts.for_result(session, result).no_verdict_reason or "")
+        with rule_failures.isolated(session, session.get_one(AlertRule, rule_id), result):
+            raise ValueError("now")
+        assert rule_failures.failing(session) == {rule_id: "ValueError: now"}
+
+        rule_failures.clear(session, session.get_one(AlertRule, rule_id))
+        session.refresh(result)
+        assert rule_failures.failing(session) == {}
+        assert "unjudged" not in result.how or result.how["unjudged"] == {}
+
+
 def changed(target: Target, rule_id: int, **wanted: Any) -> None:
     with db.org_session(target.engine, target.org) as session:
         rule = session.get_one(AlertRule, rule_id)

@@ -110,14 +110,15 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmo
     with app.org(target.org) as session:
         session.get_one(Alert, alert(app, target)).told_severity = "high"
     added = run_dcmon("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")
-    assert json.loads(added.stdout)["told"] == 1
+    assert json.loads(added.stdout)["notified"] == 1
     assert "An alert fires already: the receiver is notified of it now." in added.stderr
     assert (
-        parse_json(run_dcmon("-o", "json", "webhook", "add", "later", "https://b.example/", "--only-new"))["told"] == 0
+        parse_json(run_dcmon("-o", "json", "webhook", "add", "later", "https://b.example/", "--only-new"))["notified"]
+        == 0
     )
-    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--cap", "3"))["told"] == 0
-    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "low"))["told"] == 0
-    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "high"))["told"] == 1
+    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--cap", "3"))["notified"] == 0
+    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "low"))["notified"] == 0
+    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "high"))["notified"] == 1
     notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
     assert sorted(each["receiver"] for each in notified) == ["late", "later"]
 

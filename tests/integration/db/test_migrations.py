@@ -70,7 +70,8 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
         "insert into wake (org_id, kind, wake_at, seq) values (1, 1, null, 3)",
         "insert into workers (id, kind, host, pid, turned_at) values"
         " (gen_random_uuid(), 'notify', 'box', 17, now() - interval '1 hour')",
-        "insert into rounds (name, began_at, said) values ('lead', now(), 'box/17')",
+        "insert into rounds (name, began_at, said) values ('lead', now(), 'box/17'), ('watch', now(), '3 problems'),"
+        " ('heartbeat', now(), null), ('fold spans', now(), '7'), ('fold lines', now(), '8'), ('clock', now(), null)",
         "insert into conditions (name, subject, severity, sentence, command, since, told_at) values"
         " ('no worker', 'notify', 'high', 'No notifier runs.', 'dcmon worker start notify', now(), now())",
         "insert into ingest_floor (topic_id, partition, next_offset) values"
@@ -90,7 +91,10 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
         work_queue.enqueue(session, 1, work_queue.Work.notify)
         assert [found.name for found in problems.notified(session)] == ["no worker"]
         problems.mark_notified(session, problems.entries(session), datetime.now(UTC))
-        run = scheduler_runs.entries(session)["lead"]
+        jobs = scheduler_runs.entries(session)
+        assert set(jobs) == {"lead", "check health", "ping", "compact read ranges", "fold ledger", "clock"}
+        assert jobs["check health"].message == "3 problems"
+        run = jobs["lead"]
         assert (run.message, run.succeeded_at) == ("box/17", None)
         scheduler_runs.record_success(session, "lead", "box/18")
         worker = session.scalars(select(Worker)).one()
@@ -104,6 +108,7 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
         command.downgrade(config, "0005")
     with engine.connect() as connection:
         assert connection.scalar(text("select count(*) from wake where wake_at is not null")) == 2
+        assert connection.scalar(text("select said from rounds where name = 'watch'")) == "3 problems"
     engine.dispose()
 
 

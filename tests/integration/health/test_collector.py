@@ -24,13 +24,13 @@ from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth
 from dcmon.jobs import health as job
 from dcmon.jobs import schedule
 from dcmon.output import Output
-from dcmon.settings import Heartbeat, Settings, Watch, Webhooks
+from dcmon.settings import Health, Ping, Settings, Webhooks
 from dcmon.severity import Severity
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, only, rows, running
 
 NOW = datetime.now(UTC)
-BOUNDS = Watch()
+BOUNDS = Health()
 
 
 def gather(app: App) -> HealthSnapshot:
@@ -99,7 +99,7 @@ def test_window_without_evaluation_is_a_problem(app: App, target: Target) -> Non
 
     assert tenant(app).due_windows.count == 1
     assert tenant(app).due_windows.oldest_at == hour - timedelta(hours=2)
-    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
+    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stuck"]
 
 
 def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
@@ -129,7 +129,7 @@ def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
 
     assert (organization.due_windows.count, organization.due_windows.oldest_at) == (2, long_ago)
     assert organization.recent_due_windows.count == 0
-    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stands"]
+    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stuck"]
 
     later = "update due_windows set touched_at = now() + interval '1 hour', waits_since = now() + interval '1 hour'"
     execute(app.engine, target.org, f"{later} where is_backfill")
@@ -159,7 +159,7 @@ def test_leader_is_visible_and_its_runs_are_recorded(app: App, org: Organization
     with running(schedule.run, app):
         assert eventually(lambda: gather(app).has_leader)
         done = lambda: {name for name, each in gather(app).runs.items() if each.succeeded_at}  # noqa: E731
-        assert eventually(lambda: done() >= {"clock", "prune", "watch", "fold lines"})
+        assert eventually(lambda: done() >= {"clock", "prune", "check health", "fold ledger"})
     with Leadership(app.engine) as leadership:
         assert leadership.holds()
         assert gather(app).has_leader
@@ -287,7 +287,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_ping_calls_the_url_and_a_failure_its_fail_url(receiver: Receiver) -> None:
-    allowed, settings = Webhooks(allow=["127.0.0.1"]), Heartbeat(url=SecretStr(receiver.url), fail=True)
+    allowed, settings = Webhooks(allow=["127.0.0.1"]), Ping(url=SecretStr(receiver.url), fail=True)
 
     well, ill = dead_mans_switch.ping([], settings, allowed), dead_mans_switch.ping(["No disk."], settings, allowed)
 
@@ -298,7 +298,7 @@ def test_ping_calls_the_url_and_a_failure_its_fail_url(receiver: Receiver) -> No
 
 
 def test_ping_to_a_non_public_address_is_refused(receiver: Receiver) -> None:
-    delivery = dead_mans_switch.ping([], Heartbeat(url=SecretStr(receiver.url)), Webhooks())
+    delivery = dead_mans_switch.ping([], Ping(url=SecretStr(receiver.url)), Webhooks())
 
     assert delivery is not None
     assert not delivery.is_delivered
@@ -310,20 +310,20 @@ def test_refused_ping_is_a_problem(app: App, org: Organization, receiver: Receiv
     settings = Settings(
         database_url=app.settings.database_url, data_dir=app.settings.data_dir,
         webhooks=Webhooks(allow=["127.0.0.1"]),
-        heartbeat=Heartbeat(url=SecretStr(receiver.url), every=timedelta(seconds=1), fail=True),
-        watch=Watch(every=timedelta(seconds=1), sign=timedelta(seconds=2)),
+        ping=Ping(url=SecretStr(receiver.url), every=timedelta(seconds=1), fail=True),
+        health=Health(every=timedelta(seconds=1), heartbeat_timeout=timedelta(seconds=2)),
     )  # fmt: skip
     with App(settings, Output(quiet=True)) as beating, running(schedule.run, beating):
         assert eventually(
-            lambda: (
-                "heartbeat fails" in {problem.name for problem in checks.find_problems(gather(beating), settings.watch)}
-            )
+            lambda: "ping fails" in {problem.name for problem in checks.find_problems(gather(beating), settings.health)}
         )
     assert receiver.told[0][0].endswith("/fail")  # nobody evaluates, nobody notifies
 
 
 def test_watch_organization_is_notified_of_problems(app: App, pager: Organization) -> None:
-    settings = Settings(database_url=app.settings.database_url, data_dir=app.settings.data_dir, watch=Watch(org="acme"))
+    settings = Settings(
+        database_url=app.settings.database_url, data_dir=app.settings.data_dir, health=Health(org="acme")
+    )
     execute(app.engine, pager, NOTE, at=NOW - timedelta(minutes=20), dead=None)
     with App(settings, Output(quiet=True)) as notified:
         assert job.check_health(notified) == "1 problems"

@@ -12,7 +12,7 @@ from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import mute_times, receivers, silences
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.silences import NewSilence
-from dcmon.settings import Watch
+from dcmon.settings import Health
 from dcmon.severity import Severity
 from tests.helpers.outbox import REFUSED, OutboxDriver
 from tests.integration.conftest import Target, only
@@ -139,6 +139,16 @@ def test_ongoing_problem_counts_as_started_only_once(driver: OutboxDriver) -> No
     with db.public_session(driver.app.engine) as session:
         first = problems.store(session, [wrong(driver)], driver.now, timedelta())
         problems.mark_notified(session, first.started, driver.now)
-        second = problems.store(session, [wrong(driver)], driver.now, Watch().sign)
+        second = problems.store(session, [wrong(driver)], driver.now, Health().heartbeat_timeout)
     assert (len(first.started), first.ongoing) == (1, [])
     assert (second.started, len(second.ongoing), second.resolved) == ([], 1, [])
+
+
+def test_problem_with_the_name_of_an_earlier_version_is_resolved_by_it(driver: OutboxDriver) -> None:
+    """After an upgrade the end is notified under the name and the id that receivers were notified of."""
+    earlier, renamed = wrong(driver, "evaluation stands", "acme"), wrong(driver, "evaluation stuck", "acme")
+    with db.public_session(driver.app.engine) as session:
+        problems.store(session, [earlier], driver.now, timedelta())
+        problems.mark_notified(session, [earlier], driver.now)
+        changes = problems.store(session, [renamed], driver.now, timedelta())
+    assert (changes.started, changes.ongoing, changes.resolved) == ([renamed], [], [earlier])

@@ -134,7 +134,7 @@ def test_foreign_change_in_a_table_is_found(used: Target, check: str) -> None:
         session.execute(text(TAMPERING[check].format(m=model.relation, v=version.relation)))
     differing = found(used)
     assert check.strip() in {finding.check for finding in differing}
-    assert all(finding.where and finding.says and finding.advice for finding in differing)
+    assert all(finding.where and finding.message and finding.advice for finding in differing)
 
 
 def test_committed_offset_without_history_is_found(app: App, used: Target) -> None:
@@ -142,7 +142,7 @@ def test_committed_offset_without_history_is_found(app: App, used: Target) -> No
         session.execute(
             text("insert into committed_offsets (topic_id, partition, next_offset) values (gen_random_uuid(), 3, 9)")
         )
-    assert (only(found(used)).check, "partition 3" in only(found(used)).where) == ("floor", True)
+    assert (only(found(used)).check, "partition 3" in only(found(used)).where) == ("committed offset", True)
 
 
 def test_audit_beside_running_workers_finds_nothing(target: Target) -> None:

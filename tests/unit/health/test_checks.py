@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from dcmon.health import checks, dead_mans_switch
 from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth, PartitionLag, PostgresUsage
-from dcmon.settings import Heartbeat, Watch, Webhooks
+from dcmon.settings import Health, Ping, Webhooks
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-BOUNDS = Watch()
+BOUNDS = Health()
 
 
 def ago(**span: float) -> datetime:
@@ -36,7 +36,7 @@ class Worker:
 
 
 @dataclass
-class Round:
+class Run:
     started_at: datetime = JUST_NOW
     succeeded_at: datetime | None = JUST_NOW
     failed_at: datetime | None = None
@@ -46,11 +46,9 @@ class Round:
 def well() -> HealthSnapshot:
     """A system in which nothing is wrong."""
     kinds = ("evaluate", "notify", "scheduler", "serve")
-    rounds = {name: Round() for name in ("clock", "sweep", "prune", "watch")}
+    jobs = {name: Run() for name in ("clock", "sweep", "prune", "check health")}
     tenant = OrganizationHealth("acme", Backlog(2, ago(seconds=30)), ago(seconds=40), Backlog(1, ago(seconds=5)))
-    return HealthSnapshot(
-        NOW, [Worker(kind) for kind in kinds], True, {**rounds, "lead": Round(ago(hours=5))}, [tenant]
-    )
+    return HealthSnapshot(NOW, [Worker(kind) for kind in kinds], True, {**jobs, "lead": Run(ago(hours=5))}, [tenant])
 
 
 def without(kind: str, *replacements: Worker) -> HealthSnapshot:
@@ -64,12 +62,12 @@ def tenant(**known: object) -> HealthSnapshot:
     return replace(well(), organizations=[OrganizationHealth("acme", **known)])  # type: ignore[arg-type]
 
 
-def rounds(**known: Round) -> HealthSnapshot:
+def runs(**known: Run) -> HealthSnapshot:
     snapshot = well()
     return replace(snapshot, runs={**snapshot.runs, **known})
 
 
-def find_problems(snapshot: HealthSnapshot, bounds: Watch = BOUNDS) -> list[tuple[str, str, str]]:
+def find_problems(snapshot: HealthSnapshot, bounds: Health = BOUNDS) -> list[tuple[str, str, str]]:
     return [(problem.name, problem.subject, problem.severity) for problem in checks.find_problems(snapshot, bounds)]
 
 
@@ -101,21 +99,21 @@ WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         ("crashes", "evaluate on box", "high"),
     ),
     "nobody leads": (
-        replace(rounds(clock=Round(ago(minutes=2), ago(minutes=2))), has_leader=False),
+        replace(runs(clock=Run(ago(minutes=2), ago(minutes=2))), has_leader=False),
         ("no leader", "", "critical"),
     ),
-    "who leads does not move": (rounds(clock=Round(ago(minutes=6), ago(minutes=6))), ("no leader", "", "critical")),
+    "who leads does not move": (runs(clock=Run(ago(minutes=6), ago(minutes=6))), ("no leader", "", "critical")),
     "nobody prunes": (
-        rounds(prune=Round(ago(hours=30), ago(hours=13)), lead=Round(ago(hours=50))),
-        ("missed round", "prune", "medium"),
+        runs(prune=Run(ago(hours=30), ago(hours=13)), lead=Run(ago(hours=50))),
+        ("missed scheduler run", "prune", "medium"),
     ),
     "nothing is evaluated": (
         tenant(due_windows=Backlog(3, ago(minutes=11)), evaluated_at=ago(hours=2)),
-        ("evaluation stands", "acme", "critical"),
+        ("evaluation stuck", "acme", "critical"),
     ),
     "nothing was ever evaluated": (
         tenant(due_windows=Backlog(3, ago(minutes=11))),
-        ("evaluation stands", "acme", "critical"),
+        ("evaluation stuck", "acme", "critical"),
     ),
     "a rule fails": (tenant(failing_rules=Backlog(1, ago(minutes=1))), ("rules fail", "acme", "high")),
     "evaluation is slow": (
@@ -166,13 +164,13 @@ WRONG: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         ("long transaction", "", "medium"),
     ),
     "the disk is full": (replace(well(), free_disk=0.049), ("disk full", "", "critical")),
-    "the heartbeat never arrived": (
-        replace(rounds(heartbeat=Round(NOW, None, ago(seconds=9), "It answered 500.")), has_ping_url=True),
-        ("heartbeat fails", "", "medium"),
+    "the ping never arrived": (
+        replace(runs(ping=Run(NOW, None, ago(seconds=9), "It answered 500.")), has_ping_url=True),
+        ("ping fails", "", "medium"),
     ),
-    "the heartbeat does not arrive": (
-        replace(rounds(heartbeat=Round(NOW, ago(minutes=9), ago(seconds=9), "It answered 500.")), has_ping_url=True),
-        ("heartbeat fails", "", "medium"),
+    "the ping does not arrive": (
+        replace(runs(ping=Run(NOW, ago(minutes=9), ago(seconds=9), "It answered 500.")), has_ping_url=True),
+        ("ping fails", "", "medium"),
     ),
 }
 
@@ -193,7 +191,7 @@ NOT_WRONG: dict[str, HealthSnapshot] = {
         NOW, [Worker("serve", ago(seconds=9))], False
     ),
     "after a night, whoever leads is chosen anew": replace(
-        rounds(clock=Round(ago(hours=9), ago(hours=9)), lead=Round(ago(hours=9))),
+        runs(clock=Run(ago(hours=9), ago(hours=9)), lead=Run(ago(hours=9))),
         processes=[replace(process, started_at=ago(seconds=9)) for process in well().processes],  # type: ignore[type-var]
         has_leader=False,
     ),
@@ -207,8 +205,8 @@ NOT_WRONG: dict[str, HealthSnapshot] = {
     "messages wait for a minute": replace(
         without("", Worker("ingest")), is_kafka_up=True, partitions=[replace(UNREAD, oldest_unread_at=ago(minutes=1))]
     ),
-    "a heartbeat failed once": replace(
-        rounds(heartbeat=Round(NOW, ago(seconds=25), ago(seconds=1), "It answered 500.")), has_ping_url=True
+    "a ping failed once": replace(
+        runs(ping=Run(NOW, ago(seconds=25), ago(seconds=1), "It answered 500.")), has_ping_url=True
     ),
     "nothing is known of the disk": replace(well(), free_disk=None),
 }
@@ -257,8 +255,8 @@ BEATS: dict[str, tuple[Callable[[], HealthSnapshot], bool]] = {
     "nobody evaluates": (lambda: without("evaluate"), False),
     "a loop stands still": (lambda: without("notify", Worker("notify", polled_at=ago(minutes=6))), False),
     "nobody ingests": (lambda: replace(well(), is_kafka_up=True), False),
-    "nobody judged for long": (lambda: rounds(watch=Round(ago(minutes=9), ago(minutes=9))), False),
-    "nobody ever judged": (lambda: rounds(watch=Round(NOW, None)), False),
+    "health was not checked for long": (lambda: runs(**{"check health": Run(ago(minutes=9), ago(minutes=9))}), False),
+    "health was never checked": (lambda: runs(**{"check health": Run(NOW, None)}), False),
     "the endpoint alone is away": (lambda: without("serve"), True),
 }
 
@@ -275,5 +273,5 @@ def test_only_critical_problems_block_the_ping() -> None:
 
     assert dead_mans_switch.blocking_reasons(well(), critical, BOUNDS) == [critical[0].sentence]
     assert dead_mans_switch.blocking_reasons(well(), lesser, BOUNDS) == []
-    assert dead_mans_switch.ping(["Something."], Heartbeat(url=SecretStr("https://hc.example")), Webhooks()) is None
-    assert dead_mans_switch.ping([], Heartbeat(), Webhooks()) is None
+    assert dead_mans_switch.ping(["Something."], Ping(url=SecretStr("https://hc.example")), Webhooks()) is None
+    assert dead_mans_switch.ping([], Ping(), Webhooks()) is None

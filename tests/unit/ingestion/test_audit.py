@@ -292,7 +292,7 @@ def test_changed_commit_record_is_found(steps: list[tuple[object, ...]], data: s
     ):
         return  # where a topic's log began is known to Kafka only
     commits = [*public.commits[:at], changed, *public.commits[at + 1 :]]
-    assert "floor" in {finding.check for finding in audit.judge_public(replace(public, commits=commits))}
+    assert "committed offset" in {finding.check for finding in audit.judge_public(replace(public, commits=commits))}
 
 
 def settled() -> World:
@@ -324,7 +324,7 @@ def test_lost_parked_message_is_found() -> None:
 def test_lost_dead_letters_are_found() -> None:
     world = settled()
     world.dead.clear()
-    assert "1 dead letters, 0 are stored" in findings(world)[0].says
+    assert "1 dead letters, 0 are stored" in findings(world)[0].message
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""Settings are read from the environment and from .env, under their names and their old names."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dcmon.settings import OLD_NAMES, Settings
+from tests.helpers.paths import ROOT
+
+OLD, NEW = "DCMON_WATCH__SIGN", "DCMON_HEALTH__HEARTBEAT_TIMEOUT"
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (*OLD_NAMES, *OLD_NAMES.values()):
+        monkeypatch.delenv(name, raising=False)
+
+
+def heartbeat_timeout() -> float:
+    return Settings().health.heartbeat_timeout.total_seconds()
+
+
+@pytest.mark.parametrize("name", [OLD, NEW])
+def test_old_and_new_name_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "7")
+    assert heartbeat_timeout() == 7
+
+
+@pytest.mark.parametrize("name", [OLD, NEW, OLD.lower()])
+def test_old_and_new_name_are_read_from_the_env_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".env").write_text(f"{name}=7\n")
+    assert heartbeat_timeout() == 7
+
+
+def test_new_name_wins_over_the_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OLD, "7")
+    monkeypatch.setenv(NEW, "9")
+    assert heartbeat_timeout() == 9
+
+
+@pytest.mark.parametrize(("in_environment", "in_file"), [((OLD, "7"), (NEW, "9")), ((NEW, "9"), (OLD, "7"))])
+def test_new_name_wins_wherever_each_is_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, in_environment: tuple[str, str], in_file: tuple[str, str]
+) -> None:
+    monkeypatch.setenv(*in_environment)
+    (tmp_path / ".env").write_text("=".join(in_file))
+    assert heartbeat_timeout() == 9
+
+
+def test_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(OLD, "7")
+    (tmp_path / ".env").write_text(f"{OLD}=5\nDCMON_WATCH__EVERY=4\n")
+    assert heartbeat_timeout() == 7
+    assert Settings().health.every == timedelta(seconds=4)
+
+
+def test_every_old_name_sets_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = {"URL": "https://hc.example", "FAIL": "true", "ORG": "ops", "QUARANTINE": "0.5", "DISK": "0.5"}
+    for old in OLD_NAMES:
+        monkeypatch.setenv(old, samples.get(old.rpartition("__")[2], "3"))
+    values = Settings().model_dump()
+    for new in OLD_NAMES.values():
+        group, _, name = new.removeprefix("DCMON_").lower().partition("__")
+        assert values[group][name] != Settings.model_fields[group].default.model_dump()[name], new
+
+
+def test_page_of_settings_lists_every_old_name() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    rows = [f"| `{old}` | `{new}` |" for old, new in OLD_NAMES.items()]
+    assert page.partition("## Old names")[2].strip().splitlines()[-len(rows) :] == rows
