@@ -1,4 +1,4 @@
-"""Describe an alert for messages and pages: its values, its drivers, and the command that shows more."""
+"""Describe an alert for messages and pages: its values, its drivers, and its command."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ OTHER_VERSIONS = 10  # how many versions are shown beside the alert's own
 class AlertDetails:
     """The data that describe an alert, besides the alert itself.
 
-    `first`, `last`, `worst`: the results of these windows. `versions`: results of other versions in the last window, by
-    name. `change`: the line of history that the message is about.
+    `first`, `last`, `worst`: the results of these windows. `versions`: results of other versions in the last window.
+    `change`: the line of history that the message is about.
     """
 
     last: Result | None = None
@@ -41,13 +41,19 @@ class AlertDetails:
 def describe(
     session: Session, org: Organization, alert: Alert, public_url: str, kind: str | None = None
 ) -> dict[str, Any]:
-    """Return the payload of messages about an alert. `kind`: the AlertChangeKind that the message is about."""
+    """Return the payload of messages about an alert.
+
+    `kind`: the kind of the change that the message is about; None outside of messages.
+    """
     view = alert_views.get_alert(session, alert.id)
     return payload(view, _details(session, view, kind), org.name, public_url)
 
 
 def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
-    """Return the payload: `summary` is one line; `moved` has the entries that changed most, before and after."""
+    """Return the payload of an alert.
+
+    `summary` is one line. `moved` has the entries that changed most, with their values before and after.
+    """
     alert, rule, details = view.alert, view.rule, view.alert.details or {}
     return {
         "id": alert.id,
@@ -101,7 +107,10 @@ def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -
 
 
 def _value(details: Mapping[str, Any], name: str, result: Result | None, alert: Alert) -> float | None:
-    """Return the value that was judged; for an alert that an older dcmon wrote, the value that the result has now."""
+    """Return the value that was judged.
+
+    Alerts that an older dcmon wrote do not have it: for them, return the value that the result has now.
+    """
     if name in details or result is None:
         judged: float | None = details.get(name)
         return judged
@@ -131,7 +140,7 @@ def _details(session: Session, view: AlertView, kind: str | None) -> AlertDetail
 
 
 def _newest(session: Session, view: AlertView, end: datetime) -> Sequence[tuple[str, Result]]:
-    """Return the newest result of each version in the monitor's window with this end, the newest version first."""
+    """Return each version's newest result of the window with this end, newest version first."""
     rows = session.execute(
         select(Version.name, Result)
         .join(Version, Version.id == Result.version_id)
@@ -157,7 +166,7 @@ def _version(name: str, result: Result, metric: str) -> dict[str, Any]:
 
 
 def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | None:
-    """Return what the check compared the worst window with; None for a check without a comparison."""
+    """Return what the check compared the worst window with; None without a comparison."""
     if worst is not None and worst.compared_start is not None:
         span = {"start": _iso(worst.compared_start), "end": _iso(worst.compared_end), "n": worst.compared_n}
         return {"what": view.monitor.compared_with, **span}
@@ -167,7 +176,7 @@ def _compared_with(view: AlertView, worst: Result | None) -> dict[str, Any] | No
 
 
 def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what the rule compared the value with; None unless its condition is about a change or a deviation."""
+    """Return what the rule compared the value with; None for a condition on plain values."""
     condition = rules.condition_of(rule)
     if condition.measure == Measure.VALUE:
         return None
@@ -177,7 +186,10 @@ def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, 
 
 
 def link(alert: Alert, org: str, public_url: str) -> str:
-    """Return the link to the alert's page. Ids are unique only in an organization, so the link names it."""
+    """Return the link to the alert's page.
+
+    Ids of alerts are unique only in an organization, so the link names the organization.
+    """
     return f"{public_url}/alerts/{alert.id}?org={quote(org)}"
 
 
@@ -207,7 +219,7 @@ def summary(view: AlertView) -> str:
 
 
 def sentence(rule: AlertRule) -> str:
-    """Return a rule as a sentence, like "high when > 0.2 in 2 windows in a row"."""
+    """Return a rule as a sentence, like "high when > 0.2"."""
     text = f"{rule.severity} when {alert_views.condition(rule)}"
     if rule.for_windows > 1:
         text += f" in {rule.for_windows} windows in a row"

@@ -1,4 +1,4 @@
-"""Make the stored alerts of a rule match its state machine, and notify of the difference.
+"""Make stored alerts match the state machine of their rule, and notify of the difference.
 
 The state machine is replayed over the stored results (alerting.replay). Each span of violated windows that it finds is
 one alert; what differs from the stored alert is written, recorded in its history, and notified.
@@ -31,7 +31,7 @@ from dcmon.states import AlertChangeKind, AlertState, ResolvedBy
 def sync_alerts(
     session: Session, context: ChangeContext, rule: AlertRule, version_id: int, window_end: datetime
 ) -> int:
-    """Bring a version's alerts up to date after a change in the window that ends at `window_end`.
+    """Update a version's alerts after a change in the window that ends at `window_end`.
 
     Returns the number of notifications written. The caller holds the rule's row lock.
     """
@@ -59,10 +59,11 @@ def end_open_alerts(session: Session, context: ChangeContext, rule: AlertRule) -
 
 
 def _matching_span(alert: Alert, spans: Sequence[ViolationSpan]) -> int | None:
-    """Return the index of the span that an alert covers; None when its windows are no longer violated.
+    """Return the index of the span that an alert covers.
 
-    Late windows may split an alert's windows into several spans. An open alert then stays with the open span, so that
-    receivers are not notified that it ended and that another alert fires.
+    None: the alert's windows are no longer violated. Late windows may split an alert's windows into several spans. An
+    open alert then stays with the open span, so that receivers are not notified that it ended and that another alert
+    fires.
     """
     indexes = [index for index, span in enumerate(spans) if _overlaps(alert, span)]
     if not indexes:
@@ -82,7 +83,10 @@ def _apply_span(
     alerts: Sequence[Alert],
     span: ViolationSpan,
 ) -> int:
-    """Make one stored alert match a span, and merge the others; return the number of notifications written."""
+    """Make one stored alert match a span, and merge the others into it.
+
+    Returns the number of notifications written.
+    """
     alert, merged = (alerts[0], alerts[1:]) if alerts else (_new_alert(session, rule, version_id, span), [])
     before = StoredState.of_alert(alert)
     worst_before = (alert.worst_window_end, alert.worst_value) if alert.id is not None else None
@@ -105,7 +109,7 @@ def _apply_span(
 
 
 def _new_alert(session: Session, rule: AlertRule, version_id: int, span: ViolationSpan) -> Alert:
-    """Return an alert for a span without one: the retracted alert of the same windows, or a new one."""
+    """Return the retracted alert of a span's windows, or a new alert."""
     retracted = session.scalar(
         select(Alert)
         .where(
@@ -142,7 +146,10 @@ def _set_state(alert: Alert, span: ViolationSpan) -> None:
 def _record_changes(
     session: Session, context: ChangeContext, alert: Alert, kinds: Sequence[AlertChangeKind], span: ViolationSpan
 ) -> None:
-    """Write the lines of history of a change; without a change, that a revised result confirmed the alert."""
+    """Write the lines of history of a change.
+
+    Without a change, write that a revised result confirmed the alert.
+    """
     for kind in kinds or _confirmation(session, context, alert):
         window = _recorded_window(kind, span, context)
         window_end = span.judged_until if window is None else window.window_end
@@ -174,7 +181,10 @@ def _confirmation(session: Session, context: ChangeContext, alert: Alert) -> lis
 
 
 def _merge(session: Session, context: ChangeContext, alert: Alert, into: Alert) -> int:
-    """End an alert whose windows are now part of another alert; delete it when no receiver was notified."""
+    """End an alert whose windows are now part of another alert.
+
+    It is deleted when no receiver was notified of it.
+    """
     if not was_notified(session, alert):
         session.delete(alert)
         session.flush()
@@ -183,7 +193,10 @@ def _merge(session: Session, context: ChangeContext, alert: Alert, into: Alert) 
 
 
 def _end(session: Session, context: ChangeContext, alert: Alert) -> int:
-    """End an alert whose windows are no longer violated; delete a pending alert when no receiver was notified."""
+    """End an alert whose windows are no longer violated.
+
+    A pending alert is deleted when no receiver was notified of it.
+    """
     if alert.state == AlertState.PENDING and not was_notified(session, alert):
         session.delete(alert)
         session.flush()
@@ -192,9 +205,9 @@ def _end(session: Session, context: ChangeContext, alert: Alert) -> int:
 
 
 def _close(session: Session, context: ChangeContext, alert: Alert, note: str | None) -> int:
-    """Retract an alert, or end it with its rule; return the number of notifications written.
+    """Retract an alert, or end it because its rule changed.
 
-    Receivers that were notified of the end already are not notified again.
+    Returns the number of notifications written: none when receivers were already notified of the end.
     """
     was_resolved, result = alert.state == AlertState.RESOLVED, context.result
     alert.state, alert.resolved_by = AlertState.RESOLVED, context.resolved_by

@@ -1,4 +1,4 @@
-"""Alerts and rules with the names of their monitors and models, as commands and HTTP routes list them."""
+"""Alerts and rules with the names of their monitors and models, for lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,10 @@ def condition(rule: AlertRule) -> str:
 
 
 def list_alerts(session: Session, model_id: int | None = None, *, pending: bool = False) -> list[AlertView]:
-    """Return all alerts, or those of a model, in the order of their first windows. `pending`: also pending alerts."""
+    """Return all alerts, or those of a model, in the order of their first windows.
+
+    `pending`: also return pending alerts.
+    """
     statement = _alerts()
     if model_id is not None:
         statement = statement.where(Model.id == model_id)
@@ -95,7 +98,10 @@ def alert_row(view: AlertView) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RuleView:
-    """A rule with its monitor, its model, and the number of its alerts: all of them, and the open ones."""
+    """A rule with its monitor, its model, and the number of its alerts.
+
+    `alerts` counts all of them, `open` those that fire.
+    """
 
     rule: AlertRule
     monitor: Monitor
@@ -143,7 +149,10 @@ def rule_row(view: RuleView) -> dict[str, Any]:
 
 
 def unknown_name_remark(session: Session, rule: AlertRule) -> str | None:
-    """Return a remark when the newest result with a value lacks the metric or entry that a rule names."""
+    """Return a remark when the newest result lacks what a rule names.
+
+    A rule may name a metric or an entry. Only results that have values count.
+    """
     name = rules.condition_of(rule).target.name
     newest = select(Result).where(Result.monitor_id == rule.monitor_id, Result.state == ResultState.OK)
     last = session.scalar(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1))

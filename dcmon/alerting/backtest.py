@@ -1,4 +1,4 @@
-"""Simulate a rule on the stored results: how often it would have fired, and for how long."""
+"""Simulate a rule on stored results: how often and how long it would have fired."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,11 @@ class SimulatedAlert:
 
     @property
     def duration(self) -> timedelta:
-        """From the window that made the rule fire to the window that ended that, or to the newest judged window."""
+        """How long the rule fires.
+
+        It fires from the window that made it fire to the window that ended the alert. An alert that is still open
+        lasts to the newest judged window.
+        """
         assert self.span.fired is not None
         until = self.span.closed_at or self.span.judged_until or self.span.last.window_end
         return until - self.span.fired.window_end
@@ -47,7 +51,7 @@ class Backtest:
         return sum((alert.duration for alert in self.alerts), timedelta())
 
     def summary(self) -> dict[str, Any]:
-        """Return how often and how long the rule would have fired, as a row for an output."""
+        """Return the numbers of the simulated alerts as a row for an output."""
         days = (self.until - self.since) / timedelta(days=1) if self.since and self.until else 0.0
         return {
             "since": self.since,
@@ -67,9 +71,10 @@ class Backtest:
 
 
 def run(session: Session, monitor_id: int, policy: Policy, results: Sequence[Result]) -> Backtest:
-    """Judge the newest result of each of a monitor's windows by a rule; nothing is written.
+    """Judge a monitor's results by a rule, without writing anything.
 
-    Raises InvalidInput for a condition on values that this monitor does not have.
+    `results`: the newest result of each window. Raises InvalidInput for a condition on values that this monitor does
+    not have.
     """
     rules.require_judged(session, monitor_id, policy.condition)
     newest = max((result.window_end for result in results), default=None)

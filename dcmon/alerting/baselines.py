@@ -1,4 +1,4 @@
-"""Baselines: values of a monitor's check on the reference itself, for rules that compare with them.
+"""Baselines: values of a check on the reference itself, for rules that compare with them.
 
 A baseline is computed once for each revision of the reference and of the monitor, together with the first window
 evaluated with it.
@@ -65,7 +65,10 @@ def store(session: Session, monitor: Monitor, version: Version, value: CheckValu
 
 
 def for_rule(session: Session, rule: AlertRule, version_id: int) -> Callable[[Judged], Mapping[str, float]]:
-    """Return a function from a result to the baseline of the reference that it was evaluated with; empty if unknown."""
+    """Return a function that gives the baseline which belongs to a result.
+
+    It is the baseline of the reference that the result was evaluated with; empty where no baseline is stored.
+    """
     if rules.condition_of(rule).against != ChangeBase.REFERENCE:
         return lambda _: {}
     baselines = session.scalars(

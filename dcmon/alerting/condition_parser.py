@@ -207,7 +207,7 @@ def _deviation(tokens: _Tokens) -> Condition:
 
 
 def default_min_windows(over: int) -> int:
-    """Return how many of the previous windows must have a value: half of them, at least three."""
+    """Return how many previous windows must have a value: half, but at least three."""
     return max(3, (over + 1) // 2)
 
 

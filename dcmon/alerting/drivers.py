@@ -1,4 +1,7 @@
-"""Explain an alert: the entries that changed most from the ok window before it to its worst window."""
+"""Explain an alert by the entries that changed most.
+
+The worst window of the alert is compared with the ok window before the alert.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -46,7 +49,7 @@ def drifting_features(session: Session, version_id: int, start: datetime, end: d
 
 
 class Explanation(NamedTuple):
-    """The largest entries of a span's worst window, and the details that are stored with the alert."""
+    """The largest entries of a span's worst window, and the alert's details."""
 
     drivers: dict[str, float]
     details: dict[str, Any]
@@ -79,11 +82,14 @@ def _before_value(span: ViolationSpan) -> float | None:
 
 
 def largest_changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return the entries with the largest changes; where nothing is known of before, the largest entries."""
+    """Return the entries with the largest changes.
+
+    An entry that is not in `before` counts as changed from 0.
+    """
     names = sorted(after, key=lambda name: -abs(after[name] - before.get(name, 0.0)))
     return [{"name": name, "before": before.get(name), "after": after[name]} for name in names[:MAX_ENTRIES]]
 
 
 def _entries(session: Session, version_id: int, window: WindowResult) -> Mapping[str, float]:
-    """Return a window's entries; where its check has none, the drift of the features in the same time."""
+    """Return a window's entries; without entries, the drift of features in the same time."""
     return window.entries or drifting_features(session, version_id, window.window_start, window.window_end)

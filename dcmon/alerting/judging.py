@@ -62,10 +62,10 @@ def rejudge_rule(session: Session, rule: AlertRule, context: ChangeContext) -> i
 def _rejudge_version(
     session: Session, context: ChangeContext, rule: AlertRule, version_id: int, first_window_end: datetime
 ) -> int:
-    """Judge a version's windows, including those of an alert on the newest window that a rule change ended.
+    """Judge a version's windows by a new or changed rule.
 
-    An alert that a mistaken change resolved fires again when the rule is changed back, and so does one whose newest
-    window violates the new rule.
+    When an earlier change of the rule ended the alert on the newest window, the windows of that alert are judged again
+    too. So the alert fires again when a mistaken change is undone, or when its newest window violates the new rule.
     """
     ended = replay.ended_by_change(session, rule, version_id)
     previous = None if ended is None else (ended.resolved_by, ended.rule_revision)
@@ -83,9 +83,10 @@ def _is_recovered(alert: Alert) -> bool:
 
 
 def restart_rule(session: Session, org: Organization, rule: AlertRule, public_url: str | None, note: str) -> int:
-    """End the open alerts of a rule whose monitor was changed, and judge only later windows.
+    """End the open alerts of a rule after its monitor was changed.
 
-    Returns the number of notifications written. Later results do not retract earlier alerts. Locks the rule's row.
+    From then on, only later windows are judged. Returns the number of notifications written. Later results do not
+    retract earlier alerts. Locks the rule's row.
     """
     rules.lock(session, rule.id)
     rule.revision, rule.start_time = rule.revision + 1, None

@@ -1,4 +1,4 @@
-"""Decide which changes of alerts receivers are notified of, and record every change in the alert's history.
+"""Record each change of an alert in its history, and decide whether receivers are notified.
 
 `Alert.told_severity` is the severity that receivers were last notified of. It is compared with the alert as it is now:
 so receivers are also notified of changes that were stored earlier without notifying, and of the end of each alert that
@@ -62,7 +62,7 @@ class StoredState:
 
 
 def change_kinds(before: StoredState, alert: Alert) -> list[AlertChangeKind]:
-    """Return the lines of history for the change from an alert's state before to its state now."""
+    """Return the lines of history for a change to the alert's state now."""
     after = AlertState(alert.state)
     if before.is_retracted:
         return _AFTER_RETRACTION[after]
@@ -80,7 +80,10 @@ def _severity_change(before: str, after: str) -> AlertChangeKind:
 
 
 def closing_kind(resolved_by: str | None) -> AlertChangeKind:
-    """Return the kind of the change that ends an alert: retracted by a revised result, or resolved."""
+    """Return the kind of the change that ends an alert.
+
+    RETRACTED: a revised result removed the violation.
+    """
     return AlertChangeKind.RETRACTED if resolved_by == ResolvedBy.REVISION else AlertChangeKind.RESOLVED
 
 
@@ -92,7 +95,10 @@ def record_change(
     window_end: datetime | None,
     window: WindowResult | None = None,
 ) -> None:
-    """Add a line to the alert's history, with the value in `window`; None: the alert's value now."""
+    """Add a line to the alert's history.
+
+    `window`: the line has the value in this window; None: the line has the alert's value now.
+    """
     session.add(
         AlertChange(
             alert_id=alert.id,
@@ -122,7 +128,7 @@ def notify_change(
     *,
     is_reopened: bool,
 ) -> int:
-    """Notify receivers of the difference between what they know of an alert and its state now.
+    """Notify receivers if an alert differs from what they were last notified of.
 
     Returns the number of notifications written. `judged_until`: the end of the newest judged window.
     """
@@ -144,7 +150,10 @@ def notify_change(
 def _is_recent(
     session: Session, context: ChangeContext, rule: AlertRule, version_id: int, judged_until: datetime | None
 ) -> bool:
-    """Return True if no window that is due now ends much later than the newest judged one: the alert is current."""
+    """Return True if the alert is current.
+
+    An alert is not current when a window that is due now ends much later than the newest judged window.
+    """
     if context.recent is None or judged_until is None:
         return True
     length = FREQUENCY_LENGTH[session.get_one(Monitor, rule.monitor_id).frequency]
@@ -156,9 +165,9 @@ def _is_recent(
 
 
 def notify_overdue_endings(session: Session, context: ChangeContext, rule: AlertRule, version_id: int) -> int:
-    """Notify of alerts that ended without notifying, while receivers still take them as firing.
+    """Notify receivers of the end of alerts that ended without a notification.
 
-    An alert ends without notifying when it is judged without a public URL. Returns the number of notifications written.
+    This happens when alerts are judged without a public URL. Returns the number of notifications written.
     """
     if context.public_url is None:
         return 0
@@ -175,10 +184,10 @@ def notify_overdue_endings(session: Session, context: ChangeContext, rule: Alert
 
 
 def notify_pending(session: Session, context: ChangeContext, version_id: int, *, monitor_id: int | None = None) -> int:
-    """Notify of a version's alerts that an earlier run without notifying changed.
+    """Notify of changes to a version's alerts that an earlier run did not notify of.
 
     Returns the number of notifications written. `monitor_id`: only alerts of this monitor; None: of all monitors.
-    Locks the rules; rules that another worker has locked are skipped, since that worker notifies.
+    Locks the rules. Rules that another worker has locked are skipped, because that worker notifies.
     """
     if context.public_url is None:
         return 0

@@ -18,7 +18,10 @@ from dcmon.states import AlertChangeKind, AlertState, ResolvedBy
 
 
 def resolve(session: Session, alert: Alert, context: ChangeContext) -> bool:
-    """Resolve an alert; a later violated window opens another. Return False if it was resolved."""
+    """Resolve an alert. Return False if it was resolved before.
+
+    A later window that violates the rule opens another alert.
+    """
     _lock_and_refresh(session, alert)
     if alert.state == AlertState.RESOLVED:
         return False
@@ -29,10 +32,10 @@ def resolve(session: Session, alert: Alert, context: ChangeContext) -> bool:
 
 
 def reopen(session: Session, alert: Alert, context: ChangeContext) -> bool:
-    """Undo that an operator resolved an alert. Return False if it is open.
+    """Reopen an alert that an operator resolved. Return False if the alert is open.
 
-    The alert's windows are judged again: when they recovered meanwhile, the alert is resolved afterwards, too.
-    Raises Conflict for an alert that no operator resolved: it reopens when its windows are violated.
+    The alert's windows are judged again. If they recovered meanwhile, the alert stays resolved, with both changes in
+    its history. Raises Conflict for an alert that was not resolved by an operator.
     """
     rule = _lock_and_refresh(session, alert)
     if alert.state != AlertState.RESOLVED:
@@ -57,7 +60,7 @@ def reopen(session: Session, alert: Alert, context: ChangeContext) -> bool:
 
 
 def acknowledge(session: Session, alert: Alert, context: ChangeContext) -> bool:
-    """Record that an operator works on an alert. Return False if it was acknowledged.
+    """Record that an operator works on an alert. Return False if it was acknowledged before.
 
     Raises Conflict for a resolved alert.
     """
@@ -73,9 +76,9 @@ def acknowledge(session: Session, alert: Alert, context: ChangeContext) -> bool:
 
 
 def unacknowledge(session: Session, alert: Alert, context: ChangeContext) -> bool:
-    """Undo an acknowledgement; receivers are not notified. Return False if the alert has none.
+    """Remove an acknowledgement. Return False if the alert has none.
 
-    Raises Conflict for a resolved alert.
+    Receivers are not notified. Raises Conflict for a resolved alert.
     """
     _lock_and_require_open(session, alert)
     if alert.acknowledged_at is None:

@@ -1,8 +1,9 @@
-"""Replay a rule's state machine over stored results, from a window that gives the same end as the first window would.
+"""Replay a rule's state machine over stored results.
 
-Each span in which a rule is pending or firing is stored as an alert, so a replay may begin at one. Violated windows
-that were too few to fire are not stored: for a rule that waits for several windows, the replay begins after the ok
-window before them.
+A replay begins at a late window, but at one that gives the same final state as a replay from the first window. Each
+span in which a rule is pending or firing is stored as an alert, so a replay may begin at one. Violated windows that
+were too few to fire are not stored: for a rule that waits for several windows, the replay begins after the ok window
+before them.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,10 @@ SPARE_WINDOWS = 8  # read beyond the ones that a rule needs: some have no value
 
 
 class AffectedAlerts(NamedTuple):
-    """The alerts that a result may change, and the end of the windows that are not judged again (None: none are)."""
+    """The alerts that a result may change.
+
+    `settled_until`: windows up to this end are not judged again; None: all windows are judged.
+    """
 
     alerts: list[Alert]
     settled_until: datetime | None
@@ -35,19 +39,29 @@ class _Marks(NamedTuple):
 
 
 class _Lead(NamedTuple):
-    """Results before the anchor of a replay; the state machine advances from the one at `first`."""
+    """Results before the anchor of a replay.
+
+    `first`: the index of the result from which the state machine advances; it only observes the results before.
+    """
 
     results: Sequence[Result]
     first: int
 
 
 def settled_until(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
-    """Return the end of the last window that is not judged again: an operator resolved it, or the rule was changed."""
+    """Return the end of the last window that is not judged again.
+
+    Windows are settled when an operator resolved their alert, or when the rule was changed after it.
+    """
     return _marks(session, rule, version_id, datetime.max.replace(tzinfo=UTC)).settled_until
 
 
 def _marks(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> _Marks:
-    """Return the end of the settled windows, and the first window end of the alert before or around `window_end`."""
+    """Return the two window ends where a replay for `window_end` may begin.
+
+    `settled_until`: the end of the settled windows. `alert_begin`: the first window end of the alert that began last
+    until `window_end`.
+    """
     is_before = and_(_is_changeable(rule), Alert.first_window_end <= window_end)
     row = session.execute(
         select(
@@ -66,7 +80,10 @@ def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
 
 
 def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert | None:
-    """Return the alert on the newest window with a value, if a change of the rule, or its deactivation, ended it."""
+    """Return the alert on the newest window, if a change of the rule ended it.
+
+    The newest window is the newest one with a value. A deactivation of the rule is a change too.
+    """
     newest = _newest_results(rule, version_id).where(Result.state == ResultState.OK, Result.n >= rule.min_n)
     last = session.scalars(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1)).first()
     if last is None:
@@ -91,7 +108,10 @@ def _is_changeable(rule: AlertRule) -> ColumnElement[bool]:
 
 
 def affected_alerts(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> AffectedAlerts:
-    """Return the alerts that a result at `window_end` may change: the one before or around it, and later ones."""
+    """Return the alerts that a result at `window_end` may change.
+
+    These are the last alert that began until then, and later alerts.
+    """
     marks = _marks(session, rule, version_id, window_end)
     alerts = session.scalars(
         select(Alert)
@@ -108,9 +128,10 @@ def affected_alerts(session: Session, rule: AlertRule, version_id: int, window_e
 def replay(
     session: Session, rule: AlertRule, version_id: int, anchor: datetime, settled: datetime | None
 ) -> StateMachine:
-    """Return the rule's state machine after all windows from `anchor` on, and as many before as it needs.
+    """Return the rule's state machine after all windows from `anchor` on.
 
-    Before `anchor` the rule must be inactive or pending. Windows until `settled` only give values to compare with.
+    It also sees as many windows before `anchor` as it needs. Before `anchor` the rule must be inactive or pending.
+    Windows until `settled` only give values to compare with.
     """
     machine = new_machine(session, rule, version_id)
     lead = _lead(session, rule, version_id, anchor, settled, machine)
@@ -168,7 +189,7 @@ def last_ok_window(session: Session, rule: AlertRule, version_id: int, window_en
 def results_before(
     session: Session, rule: AlertRule, version_id: int, window_end: datetime, limit: int
 ) -> Sequence[Result]:
-    """Return the newest result of each of the last windows that end before `window_end`, oldest window first."""
+    """Return the newest result of each of the last windows before `window_end`, oldest first."""
     statement = _newest_results(rule, version_id).where(Result.window_end < window_end)
     results = session.scalars(statement.order_by(Result.window_end.desc(), Result.revision.desc()).limit(limit))
     return results.all()[::-1]
@@ -180,14 +201,17 @@ def _newest_results(rule: AlertRule, version_id: int) -> Select[Result]:
 
 
 def is_current_revision() -> ColumnElement[bool]:
-    """Match results of the monitor as it is now: older ones have other windows or values, and are not judged."""
+    """Match results of the monitor's current revision.
+
+    Results of earlier revisions have other windows or values, and are not judged.
+    """
     return Result.monitor_revision == Monitor.revision
 
 
 def _first_to_advance(
     results: Sequence[Result], machine: StateMachine, settled: datetime | None, *, is_complete: bool
 ) -> int | None:
-    """Return the index of the window to advance from; None when it lies before these windows."""
+    """Return the index of the window to advance from; None: a window before these."""
     policy = machine.policy
     with_value, verdicts = 0, list[tuple[int, Verdict]]()
     for result in results:

@@ -62,7 +62,7 @@ class Measure(StrEnum):
 
 
 class ChangeBase(StrEnum):
-    """What a change is measured from: the value in the previous window, or on the reference."""
+    """What a change is measured from: the previous window's value, or the reference's."""
 
     PREVIOUS = "previous"
     REFERENCE = "reference"
@@ -132,7 +132,7 @@ class WindowValues(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """The value that violates a condition most, or comes nearest to that.
+    """The value that violates a condition most, or comes closest to a violation.
 
     `measured`: the value, its change, or its deviation. `excess`: how far `measured` is beyond the threshold; negative
     when it does not violate it. `compared_with`: the previous value, the reference's value, or the mean that it was
@@ -205,7 +205,7 @@ def _excess(finding: Finding) -> float:
 
 
 def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:
-    """Return why there is no value to judge: the result has none, or only values that are not finite."""
+    """Return why there is no value to judge: no value, or no finite one."""
     if not values:
         wanted = target.name or ("feature" if target.source == Source.ENTRY else "metric")
         return f"The result has no {wanted}."
@@ -235,7 +235,7 @@ def _target_values(target: Target, window: WindowValues) -> Mapping[str, float]:
 
 
 def _value_in(target: Target, window: WindowValues, name: str) -> float | None:
-    """Return the value of the same metric or entry in another window; None where it has no finite one."""
+    """Return a metric's or entry's value in a window; None without a finite value."""
     is_entry_first = target.source == Source.ENTRY
     first, second = (window.entries, window.metrics) if is_entry_first else (window.metrics, window.entries)
     value = first.get(name, second.get(name))
@@ -270,9 +270,10 @@ def _base(
 
 
 def _change(condition: Condition, value: float, base: float) -> float:
-    """Return value - base, or that as a percentage of |base|; from 0, any change is infinitely many percent.
+    """Return the change from `base` to `value`: a difference, or a percentage of |base|.
 
-    Rounded to SIGNIFICANT_DIGITS, so that 0.5 to 0.4 is a drop of exactly 0.1 and 20 %, which it is not in floats.
+    From 0, any change is infinitely many percent. The change is rounded to SIGNIFICANT_DIGITS: in floats, the drop
+    from 0.5 to 0.4 would not be exactly 0.1 or 20 %.
     """
     difference = value - base
     if condition.is_percent and difference:
@@ -288,7 +289,7 @@ def _earlier_values(condition: Condition, name: str, before: Sequence[WindowValu
 
 
 def _mean_before(condition: Condition, earlier: Sequence[float]) -> float | None:
-    """Return the mean of the windows before; None when too few of them have a value."""
+    """Return the mean of the windows before; None when too few have a value."""
     if len(earlier) < condition.min_windows:
         return None
     # Divide first: the sum of large values may overflow a float.

@@ -1,4 +1,4 @@
-"""Rules that failed to judge a result: isolate them from other rules, record and list them.
+"""Rules that failed to judge a result: isolate, record and list them.
 
 The reason is stored in the column `how` of the result. A rule counts as failing until it judges a later result of the
 version, or is changed.
@@ -42,9 +42,10 @@ FORGET = text("""
 
 @contextmanager
 def isolated(session: Session, rule: AlertRule, result: Result | None = None) -> Iterator[None]:
-    """Run one rule in a savepoint: an exception is rolled back, logged and stored with the result.
+    """Run one rule in a savepoint, so that its failure does not affect other rules.
 
-    Raises when PostgreSQL or another dependency is unavailable: the rule did not fail then.
+    An exception is rolled back, logged and stored with the result. When PostgreSQL or another dependency is
+    unavailable, the exception is raised, because the rule itself did not fail.
     """
     rule_id = rule.id
     try:
@@ -74,7 +75,7 @@ def error_line(error: Exception) -> str:
 
 
 def clear(session: Session, rule: AlertRule) -> None:
-    """Remove the recorded failures of a rule: it was changed."""
+    """Remove the recorded failures of a rule that was changed."""
     paths = {"path": [KEY, str(rule.id)], "old_path": [OLD_KEY, str(rule.id)]}
     session.execute(FORGET, {"monitor": rule.monitor_id, **paths})
 

@@ -9,7 +9,10 @@ from dcmon.db.tables.org import Check, Monitor
 
 
 def has_baseline(check: Check) -> bool:
-    """Return True if a check has a value on the reference alone: it neither compares with it nor counts rows."""
+    """Return True if a check has a value on the reference alone.
+
+    Checks that compare with the reference, and checks on the flow of rows, have none.
+    """
     return not check.needs_reference and not is_data_flow(check)
 
 
@@ -26,7 +29,10 @@ def require(monitor: Monitor, check: Check, condition: Condition) -> None:
 
 
 def _require_metric(name: str | None, metrics: Sequence[str]) -> None:
-    """Require that a rule on several metrics names one: "< 100" would be true of any lag. Raises InvalidInput."""
+    """Require that a rule on several metrics names one. Raises InvalidInput.
+
+    Otherwise "< 100", which is meant for rows, would also be true of almost every lag.
+    """
     known = metrics or METRICS
     if name is None and len(metrics) != 1:
         raise errors.InvalidInput(

@@ -79,7 +79,7 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowCheck:
-    """A window of a test: the expected state, the actual state, and the reason for that."""
+    """A window of a test: its expected state, its actual state, and the reason."""
 
     number: int
     window: str
@@ -89,7 +89,7 @@ class WindowCheck:
 
     @property
     def is_right(self) -> bool:
-        """True if the state is the expected one, and the severity too where one is expected."""
+        """True if the state, and the severity where one is expected, are right."""
         state, _, severity = self.expected.partition(":")
         actual, _, actual_severity = self.actual.partition(":")
         return state == actual and severity in ("", actual_severity)

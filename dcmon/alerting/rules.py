@@ -169,7 +169,10 @@ def without_warning(condition: Condition) -> Condition:
 
 
 def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> str | None:
-    """Return the severity of a rule's warning level: by default the one below the rule's own."""
+    """Return the severity of a rule's warning level.
+
+    By default it is the severity below the rule's own.
+    """
     if condition.warn is None:
         return None
     rank = Severity(severity).rank
@@ -249,7 +252,10 @@ def get(session: Session, rule_id: int) -> AlertRule:
 
 
 def find(session: Session, name: str) -> AlertRule:
-    """Find a rule by its id or name, or as the only rule of a monitor. Raises RuleNotFound or InvalidInput."""
+    """Find a rule by its id, its name, or its monitor's name.
+
+    A monitor's name is enough when the monitor has only one rule. Raises RuleNotFound or InvalidInput.
+    """
     statement = (
         select(AlertRule, Monitor.name, Model.name)
         .join(Monitor, Monitor.id == AlertRule.monitor_id)
@@ -274,7 +280,10 @@ def for_monitor(session: Session, monitor_id: int) -> Sequence[AlertRule]:
 
 
 def lock(session: Session, rule_id: int) -> AlertRule:
-    """Lock a rule's row until the end of the transaction, and read it again: its alerts are judged one by one."""
+    """Lock a rule's row until the end of the transaction, and read it again.
+
+    So two workers never change alerts of the same rule at the same time.
+    """
     return session.scalars(
         select(AlertRule).where(AlertRule.id == rule_id).with_for_update().execution_options(populate_existing=True)
     ).one()

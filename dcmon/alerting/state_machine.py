@@ -1,8 +1,9 @@
-"""The state machine of a rule: a pure function of the results in the order of their windows.
+"""The state machine of a rule.
 
-docs/alerts.md has the table of states. A window violates the rule, is ok, or has no verdict. Violated windows in a row
-make a rule pending, and `for_windows` of them make it fire; more than `keep_firing` ok windows in a row end that.
-Windows without a verdict change nothing. One span of violated windows is one alert, not one alert per window.
+Its state is a pure function of the results in the order of their windows. docs/alerts.md has the table of states. A
+window violates the rule, is ok, or has no verdict. Violated windows in a row make a rule pending, and `for_windows` of
+them make it fire; more than `keep_firing` ok windows in a row end that. Windows without a verdict change nothing. One
+span of violated windows is one alert, not one alert per window.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,10 @@ from dcmon.states import AlertState, ResultState
 
 
 class MissingValuePolicy(StrEnum):
-    """What a window without a value means to a rule: keep the state, a violation, or an ok window."""
+    """What a window without a value means to a rule.
+
+    KEEP: it changes nothing. ALERT: it is a violation. OK: it is an ok window.
+    """
 
     KEEP = "keep"
     ALERT = "alert"
@@ -118,7 +122,10 @@ class JudgedWindow:
 
 @dataclass
 class _Level:
-    """One of a rule's two levels: its counts of violated and ok windows in a row, and whether it fires."""
+    """The state of one of a rule's two levels.
+
+    `violated`, `ok`: how many windows in a row, up to the newest one.
+    """
 
     violated: int = 0
     ok: int = 0
@@ -134,7 +141,7 @@ class _Level:
 
 
 class StateMachine:
-    """The states of one rule on one version, window by window, and the spans of violated windows.
+    """The states of one rule on one version, and the spans of violated windows.
 
     `reference`: returns the values of the reference that belong to a result, for conditions that compare with them.
     """
@@ -228,7 +235,10 @@ def _extend(span: ViolationSpan, window: WindowResult, verdict: Verdict) -> None
 
 
 def _current_value(span: ViolationSpan, window: WindowResult, verdict: Verdict) -> float | None:
-    """Return the value of the span's metric in a window, also where another metric is the window's worst."""
+    """Return the value of the span's metric in a window.
+
+    Another metric may be the worst one in this window.
+    """
     finding = verdict.finding
     if finding is None or finding.name == span.metric or span.finding is None:
         return None if finding is None else finding.value
@@ -236,7 +246,7 @@ def _current_value(span: ViolationSpan, window: WindowResult, verdict: Verdict) 
 
 
 def value_in(window: WindowResult, metric: str) -> float | None:
-    """Return the value of a metric or an entry in a window; None where the window has none."""
+    """Return a metric's or entry's value in a window; None if it is missing."""
     return {**window.entries, **window.metrics}.get(metric)
 
 

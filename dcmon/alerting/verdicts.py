@@ -55,7 +55,10 @@ def for_result(session: Session, result: Result) -> RuleVerdicts:
 
 
 def _failed(rule: AlertRule, reason: str) -> RuleVerdict:
-    """The verdict of a rule that could not judge the result; its stored condition may be unreadable."""
+    """Return the verdict of a rule that could not judge the result.
+
+    The stored condition of the rule may be unreadable, so it is not read.
+    """
     policy = Policy(Condition(rule.operator, rule.threshold), rule.severity)
     return RuleVerdict(policy, Verdict(Outcome.NO_VERDICT, reason=f"Rule {rule.id} could not judge it: {reason}"))
 
