@@ -1,7 +1,8 @@
-"""Group the notifications that a receiver may get now into messages, by model and within the receiver's cap.
+"""Group the notifications that a receiver may get now into messages.
 
-It leaves out notifications that a silence, a mute time or another alert holds back, and follow-ups to a receiver that
-was not notified before. A message that was tried before is sent again unchanged.
+Messages are grouped by model and limited by the receiver's cap. They leave out notifications that a silence, a mute
+time or another alert holds back, and follow-ups to a receiver that was not notified before. A message that was tried
+before is sent again unchanged.
 """
 
 import uuid
@@ -84,7 +85,7 @@ def is_open() -> ColumnElement[bool]:
 
 
 def next_messages(claim: ClaimContext, receiver: Webhook) -> list[PendingMessage]:
-    """Return the messages that a receiver may get now, the most urgent first and digests last."""
+    """Return the messages that a receiver may get now, most urgent first, digests last."""
     due = _read_due(claim, receiver)
     is_per_alert = registry.find(receiver.kind).IS_PER_ALERT
     retried = _retried_messages(claim, due, is_per_alert)
@@ -99,7 +100,10 @@ def next_messages(claim: ClaimContext, receiver: Webhook) -> list[PendingMessage
 
 
 def _read_due(claim: ClaimContext, receiver: Webhook) -> list[Notification]:
-    """Read what is due to a receiver, with all notifications of messages that were tried before; most urgent first."""
+    """Read the notifications that are due to a receiver, the most urgent first.
+
+    When one notification of a message that was tried before is due, all notifications of the message are returned.
+    """
     values = {"webhook": receiver.id, "now": claim.now, "limit": READ_AT_MOST}
     ids = claim.session.scalars(SELECT_DUE, values).all()
     due = claim.session.scalars(select(Notification).where(Notification.id.in_(ids))).all()
@@ -112,7 +116,7 @@ def _read_due(claim: ClaimContext, receiver: Webhook) -> list[Notification]:
 def _retried_messages(claim: ClaimContext, due: Sequence[Notification], is_per_alert: bool) -> list[PendingMessage]:
     """Return messages that were tried before, unchanged.
 
-    A message with a notification that is held back by now is dissolved: its notifications get a message of a new id.
+    If one of its notifications is held back now, a message is dissolved: the others get a message with a new id.
     """
     by_message: dict[uuid.UUID, list[Notification]] = {}
     for notification in due:
@@ -150,7 +154,10 @@ def _is_about_dcmon(notification: Notification) -> bool:
 
 
 def problem_labels(body: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the labels of a problem of dcmon: `rule` is its name, `monitor` its name and its subject."""
+    """Return the labels of a problem of dcmon itself.
+
+    `rule` is the name of the problem, `monitor` its name and its subject.
+    """
     problem = body["alert"]
     name = str(problem["monitor"])
     return {"model": str(problem["model"]), "monitor": name, "rule": name.partition(": ")[0],
@@ -158,7 +165,10 @@ def problem_labels(body: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _is_sendable(claim: ClaimContext, notification: Notification, is_per_alert: bool) -> bool:
-    """True if a notification that is in no message yet may be sent now; otherwise hold it back or supersede it."""
+    """Return True if a notification that is in no message yet may be sent now.
+
+    Otherwise the notification is held back or superseded.
+    """
     needs_earlier = notification.kind == AlertChangeKind.RETRACTED or (
         notification.held_because and notification.kind in FOLLOW_UP_KINDS
     )
@@ -174,7 +184,10 @@ def _is_sendable(claim: ClaimContext, notification: Notification, is_per_alert: 
 
 
 def _release(claim: ClaimContext, notification: Notification) -> bool:
-    """Render a notification that is no longer held back as the alert is now; False when the alert is resolved."""
+    """Render a notification that is no longer held back: the alert may have changed.
+
+    Return False, and supersede the notification, when the alert is resolved.
+    """
     alert, notification.held_because = _read_alert(claim, notification), None
     if alert is None:
         return True
@@ -190,7 +203,10 @@ def _supersede(claim: ClaimContext, notification: Notification, reason: str) -> 
 
 
 def _is_firing_for_receiver(claim: ClaimContext, notification: Notification) -> bool:
-    """True if the last earlier notification that the receiver may have got is not an end."""
+    """True if the receiver may know of the alert, but not of its end.
+
+    The last earlier notification that was tried decides.
+    """
     last_kind = claim.session.scalar(
         select(Notification.kind)
         .where(
@@ -214,7 +230,10 @@ def _is_about_same(notification: Notification) -> ColumnElement[bool]:
 
 
 def _group_by_model(claim: ClaimContext, new: Sequence[Notification]) -> list[PendingMessage]:
-    """Group notifications by model, where the first one has waited `group_wait` or one of them was tried before."""
+    """Group notifications by model, and return the groups that may be sent now.
+
+    A group is sent when its first notification has waited `group_wait`, or when one of them was tried before.
+    """
     written_before = claim.now - claim.settings.group_wait
     by_model: dict[int | None, list[Notification]] = {}
     for notification in new:
@@ -230,10 +249,11 @@ def _group_by_model(claim: ClaimContext, new: Sequence[Notification]) -> list[Pe
 def _apply_cap(
     claim: ClaimContext, receiver: Webhook, messages: list[PendingMessage], is_per_alert: bool
 ) -> list[PendingMessage]:
-    """Return what the receiver's cap allows: the most urgent messages alone, the others in one digest.
+    """Return the messages that the receiver's cap allows now.
 
-    When the cap of this minute is used up, all wait until the minute is over. An integration that keeps a state for
-    each alert gets no digest, because a digest can't be resolved: its other messages wait.
+    The most urgent messages are sent alone, the others in one digest. When the cap of this minute is used up, all wait
+    until the minute is over. An integration that keeps a state for each alert gets no digest, because a digest can't be
+    resolved: its other messages wait.
     """
     if receiver.cap is None:
         return messages

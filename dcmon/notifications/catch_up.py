@@ -18,9 +18,10 @@ from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState
 
 
 def pending_alerts(session: Session, org: Organization, receiver: Webhook) -> list[int]:
-    """List the ids of firing alerts that a receiver subscribes to and was not notified of.
+    """Return the ids of firing alerts of which a receiver must still be notified.
 
-    Blocks other writers of notifications until the transaction ends, so that no alert is missed in between.
+    The receiver subscribes to these alerts and was not notified of them. Blocks other writers of notifications until
+    the transaction ends, so that no alert is missed in between.
     """
     notification_writer.block_writers(session, org)
     newest = _newest_notifications(session, receiver)
@@ -50,7 +51,10 @@ def _newest_notifications(session: Session, receiver: Webhook) -> Sequence[Notif
 
 
 def notify(session: Session, renderer: AlertRenderer, receiver: Webhook, *, excluding: Collection[int] = ()) -> int:
-    """Write a notification for each pending alert except those `excluding` names; return how many."""
+    """Write a notification for each pending alert; return how many.
+
+    `excluding`: ids of alerts to leave out.
+    """
     alert_ids = [id_ for id_ in pending_alerts(session, renderer.org, receiver) if id_ not in excluding]
     for alert_id in alert_ids:
         alert = session.get_one(Alert, alert_id)
@@ -59,7 +63,10 @@ def notify(session: Session, renderer: AlertRenderer, receiver: Webhook, *, excl
 
 
 def retry_given_up(session: Session, receiver: Webhook) -> int:
-    """Retry the newest notifications of firing alerts where they were given up; return how many."""
+    """Retry notifications of firing alerts that were given up; return how many.
+
+    Only the newest notification about each alert is sent again.
+    """
     newest = _newest_notifications(session, receiver)
     given_up = [last.id for last in newest if last.dead_at is not None and not last.is_superseded]
     return retries.retry(session, given_up)["retried"] if given_up else 0

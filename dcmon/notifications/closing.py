@@ -1,7 +1,7 @@
-"""Closing notifications: tell receivers that alerts are over before the alerts are deleted.
+"""Closing notifications: notify receivers of the end of alerts before the alerts are deleted.
 
-Deleting an alert deletes its notifications too (a cascade). So a closing notification has no alert: it repeats the
-last body that its receiver got, with the state resolved.
+When an alert is deleted, its notifications are deleted too (a cascade). So a closing notification belongs to no alert:
+it repeats the last body that its receiver got, with the state resolved.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,10 @@ NOTE = "it was deleted, with its rule, monitor, check, version or model"
 
 
 def write_notifications(session: Session, are_deleted: ColumnElement[bool]) -> int:
-    """Write a closing notification for each receiver that may know one of the alerts as firing; return how many.
+    """Write closing notifications for alerts that will be deleted; return how many.
 
-    `are_deleted`: a condition on Alert. Call it before the alerts are deleted, in the same transaction.
+    A receiver gets one for each alert that may be firing as far as the receiver knows. `are_deleted`: a condition on
+    Alert. Call it before the alerts are deleted, in the same transaction.
     """
     is_end = Notification.kind.in_(CLOSING_KINDS)
     # An end counts when it was delivered. Other kinds count from their first attempt on: they may have arrived.
@@ -42,7 +43,10 @@ def write_notifications(session: Session, are_deleted: ColumnElement[bool]) -> i
 
 
 def _closing_notification(last: Notification) -> Notification:
-    """Build the notification that follows a receiver's last one; while that is in flight, it is due after the lease."""
+    """Build the closing notification that follows a receiver's last one.
+
+    While the last one is in flight, the closing notification is due after its lease.
+    """
     closing = Notification(alert_id=None, webhook_id=last.webhook_id, kind=AlertChangeKind.RESOLVED)
     closing.body = _closing_body(last.body)
     closing.model_id, closing.severity = last.model_id, last.severity

@@ -1,6 +1,7 @@
-"""Keep outgoing requests out of the internal network: resolve a host once, and connect only to checked addresses.
+"""Keep outgoing requests out of the internal network.
 
-A second look-up at connect time could give another address than the checked one (DNS rebinding).
+A host is resolved once, and dcmon connects only to addresses that were checked. A second look-up at connect time could
+give another address than the checked one (DNS rebinding).
 """
 
 import re
@@ -27,7 +28,10 @@ NON_PUBLIC_NETWORKS = [
 
 @dataclass(frozen=True)
 class Url:
-    """The parts of a receiver's URL; the host is in ASCII, without a dot at its end."""
+    """The parts of a receiver's URL.
+
+    `host` is in ASCII, without a dot at its end.
+    """
 
     scheme: str
     host: str
@@ -51,7 +55,10 @@ class DestinationRefused(Exception):
 
 
 def parse(url: str) -> Url:
-    """Split a URL into its parts. Raises InvalidInput; its message leaves the URL out, because it may hold a secret."""
+    """Split a URL into its parts. Raises InvalidInput.
+
+    The message of the error leaves the URL out, because the URL may hold a secret.
+    """
     try:
         parts = urlsplit(url)
         host, port = _ascii(parts.hostname or ""), parts.port
@@ -75,7 +82,10 @@ def _parse_error(error: ValueError) -> str:
 
 
 def _ascii(host: str) -> str:
-    """Return a host as DNS and certificates write it: IDNA maps full-width digits to digits, umlauts to punycode."""
+    """Return a host as DNS and certificates write it.
+
+    IDNA maps full-width digits to digits, and umlauts to punycode.
+    """
     host = host if host.isascii() else host.encode("idna").decode()
     return host.removesuffix(".").lower()
 
@@ -97,7 +107,10 @@ def _not_public(host: str, address: str) -> str:
 
 
 def _literal_address(host: str) -> Address | None:
-    """Return the address that a host is in any notation: 0x7f.1 and 2130706433 are 127.0.0.1. None for a name."""
+    """Return the address that a host is; None for a name.
+
+    Old notations of addresses count too: 0x7f.1 and 2130706433 are 127.0.0.1.
+    """
     try:
         return ip_address(host) if ":" in host else IPv4Address(socket.inet_aton(host))
     except (OSError, ValueError):
@@ -105,7 +118,10 @@ def _literal_address(host: str) -> Address | None:
 
 
 def resolve(url: str, allow: Sequence[str], seconds: float = 10) -> Destination:
-    """Resolve a URL's host, once. Each of its addresses must be public or allowed. Raises DestinationRefused."""
+    """Resolve a URL's host once. Raises DestinationRefused.
+
+    Each address of the host must be public or allowed.
+    """
     try:
         parsed = parse(url)
         addresses = _look_up(parsed.host, parsed.port, seconds)
@@ -140,7 +156,10 @@ def _look_up(host: str, port: int, seconds: float) -> list[str]:
 
 
 def is_non_public(address: Address) -> bool:
-    """True unless an address is a public unicast one, also for an IPv4 address embedded in an IPv6 address."""
+    """True unless an address is a public unicast address.
+
+    An IPv6 address that embeds an IPv4 address is never public.
+    """
     if isinstance(address, IPv6Address):
         embedded = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         if embedded is not None or address.is_site_local:
@@ -152,12 +171,15 @@ def is_non_public(address: Address) -> bool:
 
 
 def is_allowed(host: str, address: Address, allow: Sequence[str]) -> bool:
-    """True if a host is on the allow-list by its name, or by a network that contains its address."""
+    """True if a host's name or address is on the allow-list.
+
+    The allow-list may have names, addresses and networks.
+    """
     return is_allowed_name(host, allow) or any(_is_in(address, entry) for entry in allow)
 
 
 def is_allowed_name(host: str, allow: Sequence[str]) -> bool:
-    """True if a host is on the allow-list by its name, or is an address on the allow-list."""
+    """True if a host, a name or an address, is on the allow-list."""
     if host in {entry.lower().removesuffix(".") for entry in allow}:
         return True
     try:

@@ -1,4 +1,7 @@
-"""POST to a receiver that is not trusted: bounded in time and size, to a checked address, without redirects."""
+"""POST to a receiver that is not trusted.
+
+Requests are limited in time and size, go to a checked address, and follow no redirects.
+"""
 
 import socket
 import ssl
@@ -84,7 +87,10 @@ def _response_error(response: Response) -> str:
 
 
 def _retry_after(response: Response) -> timedelta | None:
-    """Return the time of Retry-After, which is a number of seconds or a date; at most a day."""
+    """Return how long a response asks to wait, at most a day.
+
+    The header Retry-After has a number of seconds or a date.
+    """
     if response.status not in (TOO_MANY_REQUESTS, UNAVAILABLE) or not response.retry_after:
         return None
     try:
@@ -164,7 +170,7 @@ def _connection(destination: egress_guard.Destination, address: str, seconds: fl
 
 @contextmanager
 def abort_after(seconds: float) -> Iterator[list[Any]]:
-    """Shut down the sockets on the list, and the sockets of connections on it, when the time is over.
+    """Shut down the sockets and connections on the list when the time is over.
 
     A socket's own timeout is not enough: it limits each wait, and a peer that sends single bytes causes many waits.
     """

@@ -1,4 +1,7 @@
-"""Matchers: which alerts a silence or a mute time is about: model=credit, severity!=critical, monitor=~"Drift.*"."""
+"""Matchers decide which alerts a silence or a mute time is about.
+
+Examples: model=credit, severity!=critical, monitor=~"Drift.*".
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +17,10 @@ Labels = Mapping[str, str | tuple[str, ...]]  # A label with several forms match
 
 @dataclass(frozen=True)
 class Matcher:
-    """One label of an alert, compared with a value (=, !=) or a regular expression for all of it (=~, !~)."""
+    """A comparison of one label of an alert with a value or a regular expression.
+
+    A regular expression must match the whole label.
+    """
 
     label: str
     operator: str

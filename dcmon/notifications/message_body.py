@@ -1,4 +1,7 @@
-"""Bodies of messages about several alerts: a group of one model, or a digest of all that a cap held back."""
+"""Bodies of messages about several alerts.
+
+Such a message is a group of alerts of one model, or a digest of all notifications beyond the receiver's cap.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +16,10 @@ BRIEF_KEYS = ("id", "model", "version", "monitor", "rule", "severity", "state", 
 
 
 def combine(bodies: Sequence[Mapping[str, Any]], message_id: str, *, is_digest: bool) -> dict[str, Any]:
-    """Combine the bodies of notifications into one. The same bodies give the same result in each attempt."""
+    """Combine the bodies of notifications into one.
+
+    The same bodies give the same result in each attempt.
+    """
     if is_digest:
         return _digest(bodies, message_id)
     return dict(bodies[0]) if len(bodies) == 1 else _group(bodies)
@@ -56,7 +62,7 @@ def _are_about_dcmon(bodies: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _brief(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the main values of an alert; of a problem of dcmon also its sentence."""
+    """Return the main values of an alert or of a problem of dcmon."""
     keys = (*BRIEF_KEYS, "reason") if _are_about_dcmon([body]) else BRIEF_KEYS
     return {key: body["alert"][key] for key in keys if key in body["alert"]}
 

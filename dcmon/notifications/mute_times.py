@@ -1,4 +1,7 @@
-"""Mute times: hours of the week, in a time zone, in which notifications are held back. Alerts still change."""
+"""Mute times: hours of the week in which notifications are held back.
+
+The hours are in a time zone. Alerts still change in them.
+"""
 
 import re
 from collections.abc import Sequence
@@ -32,7 +35,10 @@ def parse_days(text: str) -> list[str]:
 
 
 def _day_number(text: str) -> int | None:
-    """Return the number of a day, from Monday = 0, by its name or at least three letters of it."""
+    """Return the number of a day, where Monday is 0.
+
+    `text`: the name of the day, or at least its first three letters.
+    """
     numbers = [number for number, name in enumerate(DAY_NAMES) if len(text) >= 3 and name.startswith(text)]
     return numbers[0] if numbers else None
 
@@ -57,7 +63,10 @@ def format_schedule(mute_time: MuteTime) -> str:
 
 
 def add(session: Session, name: str, days: str, hours: str, time_zone: str, matcher_texts: Sequence[str]) -> MuteTime:
-    """Add a mute time. If it ends before it starts, it continues after midnight. Raises InvalidInput or Conflict."""
+    """Add a mute time. Raises InvalidInput or Conflict.
+
+    Hours that end before they start continue after midnight.
+    """
     if not name.strip() or len(name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A mute time's name has 1 to {LONGEST_NAME} characters.")
     if session.scalar(select(MuteTime.id).where(MuteTime.name == name)) is not None:
@@ -104,6 +113,9 @@ def current_end(mute_time: MuteTime, now: datetime) -> datetime | None:
 
 
 def _local_time(mute_time: MuteTime, day: date, minutes: int) -> datetime:
-    """Return the time that is `minutes` after a day's midnight by the local clock, in UTC."""
+    """Return a time of a day by the local clock, in UTC.
+
+    `minutes`: the minutes after midnight.
+    """
     local = datetime.fromisoformat(f"{day}") + timedelta(minutes=minutes)
     return local.replace(tzinfo=windows.time_zone(mute_time.time_zone)).astimezone(UTC)

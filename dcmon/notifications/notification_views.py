@@ -1,4 +1,7 @@
-"""Find notifications and show them to an operator: their state, their receiver, and why they wait or failed."""
+"""Find notifications and show them to an operator.
+
+The operator sees their state, their receiver, and why they wait or failed.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -99,7 +102,7 @@ def state(notification: Notification) -> NotificationState:
 
 
 def _has_state(state: NotificationState) -> ColumnElement[bool]:
-    """Express `state` above as a condition of a statement."""
+    """Return the condition for notifications in a state, as `state` decides it."""
     is_dead = Notification.dead_at.is_not(None)
     is_open = and_(Notification.delivered_at.is_(None), ~is_dead)
     return {
@@ -134,7 +137,10 @@ def row(view: NotificationView, now: datetime) -> dict[str, Any]:
 
 
 def _next_attempt_at(view: NotificationView, now: datetime) -> datetime | None:
-    """Return when the notification is sent; None when it is delivered or dead, or its receiver's pause has no end."""
+    """Return when dcmon sends the notification.
+
+    None: it is delivered or dead, or its receiver is paused without an end.
+    """
     notification, receiver = view.notification, view.receiver
     if notification.delivered_at is not None or notification.dead_at is not None:
         return None

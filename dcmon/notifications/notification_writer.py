@@ -37,7 +37,10 @@ class AlertRenderer:
     describe_alert: DescribeAlert
 
     def body(self, session: Session, alert: Alert, kind: str) -> dict[str, Any]:
-        """Render the body of a notification about the alert as it is now: see docs/notifications.md."""
+        """Render the body of a notification about the alert as it is now.
+
+        docs/notifications.md describes the body.
+        """
         payload = self.describe_alert(session, self.org, alert, self.public_url, kind)
         return notification_body(payload, self.org.name, kind)
 
@@ -89,7 +92,10 @@ def write_for_receivers(
 
 
 def block_writers(session: Session, org: Organization) -> None:
-    """Block other writers of notifications until this transaction ends, so that a new receiver misses no alert."""
+    """Block other writers of notifications until this transaction ends.
+
+    So a new receiver misses no alert.
+    """
     locks.acquire(session, LockSpace.NOTIFICATION_WRITE, org.id)
 
 

@@ -51,8 +51,8 @@ Capacity = Callable[[int, int], int]
 class ClaimedMessage:
     """A message that this worker may send.
 
-    `send_before`: it must start to send before this time.monotonic(), half of the lease. A worker that stood still for
-    longer must not send, because another worker may have sent a newer message meanwhile.
+    `send_before`: the worker must begin to send before this time.monotonic(), which is half of the lease. A worker that
+    was stopped for longer must not send, because another worker may have sent a newer message meanwhile.
     """
 
     id: uuid.UUID
@@ -88,7 +88,10 @@ def claim(
 
 
 def _write_repeats(context: ClaimContext) -> None:
-    """Write notifications about alerts that still fire, where a receiver's last one is older than `repeat_every`."""
+    """Write notifications about alerts that still fire.
+
+    A receiver gets one when its last notification about the alert is older than its `repeat_every`.
+    """
     session = context.session
     for due in session.execute(DUE_REPEATS, {"now": context.now}).all():
         alert, receiver = session.get_one(Alert, due.alert_id), session.get_one(Webhook, due.webhook_id)
@@ -123,7 +126,10 @@ def _lease(receiver: Webhook, message: PendingMessage, now: datetime, until: dat
 def record(
     session: Session, claimed: ClaimedMessage, attempt: Attempt, settings: Webhooks, now: datetime | None = None
 ) -> None:
-    """Record an attempt to send a message: it is delivered, is tried again later, or is given up."""
+    """Record an attempt to send a message.
+
+    Its notifications are delivered, are tried again later, or are given up.
+    """
     at = now or receivers.database_time(session)
     receiver = session.get(Webhook, claimed.receiver_id)
     in_message = select(Notification).where(Notification.message_id == claimed.id, batching.is_open())

@@ -52,7 +52,10 @@ class Subscription:
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """How many of a receiver's notifications wait and how many were given up, its last delivery and last error."""
+    """The counts of a receiver's open notifications, and its last delivery.
+
+    `waiting`: notifications that wait. `dead`: notifications that were given up.
+    """
 
     waiting: int = 0
     dead: int = 0
@@ -61,7 +64,10 @@ class DeliveryCounts:
 
 
 class AddedReceiver(NamedTuple):
-    """A receiver that was added, with its signing secret (whsec_…, or "" where messages are not signed)."""
+    """A receiver that was added, with its signing secret.
+
+    `secret`: whsec_…, or "" where messages are not signed.
+    """
 
     receiver: Webhook
     secret: str
@@ -120,10 +126,10 @@ def subscription(session: Session, receiver: Webhook) -> Subscription:
 
 
 def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None:
-    """Change a receiver's address; empty parts of `address` stay as they are. Raises InvalidInput.
+    """Change a receiver's address. Raises InvalidInput.
 
-    Messages that wait go to the new address. Headers are not kept for another host: they may hold a token that is meant
-    for the old host only.
+    Parts that are empty in `address` do not change. Messages that wait go to the new address. Headers are not kept for
+    another host: they may hold a token that is meant for the old host only.
     """
     if address.kind != receiver.kind:
         raise errors.InvalidInput(
@@ -199,7 +205,10 @@ def is_subscribed(receiver: Webhook, alert_severity: str, model_id: int | None) 
 
 
 def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None = None) -> str:
-    """Draw a new signing secret and return it; the old secret also signs for a day. Raises InvalidInput."""
+    """Draw a new signing secret and return it. Raises InvalidInput.
+
+    For a day, the old secret also signs.
+    """
     if not registry.find(receiver.kind).IS_SIGNED:
         raise errors.InvalidInput(
             f"Receiver {receiver.name!r} is of kind {receiver.kind}: its messages have no signature."
@@ -211,7 +220,10 @@ def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None =
 
 
 def delivery_target(receiver: Webhook, now: datetime, recipients: Sequence[str] | None = None) -> DeliveryTarget:
-    """Return where messages to a receiver go, with its secrets. `recipients`: only these of its e-mail addresses."""
+    """Return where messages to a receiver go, with its secrets.
+
+    `recipients`: only these of its e-mail addresses.
+    """
     has_old_secret = receiver.old_secret is not None and receiver.old_secret_until is not None
     is_old_valid = has_old_secret and now < (receiver.old_secret_until or now)
     signing = [bytes(receiver.secret), *([bytes(receiver.old_secret or b"")] if is_old_valid else [])]
@@ -229,7 +241,10 @@ def pause(session: Session, receiver: Webhook, until: datetime | None, reason: s
 
 
 def resume(session: Session, receiver: Webhook) -> int:
-    """End a pause and make all waiting notifications due now, with all their attempts again; return how many wait."""
+    """End a pause and make all waiting notifications due now; return how many wait.
+
+    All their attempts begin again.
+    """
     receiver.paused_at = receiver.paused_until = receiver.paused_because = receiver.not_before = None
     session.flush()
     resumed = session.execute(

@@ -20,10 +20,10 @@ _MAKE_DUE = """
 
 
 def retry(session: Session, ids: Sequence[uuid.UUID] | None = None) -> dict[str, int]:
-    """Make notifications due now, with all their attempts again; return how many, as a row for an output.
+    """Make notifications due now; return how many, as a row for an output.
 
-    `ids`: None stands for all dead notifications. A notification that was given up, and whose alert has a newer one for
-    the same receiver, is superseded and not sent: the receiver has newer information.
+    All their attempts begin again. `ids`: None stands for all dead notifications. A notification that was given up, and
+    whose alert has a newer one for the same receiver, is superseded and not sent: the receiver has newer information.
     """
     selected = "dead_at is not null and not is_superseded" if ids is None else "id = any(:ids)"
     values = {} if ids is None else {"ids": list(ids)}

@@ -31,14 +31,20 @@ class NewSilence:
 
 @dataclass(frozen=True)
 class Hold:
-    """Why notifications about an alert are held back now, and until when where that is known."""
+    """The reason why notifications about an alert are held back now.
+
+    `until`: None when the end is not known.
+    """
 
     reason: str
     until: datetime | None = None
 
 
 def add(session: Session, new: NewSilence, now: datetime | None = None) -> Silence:
-    """Add a silence; with `now`, it must end later than that. Raises InvalidInput."""
+    """Add a silence. Raises InvalidInput.
+
+    `now`: the silence must end later than this.
+    """
     if not new.matchers:
         raise errors.InvalidInput(
             "A silence needs a matcher: model=NAME, monitor=NAME, severity=low, … or 'model=~.*' for all alerts."
@@ -60,7 +66,10 @@ def add(session: Session, new: NewSilence, now: datetime | None = None) -> Silen
 
 
 def entries(session: Session, now: datetime, *, ended: bool = False) -> Sequence[Silence]:
-    """Return silences that are active or start later, and with `ended` those that are over, by their end."""
+    """Return silences that are active or start later, by their end.
+
+    `ended`: also return silences that are over.
+    """
     statement = select(Silence).order_by(Silence.ends_at, Silence.id)
     return session.scalars(statement if ended else statement.where(Silence.ends_at > now)).all()
 
@@ -89,7 +98,10 @@ def hold_reason(session: Session, alert: Alert, now: datetime) -> str | None:
 
 
 def find_hold(session: Session, alert: Alert, now: datetime) -> Hold | None:
-    """Return what holds back notifications about an alert: a silence, else a mute time, else a more severe alert."""
+    """Return what holds back notifications about an alert now.
+
+    This is a silence, else a mute time, else a more severe alert of the same monitor.
+    """
     return find_hold_for_labels(session, alert_labels(session, alert), now) or _find_inhibition(session, alert)
 
 
@@ -99,7 +111,10 @@ def find_hold_for_labels(session: Session, labels: Labels, now: datetime) -> Hol
 
 
 def alert_labels(session: Session, alert: Alert) -> Labels:
-    """Return an alert's labels: a monitor has its name and MODEL/NAME; a rule its id and its name."""
+    """Return an alert's labels.
+
+    `monitor` matches by the monitor's name and by MODEL/NAME, `rule` by the rule's id and by its name.
+    """
     row = session.execute(
         select(Model.name, Version.name, Monitor.name, Check.name, AlertRule.name)
         .select_from(AlertRule)
@@ -139,7 +154,10 @@ def _find_mute_time(session: Session, labels: Labels, now: datetime) -> Hold | N
 
 
 def _find_inhibition(session: Session, alert: Alert) -> Hold | None:
-    """Return the hold by a firing alert of higher severity, of the same monitor and version."""
+    """Return the hold by a more severe alert that fires.
+
+    Only alerts of the same monitor and version count.
+    """
     rule = session.get_one(AlertRule, alert.rule_id)
     if alert.state != AlertState.FIRING or not rule.is_inhibited:
         return None

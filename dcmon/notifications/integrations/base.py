@@ -1,4 +1,4 @@
-"""What an integration is: it validates an address, shows it without secrets, and sends messages to it."""
+"""The parts that every integration has: an address, a target, and functions to send."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

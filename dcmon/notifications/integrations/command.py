@@ -48,7 +48,7 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
-    """Run the command and wait until it ends, at most for the timeout of the settings."""
+    """Run the command and wait for its end, at most until the timeout."""
     seconds = settings.webhooks.timeout.total_seconds()
     with tempfile.TemporaryFile() as stdin:  # Not a pipe: a command that does not read it would block the worker.
         stdin.write(encode(message.body))
@@ -76,9 +76,10 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
 
 
 def _wait_for_output(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
-    """Return the beginning of the output once the process ended; None when it did not end in time.
+    """Wait for the end of the process, and return the beginning of its output.
 
-    All output is read, so that a full pipe does not block the process; what is longer than OUTPUT_SIZE is dropped.
+    None: the process did not end in time. All output is read, so that a full pipe does not block the process; what is
+    longer than OUTPUT_SIZE is dropped.
     """
     assert process.stdout is not None
     output, deadline, is_open = b"", time.monotonic() + seconds, True

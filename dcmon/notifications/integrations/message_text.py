@@ -39,7 +39,7 @@ KINDS_BY_PEOPLE = (AlertChangeKind.ACKNOWLEDGED, AlertChangeKind.RESOLVED, Alert
 
 
 def notifications(body: Body) -> Sequence[Body]:
-    """Return the notifications in a message: one or several, and an empty list for a test."""
+    """Return the notifications in a message; a test has none."""
     listed: Sequence[Body] = body.get("notifications", [body] if "alert" in body else [])
     return listed
 
@@ -88,7 +88,7 @@ def colour(notification: Body) -> str:
 
 
 def detail_rows(notification: Body) -> list[tuple[str, str]]:
-    """Return the details of an alert as pairs of name and value; empty values are left out."""
+    """Return the details of an alert that are not empty."""
     alert = notification["alert"]
     rows = [
         ("change", change_text(notification)),
@@ -132,7 +132,10 @@ def rule(alert: Body) -> str:
 
 
 def measured_text(alert: Body) -> str:
-    """Return what a rule on a change or a deviation measured: "35, from 0.2 in the window before"."""
+    """Return what a rule measured, like "35, from 0.2 in the window before".
+
+    Empty for a rule on plain values.
+    """
     against = alert.get("measured_against")
     if not against:
         return ""
@@ -186,12 +189,18 @@ def text(value: Any) -> str:
 
 
 def one_line(untrusted: str) -> str:
-    """Return a text from outside as one line of printable characters, which can't imitate another line."""
+    """Return a text from outside as one line of printable characters.
+
+    Otherwise the text could imitate another line of the message.
+    """
     return " ".join("".join(character if character.isprintable() else " " for character in untrusted).split())
 
 
 def _values(alert: Body) -> str:
-    """Return the value now, in the first violated window, in the worst one, and in the window before the alert."""
+    """Return the values of the alert as text.
+
+    These are the value now, in the first violated window, in the worst one, and in the window before the alert.
+    """
     keys = ("value", "first_value", "worst_value", "before_value")
     now, first, worst, before = (text(alert.get(key)) for key in keys)
     parts = [
@@ -210,7 +219,7 @@ def _since(alert: Body) -> str:
 
 
 def largest_changes(alert: Body) -> str:
-    """Return the entries that changed most, with the values before and after where they are known."""
+    """Return the entries that changed most, with their values before and after."""
     if entries := alert.get("moved"):
         return ", ".join(
             f"{text(entry['name'])} {text(entry['before'])} → {text(entry.get('after'))}"
@@ -222,7 +231,10 @@ def largest_changes(alert: Body) -> str:
 
 
 def line(notification: Body) -> str:
-    """Return one alert of a list as a line: the rule with the value, or with the reason why it has no value."""
+    """Return one alert of a list as a line.
+
+    The line has the rule and the value, or the reason why there is no value.
+    """
     alert = notification["alert"]
     value = text(alert.get("value"))
     details = [text(alert.get("rule")), f"now {value}" if value else text(alert.get("reason"))]
@@ -231,7 +243,10 @@ def line(notification: Body) -> str:
 
 
 def omitted(body: Body, shown: int = SHOWN_AT_MOST) -> str:
-    """Return how many alerts a message does not show, with the command that lists them; empty when it shows all."""
+    """Return how many alerts a message does not show, and the command that lists them.
+
+    Empty when the message shows all alerts.
+    """
     listed = notifications(body)
     count = int(body.get("count", len(listed))) - min(shown, len(listed))
     return f"and {count} more: {body.get('command', 'dcmon alert list')}" if count > 0 else ""

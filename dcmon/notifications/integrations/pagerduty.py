@@ -39,7 +39,10 @@ ACTIONS: dict[str, str] = {
 
 
 def validate(address: Address, settings: Webhooks) -> StoredAddress:
-    """Accept the routing key of an integration "Events API v2"; a URL only for another region."""
+    """Accept the routing key of an integration "Events API v2".
+
+    A URL is only needed for another region.
+    """
     if address.key is None or not KEY.fullmatch(address.key):
         raise InvalidInput("Give PagerDuty's integration key: --key KEY, or --key - to be asked for it.")
     if len(address.targets) > 1:
@@ -58,7 +61,10 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
-    """POST an event; for a test, one that opens an incident and one that closes it."""
+    """POST an event for each alert.
+
+    A test sends an event that opens an incident, and one that closes it.
+    """
     attempt = Attempt(None, "The message has no alert to send.")
     for event in render(target, message):
         body = json.dumps(event, ensure_ascii=False).encode()

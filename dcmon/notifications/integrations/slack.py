@@ -31,7 +31,7 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
 
 
 def display_address(url: str, options: Mapping[str, Any]) -> str:
-    """Return only the host: a person who knows the full URL can post to the channel."""
+    """Return only the host, because the full URL lets anyone post to the channel."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}/…"
 
@@ -60,7 +60,7 @@ def render(body: Body) -> dict[str, Any]:
 
 
 def _sections(lines: Sequence[str], last_line: str) -> list[dict[str, Any]]:
-    """Put lines into as many sections as they need; a line that is too long for one is cut."""
+    """Put lines into as many sections as they need. Lines that are too long are cut."""
     parts, size = [list[str]()], 0
     for line in (text[: LONGEST_TEXT // 4] for text in lines):
         if parts[-1] and size + len(line) > LONGEST_TEXT:

@@ -39,7 +39,7 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
 
 
 def display_address(url: str, options: Mapping[str, Any]) -> str:
-    """Return only the host: a person who knows the full URL can post to the channel."""
+    """Return only the host, because the full URL lets anyone post to the channel."""
     return slack.display_address(url, options)
 
 

@@ -53,7 +53,7 @@ def only_url(address: Address) -> str:
 
 
 def display_address(url: str, options: Mapping[str, Any]) -> str:
-    """Return the URL without its query and without parts of its path that look like a secret."""
+    """Return the URL without its query and without path parts that look secret."""
     parts = urlsplit(url)
     path = "/".join("…" if SECRET_LOOKING.fullmatch(part) else part for part in parts.path.split("/"))
     return f"{parts.scheme}://{parts.netloc}{path}{'?…' if parts.query else ''}"
@@ -73,7 +73,10 @@ def encode(body: Body) -> bytes:
 
 
 def sign(secrets: Sequence[bytes], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the three headers of a signed message; several secrets give several signatures, separated by a space."""
+    """Return the three headers of a signed message.
+
+    Several secrets give several signatures, separated by a space.
+    """
     signed = f"{message_id}.{timestamp}.".encode() + body
     signatures = [base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode() for secret in secrets]
     return {
