@@ -10,14 +10,14 @@ from dcmon.checks.catalogue import for_config
 from dcmon.checks.kinds import PACKAGE, CheckKind
 from dcmon.errors import InvalidInput
 from dcmon.severity import Severity
+from dcmon.windows import Frequency
 
-Frequency = Literal["HOUR", "DAY", "WEEK", "MONTH"]
-
+# How far the graph of a monitor looks back by default.
 LOOKBACK: Mapping[str, timedelta] = {
-    "HOUR": timedelta(days=7),
-    "DAY": timedelta(days=30),
-    "WEEK": timedelta(days=90),
-    "MONTH": timedelta(days=365),
+    Frequency.HOUR: timedelta(days=7),
+    Frequency.DAY: timedelta(days=30),
+    Frequency.WEEK: timedelta(days=90),
+    Frequency.MONTH: timedelta(days=365),
 }
 
 
@@ -25,7 +25,7 @@ LOOKBACK: Mapping[str, timedelta] = {
 class DefaultMonitor:
     """A default monitor.
 
-    `lookback`: how far the SDK's dashboards look back.
+    `lookback`: how far its graph on the SDK's dashboard looks back.
     """
 
     name: str
@@ -69,7 +69,7 @@ _MIN_SAMPLES = {"min_samples": 100}
 _WEIGHTED = {"check_conf": {"aggregation method": ["l3_weighted"]}, "res_conf": None}
 
 
-def for_task(task_type: str, frequency: str = "DAY") -> list[DefaultCheck]:
+def for_task(task_type: str, frequency: str = Frequency.DAY) -> list[DefaultCheck]:
     """Return the default checks of a model, in the SDK's order.
 
     There are 9 for classification and 8 for regression. Raises InvalidInput for an unknown task type or frequency.

@@ -36,23 +36,26 @@ def create(session: Session, check: Check, spec: MonitorSpec, org_retention: tim
     Raises InvalidInput or NotFound.
     """
     monitor_validation.require_valid(session, check, spec)
-    monitor = Monitor(
-        check_id=check.id,
-        dashboard_id=spec.dashboard_id,
-        name=spec.name,
-        description=spec.description,
-        frequency=spec.frequency.value,
-        aggregation_window=spec.aggregation_window,
-        lookback=spec.lookback or defaults.LOOKBACK[spec.frequency.value],
-        data_filters=None if spec.data_filters is None else dict(spec.data_filters),
-        additional_kwargs=None if spec.additional_kwargs is None else dict(spec.additional_kwargs),
-        compared_with=spec.compared_with.value,
-        rows=spec.rows,
-    )
+    monitor = Monitor(check_id=check.id, lookback=spec.lookback or defaults.LOOKBACK[spec.frequency], **_columns(spec))
     session.add(monitor)
     session.flush()
     reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), org_retention=org_retention)
     return monitor
+
+
+def _columns(spec: MonitorSpec) -> dict[str, Any]:
+    """Return the values of a monitor's columns, except `lookback`, whose default depends on the call."""
+    return {
+        "name": spec.name,
+        "description": spec.description,
+        "frequency": spec.frequency.value,
+        "aggregation_window": spec.aggregation_window,
+        "data_filters": None if spec.data_filters is None else dict(spec.data_filters),
+        "additional_kwargs": None if spec.additional_kwargs is None else dict(spec.additional_kwargs),
+        "dashboard_id": spec.dashboard_id,
+        "compared_with": spec.compared_with.value,
+        "rows": spec.rows,
+    }
 
 
 def current_spec(monitor: Monitor) -> MonitorSpec:
@@ -96,14 +99,10 @@ def change(
     monitor_validation.require_valid(session, check, spec)
     has_other_values = current_spec(monitor).has_other_values(spec)
     if spec.frequency != monitor.frequency and spec.lookback == monitor.lookback:
-        spec = replace(spec, lookback=defaults.LOOKBACK[spec.frequency.value])
-    monitor.name, monitor.description = spec.name, spec.description
+        spec = replace(spec, lookback=defaults.LOOKBACK[spec.frequency])
     monitor.lookback = spec.lookback or monitor.lookback
-    monitor.frequency, monitor.aggregation_window = spec.frequency.value, spec.aggregation_window
-    monitor.data_filters = None if spec.data_filters is None else dict(spec.data_filters)
-    monitor.additional_kwargs = None if spec.additional_kwargs is None else dict(spec.additional_kwargs)
-    monitor.compared_with, monitor.rows = spec.compared_with.value, spec.rows
-    monitor.dashboard_id = spec.dashboard_id
+    for column, value in _columns(spec).items():
+        setattr(monitor, column, value)
     if params is not None and dict(params) != check.params:
         has_other_values = True
         monitor.check_id = model_checks.with_params(session, check, monitor, params).id
