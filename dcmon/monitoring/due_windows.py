@@ -29,10 +29,7 @@ IS_CLAIMABLE = SQL.statement("is_claimable", **FRAGMENTS)
 BACKFILL_JOIN = SQL.statement("backfill_join")
 READY_AT = SQL.statement("ready_at")
 # Whether an organization has windows to evaluate, now or later. It is a hint, and reads no index in full.
-HAS_DUE_WINDOWS = """
-    exists (select 1 from quarter_hours where is_touched) or exists (select 1 from receipts where is_touched)
-    or exists (select 1 from due_windows)
-"""
+HAS_DUE_WINDOWS = f"{SQL.statement('has_touched')} or exists (select 1 from due_windows)"
 
 CLAIM = text(SQL.statement("claim", **FRAGMENTS))
 NEXT_CLAIMABLE_AT = text(SQL.statement("next_claimable_at", **FRAGMENTS))
@@ -163,7 +160,10 @@ def _claimed_row(claim: Claim) -> dict[str, Any]:
 
 
 def next_claimable_at(session: Session, backfill_pause: timedelta = timedelta()) -> datetime | None:
-    """Return when the next window can be claimed; None if no window is due."""
+    """Return when the organization has work again: a window to claim, or touched quarter hours to expand.
+
+    None if no window is due, and no quarter hour is touched.
+    """
     at: datetime | None = session.scalar(NEXT_CLAIMABLE_AT, {"backfill_pause": backfill_pause})
     return at
 

@@ -50,14 +50,19 @@ update due_windows as claimed
 returning claimed.version_id, claimed.window_start, claimed.window_end, claimed.touched_at, claimed.attempts,
           claimed.is_flow
 
+-- name: has_touched
+exists (select 1 from quarter_hours where is_touched) or exists (select 1 from receipts where is_touched)
+
 -- name: next_claimable_at
-select min(greatest({ready_at}, coalesce(d.lease_until, d.due_at),
-           case when d.window_end + m.lateness <= v.watermark or {is_emptied} then d.due_at
-                else d.window_end + m.lateness + interval '{grace}' end))
-  from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {backfill_join}
- where d.window_end + m.lateness <= v.watermark
-    or {is_live}
-    or {has_no_rows}
+-- One expansion takes a limited number of touched quarter hours. If more are left, the organization is due at once.
+select case when {has_touched} then now() else
+       (select min(greatest({ready_at}, coalesce(d.lease_until, d.due_at),
+                   case when d.window_end + m.lateness <= v.watermark or {is_emptied} then d.due_at
+                        else d.window_end + m.lateness + interval '{grace}' end))
+          from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {backfill_join}
+         where d.window_end + m.lateness <= v.watermark
+            or {is_live}
+            or {has_no_rows}) end
 
 -- name: has_claimable
 select exists (select 1 from due_windows d join versions v on v.id = d.version_id

@@ -1,6 +1,8 @@
-"""Windows that are due because their time is over, without a sample.
+"""Make windows due when their time is over, although no sample came.
 
-Only a live version has such windows. After some such windows the version is marked as stale.
+The scheduler calls this, because no new row makes such a window due. The windows are the first ones after the newest
+sample of a live version, which is then marked as stale; and, for monitors on the flow of rows, those that
+monitoring.empty_windows finds.
 """
 
 from collections.abc import Sequence
@@ -45,9 +47,9 @@ HANDLED_WINDOWS = text("""
 
 
 def enqueue_elapsed(session: Session, now: datetime, org_retention: timedelta | None = None) -> int:
-    """Make windows due in which a live version got no sample; return how many.
+    """Make the elapsed windows of an organization due; return how many.
 
-    Stale versions are skipped.
+    Stale versions are skipped, except for monitors on the flow of rows.
     """
     elapsed = set[VersionWindow]()
     for version in _live_versions(session, now):
@@ -69,7 +71,7 @@ def enqueue_elapsed(session: Session, now: datetime, org_retention: timedelta | 
 
 def _enqueue_empty(session: Session, now: datetime, org_retention: timedelta | None) -> int:
     """Make empty windows due for monitors on the flow of rows; return how many."""
-    empty = empty_windows.elapsed_windows(session, now, org_retention)
+    empty = empty_windows.windows_until(session, now, org_retention)
     new = empty - handled_windows(session, empty, is_flow=True)
     due_windows.add(session, new, is_flow=True)
     return len(new)

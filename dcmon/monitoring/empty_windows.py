@@ -1,7 +1,7 @@
-"""Windows without a row, which only monitors on the flow of rows evaluate (see monitoring.flow_metrics).
+"""Find the empty windows that monitors on the flow of rows evaluate: they count rows, also none.
 
-Only the first windows of each gap are evaluated. A gap lies between two rows, begins with the newest row of a live
-version, or begins with the creation of a version that has no row.
+All other monitors: see monitoring.elapsed_windows. Only the first windows of each gap are evaluated. A gap lies between
+two rows, begins with the newest row of a live version, or begins with the creation of a version that has no row.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,7 +20,6 @@ from dcmon.monitoring.due_windows import GRACE, VersionWindow
 from dcmon.windows import Window, WindowGrid, floor, step, time_zone
 
 MAX_EMPTY_WINDOWS = 24  # that are evaluated of each gap
-MAX_RECEIPTS = 5_000  # that one call takes
 
 # Whether there may be an empty window for a monitor on the flow of rows. The shortest window is an hour.
 MAY_HAVE_EMPTY_WINDOWS = f"""
@@ -28,14 +27,6 @@ MAY_HAVE_EMPTY_WINDOWS = f"""
              where c.class_name = '{DATA_FLOW.class_name}'
                and (v.watermark is null or v.watermark < now() - interval '1 hour'))
 """
-# The version is locked before its receipts, in the same order as when it is deleted, to avoid a deadlock.
-TAKE_TOUCHED = text("""
-    update receipts r set is_touched = false
-      from (select r.version_id, r.at from receipts r join versions v on v.id = r.version_id
-             where r.is_touched order by r.version_id, r.at
-             limit :limit for key share of v skip locked for update of r skip locked) t
-     where (r.version_id, r.at) = (t.version_id, t.at) returning r.version_id, r.at
-""")
 # The gaps of more than an hour before and after quarter hours, each with the quarter hours at its two ends.
 GAPS_AROUND = text("""
     select previous.at, t.at from unnest(:ats) t(at), lateral (
@@ -50,17 +41,6 @@ GAPS_AROUND = text("""
 """).bindparams(bindparam("ats", type_=ARRAY(DateTime(timezone=True))))
 
 
-def take_touched_receipts(session: Session) -> dict[int, set[datetime]]:
-    """Take the touched receipts, and return their quarter hours by version.
-
-    A receipt is touched when rows were received or left the quarantine in its quarter hour.
-    """
-    quarter_hours: dict[int, set[datetime]] = {}
-    for version_id, at in session.execute(TAKE_TOUCHED, {"limit": MAX_RECEIPTS}):
-        quarter_hours.setdefault(version_id, set()).add(at)
-    return quarter_hours
-
-
 def windows_around(
     session: Session, version: Version, quarter_hours: Collection[datetime], grids: Collection[WindowGrid]
 ) -> set[Window]:
@@ -72,7 +52,7 @@ def windows_around(
     }
 
 
-def elapsed_windows(session: Session, now: datetime, org_retention: timedelta | None) -> set[VersionWindow]:
+def windows_until(session: Session, now: datetime, org_retention: timedelta | None) -> set[VersionWindow]:
     """Return the empty windows that have ended by now.
 
     Only live versions, and versions that never got a row, have such windows.

@@ -18,16 +18,21 @@ from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.monitoring.liveness import MAX_LIVE_AGE
 from dcmon.windows import Window, time_zone
 
-MAX_QUARTER_HOURS = 5_000  # that one call expands
+MAX_QUARTER_HOURS = 5_000  # that one call takes of each table
 
 # The version is locked before its quarter hours, in the same order as when it is deleted, to avoid a deadlock.
-TAKE_TOUCHED = text("""
-    update quarter_hours q set is_touched = false
-      from (select q.version_id, q.at from quarter_hours q join versions v on v.id = q.version_id
-             where q.is_touched order by q.version_id, q.at
-             limit :limit for key share of v skip locked for update of q skip locked) t
-     where (q.version_id, q.at) = (t.version_id, t.at) returning q.version_id, q.at, q.logged_at
-""")
+# A row that another transaction has locked is skipped: that transaction queues the organization again after its commit.
+TAKE_TOUCHED = """
+    update {table} touched set is_touched = false
+      from (select t.version_id, t.at from {table} t join versions v on v.id = t.version_id
+             where t.is_touched order by t.version_id, t.at
+             limit :limit for key share of v skip locked for update of t skip locked) candidate
+     where (touched.version_id, touched.at) = (candidate.version_id, candidate.at) returning {columns}
+"""
+TAKE_QUARTER_HOURS = text(
+    TAKE_TOUCHED.format(table="quarter_hours", columns="touched.version_id, touched.at, touched.logged_at")
+)
+TAKE_RECEIPTS = text(TAKE_TOUCHED.format(table="receipts", columns="touched.version_id, touched.at"))
 WITH_ROWS = text("""
     select w.window_start, w.window_end from unnest(:starts, :ends) w(window_start, window_end)
      where exists (select 1 from quarter_hours q
@@ -53,7 +58,7 @@ def expand(session: Session, org_retention: timedelta | None = None) -> int:
     `org_retention`: the organization's retention. A window that begins before the retention is not evaluated again: it
     has lost rows, or will lose them soon.
     """
-    touched = session.execute(TAKE_TOUCHED, {"limit": MAX_QUARTER_HOURS}).all()
+    touched = session.execute(TAKE_QUARTER_HOURS, {"limit": MAX_QUARTER_HOURS}).all()
     due, backfilled = set[VersionWindow](), set[VersionWindow]()
     for version_id in {row.version_id for row in touched}:
         quarter_hours = [row for row in touched if row.version_id == version_id]
@@ -115,7 +120,7 @@ def _flow_windows(session: Session, touched: Sequence[Any], org_retention: timed
 
     These are the windows of touched receipts, and the empty windows before and after new rows.
     """
-    receipts, grids_by_model = empty_windows.take_touched_receipts(session), schedules.flow_grids(session)
+    receipts, grids_by_model = _take_touched_receipts(session), schedules.flow_grids(session)
     due = set[VersionWindow]()
     for version_id in {row.version_id for row in touched} | receipts.keys() if grids_by_model else ():
         version = session.get_one(Version, version_id)
@@ -129,3 +134,14 @@ def _flow_windows(session: Session, touched: Sequence[Any], org_retention: timed
             windows |= empty_windows.windows_around(session, version, quarter_hours, grids)
         due |= {VersionWindow(version_id, window) for window in windows if window.start >= first_start}
     return due
+
+
+def _take_touched_receipts(session: Session) -> dict[int, set[datetime]]:
+    """Take the touched receipts, and return their quarter hours by version.
+
+    A receipt is touched when rows were received or left the quarantine in its quarter hour.
+    """
+    quarter_hours: dict[int, set[datetime]] = {}
+    for version_id, at in session.execute(TAKE_RECEIPTS, {"limit": MAX_QUARTER_HOURS}):
+        quarter_hours.setdefault(version_id, set()).add(at)
+    return quarter_hours

@@ -168,6 +168,17 @@ def test_incomparable_filter_is_an_error_without_retry(app: App, target: Target)
         assert eventually(lambda: target.scalar("select count(*) from due_windows") == 1)
 
 
+def test_quarter_hours_beyond_the_limit_need_no_scheduler(
+    app: App, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If one expansion can't take all touched quarter hours, the evaluator continues without a new hint."""
+    monkeypatch.setattr(window_expansion, "MAX_QUARTER_HOURS", 1)
+    create_monitor(app, target)
+    log(app, target, count=120)  # four quarter hours, in a window that is not complete
+    with running(evaluate.run, app):
+        assert eventually(lambda: target.scalar("select count(*) from quarter_hours where is_touched") == 0)
+
+
 def test_lease_taken_over_leaves_the_first_holder_nothing(app: App, target: Target) -> None:
     """After a lease is taken over, its first holder can't finish the window."""
     create_monitor(app, target)
