@@ -1,4 +1,4 @@
-"""Conditions are read as people write them, and written as they are read."""
+"""Parse rule conditions and write them back as text."""
 
 import pytest
 from hypothesis import given
@@ -43,7 +43,7 @@ from dcmon.alerting.rule_conditions import CHANGES, DEFAULT_FLOOR, OPERATOR_OF_S
         ("< 0.7 warn < 0.8", Condition("less_than", 0.7, warn=0.8)),
     ],
 )  # fmt: skip
-def test_a_condition_is_read_as_people_write_it(text: str, condition: Condition) -> None:
+def test_valid_condition_is_parsed_and_survives_a_round_trip(text: str, condition: Condition) -> None:
     assert parse(text) == condition
     assert parse(to_text(condition)) == condition
 
@@ -58,7 +58,7 @@ def test_a_condition_is_read_as_people_write_it(text: str, condition: Condition)
         "feature age", "> 0.2 and < 0.4", "> 1\nrm -rf", "> ٣",
     ],
 )  # fmt: skip
-def test_what_is_no_condition_is_refused_with_examples(text: str) -> None:
+def test_text_that_is_no_condition_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="not a condition"):
         parse(text)
 
@@ -77,7 +77,7 @@ def test_what_is_no_condition_is_refused_with_examples(text: str) -> None:
         ("x" * 1001, "at most 1000"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_reason(text: str, reason: str) -> None:
+def test_contradictory_condition_is_refused_with_a_reason(text: str, reason: str) -> None:
     with pytest.raises(errors.InvalidInput, match=reason):
         parse(text)
 
@@ -123,12 +123,12 @@ def conditions(draw: st.DrawFn) -> Condition:
 
 
 @given(conditions())
-def test_a_condition_that_is_written_and_read_is_the_same(condition: Condition) -> None:
+def test_written_condition_parses_to_an_equal_condition(condition: Condition) -> None:
     assert parse(to_text(condition)) == condition
 
 
 @given(st.text(alphabet='><=!"% .0123456789abc\\-+warnoutsidefeature\n\t', max_size=40))
-def test_any_text_is_a_condition_or_refused_with_a_sentence(text: str) -> None:
+def test_arbitrary_text_parses_or_raises_invalid_input(text: str) -> None:
     try:
         condition = parse(text)
     except errors.InvalidInput:
@@ -137,26 +137,26 @@ def test_any_text_is_a_condition_or_refused_with_a_sentence(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["outside 10%..20%", "outside 10..20%", "outside 10% to 20%", "outside 0.1..0.2"])
-def test_a_range_may_be_of_shares(text: str) -> None:
+def test_range_may_be_given_in_percent(text: str) -> None:
     condition = parse(text)
     assert (condition.threshold, condition.upper) == (0.1, 0.2)
     assert to_text(condition) == "outside 0.1..0.2"
 
 
-def test_a_warning_range_may_be_of_shares_too() -> None:
+def test_warning_range_may_be_given_in_percent() -> None:
     assert to_text(parse("outside 10%..40% warn 20%..30%")) == "outside 0.1..0.4 warn 0.2..0.3"
 
 
-def test_a_range_of_a_share_to_a_number_is_none() -> None:
+def test_range_from_percent_to_plain_number_is_refused() -> None:
     with pytest.raises(errors.InvalidInput, match="is not a condition"):
         parse("outside 10%..20")
 
 
 @pytest.mark.parametrize("text", ["> 1e-400", "outside -1e-999..1", "drop > 1 warn 0.3e-330"])
-def test_a_number_that_would_become_0_is_refused(text: str) -> None:
+def test_number_that_would_be_rounded_to_0_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="so small that it is rounded to 0"):
         parse(text)
 
 
-def test_0_may_be_written_in_any_way() -> None:
+def test_zero_is_accepted_in_every_notation() -> None:
     assert parse("> 0e-400").threshold == parse("> 0.00").threshold == 0

@@ -1,6 +1,5 @@
-"""How many alerts pure noise gives: 100 monitors, a year of daily windows, nothing wrong. See docs/alerts.md."""
+"""Count the alerts of pure noise: 100 monitors, a year of daily windows without any change. See docs/alerts.md."""
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -10,31 +9,22 @@ import pytest
 
 from dcmon.alerting.condition_parser import parse
 from dcmon.alerting.state_machine import Policy, find_spans
+from tests.helpers.observed_window import ObservedWindow
 from tests.helpers.paths import DOCS
 
 MONITORS, DAYS, START = 100, 365, datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Found:
-    window_start: datetime
-    window_end: datetime
-    metrics: dict[str, float]
-    n: int
-    state: str = "OK"
-    entries: dict[str, float] = field(default_factory=dict)
-
-
-def window(day: int, value: float, n: int) -> Found:
+def window(day: int, value: float, n: int) -> ObservedWindow:
     at = START + timedelta(days=day)
-    return Found(at, at + timedelta(days=1), {"Drift Score": value}, n)
+    return ObservedWindow(at, at + timedelta(days=1), "OK", {"Drift Score": value}, n=n)
 
 
 @cache
-def drift() -> list[list[Found]]:
-    """Kolmogorov-Smirnov statistics of samples of one distribution: 30 to 3,000 rows a day, a reference of 5,000.
+def drift() -> list[list[ObservedWindow]]:
+    """Return Kolmogorov-Smirnov statistics of one distribution: 30 to 3,000 rows a day, 5,000 reference rows.
 
-    Under no drift sqrt(n m / (n + m)) D follows Kolmogorov's distribution: drawn by inverting its series.
+    Without drift, sqrt(n m / (n + m)) D follows Kolmogorov's distribution; drawn by inverting its series.
     """
     chance = np.random.default_rng(2026)
     rows = np.exp(chance.uniform(np.log(30), np.log(3000), (MONITORS, DAYS))).astype(int)
@@ -44,22 +34,23 @@ def drift() -> list[list[Found]]:
     drawn = np.interp(chance.uniform(0.0001, 0.9999, rows.shape), chances, lambdas)
     scores = drawn / np.sqrt(rows * 5000 / (rows + 5000))
     return [
-        [window(day, float(scores[one, day]), int(rows[one, day])) for day in range(DAYS)] for one in range(MONITORS)
+        [window(day, float(scores[monitor, day]), int(rows[monitor, day])) for day in range(DAYS)]
+        for monitor in range(MONITORS)
     ]
 
 
 @cache
-def scores() -> list[list[Found]]:
-    """Accuracy of 500 rows a day where the truth is 0.9."""
+def scores() -> list[list[ObservedWindow]]:
+    """Return the accuracy of 500 rows a day when the true accuracy is 0.9."""
     chance = np.random.default_rng(2027)
     right = chance.binomial(500, 0.9, (MONITORS, DAYS)) / 500
-    return [[window(day, float(right[one, day]), 500) for day in range(DAYS)] for one in range(MONITORS)]
+    return [[window(day, float(right[monitor, day]), 500) for day in range(DAYS)] for monitor in range(MONITORS)]
 
 
-def fired(series: list[list[Found]], condition: str, **more: Any) -> int:
-    """How many alerts a rule gives on all monitors in the year."""
+def count_fired_alerts(series: list[list[ObservedWindow]], condition: str, **more: Any) -> int:
+    """Count the alerts of a rule on all monitors in the year."""
     policy = Policy(parse(condition), **more)
-    return sum(span.fired is not None for one in series for span in find_spans(one, policy))
+    return sum(span.fired is not None for monitor in series for span in find_spans(monitor, policy))
 
 
 DRIFT = [
@@ -82,20 +73,18 @@ SCORES = [
 
 
 @pytest.mark.parametrize(("condition", "more", "expected"), DRIFT)
-def test_noise_of_drift_is_tamed_by_fewest_rows_and_by_waiting(
-    condition: str, more: dict[str, Any], expected: int
-) -> None:
-    assert fired(drift(), condition, **more) == expected
+def test_min_rows_and_waiting_reduce_alerts_of_drift_noise(condition: str, more: dict[str, Any], expected: int) -> None:
+    assert count_fired_alerts(drift(), condition, **more) == expected
 
 
 @pytest.mark.parametrize(("condition", "more", "expected"), SCORES)
-def test_noise_of_scores_is_tamed_by_waiting_and_by_keeping_on(
+def test_waiting_and_keep_firing_reduce_alerts_of_score_noise(
     condition: str, more: dict[str, Any], expected: int
 ) -> None:
-    assert fired(scores(), condition, **more) == expected
+    assert count_fired_alerts(scores(), condition, **more) == expected
 
 
-def test_the_page_shows_these_figures() -> None:
+def test_docs_show_these_alert_counts() -> None:
     page = (DOCS / "alerts.md").read_text()
     for condition, more, expected in (*DRIFT, *SCORES):
         options = " ".join(

@@ -1,4 +1,4 @@
-"""What a condition makes of a window."""
+"""The verdict of a condition on a window."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +47,7 @@ def is_violated(condition: str, value: float, *before: float) -> bool | None:
         ("SCORE > 1", 2, 1),
     ],
 )
-def test_a_value_is_compared(condition: str, bad: float, good: float) -> None:
+def test_value_is_compared_with_the_threshold(condition: str, bad: float, good: float) -> None:
     assert is_violated(condition, bad) is True
     assert is_violated(condition, good) is False
 
@@ -67,13 +67,13 @@ def test_a_value_is_compared(condition: str, bad: float, good: float) -> None:
         ("change < 1", 10, 10, 11),
     ],
 )
-def test_a_change_is_against_the_window_before(condition: str, before: float, bad: float, good: float) -> None:
+def test_change_is_measured_against_the_previous_window(condition: str, before: float, bad: float, good: float) -> None:
     assert is_violated(condition, bad, 1e9, before) is True
     assert is_violated(condition, good, 1e9, before) is False
     assert is_violated(condition, bad) is None
 
 
-def test_a_change_may_be_against_the_reference() -> None:
+def test_change_can_be_measured_against_the_reference() -> None:
     window, reference = Window({"f1": 0.6}), {"f1": 0.9}
     assert judge(parse("f1 drop > 0.2 against reference"), window, [], reference).is_violated
     assert judge(parse("f1 drop > 0.4 against reference"), window, [], reference).outcome == Outcome.OK
@@ -84,8 +84,8 @@ def test_a_change_may_be_against_the_reference() -> None:
     )
 
 
-def test_deviation_is_in_standard_deviations_of_the_past() -> None:
-    """A deviation is in standard deviations of the windows before."""
+def test_deviation_is_counted_in_standard_deviations() -> None:
+    """The mean and the standard deviation are those of the previous windows."""
     before = [10.0, 12.0, 8.0, 10.0, 11.0, 9.0, 10.0]
     assert is_violated("deviation > 3 over 7", 14, *before) is True
     assert is_violated("deviation > 3 over 7", 6, *before) is True
@@ -95,13 +95,13 @@ def test_deviation_is_in_standard_deviations_of_the_past() -> None:
 
 
 def test_deviation_needs_enough_windows_and_has_a_lookback() -> None:
-    """A deviation needs enough windows and looks only so far back."""
+    """Too few previous windows give no verdict; windows before the lookback do not count."""
     assert is_violated("deviation > 3 over 14", 14, *[10.0] * 6) is None
     assert is_violated("deviation > 3 over 14", 14, *[10.0] * 7) is True
     assert is_violated("deviation > 3 over 3", 10, *[1e6] * 50, 10, 10, 10) is False
 
 
-def test_a_tiny_variance_makes_no_noise() -> None:
+def test_tiny_variance_violates_only_beyond_the_floor() -> None:
     flat = [0.1] * 14
     assert is_violated("deviation > 3", 0.1004, *flat) is False
     assert is_violated("deviation > 3 floor 0.00001", 0.1004, *flat) is False
@@ -109,7 +109,7 @@ def test_a_tiny_variance_makes_no_noise() -> None:
     assert is_violated("deviation > 3", 0.2, *flat) is True
 
 
-def test_any_all_and_one_of_the_entries() -> None:
+def test_condition_selects_any_all_or_one_of_the_entries() -> None:
     window = Window({"Drift": 0.2}, {"age": 0.5, "job": 0.1})
     assert verdict_of("any feature > 0.3", window).is_violated
     assert verdict_of("all features > 0.3", window).outcome == Outcome.OK
@@ -122,7 +122,7 @@ def test_any_all_and_one_of_the_entries() -> None:
     assert (finding.name, finding.value) == ("age", 0.5)
 
 
-def test_what_is_not_there_has_no_verdict() -> None:
+def test_missing_metric_or_entry_has_no_verdict() -> None:
     assert verdict_of("accuracy > 0.3", score(1)).reason == "The result has no accuracy."
     assert verdict_of("any feature > 0.3", score(1)).outcome == Outcome.NO_VERDICT
     assert verdict_of("> 0.3", Window({})).outcome == Outcome.NO_VERDICT
@@ -130,7 +130,7 @@ def test_what_is_not_there_has_no_verdict() -> None:
     assert is_violated("< 0.3", inf) is None
 
 
-def test_a_warning_is_below_the_rule_itself() -> None:
+def test_warning_level_is_reached_before_the_threshold() -> None:
     for value, outcome in ((0.05, Outcome.OK), (0.15, Outcome.WARNING), (0.25, Outcome.VIOLATED)):
         verdict = verdict_of("> 0.2 warn 0.1", score(value))
         assert verdict.outcome == outcome
@@ -139,7 +139,7 @@ def test_a_warning_is_below_the_rule_itself() -> None:
     assert verdict_of("outside 0..10 warn 2..8", score(5)).outcome == Outcome.OK
 
 
-def test_the_worst_is_the_one_furthest_beyond() -> None:
+def test_finding_is_the_entry_furthest_beyond_the_threshold() -> None:
     window = Window({"a": 0.3, "b": -0.9, "c": 0.1})
     for condition, worst in (("> 0.2", "a"), ("< 0.5", "b"), ("outside 0..0.2", "b"), ("!= 0", "b")):
         finding = verdict_of(condition, window).finding
@@ -148,7 +148,7 @@ def test_the_worst_is_the_one_furthest_beyond() -> None:
 
 
 def test_deviation_of_huge_numbers_is_judged() -> None:
-    """A deviation of numbers whose squares no float can hold is judged."""
+    """The squares of these numbers overflow a float."""
     assert is_violated("deviation > 3 over 3", 1.0, 1.0, 1e160, 1.0) is False
     assert is_violated("deviation > 3 over 3", 1e160, 1.0, 1.1, 0.9) is True
     assert is_violated("deviation > 3 over 3", 0.0, 1.7e308, 1.7e308, 1.7e308) is True
@@ -158,7 +158,9 @@ values = st.floats(-1e6, 1e6)
 
 
 @given(values, values, st.lists(values, max_size=20))
-def test_of_opposite_conditions_one_is_true(value: float, threshold: float, before: list[float]) -> None:
+def test_exactly_one_of_two_opposite_conditions_is_violated(
+    value: float, threshold: float, before: list[float]
+) -> None:
     for measure in ("", "change ", "rise ", "deviation over 5"):
         test, _, over = measure.partition("over")
         more = is_violated(f"{test}> {threshold!r} {'over' + over if over else ''}", value, *before)
@@ -167,7 +169,7 @@ def test_of_opposite_conditions_one_is_true(value: float, threshold: float, befo
 
 
 def test_change_is_against_the_last_window_with_the_metric() -> None:
-    """A change is against the last window that has this number."""
+    """Windows without the metric are skipped."""
     seen = [Window({}, {"job": -0.597, "age": 0.1}), Window({}, {"age": 0.1}), Window({}, {"age": 0.1})]
     verdict = verdict_of("feature job rise > 50%", Window({}, {"job": 0.211, "age": 0.1}), seen)
     assert verdict.is_violated
@@ -175,7 +177,7 @@ def test_change_is_against_the_last_window_with_the_metric() -> None:
     assert verdict.finding.compared_with == -0.597
 
 
-def test_a_number_that_is_long_gone_is_no_window_before() -> None:
+def test_previous_value_is_searched_in_few_windows_only() -> None:
     distant = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * PREVIOUS_SEARCH_WINDOWS]
     assert verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), distant[:-1]).is_violated
     verdict = verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), distant)
@@ -192,11 +194,11 @@ def test_a_number_that_is_long_gone_is_no_window_before() -> None:
         ("change <= 0.1", 0.9, 1.0),
     ],
 )
-def test_a_change_by_just_as_much_as_is_written_is_one(condition: str, before: float, value: float) -> None:
+def test_change_of_exactly_the_threshold_has_no_rounding_error(condition: str, before: float, value: float) -> None:
     assert is_violated(condition, value, before) is True
 
 
-def test_a_value_that_is_not_finite_is_named() -> None:
+def test_reason_names_a_value_that_is_not_finite() -> None:
     assert verdict_of("> 0.3", score(inf)).reason == "score is infinite."
     assert verdict_of("> 0.3", score(nan)).reason == "score is not a number."
     assert verdict_of("any feature > 0.3", Window({}, {"age": -inf, "job": 0.4})).is_violated

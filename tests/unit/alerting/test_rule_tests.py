@@ -1,4 +1,4 @@
-"""Rules tried out on series of values, from files."""
+"""Rule tests: files with rules, series of values and expected states."""
 
 import json
 import re
@@ -33,7 +33,7 @@ tests:
 """
 
 
-def test_a_file_of_tests_is_read_and_passes() -> None:
+def test_correct_file_of_rule_tests_passes() -> None:
     outcomes = [rule_tests.run(case) for case in rule_tests.read(TEXT.encode())]
     assert [(outcome.name, outcome.is_passed, len(outcome.lines)) for outcome in outcomes] == [
         ("two bad days", True, 8),
@@ -41,12 +41,12 @@ def test_a_file_of_tests_is_read_and_passes() -> None:
     ]
 
 
-def test_one_test_or_a_list_is_a_file_too() -> None:
+def test_file_may_hold_one_test_or_a_list() -> None:
     assert len(rule_tests.read(b"{rule: '> 1', series: 1 2, expect: inactive firing}")) == 1
     assert len(rule_tests.read(b"[{rule: '> 1', series: '2', expect: firing}]")) == 1
 
 
-def test_what_is_wrong_is_named_by_window() -> None:
+def test_unexpected_state_is_reported_for_its_window() -> None:
     outcome = rule_tests.run(RuleTest(rule="> 0.2", series="0.1 0.3", expect="inactive pending"))
     assert not outcome.is_passed
     assert [(line.number, line.is_right) for line in outcome.lines] == [(1, True), (2, False)]
@@ -66,7 +66,7 @@ def test_what_is_wrong_is_named_by_window() -> None:
         (b"[" * 5000, "not a file of rule tests"),
     ],
 )
-def test_what_is_no_file_of_tests_is_refused_with_a_sentence(content: bytes, sentence: str) -> None:
+def test_invalid_file_of_rule_tests_is_refused(content: bytes, sentence: str) -> None:
     with pytest.raises(errors.InvalidInput, match=sentence):
         rule_tests.read(content)
 
@@ -92,7 +92,7 @@ def test_what_is_no_file_of_tests_is_refused_with_a_sentence(content: bytes, sen
         ("1", "firing", {"severity": "urgent"}, "no severity"),
     ],
 )
-def test_what_can_not_be_tried_is_refused_with_a_sentence(
+def test_invalid_rule_test_is_refused_with_its_name(
     series: Any, expect: str, more: dict[str, Any], sentence: str
 ) -> None:
     test = RuleTest(**{"rule": "> 1", "series": series, "expect": expect, "name": "nights", **more})
@@ -100,14 +100,14 @@ def test_what_can_not_be_tried_is_refused_with_a_sentence(
         rule_tests.run(test)
 
 
-def test_what_is_wrong_names_the_file_and_the_test(tmp_path: Path) -> None:
+def test_error_names_the_file_and_the_test(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("{name: nights, rule: '> 1', for: 0, series: '2', expect: firing}")
     done = CliRunner().invoke(cli.app, ["rule", "test", str(file)])
     assert str(done.exception).startswith("rules.yaml: Test 'nights': A rule waits for 1 to 1000 windows")
 
 
-def test_the_command_exits_1_with_a_table_of_what_differs(tmp_path: Path) -> None:
+def test_rule_test_command_exits_1_and_shows_differences(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad é.yaml"
     good.write_text(TEXT)
     bad.write_text("{rule: '> 1', series: 1 2, expect: inactive inactive}")
@@ -124,14 +124,14 @@ def test_the_command_exits_1_with_a_table_of_what_differs(tmp_path: Path) -> Non
 PAGE = (DOCS / "alerts.md").read_text()
 
 
-def test_the_file_on_the_page_passes() -> None:
+def test_rule_test_file_in_the_docs_passes() -> None:
     content = PAGE.partition("```yaml\n")[2].partition("```")[0]
     outcomes = [rule_tests.run(case) for case in rule_tests.read(content.encode())]
     assert len(outcomes) == 2
     assert all(outcome.is_passed for outcome in outcomes)
 
 
-def test_the_conditions_on_the_page_can_be_read() -> None:
+def test_conditions_in_the_docs_can_be_parsed() -> None:
     table = PAGE.partition("## Conditions")[2].partition("\n\n")[2].partition("\n\n")[0]
     documented = [match for row in table.splitlines()[2:] for match in re.findall(r"`([^`]+)`", row.split(" | ")[0])]
     assert len(documented) >= 14
