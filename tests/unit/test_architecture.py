@@ -1,4 +1,4 @@
-"""The packages of dcmon are what the table in docs/architecture.md says: charter, face, and what each may import."""
+"""The packages of dcmon agree with the table in docs/architecture.md: charter, face and imports."""
 
 import ast
 import re
@@ -86,14 +86,14 @@ def test_every_package_has_a_row_in_the_table() -> None:
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
 def test_package_docstring_is_its_charter(name: str) -> None:
-    """The first line of `__init__` and the table say the same sentence."""
+    """The first line of `__init__` and the table have the same sentence."""
     docstring = ast.get_docstring(ast.parse((SOURCE / name / "__init__.py").read_text())) or ""
     assert docstring.split("\n\n")[0].replace("\n", " ") == PACKAGES[name].charter
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
 def test_package_is_entered_only_by_its_face(name: str) -> None:
-    """Another package imports only modules of the face; what no other package imports is not in it."""
+    """Other packages import only the modules of the face, and every module of the face is imported by one."""
     entries = [crossing for crossing in _crossings() if crossing.package == name]
     inside = [
         f"{entry.importer} imports dcmon.{name}.{entry.module}"
@@ -106,11 +106,11 @@ def test_package_is_entered_only_by_its_face(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
 def test_package_imports_only_what_the_table_allows(name: str) -> None:
-    """The column "imports" is what is imported today: nothing more is allowed, nothing less is claimed."""
+    """The column "imports" has exactly the packages that are imported today."""
     assert PACKAGES[name].imports == {crossing.package for crossing in _crossings() if crossing.importing == name}
 
 
-def test_every_path_that_a_page_names_exists() -> None:
+def test_every_path_in_the_docs_exists() -> None:
     """A reader who follows the docs into the code finds the file."""
     pages = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     missing = [

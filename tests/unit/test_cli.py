@@ -31,7 +31,7 @@ ALL = commands()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_help_of_a_module_is_its_first_line(name: str) -> None:
+def test_help_of_a_command_group_is_its_first_line(name: str) -> None:
     assert re.fullmatch(r"[A-Z].+\.", cli.first_line(name))
 
 
@@ -39,10 +39,10 @@ def test_the_help_of_a_module_is_its_first_line(name: str) -> None:
 def test_every_command_has_help_and_an_example_that_parses(name: str, command: Any) -> None:
     example = re.search(r"Example: (dcmon .+)", command.help)
     assert example, f"{name} has no example"
-    words = [word for word in shlex.split(example[1]) if word != "dcmon"]
+    arguments = [word for word in shlex.split(example[1]) if word != "dcmon"]
     verb = name.split()
-    assert words[: len(verb)] == verb
-    options = [word for word in cli.globals_first(words) if word not in ("-o", "json")]
+    assert arguments[: len(verb)] == verb
+    options = [word for word in cli.globals_first(arguments) if word not in ("-o", "json")]
     with command.make_context(name, options[len(verb) :], resilient_parsing=False):
         pass
 
@@ -57,23 +57,23 @@ def test_every_command_has_help_and_an_example_that_parses(name: str, command: A
         ("org list -o", "org list -o"),
     ],
 )
-def test_global_options_work_after_the_command_too(arguments: str, reordered: str) -> None:
+def test_global_options_are_accepted_after_the_command(arguments: str, reordered: str) -> None:
     assert cli.globals_first(arguments.split()) == reordered.split()
 
 
-def test_a_table_shows_names_as_they_are_and_nothing_as_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
+def test_table_keeps_markup_of_names_and_shows_null_as_dash(capsys: pytest.CaptureFixture[str]) -> None:
     Output().table([{"name": "[red]a[/red]", "n": None}], ["name", "n"])
     assert "[red]a[/red]" in capsys.readouterr().out
 
 
-def test_json_has_every_key_and_an_empty_list_is_a_list(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_output_has_every_key_and_keeps_empty_lists(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(Format.json)
     output.table([{"name": "a", "hidden": 1}], ["name"])
     output.table([], ["name"], empty="Nothing.")
     assert capsys.readouterr().out == '[\n  {\n    "name": "a",\n    "hidden": 1\n  }\n]\n[]\n'
 
 
-def test_conditions_are_written_in_signs() -> None:
+def test_conditions_are_shown_with_signs() -> None:
     assert rules.parse("> 0.2") == rules.Condition("greater_than", 0.2)
     assert rules.parse("<=-1e3") == rules.Condition("less_than_equals", -1000.0)
     for bad in ("0.2", "=> 1", "> a", "> 1 2", ""):
@@ -81,7 +81,7 @@ def test_conditions_are_written_in_signs() -> None:
             rules.parse(bad)
 
 
-def test_durations_are_written_with_a_unit() -> None:
+def test_durations_are_shown_with_a_unit() -> None:
     assert [durations.parse(text).total_seconds() for text in ("90s", "30m", "12h", "3d", "2w", "1y")] == [
         90, 1800, 43200, 259200, 1209600, 31_536_000,
     ]  # fmt: skip

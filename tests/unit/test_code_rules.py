@@ -1,4 +1,4 @@
-"""What the style of dcmon's code asks for, where a machine can check it: names, parameters, sizes."""
+"""The style rules of dcmon's code that a machine can check: names, parameters, sizes."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ from tests.helpers.paths import ROOT
 SOURCES = sorted((ROOT / "dcmon").rglob("*.py"))
 MOST_PARAMETERS = 6
 MOST_LINES = 400
-# Names that a reader could not guess, and had to be explained: docs/concepts.md has the words in their place.
+# Words that readers could not guess. docs/concepts.md has the words to use instead.
 RETIRED = {
     *("zygote", "bench", "vitals", "standing", "farewells", "farewell", "latecomers", "latecomer", "whereabouts"),
     *(
@@ -48,12 +48,12 @@ def _names(tree: ast.Module) -> Iterator[str]:
             yield node.id
 
 
-def _words(name: str) -> set[str]:
+def _words_of(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)}
 
 
 def test_function_has_at_most_six_parameters() -> None:
-    """More than six are a dataclass that has no name yet. Options of commands are counted by Typer's users."""
+    """Group more parameters in a dataclass; options of commands do not count."""
     long = {
         f"{path.relative_to(ROOT)} {function.name}"
         for path in SOURCES
@@ -65,7 +65,7 @@ def test_function_has_at_most_six_parameters() -> None:
 
 
 def test_module_has_at_most_400_lines() -> None:
-    """A file that a reader can't hold in the head is two files."""
+    """A longer module is hard to read and has to be split."""
     assert [str(path.relative_to(ROOT)) for path in SOURCES if path.read_text().count("\n") > MOST_LINES] == []
 
 
@@ -75,7 +75,7 @@ def test_no_name_is_a_retired_word() -> None:
         f"{path.relative_to(ROOT)}: {name}"
         for path in SOURCES
         for name in {path.stem, *_names(ast.parse(path.read_text()))}
-        if _words(name) & RETIRED
+        if _words_of(name) & RETIRED
     ]
     assert retired == []
 
@@ -84,6 +84,6 @@ def _modules_without(path: Path) -> bool:
     return not (ast.get_docstring(ast.parse(path.read_text())) or "").strip()
 
 
-def test_every_module_says_what_it_is() -> None:
-    """A reader who opens a file reads one sentence first."""
+def test_every_module_has_a_docstring() -> None:
+    """A reader who opens a module finds its purpose in the first line."""
     assert [str(path.relative_to(ROOT)) for path in SOURCES if _modules_without(path)] == []

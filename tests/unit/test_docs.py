@@ -1,4 +1,4 @@
-"""What is written down is true: settings, commands, links, the compose file."""
+"""The docs agree with the code: settings, commands, links and the compose file."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ from dcmon.ingestion import quarantine
 from dcmon.settings import Settings
 from tests.helpers.paths import ROOT
 
-# typer brings its own click, or takes the one that is installed: its version decides.
+# Typer has its own copy of click or uses the installed one, depending on its version.
 UsageError: Any = typer.BadParameter.__base__
 LACKS = ("MissingParameter", "BadOptionUsage", "NoArgsIsHelpError")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -44,28 +44,28 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_have_a_target(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def parse(words: Sequence[str]) -> None:
-    """Parse a command line as far as its options and their values, without running it. Raises UsageError."""
+def parse(command_arguments: Sequence[str]) -> None:
+    """Parse the options and values of a command line without running it. Raises UsageError."""
     command = typer.main.get_command(cli.app)
-    context = command.make_context("dcmon", cli.globals_first(list(words)))
+    context = command.make_context("dcmon", cli.globals_first(list(command_arguments)))
     while isinstance(command, typer.core.TyperGroup) and (remaining := [*context._protected_args, *context.args]):
         name, command, arguments = command.resolve_command(context, remaining)
         context = command.make_context(name, arguments, parent=context)
 
 
 def words_of(line: str) -> list[str]:
-    """What a shell would hand to dcmon."""
-    words = shlex.split(line, comments=True)[1:]
-    return list(takewhile(lambda word: word not in ("|", ">", "&&"), words))
+    """Return the arguments that a shell would pass to dcmon."""
+    tokens = shlex.split(line, comments=True)[1:]
+    return list(takewhile(lambda word: word not in ("|", ">", "&&"), tokens))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_in_the_docs_can_be_typed(page: Path) -> None:
+def test_commands_in_the_docs_can_be_parsed(page: Path) -> None:
     shown = "\n".join(re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)).replace("\\\n", " ")
     for line in re.findall(r"^(?:\$ )?(dcmon .*)", shown, re.MULTILINE):
         try:
@@ -76,7 +76,7 @@ def test_commands_in_the_docs_can_be_typed(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_docs_name_only_commands_and_options_that_exist(page: Path) -> None:
-    """In a sentence they may lack what they can't do without, or leave out a part (…)."""
+    """In running text, a command may lack required arguments or have a part left out (…)."""
     sentences = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for line in re.findall(r"`(dcmon [^`|]*)`", sentences):
         try:
@@ -99,7 +99,7 @@ def test_every_exit_code_of_an_error_is_explained() -> None:
         assert re.search(rf"^\| {code} \|", page, re.MULTILINE)
 
 
-def test_every_reason_of_the_quarantine_is_explained() -> None:
+def test_every_quarantine_reason_is_explained() -> None:
     table = (ROOT / "docs" / "http.md").read_text().partition("| reason |")[2].partition("\n\n")[0]
     message = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert sorted(message) == sorted(quarantine.REASONS)
@@ -111,21 +111,20 @@ def compose() -> dict[str, Any]:
 
 
 def test_compose_file_runs_every_process_with_a_health_check() -> None:
-    """The compose file runs every process and watches its health."""
     services = compose()["services"]
     commands = {
         tuple(service["command"]) for service in services.values() if service.get("image", "").startswith("dcmon")
     }
     workers = {("worker", "start", name) for name in ("ingest", "evaluate", "notify", "scheduler")}
     assert commands == {("serve",), ("migrate",), *workers}
-    assert {name for name, each in services.items() if "healthcheck" not in each} == {"migrate"}
-    for name, each in services.items():
-        for needed in each.get("depends_on", {}):
+    assert {name for name, definition in services.items() if "healthcheck" not in definition} == {"migrate"}
+    for name, service_definition in services.items():
+        for needed in service_definition.get("depends_on", {}):
             assert needed in services, f"{name} depends on {needed}"
 
 
 def test_compose_file_sets_known_settings_and_no_password() -> None:
-    """The compose file sets only settings that there are and ships no password."""
+    """The settings exist, and no password is shipped."""
     known = {name for name, _, _ in settings(Settings)}
     services = compose()["services"]
     for service in services.values():

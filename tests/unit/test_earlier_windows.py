@@ -1,4 +1,4 @@
-"""What a window is compared with, by the calendar; and back, from a late row to the windows it matters to."""
+"""The earlier window that a window is compared with, and the windows that depend on an earlier one."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,11 +12,11 @@ from tests.helpers.examples import examples
 from tests.unit.test_windows import changes, times, zones
 
 BERLIN, UTC_ZONE = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
-comparings = st.builds(
+comparisons = st.builds(
     Comparison,
     st.builds(WindowGrid, st.sampled_from(list(Frequency)), st.integers(1, 4)),
     st.sampled_from([ComparedWith.PREVIOUS, ComparedWith.WEEK_BEFORE]),
-).filter(lambda each: can_compare(each.grid, each.compared_with))
+).filter(lambda unit: can_compare(unit.grid, unit.compared_with))
 
 
 def at(text: str) -> datetime:
@@ -42,17 +42,17 @@ def window(start: str, end: str) -> Window:
          ("2026-03-23T00:00+01:00", "2026-03-30T00:00+02:00")),
         ("HOUR", 1, "week_before", ("2026-03-31T09:00+02:00", "2026-03-31T10:00+02:00"),
          ("2026-03-24T09:00+01:00", "2026-03-24T10:00+01:00")),
-        # The hour that a clock change repeats: both are compared with the one of a week ago.
+        # The hour that a clock change repeats: both hours are compared with the same hour of the week before.
         ("HOUR", 1, "week_before", ("2026-10-25T02:00+02:00", "2026-10-25T02:00+01:00"),
          ("2026-10-18T02:00+02:00", "2026-10-18T03:00+02:00")),
         ("HOUR", 1, "week_before", ("2026-10-25T02:00+01:00", "2026-10-25T03:00+01:00"),
          ("2026-10-18T02:00+02:00", "2026-10-18T03:00+02:00")),
-        # The hour that a clock change left out: what comes after it stands in.
+        # The hour that a clock change skips: the hour after it is used.
         ("HOUR", 1, "week_before", ("2026-04-05T02:00+02:00", "2026-04-05T03:00+02:00"),
          ("2026-03-29T03:00+02:00", "2026-03-29T04:00+02:00")),
     ],
 )  # fmt: skip
-def test_compared_window_is_found_by_the_calendar(
+def test_compared_window_follows_the_calendar(
     frequency: str, units: int, compared_with: str, given_window: tuple[str, str], expected: tuple[str, str]
 ) -> None:
     comparing = Comparison(WindowGrid(Frequency(frequency), units), ComparedWith(compared_with))
@@ -60,7 +60,7 @@ def test_compared_window_is_found_by_the_calendar(
 
 
 def test_late_row_a_week_before_a_repeated_hour_touches_both() -> None:
-    """A late row in a repeated hours week before touches both hours."""
+    """Both repeated hours are compared with the hour of the late row."""
     comparing = Comparison(WindowGrid(Frequency.HOUR, 1), ComparedWith.WEEK_BEFORE)
     dependents = sorted(comparing.dependent_windows(at("2026-10-18T02:30+02:00"), BERLIN))
     assert dependents == [
@@ -81,16 +81,16 @@ def law(local: ZoneInfo, time: datetime, comparing: Comparison, share: float) ->
             assert compared.start <= inside < compared.end
 
 
-@given(zones, times, comparings, st.floats(0, 0.99))
+@given(zones, times, comparisons, st.floats(0, 0.99))
 def test_dependent_windows_invert_compared_window(
     local: ZoneInfo, time: datetime, comparing: Comparison, share: float
 ) -> None:
-    """Each window is touched by every moment of the one it is compared with."""
+    """A window depends on every moment of the window that it is compared with."""
     law(local, time, comparing, share)
 
 
 @settings(max_examples=examples(300))
-@given(changes(), comparings, st.floats(0, 0.99))
+@given(changes(), comparisons, st.floats(0, 0.99))
 def test_dependent_windows_are_right_beside_a_clock_change(
     change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float
 ) -> None:
@@ -98,14 +98,14 @@ def test_dependent_windows_are_right_beside_a_clock_change(
 
 
 @settings(max_examples=examples(300))
-@given(changes(), comparings, st.floats(0, 0.99))
+@given(changes(), comparisons, st.floats(0, 0.99))
 def test_dependent_windows_are_right_a_week_after_a_change(
     change: tuple[ZoneInfo, datetime], comparing: Comparison, share: float
 ) -> None:
     law(change[0], change[1] + timedelta(days=7), comparing, share)
 
 
-def test_window_longer_than_a_week_can_not_compare_week() -> None:
+def test_window_longer_than_a_week_has_no_weekly_comparison() -> None:
     assert can_compare(WindowGrid(Frequency.DAY, 7), ComparedWith.WEEK_BEFORE)
     assert can_compare(WindowGrid(Frequency.WEEK, 1), ComparedWith.WEEK_BEFORE)
     for shape in (WindowGrid(Frequency.DAY, 8), WindowGrid(Frequency.WEEK, 2), WindowGrid(Frequency.MONTH, 1)):

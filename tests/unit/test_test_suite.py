@@ -1,4 +1,4 @@
-"""The rules of CONTRIBUTING.md that the tests themselves keep."""
+"""The rules of CONTRIBUTING.md for the tests themselves."""
 
 import ast
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 TESTS = ROOT / "tests"
 LONGEST_NAME = 60
 SLEEPS_ALLOWED = {
-    # A fetch that is on its way can't be seen from outside of librdkafka.
+    # A fetch in progress is not visible outside of librdkafka.
     "integration/ingestion/test_kafka_logs.py",
 }
 SKIPS = {"pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail"}
@@ -20,7 +20,7 @@ SKIPS = {"pytest.mark.skip", "pytest.mark.skipif", "pytest.mark.xfail"}
 
 @cache
 def modules() -> dict[str, list[ast.AST]]:
-    """The syntax of each module of tests, by its path."""
+    """Return the syntax tree of each test module by its path."""
     return {str(path.relative_to(TESTS)): list(ast.walk(ast.parse(path.read_text()))) for path in _paths()}
 
 
@@ -30,13 +30,13 @@ def _paths() -> Iterator[Path]:
 
 
 def is_constant_sleep(node: ast.AST) -> bool:
-    """True for `time.sleep(0.5)` and `sleep(1)`."""
+    """Return True for `time.sleep(0.5)` and `sleep(1)`."""
     is_call = isinstance(node, ast.Call) and bool(node.args) and isinstance(node.args[0], ast.Constant)
     return is_call and ast.unparse(node.func).rpartition(".")[2] == "sleep"
 
 
 def without_reason(nodes: list[ast.AST]) -> list[int]:
-    """Lines of marks that skip a test, or let it fail, and give no reason."""
+    """Return the lines of marks that skip a test or expect its failure without a reason."""
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     reasoned = {id(call.func) for call in calls if any(keyword.arg == "reason" for keyword in call.keywords)}
     marks = [node for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node) in SKIPS]
@@ -54,7 +54,7 @@ def test_names_of_tests_have_at_most_60_characters() -> None:
 
 
 def test_no_test_sleeps_for_a_fixed_time() -> None:
-    """A fixed time is too short on a busy machine and too long on an idle one: `eventually` waits for the fact."""
+    """`eventually` waits for a condition; a fixed time is too short on a busy machine and too long on others."""
     sleeps = {module: [node.lineno for node in nodes if is_constant_sleep(node)] for module, nodes in modules().items()}
     assert {module for module, lines in sleeps.items() if lines} - SLEEPS_ALLOWED == set()
 

@@ -1,4 +1,4 @@
-"""Windows: every moment lies in them, they tile, and they are aligned, in every time zone that there is."""
+"""Windows: every moment has a window, windows have no gaps, and they are aligned in every time zone."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -13,7 +13,7 @@ from dcmon.windows import Frequency, Window, WindowGrid, floor, step, time_zone
 from tests.helpers.examples import examples
 
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
-# Before 1973 some zones were off by odd minutes; dcmon takes samples from 1970 on.
+# Before 1973 some zones had offsets of odd minutes; dcmon accepts samples from 1970 on.
 FIRST, YEARS = datetime(1973, 1, 1, tzinfo=UTC), 64
 
 zones = st.sampled_from(ZONES).map(ZoneInfo)
@@ -24,7 +24,7 @@ units = st.integers(1, 5)
 
 @st.composite
 def changes(draw: st.DrawFn) -> tuple[ZoneInfo, datetime]:
-    """A zone and a moment near one of its clock changes, where there are any in the year drawn."""
+    """Draw a time zone and a moment near one of its clock changes, if the drawn year has any."""
     local, year = draw(zones), draw(st.integers(1973, 2037))
     hours = [datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(366)]
     clock_changes = [
@@ -66,7 +66,6 @@ def test_windows_contain_the_moment_and_tile(local: ZoneInfo, time: datetime, fr
 def test_windows_beside_a_clock_change_tile_without_gaps(
     change: tuple[ZoneInfo, datetime], frequency: Frequency, count: int
 ) -> None:
-    """Windows contain the moment and tile beside a clock change."""
     check(*change, frequency, count)
 
 
@@ -98,11 +97,11 @@ def test_windows_cover_every_time_near_a_clock_change(name: str, near: str) -> N
 
 
 @given(changes(), frequencies)
-def test_unit_is_as_long_as_the_calendar_says(change: tuple[ZoneInfo, datetime], frequency: Frequency) -> None:
+def test_unit_has_the_length_of_the_calendar(change: tuple[ZoneInfo, datetime], frequency: Frequency) -> None:
     local, time = change
     [window] = WindowGrid(frequency, 1).containing(time, local)
     longest = {"HOUR": 1, "DAY": 24, "WEEK": 7 * 24, "MONTH": 31 * 24}[frequency]
-    gained = timedelta(0 if frequency is Frequency.HOUR else 1)  # the most that a clock was ever set back
+    gained = timedelta(0 if frequency is Frequency.HOUR else 1)  # the longest time that a clock was ever set back
     assert timedelta() < window.end - window.start <= timedelta(hours=longest) + gained
 
 
@@ -111,7 +110,7 @@ def utc(text: str) -> datetime:
 
 
 def span(frequency: Frequency, text: str, name: str, count: int = 1) -> tuple[str, str]:
-    """The last window around a local time, in local time."""
+    """Return the last window around a local time, in local time."""
     local = time_zone(name)
     time = datetime.fromisoformat(text)
     time = time if time.tzinfo else time.replace(tzinfo=local)
@@ -141,12 +140,12 @@ def span(frequency: Frequency, text: str, name: str, count: int = 1) -> tuple[st
         # Midnight is skipped: the day begins at one.
         ("DAY", "2018-11-04T12:00", "America/Sao_Paulo", "2018-11-04T01:00:00-02:00", "2018-11-05T00:00:00-02:00"),
         ("DAY", "2018-11-03T12:00", "America/Sao_Paulo", "2018-11-03T00:00:00-03:00", "2018-11-04T01:00:00-02:00"),
-        # Midnight comes twice: the day begins at the first.
+        # Midnight occurs twice: the day begins at the first.
         ("DAY", "2026-11-01T12:00", "America/Havana", "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"),
-        # A day that never was: Samoa leapt over the date line.
+        # A skipped day: Samoa changed to the other side of the date line.
         ("DAY", "2011-12-29T12:00", "Pacific/Apia", "2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00"),
         ("DAY", "2011-12-31T12:00", "Pacific/Apia", "2011-12-31T00:00:00+14:00", "2012-01-01T00:00:00+14:00"),
-        # Back from one minute past midnight to the day before: that hour belongs to the new day.
+        # The clock goes back from 00:01 to the day before: that hour belongs to the new day.
         ("DAY", "2010-11-07T02:45Z", "America/St_Johns", "2010-11-07T00:00:00-02:30", "2010-11-08T00:00:00-03:30"),
     ],
 )  # fmt: skip
@@ -199,7 +198,7 @@ def test_unknown_time_zone_is_refused(name: str) -> None:
     ],
 )
 def test_moment_in_a_repeated_midnight_hour_is_in_the_first_day(name: str, day: str, repeated: str) -> None:
-    """A moment in the hour after midnight that comes twice lies in the day that began with the first."""
+    """The repeated hour after midnight belongs to the day that began at the first midnight."""
     local, starts, time = ZoneInfo(name), datetime.fromisoformat(day), datetime.fromisoformat(repeated)
     assert floor(time, Frequency.DAY, local) == starts
     assert floor(starts + timedelta(hours=1), Frequency.DAY, local) == starts

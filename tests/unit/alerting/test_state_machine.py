@@ -140,8 +140,8 @@ class Table(RuleBasedStateMachine):
             return "good"
         return outcome
 
-    def _last_signs_are(self, count: int, signs: tuple[str, ...]) -> bool:
-        return len(self.signs) >= count and all(sign in signs for sign in self.signs[-count:])
+    def _last_signs_are(self, count: int, accepted: tuple[str, ...]) -> bool:
+        return len(self.signs) >= count and all(sign in accepted for sign in self.signs[-count:])
 
     def _update_state(self) -> None:
         was_main = self.level == "main"

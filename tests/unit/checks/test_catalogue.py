@@ -1,4 +1,4 @@
-"""The table of checks is what the library says of itself."""
+"""The table of checks agrees with the deepchecks library."""
 
 import inspect
 import subprocess
@@ -12,7 +12,7 @@ from dcmon.errors import InvalidInput
 
 
 def test_catalogue_has_all_tabular_checks_with_their_needs() -> None:
-    """The table holds all tabular checks of deepchecks with their needs."""
+    """The needs are those that the library declares."""
     from deepchecks.core.checks import BaseCheck
     from deepchecks.core.reduce_classes import ReduceFeatureMixin, ReduceLabelMixin, ReduceMixin
     from deepchecks.tabular import TrainTestCheck, checks
@@ -35,7 +35,7 @@ def test_catalogue_has_all_tabular_checks_with_their_needs() -> None:
         assert for_config(check_class.__module__, kind.class_name) is kind
 
 
-def test_the_config_that_the_sdk_sends_is_found() -> None:
+def test_check_config_of_the_sdk_is_found() -> None:
     from deepchecks.tabular import checks
 
     config = checks.FeatureDrift(min_samples=100).config()
@@ -45,7 +45,7 @@ def test_the_config_that_the_sdk_sends_is_found() -> None:
     )
 
 
-def test_the_scorers_are_those_of_the_librarys_own_tables() -> None:
+def test_scorers_equal_the_tables_of_the_library() -> None:
     from deepchecks.tabular.metric_utils import scorers
 
     assert catalogue.scorers("binary") == tuple(scorers.binary_scorers_dict)
@@ -64,7 +64,7 @@ def test_the_scorers_are_those_of_the_librarys_own_tables() -> None:
     ],
 )
 def test_class_outside_the_catalogue_is_never_imported(module_name: str, class_name: str, says: str) -> None:
-    """A class outside the table is refused and its module never imported."""
+    """A class outside the table is refused, and its module is not imported."""
     with pytest.raises(InvalidInput, match=says):
         for_config(module_name, class_name)
     assert "antigravity" not in sys.modules
@@ -80,7 +80,7 @@ def test_catalogue_defaults_and_layout_load_nothing_heavy() -> None:
 
 
 def test_loading_deepchecks_connects_writes_and_prints_nothing() -> None:
-    """Loading the library opens no connection writes no file and says nothing."""
+    """Loading the library opens no connection, writes no file and prints nothing."""
     code = """
 import sys
 def watch(event, args):

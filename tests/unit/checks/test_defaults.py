@@ -1,4 +1,4 @@
-"""A new model gets what the SDK would create."""
+"""The default checks, monitors and rules of a new model equal those of the SDK."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from dcmon.errors import InvalidInput
     ("task_type", "checks", "monitors", "rules"),
     [("binary", 9, 8, 7), ("multiclass", 9, 8, 7), ("regression", 8, 7, 6)],
 )
-def test_a_task_type_has_its_number_of_checks_monitors_and_rules(
+def test_task_type_has_its_number_of_checks_monitors_and_rules(
     task_type: str, checks: int, monitors: int, rules: int
 ) -> None:
     defaults = for_task(task_type, "DAY")
@@ -19,7 +19,7 @@ def test_a_task_type_has_its_number_of_checks_monitors_and_rules(
     assert len([check for check in defaults if check.rule]) == rules
 
 
-def test_the_rules_of_a_binary_model_are_those_of_the_sdk() -> None:
+def test_default_rules_of_a_binary_model_equal_the_sdks() -> None:
     rules = {c.monitor.name: (c.rule.threshold, c.rule.severity) for c in for_task("binary") if c.rule and c.monitor}
     assert rules == {
         "Aggregated Feature Drift": (0.15, "high"),
@@ -33,7 +33,7 @@ def test_the_rules_of_a_binary_model_are_those_of_the_sdk() -> None:
 
 
 def test_dashboard_has_five_monitors_of_the_window_length() -> None:
-    """The dashboard shows five monitors of the window length asked for."""
+    """The windows of the five monitors have the requested length."""
     monitors = [check.monitor for check in for_task("regression", "HOUR") if check.monitor]
     assert {monitor.frequency for monitor in monitors} == {"HOUR"}
     assert {monitor.lookback.days for monitor in monitors} == {7}
@@ -43,7 +43,7 @@ def test_dashboard_has_five_monitors_of_the_window_length() -> None:
     ]
 
 
-def test_the_configs_make_the_checks_that_the_sdk_makes() -> None:
+def test_default_configs_create_the_checks_of_the_sdk() -> None:
     from deepchecks.core.checks import BaseCheck
 
     created = {check.name: BaseCheck.from_config(check.config) for check in for_task("binary")}
@@ -52,7 +52,7 @@ def test_the_configs_make_the_checks_that_the_sdk_makes() -> None:
     assert created["Performance"].scorers == ["Accuracy"]
 
 
-def test_an_unknown_task_type_is_refused() -> None:
+def test_unknown_task_type_is_refused() -> None:
     with pytest.raises(InvalidInput, match="regression, binary or multiclass"):
         for_task("ranking")
     with pytest.raises(InvalidInput, match="HOUR, DAY, WEEK, MONTH"):

@@ -1,4 +1,4 @@
-"""Parameters of checks: the names that are known without the library are the library's."""
+"""The known parameters of checks equal those of the library."""
 
 import inspect
 
@@ -11,14 +11,14 @@ from dcmon.errors import InvalidInput
 
 
 @pytest.mark.parametrize("kind", catalogue.KINDS, ids=lambda kind: kind.class_name)
-def test_the_names_are_those_of_the_library(kind: CheckKind) -> None:
+def test_known_parameters_equal_those_of_the_library(kind: CheckKind) -> None:
     accepted = inspect.signature(getattr(checks, kind.implementation)).parameters.values()
     assert parameters.known(kind) == {
         parameter.name for parameter in accepted if parameter.kind is not parameter.VAR_KEYWORD
     }
 
 
-def test_a_typing_error_is_refused_with_what_was_perhaps_meant() -> None:
+def test_unknown_parameter_is_refused() -> None:
     with pytest.raises(InvalidInput, match="FeatureDrift has no parameter 'min_smaples'"):
         parameters.require(catalogue.find("FeatureDrift"), ["columns", "min_smaples"])
     with pytest.raises(InvalidInput, match="DataFlow has no parameter"):

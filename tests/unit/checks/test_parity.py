@@ -1,4 +1,4 @@
-"""Our numbers are deepchecks' numbers: each check is also run on the library directly, on the same rows."""
+"""Values of checks equal the values of deepchecks, called directly on the same rows."""
 
 import warnings
 
@@ -14,8 +14,8 @@ from tests.helpers.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_l
 from tests.helpers.deepchecks_library import Case, World
 
 PERFORMANCE = for_config("deepchecks.tabular.checks", "SingleDatasetPerformance")
-# Log and deviance errors refuse values of other signs; our rows are positive, so that each scorer has a value.
-SHAPES = ((300, 5), (1000, 1))
+# Rows and seed. Log and deviance errors refuse negative values; these rows are positive, so every scorer has a value.
+ROWS_AND_SEED = ((300, 5), (1000, 1))
 CASES = [(task_type, case) for task_type in TASKS for case in of_task(task_type)]
 
 
@@ -27,7 +27,7 @@ def our_value(kind: CheckKind, case: Case, layout: DatasetSchema, *both: pd.Data
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("task_type", "case"), CASES, ids=[f"{task_type}: {case.name}" for task_type, case in CASES])
-def test_a_check_has_the_value_of_the_library(task_type: str, case: Case) -> None:
+def test_check_value_equals_the_value_of_the_library(task_type: str, case: Case) -> None:
     current, reference = make_rows(task_type, 300, 5), make_rows(task_type, 1000, 1)
     if case.class_name == "NewLabelTrainTest":
         reference = reference[reference["_dc_label"] == (CLASSES[task_type] or [])[0]].reset_index(drop=True)
@@ -44,7 +44,7 @@ def test_a_check_has_the_value_of_the_library(task_type: str, case: Case) -> Non
 
 
 def test_cached_reference_gives_the_values_of_a_fresh_one() -> None:
-    """A reference that serves many windows gives each the value of a fresh one."""
+    """A prepared reference is used for many windows."""
     layout = make_layout("binary", IMPORTANCE)
     reference_rows = make_rows("binary", 1000, 1)
     cached_reference = prepare(reference_rows, layout, list(COLUMNS), True)
@@ -61,9 +61,11 @@ def test_cached_reference_gives_the_values_of_a_fresh_one() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("task_type", TASKS)
-def test_no_check_changes_the_rows_that_others_read(task_type: str) -> None:
+def test_check_does_not_change_the_rows_of_other_checks(task_type: str) -> None:
     layout = make_layout(task_type, IMPORTANCE)
-    window, reference = (prepare(make_rows(task_type, *shape), layout, list(COLUMNS), True) for shape in SHAPES)
+    window, reference = (
+        prepare(make_rows(task_type, *rows_and_seed), layout, list(COLUMNS), True) for rows_and_seed in ROWS_AND_SEED
+    )
     before: dict[int, pd.DataFrame] = {}
     for case in of_task(task_type):
         kind = by_class(case.class_name)
@@ -76,7 +78,7 @@ def test_no_check_changes_the_rows_that_others_read(task_type: str) -> None:
     assert len(before) > 4
 
 
-def test_no_warning_leaves_the_door() -> None:
+def test_check_emits_no_warning() -> None:
     current = make_rows("binary", 300, 5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -84,7 +86,7 @@ def test_no_warning_leaves_the_door() -> None:
             assert our_value(kind, Case(kind.class_name), make_layout("binary"), current, current).state == "OK"
 
 
-def test_a_scorer_that_can_not_be_computed_costs_itself_only() -> None:
+def test_failing_scorer_does_not_affect_other_scorers() -> None:
     layout, current = make_layout("binary"), make_rows("binary", 300, 5)
     current["_dc_label"] = "no"
     both = Case("SingleDatasetPerformance", {"scorers": ["accuracy", "fnr", "precision_macro"]})
@@ -101,7 +103,7 @@ def test_a_scorer_that_can_not_be_computed_costs_itself_only() -> None:
 
 
 def test_class_scorers_read_rows_without_probabilities_too() -> None:
-    """Scorers of classes read the rows without probabilities too."""
+    """Only scorers of probabilities leave out rows without probabilities."""
     layout, current = make_layout("binary"), make_rows("binary", 300, 5)
     current.loc[::3, "_dc_prediction_probabilities"] = None
     both = Case("SingleDatasetPerformance", {"scorers": {"how often": "accuracy", "area": "roc_auc"}})

@@ -1,4 +1,4 @@
-"""What a check says when the rows, the reference or the choices are not as it would like them."""
+"""States and reasons of a check when rows, reference or parameters do not fit."""
 
 import time
 from dataclasses import replace
@@ -40,58 +40,60 @@ def value(
     return run(CheckSetup(kind_of(class_name), params or {}, kwargs, layout), both[0], both[1])
 
 
-def test_too_few_rows_are_no_failure() -> None:
+def test_too_few_rows_are_insufficient() -> None:
     few = make_rows("binary", 50, 5)
-    message = value("FeatureDrift", few, make_rows("binary", 500, 1), params={"min_samples": 100})
-    assert (message.state, message.metrics) == ("INSUFFICIENT", {})
-    assert message.reason
-    assert message.reason == (
+    result = value("FeatureDrift", few, make_rows("binary", 500, 1), params={"min_samples": 100})
+    assert (result.state, result.metrics) == ("INSUFFICIENT", {})
+    assert result.reason
+    assert result.reason == (
         "Too few rows: 50 in the window and 500 in the reference, and at least 100 with a value are needed on each"
         " side. Widen the monitor's window, or lower the check's min_samples."
     )
 
 
-def test_a_feature_with_too_few_values_is_named() -> None:
+def test_feature_with_too_few_values_is_named() -> None:
     current = make_rows("binary", 300, 5)
     current.loc[20:, "amount"] = None
-    message = value("FeatureDrift", current, make_rows("binary", 500, 1), params={"min_samples": 100})
-    assert message.state == "OK"
-    assert message.reason == "too few values in amount"
-    assert "amount" not in message.entries
+    result = value("FeatureDrift", current, make_rows("binary", 500, 1), params={"min_samples": 100})
+    assert result.state == "OK"
+    assert result.reason == "too few values in amount"
+    assert "amount" not in result.entries
 
 
 @pytest.mark.parametrize("class_name", ["FeatureDrift", "PredictionDrift", "LabelDrift", "NewCategoryTrainTest"])
-def test_a_missing_reference_is_no_data(class_name: str) -> None:
-    message = value(class_name, make_rows("binary", 300, 5))
-    assert message.state == "NO_DATA"
-    assert message.reason
-    assert "reference" in message.reason
+def test_missing_reference_is_no_data(class_name: str) -> None:
+    result = value(class_name, make_rows("binary", 300, 5))
+    assert result.state == "NO_DATA"
+    assert result.reason
+    assert "reference" in result.reason
 
 
-def test_an_empty_window_is_no_data() -> None:
-    message = value("MixedNulls", make_rows("binary", 300, 5).head(0))
-    assert (message.state, message.reason) == ("NO_DATA", no_value_reasons.NO_ROWS)
+def test_empty_window_is_no_data() -> None:
+    result = value("MixedNulls", make_rows("binary", 300, 5).head(0))
+    assert (result.state, result.reason) == ("NO_DATA", no_value_reasons.NO_ROWS)
 
 
 @pytest.mark.parametrize(
-    ("column", "class_name", "what"),
+    ("column", "class_name", "missing_name"),
     [("_dc_label", "LabelDrift", "label"), ("_dc_prediction", "SingleDatasetPerformance", "prediction")],
 )
 @pytest.mark.parametrize("where", ["window", "reference"])
-def test_rows_without_labels_or_predictions_are_no_data(column: str, class_name: str, what: str, where: str) -> None:
+def test_rows_without_labels_or_predictions_are_no_data(
+    column: str, class_name: str, missing_name: str, where: str
+) -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 300, 1)
     bare = current if where == "window" else reference
     bare[[column, "_dc_prediction_probabilities"]] = None
-    message = value(class_name, current, reference)
+    result = value(class_name, current, reference)
     if where == "reference" and class_name == "SingleDatasetPerformance":
-        assert message.state == "OK"
+        assert result.state == "OK"
     else:
-        assert message.state == "NO_DATA"
-        assert message.reason
-        assert message.reason.startswith(f"No row of the {where} has a {what}. ")
+        assert result.state == "NO_DATA"
+        assert result.reason
+        assert result.reason.startswith(f"No row of the {where} has a {missing_name}. ")
 
 
-def test_rows_without_a_label_take_no_part_in_label_checks() -> None:
+def test_rows_without_a_label_are_ignored_by_label_checks() -> None:
     current = make_rows("binary", 300, 5)
     half = current.copy()
     half.loc[150:, "_dc_label"] = None
@@ -99,7 +101,7 @@ def test_rows_without_a_label_take_no_part_in_label_checks() -> None:
 
 
 def test_rows_without_probabilities_are_skipped_where_needed() -> None:
-    """Rows without probabilities are left out only where probabilities are read."""
+    """They are left out only where the check reads probabilities."""
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     holes = current.copy()
     holes.loc[200:, "_dc_prediction_probabilities"] = None
@@ -112,66 +114,65 @@ def test_rows_without_probabilities_are_skipped_where_needed() -> None:
     assert auc.metrics == value("SingleDatasetPerformance", current.head(200), scorer=["Roc Auc"]).metrics
 
 
-def test_probabilities_on_one_side_only_make_it_compare_classes() -> None:
+def test_probabilities_on_one_side_only_compare_classes() -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     bare = reference.assign(_dc_prediction_probabilities=None)
-    message = value("PredictionDrift", current, bare)
-    assert message.metrics == value("PredictionDrift", current, reference, params={"drift_mode": "prediction"}).metrics
-    assert message.reason == "compared classes, because only one side has probabilities"
+    result = value("PredictionDrift", current, bare)
+    assert result.metrics == value("PredictionDrift", current, reference, params={"drift_mode": "prediction"}).metrics
+    assert result.reason == "compared classes, because only one side has probabilities"
 
 
-def test_a_scorer_on_probabilities_that_no_row_has_is_no_data() -> None:
+def test_probability_scorer_without_probabilities_is_no_data() -> None:
     current = make_rows("binary", 300, 5).assign(_dc_prediction_probabilities=None)
     assert value("SingleDatasetPerformance", current, scorer=["roc_auc"]).state == "NO_DATA"
 
 
 def test_rows_without_prediction_are_left_out_of_performance() -> None:
-    """Rows without a prediction are left out of the performance."""
     current = make_rows("regression", 300, 5)
     holes = current.copy()
     holes.loc[250:, "_dc_prediction"] = np.nan
     layout = make_layout("regression")
-    message = value("SingleDatasetPerformance", holes, layout=layout, scorer=["RMSE"])
+    result = value("SingleDatasetPerformance", holes, layout=layout, scorer=["RMSE"])
     assert (
-        message.metrics == value("SingleDatasetPerformance", current.head(250), layout=layout, scorer=["RMSE"]).metrics
+        result.metrics == value("SingleDatasetPerformance", current.head(250), layout=layout, scorer=["RMSE"]).metrics
     )
-    assert message.reason == "left out 50 rows of the window without a prediction"
+    assert result.reason == "left out 50 rows of the window without a prediction"
 
 
-def test_a_chosen_feature_is_the_only_one_that_counts() -> None:
+def test_chosen_feature_is_the_only_one_evaluated() -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
-    message = value("FeatureDrift", current, reference, feature=["amount"], aggregation_method=["max"])
-    assert list(message.entries) == ["amount"]
-    assert message.metrics == {"Max Drift Score": message.entries["amount"]}
+    result = value("FeatureDrift", current, reference, feature=["amount"], aggregation_method=["max"])
+    assert list(result.entries) == ["amount"]
+    assert result.metrics == {"Max Drift Score": result.entries["amount"]}
 
 
-def test_an_aggregation_of_none_gives_a_metric_per_feature() -> None:
-    message = value("PercentOfNulls", make_rows("binary", 300, 5), aggregation_method=["none"])
-    assert set(message.metrics) == set(COLUMNS)
+def test_aggregation_none_gives_a_metric_per_feature() -> None:
+    result = value("PercentOfNulls", make_rows("binary", 300, 5), aggregation_method=["none"])
+    assert set(result.metrics) == set(COLUMNS)
 
 
 def test_entries_name_the_driving_feature_first() -> None:
-    """The entries name the feature that drives the value first."""
+    """The first entry is the feature with the largest effect on the value."""
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     current["amount"] = current["amount"].astype(float) + 5
-    message = value("FeatureDrift", current, reference, aggregation_method=["max"])
-    assert next(iter(message.entries)) == "amount"
-    assert message.entries["amount"] == max(message.metrics.values())
+    result = value("FeatureDrift", current, reference, aggregation_method=["max"])
+    assert next(iter(result.entries)) == "amount"
+    assert result.entries["amount"] == max(result.metrics.values())
 
 
-def test_new_labels_are_the_entries_of_their_check() -> None:
+def test_entries_of_the_new_label_check_are_the_new_labels() -> None:
     layout = make_layout("multiclass")
     current, reference = make_rows("multiclass", 300, 5), make_rows("multiclass", 500, 1)
     current.loc[:3, "_dc_label"] = "d"
-    message = value("NewLabelTrainTest", current, reference, layout=layout)
-    assert (message.metrics, message.entries) == ({"Samples with New Labels": 4.0}, {"d": 4.0})
+    result = value("NewLabelTrainTest", current, reference, layout=layout)
+    assert (result.metrics, result.entries) == ({"Samples with New Labels": 4.0}, {"d": 4.0})
 
 
 def test_res_conf_and_class_keep_the_metrics_of_a_class() -> None:
     layout = make_layout("multiclass")
     current = make_rows("multiclass", 300, 5)
-    message = value("SingleDatasetPerformance", current, layout=layout, scorer=["F1 Per Class"], res_conf=["b"])
-    assert list(message.metrics) == ["F1 Per Class b"]
+    result = value("SingleDatasetPerformance", current, layout=layout, scorer=["F1 Per Class"], res_conf=["b"])
+    assert list(result.metrics) == ["F1 Per Class b"]
     scorers = ["F1 Per Class", "Accuracy"]
     chosen = value("SingleDatasetPerformance", current, layout=layout, scorer=scorers, **{"class": ["a"]})
     assert list(chosen.metrics) == ["F1 Per Class a", "Accuracy"]
@@ -189,27 +190,27 @@ def test_res_conf_and_class_keep_the_metrics_of_a_class() -> None:
         ("SingleDatasetPerformance", {"scorers": 7}, {}, "SingleDatasetPerformance failed: TypeError"),
     ],
 )
-def test_a_wrong_choice_is_an_error_of_one_line(
+def test_invalid_parameter_is_an_error_of_one_line(
     class_name: str, params: dict[str, Any], conf: dict[str, Any], says: str
 ) -> None:
-    message = value(class_name, make_rows("binary", 300, 5), make_rows("binary", 500, 1), params=params, **conf)
-    assert message.state == "ERROR"
-    assert message.reason
-    assert says in message.reason
-    assert "\n" not in message.reason
+    result = value(class_name, make_rows("binary", 300, 5), make_rows("binary", 500, 1), params=params, **conf)
+    assert result.state == "ERROR"
+    assert result.reason
+    assert says in result.reason
+    assert "\n" not in result.reason
 
 
 @pytest.mark.parametrize("class_name", ["NewCategoryTrainTest", "StringMismatch", "FeatureDrift"])
-def test_a_check_without_a_column_to_read_says_so(class_name: str) -> None:
+def test_check_without_a_readable_column_has_a_reason(class_name: str) -> None:
     layout = DatasetSchema("regression", {"opened": "datetime"})
     current = make_rows("regression", 300, 5)
-    message = value(class_name, current, current, layout=layout)
-    assert message.state == "INSUFFICIENT"
-    assert message.reason
-    assert message.reason.startswith("None of the features has a type that the check reads")
+    result = value(class_name, current, current, layout=layout)
+    assert result.state == "INSUFFICIENT"
+    assert result.reason
+    assert result.reason.startswith("None of the features has a type that the check reads")
 
 
-def test_columns_without_a_single_value_break_no_check() -> None:
+def test_check_accepts_columns_without_any_value() -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     current[list(COLUMNS)] = None
     for class_name in ("NewCategoryTrainTest", "MixedNulls", "PercentOfNulls", "PredictionDrift", "LabelDrift"):
@@ -218,17 +219,17 @@ def test_columns_without_a_single_value_break_no_check() -> None:
     assert value("PercentOfNulls", current).metrics == {"Max Null Ratio": 1.0}
 
 
-def test_none_and_nan_in_a_column_are_one_kind_of_null() -> None:
+def test_none_and_nan_in_a_column_are_the_same_null() -> None:
     current = make_rows("binary", 300, 5)
     current["city"] = "Rome"
     current.loc[:9, "city"] = None
     current.loc[10:19, "city"] = np.nan
-    message = value("MixedNulls", current, feature=["city"])
-    assert message.metrics == {"Max Percent Mixed Nulls": 0.0}
+    result = value("MixedNulls", current, feature=["city"])
+    assert result.metrics == {"Max Percent Mixed Nulls": 0.0}
 
 
 def test_numeric_classes_are_the_strings_that_the_sdk_sends() -> None:
-    """Classes given as numbers are the strings that the sdk sends."""
+    """Classes sent as numbers equal the class names, which the SDK sends as text."""
     current = make_rows("binary", 300, 5)
     numbers = current.assign(
         _dc_label=current["_dc_label"].map({"no": 0.0, "yes": 1.0}),
@@ -239,7 +240,7 @@ def test_numeric_classes_are_the_strings_that_the_sdk_sends() -> None:
     assert accuracy == value("SingleDatasetPerformance", current, scorer=["Accuracy"])
 
 
-def test_stored_columns_and_ignored_columns_are_respected() -> None:
+def test_columns_and_ignore_columns_select_the_features() -> None:
     current = make_rows("binary", 300, 5)
     only = value("PercentOfNulls", current, params={"columns": ["plan"], "ignore_columns": None})
     assert list(only.entries) == ["plan"]
@@ -249,7 +250,7 @@ def test_stored_columns_and_ignored_columns_are_respected() -> None:
 
 @pytest.mark.parametrize("class_name", ["LabelDrift", "PredictionDrift"])
 def test_schema_with_balanced_classes_sets_the_parameter(class_name: str) -> None:
-    """A layout with balanced classes is the parameter of the library."""
+    """`balance_classes` of the schema has the effect of the library's parameter."""
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     balanced = replace(make_layout("binary"), balance_classes=True)
     asked = value(class_name, current, reference, params={"balance_classes": True})
@@ -257,16 +258,16 @@ def test_schema_with_balanced_classes_sets_the_parameter(class_name: str) -> Non
     assert asked.metrics != value(class_name, current, reference).metrics
 
 
-def test_balanced_classes_leave_drift_of_probabilities_as_it_is() -> None:
+def test_balanced_classes_do_not_change_probability_drift() -> None:
     current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
     balanced = replace(make_layout("binary"), balance_classes=True)
     params = {"drift_mode": "proba"}
-    message = value("PredictionDrift", current, reference, layout=balanced, params=params)
-    assert message == value("PredictionDrift", current, reference, params=params)
+    result = value("PredictionDrift", current, reference, layout=balanced, params=params)
+    assert result == value("PredictionDrift", current, reference, params=params)
 
 
 def test_default_monitors_of_a_window_take_little_cpu() -> None:
-    """The default monitors of a window take little of the processor."""
+    """A window of 900 rows takes less than 0.3 seconds of CPU time."""
     layout = make_layout("binary", IMPORTANCE)
     reference = prepare(make_rows("binary", 10_000, 1), layout, list(COLUMNS), True)
     watched = [check for check in for_task("binary") if check.monitor]
@@ -284,7 +285,7 @@ def test_default_monitors_of_a_window_take_little_cpu() -> None:
 
 
 def test_thirty_most_important_features_are_chosen() -> None:
-    """The thirty most important features are chosen ties by name."""
+    """Features of equal importance are ordered by name."""
     features = {f"f{index:02}": "numeric" for index in range(40)}
     assert chosen_features(DatasetSchema("binary", features)) == sorted(features)[:30]
     important = DatasetSchema("binary", features, None, {"f39": 0.5, "f38": 0.5})
@@ -297,11 +298,10 @@ def test_rows_without_a_feature_column_are_refused() -> None:
         prepare(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"), list(COLUMNS), True)
 
 
-def test_error_too_large_for_a_number_is_named_infinite() -> None:
-    """An error that is too large for a number is named infinite."""
+def test_overflow_of_a_scorer_is_reported_as_infinite() -> None:
     current = make_rows("regression", 300, 5)
-    current["_dc_prediction"], current["_dc_label"] = 1e200, 1.0  # all labels the same, too: that is not why
-    message = value("SingleDatasetPerformance", current, layout=make_layout("regression"), scorer=["Neg RMSE"])
-    assert (message.state, message.metrics) == ("INSUFFICIENT", {})
-    assert message.reason is not None
-    assert message.reason.startswith("Neg RMSE is infinite: values of the window are too large")
+    current["_dc_prediction"], current["_dc_label"] = 1e200, 1.0  # equal labels are not the reason
+    result = value("SingleDatasetPerformance", current, layout=make_layout("regression"), scorer=["Neg RMSE"])
+    assert (result.state, result.metrics) == ("INSUFFICIENT", {})
+    assert result.reason is not None
+    assert result.reason.startswith("Neg RMSE is infinite: values of the window are too large")

@@ -1,4 +1,4 @@
-"""The command line starts light: help loads nothing that is large."""
+"""Help and version of the command line load no large module."""
 
 import json
 import re
@@ -37,7 +37,7 @@ print(json.dumps([code, [name for name in {LARGE!r} if name in sys.modules]]), f
 
 
 def loaded(*arguments: str) -> tuple[str, list[str]]:
-    """What is printed, and which large modules were loaded."""
+    """Return the printed text and the large modules that were loaded."""
     command = [sys.executable, "-c", SCRIPT, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     code, modules = json.loads(done.stderr.splitlines()[-1])
@@ -45,7 +45,7 @@ def loaded(*arguments: str) -> tuple[str, list[str]]:
     return done.stdout, modules
 
 
-def test_the_help_names_every_command_and_loads_nothing_large() -> None:
+def test_help_lists_every_command_and_loads_no_large_module() -> None:
     output, modules = loaded("--help")
 
     assert modules == []
@@ -55,17 +55,17 @@ def test_the_help_names_every_command_and_loads_nothing_large() -> None:
 
 
 @pytest.mark.parametrize("command", ["org", "monitor", "worker", "migrate", "demo", "ingest", "source"])
-def test_the_help_of_a_command_loads_nothing_large(command: str) -> None:
+def test_help_of_a_command_loads_no_large_module(command: str) -> None:
     assert loaded(command, "--help")[1] == []
 
 
-def test_the_help_of_a_model_names_every_type_of_a_column() -> None:
+def test_help_of_model_create_lists_every_column_type() -> None:
     message = loaded("model", "create", "--help")[0]
     assert all(re.search(rf"\b{kind}\b", message) for kind in TYPES)
     assert sorted(KINDS.replace(" or ", ", ").split(", ")) == sorted(TYPES)
 
 
-def test_the_version_loads_nothing_large() -> None:
+def test_version_loads_no_large_module() -> None:
     output, modules = loaded("--version")
 
     assert output.startswith("dcmon ")

@@ -16,7 +16,7 @@ def commands() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Find every function that Typer calls, by its decorator."""
     for path in sorted(FOLDER.glob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            decorators = [ast.unparse(each) for each in getattr(node, "decorator_list", [])]
+            decorators = [ast.unparse(decorator_node) for decorator_node in getattr(node, "decorator_list", [])]
             if isinstance(node, ast.FunctionDef) and any(decorator.startswith("app.") for decorator in decorators):
                 yield f"{path.stem}.{node.name}", node
 

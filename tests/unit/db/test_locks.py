@@ -10,7 +10,7 @@ TAKES_LOCKS = re.compile(r"pg_(try_)?advisory")
 
 
 def test_lock_spaces_have_different_numbers():
-    """An enum takes a number that stands twice as an alias, so its members are counted by name."""
+    """An enum makes a repeated number an alias, so the members are counted by name."""
     repeated = [number for number, n in Counter(LockSpace.__members__.values()).items() if n > 1]
     assert repeated == []
 

@@ -53,14 +53,14 @@ def test_placeholder_without_value_is_named():
         sql.parse("outbox.sql", CONTENT).statement("count_rows")
 
 
-def test_name_that_stands_twice_is_an_error():
+def test_duplicate_statement_name_is_an_error():
     with pytest.raises(ValueError, match=r"outbox\.sql has more than one statement claim\."):
         sql.parse("outbox.sql", "-- name: claim\nselect 1\n-- name: claim\nselect 2\n")
 
 
 @pytest.mark.parametrize("file", files(), ids=lambda file: file.stem)
-def test_every_file_stands_beside_a_module_that_uses_it(file):
-    """No statement is left that neither the module nor another statement of the file uses."""
+def test_every_statement_is_used_by_the_module_beside_its_file(file):
+    """Every statement is used by the module or by another statement of the file."""
     module = file.with_suffix(".py").read_text()
     content = file.read_text()
     for name in sql.parse(file.name, content).names:

@@ -1,4 +1,4 @@
-"""Transactions that are repeated when another transaction was in their way."""
+"""Transactions are repeated after a conflict with another transaction."""
 
 import psycopg
 import pytest
@@ -12,7 +12,7 @@ POLICY = RetryPolicy(CONTENTION, max_tries=3, pause=lambda tries: 0)
 
 
 class Failing:
-    """A transaction that fails so many times, and counts."""
+    """A transaction that fails a given number of times and counts its runs."""
 
     def __init__(self, failures: int, error: type[psycopg.Error] = psycopg.errors.DeadlockDetected) -> None:
         self.failures, self.error, self.tries, self.forgotten = failures, error, 0, 0
@@ -33,7 +33,7 @@ def test_transaction_is_repeated_until_it_succeeds():
     assert (work.tries, work.forgotten) == (3, 2)
 
 
-def test_error_that_the_policy_does_not_name_is_raised():
+def test_error_outside_of_the_retry_policy_is_raised():
     work = Failing(1, psycopg.errors.DivisionByZero)
     with pytest.raises(DBAPIError):
         transactions.retry(work.run, POLICY)
@@ -48,14 +48,14 @@ def test_last_error_is_raised_after_the_last_try():
     assert work.tries == 3
 
 
-def test_error_of_giving_up_has_the_last_error_as_cause():
+def test_final_error_has_the_last_error_as_cause():
     work = Failing(9)
     with pytest.raises(errors.Locked, match="given up") as raised:
         transactions.retry(work.run, POLICY, give_up=lambda error: errors.Locked("given up"))
     assert isinstance(raised.value.__cause__, DBAPIError)
 
 
-def test_pause_grows_with_the_failed_tries(monkeypatch):
+def test_pause_grows_with_the_number_of_failures(monkeypatch):
     pauses = list[float]()
     monkeypatch.setattr(transactions.time, "sleep", pauses.append)
     transactions.retry(Failing(3).run, RetryPolicy(CONTENTION, max_tries=4, pause=lambda tries: tries * 0.5))

@@ -1,4 +1,4 @@
-"""The flights, read once for all tests."""
+"""The flights data set, read once for all tests of a worker."""
 
 from typing import TYPE_CHECKING
 

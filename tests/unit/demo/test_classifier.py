@@ -1,3 +1,5 @@
+"""The classifier of the demo."""
+
 import pandas as pd
 import pytest
 
@@ -5,7 +7,7 @@ from dcmon.demo.classifier import TrainedClassifier, train
 from dcmon.demo.flights import FEATURES
 
 
-def test_importance_is_a_share_per_feature(trained: TrainedClassifier) -> None:
+def test_feature_importances_are_shares_of_one(trained: TrainedClassifier) -> None:
     assert list(trained.importance) == list(FEATURES)
     assert min(trained.importance.values()) >= 0
     assert sum(trained.importance.values()) == pytest.approx(1)
@@ -13,7 +15,6 @@ def test_importance_is_a_share_per_feature(trained: TrainedClassifier) -> None:
 
 
 def test_reference_is_january_to_march_with_predictions(trained: TrainedClassifier) -> None:
-    """The reference is all of january to march with predictions."""
     reference = trained.reference
     assert len(reference) == 80_789
     assert set(reference["prediction"]) == {"0", "1"}
@@ -22,19 +23,19 @@ def test_reference_is_january_to_march_with_predictions(trained: TrainedClassifi
 
 
 def test_classifier_beats_always_on_time_on_unseen_flights(trained: TrainedClassifier) -> None:
-    """It is better than always on time on flights it has not seen."""
+    """It is better than predicting "on time" for every flight."""
     on_time = (trained.reference["late"].dropna() == "0").mean()
     assert trained.held_out["accuracy"] > on_time + 0.1
     assert trained.held_out["f1"] > 0.7
 
 
-def test_training_twice_gives_the_same(year: pd.DataFrame) -> None:
+def test_training_twice_gives_the_same_classifier(year: pd.DataFrame) -> None:
     few = year[year["month"] <= 3].iloc[::8]
     first, second = train(few), train(few)
     assert first.importance == second.importance
     pd.testing.assert_frame_equal(first.reference, second.reference)
 
 
-def test_new_destinations_and_missing_values_are_predicted(predicted: pd.DataFrame) -> None:
+def test_unknown_destination_and_missing_values_are_predicted(predicted: pd.DataFrame) -> None:
     assert predicted["probability"].notna().all()
     assert ((predicted["prediction"] == "1") == (predicted["probability"] > 0.5)).mean() > 0.9999

@@ -1,8 +1,9 @@
+"""The checks, monitors and rules of the demo."""
+
 from dcmon.demo.config import DESCRIPTION, MODEL, WEEKLY, demo_plan
 
 
 def test_demo_has_the_default_monitors_and_one_more() -> None:
-    """The plan has the default checks monitors and rules and one more."""
     created = demo_plan()
     assert len(created.checks) == 9
     assert len(created.monitors) == 9
@@ -10,11 +11,11 @@ def test_demo_has_the_default_monitors_and_one_more() -> None:
     assert {monitor.check for monitor in created.monitors} <= set(created.checks)
 
 
-def test_weekly_monitors_are_those_that_say_why() -> None:
+def test_weekly_monitors_have_a_reason() -> None:
     assert {monitor.name for monitor in demo_plan().monitors if monitor.frequency == "WEEK"} == set(WEEKLY)
     assert all(bool(monitor.reason) == (monitor.frequency == "WEEK") for monitor in demo_plan().monitors)
 
 
-def test_names_fit_the_endpoint() -> None:
+def test_names_have_a_length_that_the_endpoint_accepts() -> None:
     assert all(len(name) <= 50 for name in (MODEL, *(monitor.name for monitor in demo_plan().monitors)))
     assert len(DESCRIPTION) <= 200

@@ -1,4 +1,4 @@
-"""Any honest history passes the audit; a single change to it is found."""
+"""The audit accepts every correct history and finds a single change to it."""
 
 import uuid
 from collections import Counter
@@ -32,7 +32,10 @@ EMPTY = dict.fromkeys(("messages", "taken", "stored", "duplicates", "quarantined
 
 @dataclass
 class World:
-    """Two partitions, three organizations, and workers that crash between an organization's commit and the last one."""
+    """Two partitions, three organizations, and workers that crash between two transactions.
+
+    Each organization's transaction is committed first, the shared commit record last.
+    """
 
     lines: dict[int, list[LedgerLine]] = field(default_factory=lambda: {org: [] for org in ORGS})
     stands: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -40,7 +43,7 @@ class World:
     commits: list[CommitRecord] = field(default_factory=list)
     committed: dict[int, int] = field(default_factory=dict)
     parked: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: {org: [] for org in ORGS})
-    dead: set[tuple[int, int]] = field(default_factory=set)
+    dead_letters: set[tuple[int, int]] = field(default_factory=set)
     log: dict[int, list[int]] = field(default_factory=lambda: {0: [], 1: []})
     numbers: int = 0
 
@@ -58,7 +61,7 @@ class World:
         self.lines[org].append(LedgerLine(self.next_id(), action, kind, model, version, **own))  # type: ignore[arg-type]
 
     def store(self, org: int, partition: int, offsets: Sequence[int]) -> None:
-        """What an organization's transaction does with messages."""
+        """Store messages as the transaction of an organization does."""
         number, to = self.seek_of(partition)
         key = (org, partition)
         known = self.stands.get(key, 0)
@@ -93,7 +96,7 @@ class World:
         self.stands[key] = fresh[-1] + 1
 
     def read(self, partition: int, orgs: Sequence[int], blocked: int, crashes: bool) -> None:
-        """A worker's batch from the committed offset: org 0 is a message that can't be read."""
+        """Process a batch from the committed offset; in `orgs`, 0 is a message that can't be read."""
         log = self.log[partition]
         log += orgs
         first = self.committed.get(partition, 0)
@@ -108,10 +111,12 @@ class World:
         if crashes or not batch:
             return
         counts = Counter(log[offset] for offset in batch if log[offset])
-        self.dead |= {(partition, offset) for offset in batch if not log[offset]}
-        dead = sum(not log[offset] for offset in batch)
+        self.dead_letters |= {(partition, offset) for offset in batch if not log[offset]}
+        dead_letters = sum(not log[offset] for offset in batch)
         self.commits.append(
-            CommitRecord(self.next_id(), "ingest", TopicPartition(TOPIC, partition), first, len(log), counts, dead)
+            CommitRecord(
+                self.next_id(), "ingest", TopicPartition(TOPIC, partition), first, len(log), counts, dead_letters
+            )
         )
         for org in waits:
             self.parked[org] += [(partition, offset) for offset in batch if log[offset] == org]
@@ -159,14 +164,18 @@ class World:
 
     def public(self) -> SharedState:
         parked = {OrganizationPartition(org, TopicPartition(TOPIC, part)): 0 for org in ORGS for part in (0, 1)}
-        for org, mine in self.parked.items():
-            for part, _ in mine:
+        for org, messages in self.parked.items():
+            for part, _ in messages:
                 parked[OrganizationPartition(org, TopicPartition(TOPIC, part))] += 1
-        dead = {
-            TopicPartition(TOPIC, part): sorted(offset for at, offset in self.dead if at == part) for part in (0, 1)
+        dead_letters = {
+            TopicPartition(TOPIC, part): sorted(offset for at, offset in self.dead_letters if at == part)
+            for part in (0, 1)
         }
         return SharedState(
-            self.commits, {TopicPartition(TOPIC, part): offset for part, offset in self.committed.items()}, parked, dead
+            self.commits,
+            {TopicPartition(TOPIC, part): offset for part, offset in self.committed.items()},
+            parked,
+            dead_letters,
         )
 
     def state(self, org: int) -> OrganizationState:
@@ -290,13 +299,13 @@ def test_changed_commit_record_is_found(steps: list[tuple[object, ...]], data: s
         and name == "first_offset"
         and changed.next_offset - changed.first_offset >= sum(commit.messages.values())
     ):
-        return  # where a topic's log began is known to Kafka only
+        return  # only Kafka knows where the log of a topic began
     commits = [*public.commits[:at], changed, *public.commits[at + 1 :]]
     assert "committed offset" in {finding.check for finding in audit.judge_public(replace(public, commits=commits))}
 
 
 def settled() -> World:
-    """Ten messages of two organizations, all stored and settled."""
+    """Return ten messages of two organizations, all stored and committed."""
     world = World()
     world.read(0, [1, 2, 1, 1, 2, 0, 1, 2, 2, 1], 0, crashes=False)
     assert findings(world) == []
@@ -304,7 +313,7 @@ def settled() -> World:
 
 
 @pytest.mark.parametrize("by", [-1, 1])
-def test_message_lost_or_taken_twice_is_found(by: int) -> None:
+def test_lost_or_doubled_message_is_found(by: int) -> None:
     world = settled()
     line = world.lines[1][0]
     lines = {**world.lines, 1: [replace(line, messages=line.messages + by), *world.lines[1][1:]]}
@@ -323,7 +332,7 @@ def test_lost_parked_message_is_found() -> None:
 
 def test_lost_dead_letters_are_found() -> None:
     world = settled()
-    world.dead.clear()
+    world.dead_letters.clear()
     assert "1 dead letters, 0 are stored" in findings(world)[0].message
 
 
@@ -344,7 +353,7 @@ def test_table_with_other_rows_is_found(name: str, check: str) -> None:
 
 
 def test_lost_quarantined_row_is_found() -> None:
-    """A row of a deleted version is not missed."""
+    """Rows of a deleted version are not expected."""
     world = settled()
     state, summary = world.state(1), audit.summarize(world.lines[1], world.public())
     findings = audit.judge_organization(1, summary, replace(state, quarantined={}))

@@ -1,4 +1,4 @@
-"""Messages keep rows as they came, and say what is wrong with those that are none."""
+"""Messages keep rows unchanged and describe rows that are invalid."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -30,14 +30,14 @@ def test_message_has_a_bounded_number_of_rows() -> None:
 
 
 def test_message_has_a_bounded_size() -> None:
-    """Unless a single row exceeds it."""
+    """A single row may exceed the bound."""
     row = b'"' + b"x" * 400_000 + b'"'
     assert [len(message_format.unpack(message, NOW).rows) for message in packed(row, row, row)] == [2, 1]
     assert max(map(len, packed(*[row] * 5))) < kafka.MAX_MESSAGE_BYTES
     assert len(packed(b'"' + b"x" * 2_000_000 + b'"')) == 1
 
 
-def test_no_rows_make_no_message() -> None:
+def test_empty_list_of_rows_gives_no_message() -> None:
     assert packed() == []
 
 
@@ -59,7 +59,7 @@ def test_time_of_receipt_is_in_utc() -> None:
     ],
 )
 def test_time_of_receipt_is_bounded_by_kafkas_time(header: bytes, received_at: datetime) -> None:
-    """A producer whose clock is wrong would otherwise have the last word on each label for years."""
+    """Otherwise labels of a producer with a wrong clock would replace all later labels."""
     message = message_format.unpack(b'{"v":1,"org":7,"kind":"labels",' + header + b'"target":3,"rows":[{}]}', NOW)
 
     assert message.received_at == received_at
@@ -115,7 +115,7 @@ HEAD = packed(b"{}")[0][: -len(b"[{}]}")]
 
 @pytest.mark.parametrize("tail", [b"[{}", b"[{}]}]}", b"[{]}", b'[{"a":1}],"more":[1]', b"[1 2]}"])
 def test_message_with_valid_head_is_read_to_its_end(tail: bytes) -> None:
-    """Its beginning says where it goes; whether its rows can be told apart is known when it is settled."""
+    """The head names the target; the rows are checked only when the message is stored."""
     value = HEAD + tail + b"]}"
     try:
         validated = message_format.validate(message_format.unpack(value, NOW), value)

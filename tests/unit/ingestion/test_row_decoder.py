@@ -1,4 +1,4 @@
-"""Each bad row is set apart with a reason; good rows keep their values."""
+"""Each invalid row is rejected with a reason, and valid rows keep their values."""
 
 import json
 from datetime import UTC, datetime
@@ -108,7 +108,7 @@ def test_values_that_cannot_be_stored_are_rejected(raw: bytes, reason: str) -> N
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda c: st.lists(c) | st.dictionaries(st.text(), c), max_leaves=8))  # fmt: skip # noqa: E501
-def test_any_json_is_decoded_or_rejected(value: object) -> None:
+def test_arbitrary_json_is_decoded_or_rejected(value: object) -> None:
     with pytest.raises(RejectedRow) as raised:
         decode(value)
     assert raised.value.reason
@@ -193,7 +193,7 @@ def test_long_name_becomes_a_valid_column_name() -> None:
 
 @given(st.lists(st.dictionaries(st.sampled_from("ab"), st.text() | st.just("},") | st.floats()), max_size=30))
 def test_array_in_chunks_has_the_same_rows(objects: list[dict[str, Any]]) -> None:
-    """Wherever it is cut: text in a row may look like the end of one."""
+    """A chunk may end anywhere; text in a row may look like the end of a row."""
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
     texts = [json.dumps(good | changed).encode() for changed in objects]
     array = RowArray(memoryview(b"[" + b",".join(texts) + b"]"))

@@ -1,4 +1,4 @@
-"""When a complete window is evaluated, and when again."""
+"""The decision when a window is evaluated for the first time and again."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def test_check_on_labels_waits_no_longer_than_the_label_delay() -> None:
     assert decision(window(0, 0), needs_labels=True).is_due
 
 
-def test_window_without_news_is_not_evaluated_again() -> None:
+def test_window_without_new_rows_is_not_evaluated_again() -> None:
     assert decision(window(100), last(100, 0)) == Decision(False)
 
 
@@ -69,7 +69,7 @@ def test_window_with_a_tenth_more_rows_is_evaluated_at_once(n: int, now: bool) -
     assert decision(window(n), last(100, 0)).is_due is now
 
 
-def test_window_with_fewer_new_rows_waits_for_quiet() -> None:
+def test_window_with_fewer_new_rows_waits_for_a_quiet_period() -> None:
     assert decision(window(101), last(100, 0)) == Decision(False, NOW + QUIET)
     assert decision(window(101), last(100, 0), touched_at=NOW - QUIET).is_due
 
@@ -86,7 +86,7 @@ def test_lowest_level_leaves_enough_rows_for_the_sample() -> None:
         assert 12_000 <= population / 2**level < 24_000
 
 
-def test_trickling_labels_cause_only_dozens_of_evaluations() -> None:
+def test_labels_in_small_parts_cause_few_evaluations() -> None:
     chance = random.Random(7)
     begin, rows = NOW, 5_000
     arrivals = sorted(begin + timedelta(days=chance.expovariate(1 / 7)) for _ in range(rows))

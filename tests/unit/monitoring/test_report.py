@@ -1,3 +1,5 @@
+"""The HTML report of a model."""
+
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -118,7 +120,7 @@ def test_report_file_is_self_contained(tmp_path: Path) -> None:
 
 
 def test_chart_metrics_with_own_units_have_own_axes() -> None:
-    """Metrics with units of their own have axes of their own one above the other."""
+    """The axes are one above the other."""
     points = [Point(day(0), day(1), {"rows": 900.0, "label ratio": 0.4, "lag": 3.0}, 900), Point(day(1), day(2), {}, 0)]
     rules = [Threshold(100, "high", "less_than", metric="rows"), Threshold(5, "low", metric="Lag")]
     flow = MonitorSeries("Flow", "DAY", points, rules, has_own_axes=True)

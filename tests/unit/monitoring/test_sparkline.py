@@ -1,3 +1,5 @@
+"""Sparklines of metric values in the terminal."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +42,7 @@ def test_sparkline_larger_value_has_no_lower_block(values: list[float]) -> None:
     assert ordered == sorted(ordered)
 
 
-def test_examples() -> None:
+def test_sparkline_of_known_values_equals_the_examples() -> None:
     assert sparkline([0, 1, 2, 3, 4, 5, 6, 7], 8) == BLOCKS
     assert sparkline([0, 9, 0, 0, None, None], 3) == "█▁ "
     assert sparkline([2, 2, float("nan")], 5) == "▁▁ "

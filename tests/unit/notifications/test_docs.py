@@ -1,4 +1,4 @@
-"""docs/notifications.md is true: the snippet verifies, the example is what is sent, every kind and state is there."""
+"""docs/notifications.md agrees with the code: the verification snippet, the example message, all kinds and states."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def test_docs_snippet_accepts_only_genuine_messages() -> None:
+def test_docs_snippet_accepts_only_correctly_signed_messages() -> None:
     collected: dict[str, Any] = {}
     exec(blocks("python")[0], collected)
     import base64
@@ -40,30 +40,30 @@ def test_docs_snippet_accepts_only_genuine_messages() -> None:
     assert not collected["is_genuine"](SECRET, old, body)
 
 
-def of(made: Any, **values: Any) -> Any:
-    """A row as PostgreSQL would give it back: what is not said is null."""
-    return made(**{column.key: values.get(column.key) for column in made.__table__.columns})
+def make_row(table: Any, **values: Any) -> Any:
+    """Return a row as PostgreSQL would; missing values are null."""
+    return table(**{column.key: values.get(column.key) for column in table.__table__.columns})
 
 
-def real() -> dict[str, Any]:
-    """A message about an alert, as it is sent: of rows that no database has seen."""
+def sent_message() -> dict[str, Any]:
+    """Return a message about an alert as it is sent, built without a database."""
     first, last = datetime(2026, 11, 22, tzinfo=UTC), datetime(2026, 11, 23, tzinfo=UTC)
-    alert = of(
+    alert = make_row(
         Alert, id=17, state="firing", severity="high", first_window_start=first, first_window_end=last,
         last_window_end=last, windows=1, metric="Drift Score", worst_value=0.31, current_value=0.31,
         worst_window_end=last, n=5120, drivers={"age": 0.31},
         details={"moved": [{"name": "age", "before": 0.02, "after": 0.31}], "worst_n": 5120, "first_value": 0.31,
                  "last_value": 0.31},
     )  # fmt: skip
-    rule = of(AlertRule, id=3, operator="greater_than", threshold=0.2, severity="high", for_windows=2, keep_firing=0,
-              min_n=0, no_data="keep", on_error="keep", name="feature drift")  # fmt: skip
-    check = of(Check, class_name="FeatureDrift", needs_reference=True)
+    rule = make_row(AlertRule, id=3, operator="greater_than", threshold=0.2, severity="high", for_windows=2,
+              keep_firing=0, min_n=0, no_data="keep", on_error="keep", name="feature drift")  # fmt: skip
+    check = make_row(Check, class_name="FeatureDrift", needs_reference=True)
     view = AlertView(
-        alert, rule, of(Monitor, name="Feature Drift", compared_with="reference"), of(Model, name="credit"),
-        of(Version, name="v1"), check,
+        alert, rule, make_row(Monitor, name="Feature Drift", compared_with="reference"), make_row(Model, name="credit"),
+        make_row(Version, name="v1"), check,
     )  # fmt: skip
-    result = of(Result, window_start=first, window_end=last, state="OK", metrics={"Drift Score": 0.05}, entries={},
-                n=4980, reference_revision=1)  # fmt: skip
+    result = make_row(Result, window_start=first, window_end=last, state="OK", metrics={"Drift Score": 0.05},
+                entries={}, n=4980, reference_revision=1)  # fmt: skip
     about = alert_payload.payload(
         view, AlertDetails(result, result, [("v0", result)]), "acme", "https://dcmon.example.org"
     )
@@ -71,7 +71,7 @@ def real() -> dict[str, Any]:
 
 
 def require_alike(shown: Any, actual: Any, where: str = "") -> None:
-    """The same keys in the same order, all the way down, where both have something."""
+    """Require the same keys in the same order at every level where both documents have a value."""
     if isinstance(shown, dict) and isinstance(actual, dict) and where not in (".alert.drivers",):
         assert list(shown) == list(actual), where
         for key in shown:
@@ -81,7 +81,7 @@ def require_alike(shown: Any, actual: Any, where: str = "") -> None:
 
 
 def test_docs_example_has_exactly_the_keys_that_are_sent() -> None:
-    shown, actual = json.loads(blocks("json")[0]), real()
+    shown, actual = json.loads(blocks("json")[0]), sent_message()
     require_alike(shown, actual)
     same = ("sentence", "rule", "condition", "versions", "summary", "window", "compared_with")
     assert [shown["alert"][key] for key in same] == [actual["alert"][key] for key in same]
@@ -90,7 +90,7 @@ def test_docs_example_has_exactly_the_keys_that_are_sent() -> None:
 
 def test_docs_explain_every_key_of_an_alert() -> None:
     explained = PAGE[PAGE.index("## The body") :]
-    for key in real()["alert"]:
+    for key in sent_message()["alert"]:
         assert f"`{key}`" in explained, key
 
 

@@ -1,4 +1,4 @@
-"""Outgoing requests never reach inside."""
+"""Outgoing requests never reach a private or local address."""
 
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -72,11 +72,11 @@ def test_plain_http_needs_the_allow_list() -> None:
     egress_guard.require_url("https://hooks.example.org/x", [])
 
 
-# Whatever is typed: it is refused, or what is connected to is what was checked.
+# Any text is refused, or the connection goes to the address that was checked.
 
 
-def forms(address: int) -> list[str]:
-    """An IPv4 address as resolvers understand it."""
+def notations_of(address: int) -> list[str]:
+    """Return the notations of an IPv4 address that resolvers accept."""
     octets = [address >> shift & 255 for shift in (24, 16, 8, 0)]
     return [
         str(address),
@@ -87,20 +87,20 @@ def forms(address: int) -> list[str]:
         ".".join(f"0{octet:o}" for octet in octets),
         f"{octets[0]}.{address & 0xFFFFFF}",
         f"{octets[0]}.{octets[1]}.{address & 0xFFFF}",
-        ".".join(str(each).translate(FULL_WIDTH) for each in octets),
+        ".".join(str(octet).translate(FULL_WIDTH) for octet in octets),
         "。".join(map(str, octets)),
     ]
 
 
 FULL_WIDTH = {ord(digit): chr(ord(digit) + 0xFEE0) for digit in "0123456789"}
-LOOPBACK, TEN, METADATA = (ip_network(each) for each in ("127.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16"))
+LOOPBACK, TEN, METADATA = (ip_network(cidr) for cidr in ("127.0.0.0/8", "10.0.0.0/8", "169.254.0.0/16"))
 
 
 @given(st.data())
 def test_non_public_address_is_refused_in_any_spelling(data: st.DataObject) -> None:
     network = data.draw(st.sampled_from([LOOPBACK, TEN, METADATA]))
     address = int(network.network_address) + data.draw(st.integers(0, network.num_addresses - 1))
-    host = data.draw(st.sampled_from(forms(address)))
+    host = data.draw(st.sampled_from(notations_of(address)))
     dot, port = data.draw(st.sampled_from(["", "."])), data.draw(st.sampled_from(["", ":443", ":8443"]))
     with pytest.raises(egress_guard.DestinationRefused, match=r"not public|can't be resolved"):
         egress_guard.resolve(f"https://{host}{dot}{port}/x", [])
@@ -128,7 +128,7 @@ def test_resolved_addresses_are_all_public(address: Any) -> None:
     st.text(max_size=60) | st.text("htps:/@[]%.#?\\ 0123456789abcdef\n\t\x00:", max_size=40).map("https://{}".format)
 )
 def test_refusal_of_any_text_does_not_repeat_it(text: str) -> None:
-    """Any text is a URL, or is refused with a message that does not contain it."""
+    """The text may contain a secret."""
     parsed: egress_guard.Url | None = None
     message = "URL"
     try:
@@ -157,7 +157,7 @@ def test_refusal_of_any_text_does_not_repeat_it(text: str) -> None:
     ],
 )  # fmt: skip
 def test_ambiguous_url_is_refused(url: str) -> None:
-    """A URL that two parsers could read in two ways is refused."""
+    """Two parsers could read such a URL in two ways."""
     with pytest.raises((InvalidInput, egress_guard.DestinationRefused)):
         egress_guard.resolve(url, [])
 

@@ -1,4 +1,4 @@
-"""What each kind of receiver takes, shows and says: no secret shown, nothing that a name could break."""
+"""The messages and addresses of each integration: limits, escaping and hidden secrets."""
 
 import json
 from datetime import UTC, datetime
@@ -39,7 +39,7 @@ def notification(kind: str = "firing", **changed: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def many(count: int, *, is_digest: bool) -> dict[str, Any]:
+def combined(count: int, *, is_digest: bool) -> dict[str, Any]:
     bodies = [notification(id=number, severity="critical" if number % 3 else "low") for number in range(count)]
     return message_body.combine(bodies, "msg_1", is_digest=is_digest)
 
@@ -47,12 +47,13 @@ def many(count: int, *, is_digest: bool) -> dict[str, Any]:
 TEST = {"format": 1, "type": "test", "timestamp": "2026-11-24T03:12:09+00:00", "organization": "acme", "text": "hello"}
 BODIES = [
     notification(), notification("resolved", value=None, worst_value=None, drivers=None, moved=None), TEST,
-    many(2, is_digest=False), many(50, is_digest=False), many(2, is_digest=True), many(2000, is_digest=True),
+    combined(2, is_digest=False), combined(50, is_digest=False), combined(2, is_digest=True),
+    combined(2000, is_digest=True),
 ]  # fmt: skip
 IDS = ["one", "an end without values", "a test", "two", "fifty", "a digest", "a large digest"]
 
 
-# What is taken, and shown.
+# Addresses: validation and display.
 
 
 def address(targets: list[str], headers: dict[str, str] | None = None, key: str | None = None) -> Address:
@@ -130,7 +131,7 @@ def test_receiver_row_has_no_secret(
     assert row["kind"] == kind
 
 
-# What is said.
+# Messages.
 
 
 @pytest.mark.parametrize("body", BODIES, ids=IDS)
@@ -162,15 +163,15 @@ def test_message_counts_the_alerts_that_it_omits(body: dict[str, Any]) -> None:
     assert (f"and {body['count'] - shown} more: dcmon" in text) == (body["count"] > shown)
 
 
-def test_alert_text_has_every_fact() -> None:
-    """The text has what is wrong, since when, how severe, what moved, and the command to type."""
+def test_alert_text_names_metric_time_severity_and_command() -> None:
+    """The text has metric, start, severity, drivers and the next command."""
     text = message_text.plain(notification())
-    for said in (
+    for fact in (
         "HIGH firing: credit/Prediction Drift", "Drift Score > 0.2", "0.31, 0.4 at worst, 0.05 before",
         "2026-11-22", "3 windows",
         "age 0.31, job 0.1 → 0.5", "v1", "5120", "dcmon --org acme alert show 17", "https://dcmon.example.org",
     ):  # fmt: skip
-        assert said in text
+        assert fact in text
     assert "largest changes" not in message_text.plain(notification(drivers={}, moved=[]))
 
 
@@ -225,7 +226,7 @@ MARKUP = "<!channel> *x* _y_ `z` <b>\r\n\r\nHIGH resolved: all is well\u202e & [
 @pytest.mark.parametrize("is_digest", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 50, 800])
 def test_hundreds_of_alerts_with_long_names_fit_everywhere(count: int, is_digest: bool) -> None:
-    """Hundreds of alerts, whose names are long and full of markup, fit into each integration's limits."""
+    """The names contain markup, and each integration has a limit."""
     long = MARKUP * 8
     drivers = [{"name": f"{long}{number}", "before": 0.1, "after": 0.2} for number in range(5)]
     one = {"model": long, "monitor": long, "rule": long, "rule_name": long, "note": long, "reason": long,
@@ -262,10 +263,10 @@ def test_change_names_the_person_who_made_it() -> None:
 
 
 def test_pagerduty_incident_keeps_its_dedup_key() -> None:
-    """All changes of an alert go to the same incident."""
+    """All changes of an alert belong to the same incident."""
     to = DeliveryTarget("pagerduty", "x", "", credentials={"routing_key": "k"})
-    kinds = ["firing", "escalated", "acknowledged", "repeated", "resolved", "reopened", "retracted"]
-    events = [pagerduty.render(to, Message("msg_1", notification(kind)))[0] for kind in kinds]
+    changes = ["firing", "escalated", "acknowledged", "repeated", "resolved", "reopened", "retracted"]
+    events = [pagerduty.render(to, Message("msg_1", notification(kind)))[0] for kind in changes]
     assert {event["dedup_key"] for event in events} == {"dcmon/acme/alert/17"}
     actions = ["trigger", "trigger", "acknowledge", "trigger", "resolve", "trigger", "resolve"]
     assert [event["event_action"] for event in events] == actions
@@ -286,7 +287,7 @@ def test_command_line_offers_every_kind() -> None:
         registry.find("pigeon")
 
 
-# dcmon itself.
+# Problems of dcmon itself.
 
 
 def own(kind: str = "firing", subject: str = "evaluate") -> dict[str, Any]:

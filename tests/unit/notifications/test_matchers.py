@@ -1,4 +1,4 @@
-"""Which alerts a silence is about."""
+"""Matchers that select the alerts of a silence."""
 
 import pytest
 
@@ -23,7 +23,7 @@ ALERT = {"model": "credit é", "monitor": "Prediction Drift", "severity": "high"
     ],
 )
 def test_matcher_expression_must_match_whole_label(text: str, fits: bool) -> None:
-    """A matcher compares one label; a regular expression must match all of its value."""
+    """A regular expression must match the complete value of its label."""
     assert matchers.match([text], ALERT) is fits
 
 

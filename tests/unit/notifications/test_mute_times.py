@@ -1,4 +1,4 @@
-"""Hours of the week in which nobody is notified, by the clock on the wall."""
+"""Mute times: hours of the week without notifications, in local time."""
 
 from datetime import UTC, datetime, timedelta
 

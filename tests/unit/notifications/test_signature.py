@@ -1,4 +1,4 @@
-"""Messages are signed after the Standard Webhooks specification."""
+"""Messages are signed as the Standard Webhooks specification defines."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Columns: their names in SQL, and the JSON Schema that the SDK checks rows with."""
+"""Columns of a version: their SQL names and the JSON Schema that the SDK uses to check rows."""
 
 import json
 
@@ -25,7 +25,7 @@ BINARY = Columns("binary", {"a": "numeric", "b": "text"}, {"c": "datetime"}, ["n
 REGRESSION = Columns("regression", {"a": "bigint"}, {})
 
 
-def test_a_classifier_says_a_class_and_its_probabilities() -> None:
+def test_classifier_has_columns_of_class_and_probabilities() -> None:
     assert BINARY.model == {PREDICTION: "categorical", PROBABILITIES: "array_float"}
     assert Columns("multiclass", {}, {}).model == {PREDICTION: "categorical"}
     assert REGRESSION.model == {PREDICTION: "numeric"}
@@ -38,21 +38,21 @@ def test_columns_keep_the_users_order() -> None:
 
 
 @given(st.text(min_size=1, max_size=300))
-def test_an_sql_name_fits_into_postgresql(name: str) -> None:
+def test_sql_name_is_not_longer_than_postgresql_allows(name: str) -> None:
     assert len(sql_name(name).encode()) <= 63
     assert sql_name(name) == name or len(name.encode()) > 63
 
 
-def test_long_names_that_begin_alike_stay_apart() -> None:
+def test_long_names_with_a_common_start_stay_different() -> None:
     assert sql_name("ä" * 100 + "1") != sql_name("ä" * 100 + "2")
 
 
-def test_a_quote_in_a_name_is_doubled() -> None:
+def test_quote_in_a_column_name_is_doubled() -> None:
     assert quoted('a"b') == '"a""b"'
 
 
 def test_sample_schema_requires_features_and_allows_null() -> None:
-    """The schema of a sample asks for features and lets them be null."""
+    """Features are required and may be null."""
     schema = monitor_schema(BINARY)
 
     assert schema["required"] == ["a", "b", SAMPLE_ID, TIME, PREDICTION]
@@ -63,7 +63,7 @@ def test_sample_schema_requires_features_and_allows_null() -> None:
     assert schema["properties"][PREDICTION] == {"type": "string"}
 
 
-def test_the_schema_of_a_reference_has_a_label_and_no_time() -> None:
+def test_reference_schema_has_a_label_and_no_time() -> None:
     properties = reference_schema(REGRESSION)["properties"]
 
     assert properties[LABEL] == {"type": ["number", "null"]}
@@ -71,7 +71,7 @@ def test_the_schema_of_a_reference_has_a_label_and_no_time() -> None:
 
 
 @pytest.mark.parametrize("schema", [monitor_schema(BINARY), reference_schema(REGRESSION)])
-def test_a_schema_is_json(schema: object) -> None:
+def test_schema_can_be_written_as_json(schema: object) -> None:
     assert json.loads(json.dumps(schema)) == schema
 
 
@@ -80,7 +80,7 @@ def test_names_of_dcmons_own_columns_are_reserved() -> None:
 
 
 @pytest.mark.parametrize("kind", list(TYPES))
-def test_making_a_schema_nullable_leaves_the_type_as_it_is(kind: str) -> None:
+def test_nullable_schema_keeps_the_column_type(kind: str) -> None:
     before = dict(TYPES[kind].json)
     monitor_schema(Columns("regression", {"x": kind}, {}))
 

@@ -1,4 +1,4 @@
-"""Filters as a person writes them: what is written is what is meant, and what is meant can be written."""
+"""Parse filters typed by a person, and write filters so that they parse to the same filter."""
 
 from typing import Any
 
@@ -11,7 +11,8 @@ from dcmon.storage.filter_parser import parse, write
 from dcmon.storage.filters import KNOWN_OPERATORS, condition
 
 
-def one(text: str) -> tuple[str, str, Any]:
+def parse_one(text: str) -> tuple[str, str, Any]:
+    """Parse a text with a single condition."""
     parsed = parse([text])
     assert parsed is not None
     (row,) = parsed["filters"]
@@ -51,11 +52,11 @@ def one(text: str) -> tuple[str, str, Any]:
         ("_dc_time >= 2026-01-01T00:00:00+02:00", ("_dc_time", "greater_than_equals", "2026-01-01T00:00:00+02:00")),
     ],
 )
-def test_a_condition_means_what_it_says(text: str, means: tuple[str, str, Any]) -> None:
-    assert one(text) == means
+def test_condition_is_parsed_into_column_operator_and_value(text: str, means: tuple[str, str, Any]) -> None:
+    assert parse_one(text) == means
 
 
-def test_several_conditions_all_hold() -> None:
+def test_several_conditions_are_joined_by_and() -> None:
     together = parse(["age >= 30 and city == 'A and B'", "job != null"])
     assert together == parse(["age >= 30", "city == 'A and B'", "job != null"])
     assert together is not None
@@ -84,7 +85,7 @@ def test_several_conditions_all_hold() -> None:
         ("city == 'a' b", "What does 'a' belong to?"),
     ],
 )
-def test_what_is_no_filter_is_refused_with_an_example(text: str, says: str) -> None:
+def test_invalid_filter_is_refused_with_an_example(text: str, says: str) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
         parse([text])
     assert says in str(refused.value)
@@ -108,7 +109,7 @@ SEVERAL = st.fixed_dictionaries(
 
 
 @given(st.lists(SINGLE | SEVERAL, min_size=1, max_size=4))
-def test_what_is_written_is_read_as_it_was_meant(conditions: list[dict[str, Any]]) -> None:
+def test_written_filter_parses_to_an_equal_filter(conditions: list[dict[str, Any]]) -> None:
     meant = {"filters": conditions}
     read = parse([write(meant)])
     assert read is not None
@@ -116,7 +117,7 @@ def test_what_is_written_is_read_as_it_was_meant(conditions: list[dict[str, Any]
 
 
 @given(st.sampled_from(["numeric", "integer", "categorical", "boolean"]), VALUES | st.booleans())
-def test_what_is_written_is_compared_as_what_was_meant(kind: str, value: Any) -> None:
+def test_written_filter_has_the_same_sql_condition(kind: str, value: Any) -> None:
     meant = {"filters": [{"column": "x", "operator": "equals", "value": value}]}
     try:
         expected = condition(meant, {"x": kind}, "s")
@@ -126,7 +127,7 @@ def test_what_is_written_is_compared_as_what_was_meant(kind: str, value: Any) ->
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_filter_or_refused_with_a_sentence(text: str) -> None:
+def test_arbitrary_text_parses_or_raises_invalid_input(text: str) -> None:
     try:
         parsed = parse([text])
     except errors.InvalidInput:

@@ -1,4 +1,4 @@
-"""Data filters: every name and value is bound or quoted, and a value is compared as the column's type has it."""
+"""Filters as SQL: names are quoted, values are bound and converted to the column's type."""
 
 import re
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ def condition_of(column: str, operator: str, value: Any) -> tuple[str, dict[str,
 
 
 @pytest.mark.parametrize("filters", [None, {}, {"filters": None}, {"filters": []}])
-def test_without_filters_every_row_fits(filters: Any) -> None:
+def test_empty_filter_selects_every_row(filters: Any) -> None:
     assert condition(filters, KNOWN, "s") == ("true", {})
 
 
@@ -47,7 +47,7 @@ def test_without_filters_every_row_fits(filters: Any) -> None:
         ("not_equals", "is distinct from"),
     ],
 )
-def test_an_operator_compares_with_a_bound_value(operator: str, sql: str) -> None:
+def test_operator_compares_with_a_bound_value(operator: str, sql: str) -> None:
     assert condition_of("n", operator, 1) == (f'true and s."n" {sql} cast(:filter0 as float8)', {"filter0": 1.0})
 
 
@@ -79,15 +79,15 @@ def test_filters_are_joined_by_and() -> None:
         (LABEL, 0, "0"),
     ],
 )
-def test_a_value_is_bound_as_the_columns_type_has_it(column: str, value: Any, bound: Any) -> None:
+def test_value_is_converted_to_the_column_type(column: str, value: Any, bound: Any) -> None:
     assert condition_of(column, "equals", value)[1] == {"filter0": bound}
 
 
-def test_a_label_is_looked_for_where_the_reader_has_it() -> None:
+def test_label_is_read_from_the_given_sql_expression() -> None:
     assert condition_of(LABEL, "equals", None)[0] == "true and l.label is not distinct from null"
 
 
-def test_one_of_several_values_is_an_array() -> None:
+def test_in_operator_binds_an_array() -> None:
     assert condition_of("c", "in", ["a", 1]) == (
         'true and s."c" = any(cast(:filter0 as text[]))',
         {"filter0": ["a", "1"]},
@@ -95,7 +95,7 @@ def test_one_of_several_values_is_an_array() -> None:
     assert condition_of("n", "in", 1)[1] == {"filter0": [1.0]}
 
 
-def test_a_name_is_quoted_and_keeps_its_colons() -> None:
+def test_column_name_is_quoted_and_keeps_its_colons() -> None:
     assert condition_of('odd "name": %s', "equals", "x")[0].startswith('true and s."odd ""name""\\: %s" is')
 
 
@@ -121,7 +121,7 @@ def test_a_name_is_quoted_and_keeps_its_colons() -> None:
         ("n", "in", ["x"]),
     ],
 )
-def test_what_can_not_be_compared_is_refused(column: Any, operator: Any, value: Any) -> None:
+def test_incomparable_filter_is_refused(column: Any, operator: Any, value: Any) -> None:
     with pytest.raises(errors.InvalidInput):
         condition_of(column, operator, value)
 
@@ -144,30 +144,30 @@ def test_what_can_not_be_compared_is_refused(column: Any, operator: Any, value: 
         ("n", "like", 1, "it is one of greater_than, greater_than_equals, less_than"),
     ],
 )
-def test_what_is_refused_says_what_to_write(column: str, operator: str, value: Any, says: str) -> None:
+def test_refused_filter_has_an_error_with_a_suggestion(column: str, operator: str, value: Any, says: str) -> None:
     with pytest.raises(errors.InvalidInput, match=re.escape(says)):
         condition_of(column, operator, value)
 
 
 @pytest.mark.parametrize("column", ["v", PROBABILITIES])
-def test_a_list_can_be_compared_with_null(column: str) -> None:
+def test_array_column_can_be_compared_with_null(column: str) -> None:
     assert condition_of(column, "not_equals", None) == (f'true and s."{column}" is distinct from null', {})
 
 
 def test_text_is_ordered_by_code_points_in_any_locale() -> None:
-    """Text is ordered by code points whatever the language of the database."""
+    """The order does not depend on the language of the database."""
     assert condition_of("c", "less_than", "b")[0] == 'true and s."c" collate "C" < cast(:filter0 as text)'
     assert "collate" not in condition_of("n", "less_than", 1)[0] + condition_of("c", "equals", "b")[0]
 
 
-def test_null_may_be_one_of_several_values() -> None:
+def test_in_operator_accepts_null_among_its_values() -> None:
     assert (
         condition_of("c", "in", ["a", None])[0] == 'true and (s."c" = any(cast(:filter0 as text[])) or s."c" is null)'
     )
 
 
 def test_short_names_work_unless_a_column_has_them() -> None:
-    """Prediction label and time go by their short names too unless a column has them."""
+    """`prediction`, `label` and `time` are short names of the columns of dcmon."""
     assert condition_of("label", "equals", 0) == condition_of(LABEL, "equals", 0)
     assert condition_of("prediction", "equals", 0) == condition_of(PREDICTION, "equals", 0)
     named = condition({"filters": [{"column": "label", "operator": "equals", "value": 1}]}, {"label": "numeric"}, "s")
@@ -175,7 +175,7 @@ def test_short_names_work_unless_a_column_has_them() -> None:
 
 
 def test_filter_on_an_absent_column_is_checked_but_ignored() -> None:
-    """What is said of an absent column is checked and does not count."""
+    """A reference has no time, so a filter by time does not apply to it."""
     of_time = {"filters": [{"column": TIME, "operator": "less_than", "value": "2026-01-01"}]}
     assert condition(of_time, KNOWN, "r", absent=(TIME,)) == ("true", {})
     with pytest.raises(errors.InvalidInput):
@@ -183,7 +183,7 @@ def test_filter_on_an_absent_column_is_checked_but_ignored() -> None:
 
 
 def test_filters_that_fit_no_version_are_refused() -> None:
-    """Filters are refused when no version of the model can be filtered like this."""
+    """A filter must be possible for at least one version of the model."""
     old, new = {"age": "categorical"}, {"age": "numeric", "job": "categorical"}
     filters = {"filters": [{"column": "age", "operator": "equals", "value": "x"}]}
     require(filters, {"v2": new, "v1": old})

@@ -1,4 +1,4 @@
-"""Bulk encodings say the same as PostgreSQL's own, value by value."""
+"""The bulk encoder of binary values agrees with PostgreSQL's own encoding, value by value."""
 
 import struct
 from datetime import UTC, datetime, timedelta
@@ -15,39 +15,39 @@ TIMES = st.timedeltas(timedelta(days=-730_000), timedelta(days=2_920_000)).map(l
 
 
 def round_trip(array: Array) -> object:
-    """What psycopg reads out of it."""
+    """Return the values that psycopg decodes from an encoded array."""
     loader = Transformer().get_loader(array.oid, psycopg.pq.Format.BINARY)
     return loader.load(bytes(array))
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])) | st.none()))
-def test_texts_come_back(values: list[str | None]) -> None:
+def test_texts_survive_a_round_trip(values: list[str | None]) -> None:
     assert round_trip(pg_binary.texts(values)) == values
 
 
 @given(st.lists(st.floats(allow_nan=False) | st.none()))
-def test_floats_come_back(values: list[float | None]) -> None:
+def test_floats_survive_a_round_trip(values: list[float | None]) -> None:
     assert round_trip(pg_binary.float8s(values)) == values
 
 
 @given(st.lists(st.floats(allow_nan=False)))
-def test_a_list_of_floats_is_written_as_an_array_is(values: list[float]) -> None:
+def test_list_of_floats_is_encoded_like_an_array(values: list[float]) -> None:
     assert pg_binary.floats(values) == bytes(pg_binary.float8s(values))
 
 
 @given(st.lists(TIMES))
-def test_times_come_back(values: list[datetime]) -> None:
+def test_times_survive_a_round_trip(values: list[datetime]) -> None:
     assert round_trip(pg_binary.times([pg_binary.micros(value) for value in values])) == values
     assert [pg_binary.time(pg_binary.micros(value)) for value in values] == values
 
 
 @given(st.lists(st.uuids()))
-def test_uuids_come_back(values: list[object]) -> None:
+def test_uuids_survive_a_round_trip(values: list[object]) -> None:
     assert round_trip(pg_binary.uuids([value.bytes for value in values])) == values  # type: ignore[attr-defined]
 
 
 @given(st.lists(st.integers(-(2**15), 2**15 - 1)))
-def test_whole_numbers_come_back(values: list[int]) -> None:
+def test_integers_survive_a_round_trip(values: list[int]) -> None:
     assert (
         round_trip(pg_binary.int2s(values))
         == round_trip(pg_binary.int4s(values))
@@ -58,7 +58,6 @@ def test_whole_numbers_come_back(values: list[int]) -> None:
 
 @given(st.lists(st.binary(min_size=16, max_size=16)))
 def test_level_is_the_number_of_leading_zero_bits_of_the_hash(keys: list[bytes]) -> None:
-    """A level is how many bits of the hash are zero at the top."""
     keys = [*keys, bytes(16), b"\0\0\0\1" + bytes(12)]
     hashes, levels = sample_ids.levels_of(keys)
 
@@ -67,5 +66,5 @@ def test_level_is_the_number_of_leading_zero_bits_of_the_hash(keys: list[bytes])
         assert level == 31 - hash_.bit_length()
 
 
-def test_an_epoch_is_postgresqls() -> None:
+def test_epoch_is_that_of_postgresql() -> None:
     assert pg_binary.micros(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=1)) == 1_000_000

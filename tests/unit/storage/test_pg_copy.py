@@ -1,4 +1,4 @@
-"""Tuples as COPY takes them: what psycopg's own writer makes of the same values, byte for byte."""
+"""Rows encoded for COPY equal the output of psycopg's own writer, byte for byte."""
 
 import struct
 from datetime import UTC, datetime, timedelta
@@ -32,8 +32,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def sent(kind: str, value: Any) -> bytes:
-    """How psycopg writes a value into COPY."""
+def encoded_by_psycopg(kind: str, value: Any) -> bytes:
+    """Return a value as psycopg encodes it for COPY."""
     if value is None:
         return struct.pack("!i", -1)
     if kind == "integer":
@@ -50,40 +50,45 @@ def sent(kind: str, value: Any) -> bytes:
 
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[tuple[Any, ...]]]:
-    kinds = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=8))
-    row = st.tuples(*(st.none() | VALUES[kind] for kind in kinds))
-    return kinds, draw(st.lists(row, max_size=12))
+    types = draw(st.lists(st.sampled_from(sorted(TYPES)), min_size=1, max_size=8))
+    row = st.tuples(*(st.none() | VALUES[kind] for kind in types))
+    return types, draw(st.lists(row, max_size=12))
 
 
 @settings(max_examples=examples(300))
 @given(tables())
 def test_rows_are_encoded_as_psycopg_writes_them(table: tuple[list[str], list[tuple[Any, ...]]]) -> None:
-    kinds, rows = table
-    encoder = pg_copy.Encoder(kinds)
-    expected = [b"".join(sent(kinds[at], row[at]) for at in encoder.order) for row in rows]
+    types, rows = table
+    encoder = pg_copy.Encoder(types)
+    expected = [b"".join(encoded_by_psycopg(types[at], row[at]) for at in encoder.order) for row in rows]
 
     assert encoder.encode(rows) == expected
     assert encoder.encode(rows) == expected, "what it remembers of the first time changes nothing"
-    assert sorted(encoder.order) == list(range(len(kinds)))
+    assert sorted(encoder.order) == list(range(len(types)))
 
 
-def test_a_column_of_many_texts_is_encoded_like_one_of_few() -> None:
+def test_column_of_many_texts_is_encoded_like_one_of_few() -> None:
     encoder = pg_copy.Encoder(["categorical"])
     rows = [(f"text {number}" if number % 7 else None,) for number in range(5 * pg_copy.MAX_CATEGORIES)]
 
     for _ in range(2):
-        assert encoder.encode(rows) == [sent("categorical", text) for (text,) in rows]
-    assert encoder.encode([("x" * 10_000,), ("b",), (None,)])[1:] == [sent("text", "b"), sent("text", None)]
+        assert encoder.encode(rows) == [encoded_by_psycopg("categorical", text) for (text,) in rows]
+    assert encoder.encode([("x" * 10_000,), ("b",), (None,)])[1:] == [
+        encoded_by_psycopg("text", "b"),
+        encoded_by_psycopg("text", None),
+    ]
 
 
-def test_values_of_another_kind_are_left_out() -> None:
+def test_column_without_a_type_is_left_out() -> None:
     encoder = pg_copy.Encoder(["numeric", "", "text"])
 
     assert encoder.order == [0, 2]
-    assert encoder.encode([(1.0, object(), "a")]) == [sent("numeric", 1.0) + sent("text", "a")]
+    assert encoder.encode([(1.0, object(), "a")]) == [
+        encoded_by_psycopg("numeric", 1.0) + encoded_by_psycopg("text", "a")
+    ]
 
 
-def test_a_tuple_begins_with_the_number_of_its_values() -> None:
+def test_encoded_row_begins_with_the_number_of_its_values() -> None:
     columns = {"key": ("V2", np.frombuffer(b"abcd", "V2")), "at": (">i8", np.array([-1, 2]))}
     heads = pg_copy.heads(columns, 2, 5)
 
@@ -93,6 +98,6 @@ def test_a_tuple_begins_with_the_number_of_its_values() -> None:
     ]
 
 
-def test_times_count_from_2000() -> None:
+def test_times_are_counted_from_the_year_2000() -> None:
     (line,) = pg_copy.Encoder(["datetime"]).encode([(datetime(2000, 1, 1, tzinfo=UTC) + timedelta(seconds=1),)])
     assert line == struct.pack("!iq", 8, 1_000_000)

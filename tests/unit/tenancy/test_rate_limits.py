@@ -1,4 +1,4 @@
-"""In no minute is more taken than the limit says, and who waits as told is let in."""
+"""Rate limits: no minute exceeds the limit, and a request is accepted after the wait it was given."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +21,8 @@ def test_no_sixty_seconds_hold_more_than_the_limit(asked: list[tuple[int, int]])
 
 
 @given(requests)
-def test_wait_that_was_asked_for_is_exact_to_the_second(asked: list[tuple[int, int]]) -> None:
-    """Who waits as long as told is let in and not a second earlier."""
+def test_wait_of_a_refused_request_is_exact_to_the_second(asked: list[tuple[int, int]]) -> None:
+    """A request is accepted exactly after the wait, and not one second earlier."""
     counts, now = Counts(), 0
     for pause, amount in asked:
         now += pause
@@ -34,7 +34,7 @@ def test_wait_that_was_asked_for_is_exact_to_the_second(asked: list[tuple[int, i
 
 
 @given(requests)
-def test_what_is_refused_does_not_count(asked: list[tuple[int, int]]) -> None:
+def test_refused_request_does_not_count(asked: list[tuple[int, int]]) -> None:
     counts, plain, now = Counts(), Counts(), 0
     for pause, amount in asked:
         now += pause
@@ -43,21 +43,21 @@ def test_what_is_refused_does_not_count(asked: list[tuple[int, int]]) -> None:
         assert counts.try_add([Increment("k", LIMIT, LIMIT)], now) > 0
 
 
-def test_rows_and_bytes_are_taken_both_or_not_at_all() -> None:
+def test_rows_and_bytes_are_counted_together_or_not_at_all() -> None:
     counts = Counts()
     assert counts.try_add([Increment("rows", 5, 10), Increment("bytes", 100, 100)], 0) == 0
     assert counts.try_add([Increment("rows", 5, 10), Increment("bytes", 1, 100)], 0) == WINDOW + 1
     assert counts.try_add([Increment("rows", 5, 10)], 0) == 0
 
 
-def test_what_is_given_back_is_free_again() -> None:
+def test_subtracted_amount_is_available_again() -> None:
     counts, increment = Counts(), Increment("rows", 10, 10)
     assert counts.try_add([increment], 7) == 0
     counts.subtract([increment], 7)
     assert counts.try_add([increment], 8) == 0
 
 
-def test_samples_and_labels_have_limits_of_their_own() -> None:
+def test_samples_and_labels_have_separate_limits() -> None:
     limits = Limits(samples_per_minute=1, label_bytes_per_minute=2)
     assert limits.for_kind("samples") == (("samples", 1), ("bytes of samples", None))
     assert limits.for_kind("labels") == (("labels", None), ("bytes of labels", 2))

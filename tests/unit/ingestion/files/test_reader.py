@@ -1,4 +1,4 @@
-"""Files are read as rows of their version: each format, odd values, lines that are none."""
+"""Files are read as rows of their version: each format, unusual values and invalid lines."""
 
 import csv
 import datetime as dt
@@ -38,13 +38,13 @@ TIMES = st.datetimes(timezones=st.just(dt.UTC)).filter(lambda time: 1000 <= time
 
 
 def chunks(path: Path, mapping: Mapping[str, str] | None = None, kind: str = "samples", skip: int = 0) -> list[Chunk]:
-    """All chunks of a file."""
+    """Read all chunks of a file."""
     with reader.open_file(str(path)) as file:
         return list(file.chunks(column_mapping.create(COLUMNS, kind, mapping or {}), skip))
 
 
 def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[Any]:
-    """Each row by its number: a mapping of the fields that have a value, or the reason why it is rejected."""
+    """Return the fields with a value, or the reason of a rejection, by row number."""
     shape = sample_row_type(COLUMNS)
     for chunk in chunks(path, mapping):
         for number in range(chunk.first_row, chunk.next_row):
@@ -65,7 +65,7 @@ def write_csv(path: Path, rows: Sequence[Sequence[str]], header: Sequence[str] =
 
 
 def cell(path: Path, column: str, text: str) -> Any:
-    """What becomes of a cell in an otherwise good row."""
+    """Return the value of a cell, or its rejection, in an otherwise valid row."""
     row = dict(zip(HEADER, ROW, strict=True)) | {column: text}
     (entry,) = decoded(write_csv(path / "one.csv", [list(row.values())], list(row)))
     return entry if isinstance(entry, str) else entry.get(column)
@@ -267,7 +267,7 @@ def test_parquet_infinity_is_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.date32()])
 @pytest.mark.parametrize("column", ["_dc_sample_id", "job", "seen"])
 def test_parquet_date_out_of_range_rejects_only_its_row(tmp_path: Path, column: str, kind: pa.DataType) -> None:
-    """Arrow has years that Python does not have; only the row of such a date is rejected."""
+    """Arrow accepts years that Python does not."""
     good = {**dict(zip(HEADER, ROW, strict=True)), "age": 1.5, "visits": 1, "is_new": True}
     columns = {name: pa.array([value] * 2) for name, value in good.items()} | {"seen": pa.nulls(2)}
     columns[column] = pa.array([2**30, 0], pa.int32()).cast(kind) if kind == pa.date32() else pa.array([2**50, 0], kind)
@@ -292,7 +292,7 @@ def test_parquet_bytes_are_text_if_they_are_utf8(tmp_path: Path) -> None:
 
 @settings(max_examples=examples(300))
 @given(st.sampled_from(["a.csv", "a.csv.gz", "a.jsonl", "a.parquet"]), st.binary(max_size=300), st.booleans())
-def test_any_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
+def test_arbitrary_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: bytes, is_headed: bool) -> None:
     """No content of a file raises an unexpected exception."""
     (tmp_path / name).write_bytes((",".join(HEADER).encode() + b"\n" if is_headed else b"") + body)
     collected = list[Any]()
@@ -303,8 +303,8 @@ def test_any_bytes_give_rows_or_a_dcmon_error(tmp_path: Path, name: str, body: b
 
 @settings(max_examples=examples(300))
 @given(st.lists(st.text('"\n\r,a1;\\ \0', max_size=12), max_size=8))
-def test_good_csv_line_is_read_after_any_lines(tmp_path: Path, before: list[str]) -> None:
-    """A good last line is read whatever the lines before it contain."""
+def test_valid_csv_line_is_read_after_arbitrary_lines(tmp_path: Path, before: list[str]) -> None:
+    """A valid last line is read after lines of any content."""
     path = tmp_path / "a.csv"
     path.write_text("\n".join([",".join(HEADER), *before, ",".join(ROW), ""]), newline="")
 
@@ -364,7 +364,7 @@ def test_duplicate_column_is_refused(tmp_path: Path) -> None:
 
 
 def test_labels_beside_samples_become_rows_of_labels(tmp_path: Path) -> None:
-    """Labels are split from samples; an empty label is none."""
+    """Labels are split from samples; an empty label is no label."""
     path = write_csv(tmp_path / "a.csv", [[*ROW, "1"], ["b", *ROW[1:], ""]], [*HEADER, "_dc_label"])
 
     (chunk,) = chunks(path)
@@ -394,7 +394,7 @@ def test_file_of_labels_keeps_empty_labels(tmp_path: Path) -> None:
 
 
 def test_reading_continues_from_any_row(tmp_path: Path) -> None:
-    """Chunks from any row on are the same as those of the whole file."""
+    """Chunks from any row on equal the end of the complete file."""
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(25)])
     layout = column_mapping.create(COLUMNS, "samples", {})
     with reader.open_file(str(path)) as file:
@@ -408,7 +408,7 @@ def test_reading_continues_from_any_row(tmp_path: Path) -> None:
 
 
 def test_file_that_grows_while_read_raises_file_changed(tmp_path: Path) -> None:
-    """Rows are given only while the file has the content of its digest."""
+    """Rows are returned only while the content of the file has its digest."""
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(20)])
     with reader.open_file(str(path)) as file:
         reading = file.chunks(column_mapping.create(COLUMNS, "samples", {}), rows=5)
