@@ -53,7 +53,7 @@ def samples(day: int, drifted: bool) -> list[dict[str, Any]]:
 
 def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: tuple[str, list[dict[str, Any]]]) -> None:
     receiver_url, arrived = receiver
-    dcmon.settings["DCMON_WEBHOOKS__ALLOW"] = "127.0.0.1"
+    dcmon.settings.update({"DCMON_WEBHOOKS__ALLOW": "127.0.0.1", "DCMON_WEBHOOKS__TIMEOUT": "300"})
     assert dcmon("up").returncode == 0
     token = dcmon.json("org", "create", "acme", "--owner", "ann@acme.example")["token"]
     made = dcmon.json(

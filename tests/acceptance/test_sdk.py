@@ -38,7 +38,7 @@ def _answers(port: int) -> bool:
     import urllib3
 
     try:
-        response = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=1)
+        response = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=10)
     except urllib3.exceptions.HTTPError:
         return False
     return response.status == 200

@@ -57,6 +57,6 @@ def test_command_loads_no_heavy_module_it_does_not_use(
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     environment |= {"DCMON_DATABASE_URL": database_url, "DCMON_DATA_DIR": str(data_dir), "DCMON_ORG": org.name}
     call = [sys.executable, "-c", SCRIPT, json.dumps([*command.split(), "-o", "table"])]
-    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True, timeout=150)
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True, timeout=300)
     loaded = HEAVY.intersection(json.loads(done.stderr.splitlines()[-1]))
     assert loaded - ALLOWED[command] == set()

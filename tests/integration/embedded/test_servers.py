@@ -59,7 +59,7 @@ def test_killed_postgres_recovers_at_the_next_start(data_dir: Path) -> None:
 def test_stale_pid_of_another_process_is_ignored(data_dir: Path) -> None:
     """A process that got the pid of a former server is not killed."""
     postgres.start(data_dir).stop()
-    innocent = subprocess.Popen(["sleep", "60"])
+    innocent = subprocess.Popen(["sleep", "600"])
     (data_dir / "postgres" / "postmaster.pid").write_text(f"{innocent.pid}\n{data_dir / 'postgres'}\n0\n5432\n\n")
 
     server = postgres.start(data_dir)
