@@ -1,4 +1,4 @@
-"""The states of results, alerts and notifications, and the kinds of processes.
+"""The states of results, alerts and notifications, and the kinds of rows and of processes.
 
 The database stores these texts, and the interfaces show them.
 """
@@ -69,6 +69,13 @@ class NotificationState(StrEnum):
     DELIVERED = "delivered"
     DEAD = "dead"  # dcmon gave up after the last attempt
     SUPERSEDED = "superseded"  # a newer notification about the same alert replaced it
+
+
+class RowKind(StrEnum):
+    """The kind of rows that are logged. Samples belong to a version, labels to a model."""
+
+    SAMPLES = "samples"
+    LABELS = "labels"
 
 
 class ProcessKind(StrEnum):

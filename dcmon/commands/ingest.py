@@ -61,8 +61,9 @@ def file(
     """
     from dcmon import errors
     from dcmon.ingestion.files import file_target, manual_load
+    from dcmon.states import RowKind
 
-    org, kind = ctx.obj.organization(), "labels" if labels else "samples"
+    org, kind = ctx.obj.organization(), RowKind.LABELS if labels else RowKind.SAMPLES
     with ctx.obj.org(org) as session:
         target = file_target.find(session, model, version, kind, column_mapping(map_, ignore_extra))
     requests = [manual_load.LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run) for path in paths]
@@ -119,11 +120,11 @@ def seek(
 
     Example: dcmon ingest seek --to end --dry-run
     """
-    from dcmon.ingestion import kafka
     from dcmon.ingestion import seek as seeking
+    from dcmon.states import RowKind
 
-    require_one_of(topic, list(kafka.KINDS), "--topic")
-    moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or kafka.KINDS, seeking.parse_target(to))
+    require_one_of(topic, list(RowKind), "--topic")
+    moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or RowKind, seeking.parse_target(to))
     ctx.obj.output.table([outcome(move.output_row, dry_run=dry_run) for move in moves], SEEK_COLUMNS)
     repeated, skipped = sum(move.read_again for move in moves), sum(move.left_out for move in moves)
     question = f"Read {repeated} messages again, and skip {skipped} messages for ever?"

@@ -33,11 +33,12 @@ def add(
     Example: dcmon source add lake s3://acme/credit --model credit
     """
     from dcmon.ingestion.files import file_target, sources
+    from dcmon.states import RowKind
 
     location = sources.location(url, ctx.obj.settings.s3)
     if check:
         next(location.pages(), None)
-    columns, kind = column_mapping(map_, ignore_extra), "labels" if labels else "samples"
+    columns, kind = column_mapping(map_, ignore_extra), RowKind.LABELS if labels else RowKind.SAMPLES
     with ctx.obj.org() as session:
         target = file_target.find(session, model, version, kind, columns)
         new = sources.NewSource(name, url, kind, target.model_id, target.version_id, columns)

@@ -15,8 +15,9 @@ from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.work_queue import Work
+from dcmon.states import RowKind
 from dcmon.tenancy import tokens
-from dcmon.tenancy.rate_limits import Kind, Limits
+from dcmon.tenancy.rate_limits import Limits
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Access:
             yield session
 
     @contextmanager
-    def metered(self, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
+    def metered(self, kind: RowKind, rows: Sized, size: int) -> Iterator[None]:
         """Count the rows of a request against the organization's limits. Raises OverLimit or TooLarge."""
         with self.app.meter.counting(self.org, self.limits, kind, rows, size):
             yield

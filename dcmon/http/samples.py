@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from dcmon import errors
 from dcmon.http.auth import Access, AuthenticatedIngest, Body
 from dcmon.ingestion import raw_rows
-from dcmon.tenancy.rate_limits import Kind
+from dcmon.states import RowKind
 
 MIN_UNSPLIT_BYTES = 100_000  # a larger body is not split before its rows are decoded
 Rows = Sequence[raw_rows.Raw]
@@ -19,17 +19,17 @@ router = APIRouter(tags=["samples and labels"])
 def samples(access: AuthenticatedIngest, version_id: int, body: Body) -> Response:
     """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request."""
     access.app.admission_cache.require_version(access.org, version_id)
-    return _log(access, "samples", body, partial(access.app.ingestion.ingest_samples, access.org, version_id))
+    return _log(access, RowKind.SAMPLES, body, partial(access.app.ingestion.ingest_samples, access.org, version_id))
 
 
 @router.put("/model/{model_id}/labels")
 def labels(access: AuthenticatedIngest, model_id: int, body: Body) -> Response:
     """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The label that was logged last wins."""
     access.app.admission_cache.require_model(access.org, model_id)
-    return _log(access, "labels", body, partial(access.app.ingestion.ingest_labels, access.org, model_id))
+    return _log(access, RowKind.LABELS, body, partial(access.app.ingestion.ingest_labels, access.org, model_id))
 
 
-def _log(access: Access, kind: Kind, body: bytes, ingest: Callable[[Rows], None]) -> Response:
+def _log(access: Access, kind: RowKind, body: bytes, ingest: Callable[[Rows], None]) -> Response:
     """Ingest the rows of a body within the limits of the organization. Raises OverLimit or TooLarge."""
     rows = _split(body)
     with access.metered(kind, rows, len(body)):

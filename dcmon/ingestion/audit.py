@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from dcmon.ingestion.audit_state import (
-    SEEK,
     CommitRecord,
     LedgerLine,
     OrganizationOffset,
@@ -23,7 +22,8 @@ from dcmon.ingestion.audit_state import (
     VersionState,
 )
 from dcmon.ingestion.quarantine import QuarantineTarget
-from dcmon.storage.ledger import TopicPartition
+from dcmon.states import RowKind
+from dcmon.storage.ledger import LedgerAction, TopicPartition
 
 FINDINGS_PER_PARTITION = 3
 TABLES_DIFFER = (
@@ -63,7 +63,7 @@ class OffsetChain:
     def add(self, line: LedgerLine) -> None:
         """Add the next line of the partition. Record a break if it does not follow the previous line."""
         first, after = line.first_offset or 0, line.next_offset or 0
-        is_seek = line.action == SEEK
+        is_seek = line.action == LedgerAction.SEEK
         if not is_seek and self.last_range == (first, after):
             pass  # one transaction writes a line for each version or model
         elif first != self.next_offset:
@@ -101,7 +101,7 @@ class LedgerSummary:
         total = line.stored + line.duplicates + line.quarantined + line.dropped + line.removed
         if line.taken != total:
             self.unbalanced.append(line.id)
-        if line.kind == "samples" and line.version_id is not None:
+        if line.kind == RowKind.SAMPLES and line.version_id is not None:
             self.stored[line.version_id] += line.stored
         if line.model_id is not None:
             self.quarantined[QuarantineTarget(line.kind, line.model_id, line.version_id)] += line.quarantined
@@ -245,7 +245,7 @@ def _breaks(commits: Sequence[CommitRecord], committed: int | None) -> list[str]
     breaks += [
         f"line {commit.id} ends before it begins"
         for commit in commits
-        if commit.action != SEEK and commit.next_offset <= commit.first_offset
+        if commit.action != LedgerAction.SEEK and commit.next_offset <= commit.first_offset
     ]
     last = commits[-1].next_offset if commits else None
     if committed != last:
@@ -255,7 +255,7 @@ def _breaks(commits: Sequence[CommitRecord], committed: int | None) -> list[str]
 
 def _count_error(commit: CommitRecord, shared: SharedState) -> str | None:
     """Return the problem of a commit record's counts. None if the counts are possible."""
-    if commit.action == SEEK:
+    if commit.action == LedgerAction.SEEK:
         return None
     offsets = shared.dead_letters.get(commit.partition, ())
     stored = bisect_left(offsets, commit.next_offset) - bisect_left(offsets, commit.first_offset)

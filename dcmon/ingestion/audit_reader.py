@@ -23,6 +23,7 @@ from dcmon.ingestion.audit_state import (
     VersionState,
 )
 from dcmon.ingestion.quarantine import QuarantineTarget
+from dcmon.states import RowKind
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.ledger import TopicPartition
@@ -136,7 +137,7 @@ def _version_state(session: Session, model: Model, version: Version) -> VersionS
     detached = [
         table
         for table in sample_tables.detached(session)
-        if (table.kind, table.relation) == ("samples", version.relation)
+        if (table.kind, table.relation) == (RowKind.SAMPLES, version.relation)
     ]
     # While a month is being pruned, labels may still be stored for ids that remain. Labels of that month are skipped.
     outside = "".join(

@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from dcmon.ingestion.offsets import LastSeek
 from dcmon.ingestion.quarantine import QuarantineTarget
-from dcmon.storage.ledger import TopicPartition
-
-SEEK = "seek"  # the action of ledger lines and commit records that set an offset to another value
+from dcmon.storage.ledger import LedgerAction, TopicPartition
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class SharedState:
         return {
             commit.partition: LastSeek(commit.id, commit.next_offset)
             for commit in self.commits
-            if commit.action == SEEK
+            if commit.action == LedgerAction.SEEK
         }
 
     def last_seek(self, partition: TopicPartition) -> LastSeek:

@@ -21,9 +21,10 @@ from dcmon.db.tables.org import Model, Quarantined, Version
 from dcmon.ingestion import quarantine, receipts, refused_rows, store
 from dcmon.ingestion.quarantine import QuarantineFilter, QuarantineTarget
 from dcmon.ingestion.row_batch import RowBatch
+from dcmon.states import RowKind
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
-from dcmon.storage.ledger import Correction, Outcome
+from dcmon.storage.ledger import Correction, LedgerAction, Outcome
 from dcmon.tenancy import retention
 from dcmon.windows import quarter_hour_start
 
@@ -133,10 +134,12 @@ def _delete_slice(session: Session, samples: SampleRange, by: str, with_labels: 
     if not deleted.samples:
         return deleted
     note = f"times from {samples.first.isoformat()} to {samples.after.isoformat()}"
-    counts = {"samples": deleted.samples, "labels": deleted.labels if with_labels else 0}
+    counts = {RowKind.SAMPLES: deleted.samples, RowKind.LABELS: deleted.labels if with_labels else 0}
     for kind, rows in counts.items():
         if rows:
-            correction = Correction("delete", kind, by, note, model.id, version.id, stored=-rows, removed=rows)
+            correction = Correction(
+                LedgerAction.DELETE, kind, by, note, model.id, version.id, stored=-rows, removed=rows
+            )
             ledger.record_correction(session, correction)
     versions.refresh_time_range(session, version)
     return deleted
@@ -247,7 +250,7 @@ class Retry:
         still_bad = quarantine.restore_ids(session, rows)
         receipts.mark_windows_due(session, rows)
         correction = Correction(
-            "retry", kind, self.by, f"{len(rows)} rows were tried again", model_id, version_id,
+            LedgerAction.RETRY, kind, self.by, f"{len(rows)} rows were tried again", model_id, version_id,
             stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined - len(rows),
         )  # fmt: skip
         ledger.record_correction(session, correction)
@@ -256,7 +259,7 @@ class Retry:
 
     def _store(self, session: Session, model: Model, target: QuarantineTarget, rows: Sequence[Quarantined]) -> Outcome:
         batches = [RowBatch([Raw(row.row)], row.logged_at, row.source, row.position) for row in rows]
-        if target.kind == "labels":
+        if target.kind == RowKind.LABELS:
             return store.restore_labels(session, model, batches)
         term = retention.effective_term(model.retention, self.org.retention)
         version = session.get_one(Version, target.version_id)
@@ -290,7 +293,7 @@ def _chunks(session: Session, rows: QuarantineFilter, size: int) -> Iterator[Chu
     for kind, model_id, version_id, row_id in matching:
         row_ids[QuarantineTarget(kind, model_id, version_id)].append(row_id)
     for target in sorted(
-        row_ids, key=lambda target: (target.kind == "labels", target.model_id, target.version_id or 0)
+        row_ids, key=lambda target: (target.kind == RowKind.LABELS, target.model_id, target.version_id or 0)
     ):
         ids = row_ids[target]
         yield from (Chunk(target, ids[first : first + size]) for first in range(0, len(ids), size))
@@ -322,7 +325,7 @@ def _drop(session: Session, chunk: Chunk, by: str) -> int:
     session.execute(delete(Quarantined).where(Quarantined.id.in_(row_ids)))
     if row_ids:
         correction = Correction(
-            "drop", kind, by, f"{len(row_ids)} rows were dropped", model_id, version_id,
+            LedgerAction.DROP, kind, by, f"{len(row_ids)} rows were dropped", model_id, version_id,
             quarantined=-len(row_ids), removed=len(row_ids),
         )  # fmt: skip
         ledger.record_correction(session, correction)

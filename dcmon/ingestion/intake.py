@@ -15,6 +15,7 @@ from dcmon.ingestion.raw_rows import Raw, RowArray, truncate_long_rows
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.settings import Kafka
+from dcmon.states import RowKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +40,11 @@ class Direct:
 
     def ingest_samples(self, org: Organization, version_id: int, rows: "Sequence[Raw]") -> None:
         """Store samples of a version. Raises NotFound when the version was deleted."""
-        self._ingest(RowTarget(org, "samples", version_id), rows)
+        self._ingest(RowTarget(org, RowKind.SAMPLES, version_id), rows)
 
     def ingest_labels(self, org: Organization, model_id: int, rows: "Sequence[Raw]") -> None:
         """Store labels of a model. Raises NotFound when the model was deleted."""
-        self._ingest(RowTarget(org, "labels", model_id), rows)
+        self._ingest(RowTarget(org, RowKind.LABELS, model_id), rows)
 
     def _ingest(self, target: RowTarget, rows: "Sequence[Raw]") -> None:
         batch = RowBatch(rows, datetime.now(UTC), f"request/{uuid.uuid4()}")
@@ -84,11 +85,11 @@ class Buffered:
 
     def ingest_samples(self, org: Organization, version_id: int, rows: "Sequence[Raw]") -> None:
         """Send samples of a version. Raises Unreachable or TooLarge."""
-        self._send(RowTarget(org, "samples", version_id), rows)
+        self._send(RowTarget(org, RowKind.SAMPLES, version_id), rows)
 
     def ingest_labels(self, org: Organization, model_id: int, rows: "Sequence[Raw]") -> None:
         """Send labels of a model. Raises Unreachable or TooLarge."""
-        self._send(RowTarget(org, "labels", model_id), rows)
+        self._send(RowTarget(org, RowKind.LABELS, model_id), rows)
 
     def _send(self, target: RowTarget, rows: "Sequence[Raw]") -> None:
         packed = message_format.pack(

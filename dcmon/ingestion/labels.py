@@ -14,6 +14,8 @@ from dcmon.db import sql
 from dcmon.db.tables.org import Model, Version
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.label_decoder import DecodedLabels, LabelValue
+from dcmon.ingestion.quarantine import QuarantineTarget
+from dcmon.states import RowKind
 from dcmon.storage import pg_binary, pg_copy, sample_tables
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
@@ -78,7 +80,7 @@ def store(session: Session, model: Model, rows: DecodedLabels) -> Outcome:
         changed, conflicts = changed + changes.changed, conflicts + changes.differing
         has_no_sample[indexes] = False
     changed += _keep_waiting(session, model, labels.select(np.flatnonzero(has_no_sample)))
-    quarantined = quarantine.add(session, model, None, "labels", rows.bad)
+    quarantined = quarantine.add(session, QuarantineTarget(RowKind.LABELS, model.id, None), rows.bad)
     stored = min(changed, len(keys))
     return Outcome(rows.row_count, stored, rows.row_count - stored - quarantined, quarantined, conflicts)
 
@@ -170,7 +172,7 @@ def _write(session: Session, model: Model, version: Version, labels: LabelColumn
     """Store labels of a version's samples, and count them by quarter of an hour."""
     if not labels.keys:
         return Changes(0, 0)
-    sample_tables.ensure_partitions(session, "labels", version.relation, times)
+    sample_tables.ensure_partitions(session, RowKind.LABELS, version.relation, times)
     labelled = _labelled(session, version, labels, times)
     is_new = np.ones(len(labels.keys), bool)
     is_new[labelled] = False

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Raw
@@ -21,8 +21,8 @@ from msgspec import Meta, Raw
 from dcmon import errors
 from dcmon.ingestion import json_splitter
 from dcmon.ingestion.raw_rows import RowArray
+from dcmon.states import RowKind
 
-Kind = Literal["samples", "labels"]
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ROWS_BYTES = 900_000  # all rows of a message, below the broker's default limit of 1 MB for a batch
@@ -33,7 +33,7 @@ class Message:
     """A message with undecoded rows. `row_count` is a hint until the message is validated."""
 
     org: int
-    kind: Kind
+    kind: RowKind
     target: int
     rows: Sequence[Raw]
     received_at: datetime
@@ -48,7 +48,7 @@ class Message:
 class _Json(msgspec.Struct, frozen=True):
     v: Literal[1]
     org: Id
-    kind: Kind
+    kind: RowKind
     target: Id
     rows: list[Raw]
     logged_at: datetime | None = None
@@ -80,7 +80,7 @@ def unpack(value: bytes | None, sent_at: datetime) -> Message:
         logged_at = datetime.fromisoformat(head[4].decode())
     except ValueError:
         return _parse_completely(value, sent_at)
-    org, kind, target, n = int(head[1]), cast("Kind", head[2].decode()), int(head[3]), int(head[5])
+    org, kind, target, n = int(head[1]), RowKind(head[2].decode()), int(head[3]), int(head[5])
     return Message(org, kind, target, RowArray(memoryview(value)[head.end() : -1]), _received_at(logged_at, sent_at), n)
 
 
@@ -123,7 +123,7 @@ def _parse_with_invalid_rows(value: bytes, decode_error: Exception) -> _Json:
 
 
 def pack(
-    org: int, kind: Kind, target: int, logged_at: datetime, rows: Sequence[msgspec.Raw], per_message: int
+    org: int, kind: RowKind, target: int, logged_at: datetime, rows: Sequence[msgspec.Raw], per_message: int
 ) -> list[bytes]:
     """Pack rows into messages, in order, with at most `per_message` rows each. Rows are copied unchanged."""
     return [
@@ -137,7 +137,7 @@ def encode(message: Message) -> bytes:
     return head + b",".join(message.rows) + b"]}"
 
 
-def _head(org: int, kind: Kind, target: int, logged_at: datetime, n: int) -> bytes:
+def _head(org: int, kind: RowKind, target: int, logged_at: datetime, n: int) -> bytes:
     time = logged_at.astimezone(UTC).isoformat()
     return f'{{"v":1,"org":{org},"kind":"{kind}","target":{target},"logged_at":"{time}","n":{n},"rows":['.encode()
 

@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db import Organization
-from dcmon.ingestion import message_format, offsets, store
+from dcmon.ingestion import offsets, store
 from dcmon.ingestion.offsets import ReadRange
 from dcmon.ingestion.parked_messages import InboundMessage
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.store import PreparedRows
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
+from dcmon.states import RowKind
 from dcmon.storage import ledger
 from dcmon.storage.ledger import LedgerEntry, OffsetMove, Outcome, TopicPartition
 
@@ -31,7 +32,7 @@ class MessageGroup:
     groups of one message: the positions of the rows that PostgreSQL refuses, each with the reason.
     """
 
-    kind: message_format.Kind
+    kind: RowKind
     target: int
     messages: list[InboundMessage]
     prepared: PreparedRows | None = None
@@ -55,7 +56,7 @@ def group_by_target(messages: Iterable[InboundMessage]) -> list[MessageGroup]:
     groups: dict[tuple[bool, int], MessageGroup] = {}
     for inbound in sorted(messages, key=lambda inbound: (inbound.partition, inbound.offset)):
         kind, target = inbound.message.kind, inbound.message.target
-        groups.setdefault((kind == "labels", target), MessageGroup(kind, target, [])).messages.append(inbound)
+        groups.setdefault((kind == RowKind.LABELS, target), MessageGroup(kind, target, [])).messages.append(inbound)
     return [groups[key] for key in sorted(groups)]
 
 
@@ -82,8 +83,8 @@ def store_groups(
     new = [remaining for group in groups if (remaining := _without_stored(group, moves)) is not None]
     store.lock_models(
         session,
-        (group.target for group in new if group.kind == "samples"),
-        (group.target for group in new if group.kind == "labels"),
+        (group.target for group in new if group.kind == RowKind.SAMPLES),
+        (group.target for group in new if group.kind == RowKind.LABELS),
     )
     return {reason for group in new if (reason := _store_group(session, org, group, moves))}
 
@@ -113,7 +114,7 @@ def _store_group(session: Session, org: Organization, group: MessageGroup, moves
     try:
         if group.prepared is not None:
             store.store_rows(session, group.prepared, _moves_of_group(group, moves))
-        elif group.kind == "samples":
+        elif group.kind == RowKind.SAMPLES:
             store.store_samples(session, org, group.target, group.batches, _moves_of_group(group, moves))
         else:
             store.store_labels(session, group.target, group.batches, _moves_of_group(group, moves))
@@ -134,7 +135,7 @@ def _moves_of_group(group: MessageGroup, moves: OffsetMoves) -> list[OffsetMove]
 
 def _require_deleted(session: Session, group: MessageGroup) -> None:
     """Raise InvalidInput if the id never existed. Such a message is a mistake, and an operator should see it."""
-    sequence, noun = ("versions_id_seq", "version") if group.kind == "samples" else ("models_id_seq", "model")
+    sequence, noun = ("versions_id_seq", "version") if group.kind == RowKind.SAMPLES else ("models_id_seq", "model")
     if group.target > (session.scalar(text(f"select last_value from {sequence}")) or 0):
         raise errors.InvalidInput(f"there has never been a {noun} {group.target} in this organization")
 

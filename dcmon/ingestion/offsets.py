@@ -21,7 +21,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from dcmon.storage.ledger import TopicPartition
+from dcmon.storage.ledger import LedgerAction, TopicPartition
 
 CREATE = text("""
     insert into ingest_offsets (topic_id, partition, next_offset, seek) values (:topic, :partition, 0, :seek)
@@ -194,14 +194,14 @@ def commit(session: Session, partition: TopicPartition, read: OffsetCommit) -> N
     }
     messages = {org_id: count for org_id, count in counts.items() if count}
     dead_letters = sum(offset >= current for offset in read.dead_letters)
-    move = _Move("ingest", current, read.next_offset, messages, dead_letters)
+    move = _Move(LedgerAction.INGEST, current, read.next_offset, messages, dead_letters)
     _set_committed(session, partition, move)
 
 
 def seek(session: Session, partition: TopicPartition, offset: int, by: str) -> None:
     """Set the committed offset to another value, and add the seek to its history. In the schema "public"."""
     current = lock_committed(session, partition, offset)
-    _set_committed(session, partition, _Move("seek", current, offset, {}, 0, by))
+    _set_committed(session, partition, _Move(LedgerAction.SEEK, current, offset, {}, 0, by))
 
 
 def lock_committed(session: Session, partition: TopicPartition, first_offset: int) -> int:
@@ -239,7 +239,7 @@ def compact(session: Session, before: datetime, limit: int = 20_000) -> int:
 class _Move(NamedTuple):
     """A move of a committed offset, which becomes an entry of its history."""
 
-    action: str
+    action: LedgerAction
     first_offset: int
     next_offset: int
     messages: Mapping[str, int]

@@ -35,7 +35,7 @@ ID_IN_TEXT = re.compile(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*+")' % SAMPLE_ID.encode()
 
 
 class QuarantineTarget(NamedTuple):
-    """The target of quarantined rows: a version for samples, a model for labels."""
+    """The target of quarantined rows. `kind` is the text of a RowKind. `version_id` is None for labels."""
 
     kind: str
     model_id: int
@@ -72,15 +72,15 @@ def bad_row(batch: RowBatch, position: int, rejected: RejectedRow) -> BadRow:
     )
 
 
-def add(session: Session, model: Model, version: Version | None, kind: str, rows: Sequence[BadRow]) -> int:
-    """Quarantine bad rows (`kind`: samples or labels), and return how many were not quarantined before."""
+def add(session: Session, target: QuarantineTarget, rows: Sequence[BadRow]) -> int:
+    """Quarantine bad rows, and return how many were not quarantined before."""
     if not rows:
         return 0
     values = [
         {
-            "model_id": model.id,
-            "version_id": version.id if version else None,
-            "kind": kind,
+            "model_id": target.model_id,
+            "version_id": target.version_id,
+            "kind": target.kind,
             "sample_id": _storable(row.sample_id and row.sample_id[:MAX_SAMPLE_ID_LENGTH]) or _sample_id(row.row),
             "reason": row.reason,
             "field": _storable(row.field),
@@ -92,28 +92,26 @@ def add(session: Session, model: Model, version: Version | None, kind: str, rows
             "digest": digest,
         }
         # In order of digest: two transactions that quarantine the same rows must not deadlock.
-        for digest, row in sorted(_by_digest(kind, model, version, rows).items())
+        for digest, row in sorted(_by_digest(target, rows).items())
     ]
     added = session.scalars(insert(Quarantined).on_conflict_do_nothing().returning(Quarantined.id), values)
     return len(added.all())
 
 
-def new_rows_by_digest(
-    session: Session, model: Model, version: Version | None, kind: str, rows: Sequence[BadRow]
-) -> dict[uuid.UUID, BadRow]:
+def new_rows_by_digest(session: Session, target: QuarantineTarget, rows: Sequence[BadRow]) -> dict[uuid.UUID, BadRow]:
     """Return the rows that `add` would quarantine, by digest."""
-    by_digest = _by_digest(kind, model, version, rows)
+    by_digest = _by_digest(target, rows)
     known = set(session.scalars(select(Quarantined.digest).where(Quarantined.digest.in_(list(by_digest)))))
     return {digest: row for digest, row in by_digest.items() if digest not in known}
 
 
-def _by_digest(kind: str, model: Model, version: Version | None, rows: Sequence[BadRow]) -> dict[uuid.UUID, BadRow]:
+def _by_digest(target: QuarantineTarget, rows: Sequence[BadRow]) -> dict[uuid.UUID, BadRow]:
     """Return the first row of each content, by a 128-bit digest of target and bytes.
 
     A migration computes the same digest in SQL.
     """
-    target = f"{kind}/{model.id}/{version.id if version else ''}/".encode()
-    return {uuid.UUID(bytes=sha256(target + row.row).digest()[:16]): row for row in reversed(rows)}
+    prefix = f"{target.kind}/{target.model_id}/{target.version_id or ''}/".encode()
+    return {uuid.UUID(bytes=sha256(prefix + row.row).digest()[:16]): row for row in reversed(rows)}
 
 
 def _sample_id(row: bytes) -> str | None:

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.db.tables.org import Model, Version
 from dcmon.ingestion import quarantine, receipts
-from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
 from dcmon.ingestion.receipts import ReceivedRows
 from dcmon.ingestion.sample_decoder import DecodedSamples, NewSamples
+from dcmon.states import RowKind
 from dcmon.storage import pg_binary, pg_copy, sample_tables
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME, quoted
 from dcmon.storage.ledger import Outcome
@@ -48,7 +49,7 @@ def insert(session: Session, model: Model, version: Version, rows: DecodedSample
         new = new.without(stored)
     if new.keys:
         _claim_ids(session, model, version, rows, new)
-        sample_tables.ensure_partitions(session, "samples", version.relation, new.times)
+        sample_tables.ensure_partitions(session, RowKind.SAMPLES, version.relation, new.times)
         _copy(session, version, rows, new)
         _count_by_quarter(session, version, new)
     return Inserted(new, conflicts)
@@ -65,7 +66,8 @@ def finish(
 ) -> Outcome:
     """Quarantine bad rows, count receipts (not for a retry), and widen the time span, in this order."""
     new = inserted.new
-    quarantined = quarantine.add(session, model, version, "samples", [*rows.bad, *inserted.conflicts])
+    target = QuarantineTarget(RowKind.SAMPLES, model.id, version.id)
+    quarantined = quarantine.add(session, target, [*rows.bad, *inserted.conflicts])
     if not is_retry:
         counts = np.diff([*rows.starts, rows.row_count]).tolist()
         received = [ReceivedRows(batch.logged_at, n) for batch, n in zip(rows.batches, counts, strict=True)]

@@ -12,11 +12,12 @@ from dcmon import db, errors
 from dcmon.db import Organization
 from dcmon.db.tables.org import Model, Version
 from dcmon.db.transactions import CONTENTION, RetryPolicy
-from dcmon.ingestion import label_decoder, labels, message_format, sample_decoder, samples
+from dcmon.ingestion import label_decoder, labels, sample_decoder, samples
 from dcmon.ingestion.label_decoder import DecodedLabels
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.sample_decoder import DecodedSamples
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
+from dcmon.states import RowKind
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import LedgerEntry, OffsetMove, Outcome
 
@@ -37,7 +38,7 @@ def gave_up_error(org: Organization, last_error: DBAPIError) -> errors.Locked:
 class PreparedRows:
     """Samples of one version, or labels of one model, decoded and sorted before the transaction."""
 
-    kind: message_format.Kind
+    kind: RowKind
     model: Model
     version: Version | None  # None for labels
     rows: DecodedSamples | DecodedLabels
@@ -53,12 +54,12 @@ def prepare(targets: TargetCache, target: RowTarget, batches: Sequence[RowBatch]
 def _prepare_samples(org: Organization, model: Model, version: Version, batches: Sequence[RowBatch]) -> PreparedRows:
     columns = sample_tables.columns(model, version)
     decoded = sample_decoder.decode(columns, batches, model.retention or org.retention)
-    return PreparedRows("samples", model, version, decoded, batches[0].source)
+    return PreparedRows(RowKind.SAMPLES, model, version, decoded, batches[0].source)
 
 
 def _prepare_labels(model: Model, batches: Sequence[RowBatch]) -> PreparedRows:
     decoded = label_decoder.decode(model.task_type == "regression", batches)
-    return PreparedRows("labels", model, None, decoded, batches[0].source)
+    return PreparedRows(RowKind.LABELS, model, None, decoded, batches[0].source)
 
 
 class _DryRunEnded(Exception):

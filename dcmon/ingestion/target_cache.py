@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from dcmon import db
 from dcmon.db import Organization
 from dcmon.db.tables.org import Model, Version
-from dcmon.ingestion import message_format
+from dcmon.states import RowKind
 from dcmon.storage import models, versions
 from dcmon.tenancy import organizations
 
@@ -23,7 +23,7 @@ class RowTarget(NamedTuple):
     """The target of rows, by its id: a version for samples, a model for labels."""
 
     org: Organization
-    kind: message_format.Kind
+    kind: RowKind
     target_id: int
 
 
@@ -57,7 +57,7 @@ class TargetCache:
         if cached is not None:
             return cached
         with db.org_session(self.engine, org, wait=self.wait) as session:
-            if kind == "samples":
+            if kind == RowKind.SAMPLES:
                 resolved = ResolvedTarget(*versions.get(session, target_id))
             else:
                 resolved = ResolvedTarget(models.get(session, target_id), None)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.db import sql
 from dcmon.db.tables.org import Model, Version
+from dcmon.states import RowKind
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.sample_tables import Detached, Month
@@ -80,9 +81,7 @@ def versions_of(session: Session, model: Model) -> Sequence[Version]:
 
 def months(session: Session, version: Version, before: datetime) -> list[Month]:
     """Return the months of a version that end before a time, oldest first."""
-    existing = {
-        month for kind in ("samples", "labels") for month in sample_tables.months(session, kind, version.relation)
-    }
+    existing = {month for kind in RowKind for month in sample_tables.months(session, kind, version.relation)}
     return sorted(month for month in existing if month.span.end <= before)
 
 
@@ -120,7 +119,7 @@ def _count_version(
         quarters = "quarter_hours where version_id = :version and at >= :start and at < :end"
         add("quarter_hours", f"select count(*) from {quarters}", **times)
     for partition in partitions:
-        if partition.kind == "labels":
+        if partition.kind == RowKind.LABELS:
             add("labels", f"select count(*) from {partition.name}")
         elif partition.month.span not in spans:
             add("ids", SQL.statement("detached_ids", model=model.relation, table=partition.name, key=KEY))

@@ -4,14 +4,27 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from dcmon import db
 from dcmon.db import sql
+from dcmon.states import RowKind
 
 SQL = sql.read(__name__)
+
+
+class LedgerAction(StrEnum):
+    """The action that a line of the ledger records. The history of committed offsets has INGEST and SEEK."""
+
+    INGEST = "ingest"
+    SEEK = "seek"  # an operator set an offset to another value
+    RETRY = "retry"  # quarantined rows were tried again
+    DROP = "drop"  # an operator deleted quarantined rows
+    DELETE = "delete"  # an operator deleted samples
+    PRUNE = "prune"  # rows older than their retention were deleted
 
 
 @dataclass
@@ -53,12 +66,9 @@ class OffsetMove:
 
 @dataclass(frozen=True)
 class Correction:
-    """A change of stored rows by an operator or by a prune. The four counts add up to 0.
+    """A change of stored rows by an operator or by a prune. The four counts add up to 0. `by` is who did it."""
 
-    `action` is retry, delete, prune or drop; `by` is who did it.
-    """
-
-    action: str
+    action: LedgerAction
     kind: str
     by: str
     note: str
@@ -117,8 +127,9 @@ def record_seek(session: Session, move: OffsetMove) -> None:
     """Write the line of an offset that was set back: its messages will be read again from there."""
     topic_id, partition = move.partition
     _write(
-        session, action="seek", kind="samples", source="seek", topic_id=topic_id, partition=partition,
-        first_offset=move.first_offset, next_offset=move.next_offset, taken=0, stored=0, duplicates=0, quarantined=0,
+        session, action=LedgerAction.SEEK, kind=RowKind.SAMPLES, source=LedgerAction.SEEK, topic_id=topic_id,
+        partition=partition, first_offset=move.first_offset, next_offset=move.next_offset, taken=0, stored=0,
+        duplicates=0, quarantined=0,
     )  # fmt: skip
 
 

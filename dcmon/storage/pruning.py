@@ -16,9 +16,10 @@ from dcmon import db
 from dcmon.db import Organization, locks, sql
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model
+from dcmon.states import RowKind
 from dcmon.storage import expiry, ledger, pruning_months, pruning_transactions, sample_tables
 from dcmon.storage.expiry import Counts, TableOfVersion
-from dcmon.storage.ledger import Correction
+from dcmon.storage.ledger import Correction, LedgerAction
 from dcmon.storage.pruning_transactions import WAIT, Prune
 
 SQL = sql.read(__name__)
@@ -81,7 +82,8 @@ def _delete_waiting(session: Session, by: str, model_id: int, before: datetime) 
     if not (rows := pruning_transactions.rowcount(deleted)):
         return Counts()
     note = f"waited for a sample since before {before:%Y-%m-%d}"
-    ledger.record_correction(session, Correction("prune", "labels", by, note, model.id, stored=-rows, removed=rows))
+    correction = Correction(LedgerAction.PRUNE, RowKind.LABELS, by, note, model.id, stored=-rows, removed=rows)
+    ledger.record_correction(session, correction)
     return Counts({TableOfVersion(model.name, "", "waiting_labels"): rows})
 
 
@@ -98,7 +100,7 @@ def _delete_quarantined(session: Session, by: str, model_id: int, before: dateti
     counts, note = Counts(), f"logged before {before:%Y-%m-%d}"
     for row in deleted:
         correction = Correction(
-            "prune", row.kind, by, note, model_id, row.version_id, quarantined=-row.rows, removed=row.rows
+            LedgerAction.PRUNE, row.kind, by, note, model_id, row.version_id, quarantined=-row.rows, removed=row.rows
         )
         ledger.record_correction(session, correction)
         counts[TableOfVersion(row.model, row.version, "quarantine")] += row.rows

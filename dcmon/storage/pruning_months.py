@@ -20,10 +20,11 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.db import sql
 from dcmon.db.tables.org import Model, Version
+from dcmon.states import RowKind
 from dcmon.storage import expiry, ledger, pruning_transactions, sample_tables, versions
 from dcmon.storage.columns import KEY, TIME
 from dcmon.storage.expiry import Counts, TableOfVersion
-from dcmon.storage.ledger import Correction
+from dcmon.storage.ledger import Correction, LedgerAction
 from dcmon.storage.pruning_transactions import SHORT_WAIT, WAIT, Prune
 from dcmon.storage.sample_tables import Detached, Month
 from dcmon.storage.versions import ModelVersion
@@ -62,15 +63,15 @@ def _detach_month(session: Session, by: str, version_id: int, month: Month, befo
         values,
     ).all()
     samples = sum(quarter_hours)
-    ledger.record_correction(
-        session,
-        Correction("prune", "samples", by, _note(month), model.id, version.id, stored=-samples, removed=samples),
+    correction = Correction(
+        LedgerAction.PRUNE, RowKind.SAMPLES, by, _note(month), model.id, version.id, stored=-samples, removed=samples
     )
+    ledger.record_correction(session, correction)
     versions.refresh_time_range(session, version)
     for partition in sample_tables.detached(session):
-        if (partition.kind, partition.relation, partition.month) == ("samples", version.relation, month):
+        if (partition.kind, partition.relation, partition.month) == (RowKind.SAMPLES, version.relation, month):
             _keep_labels_without_sample(session, model, version, partition)
-    for kind in ("samples", "labels"):
+    for kind in RowKind:
         sample_tables.detach_partition(session, kind, version.relation, month)
     return Counts(
         {
@@ -88,7 +89,7 @@ def drop_detached(prune: Prune, removed: Counts) -> None:
     with db.org_session(prune.engine, prune.org, wait=WAIT) as session:
         partitions: Sequence[Detached] = sample_tables.detached(session)
     for partition in partitions:
-        if partition.kind == "labels" or _delete_ids(prune, partition, removed):
+        if partition.kind == RowKind.LABELS or _delete_ids(prune, partition, removed):
             removed += prune.in_transaction(partial(_drop, by=prune.by, partition=partition), SHORT_WAIT)
 
 
@@ -134,16 +135,17 @@ def _drop(session: Session, by: str, partition: Detached) -> Counts:
 
     Labels are counted here and not when they are detached, because no other transaction waits for this count.
     """
-    owner, removed = _owner(session, partition, shared=partition.kind == "labels"), Counts()
-    if owner is not None and partition.kind == "samples":
+    owner, removed = _owner(session, partition, shared=partition.kind == RowKind.LABELS), Counts()
+    if owner is not None and partition.kind == RowKind.SAMPLES:
         _keep_labels_without_sample(session, *owner, partition)
-    if owner is not None and partition.kind == "labels":
+    if owner is not None and partition.kind == RowKind.LABELS:
         model, version = owner
         labels = int(session.scalar(text(f"select count(*) from {partition.name}")) or 0)
         note = _note(partition.month)
-        ledger.record_correction(
-            session, Correction("prune", "labels", by, note, model.id, version.id, stored=-labels, removed=labels)
+        correction = Correction(
+            LedgerAction.PRUNE, RowKind.LABELS, by, note, model.id, version.id, stored=-labels, removed=labels
         )
+        ledger.record_correction(session, correction)
         removed[TableOfVersion(model.name, version.name, "labels")] = labels
     session.execute(text(f"drop table {partition.name}"))
     return removed

@@ -17,13 +17,14 @@ from dcmon import db
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
+from dcmon.states import RowKind
 from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, escaped, quoted
 from dcmon.windows import Window
 
 T = TypeVar("T")
 
 SINCE_1970 = (datetime(2000, 1, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-PARTITION_LOCKS = {"samples": LockSpace.SAMPLE_PARTITIONS, "labels": LockSpace.LABEL_PARTITIONS}
+PARTITION_LOCKS = {RowKind.SAMPLES: LockSpace.SAMPLE_PARTITIONS, RowKind.LABELS: LockSpace.LABEL_PARTITIONS}
 
 DETACHED = re.compile(r"^(samples|labels)_([0-9]+)_([0-9]{4})_([0-9]{2})_pruned[0-9]+$")
 
@@ -53,7 +54,7 @@ class PartitionsMissing(Exception):
     `with_partitions` catches it, creates the partitions and repeats the transaction.
     """
 
-    def __init__(self, kind: str, relation: int, months: list[Month]) -> None:
+    def __init__(self, kind: RowKind, relation: int, months: list[Month]) -> None:
         super().__init__(f"{kind}_{relation} has no partitions yet for {len(months)} months")
         self.kind, self.relation, self.months = kind, relation, months
 
@@ -65,7 +66,7 @@ class Detached(NamedTuple):
     """
 
     name: str
-    kind: str
+    kind: RowKind
     relation: int
     month: Month
 
@@ -162,7 +163,7 @@ def drop_version_tables(session: Session, version: Version) -> None:
     for partition in detached(session):
         if partition.relation == version.relation:
             session.execute(text(f"drop table {partition.name}"))
-    for kind in ("samples", "labels", "reference"):
+    for kind in (*RowKind, "reference"):
         session.execute(text(f"drop table if exists {kind}_{version.relation}"))
 
 
@@ -187,7 +188,7 @@ def with_partitions(engine: Engine, org: Organization, work: Callable[[], T], wa
                     _make_partitions(session, missing.kind, missing.relation, missing.months[at : at + MONTHS_AT_ONCE])
 
 
-def ensure_partitions(session: Session, kind: str, relation: int, times: Any) -> None:
+def ensure_partitions(session: Session, kind: RowKind, relation: int, times: Any) -> None:
     """Create the missing monthly partitions of `samples` or `labels` for these times.
 
     Times are in microseconds since 2000. Raises PartitionsMissing when they are too many for one transaction.
@@ -205,7 +206,7 @@ def ensure_partitions(session: Session, kind: str, relation: int, times: Any) ->
         _make_partitions(session, kind, relation, missing)
 
 
-def _make_partitions(session: Session, kind: str, relation: int, months: Sequence[Month]) -> None:
+def _make_partitions(session: Session, kind: RowKind, relation: int, months: Sequence[Month]) -> None:
     """Create the partitions that do not exist yet."""
     # Another transaction may create the same partitions now: wait for it, then look which ones are still missing.
     locks.acquire(session, PARTITION_LOCKS[kind], relation)
@@ -230,7 +231,7 @@ def _months(times: Any) -> list[Month]:
     return [Month(1970 + number // 12, number % 12 + 1) for number in numbers.tolist()]
 
 
-def _create_partition(session: Session, kind: str, relation: int, month: Month) -> None:
+def _create_partition(session: Session, kind: RowKind, relation: int, month: Month) -> None:
     parent, name = f"{kind}_{relation}", _partition(kind, relation, month)
     start, end = month.span.start, month.span.end
     # LIKE and ATTACH, because CREATE TABLE … PARTITION OF would block all writes to the table.
@@ -238,7 +239,7 @@ def _create_partition(session: Session, kind: str, relation: int, month: Month) 
     session.execute(text(f"alter table {parent} attach partition {name} for values from ('{start}') to ('{end}')"))
 
 
-def months(session: Session, kind: str, relation: int) -> list[Month]:
+def months(session: Session, kind: RowKind, relation: int) -> list[Month]:
     """Return the months that have a partition, oldest first."""
     names = session.scalars(
         text(
@@ -250,7 +251,7 @@ def months(session: Session, kind: str, relation: int) -> list[Month]:
     return [Month(int(name.split("_")[2]), int(name.split("_")[3])) for name in names]
 
 
-def detach_partition(session: Session, kind: str, relation: int, month: Month) -> None:
+def detach_partition(session: Session, kind: RowKind, relation: int, month: Month) -> None:
     """Detach and rename a month's partition if it exists.
 
     The detached table keeps its rows until it is dropped. This blocks all reads and writes of the partitioned table
@@ -274,10 +275,10 @@ def detached(session: Session) -> list[Detached]:
         {"pattern": DETACHED.pattern},
     )
     matches = [match for name in names if (match := DETACHED.match(name))]
-    return [Detached(m[0], m[1], int(m[2]), Month(int(m[3]), int(m[4]))) for m in matches]
+    return [Detached(m[0], RowKind(m[1]), int(m[2]), Month(int(m[3]), int(m[4]))) for m in matches]
 
 
-def _partition(kind: str, relation: int, month: Month) -> str:
+def _partition(kind: RowKind, relation: int, month: Month) -> str:
     return f"{kind}_{relation}_{month.year:04d}_{month.number:02d}"
 
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,8 +19,8 @@ from dcmon import errors
 from dcmon.db import Organization
 from dcmon.db.tables.public import Organization as OrganizationRow
 from dcmon.redis_scripts import RedisScripts
+from dcmon.states import RowKind
 
-Kind = Literal["samples", "labels"]
 WINDOW = 60  # seconds
 # A hash has a count for each second. A second counts while any part of it is in the window, so 61 seconds count. Each
 # write deletes the seconds that are older than its window; without a write the hash expires.
@@ -75,9 +75,9 @@ class Limits:
     sample_bytes_per_minute: int | None = None
     label_bytes_per_minute: int | None = None
 
-    def for_kind(self, kind: Kind) -> KindLimits:
+    def for_kind(self, kind: RowKind) -> KindLimits:
         """Return the limits of samples or of labels."""
-        if kind == "samples":
+        if kind == RowKind.SAMPLES:
             rows, size = self.samples_per_minute, self.sample_bytes_per_minute
         else:
             rows, size = self.labels_per_minute, self.label_bytes_per_minute
@@ -180,7 +180,7 @@ class RateMeter:
         self._cache, self._own = cache, Counts()
 
     @contextmanager
-    def counting(self, org: Organization, limits: Limits, kind: Kind, rows: Sized, size: int) -> Iterator[None]:
+    def counting(self, org: Organization, limits: Limits, kind: RowKind, rows: Sized, size: int) -> Iterator[None]:
         """Count the rows and bytes of a request, and subtract them again if the block fails.
 
         Raises OverLimit when they do not fit now, TooLarge when they can never fit.

@@ -62,12 +62,12 @@ def opened_table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> 
     from mmap import ACCESS_READ, mmap
 
     from dcmon.ingestion.files import column_mapping, reader
+    from dcmon.ingestion.files.column_mapping import FileKind
 
     if file.suffix != ".json":
         with reader.open_file(str(file)) as opened:
-            yield reference_loading.ReferenceTable(
-                opened.reference_rows(column_mapping.create(columns, "reference", mapping))
-            )
+            file_mapping = column_mapping.create(columns, FileKind.REFERENCE, mapping)
+            yield reference_loading.ReferenceTable(opened.reference_rows(file_mapping))
         return
     with reader.open_bytes(file) as plain:
         is_empty = file.stat().st_size == 0

@@ -2,25 +2,35 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from dcmon import errors
 from dcmon.ingestion.files import value_conversion
+from dcmon.states import RowKind
 from dcmon.storage.columns import LABEL, PREDICTION, SAMPLE_ID, TIME, Columns
 
 IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
+
+
+class FileKind(StrEnum):
+    """The kind of rows in a file. Samples may have labels beside them."""
+
+    SAMPLES = RowKind.SAMPLES
+    LABELS = RowKind.LABELS
+    REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
 class ColumnMapping:
     """The fields that rows of a file may have, and the required fields.
 
-    `renames` has the field of each column whose name differs from its field. `kind` is samples, labels or reference.
+    `renames` has the field of each column whose name differs from its field.
     """
 
     types: Mapping[str, str]
     required: Sequence[str]
     renames: Mapping[str, str]
-    kind: str
+    kind: FileKind
 
     def map_columns(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the field of each column of a file, without the ignored columns.
@@ -61,21 +71,22 @@ class ColumnMapping:
         return self.renames.get(ALL_OTHERS)
 
 
-def create(columns: Columns, kind: str, renames: Mapping[str, str]) -> ColumnMapping:
-    """Create the mapping for files of samples (also with labels), labels or a reference.
+def create(columns: Columns, kind: FileKind, renames: Mapping[str, str]) -> ColumnMapping:
+    """Create the mapping for files of a kind.
 
     Raises InvalidInput if `renames` names a field that does not exist.
     """
     types = {LABEL: _class_type(columns.label_type, columns)}
     required: Sequence[str] = (SAMPLE_ID, LABEL)
-    if kind != "labels":
+    if kind != FileKind.LABELS:
         types |= {**columns.model, **columns.own}
         types[PREDICTION] = _class_type(types[PREDICTION], columns)
         required = (PREDICTION, *columns.features)
-    if kind == "samples":
+    if kind != FileKind.REFERENCE:
+        types[SAMPLE_ID] = "categorical"
+    if kind == FileKind.SAMPLES:
         required = (SAMPLE_ID, TIME, *required)
-    if kind != "reference":
-        types |= {SAMPLE_ID: "categorical", TIME: "datetime"} if kind == "samples" else {SAMPLE_ID: "categorical"}
+        types[TIME] = "datetime"
     for column, field in renames.items():
         if field != IGNORED and (field not in types or column == ALL_OTHERS):
             raise errors.InvalidInput(

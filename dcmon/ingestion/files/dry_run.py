@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 
 from dcmon import db
 from dcmon.db import Organization
-from dcmon.db.tables.org import Version
 from dcmon.ingestion import label_decoder, quarantine, sample_decoder
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import LoadResult, malformed_rows, row_batches
 from dcmon.ingestion.files.reader import Chunk, File
-from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
+from dcmon.states import RowKind
 from dcmon.storage import models, pg_binary, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
@@ -78,12 +78,12 @@ def count(engine: Engine, org: Organization, file: File, target: FileTarget, fir
         for chunk in file.chunks(target.mapping, first_row):
             with db.org_session(engine, org) as session:
                 outcomes = {
-                    "samples": _count_samples(session, run, chunk),
-                    "labels": _count_labels(session, run, chunk),
+                    RowKind.SAMPLES: _count_samples(session, run, chunk),
+                    RowKind.LABELS: _count_labels(session, run, chunk),
                 }
                 outcomes[target.kind] += _count_malformed(session, run, chunk)
             result.outcome += outcomes[target.kind]
-            result.labels += outcomes["labels"]
+            result.labels += outcomes[RowKind.LABELS]
             result.rows += chunk.next_row - chunk.first_row
     result.reasons, result.seconds = dict(sorted(run.reasons.items())), time.monotonic() - started
     return result
@@ -104,7 +104,8 @@ def _count_samples(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     new = {key: content for key, content in contents.items() if key not in known}
     run.samples.put(new)
     stored = {decoded.positions[key]: content.to_bytes(8, signed=True) for key, content in known.items()}
-    quarantined = _count_quarantined(session, run, version, "samples", [*decoded.bad, *decoded.conflicts(stored)])
+    target = QuarantineTarget(RowKind.SAMPLES, model.id, version.id)
+    quarantined = _count_quarantined(session, run, target, [*decoded.bad, *decoded.conflicts(stored)])
     return _outcome(decoded.row_count, len(new), quarantined)
 
 
@@ -113,14 +114,9 @@ def _outcome(rows: int, stored: int, quarantined: int) -> Outcome:
     return Outcome(rows, stored, rows - stored - quarantined, quarantined)
 
 
-def _count_quarantined(
-    session: Session, run: _DryRun, version: Version | None, kind: str, bad: Sequence[BadRow]
-) -> int:
+def _count_quarantined(session: Session, run: _DryRun, target: QuarantineTarget, bad: Sequence[BadRow]) -> int:
     """Count the rows that would be quarantined and are not in quarantine yet."""
-    model = models.get(session, run.target.model_id)
-    unknown = {
-        digest.bytes: row for digest, row in quarantine.new_rows_by_digest(session, model, version, kind, bad).items()
-    }
+    unknown = {digest.bytes: row for digest, row in quarantine.new_rows_by_digest(session, target, bad).items()}
     counted = run.quarantined.find(list(unknown))
     new = {digest: row.reason for digest, row in unknown.items() if digest not in counted}
     run.quarantined.put(new)
@@ -129,9 +125,9 @@ def _count_quarantined(
 
 
 def _count_malformed(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
-    version_id, bad = run.target.version_id, malformed_rows(chunk.malformed, SOURCE, run.logged_at)
-    version = None if version_id is None else versions.get(session, version_id)[1]
-    return _outcome(len(bad), 0, _count_quarantined(session, run, version, run.target.kind, bad))
+    target = QuarantineTarget(run.target.kind, run.target.model_id, run.target.version_id)
+    bad = malformed_rows(chunk.malformed, SOURCE, run.logged_at)
+    return _outcome(len(bad), 0, _count_quarantined(session, run, target, bad))
 
 
 def _stored_samples(session: Session, relation: int, version_id: int, keys: Sequence[bytes]) -> dict[bytes, int]:
@@ -154,7 +150,7 @@ def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     known |= {key: {label} for key, label in run.labels.find(list(labels)).items()}
     changed = {key: label for key, label in labels.items() if known.get(key, {NO_LABEL}) != {label}}
     run.labels.put(changed)
-    quarantined = _count_quarantined(session, run, None, "labels", decoded.bad)
+    quarantined = _count_quarantined(session, run, QuarantineTarget(RowKind.LABELS, model.id, None), decoded.bad)
     return _outcome(decoded.row_count, len(changed), quarantined)
 
 

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.files import column_mapping
-from dcmon.ingestion.files.column_mapping import ColumnMapping
+from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
 from dcmon.ingestion.files.reader import File
+from dcmon.states import RowKind
 from dcmon.storage import models, sample_tables, versions
 
 
@@ -24,12 +25,12 @@ class FileTarget:
     version_id: int | None
 
     @property
-    def kind(self) -> str:
-        return self.mapping.kind
+    def kind(self) -> RowKind:
+        return RowKind(self.mapping.kind)
 
 
 def find(
-    session: Session, model_name: str, version_name: str | None, kind: str, renames: Mapping[str, str]
+    session: Session, model_name: str, version_name: str | None, kind: RowKind, renames: Mapping[str, str]
 ) -> FileTarget:
     """Find the target of files. `renames`: see ColumnMapping.
 
@@ -41,12 +42,12 @@ def find(
         candidates = [versions.find(session, model, version_name)]
     elif not candidates:
         raise errors.InvalidInput(f"Model {model_name!r} has no version yet: create one first.")
-    elif kind == "samples" and len(candidates) > 1:
+    elif kind == RowKind.SAMPLES and len(candidates) > 1:
         names = ", ".join(version.name for version in candidates[:5])
         raise errors.InvalidInput(f"Model {model_name!r} has several versions ({names}): choose one with --version.")
     version = candidates[0]
-    mapping = column_mapping.create(sample_tables.columns(model, version), kind, renames)
-    return FileTarget(mapping, model.id, version.id if kind == "samples" else None)
+    mapping = column_mapping.create(sample_tables.columns(model, version), FileKind(kind), renames)
+    return FileTarget(mapping, model.id, version.id if kind == RowKind.SAMPLES else None)
 
 
 def fingerprint(file: File, target: FileTarget, source: str = "") -> str:

@@ -25,15 +25,16 @@ from dcmon.ingestion.files import registry
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.file_target import FileTarget, row_source
 from dcmon.ingestion.files.reader import Chunk, File
-from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.store import PreparedRows
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
-from dcmon.storage import ledger, models, sample_tables, versions
+from dcmon.states import RowKind
+from dcmon.storage import ledger, sample_tables
 from dcmon.storage.ledger import LedgerEntry, Outcome
 
 ReportProgress = Callable[[int, int], None]  # called with the number of bytes that are read, and the file's size
-OutcomesByKind = dict[str, Outcome]  # keys: samples and labels
+OutcomesByKind = dict[RowKind, Outcome]
 
 
 @dataclass
@@ -89,7 +90,7 @@ class FileLoader:
             for chunk in file.chunks(target.mapping, first_row):
                 outcomes = self._store(load, chunk)
                 result.outcome += outcomes[target.kind]
-                result.labels += outcomes["labels"]
+                result.labels += outcomes[RowKind.LABELS]
                 result.rows += chunk.next_row - chunk.first_row
                 self._report(file.position(chunk.next_row), file.size)
             result.seconds = time.monotonic() - started
@@ -134,12 +135,12 @@ class FileLoader:
         """Decode samples and labels. `is_checked`: first find the rows that PostgreSQL refuses, to quarantine them."""
         target, prepared = load.target, list[PreparedRows]()
         if chunk.samples and target.version_id is not None:
-            row_target = RowTarget(self.org, "samples", target.version_id)
+            row_target = RowTarget(self.org, RowKind.SAMPLES, target.version_id)
             batches = row_batches(chunk.samples, load.logged_at, row_source(load.fingerprint))
             prepared.append(self._decode(row_target, batches, is_checked))
         if chunk.labels:
-            row_target = RowTarget(self.org, "labels", target.model_id)
-            source = row_source(load.fingerprint, is_beside_samples=target.kind == "samples")
+            row_target = RowTarget(self.org, RowKind.LABELS, target.model_id)
+            source = row_source(load.fingerprint, is_beside_samples=target.kind == RowKind.SAMPLES)
             prepared.append(self._decode(row_target, row_batches(chunk.labels, load.logged_at, source), is_checked))
         return prepared
 
@@ -195,7 +196,7 @@ def _store_chunk(
 
 
 def _no_outcomes() -> OutcomesByKind:
-    return {"samples": Outcome(), "labels": Outcome()}
+    return {kind: Outcome() for kind in RowKind}
 
 
 def row_batches(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[RowBatch]:
@@ -210,10 +211,8 @@ def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, Malf
     if not malformed:
         return Outcome()
     target, source = load.target, row_source(load.fingerprint)
-    model = models.get(session, target.model_id)
-    version = None if target.version_id is None else versions.get(session, target.version_id)[1]
     bad = malformed_rows(malformed, source, load.logged_at)
-    quarantined = quarantine.add(session, model, version, target.kind, bad)
+    quarantined = quarantine.add(session, QuarantineTarget(target.kind, target.model_id, target.version_id), bad)
     outcome = Outcome(taken=len(bad), duplicates=len(bad) - quarantined, quarantined=quarantined)
     ledger.record(session, LedgerEntry(target.kind, source, outcome, target.model_id, target.version_id))
     return outcome

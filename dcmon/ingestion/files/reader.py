@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from dcmon import errors
-from dcmon.ingestion.files.column_mapping import ColumnMapping
+from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.formats import Row, csv, jsonl, parquet
 from dcmon.storage.columns import LABEL, SAMPLE_ID
@@ -81,11 +81,14 @@ class File:
     def chunks(self, mapping: ColumnMapping, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
         """Yield the rows from number `skip` on, at most `rows` at a time. Raises InvalidInput or FileChanged."""
         self.stream.seek(0)
-        chunk, number = Chunk(skip, skip), -1
+        chunk, number, add = Chunk(skip, skip), -1, _ADDERS[mapping.kind]
         for number, row in enumerate(_READERS[self.format](self, mapping)):
             if number < skip:
                 continue
-            _add(chunk, number, row, mapping)
+            if isinstance(row, MalformedRow):
+                chunk.malformed[number] = row
+            else:
+                add(chunk, number, row)
             if number + 1 - chunk.first_row >= rows:
                 yield self._complete(chunk, number + 1)
                 chunk = Chunk(number + 1, number + 1)
@@ -180,17 +183,26 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _add(chunk: Chunk, number: int, row: Row, mapping: ColumnMapping) -> None:
-    if isinstance(row, MalformedRow):
-        chunk.malformed[number] = row
-        return
-    if mapping.kind != "samples":
-        (chunk.labels if mapping.kind == "labels" else chunk.samples)[number] = _json(row)
-        return
+def _add_label(chunk: Chunk, number: int, row: dict[str, Any]) -> None:
+    chunk.labels[number] = _json(row)
+
+
+def _add_reference_row(chunk: Chunk, number: int, row: dict[str, Any]) -> None:
+    chunk.samples[number] = _json(row)
+
+
+def _add_sample(chunk: Chunk, number: int, row: dict[str, Any]) -> None:
     label, sample_id = row.pop(LABEL, None), row.get(SAMPLE_ID)
     chunk.samples[number] = _json(row)
     if label is not None and sample_id is not None:
         chunk.labels[number] = _json({SAMPLE_ID: sample_id, LABEL: label})
+
+
+_ADDERS: Mapping[FileKind, Callable[[Chunk, int, dict[str, Any]], None]] = {
+    FileKind.SAMPLES: _add_sample,
+    FileKind.LABELS: _add_label,
+    FileKind.REFERENCE: _add_reference_row,
+}
 
 
 def _json(row: Mapping[str, Any]) -> msgspec.Raw:

@@ -21,6 +21,7 @@ from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult
 from dcmon.ingestion.files.locations import FileEntry, Location
 from dcmon.settings import S3
+from dcmon.states import RowKind
 from dcmon.storage import models, versions
 
 log = logging.getLogger(__name__)
@@ -186,4 +187,5 @@ class _SourceScan:
 def _target(session: Session, source: DataSource) -> FileTarget:
     model = models.get(session, source.model_id)
     version = None if source.version_id is None else versions.get(session, source.version_id)[1]
-    return file_target.find(session, model.name, version.name if version else None, source.kind, source.mapping)
+    kind = RowKind(source.kind)
+    return file_target.find(session, model.name, version.name if version else None, kind, source.mapping)

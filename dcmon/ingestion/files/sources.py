@@ -12,6 +12,7 @@ from dcmon.db.tables.org import DataSource, IngestedFile, Model, Version
 from dcmon.ingestion.files import directory
 from dcmon.ingestion.files.locations import FileEntry, Location
 from dcmon.settings import S3
+from dcmon.states import RowKind
 
 MAX_NAME_LENGTH = 100
 
@@ -20,12 +21,12 @@ MAX_NAME_LENGTH = 100
 class NewSource:
     """The properties of a source to be created.
 
-    `kind` is samples or labels. `mapping` has the field of each column whose name differs (`renames` of ColumnMapping).
+    `mapping` has the field of each column whose name differs (`renames` of ColumnMapping).
     """
 
     name: str
     url: str
-    kind: str
+    kind: RowKind
     model_id: int
     version_id: int | None
     mapping: Mapping[str, str]

@@ -12,13 +12,12 @@ from dcmon.settings import Kafka
 
 T = TypeVar("T")
 
-KINDS = ("samples", "labels")
 DEAD_LETTERS = "dead"  # the kind of the topic for messages that can't be stored
 METADATA_SECONDS = 5.0  # a worker that was told to stop must not wait longer for a broker that does not respond
 
 
 def topic_name(settings: Kafka, kind: str) -> str:
-    """Return the name of the topic of samples, labels or dead letters."""
+    """Return the name of a topic. `kind` is a RowKind or DEAD_LETTERS."""
     return f"{settings.topic_prefix}.{kind}"
 
 

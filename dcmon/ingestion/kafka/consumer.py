@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import confluent_kafka as ck
 
 from dcmon import errors
-from dcmon.ingestion.kafka.client import KINDS, METADATA_SECONDS, open_client, sent_at, topic_name
+from dcmon.ingestion.kafka.client import METADATA_SECONDS, open_client, sent_at, topic_name
 from dcmon.settings import Kafka
+from dcmon.states import RowKind
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Consumer:
             "error_cb": self._log_once,
         }
         self._consumer = open_client(ck.Consumer, settings, options)
-        self._consumer.subscribe([topic_name(settings, kind) for kind in KINDS], on_assign=self._on_assign)
+        self._consumer.subscribe([topic_name(settings, kind) for kind in RowKind], on_assign=self._on_assign)
 
     def read(self, messages: int, seconds: float) -> list[ConsumerRecord]:
         """Read at most `messages` messages, waiting at most `seconds`. Raises LogTruncated or LogExpired."""

@@ -10,13 +10,13 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from dcmon.ingestion.kafka.client import (
     DEAD_LETTERS,
-    KINDS,
     METADATA_SECONDS,
     open_client,
     topic_name,
     unreachable_error,
 )
 from dcmon.settings import Kafka
+from dcmon.states import RowKind
 
 NEW_TOPIC_SECONDS = 5.0  # the longest time until every broker knows a new topic
 
@@ -27,14 +27,14 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
     Raises Unreachable or KafkaMisconfigured.
     """
     admin = open_client(AdminClient, settings)
-    names = [topic_name(settings, kind) for kind in (*KINDS, DEAD_LETTERS)]
+    names = [topic_name(settings, kind) for kind in (*RowKind, DEAD_LETTERS)]
     try:
         existing = admin.list_topics(timeout=METADATA_SECONDS).topics
         missing = [name for name in names if name not in existing]
         new_topics = [NewTopic(name, settings.partitions, settings.replication_factor) for name in missing]
         for creation in admin.create_topics(new_topics).values() if new_topics else ():
             _ignore_error(creation.result, ck.KafkaError.TOPIC_ALREADY_EXISTS)
-        return {name: _topic_id(admin, name) for name in names[: len(KINDS)]}
+        return {name: _topic_id(admin, name) for name in names[: len(RowKind)]}
     except ck.KafkaException as error:
         raise unreachable_error(settings, error.args[0]) from error
 
