@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from dcmon.db import Organization
     from dcmon.errors import DcmonError
     from dcmon.ingestion.files.file_target import FileTarget
-    from dcmon.ingestion.files.loader import LoadResult
-    from dcmon.ingestion.files.manual_load import LoadRequest
+    from dcmon.ingestion.files.manual_load import LoadRequest, ManualLoad
     from dcmon.settings import Kafka
 
 app = group(__doc__)
@@ -144,8 +143,8 @@ def _load_all(app: "App", org: "Organization", target: "FileTarget", requests: "
             try:
                 with app.output.progress(request.path) as advance:
                     loaded = manual_load.load(app.engine, org, target, request, advance)
-                result.rows.append(_row(loaded.action, loaded.result))
-                if remark := _remark(loaded.result):
+                result.rows.append(_row(loaded))
+                if remark := _remark(loaded):
                     app.output.say(remark)
             except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
                 if len(requests) == 1:
@@ -175,25 +174,26 @@ def _named(path: str, error: "DcmonError") -> "DcmonError":
     return error if path in str(error) else type(error)(f"{path}: {error}")
 
 
-def _remark(loaded: "LoadResult") -> str | None:
-    if loaded.loaded_at is not None:
-        since = loaded.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-        return f"{loaded.path} was loaded already at {since} UTC; --again loads it again."
-    return f"{loaded.first_row:,} rows of {loaded.path} were loaded before." if loaded.first_row else None
+def _remark(loaded: "ManualLoad") -> str | None:
+    result = loaded.result
+    if result.loaded_at is not None:
+        since = result.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        return f"{result.path} was loaded already at {since} UTC; --again loads it again."
+    return f"{result.first_row:,} rows of {result.path} were loaded before." if result.first_row else None
 
 
-def _row(action: str, loaded: "LoadResult") -> dict[str, Any]:
-    counts = loaded.outcome
+def _row(loaded: "ManualLoad") -> dict[str, Any]:
+    result, counts = loaded.result, loaded.result.outcome
     return {
-        "file": loaded.path,
+        "file": result.path,
         "rows": counts.taken,
         "stored": counts.stored,
         "duplicates": counts.duplicates,
         "rejected": counts.quarantined,
-        "quarantined": dict(loaded.reasons),
-        "labels": loaded.labels.stored,
-        "in_before": loaded.first_row,
-        "in_since": loaded.loaded_at,
-        "seconds": round(loaded.seconds, 3),
-        "was": action,
+        "quarantined": dict(result.reasons),
+        "labels": result.labels.stored,
+        "in_before": result.first_row,
+        "in_since": result.loaded_at,
+        "seconds": round(result.seconds, 3),
+        "was": loaded.action,
     }

@@ -33,12 +33,13 @@ def load(
     Example: dcmon reference load training.parquet --model credit --version v1 --map target=_dc_label --dry-run
     """
     from dcmon.commands.operations import reference as operation
+    from dcmon.ingestion.files import reference_file
     from dcmon.ingestion.reference_loading import LoadOptions
 
     mapping = column_mapping(map_, ignore_extra)
     load_options = LoadOptions(replace, ctx.obj.settings.reference.largest, dry_run)
     reference = operation.find(ctx.obj, model, version)
-    with operation.opened_table(file, reference.columns, mapping) as table:
+    with reference_file.opened_table(file, reference.columns, mapping) as table:
         if replace and not dry_run:
             confirm(f"Replace {reference.rows:,} reference rows of {model}/{version}?", yes)
         loaded = operation.load(ctx.obj, reference, table, load_options)

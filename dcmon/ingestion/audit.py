@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from dcmon.ingestion.audit_state import (
     CommitRecord,
@@ -48,6 +49,13 @@ class Finding:
     advice: str
 
 
+class OffsetRange(NamedTuple):
+    """The offsets from `first` on, below `after`."""
+
+    first: int
+    after: int
+
+
 @dataclass
 class OffsetChain:
     """An organization's offset of a partition, followed from ledger line to ledger line."""
@@ -55,7 +63,7 @@ class OffsetChain:
     committed: int
     last_seek_offset: int
     next_offset: int = 0
-    last_range: tuple[int, int] | None = None  # [first, next) offset of the last line, unless that was a seek
+    last_range: OffsetRange | None = None  # of the last line, unless that was a seek
     breaks: list[str] = field(default_factory=list)
     messages_below: int = 0  # messages of lines that end at or below the committed offset
     messages_begun_below: int = 0  # messages of lines that begin below the committed offset
@@ -64,13 +72,13 @@ class OffsetChain:
         """Add the next line of the partition. Record a break if it does not follow the previous line."""
         first, after = line.first_offset or 0, line.next_offset or 0
         is_seek = line.action == LedgerAction.SEEK
-        if not is_seek and self.last_range == (first, after):
+        if not is_seek and self.last_range == OffsetRange(first, after):
             pass  # one transaction writes a line for each version or model
         elif first != self.next_offset:
             self.breaks.append(_broken(line.id, first, self.next_offset))
         elif not is_seek and after <= first:
             self.breaks.append(f"line {line.id} begins at {first} and ends at {after}, which is not after its begin")
-        self.last_range = None if is_seek else (first, after)
+        self.last_range = None if is_seek else OffsetRange(first, after)
         self.next_offset = after
         if is_seek:
             self.messages_below = self.messages_begun_below = 0

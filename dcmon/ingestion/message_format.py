@@ -20,7 +20,7 @@ from msgspec import Meta, Raw
 
 from dcmon import errors
 from dcmon.ingestion import json_splitter
-from dcmon.ingestion.raw_rows import RowArray
+from dcmon.ingestion.raw_rows import DECODE_ERRORS, RowArray
 from dcmon.states import RowKind
 
 Id = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -95,7 +95,7 @@ def validate(message: Message, value: bytes) -> Message:
 def _parse_completely(value: bytes, sent_at: datetime) -> Message:
     try:
         parsed = _DECODER.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         parsed = _parse_with_invalid_rows(value, error)
     received_at = _received_at(parsed.logged_at, sent_at)
     return Message(parsed.org, parsed.kind, parsed.target, parsed.rows, received_at, len(parsed.rows))
@@ -117,7 +117,7 @@ def _parse_with_invalid_rows(value: bytes, decode_error: Exception) -> _Json:
             raise decode_error
         array = json_splitter.split_array(value, rows.end())
         message = _DECODER.decode(value[: rows.end()] + b"[]" + value[array.end :])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.UnbalancedJson) as error:
+    except (*DECODE_ERRORS, json_splitter.UnbalancedJson) as error:
         raise UnreadableMessage(f"not a message of version 1: {error}") from error
     return msgspec.structs.replace(message, rows=array.elements)
 

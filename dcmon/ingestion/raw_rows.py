@@ -13,8 +13,11 @@ MAX_ROW_BYTES = 900_000  # the default limit of a broker, minus the other fields
 CHUNK_BYTES = 130_000  # decoded in one call: fits in a processor's cache
 TRUNCATED_BYTES = 10_000  # the part of a row that is kept if the row is too long
 TOO_LONG = "_dc_too_long"
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # raised by msgspec for JSON that it refuses
 
-__all__ = ["CHUNK_BYTES", "MAX_ROW_BYTES", "TOO_LONG", "Raw", "RowArray", "split_rows", "truncate_long_rows"]
+__all__ = [
+    "CHUNK_BYTES", "DECODE_ERRORS", "MAX_ROW_BYTES", "TOO_LONG", "Raw", "RowArray", "split_rows", "truncate_long_rows",
+]  # fmt: skip
 
 
 class RowArray(Sequence[Raw]):
@@ -72,7 +75,7 @@ def split_rows(body: bytes) -> list[Raw]:
     """Split a JSON array into undecoded rows, of which some may be invalid JSON. Raises InvalidInput."""
     try:
         return msgspec.json.decode(body, type=list[Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         return _split_leniently(body, error)
 
 
@@ -84,7 +87,7 @@ def _split_leniently(body: bytes, decode_error: Exception) -> list[Raw]:
         array = json_splitter.split_array(body, start)
         if body[array.end :].strip():
             raise decode_error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, json_splitter.UnbalancedJson) as error:
+    except (*DECODE_ERRORS, json_splitter.UnbalancedJson) as error:
         raise errors.InvalidInput(f"The body is not a JSON array of objects: {error}") from error
     return array.elements
 

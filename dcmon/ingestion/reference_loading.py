@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from mmap import mmap
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import text, update
@@ -14,7 +14,8 @@ from dcmon import db, errors
 from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
-from dcmon.ingestion.row_decoder import RejectedRow, RowType
+from dcmon.ingestion.raw_rows import DECODE_ERRORS
+from dcmon.ingestion.row_decoder import RejectedRow, RowType, RowValues
 from dcmon.ingestion.row_types import reference_row_type
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import HASH, TYPES, quoted
@@ -68,7 +69,7 @@ def split_document(document: Document) -> ReferenceTable:
     """Return the undecoded rows of pandas' "split" JSON, which refer to the document. Raises InvalidInput."""
     try:
         parsed = msgspec.json.decode(document, type=_Split)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise errors.InvalidInput(
             f'The reference is not JSON of the form {{"columns": […], "data": [[…]]}}: {error}'
         ) from error
@@ -140,13 +141,12 @@ class _RowLimit(NamedTuple):
         )
 
 
-def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iterator[tuple[Any, ...]]:
-    decode = row_type.decode if table.names is None else row_type.decode_list
+def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iterator[RowValues]:
     for number, row in enumerate(table.rows):
         if limit.stored_rows + number >= limit.max_rows:
             raise limit.error()
         try:
-            yield decode(row)
+            yield row_type.decode(row)
         except RejectedRow as rejected:
             detail = rejected.detail.rstrip(".")
             raise errors.InvalidInput(
@@ -154,7 +154,7 @@ def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iter
             ) from rejected
 
 
-def _copy(session: Session, version: Version, row_type: RowType, rows: Iterable[tuple[Any, ...]], first: int) -> int:
+def _copy(session: Session, version: Version, row_type: RowType, rows: Iterable[RowValues], first: int) -> int:
     """COPY rows with positions from `first` on, and return how many."""
     names = ", ".join(quoted(name) for name in row_type.names)
     target = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"

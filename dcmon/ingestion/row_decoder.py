@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import NODEFAULT, Meta, Raw
 
-from dcmon.ingestion.raw_rows import MAX_ROW_BYTES, TOO_LONG, RowArray
+from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, TOO_LONG, RowArray
 from dcmon.storage.columns import PREDICTION, TIME, TYPES
 
 MAX_ID_LENGTH = 1024
@@ -29,6 +29,7 @@ REASONS = (
     (r"^(Expected|Invalid)", "wrong_type"),
     (r"", "malformed"),
 )
+RowValues = tuple[Any, ...]  # the values of a row, in the order of the row type's fields
 
 
 class RejectedRow(Exception):
@@ -62,28 +63,30 @@ class RowType:
     """Rows with these fields, decoded into tuples of values in the order of the fields.
 
     `classes` are the values that a prediction may have; None allows any value. Labels are not restricted to them.
+    A row is a JSON object, or with `is_list` a list in the order of the fields.
     """
 
     fields: tuple[Field, ...]
     decoder: "msgspec.json.Decoder[msgspec.Struct]"
     classes: frozenset[str] | None = None
+    is_list: bool = False
 
     @property
     def names(self) -> list[str]:
         return [field.name for field in self.fields]
 
-    def decode(self, row: Raw) -> tuple[Any, ...]:
+    def decode(self, row: Raw) -> RowValues:
         """Return the values of one row. Raises RejectedRow."""
         return self._decode_renamed(row) if self._renamed_fields else self._decode(row)
 
-    def _decode(self, row: Raw) -> tuple[Any, ...]:
+    def _decode(self, row: Raw) -> RowValues:
         try:
             values = msgspec.structs.astuple(self.decoder.decode(row))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            values = self._lenient(row, error)
+        except DECODE_ERRORS as error:
+            values = self._decode_leniently(row, error)
         return self._require_storable(values, row)
 
-    def decode_all(self, rows: Sequence[Raw]) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
+    def decode_all(self, rows: Sequence[Raw]) -> Iterator[list[RowValues | RejectedRow]]:
         """Yield the values of rows, or their rejections, in lists of a few hundred rows."""
         if isinstance(rows, RowArray) and not rows.is_split:
             yield from self._decode_chunks(rows)
@@ -93,7 +96,7 @@ class RowType:
             decoded = self._decode_together(b"[" + b",".join(part) + b"]", part)
             yield decoded if decoded and len(decoded) == len(part) else [self._decode_or_reject(row) for row in part]
 
-    def _decode_chunks(self, rows: RowArray) -> Iterator[list["tuple[Any, ...] | RejectedRow"]]:
+    def _decode_chunks(self, rows: RowArray) -> Iterator[list[RowValues | RejectedRow]]:
         done = 0
         for chunk in rows.chunks():
             decoded = self._decode_together(chunk)
@@ -104,24 +107,24 @@ class RowType:
             done += len(decoded)
         rows.is_validated = True
 
-    def _decode_together(self, array: bytes, rows: Sequence[Raw] = ()) -> list[tuple[Any, ...] | RejectedRow] | None:
+    def _decode_together(self, array: bytes, rows: Sequence[Raw] = ()) -> list[RowValues | RejectedRow] | None:
         """Decode an array in one call, at half the cost. None if a row is bad or must be checked separately."""
         if self._renamed_fields or self._range_checked or _may_have_nul(array):
             return None
         if len(array) > MAX_ROW_BYTES and not (rows and all(len(bytes(row)) <= MAX_ROW_BYTES for row in rows)):
             return None
         try:
-            decoded: list[tuple[Any, ...] | RejectedRow] = [
+            decoded: list[RowValues | RejectedRow] = [
                 msgspec.structs.astuple(row) for row in self._array_decoder.decode(array)
             ]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except DECODE_ERRORS:
             return None
         return decoded if self._have_known_classes(decoded) else None
 
     def _have_known_classes(self, decoded: Iterable[Any]) -> bool:
         return self.classes is None or self.classes.issuperset([values[self._prediction_index] for values in decoded])
 
-    def _decode_or_reject(self, row: Raw) -> "tuple[Any, ...] | RejectedRow":
+    def _decode_or_reject(self, row: Raw) -> RowValues | RejectedRow:
         try:
             return self.decode(row)
         except RejectedRow as rejected:
@@ -133,20 +136,22 @@ class RowType:
 
     @cached_property
     def _renamed_fields(self) -> dict[str, str]:
-        """The names of fields that msgspec can't match, each with a name to match instead."""
+        """The names of fields that msgspec can't match, each with a name to match instead. Lists have no names."""
+        if self.is_list:
+            return {}
         return {
             field.name: _wire_name(index, field)
             for index, field in enumerate(self.fields)
             if _needs_renaming(field.name)
         }
 
-    def _decode_renamed(self, row: Raw) -> tuple[Any, ...]:
+    def _decode_renamed(self, row: Raw) -> RowValues:
         try:
             values = msgspec.json.decode(row, type=dict[str, Raw])
             renamed = msgspec.json.encode(
                 {self._renamed_fields.get(name, name): value for name, value in values.items()}
             )
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except DECODE_ERRORS as error:
             raise self._unreadable(row, error) from error
         try:
             return self._decode(Raw(renamed))
@@ -158,43 +163,24 @@ class RowType:
             detail = rejected.detail.replace(repr(rejected.field), repr(name)).replace(rejected.field, name)
             raise RejectedRow(rejected.reason, name, detail) from rejected
 
-    def decode_list(self, row: Raw) -> tuple[Any, ...]:
-        """Return the values of a row that is a list in field order. Raises RejectedRow."""
-        try:
-            values = msgspec.structs.astuple(self.decoder.decode(row))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            values = self._lenient_list(row, error)
-        return self._require_storable(values, row)
-
-    def _lenient_list(self, row: Raw, error: Exception) -> tuple[Any, ...]:
-        try:
-            values = msgspec.json.decode(row)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise self._unreadable(row, error) from error
-        if not isinstance(values, list) or len(values) != len(self.fields):
-            detail = f"A row must be a list of {len(self.fields)} values, one for each column."
-            raise RejectedRow("wrong_type", None, detail)
-        converted = [_converted(field.kind, value) for field, value in zip(self.fields, values, strict=True)]
-        try:
-            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(converted)))
-        except msgspec.DecodeError as second_error:
-            raise _rejected(second_error, self.fields) from second_error
-
     @cached_property
     def _range_checked(self) -> list[tuple[int, Field]]:
         """Index and field of types whose values PostgreSQL or Python may not have.
 
         A sample's time is not included: its bounds are narrower and depend on the time of receipt (`sample_decoder`).
         """
-        kinds = ("datetime", "array_float_2d")
-        return [(index, field) for index, field in enumerate(self.fields) if field.kind in kinds and field.name != TIME]
+        return [
+            (index, field)
+            for index, field in enumerate(self.fields)
+            if field.kind in ("datetime", "array_float_2d") and field.name != TIME
+        ]
 
     @cached_property
     def _prediction_index(self) -> int | None:
         """The index of the prediction if it must be one of the classes, else None."""
         return self.names.index(PREDICTION) if self.classes else None
 
-    def _require_storable(self, values: tuple[Any, ...], row: Raw) -> tuple[Any, ...]:
+    def _require_storable(self, values: RowValues, row: Raw) -> RowValues:
         for index, field in self._range_checked:
             value = values[index]
             if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
@@ -217,20 +203,32 @@ class RowType:
                     raise RejectedRow("nul_character", field.name, "PostgreSQL can't store a NUL character.")
         return values
 
-    def _lenient(self, row: Raw, error: Exception) -> tuple[Any, ...]:
-        """Decode what JSON Schema accepts but msgspec does not: 5.0 as an integer, and offsets like +0200."""
+    def _decode_leniently(self, row: Raw, error: Exception) -> RowValues:
+        """Decode values that JSON Schema accepts but msgspec does not.
+
+        These are 5.0 as an integer, and offsets like +0200. `error` is msgspec's error.
+        """
         try:
             values = msgspec.json.decode(row)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except DECODE_ERRORS:
             raise self._unreadable(row, error) from error
-        if not isinstance(values, dict):
-            raise _rejected(error, self.fields)
+        converted = self._convert_list(values) if self.is_list else self._convert_object(values, error)
         try:
-            kinds = {field.name: field.kind for field in self.fields}
-            converted = {name: _converted(kinds.get(name), value) for name, value in values.items()}
             return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(converted)))
         except msgspec.DecodeError as second_error:
             raise _rejected(second_error, self.fields) from second_error
+
+    def _convert_list(self, values: Any) -> list[Any]:
+        if not isinstance(values, list) or len(values) != len(self.fields):
+            detail = f"A row must be a list of {len(self.fields)} values, one for each column."
+            raise RejectedRow("wrong_type", None, detail)
+        return [_converted(field.kind, value) for field, value in zip(self.fields, values, strict=True)]
+
+    def _convert_object(self, values: Any, error: Exception) -> dict[str, Any]:
+        if not isinstance(values, dict):
+            raise _rejected(error, self.fields)
+        column_types = {field.name: field.kind for field in self.fields}
+        return {name: _converted(column_types.get(name), value) for name, value in values.items()}
 
     def _unreadable(self, row: Raw, error: Exception) -> RejectedRow:
         """Return the rejection of a row that is not JSON. Name the field that is NaN or Infinity.
@@ -254,21 +252,21 @@ class _Constant(str):
 
 
 @lru_cache(maxsize=512)
-def row_type(fields: tuple[Field, ...], array_like: bool = False, classes: frozenset[str] | None = None) -> RowType:
-    """Return the type of rows with these fields: objects, or lists in this order (`array_like`). Cached."""
+def row_type(fields: tuple[Field, ...], is_list: bool = False, classes: frozenset[str] | None = None) -> RowType:
+    """Return the type of rows with these fields. See RowType."""
     names = {f"f{number}": field for number, field in enumerate(fields)}
     struct = msgspec.defstruct(
         "Row",
         [
-            (attribute, field.python, NODEFAULT if field.is_required or array_like else None)
+            (attribute, field.python, NODEFAULT if field.is_required or is_list else None)
             for attribute, field in names.items()
         ],
         rename={attribute: _wire_name(number, field) for number, (attribute, field) in enumerate(names.items())},
         forbid_unknown_fields=True,
-        array_like=array_like,
+        array_like=is_list,
         gc=False,
     )
-    return RowType(fields, msgspec.json.Decoder(struct), classes)
+    return RowType(fields, msgspec.json.Decoder(struct), classes, is_list)
 
 
 def _may_have_nul(text: bytes) -> bool:

@@ -49,7 +49,7 @@ def reference_row_type(columns: Columns, names: Sequence[str] | None = None) -> 
         required_first = sorted(known.values(), key=lambda field: not field.is_required)
         return row_type(tuple(required_first), classes=_classes(columns))
     _require_columns(columns, known, names)
-    return row_type(tuple(known[name] for name in names), array_like=True, classes=_classes(columns))
+    return row_type(tuple(known[name] for name in names), is_list=True, classes=_classes(columns))
 
 
 def _require_columns(columns: Columns, known: Collection[str], names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from xxhash import xxh3_64_digest
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.quarantine import BadRow
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, RejectedRow, RowType
+from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, RejectedRow, RowType, RowValues
 from dcmon.ingestion.row_types import sample_row_type
 from dcmon.storage import pg_binary, pg_copy
 from dcmon.storage.columns import SAMPLE_ID, TIME, Columns
@@ -123,20 +123,28 @@ def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta
         for position in range(first, first + len(rows)) if batch.refused else ():
             if position in batch.refused:
                 rows[position - first] = RejectedRow("refused", None, batch.refused[position])
-        _add(decoded, *_acceptable(decoded, batch, bounds, first, rows))
+        _add(decoded, _accept(decoded, batch, bounds, first, rows))
         first += len(rows)
     decoded.row_count += first
 
 
-def _acceptable(
+class _AcceptedRows(NamedTuple):
+    """Numbers, times and values of rows that can be stored, each in the order of the rows."""
+
+    numbers: list[int]
+    times: list[int]
+    values: list[RowValues]
+
+
+def _accept(
     decoded: DecodedSamples,
     batch: RowBatch,
     bounds: "TimeBounds",
     first: int,
-    rows: Sequence[tuple[Any, ...] | RejectedRow],
-) -> tuple[Sequence[int], list[int], Sequence[tuple[Any, ...]]]:
-    """Return numbers, times and values of the rows that can be stored. Add the other rows to `decoded.bad`."""
-    numbers, times, values = list[int](), list[int](), list[tuple[Any, ...]]()
+    rows: Sequence[RowValues | RejectedRow],
+) -> _AcceptedRows:
+    """Return the rows that can be stored. Add the other rows to `decoded.bad`."""
+    numbers, times, values = list[int](), list[int](), list[RowValues]()
     for position, row in enumerate(rows, first):
         if isinstance(row, RejectedRow):
             decoded.bad.append(quarantine.bad_row(batch, position, row))
@@ -148,13 +156,12 @@ def _acceptable(
         numbers.append(decoded.row_count + position)
         times.append(time)
         values.append(row)
-    return numbers, times, values
+    return _AcceptedRows(numbers, times, values)
 
 
-def _add(
-    decoded: DecodedSamples, numbers: Sequence[int], times: Sequence[int], rows: Sequence[tuple[Any, ...]]
-) -> None:
+def _add(decoded: DecodedSamples, accepted: _AcceptedRows) -> None:
     """Add rows to the columns. Encode them immediately, while they are in the processor's cache."""
+    numbers, times, rows = accepted
     lines, positions = decoded.encoder.encode(rows), decoded.positions
     content = [xxh3_64_digest(line, time & MAX_HASH_SEED) for line, time in zip(lines, times, strict=True)]
     keys = [key_of(row[0]) for row in rows]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,18 @@ def key_of(sample_id: str) -> bytes:
 _EMPTY = blake2b(digest_size=16)
 
 
-def levels_of(keys: Sequence[bytes]) -> tuple[Any, Any]:
-    """Return for each key its hash of 31 bits, which orders samples, and its level: the number of leading zero bits."""
+class KeyLevels(NamedTuple):
+    """The hash and the level of each key, as numpy arrays in the order of the keys.
+
+    The hash has 31 bits and orders the samples. The level is the number of the hash's leading zero bits.
+    """
+
+    hashes: Any
+    levels: Any
+
+
+def levels_of(keys: Sequence[bytes]) -> KeyLevels:
+    """Return the hashes and levels of keys."""
     hashes = np.frombuffer(b"".join(keys), ">u4")[::4] >> 1
     _, bits = np.frexp(hashes.astype(np.float64))  # exact: 31 bits fit a double, whose exponent counts them
-    return hashes, 31 - bits
+    return KeyLevels(hashes, 31 - bits)

@@ -1,12 +1,8 @@
 """Load and clear references."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon.db import work_queue
-from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import LoadOptions, ReferenceLoad
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, references, sample_tables, versions
@@ -54,24 +50,6 @@ def clear(app: "App", reference: Reference, *, dry_run: bool) -> dict[str, Any]:
     with app.org(org) as session:
         reference_load = lifecycle.clear_reference(session, reference.version, org.retention)
     return _finish(app, reference_load, dry_run=False)
-
-
-@contextmanager
-def opened_table(file: Path, columns: "Columns", mapping: Mapping[str, str]) -> "Iterator[ReferenceTable]":
-    """Open a file as rows of a reference. Raises InvalidInput, NotFound or FileRefused."""
-    from mmap import ACCESS_READ, mmap
-
-    from dcmon.ingestion.files import column_mapping, reader
-    from dcmon.ingestion.files.column_mapping import FileKind
-
-    if file.suffix != ".json":
-        with reader.open_file(str(file)) as opened:
-            file_mapping = column_mapping.create(columns, FileKind.REFERENCE, mapping)
-            yield reference_loading.ReferenceTable(opened.reference_rows(file_mapping))
-        return
-    with reader.open_bytes(file) as plain:
-        is_empty = file.stat().st_size == 0
-        yield reference_loading.split_document(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
 
 
 def _finish(app: "App", load: ReferenceLoad, *, dry_run: bool) -> dict[str, Any]:

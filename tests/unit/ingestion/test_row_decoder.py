@@ -153,10 +153,10 @@ def test_label_may_be_text_number_or_null() -> None:
 def test_reference_row_follows_the_order_of_columns() -> None:
     given_names = ["_dc_label", "n", "_dc_prediction"]
     shape = reference_row_type(Columns("binary", {"n": "numeric"}, {}), given_names)
-    assert shape.decode_list(msgspec.Raw(b'["1", 2, "0"]')) == ("1", 2.0, "0")
+    assert shape.decode(msgspec.Raw(b'["1", 2, "0"]')) == ("1", 2.0, "0")
     for bad in (b'["1", 2]', b'{"n": 1}', b'["1", "x", "0"]'):
         with pytest.raises(RejectedRow):
-            shape.decode_list(msgspec.Raw(bad))
+            shape.decode(msgspec.Raw(bad))
 
 
 def test_reference_needs_exactly_the_known_columns() -> None:

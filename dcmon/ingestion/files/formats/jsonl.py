@@ -9,6 +9,7 @@ from dcmon.ingestion.files import csv_records, value_conversion
 from dcmon.ingestion.files.column_mapping import IGNORED, ColumnMapping
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.formats import Row
+from dcmon.ingestion.raw_rows import DECODE_ERRORS
 
 
 def read(stream: BinaryIO, mapping: ColumnMapping) -> Iterator[Row]:
@@ -22,7 +23,7 @@ def read(stream: BinaryIO, mapping: ColumnMapping) -> Iterator[Row]:
 def _row(line: bytes, mapping: ColumnMapping, converters: Mapping[str, value_conversion.Converter]) -> Row:
     try:
         values = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         return MalformedRow(line.rstrip(b"\r\n"), f"The line is not a JSON object: {error}.")
     row = {}
     for name, value in values.items():
