@@ -1,1 +1,1 @@
-"""Rows in, exactly once: decode, store or quarantine them, from HTTP, Kafka and files; correct and audit them."""
+"""Store rows from HTTP, Kafka and files exactly once, or quarantine them. Correct and audit stored rows."""

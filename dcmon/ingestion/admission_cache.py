@@ -1,8 +1,9 @@
-"""Cache tokens, versions and models for requests that log rows.
+"""Check requests that log rows by cached tokens, versions and models, also without PostgreSQL.
 
-An entry older than DCMON_HTTP__FRESH is looked up again, so a revoked token or a deleted version is noticed within that
-time. While PostgreSQL can't be reached, entries are used until they are older than DCMON_HTTP__STALE: with Kafka, rows
-are accepted during an outage too. Only tokens, versions and models that exist are cached.
+The endpoint uses this cache before it accepts rows (`target_cache` is the cache for decoding them). An entry older than
+DCMON_HTTP__FRESH is looked up again, so a revoked token or a deleted version is noticed within that time. While
+PostgreSQL can't be reached, entries are used until they are older than DCMON_HTTP__STALE: with Kafka, rows are accepted
+during an outage too. Only tokens, versions and models that exist are cached.
 """
 
 import hashlib
@@ -33,14 +34,17 @@ LOCK_WAIT = timedelta(seconds=2)  # the longest wait for an organization that is
 
 
 class Outage:
-    """The outcome of the last query: it reached PostgreSQL, or not. During an outage one thread at a time probes it."""
+    """Whether the last query reached PostgreSQL.
+
+    While PostgreSQL can't be reached, one thread at a time probes it.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._probed_at, self._lock = 0.0, threading.Lock()
 
     def may_query(self) -> bool:
-        """Return False during an outage if another thread probes PostgreSQL, or has just probed it."""
+        """Return False during an outage if another thread probes PostgreSQL or did so a moment ago."""
         with self._lock:
             if self._since is None:
                 return True
@@ -67,7 +71,7 @@ class _Entry(NamedTuple, Generic[T]):
 
 
 class OutageCache(Generic[T]):
-    """Caches values. Fresh values are returned without a query, stale ones only during an outage of PostgreSQL."""
+    """Caches values. Stale values are returned only during an outage of PostgreSQL."""
 
     def __init__(self, settings: Http, outage: Outage) -> None:
         self._fresh_seconds, self._stale_seconds = settings.fresh.total_seconds(), settings.stale.total_seconds()
@@ -79,7 +83,7 @@ class OutageCache(Generic[T]):
         return self._not_older(key, self._fresh_seconds)
 
     def get(self, key: Hashable, look_up: Callable[[], T]) -> T:
-        """Return the value, and look it up if it is not fresh. Raises what `look_up` raises."""
+        """Return the value, and look it up if it is not fresh. Raises the errors of `look_up`."""
         if (fresh := self.fresh(key)) is not None:
             return fresh
         stale = self._not_older(key, self._stale_seconds)
@@ -128,18 +132,21 @@ class AdmissionCache:
         return _unless_expired(self._bearers.fresh(_digest(token)))
 
     def authenticate(self, token: str) -> Bearer:
-        """Return the owner of the token. Raises NotAuthenticated, or Unreachable during an outage without an entry."""
+        """Return the owner of the token.
+
+        Raises NotAuthenticated, or Unreachable during an outage if no entry is cached.
+        """
         bearer = _unless_expired(self._bearers.get(_digest(token), lambda: self._authenticate(token)))
         if bearer is None:
             raise errors.NotAuthenticated
         return bearer
 
     def require_version(self, org: Organization, version_id: int) -> None:
-        """Raise NotFound if the version does not exist. Raises Unreachable during an outage without an entry."""
+        """Raise NotFound if the version does not exist. Raises Unreachable during an outage if no entry is cached."""
         self._versions.get((org.id, version_id), lambda: self._has_version(org, version_id))
 
     def require_model(self, org: Organization, model_id: int) -> None:
-        """Raise NotFound if the model does not exist. Raises Unreachable during an outage without an entry."""
+        """Raise NotFound if the model does not exist. Raises Unreachable during an outage if no entry is cached."""
         self._models.get((org.id, model_id), lambda: self._has_model(org, model_id))
 
     def _authenticate(self, token: str) -> Bearer:

@@ -69,7 +69,7 @@ class OffsetChain:
     messages_begun_below: int = 0  # messages of lines that begin below the committed offset
 
     def add(self, line: LedgerLine) -> None:
-        """Add the next line of the partition. Record a break if it does not follow the previous line."""
+        """Add the next line of the partition. Record a break if the line does not follow the previous one."""
         first, after = line.first_offset or 0, line.next_offset or 0
         is_seek = line.action == LedgerAction.SEEK
         if not is_seek and self.last_range == OffsetRange(first, after):
@@ -104,7 +104,7 @@ class LedgerSummary:
     chains: dict[TopicPartition, OffsetChain] = field(default_factory=dict)
 
     def add(self, line: LedgerLine) -> None:
-        """Add the next line: check its sum, add its counts, and follow its move of the offset."""
+        """Add the next line: check its sum, add its counts, follow its offsets."""
         self.lines += 1
         total = line.stored + line.duplicates + line.quarantined + line.dropped + line.removed
         if line.taken != total:

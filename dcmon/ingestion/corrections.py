@@ -20,6 +20,7 @@ from dcmon.db import Organization, sql, transactions, work_queue
 from dcmon.db.tables.org import Model, Quarantined, Version
 from dcmon.ingestion import quarantine, receipts, refused_rows, store
 from dcmon.ingestion.quarantine import QuarantineFilter, QuarantineTarget
+from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.states import RowKind
 from dcmon.storage import ledger, models, sample_tables, versions
@@ -217,7 +218,7 @@ class Retry:
         if (counts := self._run(transaction)) is not None:
             return counts
         if len(chunk.row_ids) == 1:
-            return Counter({"tried": 1, f"{BAD_PREFIX}refused": 1})
+            return Counter({"tried": 1, f"{BAD_PREFIX}{RejectionReason.REFUSED}": 1})
         half = len(chunk.row_ids) // 2
         halves = chunk.row_ids[:half], chunk.row_ids[half:]
         return sum((self.by_chunk(Chunk(chunk.target, ids)) for ids in halves), Counter[str]())

@@ -7,8 +7,8 @@ from typing import Any
 
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.row_decoder import RejectedRow
 from dcmon.ingestion.row_types import label_row_type
 from dcmon.storage import pg_binary
 from dcmon.storage.sample_ids import key_of
@@ -43,7 +43,7 @@ def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) 
     for position, row in enumerate(chain.from_iterable(label_row_type(is_regression).decode_all(batch.rows))):
         decoded.row_count += 1
         if position in batch.refused:
-            row = RejectedRow("refused", None, batch.refused[position])
+            row = RejectedRow(RejectionReason.REFUSED, None, batch.refused[position])
         if isinstance(row, RejectedRow):
             decoded.bad.append(quarantine.bad_row(batch, position, row))
             continue

@@ -1,4 +1,4 @@
-"""Store labels, which may come before their samples, with them or later. The label that was logged last wins."""
+"""Store labels, which may come before their samples or later. The label that was logged last wins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,14 +50,17 @@ class SamplesOfVersion(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """The numbers of labels that were changed (or added), and that differ from the stored label."""
+    """How many labels were changed or added, and how many differ from the stored label."""
 
     changed: int
     differing: int
 
 
 class _LabelSources(NamedTuple):
-    """The places where labels of new samples may be stored: waiting, or in other versions."""
+    """Where labels of new samples may be stored already.
+
+    `has_waiting` is True if labels wait for samples. `versions` are the other versions with samples.
+    """
 
     has_waiting: bool
     versions: Sequence[Version]
@@ -119,7 +122,7 @@ def _label_sources(session: Session, model: Model, version: Version) -> _LabelSo
 
 
 def _waiting_labels(session: Session, model: Model, keys: Sequence[bytes]) -> list[Any]:
-    """Return position (from 1), label and time of logging of labels waiting for these samples."""
+    """Return position (from 1), label and time of logging of labels that wait for these samples."""
     return db.fetch(
         session,
         "select t.at, o.label, o.logged_at from unnest(%(k)b::uuid[]) with ordinality t(k, at)"

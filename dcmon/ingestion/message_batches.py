@@ -1,8 +1,8 @@
 """Store a batch of messages from Kafka in each organization, then commit the offsets.
 
 1. Read the messages.
-2. For each organization, in one transaction: lock its offsets, drop the messages that it has, store rows, advance its
-   offsets.
+2. For each organization, in one transaction: lock its offsets, drop the messages that it has already, store rows,
+   advance its offsets.
 3. In the schema "public", in one transaction: keep dead letters and parked messages, advance the committed offsets.
 
 After a crash at any point, messages are read again from the committed offset on, and step 2 drops the stored ones.
@@ -41,7 +41,7 @@ PARKED_SECONDS = 10.0  # the longest time for parked messages, because new messa
 
 @dataclass
 class PartitionBatch:
-    """The messages [first_offset, next_offset) of one partition: readable ones, and dead letters."""
+    """Messages of one partition with offsets in [first_offset, next_offset): readable messages and dead letters."""
 
     topic: str
     first_offset: int
@@ -149,7 +149,7 @@ def decode(targets: TargetCache, batch: MessageBatch) -> None:
 
 
 def _validate(part: PartitionBatch) -> bool:
-    """Validate messages of which only the head was read. Return True if the rows of one differ from its head."""
+    """Validate messages of which only the head was read. Return True if a message was replaced or rejected."""
     messages, part.messages, has_changed = part.messages, [], False
     for inbound in messages:
         try:
@@ -203,11 +203,10 @@ def _commit(engine: Engine, batch: MessageBatch) -> None:
     with db.public_session(engine) as session:
         # All transactions lock partitions in this order: two workers that commit the same ones must not deadlock.
         for partition, part in sorted(batch.partitions.items()):
-            for letter in part.dead_letters:
-                dead_letters.add(session, letter)
-                log.warning(
-                    "dead letter: message %s/%d/%d: %s", part.topic, partition.partition, letter.offset, letter.reason
-                )
+            for dead_letter in part.dead_letters:
+                dead_letters.add(session, dead_letter)
+                position = f"{part.topic}/{partition.partition}/{dead_letter.offset}"
+                log.warning("dead letter: message %s: %s", position, dead_letter.reason)
             offsets.commit(session, partition, _offset_commit(part))
         for inbound, reason in batch.parked:
             parked_messages.park(session, inbound, reason)
@@ -217,7 +216,7 @@ def _offset_commit(part: PartitionBatch) -> OffsetCommit:
     by_org = defaultdict[int, list[int]](list)
     for inbound in part.messages:
         by_org[inbound.message.org].append(inbound.offset)
-    dead_letter_offsets = [letter.offset for letter in part.dead_letters]
+    dead_letter_offsets = [dead_letter.offset for dead_letter in part.dead_letters]
     return OffsetCommit(part.first_offset, part.next_offset, part.seek, part.is_beginning, by_org, dead_letter_offsets)
 
 

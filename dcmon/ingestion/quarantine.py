@@ -20,14 +20,10 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import IngestedFile, Model, Quarantined, Version
+from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.row_decoder import RejectedRow
 from dcmon.storage.columns import SAMPLE_ID
 
-REASONS = frozenset(
-    {"missing_feature", "unknown_field", "wrong_type", "wrong_length", "out_of_range", "malformed", "nul_character",
-     "unknown_class", "too_long", "future_timestamp", "too_old", "conflict", "refused"}
-)  # fmt: skip
 # Prefix and suffix of a file's digest in the source of its rows (dcmon.ingestion.files.file_target.row_source).
 FILE_SOURCE_PREFIX, LABELS_SOURCE_SUFFIX = "file/", "/labels"
 MAX_SAMPLE_ID_LENGTH = 1024
@@ -53,7 +49,7 @@ class BadRow:
     position: int
     logged_at: datetime
     row: bytes
-    reason: str
+    reason: RejectionReason
     field: str | None
     detail: str
     sample_id: str | None = None
@@ -159,8 +155,10 @@ class QuarantineFilter:
 
 def require_known(session: Session, rows: QuarantineFilter) -> None:
     """Check that the ids, model, version and reason of a filter exist. Raises NotFound or InvalidInput."""
-    if rows.reason is not None and rows.reason not in REASONS:
-        raise errors.InvalidInput(f"There is no reason {rows.reason!r}. Use one of {', '.join(sorted(REASONS))}.")
+    if rows.reason is not None and rows.reason not in list(RejectionReason):
+        raise errors.InvalidInput(
+            f"There is no reason {rows.reason!r}. Use one of {', '.join(sorted(RejectionReason))}."
+        )
     _require_names(session, rows.model, rows.version)
     existing = set(session.scalars(select(Quarantined.id).where(Quarantined.id.in_(rows.ids))))
     if missing := [str(row_id) for row_id in rows.ids if row_id not in existing]:

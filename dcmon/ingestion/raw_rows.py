@@ -62,8 +62,8 @@ class RowArray(Sequence[Raw]):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, at: Any) -> Any:
-        return self.rows[at]
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and self.rows == list(other)

@@ -15,7 +15,8 @@ from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
 from dcmon.ingestion.raw_rows import DECODE_ERRORS
-from dcmon.ingestion.row_decoder import RejectedRow, RowType, RowValues
+from dcmon.ingestion.rejected_row import RejectedRow
+from dcmon.ingestion.row_decoder import RowType, RowValues
 from dcmon.ingestion.row_types import reference_row_type
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import HASH, TYPES, quoted

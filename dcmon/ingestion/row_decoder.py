@@ -12,32 +12,24 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Raw
 
 from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, TOO_LONG, RowArray
+from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.storage.columns import PREDICTION, TIME, TYPES
 
 MAX_ID_LENGTH = 1024
-MAX_DETAIL_LENGTH = 1000  # characters
 ROWS_PER_CALL = 200  # decoded in one call: they fit in a processor's cache
 # One day inside the range of Python's datetime, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
 # Patterns of msgspec's messages, and the reason code for each. The first pattern that matches decides.
 REASONS = (
-    (r"`str` of length <=", "too_long"),
-    (r"`str` of length >=", "wrong_type"),
-    (r"length", "wrong_length"),
-    (r"out of range|>=|<=", "out_of_range"),
-    (r"^(Expected|Invalid)", "wrong_type"),
-    (r"", "malformed"),
+    (r"`str` of length <=", RejectionReason.TOO_LONG),
+    (r"`str` of length >=", RejectionReason.WRONG_TYPE),
+    (r"length", RejectionReason.WRONG_LENGTH),
+    (r"out of range|>=|<=", RejectionReason.OUT_OF_RANGE),
+    (r"^(Expected|Invalid)", RejectionReason.WRONG_TYPE),
+    (r"", RejectionReason.MALFORMED),
 )
 RowValues = tuple[Any, ...]  # the values of a row, in the order of the row type's fields
-
-
-class RejectedRow(Exception):
-    """A row that can't be stored, with a reason code. `field` is None if the whole row is rejected."""
-
-    def __init__(self, reason: str, field: str | None, detail: str) -> None:
-        super().__init__(detail[:MAX_DETAIL_LENGTH])
-        self.reason, self.field, self.detail = reason, field and field[:MAX_DETAIL_LENGTH], detail[:MAX_DETAIL_LENGTH]
 
 
 @dataclass(frozen=True)
@@ -184,23 +176,23 @@ class RowType:
         for index, field in self._range_checked:
             value = values[index]
             if isinstance(value, datetime) and not EARLIEST <= value <= LATEST:
-                raise RejectedRow("out_of_range", field.name, f"{value.isoformat()} is not between year 1 and 9999.")
+                detail = f"{value.isoformat()} is not between year 1 and 9999."
+                raise RejectedRow(RejectionReason.OUT_OF_RANGE, field.name, detail)
             if isinstance(value, list) and value and (not value[0] or len({len(line) for line in value}) > 1):
-                raise RejectedRow(
-                    "wrong_length", field.name, "The lists inside the list are empty, or their lengths differ."
-                )
+                detail = "The lists inside the list are empty, or their lengths differ."
+                raise RejectedRow(RejectionReason.WRONG_LENGTH, field.name, detail)
         if self._prediction_index is not None and values[self._prediction_index] not in self.classes:  # type: ignore[operator]
             detail = f"{values[self._prediction_index]!r} is not one of the version's classes."
-            raise RejectedRow("unknown_class", PREDICTION, detail)
+            raise RejectedRow(RejectionReason.UNKNOWN_CLASS, PREDICTION, detail)
         raw = bytes(row)
         if len(raw) > MAX_ROW_BYTES:
-            raise RejectedRow(
-                "too_long", None, f"The row has {len(raw):,} bytes; at most {MAX_ROW_BYTES:,} are allowed."
-            )
+            detail = f"The row has {len(raw):,} bytes; at most {MAX_ROW_BYTES:,} are allowed."
+            raise RejectedRow(RejectionReason.TOO_LONG, None, detail)
         if _may_have_nul(raw):
             for value, field in zip(values, self.fields, strict=True):
                 if isinstance(value, str) and "\0" in value:
-                    raise RejectedRow("nul_character", field.name, "PostgreSQL can't store a NUL character.")
+                    detail = "PostgreSQL can't store a NUL character."
+                    raise RejectedRow(RejectionReason.NUL_CHARACTER, field.name, detail)
         return values
 
     def _decode_leniently(self, row: Raw, error: Exception) -> RowValues:
@@ -221,7 +213,7 @@ class RowType:
     def _convert_list(self, values: Any) -> list[Any]:
         if not isinstance(values, list) or len(values) != len(self.fields):
             detail = f"A row must be a list of {len(self.fields)} values, one for each column."
-            raise RejectedRow("wrong_type", None, detail)
+            raise RejectedRow(RejectionReason.WRONG_TYPE, None, detail)
         return [_converted(field.kind, value) for field, value in zip(self.fields, values, strict=True)]
 
     def _convert_object(self, values: Any, error: Exception) -> dict[str, Any]:
@@ -243,7 +235,8 @@ class RowType:
         for key, value in items:
             if isinstance(value, _Constant):
                 name = self.names[key] if isinstance(key, int) and key < len(self.fields) else str(key)
-                return RejectedRow("malformed", name, f"{name!r} is {value}, which JSON does not allow. Send null.")
+                detail = f"{name!r} is {value}, which JSON does not allow. Send null."
+                return RejectedRow(RejectionReason.MALFORMED, name, detail)
         return _rejected(error, self.fields)
 
 
@@ -299,13 +292,12 @@ def _rejected(error: Exception, fields: Sequence[Field]) -> RejectedRow:
     message = str(error)
     field = _field_name(message, fields)
     if field == TOO_LONG:
-        return RejectedRow(
-            "too_long", None, f"The row has more than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
-        )
+        detail = f"The row has more than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
+        return RejectedRow(RejectionReason.TOO_LONG, None, detail)
     if "missing required" in message:
-        return RejectedRow("missing_feature", field, f"The field {field!r} is missing.")
+        return RejectedRow(RejectionReason.MISSING_FEATURE, field, f"The field {field!r} is missing.")
     if "unknown field" in message:
-        return RejectedRow("unknown_field", field, f"The version has no column {field!r}.")
+        return RejectedRow(RejectionReason.UNKNOWN_FIELD, field, f"The version has no column {field!r}.")
     reason = next(reason for pattern, reason in REASONS if re.search(pattern, message))
     return RejectedRow(reason, field, message)
 

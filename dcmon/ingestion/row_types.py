@@ -7,7 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, Field, RejectedRow, RowType, row_type
+from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
+from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, Field, RowType, row_type
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
 
 
@@ -55,13 +56,13 @@ def reference_row_type(columns: Columns, names: Sequence[str] | None = None) -> 
 def _require_columns(columns: Columns, known: Collection[str], names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise RejectedRow("unknown_field", name, f"The version has no column {name!r}.")
+            raise RejectedRow(RejectionReason.UNKNOWN_FIELD, name, f"The version has no column {name!r}.")
     for name in (PREDICTION, *columns.features):
         if name not in names:
-            raise RejectedRow("missing_feature", name, f"The column {name!r} is missing.")
+            raise RejectedRow(RejectionReason.MISSING_FEATURE, name, f"The column {name!r} is missing.")
     for name in names:
         if names.count(name) > 1:
-            raise RejectedRow("malformed", name, f"The column {name!r} occurs twice.")
+            raise RejectedRow(RejectionReason.MALFORMED, name, f"The column {name!r} occurs twice.")
 
 
 @lru_cache(maxsize=2)

@@ -12,8 +12,9 @@ from xxhash import xxh3_64_digest
 
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
-from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, RejectedRow, RowType, RowValues
+from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, RowType, RowValues
 from dcmon.ingestion.row_types import sample_row_type
 from dcmon.storage import pg_binary, pg_copy
 from dcmon.storage.columns import SAMPLE_ID, TIME, Columns
@@ -22,7 +23,7 @@ from dcmon.storage.sample_ids import key_of
 CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_HASH_SEED = 2**64 - 1
-CONFLICT = RejectedRow("conflict", SAMPLE_ID, "A row with this id and other content is stored already.")
+CONFLICT = RejectedRow(RejectionReason.CONFLICT, SAMPLE_ID, "A row with this id and other content is stored already.")
 
 
 class RepeatedId(NamedTuple):
@@ -122,7 +123,7 @@ def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta
     for rows in decoded.row_type.decode_all(batch.rows):
         for position in range(first, first + len(rows)) if batch.refused else ():
             if position in batch.refused:
-                rows[position - first] = RejectedRow("refused", None, batch.refused[position])
+                rows[position - first] = RejectedRow(RejectionReason.REFUSED, None, batch.refused[position])
         _add(decoded, _accept(decoded, batch, bounds, first, rows))
         first += len(rows)
     decoded.row_count += first
@@ -207,11 +208,12 @@ class TimeBounds:
 def _rejection(sample_id: str, time: datetime, bounds: TimeBounds) -> RejectedRow:
     """Return the rejection of a decoded row, whose id or time can't be stored."""
     if not sample_id or len(sample_id) > MAX_ID_LENGTH:
-        code = "too_long" if sample_id else "wrong_type"
+        code = RejectionReason.TOO_LONG if sample_id else RejectionReason.WRONG_TYPE
         return RejectedRow(code, SAMPLE_ID, f"An id has 1 to {MAX_ID_LENGTH} characters.")
     if time > bounds.latest:
-        return RejectedRow("future_timestamp", TIME, f"{time.isoformat()} is more than 5 minutes after receipt.")
+        detail = f"{time.isoformat()} is more than 5 minutes after receipt."
+        return RejectedRow(RejectionReason.FUTURE_TIMESTAMP, TIME, detail)
     if time < EARLIEST_TIME:
-        return RejectedRow("out_of_range", TIME, f"{time.isoformat()} is before 1970.")
+        return RejectedRow(RejectionReason.OUT_OF_RANGE, TIME, f"{time.isoformat()} is before 1970.")
     detail = f"{time.isoformat()} is older than the retention, which begins at {bounds.earliest.isoformat()}."
-    return RejectedRow("too_old", TIME, detail)
+    return RejectedRow(RejectionReason.TOO_OLD, TIME, detail)

@@ -64,7 +64,10 @@ def finish(
     *,
     is_retry: bool,
 ) -> Outcome:
-    """Quarantine bad rows, count receipts (not for a retry), and widen the time span, in this order."""
+    """Quarantine bad rows, count the received rows, and widen the version's time span.
+
+    This order must stay: other transactions wait for the version's row most often. A retry counts no received rows.
+    """
     new = inserted.new
     target = QuarantineTarget(RowKind.SAMPLES, model.id, version.id)
     quarantined = quarantine.add(session, target, [*rows.bad, *inserted.conflicts])
@@ -176,14 +179,14 @@ def count(session: Session, version: Version) -> int:
 
 
 class WindowCounts(NamedTuple):
-    """How many samples a window has, and how many of them have a label."""
+    """The number of samples of a window, and of those with a label."""
 
     samples: int
     labelled: int
 
 
 def window_counts(session: Session, version: Version, start: datetime, end: datetime) -> WindowCounts:
-    """Count the samples with a time in [start, end), and how many of them have a label."""
+    """Count the samples of the window [start, end), and those with a label."""
     table = f"samples_{version.relation}"
     counts = session.execute(
         text(

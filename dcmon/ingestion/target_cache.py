@@ -1,4 +1,7 @@
-"""Cache the versions and models that rows belong to. Then decoding a batch needs no query."""
+"""Look up the models and versions by which rows are decoded, and cache them.
+
+With a cached entry, decoding a batch needs no query. `admission_cache` is the cache that checks requests before that.
+"""
 
 import threading
 from contextlib import suppress
@@ -38,8 +41,8 @@ class TargetCache:
     """Caches versions with their models, models, and organizations. Safe for several threads.
 
     The version or model of an entry may have been deleted. The transaction that stores rows then fails because the
-    tables are missing; the caller calls `forget` and looks the target up again. `wait` is the longest wait for an
-    organization that is locked; None: no limit.
+    tables are missing; the caller calls `forget` and looks the target up again. `wait` is the longest time to
+    wait for a locked organization; None: no limit.
     """
 
     def __init__(self, engine: Engine, wait: timedelta | None = None) -> None:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from dcmon import cli, errors
-from dcmon.ingestion import quarantine
+from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.settings import Settings
 from tests.helpers.paths import ROOT
 
@@ -102,7 +102,7 @@ def test_every_exit_code_of_an_error_is_explained() -> None:
 def test_every_quarantine_reason_is_explained() -> None:
     table = (ROOT / "docs" / "http.md").read_text().partition("| reason |")[2].partition("\n\n")[0]
     message = [name for line in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", line.split("|")[1])]
-    assert sorted(message) == sorted(quarantine.REASONS)
+    assert sorted(message) == sorted(RejectionReason)
 
 
 def compose() -> dict[str, Any]:

@@ -27,7 +27,7 @@ from dcmon.storage import models, pg_binary, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
 
-SOURCE = "file"  # the source of the counted rows, which is never stored
+SOURCE = "file"  # the source of the counted rows; a dry run stores no row
 NO_LABEL = object()  # a stored sample without a label; not the same as a label that was withdrawn (None)
 
 
@@ -118,7 +118,7 @@ def _count_quarantined(session: Session, run: _DryRun, target: QuarantineTarget,
     """Count the rows that would be quarantined and are not in quarantine yet."""
     unknown = {digest.bytes: row for digest, row in quarantine.new_rows_by_digest(session, target, bad).items()}
     counted = run.quarantined.find(list(unknown))
-    new = {digest: row.reason for digest, row in unknown.items() if digest not in counted}
+    new = {digest: str(row.reason) for digest, row in unknown.items() if digest not in counted}
     run.quarantined.put(new)
     run.reasons.update(new.values())
     return len(new)
@@ -155,7 +155,10 @@ def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
 
 
 def _known_labels(session: Session, target: FileTarget, keys: Sequence[bytes]) -> dict[bytes, set[Any]]:
-    """Return the stored labels of these ids: one for each version with the sample, or one that waits."""
+    """Return the stored labels of these ids.
+
+    An id has a label for each version with its sample, or one label that waits for a sample.
+    """
     model = models.get(session, target.model_id)
     hashes, levels = levels_of(keys)
     parameters = {"k": pg_binary.uuids(keys), "h": pg_binary.int4s(hashes), "lvl": pg_binary.int2s(levels)}

@@ -26,6 +26,7 @@ from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.file_target import FileTarget, row_source
 from dcmon.ingestion.files.reader import Chunk, File
 from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
+from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.store import PreparedRows
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
@@ -221,7 +222,7 @@ def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, Malf
 def malformed_rows(malformed: Mapping[int, MalformedRow], source: str, logged_at: datetime) -> list[BadRow]:
     """Convert lines that can't be read to rows for the quarantine. The keys are the lines' numbers."""
     return [
-        BadRow(source, number, logged_at, row.row, "malformed", row.field, row.reason, row.sample_id)
+        BadRow(source, number, logged_at, row.row, RejectionReason.MALFORMED, row.field, row.reason, row.sample_id)
         for number, row in malformed.items()
     ]
 

@@ -15,10 +15,10 @@ from dcmon.ingestion.files.loader import FileLoader, LoadResult, ReportProgress
 class LoadAction(StrEnum):
     """The outcome of a run for one file."""
 
-    loaded = "loaded"
-    resumed = "resumed"  # an earlier run had stored rows of it
-    skipped = "in already"
-    counted = "not stored"  # a dry run
+    LOADED = "loaded"
+    RESUMED = "resumed"  # an earlier run had stored rows of it
+    SKIPPED = "in already"
+    COUNTED = "not stored"  # a dry run
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def load(
                 fingerprint = registry.next_fingerprint(session, fingerprint)
             progress = registry.progress(session, fingerprint)
             if progress.is_loaded:
-                return ManualLoad(LoadAction.skipped, loader.result_of_loaded_file(session, fingerprint, request.path))
+                return ManualLoad(LoadAction.SKIPPED, loader.result_of_loaded_file(session, fingerprint, request.path))
         if request.is_dry_run:
-            return ManualLoad(LoadAction.counted, dry_run.count(engine, org, file, target, progress.next_row))
+            return ManualLoad(LoadAction.COUNTED, dry_run.count(engine, org, file, target, progress.next_row))
         with db.org_session(engine, org) as session:
             first_row = registry.register(session, fingerprint, request.path, target).next_row
         result = FileLoader(engine, org, report).load(file, target, fingerprint, first_row)
-        return ManualLoad(LoadAction.resumed if first_row else LoadAction.loaded, result)
+        return ManualLoad(LoadAction.RESUMED if first_row else LoadAction.LOADED, result)

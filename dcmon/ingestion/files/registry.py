@@ -26,13 +26,13 @@ def register(session: Session, fingerprint: str, path: str, target: FileTarget) 
 
 
 def progress(session: Session, fingerprint: str) -> FileProgress:
-    """Return the progress of a file; (0, False) for one that was never registered."""
+    """Return the progress of a file. A file that was never registered has no stored row."""
     entry = session.scalar(select(IngestedFile).where(IngestedFile.digest == fingerprint))
     return FileProgress(0, False) if entry is None else _progress(entry)
 
 
 def next_fingerprint(session: Session, fingerprint: str) -> str:
-    """Return the fingerprint with which a loaded file can be loaded again."""
+    """Return another fingerprint for a loaded file, so that it can be loaded again."""
     finished = IngestedFile.digest.startswith(fingerprint), IngestedFile.finished_at.is_not(None)
     times = session.scalar(select(func.count()).where(*finished))
     return f"{fingerprint}/{times + 1}" if times else fingerprint

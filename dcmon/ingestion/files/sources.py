@@ -138,7 +138,7 @@ def processed_files(session: Session, source_id: int, paths: Sequence[str], *, i
 
 
 def record_file(session: Session, source_id: int, fingerprint: str, entry: FileEntry) -> None:
-    """Record where a file is stored. Clear the errors of earlier contents of the same path."""
+    """Record source, path and stamp of a file. Clear the errors of earlier contents of the path."""
     values = {"source_id": source_id, "path": entry.path, "stamp": entry.stamp}
     session.execute(update(IngestedFile).where(IngestedFile.digest == fingerprint).values(**values))
     at_path = (IngestedFile.source_id == source_id, IngestedFile.path == entry.path)

@@ -1,4 +1,4 @@
-"""A consumer that starts at the database's offsets, and notices when a log loses messages."""
+"""A consumer that starts at the offsets in PostgreSQL, and detects when a log loses messages."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -99,7 +99,7 @@ class Consumer:
         self._consumer.close()
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
-        """Start each partition at the database's offset. Offsets that the group committed to Kafka are ignored."""
+        """Start each partition at the offset in PostgreSQL. Offsets that the group committed to Kafka are ignored."""
         for assigned in partitions:
             partition = NamedPartition(assigned.topic, assigned.partition)
             start = self._start_at(partition)
@@ -150,9 +150,9 @@ class Consumer:
         raise errors.LogTruncated(topic=topic, partition=number, found=high, expected=expected)
 
     def require_not_truncated(self) -> None:
-        """Raise LogTruncated if a log ended, at its last fetch, before the next offset to read.
+        """Raise LogTruncated if a log ends before the next offset to read.
 
-        Most brokers return an error for such an offset, but not all.
+        The end is known from the last fetch. Most brokers return an error for such an offset, but not all.
         """
         for partition, expected in self._next_offsets.items():
             end = self._end(partition)

@@ -14,7 +14,8 @@ from jsonschema import Draft7Validator
 from dcmon.errors import InvalidInput
 from dcmon.ingestion import raw_rows
 from dcmon.ingestion.raw_rows import MAX_ROW_BYTES, Raw, RowArray, split_rows, truncate_long_rows
-from dcmon.ingestion.row_decoder import RejectedRow, RowType
+from dcmon.ingestion.rejected_row import RejectedRow
+from dcmon.ingestion.row_decoder import RowType
 from dcmon.ingestion.row_types import label_row_type, reference_row_type, sample_row_type
 from dcmon.storage import columns
 from dcmon.storage.columns import Columns

@@ -138,7 +138,7 @@ def test_loaded_file_is_loaded_again_only_on_request(target: Stored, tmp_path: P
     finished = target.scalar("select finished_at from ingested_files")
     assert load(target, copy) == LoadResult(str(copy), 101, finished)
     again = manual_load.load(target.engine, target.org, target_of(target), LoadRequest(str(copy), is_repeated=True))
-    assert (again.action, again.result.first_row) == (LoadAction.loaded, 0)
+    assert (again.action, again.result.first_row) == (LoadAction.LOADED, 0)
     assert again.result.outcome == Outcome(101, 0, 101, 0)
     assert target.scalar("select count(*) from quarantine") == 1, "the bad row is the same row again"
     assert ledger(target)[3] == 1

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from dcmon import errors
 from dcmon.ingestion.files import column_mapping, reader
 from dcmon.ingestion.files.reader import Chunk
-from dcmon.ingestion.row_decoder import RejectedRow
+from dcmon.ingestion.rejected_row import RejectedRow
 from dcmon.ingestion.row_types import label_row_type, sample_row_type
 from dcmon.storage.columns import Columns
 from tests.helpers.examples import examples
