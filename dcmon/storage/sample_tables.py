@@ -62,7 +62,7 @@ class PartitionsMissing(Exception):
 class Detached(NamedTuple):
     """A partition that was detached from its table and will be dropped.
 
-    `kind` (samples or labels), `relation` and `month` are those of the rows that it holds.
+    `kind`, `relation` and `month` are those of the rows that it holds.
     """
 
     name: str
