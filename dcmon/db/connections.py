@@ -72,7 +72,7 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
 
 
 def _too_large_id(context: ExceptionContext) -> int | None:
-    """Return the number in a SELECT that is larger than any id; None if it has none.
+    """Return a parameter of a SELECT that is larger than any id, or None.
 
     No row can have such an id, so the object is not found.
     """

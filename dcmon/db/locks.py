@@ -1,4 +1,4 @@
-"""PostgreSQL advisory locks: all lock spaces of dcmon, and the only code that takes such locks.
+"""PostgreSQL advisory locks: all lock spaces, and the only code that takes locks.
 
 A lock is a space and an object in it. The object is one of:
 

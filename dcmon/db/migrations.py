@@ -76,7 +76,7 @@ def upgrade_org(engine: Engine, org: Organization) -> None:
 
 
 def check(engine: Engine, lineage: Lineage) -> str | None:
-    """Return the difference between the tables in the code and in the revisions; None if equal.
+    """Return how the tables in the code differ from the revisions; None if equal.
 
     The revisions run in a scratch schema that is dropped afterwards, so the database may be empty or in use.
     """

@@ -9,7 +9,7 @@ from dcmon import errors
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.demo.config import MODEL
-from dcmon.embedded import process
+from dcmon.embedded import json_file
 from dcmon.notifications import receivers
 from dcmon.storage import models
 from dcmon.tenancy import organizations, provisioning, tokens
@@ -34,14 +34,14 @@ class DemoState:
 
     def save_progress(self, next_day: date | None) -> "DemoState":
         """Write to the file how far the replay got."""
-        process.write_json(self.file, {"token": self.token, "go_on": next_day, "is_done": next_day is None})
+        json_file.write(self.file, {"token": self.token, "go_on": next_day, "is_done": next_day is None})
         return replace(self, next_day=next_day)
 
 
 def load_or_create(app: App, first: date) -> DemoState:
     """Return the demo's state. Create its organization the first time; replace a token that was lost."""
     file = app.settings.data_dir / "demo.json"
-    saved: dict[str, Any] = process.read_json(file) or {}
+    saved: dict[str, Any] = json_file.read(file) or {}
     with app.public() as session:
         existing = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
     if not existing:
@@ -65,7 +65,7 @@ def _is_valid(session: Any, token: str, org: Organization) -> bool:
 
 def is_finished(data_dir: Path) -> bool:
     """Return True if the file says that the last demo was complete. Nothing needs to run for this."""
-    return bool((process.read_json(data_dir / "demo.json") or {}).get("is_done"))
+    return bool((json_file.read(data_dir / "demo.json") or {}).get("is_done"))
 
 
 def delete_demo(app: App) -> None:

@@ -1,4 +1,4 @@
-"""The environment variables that give a child process the settings of this process."""
+"""The environment variables with which a child process gets the settings of this process."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment["PYTHONUNBUFFERED"] = "1"
     environment.update(_variables(settings.model_dump(mode="json"), PREFIX))
-    # model_dump masks secrets.
+    # model_dump replaces secrets by asterisks, so add their values.
     secrets = {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,

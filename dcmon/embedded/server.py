@@ -1,4 +1,4 @@
-"""What the embedded PostgreSQL and Valkey have in common: a child process, its state file and its package."""
+"""Common parts of the embedded PostgreSQL and Valkey: process, state file and package."""
 
 import subprocess
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dcmon import errors
-from dcmon.embedded import process
+from dcmon.embedded import json_file, process
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Server:
 
 
 def running_url(state_file: Path, is_running: Callable[[Mapping[str, Any]], bool]) -> str | None:
-    """Return the URL in a server's state file; None if that server does not run."""
-    state = process.read_json(state_file)
+    """Return the URL in a server's state file; None if the server does not run."""
+    state = json_file.read(state_file)
     return str(state["url"]) if state is not None and is_running(state) else None
 
 

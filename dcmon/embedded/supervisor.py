@@ -1,4 +1,7 @@
-"""The process behind `dcmon up`: runs PostgreSQL, Valkey and dcmon's own processes in a data directory."""
+"""The supervisor: the process of `dcmon up`, which runs all other processes.
+
+These are the embedded PostgreSQL and Valkey, and dcmon's endpoint and workers.
+"""
 
 import errno
 import os
@@ -13,17 +16,18 @@ from pathlib import Path
 from dcmon import errors
 from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.environment import child_environment
-from dcmon.embedded.process_group import READY_SECONDS, STOP_SECONDS, ProcessGroup
+from dcmon.embedded.process_manager import READY_SECONDS, STOP_SECONDS, ProcessManager
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.settings import Settings
 
-BACKGROUND_SECONDS = READY_SECONDS + 300  # crash recovery of PostgreSQL comes before the endpoint's start
+BACKGROUND_SECONDS = READY_SECONDS + 300  # PostgreSQL's crash recovery may take minutes before the endpoint starts
 
 
 def run(settings: Settings, stop: threading.Event | None = None, ready: Callable[[str], None] | None = None) -> None:
-    """Start everything and keep it running until SIGTERM, SIGINT, SIGHUP or `stop`.
+    """Start all processes and keep them running until SIGTERM, SIGINT, SIGHUP or `stop`.
 
-    `ready` is called with the endpoint's URL once it answers. Raises Locked if a supervisor runs here, or PortTaken.
+    `ready` is called with the endpoint's URL when the endpoint answers. Raises Locked if another supervisor runs in the
+    data directory, or PortTaken.
     """
     stop = stop or threading.Event()
     _require_writable(settings.data_dir)
@@ -33,18 +37,18 @@ def run(settings: Settings, stop: threading.Event | None = None, ready: Callable
         stack.enter_context(supervisor_state.exclusive(settings.data_dir))
         stack.callback(supervisor_state.remove, settings.data_dir)
         _require_port(settings)
-        group = ProcessGroup(settings)
-        stack.callback(group.stop)
-        group.start(stop)
+        processes = ProcessManager(settings)
+        stack.callback(processes.stop)
+        processes.start(stop)
         if ready is not None and not stop.is_set():
             ready(settings.url)
-        group.watch(stop)
+        processes.keep_running(stop)
 
 
 def start_in_background(settings: Settings, *, die_with_parent: bool) -> SupervisorState:
-    """Start a supervisor in a process of its own and wait until the endpoint answers.
+    """Start a supervisor in a separate process, and wait until the endpoint answers.
 
-    If it fails, raises the supervisor's own error; no process is left running then.
+    If the supervisor fails, this raises the supervisor's error, and no process is left running.
     """
     running = supervisor_state.read(settings)
     if running is not None and running.is_ready:
@@ -75,7 +79,10 @@ def start_in_background(settings: Settings, *, die_with_parent: bool) -> Supervi
 
 
 def stop(settings: Settings, timeout: float = 60) -> bool:
-    """Stop the supervisor with all that it started; False if none runs. Raises Locked if it does not end."""
+    """Stop the supervisor with all its processes; return False if no supervisor runs.
+
+    Raises Locked if the supervisor does not end within `timeout` seconds.
+    """
     running = supervisor_state.read(settings)
     if running is None:
         return False
@@ -91,7 +98,7 @@ def _is_ready(settings: Settings) -> bool:
 
 
 def _start_error(exit_code: int | None, log_file: Path, log_start: int) -> errors.DcmonError:
-    """Return the supervisor's last error message, as the error that its exit code stands for."""
+    """Return the error of a supervisor that failed, by its exit code and last message."""
     with log_file.open(errors="replace") as file:
         file.seek(log_start)
         lines = [line.strip() for line in file if line.startswith("dcmon: ")]
@@ -110,8 +117,8 @@ def _require_writable(data_dir: Path) -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise errors.DiskFull(where=data_dir) from error
-        why = f"{error.strerror}. Set DCMON_DATA_DIR to a directory that you can write."
-        raise errors.DataDirectoryUnusable(path=data_dir, why=why) from error
+        reason = f"{error.strerror}. Set DCMON_DATA_DIR to a directory that you can write."
+        raise errors.DataDirectoryUnusable(path=data_dir, why=reason) from error
 
 
 def _require_port(settings: Settings) -> None:

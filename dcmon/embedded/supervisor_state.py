@@ -1,4 +1,4 @@
-"""What the supervisor of a data directory runs: its state file, its lock, and whether its endpoint answers."""
+"""The state of a data directory's supervisor: its state file, its lock, and its endpoint."""
 
 import fcntl
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dcmon import errors
-from dcmon.embedded import process
+from dcmon.embedded import json_file, process
 from dcmon.settings import Settings
 
 STATE_FILE, LOCK_FILE = "supervisor.json", "supervisor.lock"
@@ -16,7 +16,10 @@ STATE_FILE, LOCK_FILE = "supervisor.json", "supervisor.lock"
 
 @dataclass(frozen=True)
 class SupervisorState:
-    """What runs, as the supervisor last wrote it. `is_ready`: the endpoint has answered since the start."""
+    """The processes of a supervisor, as its state file has them.
+
+    `is_ready`: the endpoint has answered since the start.
+    """
 
     pid: int
     url: str
@@ -26,8 +29,8 @@ class SupervisorState:
 
 
 def read(settings: Settings) -> SupervisorState | None:
-    """Return what runs in this data directory; None if no supervisor runs."""
-    state = process.read_json(settings.data_dir / STATE_FILE)
+    """Return the state of the data directory's supervisor; None if no supervisor runs."""
+    state = json_file.read(settings.data_dir / STATE_FILE)
     if state is None or not process.is_alive(int(state["pid"])) or not _is_locked(settings.data_dir):
         return None
     return SupervisorState(**state)
@@ -35,7 +38,7 @@ def read(settings: Settings) -> SupervisorState | None:
 
 def write(data_dir: Path, state: SupervisorState) -> None:
     """Replace the state file."""
-    process.write_json(data_dir / STATE_FILE, asdict(state))
+    json_file.write(data_dir / STATE_FILE, asdict(state))
 
 
 def remove(data_dir: Path) -> None:
@@ -45,7 +48,10 @@ def remove(data_dir: Path) -> None:
 
 @contextmanager
 def exclusive(data_dir: Path) -> Iterator[None]:
-    """Hold the lock of the data directory; the kernel frees it when its holder dies. Raises Locked."""
+    """Hold the lock of the data directory. Raises Locked if another process holds it.
+
+    The kernel releases the lock when the process ends, also after kill -9.
+    """
     with (data_dir / LOCK_FILE).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

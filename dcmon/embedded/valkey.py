@@ -1,11 +1,14 @@
-"""The embedded Valkey: listens on the loopback address, requires a password and stores nothing on disk."""
+"""The embedded Valkey: a child process that stores nothing on disk.
+
+It listens on the loopback address and requires a password.
+"""
 
 import secrets
 import signal
 from pathlib import Path
 
 from dcmon import errors, redis_scripts
-from dcmon.embedded import process
+from dcmon.embedded import json_file, process
 from dcmon.embedded.server import Server, package_directory, running_url
 
 STATE_FILE = "valkey.json"
@@ -13,24 +16,25 @@ START_SECONDS, STOP_SECONDS = 10.0, 5.0
 
 
 def url(data_dir: Path) -> str | None:
-    """Return the URL of the server that runs in this data directory; None if none runs."""
+    """Return the URL of the data directory's Valkey; None if it does not run."""
     return running_url(data_dir / STATE_FILE, lambda state: "valkey-server" in process.command_line(int(state["pid"])))
 
 
 def start(data_dir: Path) -> Server:
-    """Start the server and return when it answers. It is only a cache: it may lose data, and evicts old keys.
+    """Start Valkey, and return when it answers.
 
-    Raises DcmonError if it does not answer within START_SECONDS.
+    It is only a cache: it may lose data, and it deletes old keys when its memory is full. Raises DcmonError if it does
+    not answer within START_SECONDS.
     """
     (data_dir / "logs").mkdir(parents=True, exist_ok=True)
-    state = process.read_json(data_dir / STATE_FILE) or {}
+    state = json_file.read(data_dir / STATE_FILE) or {}
     port, password = process.free_port(state.get("port")), secrets.token_urlsafe(24)
     log = data_dir / "logs" / "valkey.log"
     settings = {
         "bind": "127.0.0.1", "port": port, "requirepass": password, "save": '""', "appendonly": "no",
         "maxmemory": "200mb", "maxmemory-policy": "allkeys-lru", "daemonize": "no", "dir": data_dir,
     }  # fmt: skip
-    # In a file that only the owner can read: every user can see the arguments of a process.
+    # The password is in a file that only the owner can read, because every user can see the arguments of a process.
     configuration = data_dir / "valkey.conf"
     configuration.touch(mode=0o600)
     configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
@@ -41,7 +45,7 @@ def start(data_dir: Path) -> Server:
         server.stop()
     if child.poll() is not None:
         raise errors.DcmonError(f"Valkey did not start; see {log}.")
-    process.write_json(data_dir / STATE_FILE, {"url": server.url, "port": port, "pid": child.pid})
+    json_file.write(data_dir / STATE_FILE, {"url": server.url, "port": port, "pid": child.pid})
     return server
 
 

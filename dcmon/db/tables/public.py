@@ -198,7 +198,7 @@ class SchedulerRun(Public):
 
 
 class KnownProblem(Public):
-    """A problem of dcmon itself, with the times when it began and when receivers were notified."""
+    """A problem of dcmon itself, with its start and the time of its notification."""
 
     __tablename__ = "problems"
     name: Mapped[str] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""A child process of the supervisor: started again after it ends, with a growing pause; its output in a log file."""
+"""A process that is restarted when it ends, after a pause that grows."""
 
 import logging
 import signal
@@ -17,17 +17,20 @@ from dcmon.embedded import process
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; each quick end doubles the pause
-STEADY_AFTER = 30.0  # seconds; a child that ran so long begins again with the first pause
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart
+STEADY_AFTER = 30.0  # seconds; if a process ends earlier, the pause is doubled, otherwise it is FIRST_PAUSE again
 LOG_BYTES, LOG_FILES = 10_000_000, 3
 
 
 @dataclass
-class Child:
-    """A process that is kept running. `begin` starts it."""
+class ManagedProcess:
+    """A process that is kept running.
+
+    `launch` starts it. `process` is None during the pause before a restart. `since`: the last start or end.
+    """
 
     name: str
-    begin: Callable[[], "subprocess.Popen[bytes]"]
+    launch: Callable[[], "subprocess.Popen[bytes]"]
     process: "subprocess.Popen[bytes] | None" = None
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     restarts: int = 0
@@ -37,10 +40,13 @@ class Child:
 
     def start(self) -> None:
         """Start the process."""
-        self.process, self.since = self.begin(), datetime.now(UTC)
+        self.process, self.since = self.launch(), datetime.now(UTC)
 
-    def watch(self) -> bool:
-        """Note if the process has ended, or start it again after its pause; return True if anything changed."""
+    def restart_if_ended(self) -> bool:
+        """Start the process again if it has ended and its pause is over.
+
+        Returns True if the process has ended or was started since the last call.
+        """
         if self.process is None:
             if time.monotonic() < self.restart_at:
                 return False
@@ -59,7 +65,7 @@ class Child:
         return True
 
     def describe(self) -> dict[str, Any]:
-        """Return what `dcmon status` shows of it."""
+        """Return the state of the process as `dcmon status` shows it."""
         return {
             "name": self.name,
             "state": "running" if self.process else "restarting",
@@ -78,13 +84,13 @@ def describe_exit(code: int) -> str:
 def start_command(
     arguments: Sequence[str], environment: Mapping[str, str], log_file: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start a dcmon command whose output goes to a log file that rotates."""
+    """Start a dcmon command, and copy its output to a log file that rotates."""
     command = [sys.executable, "-m", "dcmon", "-v", *arguments]
-    started = process.start(command, output=subprocess.PIPE, environment=environment)
-    assert started.stdout is not None
-    name = f"log of {log_file.stem}"
-    threading.Thread(target=_copy_to_log, args=(started.stdout, log_file), name=name, daemon=True).start()
-    return started
+    child = process.start(command, output=subprocess.PIPE, environment=environment)
+    assert child.stdout is not None
+    thread_name = f"log of {log_file.stem}"
+    threading.Thread(target=_copy_to_log, args=(child.stdout, log_file), name=thread_name, daemon=True).start()
+    return child
 
 
 def _copy_to_log(output: IO[bytes], file: Path) -> None:

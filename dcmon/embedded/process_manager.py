@@ -1,4 +1,4 @@
-"""The embedded servers and dcmon's own processes: started in order, kept running, stopped in order."""
+"""Start, keep running and stop the embedded servers and dcmon's own processes."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from dcmon import errors
-from dcmon.embedded import child, postgres, process, supervisor_state, valkey
-from dcmon.embedded.child import Child
+from dcmon.embedded import managed_process, postgres, process, supervisor_state, valkey
 from dcmon.embedded.environment import child_environment
+from dcmon.embedded.managed_process import ManagedProcess
 from dcmon.embedded.server import Server
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.settings import Settings
@@ -22,20 +22,23 @@ from dcmon.states import ProcessKind
 
 READY_SECONDS, STOP_SECONDS = 60.0, 15.0
 WATCH_SECONDS = 0.2  # between two checks of the processes
-LOG_DELAY = 0.2  # seconds; a process that ended has its last line in its log by then
+LOG_DELAY = 0.2  # seconds after the end of a process until its last line is in its log
 
 
-class ProcessGroup:
-    """All that `dcmon up` runs."""
+class ProcessManager:
+    """All processes that `dcmon up` runs. Servers start first and stop last."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.started_at, self.is_ready = settings, datetime.now(UTC), False
-        self.servers: list[Child] = []
-        self.children: list[Child] = []
+        self.servers: list[ManagedProcess] = []
+        self.dcmon_processes: list[ManagedProcess] = []
         self._stop_server: dict[str, Callable[[], None]] = {}
 
     def start(self, stop: threading.Event) -> None:
-        """Start the servers, migrate the database, start dcmon's processes; return when the endpoint answers."""
+        """Start the servers, migrate the database and start dcmon's processes.
+
+        Returns when the endpoint answers, or when `stop` is set.
+        """
         environment = child_environment(self.settings)
         if self.settings.database_url is None:
             environment["DCMON_DATABASE_URL"] = self._start_server("postgres", postgres.start)
@@ -43,44 +46,46 @@ class ProcessGroup:
                 environment["DCMON_REDIS_URL"] = self._start_server("valkey", valkey.start)
         _migrate(environment)
         for name, arguments in _commands(self.settings).items():
-            started = Child(name, partial(child.start_command, arguments, environment, self._log_file(name)))
-            started.start()
-            self.children.append(started)
+            launch = partial(managed_process.start_command, arguments, environment, self._log_file(name))
+            managed = ManagedProcess(name, launch)
+            managed.start()
+            self.dcmon_processes.append(managed)
         self._write_state()
         self._wait_for_endpoint(stop)
         self.is_ready = True
         self._write_state()
 
-    def watch(self, stop: threading.Event) -> None:
-        """Start processes that have ended again, until `stop` is set."""
+    def keep_running(self, stop: threading.Event) -> None:
+        """Restart processes that have ended, until `stop` is set."""
         while not stop.wait(WATCH_SECONDS):
-            if any(started.watch() for started in (*self.servers, *self.children)):
+            if any(managed.restart_if_ended() for managed in (*self.servers, *self.dcmon_processes)):
                 self._write_state()
 
     def stop(self) -> None:
-        """Stop dcmon's processes, all at once, then the servers."""
-        running = [started.process for started in self.children if started.process and started.process.poll() is None]
-        for running_child in running:
-            running_child.terminate()
+        """Stop dcmon's processes at the same time, then the servers."""
+        processes = [managed.process for managed in self.dcmon_processes if managed.process is not None]
+        running = [child for child in processes if child.poll() is None]
+        for child in running:
+            child.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for running_child in running:
-            process.stop(running_child, signal.SIGTERM, max(0.1, deadline - time.monotonic()))
+        for child in running:
+            process.stop(child, signal.SIGTERM, max(0.1, deadline - time.monotonic()))
         for server in reversed(self.servers):
             self._stop_server[server.name]()
 
     def _start_server(self, name: str, start: Callable[[Path], Server]) -> str:
-        """Start an embedded server and return its URL. A server that is started again keeps its port and URL."""
+        """Start an embedded server and return its URL. A restarted server keeps its port and URL."""
         url = ""
 
-        def begin() -> "subprocess.Popen[bytes]":
+        def launch() -> "subprocess.Popen[bytes]":
             nonlocal url
             server = start(self.settings.data_dir)
             self._stop_server[name], url = server.stop, server.url
             return server.process
 
-        server_child = Child(name, begin)
-        server_child.start()
-        self.servers.append(server_child)
+        managed = ManagedProcess(name, launch)
+        managed.start()
+        self.servers.append(managed)
         return url
 
     def _wait_for_endpoint(self, stop: threading.Event) -> None:
@@ -89,11 +94,12 @@ class ProcessGroup:
             if time.monotonic() > deadline:
                 log_end = self._last_log_line(ProcessKind.SERVE)
                 raise errors.DcmonError(f"The endpoint did not answer in {READY_SECONDS:.0f} s. {log_end}")
-            for started in self.children:
-                code = started.process.poll() if started.process else 0
+            for managed in self.dcmon_processes:
+                code = managed.process.poll() if managed.process else 0
                 if code is not None:
-                    log_end = self._last_log_line(started.name)
-                    raise errors.DcmonError(f"{started.name} ended with {child.describe_exit(code)}. {log_end}")
+                    log_end = self._last_log_line(managed.name)
+                    exit_text = managed_process.describe_exit(code)
+                    raise errors.DcmonError(f"{managed.name} ended with {exit_text}. {log_end}")
             stop.wait(0.05)
 
     def _log_file(self, name: str) -> Path:
@@ -106,20 +112,20 @@ class ProcessGroup:
         return f"Its last message: {lines[-1].removeprefix('dcmon: ')} (see {file})" if lines else f"See {file}."
 
     def _write_state(self) -> None:
-        children = [started.describe() for started in (*self.servers, *self.children)]
+        children = [managed.describe() for managed in (*self.servers, *self.dcmon_processes)]
         state = SupervisorState(os.getpid(), self.settings.url, self.started_at.isoformat(), self.is_ready, children)
         supervisor_state.write(self.settings.data_dir, state)
 
 
 def _migrate(environment: Mapping[str, str]) -> None:
-    """Run `dcmon migrate` and raise its last message as an error if it fails."""
-    done = subprocess.run(
+    """Run `dcmon migrate`; if it fails, raise its last message as an error."""
+    completed = subprocess.run(
         [sys.executable, "-m", "dcmon", "migrate"], env=dict(environment), capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        message = (done.stderr.strip().splitlines() or ["The migration failed."])[-1].removeprefix("dcmon: ")
+    if completed.returncode:
+        message = (completed.stderr.strip().splitlines() or ["The migration failed."])[-1].removeprefix("dcmon: ")
         by_exit_code = {4: errors.DatabaseRefused, 6: errors.Locked, 7: errors.Unreachable}
-        raise by_exit_code.get(done.returncode, errors.DcmonError)(message)
+        raise by_exit_code.get(completed.returncode, errors.DcmonError)(message)
 
 
 def _commands(settings: Settings) -> dict[str, list[str]]:
