@@ -18,6 +18,7 @@ from dcmon.ingestion.quarantine import QuarantineTarget
 from dcmon.states import RowKind
 from dcmon.storage import pg_binary, pg_copy, sample_tables
 from dcmon.storage.ledger import Outcome
+from dcmon.storage.pg_copy import FixedColumn
 from dcmon.storage.sample_ids import levels_of
 from dcmon.windows import QUARTER_HOUR_SECONDS
 
@@ -208,10 +209,11 @@ def _add(session: Session, model: Model, version: Version, labels: LabelColumns,
     order = np.lexsort((times, levels))
     keys = np.frombuffer(b"".join(labels.keys), "V16")
     columns = {
-        "k": ("V16", keys[order]), "h": (">i4", hashes[order]), "lvl": (">i2", levels[order]),
-        "ts": (">i8", times[order]), "logged_at": (">i8", labels.logged[order]),
+        "k": FixedColumn("V16", keys[order]), "h": FixedColumn(">i4", hashes[order]),
+        "lvl": FixedColumn(">i2", levels[order]), "ts": FixedColumn(">i8", times[order]),
+        "logged_at": FixedColumn(">i8", labels.logged[order]),
     }  # fmt: skip
-    heads = pg_copy.heads(columns, len(order), len(columns) + 1)
+    heads = pg_copy.encode_fixed_columns(columns, len(order), len(columns) + 1)
     kind = "numeric" if model.task_type == "regression" else "categorical"
     lines = pg_copy.Encoder([kind]).encode([(labels.labels[index],) for index in order.tolist()])
     target = f"copy labels_{version.relation} ({', '.join(columns)}, label) from stdin (format binary)"

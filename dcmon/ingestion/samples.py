@@ -23,6 +23,7 @@ from dcmon.states import RowKind
 from dcmon.storage import pg_binary, pg_copy, sample_tables
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME, quoted
 from dcmon.storage.ledger import Outcome
+from dcmon.storage.pg_copy import FixedColumn
 from dcmon.storage.sample_ids import levels_of
 from dcmon.windows import QUARTER_HOUR_SECONDS
 
@@ -101,10 +102,12 @@ def _claim_ids(session: Session, model: Model, version: Version, rows: DecodedSa
     """
     content = np.frombuffer(b"".join([rows.content[position] for position in new.positions]), ">i8")
     columns = {
-        "k": ("V16", np.frombuffer(b"".join(new.keys), "V16")), "version_id": (">i4", version.id),
-        "ts": (">i8", new.times), "content": (">i8", content),
-    }  # fmt: skip
-    lines = pg_copy.heads(columns, len(new.keys), len(columns))
+        "k": FixedColumn("V16", np.frombuffer(b"".join(new.keys), "V16")),
+        "version_id": FixedColumn(">i4", version.id),
+        "ts": FixedColumn(">i8", new.times),
+        "content": FixedColumn(">i8", content),
+    }
+    lines = pg_copy.encode_fixed_columns(columns, len(new.keys), len(columns))
     with db.copy(session, f"copy ids_{model.relation} ({', '.join(columns)}) from stdin (format binary)") as copy:
         copy.write(b"".join([pg_copy.BEGIN, *lines, pg_copy.END]))
 
@@ -118,10 +121,11 @@ def _copy(session: Session, version: Version, rows: DecodedSamples, new: NewSamp
     order = np.lexsort((new.times, levels))
     keys = np.frombuffer(b"".join(new.keys), "V16")
     fixed = {
-        KEY: ("V16", keys[order]), HASH: (">i4", hashes[order]), LEVEL: (">i2", levels[order]),
-        TIME: (">i8", new.times[order]), LOGGED_AT: (">i8", new.logged[order]),
+        KEY: FixedColumn("V16", keys[order]), HASH: FixedColumn(">i4", hashes[order]),
+        LEVEL: FixedColumn(">i2", levels[order]), TIME: FixedColumn(">i8", new.times[order]),
+        LOGGED_AT: FixedColumn(">i8", new.logged[order]),
     }  # fmt: skip
-    heads = pg_copy.heads(fixed, len(order), len(fixed) + len(rows.encoder.order))
+    heads = pg_copy.encode_fixed_columns(fixed, len(order), len(fixed) + len(rows.encoder.order))
     lines = [rows.lines[new.positions[index]] for index in order.tolist()]
     with db.copy(session, f"{target} (format binary)") as copy:
         copy.write(pg_copy.BEGIN)

@@ -72,7 +72,10 @@ class ColumnarSample:
 
 
 def select_list(columns: Iterable[str], order: Sequence[str]) -> str:
-    """Return what the query of `fetch` must select: SQL of its columns, and of the two values that order its rows."""
+    """Return the select list that the query of `fetch` needs.
+
+    `columns`: the SQL of its columns; `order`: the SQL of the two values by which its rows are ordered.
+    """
     named_columns = [f"{column} as c{position}" for position, column in enumerate(columns)]
     return ", ".join([*named_columns, f"{order[0]} as o1", f"{order[1]} as o2"])
 

@@ -1,4 +1,4 @@
-"""Columns of a version and their types: in the API, in SQL, in JSON Schema and in the row decoder."""
+"""Columns of a version, and their types in SQL, JSON Schema and the row decoder."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,10 @@ RESERVED = frozenset(
 
 @dataclass(frozen=True)
 class ColumnType:
-    """A column's type: in SQL, as JSON Schema (draft 7), and as the Python type that msgspec decodes."""
+    """A type of columns, in three languages.
+
+    `sql`: the type in PostgreSQL; `json`: the JSON Schema (draft 7); `python`: the type that msgspec decodes.
+    """
 
     sql: str
     json: Mapping[str, Any]
@@ -87,7 +90,10 @@ class Columns:
         return {**self.all, TIME: "datetime"}
 
     def read(self, features: Sequence[str]) -> dict[str, str]:
-        """Return the columns that checks read: the features that exist, the model's output, and the label."""
+        """Return the columns that checks read: features, the model's output and the label.
+
+        Features that the version does not have are left out.
+        """
         return {**{name: self.features[name] for name in features if name in self.features}, **self.model,
                 LABEL: self.label_type}  # fmt: skip
 
@@ -97,7 +103,10 @@ class Columns:
 
 
 def sql_name(name: str) -> str:
-    """Return the SQL column of a feature: its name, shortened if it has more than PostgreSQL's 63 bytes."""
+    """Return the name of a feature's column in SQL.
+
+    PostgreSQL allows 63 bytes: the end of a longer name is replaced by a hash.
+    """
     if len(name.encode()) <= 63:
         return name
     return name.encode()[:46].decode(errors="ignore") + "_" + hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
@@ -119,7 +128,10 @@ def escaped(statement: str) -> str:
 
 
 def monitor_schema(columns: Columns) -> dict[str, Any]:
-    """Return the JSON Schema by which the SDK validates samples: features are required but may be null."""
+    """Return the JSON Schema by which the SDK validates samples.
+
+    Features are required but may be null.
+    """
     properties = {
         SAMPLE_ID: {"type": "string"},
         TIME: dict(TYPES["datetime"].json),
@@ -131,7 +143,10 @@ def monitor_schema(columns: Columns) -> dict[str, Any]:
 
 
 def reference_schema(columns: Columns) -> dict[str, Any]:
-    """Return the JSON Schema of a reference row: without id and time, with a label that may be null."""
+    """Return the JSON Schema of a reference row.
+
+    It has no id and no time, and a label that may be null.
+    """
     properties = {
         **_model_properties(columns),
         **{name: _nullable(TYPES[kind].json) for name, kind in columns.own.items()},

@@ -1,4 +1,7 @@
-"""Parse and write data filters as text: age >= 30 and city in ('Oslo', 'Rome') and job != null."""
+"""Parse and write data filters as text.
+
+An example: age >= 30 and city in ('Oslo', 'Rome') and job != null.
+"""
 
 import json
 import math
@@ -29,25 +32,28 @@ EXAMPLE = "Write it like age >= 30, city in ('Oslo', 'Rome') or job != null."
 
 
 class Token(NamedTuple):
-    """A part of a filter's text: its kind, its text, and the positions of its start and end."""
+    """A token of a filter, from `start` to `end` in the filter's text.
+
+    `kind` is the name of its group in TOKEN.
+    """
 
     kind: str
     text: str
     start: int
     end: int
 
-    def is_word(self, *words: str) -> bool:
-        """Return True if the token is one of these words, in upper or lower case."""
-        return self.kind == "word" and self.text.lower() in words
+    def is_word(self, *keywords: str) -> bool:
+        """Return True if the token is one of these keywords, in upper or lower case."""
+        return self.kind == "word" and self.text.lower() in keywords
 
 
-def parse(written: Iterable[str]) -> dict[str, Any] | None:
-    """Parse one or more texts, which all must hold, into data filters. None without any. Raises InvalidInput.
+def parse(texts: Iterable[str]) -> dict[str, Any] | None:
+    """Parse texts into data filters, joined by AND; None without texts. Raises InvalidInput.
 
-    A name or a text may be in quotes, 'single', "double" or `back`; inside them a doubled quote is one quote. A word
-    that looks like a number is a number, null is null, and any other word is a text.
+    A name or a text may be in quotes: 'single', "double" or `back`. Between quotes, a doubled quote is one quote. A
+    word that looks like a number is a number, null is null, and all other words are texts.
     """
-    items = [item for text in written for item in _conditions(text)]
+    items = [item for text in texts for item in _conditions(text)]
     return {"filters": items} if items else None
 
 
@@ -97,7 +103,7 @@ def _tokens(text: str) -> list[Token]:
     for match in TOKEN.finditer(text.rstrip()):
         kind = match.lastgroup or ""
         if kind == "wrong":
-            raise _invalid_filter(text, f"What does {match[kind]!r} at character {match.start(kind) + 1} mean?")
+            raise _invalid_filter(text, f"It can't have {match[kind]!r} at character {match.start(kind) + 1}.")
         tokens.append(Token(kind, match[kind], match.start(kind), match.end(kind)))
     return tokens
 
@@ -124,7 +130,7 @@ def _values(text: str, tokens: Sequence[Token]) -> list[Any]:
     if not tokens or tokens[0].text not in ("(", "["):
         return [_value(text, tokens)]
     if tokens[-1].text not in (")", "]"):
-        raise _invalid_filter(text, "The list has no end.")
+        raise _invalid_filter(text, "The list has no closing bracket.")
     values: list[list[Token]] = [[]]
     for token in tokens[1:-1]:
         if token.text == "," and token.kind == "mark":
@@ -140,13 +146,16 @@ def _value(text: str, tokens: Sequence[Token]) -> Any:
     if any(token.kind in ("sign", "mark") for token in tokens):
         if any(token.is_word("or") for token in tokens):
             raise _invalid_filter(text, "There is no 'or': use in (…), or one monitor for each condition.")
-        raise _invalid_filter(text, "Put a value that has signs in it in quotes.")
+        raise _invalid_filter(text, "A value with one of the signs = < > ! ( ) [ ] or a comma must be in quotes.")
     plain = _plain(text, tokens)
     return plain if tokens[0].kind == "quoted" else _value_of_word(plain)
 
 
 def _value_of_word(word: str) -> Any:
-    """Return a number only if JSON would write it like the word: 007 and 1.50 may be names."""
+    """Return the value of a word: null, a number or a text.
+
+    A word is a number only if JSON writes the number like the word, because 007 and 1.50 may be names.
+    """
     if word.lower() in ("null", "none"):
         return None
     try:
@@ -160,10 +169,10 @@ def _value_of_word(word: str) -> Any:
 
 
 def _plain(text: str, tokens: Sequence[Token]) -> str:
-    """Return a quoted text without its quotes, or words as they were written."""
+    """Return a quoted text without its quotes, or words as they are written."""
     if any(token.kind == "quoted" for token in tokens):
         if len(tokens) > 1:
-            raise _invalid_filter(text, f"What does {tokens[0].text} belong to?")
+            raise _invalid_filter(text, f"A text in quotes must stand alone, without {tokens[1].text}.")
         quote = tokens[0].text[0]
         return tokens[0].text[1:-1].replace(2 * quote, quote)
     return text[tokens[0].start : tokens[-1].end]

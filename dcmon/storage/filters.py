@@ -116,7 +116,7 @@ def _comparison(column: _Column, operator: Any, value: Any, parameter: str) -> _
         raise _unknown_operator(operator)
     if value is None:
         if operator not in ("equals", "not_equals"):
-            raise errors.InvalidInput(f"Column {column.name!r} can be null or not, but not {operator} it: use equals.")
+            raise errors.InvalidInput(f"Column {column.name!r} can't be {operator} null: use equals or not_equals.")
         return _Comparison(f"{column.sql} {OPERATORS[operator]} null")
     sql = f"{_ordered(column, operator)} {OPERATORS[operator]} cast(:{parameter} as {_sql_type(column.kind)})"
     return _Comparison(sql, _value(column, value), has_parameter=True)
@@ -125,7 +125,7 @@ def _comparison(column: _Column, operator: Any, value: Any, parameter: str) -> _
 def _membership(column: _Column, value: Any, parameter: str) -> _Comparison:
     items: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
     if not items:
-        raise errors.InvalidInput(f"Column {column.name!r} can't be in an empty list: give it some values.")
+        raise errors.InvalidInput(f"Column {column.name!r} is compared with an empty list: give it some values.")
     values = [_value(column, item) for item in items if item is not None]
     if not values:
         return _Comparison(f"{column.sql} is null")

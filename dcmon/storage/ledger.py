@@ -1,4 +1,4 @@
-"""The ledger: a line for each change that put rows into an organization's tables, or removed them."""
+"""The ledger: a line for each change that stored or removed an organization's rows."""
 
 import uuid
 from collections.abc import Sequence
@@ -29,9 +29,10 @@ class LedgerAction(StrEnum):
 
 @dataclass
 class Outcome:
-    """What became of rows: taken = stored + duplicates + quarantined.
+    """How many rows were stored, and what happened to the others.
 
-    `conflicts` counts labels that differ from the stored label of the same sample.
+    taken = stored + duplicates + quarantined. `conflicts` counts labels that differ from the stored label of the same
+    sample.
     """
 
     taken: int = 0
@@ -56,7 +57,7 @@ MAX_FOLDED = 20_000  # lines in one statement
 
 @dataclass(frozen=True)
 class OffsetMove:
-    """How the organization's offset moved when rows were stored, and how many messages the rows came in."""
+    """A move of the organization's offset past some messages, when their rows were stored."""
 
     partition: TopicPartition
     first_offset: int
@@ -82,7 +83,7 @@ class Correction:
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """Rows of one model or version that were taken in together, and what became of them.
+    """The outcome of rows of one model or version that were received together.
 
     `dropped` counts rows of a deleted model or version; `model_id` is None for them.
     """
@@ -97,9 +98,9 @@ class LedgerEntry:
 
 
 def record(session: Session, entry: LedgerEntry, moves: Sequence[OffsetMove] = ()) -> None:
-    """Write the line of an entry; rows that came from several partitions get a line for each.
+    """Write the line of an entry, or one line for each partition of its rows.
 
-    These rows were stored together, so the first line counts them all.
+    These rows were stored together, so the first line counts all of them.
     """
     kind, source, outcome = entry.kind, entry.source, entry.outcome
     first, *further = moves or (None,)
@@ -124,7 +125,7 @@ def _offset_columns(move: OffsetMove | None) -> dict[str, Any]:
 
 
 def record_seek(session: Session, move: OffsetMove) -> None:
-    """Write the line of an offset that was set back: its messages will be read again from there."""
+    """Write the line of a seek that set an offset back."""
     topic_id, partition = move.partition
     _write(
         session, action=LedgerAction.SEEK, kind=RowKind.SAMPLES, source=LedgerAction.SEEK, topic_id=topic_id,
@@ -139,20 +140,21 @@ def record_correction(session: Session, correction: Correction) -> None:
 
 
 def fold_requests(session: Session, before: datetime, limit: int = MAX_FOLDED) -> int:
-    """Replace the lines of requests before a time by one line for each day and target.
+    """Replace the lines of requests by one line for each day and target.
 
-    Each request writes a line of its own. Lines that loaded a file or corrected rows stay as they are. Returns how
-    many lines were replaced, which are at most `limit`.
+    Each request writes its own line. Only lines before the time `before` are replaced, and at most `limit` of them.
+    Lines that loaded a file or corrected rows stay as they are. Returns how many lines were replaced.
     """
     [[count]] = db.fetch(session, SQL.statement("fold_requests"), {"before": before, "limit": limit})
     return int(count)
 
 
 def fold_moves(session: Session, before: datetime) -> int:
-    """Replace the lines that moved an offset by one line for each partition, target and day before that of `before`.
+    """Replace lines that moved offsets by one line for each partition, target and day.
 
-    The lines of a day share their range of offsets, like the lines of one batch. Where a seek set the offset back, the
-    lines before the seek and those after it are replaced separately. Returns how many lines were replaced.
+    Only lines before the day of `before` are replaced. The lines of a day share their range of offsets, like the lines
+    of one batch. If a seek set the offset back, the lines before the seek and the lines after it are replaced
+    separately. Returns how many lines were replaced.
     """
     [[count]] = db.fetch(session, SQL.statement("fold_moves"), {"before": before})
     return int(count)

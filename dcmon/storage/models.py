@@ -32,9 +32,9 @@ class NewModel:
 
 
 def create(session: Session, new: NewModel) -> Model:
-    """Create a model with its tables, or return the existing one with the same task type and description.
+    """Create a model with its tables, or return the existing model of that name.
 
-    Raises InvalidInput, or Conflict when the existing one differs.
+    Raises InvalidInput, or Conflict when the existing model has another task type or description.
     """
     _require_valid(new)
     sample_tables.lock_naming(session, "models")
@@ -76,9 +76,9 @@ def _require_valid(new: NewModel) -> None:
 
 def _require_same(existing: Model, new: NewModel) -> None:
     if existing.task_type != new.task_type:
-        raise errors.Conflict(f"There is a model {new.name!r} already, with task type {existing.task_type}.")
+        raise errors.Conflict(f"Model {new.name!r} already exists, with task type {existing.task_type}.")
     if new.description is not None and existing.description != new.description:
-        raise errors.Conflict(f"There is a model {new.name!r} already, with another description.")
+        raise errors.Conflict(f"Model {new.name!r} already exists, with another description.")
 
 
 def entries(session: Session) -> list[Model]:
@@ -103,7 +103,7 @@ def get(session: Session, model_id: int) -> Model:
 
 
 def set_retention(session: Session, model: Model, term: timedelta | None) -> None:
-    """Set how long the model's samples are kept; None: as long as its organization says."""
+    """Set how long the model's samples are kept; None: the term of its organization."""
     model.retention = term
     session.flush()
 

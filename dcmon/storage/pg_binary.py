@@ -1,6 +1,7 @@
-"""Values and arrays in PostgreSQL's binary format, encoded in bulk: an object for each costs more than storing it.
+"""Values and arrays in PostgreSQL's binary format.
 
-The format is what PostgreSQL's array_send and timestamptz_send write.
+The format is what PostgreSQL's array_send and timestamptz_send write. All values of an array are encoded together,
+because a Python object for each value costs more than storing the value.
 """
 
 import struct
@@ -86,7 +87,10 @@ def floats(values: Sequence[float]) -> bytes:
 
 
 def floats_2d(values: Sequence[Sequence[float]]) -> bytes:
-    """Encode a value of type float8[] with two dimensions; the inner lists have one length and are not empty."""
+    """Encode a value of type float8[] with two dimensions, for COPY.
+
+    The inner lists have the same length and are not empty.
+    """
     if not values:
         return floats([])
     items = b"".join([_of_float(8, value) for line in values for value in line])

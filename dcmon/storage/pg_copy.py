@@ -1,12 +1,13 @@
-"""Encode rows in the binary format of PostgreSQL's COPY, by columns, some hundred rows at once.
+"""Encode rows in the binary format of PostgreSQL's COPY.
 
-Each value is its size in four bytes, big-endian, and its bytes; a null is the size -1 (PostgreSQL's documentation,
-COPY, "Binary Format"). As in storage.pg_binary, an object and a call for each value would cost more than storing it.
+A value is its size in four bytes, big-endian, and its bytes; a null is the size -1 (PostgreSQL's documentation, COPY,
+"Binary Format"). Some hundred rows are encoded together, column by column, because a Python object and a call for each
+value cost more than storing the value.
 """
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ FLOAT = ">f8"
 FIXED: Mapping[str, str] = {"numeric": FLOAT, "integer": ">i4", "bigint": ">i8", "datetime": ">i8", "boolean": "?"}
 TEXTS = ("categorical", "text")
 LISTS: Mapping[str, Callable[[Any], bytes]] = {"array_float": pg_binary.floats, "array_float_2d": pg_binary.floats_2d}
-# The texts of a column with more different values, or longer ones, are encoded one by one.
+# The texts of a column with more different texts, or longer texts, are encoded one by one.
 MAX_CATEGORIES, MAX_CATEGORY_LENGTH = 100, 64
 
 Column = Sequence[Any]
@@ -26,21 +27,24 @@ _size = struct.Struct("!i").pack
 
 
 class Encoder:
-    """Encodes rows whose values are of these kinds (storage.columns.TYPES); values of other kinds are left out.
+    """Encodes rows whose values have these types, which are names in storage.columns.TYPES.
 
-    `order` has the positions of the values in the order in which they are encoded.
+    Values of other types are left out. `order` has the positions of the values in the order in which they are encoded.
     """
 
-    def __init__(self, kinds: Sequence[str]) -> None:
-        by_kind = {kind: [at for at, value_kind in enumerate(kinds) if value_kind == kind] for kind in FIXED}
+    def __init__(self, column_types: Sequence[str]) -> None:
+        by_kind = {kind: [at for at, value_kind in enumerate(column_types) if value_kind == kind] for kind in FIXED}
         self._fixed = [(kind, positions) for kind, positions in by_kind.items() if positions]
-        self._texts = [(at, _Texts(kind == "categorical")) for at, kind in enumerate(kinds) if kind in TEXTS]
-        self._lists = [(at, kind) for at, kind in enumerate(kinds) if kind in LISTS]
+        self._texts = [(at, _Texts(kind == "categorical")) for at, kind in enumerate(column_types) if kind in TEXTS]
+        self._lists = [(at, kind) for at, kind in enumerate(column_types) if kind in LISTS]
         self.order = [at for _, positions in self._fixed for at in positions]
         self.order += [at for at, _ in self._texts] + [at for at, _ in self._lists]
 
     def encode(self, rows: Sequence[Column]) -> list[bytes]:
-        """Encode the values of each row; the number of values, which COPY wants before them, is not included."""
+        """Encode the values of each row.
+
+        The result does not begin with the number of values, which COPY needs: `encode_fixed_columns` writes it.
+        """
         if not rows:
             return []
         columns = list(zip(*rows, strict=True))
@@ -50,20 +54,33 @@ class Encoder:
         return list(map(b"".join, zip(*parts, strict=True)))
 
 
-def heads(values: Mapping[str, tuple[str, Any]], count: int, width: int) -> list[bytes]:
-    """Encode the first values of `count` tuples of `width` values: name to (NumPy type, column)."""
+class FixedColumn(NamedTuple):
+    """A column of values of a fixed size.
+
+    `values` is an array of this type of NumPy, or one value for all rows.
+    """
+
+    numpy_type: str
+    values: Any
+
+
+def encode_fixed_columns(columns: Mapping[str, FixedColumn], count: int, width: int) -> list[bytes]:
+    """Encode the beginning of `count` rows: their number of values, and these columns.
+
+    `width` is the number of all values of a row. The caller appends the values of the other columns.
+    """
     layout = [("width", ">i2")]
-    for name, (kind, _) in values.items():
-        layout += [(f"size of {name}", ">i4"), (name, kind)]
+    for name, column in columns.items():
+        layout += [(f"size of {name}", ">i4"), (name, column.numpy_type)]
     block = np.empty(count, layout)
     block["width"] = width
-    for name, (kind, column) in values.items():
-        block[f"size of {name}"], block[name] = np.dtype(kind).itemsize, column
+    for name, column in columns.items():
+        block[f"size of {name}"], block[name] = np.dtype(column.numpy_type).itemsize, column.values
     return _lines(block)
 
 
 def _encode_fixed(kind: str, columns: Sequence[Column]) -> list[bytes]:
-    """Encode several columns of one kind that has a fixed size."""
+    """Encode several columns of one type with a fixed size."""
     values, is_null = _numbers(kind, columns)
     block = np.empty(values.shape, [("size", ">i4"), ("value", FIXED[kind])])
     block["size"], block["value"] = block.dtype["value"].itemsize, values
@@ -78,7 +95,7 @@ def _encode_fixed(kind: str, columns: Sequence[Column]) -> list[bytes]:
 
 
 def _numbers(kind: str, columns: Sequence[Column]) -> tuple[Any, Any]:
-    """Return the values as one line for each row, and which of them are null."""
+    """Return two arrays with a line for each row: the values, and which are null."""
     if FIXED[kind] == FLOAT:
         numbers = np.array(columns, np.float64).T
         return numbers, np.isnan(numbers)  # JSON has no NaN: a NaN was a null

@@ -1,6 +1,7 @@
-"""Pruning: delete rows past their retention, in small transactions that hardly slow down other work.
+"""Pruning: delete rows that are past their retention, in small transactions.
 
-Months of samples and labels go as whole partitions (dcmon.storage.pruning_months), all other rows in batches.
+Months of samples and labels are deleted as partitions (dcmon.storage.pruning_months), all other rows in batches. Small
+transactions hardly slow down other work (dcmon.storage.pruning_transactions).
 """
 
 from collections.abc import Callable, Sequence
@@ -26,15 +27,18 @@ SQL = sql.read(__name__)
 
 
 def exclusive(engine: Engine, org: Organization) -> AbstractContextManager[None]:
-    """Hold the organization's prune lock, which ends with the process, also by kill -9. Raises Locked."""
+    """Hold the organization's prune lock. Raises Locked if another process holds it.
+
+    The lock ends with the process, also after kill -9.
+    """
     refusal = f"Another prune of organization {org.name!r} is running. Nothing was deleted."
     return locks.exclusive(engine, LockSpace.PRUNE, org.id, refusal=refusal)
 
 
 def run(prune: Prune) -> Counts:
-    """Prune an organization and return the removed rows. It may be interrupted at any point.
+    """Prune an organization, and return how many rows were removed.
 
-    Raises Locked, and what db.org_session raises.
+    It can be interrupted at any point: the next prune continues. Raises Locked, and what db.org_session raises.
     """
     removed = Counts()
     with exclusive(prune.engine, prune.org):
@@ -108,7 +112,7 @@ def _delete_quarantined(session: Session, by: str, model_id: int, before: dateti
 
 
 def _receipts(prune: Prune, removed: Counts) -> None:
-    """Delete the counts of received rows that are past the retention of samples."""
+    """Delete the receipts that are past the retention of samples."""
     for model in _models(prune):
         if (before := prune.terms.samples_begin(model)) is not None:
             values = {"model": model.id, "before": before}
@@ -133,7 +137,8 @@ def _history(prune: Prune, removed: Counts) -> None:
             versions = expiry.versions_of(session, model)
         for version in versions:
             values = {"version": version.id, "before": before}
-            # Alerts first, because their results stay as long as they do; baselines last, because results need them.
+            # Alerts first, because the results of an alert stay as long as the alert. Baselines last, because they stay
+            # as long as a result needs them.
             for table, expired, key in (
                 ("alerts", expiry.ALERTS, "id"),
                 ("results", expiry.RESULTS, "id"),

@@ -1,4 +1,4 @@
-"""The transactions of a prune: short, repeated on contention, with pauses in between."""
+"""The transactions of a prune: short, repeated on contention, with pauses between them."""
 
 import random
 import time
@@ -16,11 +16,12 @@ from dcmon.db.transactions import CONTENTION, RetryPolicy
 from dcmon.storage.expiry import Terms
 
 T = TypeVar("T")
-# Small batches with pauses in between slow down concurrent ingestion by a few milliseconds at most.
+# Small batches with pauses between them slow down concurrent ingestion by a few milliseconds at most.
 ROWS_AT_ONCE = 1_000
-PAUSE_FACTOR = 9  # a pause lasts so many times as long as the transaction before it
+PAUSE_FACTOR = 9  # a pause is so many times as long as the transaction before it
 MAX_PAUSE = 1.0  # seconds
-# A transaction that waits for a table's lock makes all later transactions wait behind it: wait briefly, and try again.
+# While a transaction waits for the lock of a table, all later transactions wait behind it. So it waits only briefly and
+# is repeated.
 SHORT_WAIT, WAIT = timedelta(milliseconds=50), timedelta(seconds=1)
 RETRY_POLICY = RetryPolicy(CONTENTION, max_tries=150, pause=lambda _: random.uniform(0.05, 0.25))
 
@@ -29,8 +30,8 @@ RETRY_POLICY = RetryPolicy(CONTENTION, max_tries=150, pause=lambda _: random.uni
 class Prune:
     """A prune of one organization.
 
-    `by` is the user or process in the ledger's lines. `is_over` is called between transactions; True ends the prune.
-    `is_fast` leaves out the pauses, for a disk that is full.
+    `by` is the user or process in the ledger's lines. `is_over` is called between transactions; if it returns True, the
+    prune ends. `is_fast` leaves out the pauses, for a disk that is full.
     """
 
     engine: Engine
@@ -41,9 +42,10 @@ class Prune:
     is_fast: bool = False
 
     def in_transaction(self, work: Callable[[Session], T], wait: timedelta = WAIT) -> T:
-        """Run `work` in a transaction that waits at most `wait` for a lock; repeat it on contention, then pause.
+        """Run `work` in a transaction, repeat it on contention, and pause after it.
 
-        In the pause, other transactions get the locks. Raises Locked after the last try.
+        The transaction waits at most `wait` for a lock. In the pause, other transactions get the locks. Raises Locked
+        after the last try.
         """
 
         def transaction() -> T:
@@ -60,7 +62,7 @@ class Prune:
 
     def _locked_error(self) -> errors.Locked:
         return errors.Locked(
-            f"Organization {self.org.name!r}: a table is in use all the time. The next prune deletes the rest."
+            f"A table of organization {self.org.name!r} was in use at each try. The next prune deletes the other rows."
         )
 
 

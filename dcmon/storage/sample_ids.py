@@ -1,4 +1,4 @@
-"""Keys of sample ids, and the hash and level of each key that the deterministic sample uses."""
+"""Keys of sample ids, and their hashes and levels for the deterministic sample."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,7 +8,10 @@ import numpy as np
 
 
 def key_of(sample_id: str) -> bytes:
-    """Return the key of a sample id, 128 bits (docs/decisions.md, "A deterministic sample at constant cost")."""
+    """Return the key of a sample id, which has 128 bits.
+
+    docs/decisions.md, "A deterministic sample at constant cost", has the reasons.
+    """
     hashing = _EMPTY.copy()  # costs half as much as a new object
     hashing.update(sample_id.encode())
     return hashing.digest()

@@ -1,4 +1,4 @@
-"""Look a sample up by its id: among stored samples, labels that wait for it, and the quarantine."""
+"""Look up a sample by its id: stored samples, waiting labels and the quarantine."""
 
 from typing import Any
 from uuid import UUID
@@ -13,14 +13,17 @@ from dcmon.storage.sample_ids import key_of
 
 
 def find(session: Session, model: Model, sample_id: str) -> list[dict[str, Any]]:
-    """Return each place of a sample id in a model: version, state, times, label, row. Raises NotFound without any."""
+    """Return all rows of a model with this sample id. Raises NotFound without any.
+
+    A row is for an output: it has the state, and what is known of version, times, label and content.
+    """
     key = UUID(bytes=key_of(sample_id))
-    places = [*_stored(session, model, key), *_waiting(session, model, key), *_quarantined(session, model, sample_id)]
-    if not places:
+    matches = [*_stored(session, model, key), *_waiting(session, model, key), *_quarantined(session, model, sample_id)]
+    if not matches:
         raise errors.NotFound(
             f"Model {model.name!r} has no sample {sample_id!r}: it was never received, or has been deleted."
         )
-    return places
+    return matches
 
 
 def _stored(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
@@ -40,7 +43,7 @@ def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[st
         ),
         {"time": time, "key": key, "own": [KEY, HASH, LEVEL, LOGGED_AT]},
     ).one_or_none()
-    if row is None:  # a prune has detached its month, and deletes its id next
+    if row is None:  # a prune has detached the month of the sample, and will delete its id
         return {"state": "pruned", "version": version.name, "time": time}
     return {
         "state": "stored", "version": version.name, "time": time, "logged_at": row.logged_at, "label": row.label,
@@ -49,7 +52,7 @@ def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[st
 
 
 def _waiting(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
-    """Return the label that waits for this sample, which no version has received."""
+    """Return the label that waits for this sample; no version has received the sample."""
     labels = session.execute(
         text(
             f"select label, logged_at from orphan_labels_{model.relation} o where k = :key"

@@ -15,7 +15,7 @@ from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_n
 
 MAX_NAME_LENGTH = 100
 FIXED_BYTES = {"float8": 8, "int8": 8, "timestamptz": 8, "int4": 4}  # text and lists may be stored out of line
-MAX_ROW_BYTES = 7_600  # a page has 8,160; the rest is for the id, keys and times
+MAX_ROW_BYTES = 7_600  # of the 8,160 bytes of a page: the others are for the id, keys and times
 MAX_COLUMNS = 1_500  # PostgreSQL allows 1,600 in a table; dcmon needs some of them
 
 
@@ -32,7 +32,7 @@ class NewVersion:
 
 
 def create(session: Session, model: Model, new: NewVersion) -> Version:
-    """Create a version with its tables, or return the existing one with the same columns.
+    """Create a version with its tables, or return the existing version of that name.
 
     Raises InvalidInput, or Conflict when a version of that name has other columns.
     """
@@ -69,7 +69,7 @@ def _require_same(existing: Version, new: NewVersion) -> None:
         pairs["classes"] = (existing.classes, list(new.classes))
     for title, (current, wanted) in pairs.items():
         if current != wanted:
-            raise errors.Conflict(f"There is a version {new.name!r} already, with other {title}. Choose another name.")
+            raise errors.Conflict(f"Version {new.name!r} already exists, with other {title}. Choose another name.")
 
 
 def _require_valid(model: Model, new: NewVersion) -> None:
@@ -170,18 +170,23 @@ def refresh_time_range(session: Session, version: Version) -> None:
     quarter = "select {}(at) from quarter_hours where version_id = :version and n > 0"
     first, last = (session.scalar(text(quarter.format(end)), values) for end in ("min", "max"))
     oldest, newest = _extreme(session, version, first, "asc"), _extreme(session, version, last, "desc")
-    # An explicit UPDATE: another transaction may have changed the row since this session read it.
-    span = {"earliest": oldest[0], "watermark": newest[0], "newest_logged_at": newest[1]}
+    # Write all values, also equal ones: another transaction may have changed the row since this session read it.
+    span = {"earliest": oldest.time, "watermark": newest.time, "newest_logged_at": newest.logged_at}
     session.execute(update(Version).where(Version.id == version.id).values(**span))
 
 
-def _extreme(
-    session: Session, version: Version, quarter: datetime | None, order: str
-) -> tuple[datetime | None, datetime | None]:
-    """Return the time and the logging time of the first or last sample in a quarter hour."""
+class _SampleTimes(NamedTuple):
+    """The time of a sample, and when it was logged; None without a sample."""
+
+    time: datetime | None
+    logged_at: datetime | None
+
+
+def _extreme(session: Session, version: Version, quarter: datetime | None, order: str) -> _SampleTimes:
+    """Return the times of the first or last sample in a quarter hour."""
     if quarter is None:
-        return None, None
-    # With all levels named, the index on (level, time, hash) finds the few rows.
+        return _SampleTimes(None, None)
+    # The statement names all levels, so that the index on (level, time, hash) finds the few rows.
     sample = session.execute(
         text(
             f"select {TIME}, {LOGGED_AT} from samples_{version.relation} where {LEVEL} = any(:levels)"
@@ -189,4 +194,4 @@ def _extreme(
         ),
         {"levels": list(range(32)), "at": quarter},
     ).one_or_none()
-    return (sample[0], sample[1]) if sample else (None, None)
+    return _SampleTimes(sample[0], sample[1]) if sample else _SampleTimes(None, None)

@@ -42,9 +42,10 @@ class RetentionTerms(NamedTuple):
 
 
 def create(session: Session, name: str, owner_email: str) -> NewOrganization:
-    """Insert an organization and its owner (a user of that e-mail may exist). db.migrations creates its schema.
+    """Insert an organization and its owner.
 
-    Raises Conflict when the name is taken, InvalidInput when it can't be a name.
+    A user with that e-mail address may exist. db.migrations creates the schema. Raises Conflict when the name is taken,
+    InvalidInput when it can't be a name.
     """
     if not NAME.fullmatch(name):
         raise errors.InvalidInput(
@@ -92,7 +93,7 @@ def by_id(session: Session, org_id: int) -> Organization | None:
 
 
 def newest_id(session: Session) -> int:
-    """Return the largest id that any organization, also a deleted one, has had."""
+    """Return the largest id of an organization so far, also of deleted ones."""
     newest: int = session.scalar(text("select last_value from organizations_id_seq"))
     return newest
 
@@ -136,7 +137,7 @@ def member(session: Session, org_id: int, email: str) -> Owner:
 
 
 def delete(session: Session, org: Organization) -> None:
-    """Delete the organization in "public" with its members, tokens and queued work, but not its schema."""
+    """Delete an organization's rows in "public", but not its schema."""
     session.execute(text("delete from work_queue where org_id = :id"), {"id": org.id})
     session.execute(text("delete from parked_messages where org_id = :id"), {"id": org.id})
     session.execute(text("delete from organizations where id = :id"), {"id": org.id})
@@ -156,7 +157,10 @@ def terms(session: Session, org: Organization) -> RetentionTerms:
 
 
 def set_terms(session: Session, org: Organization, samples: timedelta | None, results: timedelta | None) -> None:
-    """Set how long samples, results and alerts are kept; the next prune deletes older ones. Raises InvalidInput."""
+    """Set how long samples, results and alerts are kept. Raises InvalidInput.
+
+    The next prune deletes older rows.
+    """
     retention.require_longer(samples, results)
     row = session.get_one(OrganizationRow, org.id)
     row.retention, row.results_retention = samples, results

@@ -20,9 +20,10 @@ class Provisioned:
 
 
 def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
-    """Create an organization with its owner, first token and schema; after an error nothing of it remains.
+    """Create an organization with its owner, first token and schema.
 
-    If a crash leaves an organization without a schema, migrate_all creates it. Raises Conflict when the name is taken.
+    After an error, nothing of the organization remains. If a crash leaves it without a schema, migrate_all creates the
+    schema. Raises Conflict when the name is taken.
     """
     with db.public_session(engine) as session:
         org, user = organizations.create(session, name, owner)
@@ -36,7 +37,10 @@ def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
 
 
 def delete_organization(engine: Engine, org: Organization) -> None:
-    """Delete an organization in "public", then its schema: a transaction never writes two lineages."""
+    """Delete an organization in "public", then its schema.
+
+    These are two transactions, because a transaction never writes two lineages.
+    """
     with db.public_session(engine) as session:
         organizations.delete(session, org)
     with db.public_session(engine) as session:
@@ -61,9 +65,10 @@ def migration_states(engine: Engine) -> list[migrations.SchemaState]:
 
 
 def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]]:
-    """Upgrade "public", then every organization. After an interruption, run it again to continue.
+    """Upgrade "public", then every organization.
 
-    Raises SchemaTooNew, before any change, when a schema is ahead of this code.
+    After an interruption, run it again to continue. Raises SchemaTooNew, before any change, when a schema is ahead of
+    this code.
     """
     ahead = [state for state in migration_states(engine) if state.state == "ahead"]
     if ahead:
@@ -84,7 +89,7 @@ def _step(state: migrations.SchemaState, dry_run: bool) -> dict[str, Any]:
 
 
 def _organizations(engine: Engine) -> Sequence[Organization]:
-    """Return all organizations, at any revision of "public"; none when it was never migrated."""
+    """Return all organizations, at each revision of "public"; an empty list before the first migration."""
     with engine.connect() as connection:
         if db.revision(connection, "public") is None:
             return []

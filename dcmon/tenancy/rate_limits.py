@@ -1,7 +1,7 @@
 """Limits on the rows and bytes that an organization logs in a minute.
 
-They are counted by the second, in Redis or in this process. Any 60 seconds stay within the limit.
-Reasons: docs/decisions.md, "Limits".
+Rows and bytes are counted for each second, in Redis or in this process. In each span of 60 seconds, the counts stay
+within the limit. Reasons: docs/decisions.md, "Limits".
 """
 
 import threading
@@ -22,8 +22,8 @@ from dcmon.redis_scripts import RedisScripts
 from dcmon.states import RowKind
 
 WINDOW = 60  # seconds
-# A hash has a count for each second. A second counts while any part of it is in the window, so 61 seconds count. Each
-# write deletes the seconds that are older than its window; without a write the hash expires.
+# A Redis hash has a count for each second. A second counts while a part of it is in the window, so 61 seconds count.
+# Each write deletes the seconds that are older than the window; without a write, the hash expires.
 TRY_ADD = f"""
 local now, wait, seconds, old = tonumber(redis.call('TIME')[1]), 0, {{}}, {{}}
 for second = now - {WINDOW}, now do seconds[#seconds + 1] = second end
@@ -53,7 +53,7 @@ return 1
 
 
 class Limit(NamedTuple):
-    """What is limited, in words, and how much of it is allowed in a minute; None: unlimited."""
+    """The name of what is limited, and the maximum in a minute; None: unlimited."""
 
     name: str
     maximum: int | None
@@ -68,7 +68,10 @@ class KindLimits(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """What an organization may log in a minute; None: unlimited. Bytes are those of decompressed bodies."""
+    """How much an organization may log in a minute; None: unlimited.
+
+    Bytes are those of decompressed bodies.
+    """
 
     samples_per_minute: int | None = None
     labels_per_minute: int | None = None
@@ -119,7 +122,11 @@ class Increment(NamedTuple):
 
 
 class CountedAt(NamedTuple):
-    """When a request was counted: the second of this process's clock, and that of Redis if Redis counted it too."""
+    """The second in which a request was counted.
+
+    `second` is by the clock of this process, `redis_second` by that of Redis; None if Redis did not count the
+    request.
+    """
 
     second: int
     redis_second: int | None
@@ -133,7 +140,7 @@ class Counts:
         self._counts: dict[str, dict[int, int]] = defaultdict(dict)
 
     def try_add(self, increments: Sequence[Increment], now: int) -> int:
-        """Add all increments and return 0; or add none and return the seconds until they fit."""
+        """Add all increments and return 0, or return the seconds until they fit."""
         with self._lock:
             wait = max((self._wait(increment, now) for increment in increments), default=0)
             if not wait:
@@ -169,40 +176,46 @@ class Counts:
 
 
 def _number(rows: Sized, limit: int | None) -> int:
-    """Return the number of rows; 0 without a limit: then the rows are not counted."""
+    """Return the number of rows; 0 without a limit.
+
+    Without a limit `len` is not called, because it may have to parse all rows.
+    """
     return 0 if limit is None else len(rows)
 
 
 class RateMeter:
-    """Counts what organizations log, in Redis and in this process, which counts alone while Redis is unavailable."""
+    """Counts what organizations log, in Redis and in this process.
+
+    While Redis is unavailable, each process counts alone.
+    """
 
     def __init__(self, cache: RedisScripts) -> None:
         self._cache, self._own = cache, Counts()
 
     @contextmanager
     def counting(self, org: Organization, limits: Limits, kind: RowKind, rows: Sized, size: int) -> Iterator[None]:
-        """Count the rows and bytes of a request, and subtract them again if the block fails.
+        """Count the rows and bytes of a request; subtract them if the block fails.
 
         Raises OverLimit when they do not fit now, TooLarge when they can never fit.
         """
         kind_limits = limits.for_kind(kind)
         amounts = (_number(rows, kind_limits.rows.maximum), size)
-        limited_amounts = [
-            (name, f"dcmon:logged:{org.id}:{name}", amount, limit)
-            for (name, limit), amount in zip(kind_limits, amounts, strict=True)
-            if limit is not None
-        ]
-        for name, _, amount, limit in limited_amounts:
+        increments_by_name = {
+            name: Increment(f"dcmon:logged:{org.id}:{name}", amount, maximum)
+            for (name, maximum), amount in zip(kind_limits, amounts, strict=True)
+            if maximum is not None
+        }
+        for name, (_, amount, limit) in increments_by_name.items():
             if amount > limit:
                 raise errors.TooLarge(
                     f"This request has {amount:,} {name}, and organization {org.name!r} may log {limit:,} a minute:"
                     " it never fits. Send fewer rows at once."
                 )
-        increments = [Increment(key, amount, limit) for _, key, amount, limit in limited_amounts]
-        if not increments:
+        if not increments_by_name:
             yield
             return
-        allowed = " and ".join(f"{limit:,} {name}" for name, _, _, limit in limited_amounts)
+        increments = list(increments_by_name.values())
+        allowed = " and ".join(f"{increment.limit:,} {name}" for name, increment in increments_by_name.items())
         counted_at = self._count(org, increments, allowed)
         try:
             yield

@@ -1,11 +1,11 @@
-"""Retention terms: how long samples and results are kept, and the time from which they are kept."""
+"""Retention terms: how long samples and results are kept."""
 
 from datetime import UTC, datetime, timedelta
 
 from dcmon import durations
 from dcmon.errors import InvalidInput
 
-FOR_EVER = durations.MAX_DURATION  # a model's own term that means for ever; None means its organization's term
+FOR_EVER = durations.MAX_DURATION  # means for ever in the term of a model, where None means its organization's term
 EXAMPLES = "90d, 12w or 2y, or none: for ever"
 SHORTEST = timedelta(days=1)
 
@@ -32,14 +32,20 @@ def effective_term(own: timedelta | None, organization: timedelta | None) -> tim
 
 
 def cutoff(term: timedelta | None, now: datetime) -> datetime | None:
-    """Return the time from which rows are kept: the start of the term's oldest month. None: all rows are kept."""
+    """Return the time from which rows are kept; None: all rows are kept.
+
+    It is the start of the oldest month in the term, because months are deleted as partitions.
+    """
     if term is None:
         return None
     return (now - term).astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def require_longer(samples: timedelta | None, results: timedelta | None) -> None:
-    """Raise InvalidInput unless results are kept as long as samples: without results, windows become due again."""
+    """Raise InvalidInput unless results are kept at least as long as samples.
+
+    Windows with samples but without results would become due again.
+    """
     if results is not None and (samples is None or results < samples):
         both = "--samples none --results none" if samples is None else "--samples 90d --results 2y"
         raise InvalidInput(

@@ -1,4 +1,7 @@
-"""API tokens: 256 random bits, stored as SHA-256 (OWASP ASVS 5.0, 6.5.2) and compared in constant time."""
+"""API tokens: 256 random bits, stored as SHA-256 and compared in constant time.
+
+OWASP ASVS 5.0, 6.5.2, allows a plain hash for secrets with so many random bits.
+"""
 
 import hashlib
 import hmac
@@ -58,7 +61,7 @@ def authenticate(session: Session, token: str) -> Bearer:
         .join(User, User.id == Token.user_id)
         .where(Token.prefix == match[1], OrganizationRow.deleted_at.is_(None))
     ).one_or_none()
-    # An unknown token is compared, too: the time of the response does not show which prefixes exist.
+    # An unknown token is compared too, so that the time of the response does not show which prefixes exist.
     digest = row[0].digest if row else b"\0" * 32
     if not hmac.compare_digest(digest, _digest(match[2])) or row is None or not _is_live(row[0]):
         raise errors.NotAuthenticated
@@ -98,7 +101,10 @@ def _is_live(token: Token) -> bool:
 
 
 def _record_use(session: Session, token: Token) -> None:
-    """Store the time of use, at most once a minute: to update the row in each request would be a bottleneck."""
+    """Store the time of use, at most once a minute.
+
+    An update of the row in each request would make the requests wait for each other.
+    """
     if token.last_used_at is None or datetime.now(UTC) - token.last_used_at > USE_RECORDED_EVERY:
         session.execute(text("update tokens set last_used_at = now() where id = :id"), {"id": token.id})
 

@@ -1,4 +1,4 @@
-"""Digests of quarantined rows: a row is identified by its bytes, not by where it came from.
+"""Digests of quarantined rows: a row is identified by its bytes, not by its source.
 
 Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
 No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;

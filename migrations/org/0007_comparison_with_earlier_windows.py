@@ -1,4 +1,4 @@
-"""Comparison with earlier windows: what a monitor compares with, and the compared window of a result.
+"""Comparison with earlier windows: the choice of a monitor, the compared window of a result.
 
 Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
 No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;

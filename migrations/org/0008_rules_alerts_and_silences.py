@@ -45,7 +45,7 @@ def upgrade() -> None:
         op.add_column("alert_rules", column)
     for column in alert_columns():
         op.add_column("alerts", column)
-    # An alert about windows without a value has none.
+    # An alert about windows without a value has no worst value.
     op.alter_column("alerts", "worst_value", existing_type=sa.Float(), nullable=True)
     op.alter_column("alerts", "current_value", existing_type=sa.Float(), nullable=True)
     op.execute("update alerts set fired_window_end = first_window_end")

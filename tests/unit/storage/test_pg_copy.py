@@ -89,8 +89,11 @@ def test_column_without_a_type_is_left_out() -> None:
 
 
 def test_encoded_row_begins_with_the_number_of_its_values() -> None:
-    columns = {"key": ("V2", np.frombuffer(b"abcd", "V2")), "at": (">i8", np.array([-1, 2]))}
-    heads = pg_copy.heads(columns, 2, 5)
+    columns = {
+        "key": pg_copy.FixedColumn("V2", np.frombuffer(b"abcd", "V2")),
+        "at": pg_copy.FixedColumn(">i8", np.array([-1, 2])),
+    }
+    heads = pg_copy.encode_fixed_columns(columns, 2, 5)
 
     assert heads == [
         struct.pack("!hi2siq", 5, 2, b"ab", 8, -1),
