@@ -87,7 +87,7 @@ def test_data_of_another_postgres_version_is_refused(data_dir: Path) -> None:
     postgres.start(data_dir).stop()
     (data_dir / "postgres" / "PG_VERSION").write_text("14\n")
 
-    with pytest.raises(errors.DataDirectoryUnusable, match="made by PostgreSQL 14"):
+    with pytest.raises(errors.DataDirectoryUnusable, match="created by PostgreSQL 14"):
         postgres.start(data_dir)
 
 
