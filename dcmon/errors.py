@@ -1,4 +1,6 @@
-"""All errors of dcmon: the docstring is the message; the class has the exit code and the HTTP status.
+"""All errors of dcmon. The docstring of an error is its message.
+
+The class of an error has its exit code and its HTTP status.
 
 Exit codes: 0 done, 1 the tested condition is true, 2 wrong usage, 3 dcmon refused or failed, 4 not allowed,
 5 not found, 6 conflict or locked, 7 a dependency can't be reached or nothing runs, 8 partly done or no verdict,
@@ -132,12 +134,12 @@ class KafkaMisconfigured(DcmonError):
 
 
 class LogTruncated(Unavailable):
-    """{topic}/{partition} ends at offset {found}, but dcmon has read up to {expected}: Kafka lost the last messages.
+    """{topic}/{partition} ends at offset {found}, but dcmon read up to {expected}: Kafka lost messages.
     Reading stops until you decide: "dcmon ingest seek --to end" continues at the end, "--to TIME" reads again."""
 
 
 class LogExpired(Unavailable):
-    """{topic}/{partition} begins at offset {found}, and dcmon has read up to {expected}: Kafka deleted unread messages.
+    """{topic}/{partition} begins at offset {found}, but dcmon read up to {expected}: Kafka deleted unread messages.
     Reading stops until you decide: "dcmon ingest seek --to beginning" continues with the remaining messages."""
 
 

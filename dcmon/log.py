@@ -9,7 +9,7 @@ _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", 
 
 
 class JsonLines(logging.Formatter):
-    """A formatter that writes one JSON object per line, with the fields of `extra` beside the message."""
+    """A formatter that writes one JSON object per line, with the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""

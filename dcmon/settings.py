@@ -38,7 +38,7 @@ def _default_data_dir() -> Path:
 
 
 def _parse_seconds(value: object) -> object:
-    """Parse text as a number of seconds; leave other text, such as ISO 8601, to pydantic."""
+    """Parse a number of seconds; leave other text, such as ISO 8601, to pydantic."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:
@@ -54,7 +54,7 @@ def _split_at_commas(value: object) -> object:
 
 
 def _with_new_names(variables: Mapping[str, str | None], given: set[str]) -> dict[str, str | None]:
-    """Return the variables with old names replaced, except where `given` has the new name too. Names are lower case."""
+    """Replace old names of variables; drop those whose new name is in `given`. Names are lower case."""
     renamed = {old.lower(): new.lower() for old, new in OLD_NAMES.items()}
     return {renamed.get(name, name): value for name, value in variables.items() if renamed.get(name) not in given}
 
@@ -265,7 +265,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Accept old names in the environment and in .env; a new name wins over its old one, wherever each is set."""
+        """Accept old names in the environment and in .env.
+
+        A new name wins over its old name, wherever each is set.
+        """
         sources = [source for source in (env_settings, dotenv_settings) if isinstance(source, EnvSettingsSource)]
         given = {name for source in sources for name in source.env_vars}
         for source in sources:

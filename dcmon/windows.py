@@ -1,4 +1,7 @@
-"""Windows [start, end), aligned by calendar in a model's time zone, through clock changes and month ends."""
+"""Windows [start, end), aligned by the calendar of a model's time zone.
+
+The functions handle clock changes, ends of months, and days that the date line skips.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +38,7 @@ def quarter_hour_start(time: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """The windows of a monitor: one ends at the end of each calendar unit, and spans `units` units."""
+    """The windows of a monitor: one ends with each calendar unit. Each window has `units` units."""
 
     frequency: Frequency
     units: int
@@ -45,7 +48,7 @@ class WindowGrid:
         return Window(step(end, self.frequency, -self.units, zone), end)
 
     def containing(self, time: datetime, zone: ZoneInfo) -> Iterator[Window]:
-        """Yield the windows that contain a time, oldest first: as many as a window has units."""
+        """Yield the windows that contain a time, oldest first. There are `units` of them."""
         end = floor(time, self.frequency, zone)
         for _ in range(self.units):
             end = step(end, self.frequency, 1, zone)
@@ -76,7 +79,7 @@ def floor(time: datetime, frequency: Frequency, zone: ZoneInfo) -> datetime:
 
 
 def step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> datetime:
-    """Return the boundary that is `units` units after a unit's start, or before it for a negative number."""
+    """Return the boundary `units` units after a unit's start. A negative number steps back."""
     target = _naive_step(start, frequency, units, zone)
     if units == 0 or _is_regular(start, target, frequency, zone):
         return target
@@ -86,7 +89,10 @@ def step(start: datetime, frequency: Frequency, units: int, zone: ZoneInfo) -> d
 
 
 def same_clock_time(time: datetime, days: int, zone: ZoneInfo) -> datetime:
-    """Return the time at which the local clock shows the same, some days later, or earlier for a negative number."""
+    """Return the time some days later at which the local clock shows the same.
+
+    A negative number of days gives an earlier time.
+    """
     return _local_to_utc(time.astimezone(zone).replace(tzinfo=None, fold=0) + timedelta(days=days), zone)
 
 
@@ -98,7 +104,10 @@ def _naive_step(start: datetime, frequency: Frequency, units: int, zone: ZoneInf
 
 
 def _is_regular(start: datetime, target: datetime, frequency: Frequency, zone: ZoneInfo) -> bool:
-    """Return True if no unit between was cut or skipped: an hour by a change of 30 minutes, a day at the date line."""
+    """Return True if no unit between the two times was shortened or skipped.
+
+    A clock change of 30 minutes shortens an hour; a country that crosses the date line skips a day.
+    """
     if frequency is Frequency.HOUR:
         return not _misaligned(start, zone) and not _misaligned(target, zone)
     first, last = sorted((start, target))
@@ -115,7 +124,10 @@ def _one_step(start: datetime, frequency: Frequency, direction: int, zone: ZoneI
 
 
 def _hour_start(time: datetime, zone: ZoneInfo) -> datetime:
-    """Return the last full hour of the local clock, or the last clock change, if that moved it by a part of an hour."""
+    """Return the start of the hour of the local clock.
+
+    After a clock change by a part of an hour, the hour starts at the change.
+    """
     hour = time - _misaligned(time, zone)
     return _clock_change(hour, time, zone) if _misaligned(hour, zone) else hour
 
@@ -127,7 +139,7 @@ def _misaligned(time: datetime, zone: ZoneInfo) -> timedelta:
 
 
 def _midnight(local: datetime) -> datetime:
-    """Return the first midnight of the day, also for a time in an hour that a clock change repeats."""
+    """Return the day's midnight, the first one where a clock change repeats it."""
     return local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
 
 
@@ -145,7 +157,10 @@ def _shift(day: datetime, frequency: Frequency, units: int) -> datetime:
 
 
 def _local_to_utc(day: datetime, zone: ZoneInfo) -> datetime:
-    """Convert a local time to UTC: the first of two; for a time that a clock change skips, the time of the change."""
+    """Convert a local time to UTC.
+
+    Of a local time that a clock change repeats, take the first; of one that it skips, take the time of the change.
+    """
     first = day.replace(tzinfo=zone).astimezone(UTC)
     if first.astimezone(zone).replace(tzinfo=None) == day:
         return first
@@ -171,7 +186,7 @@ MAX_UNITS_PER_WEEK = {Frequency.HOUR: 7 * 24, Frequency.DAY: 7, Frequency.WEEK: 
 
 
 class ComparedWith(StrEnum):
-    """What a window is compared with: the reference, the previous window, or the same window a week ago."""
+    """What a window is compared with. `WEEK_BEFORE`: the same window a week ago."""
 
     REFERENCE = "reference"
     PREVIOUS = "previous"
@@ -209,7 +224,10 @@ class Comparison:
         return step(start, Frequency.DAY, -7, zone)
 
     def _candidates(self, earlier: Window, zone: ZoneInfo) -> set[datetime]:
-        """Return possible starts of windows compared with `earlier`: clock changes move them by up to two hours."""
+        """Return possible starts of windows that are compared with `earlier`.
+
+        Clock changes move these starts by up to two hours.
+        """
         if self.compared_with is ComparedWith.PREVIOUS:
             return {earlier.end}
         if self.grid.frequency is not Frequency.HOUR:
@@ -219,5 +237,8 @@ class Comparison:
 
 
 def can_compare(grid: WindowGrid, compared_with: ComparedWith) -> bool:
-    """Return True if windows of a grid can be compared in this way: with a week ago only windows of at most a week."""
+    """Return True if windows of a grid can be compared in this way.
+
+    With the window a week ago, only windows of at most a week can be compared.
+    """
     return compared_with is not ComparedWith.WEEK_BEFORE or grid.units <= MAX_UNITS_PER_WEEK[grid.frequency]

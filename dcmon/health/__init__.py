@@ -1,1 +1,1 @@
-"""dcmon's own health: collect it, find its problems, store and report these, ping the dead man's switch."""
+"""dcmon's own health: snapshot, problems, their notifications, and the dead man's switch ping."""

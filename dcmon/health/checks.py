@@ -1,4 +1,4 @@
-"""Health checks: find the problems of dcmon itself in a snapshot of what is known about it.
+"""Health checks: find the problems of dcmon itself in a health snapshot.
 
 A problem has a sentence, a severity, its start, and the command to type next. The checks are pure functions: the
 leading scheduler runs them each minute and stores the problems, and `dcmon status` runs them when a person calls it.
@@ -86,12 +86,18 @@ def find_problems(snapshot: HealthSnapshot, limits: Health) -> list[Problem]:
 
 
 def with_known_start(problems: Iterable[Problem], known: Mapping[tuple[str, str], datetime]) -> list[Problem]:
-    """Return the problems with `since` from `known`, by their keys, where an earlier check found them."""
+    """Return the problems, with `since` from `known` where it has their key.
+
+    `known` comes from an earlier check.
+    """
     return [replace(problem, since=known.get(problem.key, problem.since)) for problem in problems]
 
 
 def required_workers(snapshot: HealthSnapshot) -> Sequence[str]:
-    """Return the kinds of workers of which at least one must run; `ingest` only where Kafka is used."""
+    """Return the kinds of workers of which at least one must run.
+
+    An `ingest` worker must run only where Kafka is used.
+    """
     kinds = (ProcessKind.EVALUATE, ProcessKind.NOTIFY)
     return kinds if snapshot.is_kafka_up is None else (*kinds, ProcessKind.INGEST)
 

@@ -109,7 +109,10 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
 
 
 def _read_organization(engine: Engine, org: Organization, values: Any, parked: Backlog) -> OrganizationHealth:
-    """Turn a row of ORGANIZATION into the health of an organization, or find the reason why the row is missing."""
+    """Turn a row of ORGANIZATION into the health of an organization.
+
+    Without a row, or with a row of another schema revision, find out why the organization can't be read.
+    """
     row = None if values is None else _OrganizationRow(*values)
     if row is None or row.schema_revision != db.head("org"):
         return _read_unavailable(engine, org, parked)
@@ -171,7 +174,7 @@ def _read_kafka(engine: Engine, settings: Settings) -> _KafkaState:
 
 
 def _free_share(data_dir: Path) -> float | None:
-    """Return the free share of the disk with the data directory; None when it can't be read."""
+    """Return the free share of the data directory's disk; None when it can't be read."""
     try:
         usage = shutil.disk_usage(data_dir)
     except OSError:

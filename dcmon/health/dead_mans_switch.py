@@ -1,5 +1,6 @@
-"""The dead man's switch: ping a monitoring service while dcmon works; the service alerts when the pings stop.
+"""The dead man's switch: ping a monitoring service while dcmon works.
 
+The service alerts when the pings stop.
 A ping means more than that a process is alive. It means that windows would be evaluated and notifications delivered: a
 scheduler leads, the database answers, the loops of the workers poll, and dcmon's own health was checked recently.
 """

@@ -72,7 +72,7 @@ class _Writer:
 
 
 def write(session: Session, org: Organization, changes: ProblemChanges, now: datetime) -> int:
-    """Write notifications about changes to each receiver that subscribes to them; return how many are new."""
+    """Write notifications about changes for each subscribed receiver; return how many are new."""
     written = 0
     for receiver in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all():
         writer = _Writer(session, org, receiver, now)
@@ -85,7 +85,10 @@ def write(session: Session, org: Organization, changes: ProblemChanges, now: dat
 def write_for_receiver(
     session: Session, org: Organization, receiver: Webhook, problems: Sequence[Problem], now: datetime
 ) -> int:
-    """Notify one receiver of problems that it subscribes to and was not notified of; return how many."""
+    """Notify a receiver of problems that it was not notified of; return how many.
+
+    Only problems that it subscribes to are notified.
+    """
     return _Writer(session, org, receiver, now).write_subscribed(AlertChangeKind.FIRING, problems)
 
 

@@ -1,4 +1,7 @@
-"""The known problems of dcmon itself: stored between health checks, with their start and their last notification."""
+"""The stored problems of dcmon itself, with their start and their last notification.
+
+They are stored from one health check to the next.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from dcmon.severity import Severity
 
 @dataclass(frozen=True)
 class ProblemChanges:
-    """Problems that receivers are notified of: those that started, those that go on, and those that are over."""
+    """Problems that receivers are notified of: started, ongoing and resolved ones."""
 
     started: Sequence[Problem] = ()
     ongoing: Sequence[Problem] = ()

@@ -1,5 +1,6 @@
-"""Process heartbeats: each process writes every few seconds that it is alive, and when its job's loop last polled.
+"""Process heartbeats: each process writes every few seconds that it is alive.
 
+A heartbeat also has the time at which the loop of the process's job last polled.
 They are information for operators and for dcmon.health.checks. Work is neither assigned nor taken over by heartbeats.
 """
 
@@ -116,7 +117,10 @@ class HeartbeatSender:
 
 
 def entries(session: Session) -> list[Worker]:
-    """Return all processes with a recent heartbeat, and the newest of each kind and host, by kind and start."""
+    """Return all recorded processes, by kind and start.
+
+    These are processes with a heartbeat within a day, and the newest of each kind and host.
+    """
     return list(session.scalars(select(Worker).order_by(Worker.kind, Worker.started_at)))
 
 

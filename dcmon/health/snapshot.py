@@ -74,7 +74,10 @@ class OrganizationHealth:
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """A partition of a topic: its unread messages, when the oldest was sent, and when messages were last stored."""
+    """A partition of a topic, and how far it is read.
+
+    `oldest_unread_at`: when the oldest unread message was sent. `last_stored_at`: when messages were last stored.
+    """
 
     name: str
     unread_messages: int

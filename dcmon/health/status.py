@@ -1,4 +1,4 @@
-"""The status of dcmon: its parts and whether they answer, its processes, its backlogs, and its problems."""
+"""The status of dcmon: its parts, processes, backlogs and problems."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,10 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """0: all is well; 1: there is a problem; 7: nothing runs, or the database is unreachable; 8: a part is down."""
+        """The exit code of `dcmon status`.
+
+        0: all is well; 1: there is a problem; 7: nothing runs, or the database is unreachable; 8: a part is down.
+        """
         if self.failure is not None:
             return self.failure.exit_code
         if not self.is_running:
@@ -154,7 +157,10 @@ def _missing_parts(current_problems: Sequence[Problem]) -> list[dict[str, Any]]:
 
 
 def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, Any]]:
-    """Return every live process, and those that were lost within the last hour: they did not stop normally."""
+    """Return every live process, and those that were lost within the last hour.
+
+    A process is lost when it did not stop normally.
+    """
     rows = []
     for process in snapshot.processes:
         is_alive = snapshot.is_alive(process, settings.health)
@@ -176,7 +182,7 @@ def _loop_state(process: ProcessHeartbeat, settings: Settings) -> ProcessState:
 
 
 def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
-    """Return what waits in all organizations, the alerts that fire, and the last ping of the dead man's switch."""
+    """Return the backlogs and firing alerts of all organizations, and the last ping."""
     orgs, partitions = snapshot.organizations, snapshot.partitions
     firing = Counter[str]()
     for org in orgs:
