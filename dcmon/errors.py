@@ -110,7 +110,7 @@ class Unavailable(DcmonError):
 
 
 class StillIncomplete(Unavailable):
-    """The time to wait is over, and the window is not complete: {why}."""
+    """The time to wait is over, and the window is not complete: {reason}."""
 
 
 class PortTaken(Locked):
@@ -118,17 +118,18 @@ class PortTaken(Locked):
 
 
 class Unreachable(DcmonError):
-    """{what} can't be reached at {where}: {why}"""
+    """{what} can't be reached at {where}: {reason}"""
 
     exit_code, status = 7, 503
 
 
 class OutOfMemory(Unreachable):
-    """PostgreSQL at {where} is out of memory: {why}. If it is for locks, raise its max_locks_per_transaction to 256."""
+    """PostgreSQL at {where} is out of memory: {reason}.
+    If it is for locks, raise its max_locks_per_transaction to 256."""
 
 
 class KafkaMisconfigured(DcmonError):
-    """Kafka can't be used as the settings say: {why}. Check the DCMON_KAFKA__ settings, first SECURITY_PROTOCOL."""
+    """Kafka can't be used as the settings say: {reason}. Check the DCMON_KAFKA__ settings, first SECURITY_PROTOCOL."""
 
     exit_code, status = 2, 503
 
@@ -174,7 +175,7 @@ class DiskFull(Unavailable):
 
 
 class DataDirectoryUnusable(Unavailable):
-    """The data directory {path} can't be used: {why}"""
+    """The data directory {path} can't be used: {reason}"""
 
 
 class ChecksCantRun(Unavailable):
@@ -188,11 +189,11 @@ class FlightsMissing(DcmonError):
 
 
 class EndpointRefused(DcmonError):
-    """The endpoint answered {answer} to {method} {path}: {why}"""
+    """The endpoint answered {answer} to {method} {path}: {reason}"""
 
 
 class FileRefused(DcmonError):
-    """{path} can't be read: {why}"""
+    """{path} can't be read: {reason}"""
 
     exit_code, status = 3, 400
 
@@ -208,6 +209,7 @@ class FileRejected(DcmonError):
 
 
 class StorageRefused(DcmonError):
-    """The object storage at {where} refused: {why}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile."""
+    """The object storage at {where} refused: {reason}.
+    Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile."""
 
     exit_code, status = 4, 503

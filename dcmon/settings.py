@@ -267,7 +267,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Accept old names in the environment and in .env.
 
-        A new name wins over its old name, wherever each is set.
+        If a new name is set in one of them, its old name is ignored in both.
         """
         sources = [source for source in (env_settings, dotenv_settings) if isinstance(source, EnvSettingsSource)]
         given = {name for source in sources for name in source.env_vars}

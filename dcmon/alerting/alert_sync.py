@@ -47,7 +47,7 @@ def sync_alerts(
         if len(alerts_of_span) > 1:  # the alert that receivers were notified of stays; the others are merged
             alerts_of_span.sort(key=lambda alert: not was_notified(session, alert))
         written += _apply_span(session, context, rule, version_id, alerts_of_span, span)
-    unmatched = [alert for alert, match in matches if match is None and alert is not context.kept_alert]
+    unmatched = [alert for alert, match in matches if match is None and alert is not context.ended_alert]
     written += sum(_end(session, context, alert) for alert in unmatched)
     return written + notify_overdue_endings(session, context, rule, version_id)
 

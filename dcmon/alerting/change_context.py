@@ -19,7 +19,7 @@ class ChangeContext:
     newest judged window by more than this; None: it is always written.
     `result`: the result that was judged. `by`, `note`: the operator, and the remark for the alert's history.
     `resolved_by`: why an alert ends whose windows are no longer violated.
-    `kept_alert`: a resolved alert that stays resolved, and is not retracted, when its windows are not violated.
+    `ended_alert`: a resolved alert that stays resolved, and is not retracted, when its windows are not violated.
     """
 
     org: Organization
@@ -29,4 +29,4 @@ class ChangeContext:
     by: str | None = None
     note: str | None = None
     resolved_by: ResolvedBy = ResolvedBy.REVISION
-    kept_alert: Alert | None = None
+    ended_alert: Alert | None = None

@@ -72,7 +72,7 @@ def _rejudge_version(
     if ended is not None:
         ended.resolved_by, ended.rule_revision = ResolvedBy.RECOVERY, rule.revision
         session.flush()
-    written = alert_sync.sync_alerts(session, replace(context, kept_alert=ended), rule, version_id, first_window_end)
+    written = alert_sync.sync_alerts(session, replace(context, ended_alert=ended), rule, version_id, first_window_end)
     if ended is not None and previous is not None and _is_recovered(ended):
         ended.resolved_by, ended.rule_revision = previous
     return written

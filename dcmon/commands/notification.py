@@ -90,7 +90,7 @@ def retry(
     with ctx.obj.org(org) as session:
         chosen = [notification_views.find(session, prefix).notification.id for prefix in ids or ()]
         counts = retries.retry(session, None if all_dead else chosen)
-    _wake_notifier(ctx, org)
+    _enqueue_notifications(ctx, org)
     ctx.obj.output.value(counts)
     if ids and counts["retried"] < len(set(chosen)):
         ctx.obj.output.say("Delivered notifications, and those that a newer state superseded, are not sent again.")
@@ -129,11 +129,11 @@ def resume(ctx: typer.Context, receiver: str) -> None:
         webhook = receivers.find(session, receiver)
         waiting = receivers.resume(session, webhook)
         retried = catch_up.retry_given_up(session, webhook)
-    _wake_notifier(ctx, org)
+    _enqueue_notifications(ctx, org)
     ctx.obj.output.value({"resumed": receiver, "waiting": waiting + retried, "retried": retried})
 
 
-def _wake_notifier(ctx: typer.Context, org: "Organization") -> None:
+def _enqueue_notifications(ctx: typer.Context, org: "Organization") -> None:
     """Enqueue work for the notifier. After the commit."""
     from dcmon.db import work_queue
 

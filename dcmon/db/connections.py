@@ -91,9 +91,9 @@ def to_dcmon_error(original: psycopg.Error, url: URL, is_disconnect: bool) -> er
     ):
         return errors.DatabaseRefused(where=where, user=url.username or "")
     if isinstance(original, psycopg.errors.OutOfMemory):
-        return errors.OutOfMemory(where=where, why=message)
+        return errors.OutOfMemory(where=where, reason=message)
     if is_disconnect or _is_unavailable(original.sqlstate):
-        return errors.Unreachable(what="PostgreSQL", where=where, why=message)
+        return errors.Unreachable(what="PostgreSQL", where=where, reason=message)
     return None
 
 

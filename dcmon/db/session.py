@@ -94,7 +94,7 @@ def _connected(session: Session, engine: Engine) -> Connection:
         return session.connection()
     except NoConnectionLeft as error:
         reason = "all connections that this process may have are in use"
-        raise errors.Unreachable(what="PostgreSQL", where=address(engine.url), why=reason) from error
+        raise errors.Unreachable(what="PostgreSQL", where=address(engine.url), reason=reason) from error
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
             except psycopg.Error as error:
                 if raw.closed or raw.broken:
                     raise errors.Unreachable(
-                        what="PostgreSQL", where=address(engine.url), why=first_line(error)
+                        what="PostgreSQL", where=address(engine.url), reason=first_line(error)
                     ) from error
                 raw.execute("rollback")
                 return None

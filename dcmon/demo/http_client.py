@@ -78,7 +78,7 @@ class Endpoint:
             except urllib3.exceptions.HTTPError as error:
                 never_sent = isinstance(error, urllib3.exceptions.NewConnectionError)
                 if pause is None or not (is_repeatable or never_sent):
-                    raise Unreachable(what="The endpoint", where=self.url, why=_reason(error)) from error
+                    raise Unreachable(what="The endpoint", where=self.url, reason=_reason(error)) from error
                 time.sleep(pause)
                 continue
             if response.status in (429, 503) and pause is not None:
@@ -162,7 +162,7 @@ class Endpoint:
             return msgspec.json.decode(response.data) if response.data else None
         if response.status == 401:
             raise NotAuthenticated
-        raise EndpointRefused(answer=response.status, method=method, path=path, why=_message(response.data))
+        raise EndpointRefused(answer=response.status, method=method, path=path, reason=_message(response.data))
 
 
 def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:

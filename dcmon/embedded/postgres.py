@@ -63,7 +63,7 @@ def start(data_dir: Path) -> Server:
     _require_version(binaries, cluster)
     if "password" not in state:
         reason = f"{STATE_FILE}, which holds the password of PostgreSQL, is missing. Restore the file from a backup."
-        raise errors.DataDirectoryUnusable(path=data_dir, why=reason)
+        raise errors.DataDirectoryUnusable(path=data_dir, reason=reason)
     _remove_stale_pid(cluster)
     port = process.free_port(state.get("port"))
     address = f"postgresql://{USER}:{quote(state['password'])}@127.0.0.1:{port}/{DATABASE}"
@@ -144,7 +144,7 @@ def _create_cluster(binaries: Path, cluster: Path, password: str, user: int | No
         if DISK_FULL in completed.stderr + completed.stdout:
             raise errors.DiskFull(where=cluster)
         lines = completed.stderr.strip().splitlines() or ["initdb failed"]
-        raise errors.DataDirectoryUnusable(path=cluster, why=lines[-1])
+        raise errors.DataDirectoryUnusable(path=cluster, reason=lines[-1])
 
 
 def _require_version(binaries: Path, cluster: Path) -> None:
@@ -159,7 +159,7 @@ def _require_version(binaries: Path, cluster: Path) -> None:
             f" {installed[1] if installed else output}. Dump it with the former release of dcmon and restore the dump,"
             " or set DCMON_DATA_DIR to another directory."
         )
-        raise errors.DataDirectoryUnusable(path=cluster, why=reason)
+        raise errors.DataDirectoryUnusable(path=cluster, reason=reason)
 
 
 def _read_pid(cluster: Path) -> int | None:
@@ -250,7 +250,7 @@ def _require_reachable(data_dir: Path, user: int | None) -> None:
             reason = (
                 f"PostgreSQL runs as user {name}, who can't enter {directory}. Set DCMON_DATA_DIR to another directory."
             )
-            raise errors.DataDirectoryUnusable(path=data_dir, why=reason)
+            raise errors.DataDirectoryUnusable(path=data_dir, reason=reason)
 
 
 def _make_directory(path: Path, user: int | None) -> None:
@@ -262,7 +262,7 @@ def _make_directory(path: Path, user: int | None) -> None:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise errors.DiskFull(where=path) from error
-        raise errors.DataDirectoryUnusable(path=path, why=f"{error.strerror}.") from error
+        raise errors.DataDirectoryUnusable(path=path, reason=f"{error.strerror}.") from error
 
 
 def _rotate_log(log: Path) -> None:

@@ -118,7 +118,7 @@ def _require_writable(data_dir: Path) -> None:
         if error.errno == errno.ENOSPC:
             raise errors.DiskFull(where=data_dir) from error
         reason = f"{error.strerror}. Set DCMON_DATA_DIR to a directory that you can write."
-        raise errors.DataDirectoryUnusable(path=data_dir, why=reason) from error
+        raise errors.DataDirectoryUnusable(path=data_dir, reason=reason) from error
 
 
 def _require_port(settings: Settings) -> None:

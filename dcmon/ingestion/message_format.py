@@ -30,7 +30,7 @@ MAX_ROWS_BYTES = 900_000  # all rows of a message, below the broker's default li
 
 @dataclass(frozen=True)
 class Message:
-    """A message with undecoded rows. `row_count` is a hint until the message is validated."""
+    """A message with raw rows. `row_count` is a hint until the message is validated."""
 
     org: int
     kind: RowKind

@@ -1,4 +1,4 @@
-"""Rows as undecoded JSON, in the array of a request's body or of a message."""
+"""Rows as raw JSON, in the array of a request's body or of a message."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -54,7 +54,7 @@ class RowArray(Sequence[Raw]):
 
     @property
     def rows(self) -> list[Raw]:
-        """All rows, undecoded."""
+        """All rows, raw."""
         if self._rows is None:
             self._rows, self.is_validated = split_rows(self.text), True
         return self._rows
@@ -72,7 +72,7 @@ class RowArray(Sequence[Raw]):
 
 
 def split_rows(body: bytes) -> list[Raw]:
-    """Split a JSON array into undecoded rows, of which some may be invalid JSON. Raises InvalidInput."""
+    """Split a JSON array into raw rows, of which some may be invalid JSON. Raises InvalidInput."""
     try:
         return msgspec.json.decode(body, type=list[Raw])
     except DECODE_ERRORS as error:

@@ -67,7 +67,7 @@ class _Split(msgspec.Struct):
 
 
 def split_document(document: Document) -> ReferenceTable:
-    """Return the undecoded rows of pandas' "split" JSON, which refer to the document. Raises InvalidInput."""
+    """Return the raw rows of pandas' "split" JSON, which refer to the document. Raises InvalidInput."""
     try:
         parsed = msgspec.json.decode(document, type=_Split)
     except DECODE_ERRORS as error:

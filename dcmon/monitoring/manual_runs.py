@@ -180,7 +180,7 @@ def wait_until_complete(
         if reason is None:
             return windows
         if time.monotonic() > deadline:
-            raise errors.StillIncomplete(why=reason)
+            raise errors.StillIncomplete(reason=reason)
         if reason != last_reason:
             report(f"waiting: {reason}")
             last_reason = reason

@@ -41,7 +41,7 @@ def test_new_name_wins_over_the_old_name(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(("in_environment", "in_file"), [((OLD, "7"), (NEW, "9")), ((NEW, "9"), (OLD, "7"))])
-def test_new_name_wins_wherever_each_is_set(
+def test_new_name_wins_in_either_place(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, in_environment: tuple[str, str], in_file: tuple[str, str]
 ) -> None:
     monkeypatch.setenv(*in_environment)

@@ -103,7 +103,7 @@ def add(
         receiver, secret = receivers.add(session, name, address, app.settings.webhooks, subscription)
         notified = _notify(app, session, org, receiver) if is_notified else 0
         added = StoredReceiver(view.row(session, receiver), notified, secret)
-    _wake_notifier(app, org, notified)
+    _enqueue_notifications(app, org, notified)
     return added
 
 
@@ -126,7 +126,7 @@ def change(
         wants_others = bool(wanted.severities or wanted.models)
         notified = _notify(app, session, org, receiver, pending) if wants_others and is_notified else 0
         changed = StoredReceiver(view.row(session, receiver), notified)
-    _wake_notifier(app, org, notified)
+    _enqueue_notifications(app, org, notified)
     return changed
 
 
@@ -170,7 +170,7 @@ def _notify(app: "App", session: "Session", org: "Organization", receiver: Any, 
     return notified + problem_notifications.write_for_receiver(session, org, receiver, notified_problems, now)
 
 
-def _wake_notifier(app: "App", org: "Organization", notified: int) -> None:
+def _enqueue_notifications(app: "App", org: "Organization", notified: int) -> None:
     """Enqueue work for the notifier when notifications were written. After the commit."""
     if notified:
         app.enqueue(org, work_queue.Work.notify)

@@ -39,7 +39,7 @@ def add(app: "App", monitor: str, wanted: Change) -> AddedRule:
         context = ChangeContext(org, app.settings.url, alerting.recent, by=operator_name())
         changes = judging.rejudge_rule(session, rule, context)
         added = AddedRule(view.row(session, rule.id), alert_views.unknown_name_remark(session, rule))
-    wake_notifier(app, changes)
+    enqueue_notifications(app, changes)
     return added
 
 
@@ -57,7 +57,7 @@ def change(app: "App", name: str, wanted: Change, *, drops_warning: bool) -> dic
             )
             changes = judging.rejudge_rule(session, rule, context)
         row = view.row(session, rule.id)
-    wake_notifier(app, changes)
+    enqueue_notifications(app, changes)
     return row
 
 
@@ -65,10 +65,10 @@ def delete(app: "App", row: dict[str, Any]) -> None:
     """Delete the rule of a row, with its alerts. Raises RuleNotFound."""
     with app.org() as session:
         rules.delete(session, rules.get(session, row["id"]))
-    wake_notifier(app, row["alerts"])
+    enqueue_notifications(app, row["alerts"])
 
 
-def wake_notifier(app: "App", changes: int) -> None:
+def enqueue_notifications(app: "App", changes: int) -> None:
     """Enqueue work for the notifier when alerts changed. After the commit."""
     if changes:
         app.enqueue(app.organization(), work_queue.Work.notify)

@@ -116,7 +116,7 @@ def run_tests(files: list[Path]) -> list[FileOutcome]:
         try:
             content = file.read_bytes()
         except OSError as error:
-            raise errors.FileRefused(path=file, why=error.strerror or error) from None
+            raise errors.FileRefused(path=file, reason=error.strerror or error) from None
         outcomes += [FileOutcome(file, outcome) for outcome in rule_tests.run_all(content, file.name)]
     return outcomes
 

@@ -37,7 +37,7 @@ class Directory:
         def refuse(error: OSError) -> None:
             # A folder that was deleted during the walk is skipped; a folder that can't be read is an error.
             if not isinstance(error, FileNotFoundError):
-                raise errors.FileRefused(path=error.filename, why=error.strerror) from error
+                raise errors.FileRefused(path=error.filename, reason=error.strerror) from error
 
         if not self.root.is_dir():
             raise errors.NotFound(what="directory", name=str(self.root))

@@ -178,7 +178,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     except FileNotFoundError as error:
         raise errors.NotFound(what="file", name=str(path)) from error
     except OSError as error:
-        raise errors.FileRefused(path=path, why=error.strerror or str(error)) from error
+        raise errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
     with stream:
         yield stream
 

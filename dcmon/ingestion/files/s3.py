@@ -89,13 +89,13 @@ class Bucket:
         except botocore.exceptions.ClientError as error:
             raise self._client_error(error, where, path) from error
         except CREDENTIAL_ERRORS as error:
-            raise errors.StorageRefused(where=where, why=str(error).rstrip(".")) from error
+            raise errors.StorageRefused(where=where, reason=str(error).rstrip(".")) from error
         except SETTING_ERRORS as error:
             raise errors.InvalidInput(
                 f"The request to S3 is not valid: {error} Check DCMON_S3__ENDPOINT_URL and DCMON_S3__REGION."
             ) from error
         except botocore.exceptions.BotoCoreError as error:
-            raise errors.Unreachable(what="S3", where=where, why=str(error)) from error
+            raise errors.Unreachable(what="S3", where=where, reason=str(error)) from error
         except OSError as error:  # last, because some of botocore's exceptions are OSErrors too
             if error.errno != errno.ENOSPC:
                 raise
@@ -110,10 +110,10 @@ class Bucket:
         if status == 404 or code == "NoSuchKey":
             return errors.NotFound(what="object", name=path or self.prefix)
         if status in (401, 403) and path is not None and code == "AccessDenied":
-            return errors.FileRefused(path=path, why=reason)
+            return errors.FileRefused(path=path, reason=reason)
         if status in (400, 401, 403):
-            return errors.StorageRefused(where=where, why=reason.rstrip("."))
-        return errors.Unreachable(what="S3", where=where, why=f"it answered {status}: {reason}")
+            return errors.StorageRefused(where=where, reason=reason.rstrip("."))
+        return errors.Unreachable(what="S3", where=where, reason=f"it answered {status}: {reason}")
 
 
 def parse(url: str, settings: S3) -> Bucket | None:

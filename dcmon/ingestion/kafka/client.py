@@ -36,7 +36,7 @@ def open_client(
     try:
         return client_class({**connection(settings), **(options or {})})
     except ck.KafkaException as error:
-        raise errors.KafkaMisconfigured(why=error.args[0].str()) from error
+        raise errors.KafkaMisconfigured(reason=error.args[0].str()) from error
 
 
 def connection(settings: Kafka) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def delivery_error(settings: Kafka, error: ck.KafkaError) -> errors.DcmonError:
 def unreachable_error(settings: Kafka, reason: Any) -> errors.Unreachable:
     """Return the error for brokers that do not respond, or respond with an error."""
     text = reason.str() if isinstance(reason, ck.KafkaError) else str(reason)
-    return errors.Unreachable(what="Kafka", where=settings.bootstrap_servers, why=text)
+    return errors.Unreachable(what="Kafka", where=settings.bootstrap_servers, reason=text)
 
 
 def sent_at(message: Any) -> datetime:

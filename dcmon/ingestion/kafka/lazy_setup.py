@@ -41,7 +41,7 @@ class LazySetup:
             try:
                 self._set_up()
             except DcmonError as error:
-                self._failure = str(error.details.get("why", error))
+                self._failure = str(error.details.get("reason", error))
             else:
                 self._failure = ""
                 self._is_done.set()

@@ -134,7 +134,7 @@ def test_a_table_that_no_revision_makes_is_a_difference(engine: Engine, monkeypa
     assert "novelties" in (migrations.check(engine, "org") or "")
 
 
-def test_nobody_works_in_a_schema_that_is_behind(engine: Engine, org: Organization) -> None:
+def test_schema_that_is_behind_is_not_opened(engine: Engine, org: Organization) -> None:
     set_revision(engine, org.schema, "0000")
     with pytest.raises(errors.SchemaOutOfDate, match="dcmon migrate"), db.org_session(engine, org):
         pass
@@ -144,7 +144,7 @@ def test_nobody_works_in_a_schema_that_is_behind(engine: Engine, org: Organizati
         pass
 
 
-def test_nobody_works_in_or_migrates_a_schema_that_is_ahead(engine: Engine, org: Organization) -> None:
+def test_schema_that_is_ahead_is_not_opened_or_migrated(engine: Engine, org: Organization) -> None:
     set_revision(engine, org.schema, "9999")
     with pytest.raises(errors.SchemaTooNew), db.org_session(engine, org):
         pass

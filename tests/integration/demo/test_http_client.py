@@ -140,7 +140,7 @@ def test_a_refusal_says_what_was_asked_and_why() -> None:
         assert refused.value.details["answer"] == 400
 
 
-def test_a_wrong_token_and_a_missing_thing_are_told_apart() -> None:
+def test_wrong_token_and_missing_object_are_different_errors() -> None:
     with peer(lambda *_: (401, {}, b"{}")) as (port, _), endpoint(port) as client, pytest.raises(NotAuthenticated):
         client.connect()
     with peer(lambda *_: (404, {}, b"no such page")) as (port, seen), endpoint(port) as client:

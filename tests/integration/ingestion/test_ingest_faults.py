@@ -247,7 +247,7 @@ def test_batch_with_too_many_locks_is_stored_in_parts(app: App, target: Target) 
     def out_of_locks(self: MessageStore, groups: Sequence[MessageGroup]) -> None:
         sizes.append(sum(len(group.messages) for group in groups))
         if sizes[-1] > 2:
-            raise errors.OutOfMemory(where="here", why="out of shared memory")
+            raise errors.OutOfMemory(where="here", reason="out of shared memory")
         store_once(self, groups)
 
     with pytest.MonkeyPatch.context() as patch:

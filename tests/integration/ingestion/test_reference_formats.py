@@ -101,7 +101,7 @@ def test_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: Ta
         tracemalloc.stop()
     assert response.status == 200
     assert state(target) == (60_001, 2)
-    assert peak < 3 * len(body)  # an object for each undecoded row; no copy of the document, no decoded rows
+    assert peak < 3 * len(body)  # an object for each raw row; no copy of the document, no decoded rows
 
 
 def test_reference_file_is_loaded_replaced_and_cleared(tmp_path: Path, database_url: str, target: Target) -> None:

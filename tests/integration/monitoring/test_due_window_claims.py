@@ -132,7 +132,7 @@ def test_silent_live_version_is_stale_until_new_samples(app: App, target: Target
         assert liveness.classify(model, version) == "live"
 
 
-def test_scheduler_round_checks_each_organization_once(app: App, target: Target) -> None:
+def test_scheduler_run_checks_each_organization_once(app: App, target: Target) -> None:
     """A round looks at each organization once and the look rings."""
     for number in range(5):
         provisioning.create_organization(app.engine, f"idle{number}", f"o@idle{number}.example")

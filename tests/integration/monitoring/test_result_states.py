@@ -91,7 +91,7 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
     assert newer != target.version_id
 
 
-def test_missing_labels_are_told_from_missing_rows(app: App, target: Target) -> None:
+def test_missing_labels_and_missing_rows_are_different_reasons(app: App, target: Target) -> None:
     """A window that is larger than the sample has only its labelled rows read."""
     small = App(app.settings.model_copy(update={"evaluate": Evaluate(
         sample_size=100, backfill_quiet=timedelta(), check_processes=1)}), app.output)  # fmt: skip

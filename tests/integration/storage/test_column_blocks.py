@@ -129,7 +129,7 @@ def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organi
         sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["n"], max_bytes=400)
 
 
-def test_a_reference_without_rows_has_no_sheet(app: App, org: Organization) -> None:
+def test_reference_without_rows_has_no_column_block(app: App, org: Organization) -> None:
     version_id = logged(app, org, [dict.fromkeys(FEATURES)])
     with app.org(org) as session:
         assert references.sample_columns(session, all_rows(session, version_id), ["n"]) is None

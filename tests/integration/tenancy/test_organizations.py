@@ -207,7 +207,7 @@ def test_a_token_of_a_deleted_organization_opens_nothing(engine: Engine, acme: A
         tokens.authenticate(session, acme.token)
 
 
-def test_nobody_revokes_anothers_token(engine: Engine, acme: Acme) -> None:
+def test_token_of_another_organization_is_not_revoked(engine: Engine, acme: Acme) -> None:
     other = create(engine, "other")
     with db.public_session(engine) as session, pytest.raises(errors.NotFound):
         tokens.revoke(session, acme.org.id, other.token)
