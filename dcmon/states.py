@@ -1,4 +1,4 @@
-"""The states of results, alerts and notifications, and the kinds of rows and of processes.
+"""The states of results, alerts and notifications, and the kinds of rows, receivers and processes.
 
 The database stores these texts, and the interfaces show them.
 """
@@ -34,7 +34,7 @@ class ResolvedBy(StrEnum):
 
 
 class AlertChangeKind(StrEnum):
-    """The kind of a line in an alert's history. Receivers are notified of the kinds in `NOTIFIED_KINDS`."""
+    """The kind of a line in an alert's history. Receivers are notified of those in `NotificationKind`."""
 
     PENDING = "pending"
     FIRING = "firing"
@@ -48,17 +48,20 @@ class AlertChangeKind(StrEnum):
     UNACKNOWLEDGED = "unacknowledged"
 
 
-NOTIFIED_KINDS = (
-    AlertChangeKind.FIRING,
-    AlertChangeKind.ESCALATED,
-    AlertChangeKind.DEESCALATED,
-    AlertChangeKind.RESOLVED,
-    AlertChangeKind.REOPENED,
-    AlertChangeKind.RETRACTED,
-    AlertChangeKind.ACKNOWLEDGED,
-)
-REPEATED = "repeated"  # the kind of a notification about an alert that still fires: the alert did not change
-CLOSING_KINDS = (AlertChangeKind.RESOLVED, AlertChangeKind.RETRACTED)
+class NotificationKind(StrEnum):
+    """The kind of a notification: the change of the alert, or REPEATED."""
+
+    FIRING = AlertChangeKind.FIRING
+    ESCALATED = AlertChangeKind.ESCALATED
+    DEESCALATED = AlertChangeKind.DEESCALATED
+    RESOLVED = AlertChangeKind.RESOLVED
+    REOPENED = AlertChangeKind.REOPENED
+    RETRACTED = AlertChangeKind.RETRACTED
+    ACKNOWLEDGED = AlertChangeKind.ACKNOWLEDGED
+    REPEATED = "repeated"  # the alert still fires and did not change
+
+
+CLOSING_KINDS = (NotificationKind.RESOLVED, NotificationKind.RETRACTED)
 
 
 class NotificationState(StrEnum):
@@ -76,6 +79,17 @@ class RowKind(StrEnum):
 
     SAMPLES = "samples"
     LABELS = "labels"
+
+
+class ReceiverKind(StrEnum):
+    """The kind of a receiver: the service that gets the messages."""
+
+    WEBHOOK = "webhook"
+    PAGERDUTY = "pagerduty"
+    SLACK = "slack"
+    TEAMS = "teams"
+    EMAIL = "email"
+    COMMAND = "command"
 
 
 class ProcessKind(StrEnum):

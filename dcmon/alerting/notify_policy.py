@@ -18,7 +18,7 @@ from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monito
 from dcmon.notifications import notification_writer
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.severity import Severity
-from dcmon.states import AlertChangeKind, AlertState, ResolvedBy, ResultState
+from dcmon.states import AlertChangeKind, AlertState, NotificationKind, ResolvedBy, ResultState
 from dcmon.windows import Frequency
 
 RECENT_WINDOWS = 2
@@ -229,4 +229,4 @@ def write_notifications(session: Session, context: ChangeContext, alert: Alert, 
     alert.told_severity = alert.severity if alert.state == AlertState.FIRING else None
     session.flush()
     renderer = AlertRenderer(context.org, context.public_url, alert_payload.describe)
-    return notification_writer.write(session, renderer, alert, kind)
+    return notification_writer.write(session, renderer, alert, NotificationKind(kind))

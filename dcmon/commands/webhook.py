@@ -1,6 +1,5 @@
 """Receivers of notifications: webhooks, PagerDuty, Slack, Teams, e-mail, commands."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -8,19 +7,9 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.states import ReceiverKind
 
 app = group(__doc__)
-
-
-class Kind(StrEnum):
-    """The kinds of receivers, as --kind names them."""
-
-    webhook = "webhook"
-    pagerduty = "pagerduty"
-    slack = "slack"
-    teams = "teams"
-    email = "email"
-    command = "command"
 
 
 COLUMNS = ["name", "kind", "to", "severities", "models", "cap", "repeat", "state", "waiting", "dead", "last_delivery"]
@@ -33,7 +22,7 @@ def add(
     ctx: typer.Context,
     name: str,
     target: options.ReceiverTarget = None,
-    kind: Annotated[Kind, typer.Option(help="Kind of the receiver.")] = Kind.webhook,
+    kind: Annotated[ReceiverKind, typer.Option(help="Kind of the receiver.")] = ReceiverKind.WEBHOOK,
     severity: options.Severities = None,
     model: Annotated[options.Names, typer.Option("--model", help="Only alerts of this model; repeatable.")] = None,
     cap: options.Cap = None,
@@ -56,7 +45,7 @@ def add(
         ctx.obj, name, typed.to_address(kind.value), operation.new_subscription(severity, model, limits), not only_new
     )
     _show_added(ctx, added)
-    if kind is Kind.email and ctx.obj.settings.smtp.host is None:
+    if kind is ReceiverKind.EMAIL and ctx.obj.settings.smtp.host is None:
         ctx.obj.output.say("DCMON_SMTP__HOST is not set: until you set it, no e-mail is sent.")
     ctx.obj.output.say(f'"dcmon webhook test {name!r}" sends a test message.')
 

@@ -19,7 +19,8 @@ from dcmon.db.tables.org import Notification, Webhook
 from dcmon.health.checks import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import notification_writer, receivers
-from dcmon.states import REPEATED, AlertChangeKind
+from dcmon.notifications.message_types import problem_type
+from dcmon.states import NotificationKind
 
 NAMESPACE = uuid.UUID("6f0a7b52-6c1e-4d55-9f0b-2f1d8f5c1a77")
 
@@ -68,7 +69,7 @@ class _Writer:
         ended_at = None if last is None else last.delivered_at or last.dead_at
         if last is None or ended_at is None or self.now - ended_at < self.receiver.repeat_every:
             return 0
-        return self.write(REPEATED, problem, after=str(last.id))
+        return self.write(NotificationKind.REPEATED, problem, after=str(last.id))
 
 
 def write(session: Session, org: Organization, changes: ProblemChanges, now: datetime) -> int:
@@ -76,9 +77,9 @@ def write(session: Session, org: Organization, changes: ProblemChanges, now: dat
     written = 0
     for receiver in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all():
         writer = _Writer(session, org, receiver, now)
-        written += writer.write_subscribed(AlertChangeKind.FIRING, changes.started)
+        written += writer.write_subscribed(NotificationKind.FIRING, changes.started)
         written += sum(writer.repeat(problem) for problem in _subscribed(receiver, changes.ongoing))
-        written += writer.write_subscribed(AlertChangeKind.RESOLVED, changes.resolved)
+        written += writer.write_subscribed(NotificationKind.RESOLVED, changes.resolved)
     return written
 
 
@@ -89,7 +90,7 @@ def write_for_receiver(
 
     Only problems that it subscribes to are notified.
     """
-    return _Writer(session, org, receiver, now).write_subscribed(AlertChangeKind.FIRING, problems)
+    return _Writer(session, org, receiver, now).write_subscribed(NotificationKind.FIRING, problems)
 
 
 def _subscribed(receiver: Webhook, problems: Sequence[Problem]) -> list[Problem]:
@@ -109,7 +110,7 @@ def problem_body(org: Organization, kind: str, problem: Problem, now: datetime) 
     name = f"{problem.name}: {problem.subject}" if problem.subject else problem.name
     return {
         "format": notification_writer.FORMAT,
-        "type": f"dcmon.{kind}",
+        "type": problem_type(kind),
         "timestamp": now.isoformat(),
         "organization": org.name,
         "alert": {

@@ -17,16 +17,16 @@ from sqlalchemy.orm import Session
 from dcmon import severity
 from dcmon.db import sql
 from dcmon.db.tables.org import Alert, Notification, Webhook
-from dcmon.notifications import silences
+from dcmon.notifications import notification_conditions, silences
 from dcmon.notifications.integrations import registry
+from dcmon.notifications.message_types import is_problem_type
 from dcmon.notifications.notification_writer import FOLLOW_UP_KINDS, AlertRenderer
 from dcmon.notifications.silences import Hold
 from dcmon.settings import Webhooks
-from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState
+from dcmon.states import CLOSING_KINDS, AlertState, NotificationKind
 
-HOLD_CHECK_INTERVAL = timedelta(
-    seconds=15
-)  # an operator may end a silence, or an alert may resolve, before the hold ends
+# An operator may end a silence, or an alert may resolve, before the hold ends.
+HOLD_CHECK_INTERVAL = timedelta(seconds=15)
 MINUTE = timedelta(minutes=1)
 READ_AT_MOST = 2000  # notifications of one receiver in one claim
 GROUP_SIZE = 50
@@ -36,7 +36,8 @@ IS_OPEN, PROBLEM_ID = SQL.statement("is_open"), SQL.statement("problem_id")
 HAS_EARLIER_IN_FLIGHT = SQL.statement("has_earlier", earlier="e.lease_until >= :now")
 # The claim has just superseded earlier notifications, except those in flight. If another one is still open, `n` was
 # written in between: both would be sent at once and in any order, so `n` waits for the next claim.
-SELECT_DUE = text(SQL.statement("select_due", earlier="true"))
+_SEVERITIES = ", ".join(f"'{level}'" for level in reversed(severity.Severity))
+SELECT_DUE = text(SQL.statement("select_due", earlier="true", severities=_SEVERITIES))
 RECENT_MESSAGES = text(SQL.statement("recent_messages"))
 
 
@@ -79,11 +80,6 @@ def urgency(notification: Notification) -> tuple[int, int]:
     return severity.descending_rank(notification.severity), notification.position
 
 
-def is_open() -> ColumnElement[bool]:
-    """Return the condition for notifications that are neither delivered nor given up."""
-    return and_(Notification.delivered_at.is_(None), Notification.dead_at.is_(None))
-
-
 def next_messages(claim: ClaimContext, receiver: Webhook) -> list[PendingMessage]:
     """Return the messages that a receiver may get now, most urgent first, digests last."""
     due = _read_due(claim, receiver)
@@ -108,7 +104,9 @@ def _read_due(claim: ClaimContext, receiver: Webhook) -> list[Notification]:
     ids = claim.session.scalars(SELECT_DUE, values).all()
     due = claim.session.scalars(select(Notification).where(Notification.id.in_(ids))).all()
     message_ids = {notification.message_id for notification in due if notification.message_id is not None}
-    in_messages = select(Notification).where(Notification.message_id.in_(message_ids), is_open())
+    in_messages = select(Notification).where(
+        Notification.message_id.in_(message_ids), notification_conditions.is_open()
+    )
     by_id = {notification.id: notification for notification in (*due, *claim.session.scalars(in_messages).all())}
     return sorted(by_id.values(), key=urgency)
 
@@ -150,7 +148,7 @@ def _read_alert(claim: ClaimContext, notification: Notification) -> Alert | None
 
 
 def _is_about_dcmon(notification: Notification) -> bool:
-    return str(notification.body["type"]).startswith("dcmon.")
+    return is_problem_type(notification.body["type"])
 
 
 def problem_labels(body: Mapping[str, Any]) -> Mapping[str, str]:
@@ -169,7 +167,7 @@ def _is_sendable(claim: ClaimContext, notification: Notification, is_per_alert: 
 
     Otherwise the notification is held back or superseded.
     """
-    needs_earlier = notification.kind == AlertChangeKind.RETRACTED or (
+    needs_earlier = notification.kind == NotificationKind.RETRACTED or (
         notification.held_because and notification.kind in FOLLOW_UP_KINDS
     )
     if needs_earlier and not _is_firing_for_receiver(claim, notification):

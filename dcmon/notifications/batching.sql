@@ -23,7 +23,7 @@ n.body #>> '{alert,id}'
 select n.id from notifications n
  where n.webhook_id = :webhook and {is_open} and n.due_at <= :now
    and (n.lease_until is null or n.lease_until < :now) and not {has_earlier}
- order by array_position(array['critical', 'high', 'medium', 'low'], n.severity), n.position limit :limit
+ order by array_position(array[{severities}], n.severity), n.position limit :limit
 
 -- name: recent_messages
 select min(tried_at) from notifications where webhook_id = :webhook and tried_at > :since

@@ -14,7 +14,7 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
 from dcmon.notifications import notification_writer, receivers, retries
 from dcmon.notifications.notification_writer import AlertRenderer
-from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState
+from dcmon.states import CLOSING_KINDS, AlertState, NotificationKind
 
 
 def pending_alerts(session: Session, org: Organization, receiver: Webhook) -> list[int]:
@@ -58,7 +58,7 @@ def notify(session: Session, renderer: AlertRenderer, receiver: Webhook, *, excl
     alert_ids = [id_ for id_ in pending_alerts(session, renderer.org, receiver) if id_ not in excluding]
     for alert_id in alert_ids:
         alert = session.get_one(Alert, alert_id)
-        notification_writer.write_for_receivers(session, renderer, [receiver], alert, AlertChangeKind.FIRING)
+        notification_writer.write_for_receivers(session, renderer, [receiver], alert, NotificationKind.FIRING)
     return len(alert_ids)
 
 

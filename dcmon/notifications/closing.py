@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from dcmon import formatting
 from dcmon.db.tables.org import Alert, Notification, Webhook
-from dcmon.states import CLOSING_KINDS, AlertChangeKind, AlertState, ResolvedBy
+from dcmon.notifications.message_types import alert_type
+from dcmon.states import CLOSING_KINDS, AlertState, NotificationKind, ResolvedBy
 
 NOTE = "it was deleted, with its rule, monitor, check, version or model"
 
@@ -47,7 +48,7 @@ def _closing_notification(last: Notification) -> Notification:
 
     While the last one is in flight, the closing notification is due after its lease.
     """
-    closing = Notification(alert_id=None, webhook_id=last.webhook_id, kind=AlertChangeKind.RESOLVED)
+    closing = Notification(alert_id=None, webhook_id=last.webhook_id, kind=NotificationKind.RESOLVED)
     closing.body = _closing_body(last.body)
     closing.model_id, closing.severity = last.model_id, last.severity
     if last.lease_until is not None:
@@ -73,7 +74,7 @@ def _closing_body(last: Mapping[str, Any]) -> dict[str, Any]:
     command = f"{formatting.command_prefix(str(org_name)) if org_name else 'dcmon'} alert list --all"
     return {
         **last,
-        "type": f"alert.{AlertChangeKind.RESOLVED}",
+        "type": alert_type(NotificationKind.RESOLVED),
         "timestamp": now,
         "alert": alert,
         "link": None,

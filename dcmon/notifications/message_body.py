@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dcmon.formatting import command_prefix
+from dcmon.notifications.message_types import MessageType, is_problem_type
 from dcmon.notifications.notification_writer import FORMAT
 
 LISTED_AT_MOST = 500  # notifications in a digest; the counts cover all
@@ -29,7 +30,7 @@ def _group(bodies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     organization = bodies[0]["organization"]
     return {
         "format": FORMAT,
-        "type": "alerts",
+        "type": MessageType.GROUP,
         "timestamp": _newest_timestamp(bodies),
         "organization": organization,
         "model": bodies[0]["alert"].get("model"),
@@ -45,7 +46,7 @@ def _digest(bodies: Sequence[Mapping[str, Any]], message_id: str) -> dict[str, A
     list_command = f"{command_prefix(organization)} notification list --message {message_id} --limit {len(bodies)}"
     return {
         "format": FORMAT,
-        "type": "digest",
+        "type": MessageType.DIGEST,
         "timestamp": _newest_timestamp(bodies),
         "organization": organization,
         "count": len(bodies),
@@ -58,7 +59,7 @@ def _digest(bodies: Sequence[Mapping[str, Any]], message_id: str) -> dict[str, A
 
 def _are_about_dcmon(bodies: Sequence[Mapping[str, Any]]) -> bool:
     """True if all are about problems of dcmon itself, which `alert list` does not list."""
-    return all(str(body["type"]).startswith("dcmon.") for body in bodies)
+    return all(is_problem_type(body["type"]) for body in bodies)
 
 
 def _brief(body: Mapping[str, Any]) -> dict[str, Any]:

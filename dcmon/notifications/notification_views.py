@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Notification, Webhook
-from dcmon.notifications import receivers
+from dcmon.notifications import notification_conditions, receivers
 from dcmon.states import NotificationState
 
 SHORTEST_ID = 4  # digits of an id that an operator must type
@@ -103,12 +103,11 @@ def state(notification: Notification) -> NotificationState:
 
 def _has_state(state: NotificationState) -> ColumnElement[bool]:
     """Return the condition for notifications in a state, as `state` decides it."""
-    is_dead = Notification.dead_at.is_not(None)
-    is_open = and_(Notification.delivered_at.is_(None), ~is_dead)
+    is_open = notification_conditions.is_open()
     return {
         NotificationState.DELIVERED: Notification.delivered_at.is_not(None),
-        NotificationState.DEAD: and_(is_dead, ~Notification.is_superseded),
-        NotificationState.SUPERSEDED: and_(is_dead, Notification.is_superseded),
+        NotificationState.DEAD: notification_conditions.is_given_up(),
+        NotificationState.SUPERSEDED: and_(Notification.dead_at.is_not(None), Notification.is_superseded),
         NotificationState.HELD: and_(is_open, Notification.held_because.is_not(None)),
         NotificationState.WAITING: and_(is_open, Notification.held_because.is_(None)),
     }[state]

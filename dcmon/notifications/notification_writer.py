@@ -15,11 +15,12 @@ from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
 from dcmon.notifications import receivers
-from dcmon.states import CLOSING_KINDS, AlertChangeKind
+from dcmon.notifications.message_types import alert_type
+from dcmon.states import CLOSING_KINDS, NotificationKind
 
 FORMAT = 1  # the version of the body: it grows when a key is removed or changes its meaning
 # Only receivers that were notified of the alert before get notifications of these kinds.
-FOLLOW_UP_KINDS = (AlertChangeKind.ACKNOWLEDGED, *CLOSING_KINDS)
+FOLLOW_UP_KINDS = (NotificationKind.ACKNOWLEDGED, *CLOSING_KINDS)
 
 DescribeAlert = Callable[[Session, Organization, Alert, str, str | None], dict[str, Any]]
 
@@ -49,7 +50,7 @@ def notification_body(payload: Mapping[str, Any], org_name: str, kind: str) -> d
     """Wrap an alert's payload into the body of a notification."""
     return {
         "format": FORMAT,
-        "type": f"alert.{kind}",
+        "type": alert_type(kind),
         "timestamp": datetime.now(UTC).isoformat(),
         "organization": org_name,
         "alert": {key: value for key, value in payload.items() if key not in ("link", "command")},
@@ -58,7 +59,7 @@ def notification_body(payload: Mapping[str, Any], org_name: str, kind: str) -> d
     }
 
 
-def write(session: Session, renderer: AlertRenderer, alert: Alert, kind: str) -> int:
+def write(session: Session, renderer: AlertRenderer, alert: Alert, kind: NotificationKind) -> int:
     """Write one notification for each receiver that must know of the change; return how many.
 
     A receiver that was notified of the alert gets every later change, also when it no longer subscribes to the alert's
@@ -77,7 +78,7 @@ def write(session: Session, renderer: AlertRenderer, alert: Alert, kind: str) ->
 
 
 def write_for_receivers(
-    session: Session, renderer: AlertRenderer, recipients: Sequence[Webhook], alert: Alert, kind: str
+    session: Session, renderer: AlertRenderer, recipients: Sequence[Webhook], alert: Alert, kind: NotificationKind
 ) -> int:
     """Write one notification for each of these receivers; return how many."""
     if not recipients:

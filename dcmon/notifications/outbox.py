@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from dcmon.db import locks, sql
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Alert, Notification, Webhook
-from dcmon.notifications import batching, message_body, receivers
+from dcmon.notifications import batching, message_body, notification_conditions, receivers
 from dcmon.notifications.batching import ClaimContext, PendingMessage
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import registry
@@ -26,7 +26,7 @@ from dcmon.notifications.integrations.base import DeliveryTarget, Message
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.receivers import ReceiverState
 from dcmon.settings import Webhooks
-from dcmon.states import REPEATED
+from dcmon.states import NotificationKind
 
 SHORTEST_DELAY, LONGEST_DELAY = timedelta(seconds=5), timedelta(hours=1)
 REPEAT_CHECK_INTERVAL = timedelta(minutes=1)
@@ -97,8 +97,10 @@ def _write_repeats(context: ClaimContext) -> None:
         alert, receiver = session.get_one(Alert, due.alert_id), session.get_one(Webhook, due.webhook_id)
         model_id = session.get_one(Notification, due.id).model_id
         if context.find_hold(alert) is None and receivers.is_subscribed(receiver, alert.severity, model_id):
-            body = context.render(alert, REPEATED)
-            repeated = Notification(alert_id=alert.id, webhook_id=receiver.id, kind=REPEATED, body=body)
+            body = context.render(alert, NotificationKind.REPEATED)
+            repeated = Notification(
+                alert_id=alert.id, webhook_id=receiver.id, kind=NotificationKind.REPEATED, body=body
+            )
             repeated.model_id, repeated.severity = model_id, alert.severity
             # All repeats that are due are written in this transaction: a repeat does not wait for others of its group.
             repeated.created_at = repeated.due_at = context.now - context.settings.group_wait
@@ -132,7 +134,7 @@ def record(
     """
     at = now or receivers.database_time(session)
     receiver = session.get(Webhook, claimed.receiver_id)
-    in_message = select(Notification).where(Notification.message_id == claimed.id, batching.is_open())
+    in_message = select(Notification).where(Notification.message_id == claimed.id, notification_conditions.is_open())
     notifications = session.scalars(in_message.order_by(Notification.position).with_for_update()).all()
     if receiver is None or not notifications:
         return

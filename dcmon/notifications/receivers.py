@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, severity
 from dcmon.db.tables.org import Model, Notification, Webhook
-from dcmon.notifications import egress_guard
+from dcmon.notifications import egress_guard, notification_conditions
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import Address, DeliveryTarget
 from dcmon.settings import Webhooks
@@ -279,13 +279,11 @@ def database_time(session: Session) -> datetime:
 
 def delivery_counts(session: Session) -> dict[int, DeliveryCounts]:
     """Return the delivery counts of each receiver, by the receiver's id."""
-    is_open = Notification.delivered_at.is_(None) & Notification.dead_at.is_(None)
-    is_dead = Notification.dead_at.is_not(None) & ~Notification.is_superseded
     rows = session.execute(
         select(
             Notification.webhook_id,
-            func.count().filter(is_open),
-            func.count().filter(is_dead),
+            func.count().filter(notification_conditions.is_open()),
+            func.count().filter(notification_conditions.is_given_up()),
             func.max(Notification.delivered_at),
         ).group_by(Notification.webhook_id)
     )

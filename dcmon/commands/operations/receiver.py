@@ -16,6 +16,7 @@ from dcmon.health import problem_notifications, problems
 from dcmon.notifications import catch_up, receivers
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import Address, DeliverySettings, Message
+from dcmon.notifications.message_types import MessageType
 from dcmon.notifications.notification_writer import AlertRenderer
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def send_test(app: "App", name: str) -> Any:
     with app.org(org) as session:
         now = receivers.database_time(session)
         target = receivers.delivery_target(receivers.find(session, name), now)
-    body = {"format": 1, "type": "test", "timestamp": now.isoformat(), "organization": org.name}
+    body = {"format": 1, "type": MessageType.TEST, "timestamp": now.isoformat(), "organization": org.name}
     body["text"] = f"A test message to {name!r}: dcmon reaches it."
     message = Message(f"msg_{uuid.uuid4().hex}", body)
     return registry.send(target, message, DeliverySettings(app.settings.webhooks, app.settings.smtp))

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.settings import Smtp, Webhooks
+from dcmon.states import ReceiverKind
 
 Body = Mapping[str, Any]
 
@@ -18,7 +19,7 @@ class Address:
     those of the kind.
     """
 
-    kind: str = "webhook"
+    kind: str = ReceiverKind.WEBHOOK
     targets: Sequence[str] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None

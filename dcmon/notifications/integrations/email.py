@@ -23,6 +23,7 @@ from dcmon.notifications.integrations.base import (
     Message,
     StoredAddress,
 )
+from dcmon.notifications.message_types import MessageType
 from dcmon.settings import Smtp, Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
@@ -148,7 +149,7 @@ def page(body: Body) -> str:
     notifications = message_text.notifications(body)
     shown = notifications[: message_text.SHOWN_AT_MOST]
     parts = [f"<p>{html.escape(line)}</p>" for line in message_text.count_lines(body)]
-    if body["type"] == "digest":
+    if body["type"] == MessageType.DIGEST:
         lines = "".join(f"<li>{html.escape(message_text.line(notification))}</li>" for notification in shown)
         parts.append(f"<p>{html.escape(message_text.DIGEST_INTRO)}</p><ul>{lines}</ul>")
     elif notifications:

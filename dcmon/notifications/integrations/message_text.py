@@ -5,25 +5,25 @@ The body of a message is one notification, a group, a digest or a test.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from dcmon.notifications.integrations.base import Body
 from dcmon.severity import Severity
-from dcmon.states import CLOSING_KINDS, REPEATED, AlertChangeKind
+from dcmon.states import CLOSING_KINDS, NotificationKind
 from dcmon.windows import ComparedWith
 
 SHOWN_AT_MOST = 20  # alerts that a message shows or lists; the others are counted
 LINK_TEXT = "Open the alert"
 DIGEST_INTRO = "Held back, because there were more messages in a minute than this receiver's cap:"
 KIND_TEXTS: dict[str, str] = {
-    AlertChangeKind.FIRING: "firing",
-    AlertChangeKind.ESCALATED: "got worse",
-    AlertChangeKind.DEESCALATED: "got better, but still firing",
-    REPEATED: "still firing",
-    AlertChangeKind.ACKNOWLEDGED: "acknowledged",
-    AlertChangeKind.RESOLVED: "resolved",
-    AlertChangeKind.REOPENED: "firing again",
-    AlertChangeKind.RETRACTED: "retracted: later data shows no violation",
+    NotificationKind.FIRING: "firing",
+    NotificationKind.ESCALATED: "got worse",
+    NotificationKind.DEESCALATED: "got better, but still firing",
+    NotificationKind.REPEATED: "still firing",
+    NotificationKind.ACKNOWLEDGED: "acknowledged",
+    NotificationKind.RESOLVED: "resolved",
+    NotificationKind.REOPENED: "firing again",
+    NotificationKind.RETRACTED: "retracted: later data shows no violation",
 }
 COLOURS: dict[str, str] = {
     Severity.CRITICAL: "#b3261e",
@@ -35,7 +35,14 @@ COLOUR_OF_END, COLOUR_OF_OTHERS = "#2f9e44", "#666666"
 COMPARED_TEXTS: dict[str, str] = {ComparedWith.PREVIOUS: "the window before", ComparedWith.WEEK_BEFORE: "a week ago"}
 # By the values of alerting.rule_conditions.ChangeBase, which this package can't import.
 MEASURED_TEXTS = {"previous": "in the window before", "reference": "of the reference"}
-KINDS_BY_PEOPLE = (AlertChangeKind.ACKNOWLEDGED, AlertChangeKind.RESOLVED, AlertChangeKind.REOPENED)
+KINDS_BY_PEOPLE = (NotificationKind.ACKNOWLEDGED, NotificationKind.RESOLVED, NotificationKind.REOPENED)
+
+
+class DetailRow(NamedTuple):
+    """A detail of an alert: its name and its value as text."""
+
+    name: str
+    value: str
 
 
 def notifications(body: Body) -> Sequence[Body]:
@@ -87,7 +94,7 @@ def colour(notification: Body) -> str:
     return COLOURS.get(notification["alert"]["severity"], COLOUR_OF_OTHERS)
 
 
-def detail_rows(notification: Body) -> list[tuple[str, str]]:
+def detail_rows(notification: Body) -> list[DetailRow]:
     """Return the details of an alert that are not empty."""
     alert = notification["alert"]
     rows = [
@@ -107,7 +114,7 @@ def detail_rows(notification: Body) -> list[tuple[str, str]]:
         ("reason", text(alert.get("reason"))),
         ("type", text(notification.get("command"))),
     ]
-    return [(name, value) for name, value in rows if value]
+    return [DetailRow(name, value) for name, value in rows if value]
 
 
 def change_text(notification: Body) -> str:
@@ -119,7 +126,7 @@ def change_text(notification: Body) -> str:
 def _acknowledged(notification: Body) -> str:
     """Return who acknowledged the alert; empty when the notification itself is about that."""
     alert = notification["alert"]
-    if not alert.get("acknowledged_by") or kind(notification) == AlertChangeKind.ACKNOWLEDGED:
+    if not alert.get("acknowledged_by") or kind(notification) == NotificationKind.ACKNOWLEDGED:
         return ""
     note = text(alert.get("acknowledgement"))
     return f"by {text(alert['acknowledged_by'])}" + (f": {note}" if note else "")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any
 
 from dcmon.errors import InvalidInput
@@ -17,9 +18,10 @@ from dcmon.notifications.integrations.base import (
     Message,
     StoredAddress,
 )
+from dcmon.notifications.message_types import MessageType
 from dcmon.settings import Webhooks
 from dcmon.severity import Severity
-from dcmon.states import AlertChangeKind
+from dcmon.states import NotificationKind
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = True, False, False
 URL = "https://events.pagerduty.com/v2/enqueue"
@@ -31,10 +33,21 @@ PAGERDUTY_SEVERITIES: dict[str, str] = {
     Severity.MEDIUM: "error",
     Severity.LOW: "warning",
 }
-ACTIONS: dict[str, str] = {
-    AlertChangeKind.ACKNOWLEDGED: "acknowledge",
-    AlertChangeKind.RESOLVED: "resolve",
-    AlertChangeKind.RETRACTED: "resolve",
+
+
+class EventAction(StrEnum):
+    """What an event does to its incident."""
+
+    TRIGGER = "trigger"
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+
+
+# All other kinds of notifications trigger an incident.
+ACTIONS: dict[str, EventAction] = {
+    NotificationKind.ACKNOWLEDGED: EventAction.ACKNOWLEDGE,
+    NotificationKind.RESOLVED: EventAction.RESOLVE,
+    NotificationKind.RETRACTED: EventAction.RESOLVE,
 }
 
 
@@ -76,7 +89,7 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
 
 def render(target: DeliveryTarget, message: Message) -> list[dict[str, Any]]:
     """Render a message as events."""
-    if message.body["type"] == "test":
+    if message.body["type"] == MessageType.TEST:
         return _test_events(target, message)
     organization = message.body["organization"]
     return [_event(target, organization, notification) for notification in message_text.notifications(message.body)]
@@ -84,13 +97,13 @@ def render(target: DeliveryTarget, message: Message) -> list[dict[str, Any]]:
 
 def _event(target: DeliveryTarget, organization: str, notification: Body) -> dict[str, Any]:
     alert = notification["alert"]
-    action = ACTIONS.get(message_text.kind(notification), "trigger")
+    action = ACTIONS.get(message_text.kind(notification), EventAction.TRIGGER)
     event: dict[str, Any] = {
         "routing_key": target.credentials["routing_key"],
         "event_action": action,
         "dedup_key": f"dcmon/{organization}/alert/{alert['id']}"[:255],
     }
-    if action != "trigger":
+    if action != EventAction.TRIGGER:
         return event
     event["payload"] = {
         "summary": f"[{organization}] {message_text.line(notification)}"[:1024],
@@ -111,5 +124,5 @@ def _event(target: DeliveryTarget, organization: str, notification: Body) -> dic
 def _test_events(target: DeliveryTarget, message: Message) -> list[dict[str, Any]]:
     common = {"routing_key": target.credentials["routing_key"], "dedup_key": f"dcmon/test/{message.id}"}
     payload = {"summary": message_text.subject(message.body), "source": "dcmon", "severity": "info"}
-    opened = {**common, "event_action": "trigger", "payload": payload}
-    return [opened, {**common, "event_action": "resolve"}]
+    opened = {**common, "event_action": EventAction.TRIGGER, "payload": payload}
+    return [opened, {**common, "event_action": EventAction.RESOLVE}]

@@ -1,4 +1,7 @@
-"""The integrations by kind. A new integration is a module and a line in INTEGRATIONS."""
+"""The integrations by kind.
+
+A new integration is a module, a ReceiverKind, and a line in INTEGRATIONS.
+"""
 
 import dataclasses
 import re
@@ -9,14 +12,15 @@ from dcmon.errors import InvalidInput
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import command, email, pagerduty, slack, teams, webhook
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Integration, Message
+from dcmon.states import ReceiverKind
 
 INTEGRATIONS: dict[str, Integration] = {
-    "webhook": webhook,
-    "pagerduty": pagerduty,
-    "slack": slack,
-    "teams": teams,
-    "email": email,
-    "command": command,
+    ReceiverKind.WEBHOOK: webhook,
+    ReceiverKind.PAGERDUTY: pagerduty,
+    ReceiverKind.SLACK: slack,
+    ReceiverKind.TEAMS: teams,
+    ReceiverKind.EMAIL: email,
+    ReceiverKind.COMMAND: command,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from dcmon.notifications import egress_guard, http_delivery
+from dcmon.notifications import egress_guard
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import (
@@ -15,7 +15,8 @@ from dcmon.notifications.integrations.base import (
     Message,
     StoredAddress,
 )
-from dcmon.notifications.integrations.webhook import encode, only_url
+from dcmon.notifications.integrations.webhook import only_url, post_json
+from dcmon.notifications.message_types import MessageType
 from dcmon.settings import Webhooks
 
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
@@ -38,8 +39,7 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
     """POST blocks, with a text for clients that do not show blocks."""
-    headers = {"content-type": "application/json"}
-    return http_delivery.post(target.url, encode(render(message.body)), headers, settings.webhooks)
+    return post_json(target.url, render(message.body), settings)
 
 
 def render(body: Body) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def render(body: Body) -> dict[str, Any]:
     blocks = [_header(subject)]
     if not notifications:
         blocks.append(_plain(message_text.plain(body)))
-    if body["type"] == "digest":
+    if body["type"] == MessageType.DIGEST:
         blocks.append(_plain("\n".join(message_text.count_lines(body))))
         listed = notifications[: message_text.SHOWN_AT_MOST]
     else:

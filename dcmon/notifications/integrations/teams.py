@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dcmon.notifications import http_delivery
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text, slack
 from dcmon.notifications.integrations.base import (
@@ -15,7 +14,8 @@ from dcmon.notifications.integrations.base import (
     Message,
     StoredAddress,
 )
-from dcmon.notifications.integrations.webhook import encode
+from dcmon.notifications.integrations.webhook import encode, post_json
+from dcmon.notifications.message_types import MessageType
 from dcmon.settings import Webhooks
 from dcmon.severity import Severity
 from dcmon.states import CLOSING_KINDS
@@ -45,8 +45,7 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
     """POST a card."""
-    headers = {"content-type": "application/json"}
-    return http_delivery.post(target.url, encode(render(message.body)), headers, settings.webhooks)
+    return post_json(target.url, render(message.body), settings)
 
 
 def render(body: Body) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def _message(body: Body, full: int, listed: int) -> dict[str, Any]:
         "type": "AdaptiveCard",
         "version": "1.4",
         "msteams": {"width": "Full"},
-        "body": _elements(body, 0 if body["type"] == "digest" else full, listed),
+        "body": _elements(body, 0 if body["type"] == MessageType.DIGEST else full, listed),
         "actions": _actions(body),
     }
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
@@ -76,7 +75,7 @@ def _elements(body: Body, full: int, listed: int) -> list[dict[str, Any]]:
     elements = [_text(message_text.subject(body), weight="Bolder", size="Medium")]
     if not notifications:
         return [*elements, _text(message_text.plain(body))]
-    if len(notifications) > 1 or body["type"] == "digest":
+    if len(notifications) > 1 or body["type"] == MessageType.DIGEST:
         elements += [_text(line) for line in message_text.count_lines(body)]
     elements += [_container(notification) for notification in notifications[:full]]
     elements += [_text(f"- {message_text.line(notification)}") for notification in notifications[full:listed]]

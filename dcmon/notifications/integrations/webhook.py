@@ -67,6 +67,11 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
     return http_delivery.post(target.url, body, headers, settings.webhooks)
 
 
+def post_json(url: str, document: Body, settings: DeliverySettings) -> Attempt:
+    """POST a document as JSON, without a signature."""
+    return http_delivery.post(url, encode(document), {"content-type": "application/json"}, settings.webhooks)
+
+
 def encode(body: Body) -> bytes:
     """Return a body's bytes, which are both signed and sent."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

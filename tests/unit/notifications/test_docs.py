@@ -14,7 +14,7 @@ from dcmon.alerting.alert_views import AlertView
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.notifications import message_body, notification_writer
 from dcmon.notifications.integrations import message_text, registry, webhook
-from dcmon.states import NOTIFIED_KINDS, NotificationState
+from dcmon.states import NotificationKind, NotificationState
 from tests.helpers.paths import DOCS
 
 PAGE = (DOCS / "notifications.md").read_text()
@@ -104,11 +104,11 @@ def test_docs_digest_example_has_the_keys_of_a_digest() -> None:
     assert "age 0.02 → 0.31" in message_text.plain(shown)
 
 
-@pytest.mark.parametrize("name", [*registry.INTEGRATIONS, *(f"alert.{kind}" for kind in (*NOTIFIED_KINDS, "repeated"))])
+@pytest.mark.parametrize("name", [*registry.INTEGRATIONS, *(f"alert.{kind}" for kind in NotificationKind)])
 def test_docs_explain_every_kind(name: str) -> None:
     assert re.search(rf"^\| .*`{re.escape(name)}`", PAGE, re.MULTILINE)
 
 
 def test_docs_name_every_state() -> None:
     assert f"# {', '.join(NotificationState)}" in PAGE
-    assert set(NOTIFIED_KINDS) <= set(message_text.KIND_TEXTS)
+    assert set(NotificationKind) == set(message_text.KIND_TEXTS)
