@@ -1,4 +1,4 @@
-"""Real services for the tests: a PostgreSQL server per xdist worker, and a migrated database of its own per test."""
+"""Fixtures for all tests: a PostgreSQL server per xdist worker, and a migrated database per test."""
 
 import atexit
 import gc
@@ -32,7 +32,7 @@ for name in [name for name in os.environ if name.startswith("DCMON_") and not na
     del os.environ[name]
 
 
-# Where the tests are that take ten seconds and more, the longest first.
+# Paths of the tests that take ten seconds or more, the longest first.
 SLOW = (
     "acceptance/test_demo.py", "chaos/test_chaos.py", "chaos/monitors/test_chaos.py", "acceptance/",
     "ingestion/test_audit_kafka.py", "ingestion/files/test_sources.py", "ingestion/test_crash_points.py",
@@ -42,10 +42,10 @@ SLOW = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let each worker begin with its share of the slow tests, so that none of them is left alone with one at the end.
+    """Give each worker an equal share of the slow tests at its start.
 
-    `--dist worksteal` gives each worker a contiguous part of the tests, and workers that are done take from the end of
-    another one's.
+    Otherwise one worker may still run a slow test when all others have ended. `--dist worksteal` gives each worker a
+    contiguous part of the tests, and workers that are done take tests from the end of another part.
     """
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ranks = {item: _rank(item) for item in items}
@@ -60,11 +60,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _rank(item: pytest.Item) -> int:
-    return next((rank for rank, place in enumerate(SLOW) if place in item.path.as_posix()), len(SLOW))
+    return next((rank for rank, path_part in enumerate(SLOW) if path_part in item.path.as_posix()), len(SLOW))
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what is imported by now: looking through it was a sixth of the CPU time."""
+    """Exclude all imported objects from garbage collection, which took a sixth of the CPU time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -72,14 +72,14 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A test that forgets to choose a data directory gets an empty one, never the user's."""
+    """Give each test an empty data directory, so that no test uses the directory of the user."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DCMON_DATA_DIR", str(tmp_path / "nothing-here"))
+    monkeypatch.setenv("DCMON_DATA_DIR", str(tmp_path / "no-data"))
 
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A data directory that an unprivileged PostgreSQL can enter, also when root runs the tests."""
+    """Yield a data directory that an unprivileged PostgreSQL can enter, also when root runs the tests."""
     with server_directory() as path:
         yield path
 
@@ -93,15 +93,15 @@ def _ports_are_chosen_safely() -> Iterator[None]:
         yield
 
 
-# Nothing has to survive a crash of the tests' own server. Servers that dcmon starts itself keep their settings.
+# The data of this server may be lost in a crash. Servers that dcmon starts itself keep their durable settings.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
 
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """A PostgreSQL: the one of DCMON_TEST_DATABASE_URL, or an embedded one for the session."""
-    if given := os.environ.get("DCMON_TEST_DATABASE_URL"):
-        yield given
+    """Yield the URL of PostgreSQL: DCMON_TEST_DATABASE_URL, or an embedded server for the session."""
+    if url_from_environment := os.environ.get("DCMON_TEST_DATABASE_URL"):
+        yield url_from_environment
         return
     with server_directory() as path:
         with pytest.MonkeyPatch.context() as patched:
@@ -123,14 +123,14 @@ def _administer(url: str, statement: str) -> None:
 
 @cache
 def _administration(url: str) -> psycopg.Connection:
-    """A connection for the session: one for each statement took a fifth of the time of a database."""
+    """Open one connection for the session; a connection per statement took a fifth of the time of a database."""
     connection = psycopg.connect(_database(url, "postgres"), autocommit=True)
     atexit.register(connection.close)
     return connection
 
 
 def _copy(url: str, template: str, name: str) -> None:
-    """Create a database from a template. By copying files, and not through the log, it takes half of the CPU time."""
+    """Create a database from a template by copying files, which takes half the CPU time of copying through the log."""
     _administer(url, f"create database {name} template {template} strategy file_copy")
 
 
@@ -152,7 +152,7 @@ class TemplateWithAcme:
 
 @pytest.fixture(scope="session")
 def template(server_url: str) -> str:
-    """The name of a migrated database that tests copy."""
+    """Create a migrated database that tests copy, and return its name."""
     name = f"dcmon_template_{uuid.uuid4().hex[:8]}"
     _administer(server_url, f"create database {name}")
     engine = db.engine(_database(server_url, name))
@@ -163,7 +163,7 @@ def template(server_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def template_with_acme(server_url: str, template: str) -> TemplateWithAcme:
-    """A database that tests of one organization copy: creating the organization in each takes three times as long."""
+    """Create a database with organization acme; creating the organization in each test takes three times as long."""
     name = f"{template}_acme"
     _administer(server_url, f"create database {name} template {template}")
     engine = db.engine(_database(server_url, name))
@@ -174,7 +174,7 @@ def template_with_acme(server_url: str, template: str) -> TemplateWithAcme:
 
 @pytest.fixture
 def empty_url(server_url: str) -> Iterator[str]:
-    """A database with nothing in it."""
+    """Yield the URL of an empty database."""
     name = f"dcmon_test_{uuid.uuid4().hex[:12]}"
     _administer(server_url, f"create database {name}")
     yield _database(server_url, name)
@@ -183,7 +183,7 @@ def empty_url(server_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, server_url: str) -> Iterator[str]:
-    """A migrated database of this test's own; with organization acme in it if the test uses the fixture `acme`."""
+    """Yield the URL of this test's own migrated database; it has organization acme if the test uses fixture `acme`."""
     if "acme" in request.fixturenames:
         template: str = request.getfixturevalue("template_with_acme").name
     else:
@@ -196,7 +196,7 @@ def database_url(request: pytest.FixtureRequest, server_url: str) -> Iterator[st
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """An engine on a migrated database of this test's own."""
+    """Yield an engine of this test's own migrated database."""
     new_engine = db.engine(database_url)
     yield new_engine
     new_engine.dispose()
@@ -204,20 +204,20 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def acme(database_url: str, template_with_acme: TemplateWithAcme) -> Acme:
-    """An organization with a token, in this test's own database."""
+    """Return an organization with a token in this test's own database."""
     return template_with_acme.acme
 
 
 @pytest.fixture
 def org(acme: Acme) -> Organization:
-    """An organization."""
+    """Return an organization."""
     return acme.org
 
 
 @pytest.fixture
 def app(database_url: str, data_dir: Path) -> Iterator[App]:
-    """An App on this test's database."""
-    at_once = Evaluate(backfill_quiet=timedelta(), check_processes=1)
-    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, evaluate=at_once)
+    """Yield an App on this test's database."""
+    evaluate = Evaluate(backfill_quiet=timedelta(), check_processes=1)
+    settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, evaluate=evaluate)
     with App(settings, Output(quiet=True)) as new_app:
         yield new_app

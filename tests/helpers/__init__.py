@@ -1,1 +1,1 @@
-"""What tests share: services, rows, models, and where the project lies."""
+"""Helpers that several tests share: servers, rows, models and paths of the project."""

@@ -1,4 +1,4 @@
-"""Real receivers on the loopback address that behave as they are told, and alerts to tell them of."""
+"""HTTP receivers on the loopback address with a given behaviour, and alerts to notify them of."""
 
 import json
 import socket
@@ -29,15 +29,15 @@ from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target
 
 ALLOWED = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=PATIENCE))
-SHORT_TIMEOUT = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))  # only where the timeout is what is tested
+SHORT_TIMEOUT = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1))  # only for tests of the timeout itself
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-Behave = Callable[[socket.socket, bytes], None]
+Behaviour = Callable[[socket.socket, bytes], None]
 
 
 class Receiver:
-    """A server on a loopback port: each connection's request is kept, then it behaves as it is told."""
+    """A server on a loopback port that keeps each request and then behaves as given."""
 
-    def __init__(self, behave: Behave, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, behave: Behaviour, context: ssl.SSLContext | None = None) -> None:
         self.behave, self.context = behave, context
         self.requests: list[bytes] = []
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -69,9 +69,9 @@ class Receiver:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
-    def _one(self, connection: socket.socket) -> None:
+    def _handle(self, connection: socket.socket) -> None:
         try:
             with connection:
                 if self.context is None:
@@ -95,22 +95,22 @@ class Receiver:
 
 
 @contextmanager
-def receiver(behave: Behave, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+def receiver(behave: Behaviour, context: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     new_receiver = Receiver(behave, context)
     yield new_receiver
     with suppress(OSError):
-        new_receiver.socket.shutdown(socket.SHUT_RDWR)  # closing alone leaves the thread that accepts one more
+        new_receiver.socket.shutdown(socket.SHUT_RDWR)  # close() alone would let the thread accept one more connection
     new_receiver.socket.close()
 
 
-def answers(*responses: bytes) -> Behave:
-    """Each request gets the next answer, the last one for ever."""
+def respond_with(*responses: bytes) -> Behaviour:
+    """Send the next response to each request; the last one is repeated."""
     remaining = list(responses)
     return lambda wire, _: wire.sendall(remaining.pop(0) if len(remaining) > 1 else remaining[0])
 
 
 class Hang:
-    """A receiver that takes requests and answers nothing until they are let go."""
+    """A receiver that accepts requests and sends no response until they are released."""
 
     def __init__(self) -> None:
         self._gate = threading.Event()
@@ -118,13 +118,13 @@ class Hang:
     def __call__(self, wire: socket.socket, request: bytes) -> None:
         self._gate.wait()
 
-    def let_go(self) -> None:
-        """Close the connections that are held by now; later ones are held anew."""
+    def release(self) -> None:
+        """Close all connections that are open now; later connections hang again."""
         gate, self._gate = self._gate, threading.Event()
         gate.set()
 
-    def end(self) -> None:
-        """Hold nothing any more."""
+    def stop(self) -> None:
+        """Close all connections, now and from now on."""
         self._gate.set()
 
 
@@ -134,8 +134,8 @@ def until_closed(wire: socket.socket, _: bytes) -> None:
         pass
 
 
-def drip(chunk: bytes) -> Behave:
-    """A byte now and then: each wait is short, the whole is without end."""
+def drip(chunk: bytes) -> Behaviour:
+    """Send one byte at a time with short pauses."""
 
     def behave(wire: socket.socket, _: bytes) -> None:
         for byte in chunk:
@@ -146,7 +146,7 @@ def drip(chunk: bytes) -> Behave:
 
 
 def certificate_of(host: str, directory: Path) -> Path:
-    """A certificate of a host, with its key, that nobody vouches for."""
+    """Create a self-signed certificate of a host in a file with its key."""
     done = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={host}",
          "-addext", f"subjectAltName=DNS:{host}", "-keyout", "-", "-out", "-"],
@@ -159,8 +159,8 @@ def certificate_of(host: str, directory: Path) -> Path:
     return path
 
 
-def alert(app: App, target: Target, severity: str = "high") -> int:
-    """An alert of the target, as a row."""
+def insert_alert(app: App, target: Target, severity: str = "high") -> int:
+    """Store a firing alert of the target and return its id."""
     with app.org(target.org) as session:
         rule = session.query(AlertRule).first()
         if rule is None:
@@ -193,7 +193,7 @@ def write_notifications(app: App, org: Organization, alert_id: int, *kinds: str)
         work_queue.enqueue(session, org.id, work_queue.Work.notify)
 
 
-def states(app: App, target: Target) -> list[str]:
+def notification_states(app: App, target: Target) -> list[str]:
     with app.org(target.org) as session:
         return [
             notification_views.state(notification)

@@ -1,4 +1,4 @@
-"""Cases of every check of the catalogue: with each parameter, aggregation, scorer and choice that there is."""
+"""Test cases for every check of the catalogue: each parameter, aggregation, scorer and feature selection."""
 
 from collections.abc import Iterator
 
@@ -26,8 +26,8 @@ PARAMETERS = {
 }
 
 
-def of_kind(kind: CheckKind, task_type: str) -> Iterator[Case]:
-    """The cases of a check. Raises KeyError for one that nobody thought of."""
+def cases_of_kind(kind: CheckKind, task_type: str) -> Iterator[Case]:
+    """Yield the cases of a check. Raises KeyError for a check without parameters in PARAMETERS."""
     name, parameters = kind.class_name, PARAMETERS[kind.implementation]
     if kind.needs_classes and task_type == "regression":
         return
@@ -36,7 +36,7 @@ def of_kind(kind: CheckKind, task_type: str) -> Iterator[Case]:
         return
     yield from (Case(name, params) for params in parameters)
     if "aggregation method" in kind.choices:
-        # StringMismatch with weights fails in the library itself when a feature is not a string.
+        # In the library itself, StringMismatch with weights fails for a feature that is not text.
         weighted = kind.implementation != "StringMismatch"
         for method in FEATURE_AGGREGATIONS:
             if weighted or "weighted" not in method:
@@ -45,11 +45,11 @@ def of_kind(kind: CheckKind, task_type: str) -> Iterator[Case]:
         yield Case(name, {}, {"feature": [feature], "aggregation method": ["max"]})
         yield Case(name, {}, {"feature": [feature, "plan"], "aggregation method": ["none"]})
     if "scorer" in kind.choices:
-        yield from of_scorers(name, task_type)
+        yield from cases_of_scorers(name, task_type)
 
 
-def of_scorers(name: str, task_type: str) -> Iterator[Case]:
-    """Each scorer of the library's tables alone, as written in either way, some together, and some classes only."""
+def cases_of_scorers(name: str, task_type: str) -> Iterator[Case]:
+    """Yield each scorer alone, in both notations, some together, and some for selected classes."""
     names = scorers(task_type)
     yield from (Case(name, {"scorers": [scorer]}) for scorer in names)
     yield Case(name, {}, {"scorer": [scorer.replace("_", " ").title() for scorer in names[:3]]})
@@ -58,6 +58,6 @@ def of_scorers(name: str, task_type: str) -> Iterator[Case]:
         yield Case(name, {}, {"scorer": ["recall_per_class"]}, ["a", "c"])
 
 
-def of_task(task_type: str) -> list[Case]:
-    """All cases of a task type."""
-    return [case for kind in KINDS for case in of_kind(kind, task_type)]
+def cases_of_task(task_type: str) -> list[Case]:
+    """Return all cases of a task type."""
+    return [case for kind in KINDS for case in cases_of_kind(kind, task_type)]

@@ -1,4 +1,4 @@
-"""Rows of all kinds for the checks to be run on: plain ones, and those that something is odd about."""
+"""Input rows for checks: ordinary rows, and rows with one unusual property."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,12 +9,12 @@ from tests.helpers.deepchecks_library import LABEL, PREDICTION, PROBABILITIES, W
 
 
 def plain(task_type: str) -> World:
-    """Every column type with some nulls."""
+    """Return rows with every column type and some nulls."""
     return _world(task_type, make_rows(task_type, 300, 5))
 
 
 def nulls(task_type: str) -> World:
-    """Nulls in every column, one that is all null, one that never changes, and rows without a label."""
+    """Return rows with nulls in every column, an empty and a constant column, and missing labels."""
     rows = make_rows(task_type, 300, 5)
     for number, name in enumerate(("age", "big", "opened", "vector", "city"), 3):
         rows[name] = _without(rows[name], number)
@@ -24,7 +24,7 @@ def nulls(task_type: str) -> World:
 
 
 def unicode_(task_type: str) -> World:
-    """Hundreds of categories with letters from everywhere, and classes whose names look like numbers."""
+    """Return rows with hundreds of non-ASCII categories and with class names that look like numbers."""
     rows, reference = make_rows(task_type, 300, 5), make_rows(task_type, 1000, 1)
     for frame in (rows, reference):
         frame["city"] = [f"Zürich 🏔 {number % 200}" if number % 7 else "" for number in range(len(frame))]
@@ -37,21 +37,21 @@ def unicode_(task_type: str) -> World:
 
 
 def one_class(task_type: str) -> World:
-    """All labels are the same."""
+    """Return rows with the same label in all of them."""
     rows = make_rows(task_type, 300, 5)
     rows[LABEL] = rows[LABEL].iloc[0]
     return _world(task_type, rows)
 
 
 def new_class(task_type: str) -> World:
-    """Labels say a class that the version does not name."""
+    """Return rows with labels of a class that the version does not have."""
     rows = make_rows(task_type, 300, 5)
     rows[LABEL] = rows[LABEL].where(rows.index > 20, "zebra" if task_type != "regression" else 9.0)
     return _world(task_type, rows)
 
 
 def missing_class(task_type: str) -> World:
-    """One class neither came true nor was predicted."""
+    """Return rows without one class among labels and predictions."""
     rows = make_rows(task_type, 300, 5)
     if task_type != "regression":
         first = (CLASSES[task_type] or [])[0]
@@ -60,14 +60,14 @@ def missing_class(task_type: str) -> World:
 
 
 def some_probabilities(task_type: str) -> World:
-    """A third of the rows has no probabilities."""
+    """Return rows of which a third has no probabilities."""
     rows = make_rows(task_type, 300, 5)
     rows[PROBABILITIES] = _without(rows[PROBABILITIES], 3)
     return _world(task_type, rows)
 
 
 def unnamed_classes(task_type: str) -> World:
-    """The version names no classes, so that there are no probabilities either; and no importance."""
+    """Return rows of a version without class names, probabilities and feature importance."""
     world = plain(task_type)
     for frame in (world.current, world.reference):
         frame[PROBABILITIES] = None
@@ -75,12 +75,12 @@ def unnamed_classes(task_type: str) -> World:
 
 
 def few(task_type: str) -> World:
-    """Five rows."""
+    """Return five rows."""
     return _world(task_type, make_rows(task_type, 5, 5))
 
 
 def unlabelled(task_type: str) -> World:
-    """No row has a label."""
+    """Return rows without labels."""
     rows = make_rows(task_type, 300, 5)
     rows[LABEL] = None
     return _world(task_type, rows)
@@ -105,7 +105,7 @@ ODD: Mapping[str, Callable[[str], World]] = {
     "few": few,
     "unlabelled": unlabelled,
 }
-# What is odd about classes only.
+# Classification only: for a regression model these worlds equal the plain one.
 SAME = {("regression", name) for name in ("missing class", "some probabilities", "unnamed classes")}
 WORLDS = {
     **{(task_type, "plain"): plain(task_type) for task_type in TASKS},

@@ -1,4 +1,4 @@
-"""The command line in a process of its own, forked from one that has loaded dcmon: loading takes a second of CPU time.
+"""Run dcmon commands in forked processes, because loading dcmon takes a second of CPU time.
 
 Acceptance tests start the installed `dcmon` instead.
 """
@@ -17,14 +17,14 @@ from pathlib import Path
 def dcmon(
     *arguments: str, data_dir: Path, url: str | None = None, **settings: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run `dcmon` with these arguments and settings, and none from outside; return its exit code and output."""
+    """Run `dcmon` with these arguments and settings only; return its exit code and output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     environment |= {"DCMON_DATA_DIR": str(data_dir), **({"DCMON_DATABASE_URL": url} if url else {}), **settings}
     return _server().run(list(arguments), environment)
 
 
 class _Server:
-    """The process that forks a child for each command. It runs one command at a time."""
+    """The process that forks a child for each command; it runs one command at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class _Server:
             [sys.executable, "-m", "tests.helpers.command_server"], cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        atexit.register(self._process.communicate)  # it ends at the end of its input
+        atexit.register(self._process.communicate)  # closes its input, and the process ends
 
     def run(self, arguments: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         stdin, stdout = self._process.stdin, self._process.stdout

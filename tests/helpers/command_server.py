@@ -1,4 +1,4 @@
-"""The process behind tests.helpers.command_line: it loads dcmon, and forks a child for each command."""
+"""The process behind tests.helpers.command_line: load dcmon once and fork a child for each command."""
 
 import gc
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from dcmon import commands
 from dcmon.__main__ import main
 
-# Most of what commands load when they are called; what is missing here is loaded in the child.
+# Most modules that commands import when they run; the child imports all others.
 PRELOADED = (
     *(f"dcmon.commands.{module.name}" for module in pkgutil.iter_modules(commands.__path__)),
     *("dcmon.app", "dcmon.cli", "dcmon.db.tables.org", "dcmon.monitoring.results", "dcmon.storage.versions"),
@@ -20,7 +20,7 @@ PRELOADED = (
 
 
 def run_in_child(request: dict[str, Any]) -> None:
-    """Become the command: its working directory, output, environment and arguments, then its exit code."""
+    """Run a command in this process: set directory, output, environment and arguments, then run dcmon."""
     os.chdir(request["cwd"])
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for target, path in enumerate(request["output"], start=1):
@@ -32,7 +32,7 @@ def run_in_child(request: dict[str, Any]) -> None:
 
 
 def serve() -> None:
-    """Answer each request, a line of JSON, with the exit code of the command."""
+    """Respond to each request, a line of JSON, with the exit code of the command."""
     for name in PRELOADED:
         import_module(name)
     gc.freeze()

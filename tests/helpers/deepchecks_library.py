@@ -1,4 +1,4 @@
-"""What deepchecks itself says of rows, called directly: nothing of dcmon takes part."""
+"""Values of checks from the deepchecks library, called directly without dcmon."""
 
 import math
 import warnings
@@ -15,7 +15,7 @@ LABEL, PREDICTION, PROBABILITIES = "_dc_label", "_dc_prediction", "_dc_predictio
 
 @dataclass(frozen=True)
 class World:
-    """Rows of a version: those of a window, and its reference."""
+    """The rows of a window and the reference of a version."""
 
     task_type: str
     columns: Mapping[str, str]
@@ -27,7 +27,7 @@ class World:
 
 @dataclass(frozen=True)
 class Case:
-    """A check with parameters, and what a monitor chooses of it."""
+    """A check with parameters and the options of a monitor."""
 
     class_name: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Case:
 
 
 def value(case: Case, world: World) -> dict[str, float]:
-    """The finite numbers that the check reduces to. Raises what the library raises."""
+    """Return the finite numbers of a check. Raises the library's own exceptions."""
     from deepchecks.core.reduce_classes import ReduceLabelMixin
     from deepchecks.tabular import TrainTestCheck, checks
 
@@ -49,8 +49,8 @@ def value(case: Case, world: World) -> dict[str, float]:
     labelled, compares = issubclass(check_class, ReduceLabelMixin), issubclass(check_class, TrainTestCheck)
     check = check_class(**_arguments(case), n_samples=None)
     current, reference = (_labelled(rows) if labelled else rows for rows in (world.current, world.reference))
-    probable = _reads_probabilities(case, check, world)
-    if probable:
+    has_probabilities = _reads_probabilities(case, check, world)
+    if has_probabilities:
         current, reference = (rows[rows[PROBABILITIES].notna()] for rows in (current, reference))
     common: dict[str, Any] = {
         "feature_importance": None if world.importance is None else pd.Series(world.importance),
@@ -61,10 +61,12 @@ def value(case: Case, world: World) -> dict[str, float]:
         warnings.simplefilter("ignore")
         test = _dataset(current, world, labelled)
         if compares:
-            outputs = _outputs(reference, "_train", world, probable) | _outputs(current, "_test", world, probable)
+            outputs = _outputs(reference, "_train", world, has_probabilities) | _outputs(
+                current, "_test", world, has_probabilities
+            )
             result = check.run(_dataset(reference, world, labelled), test, **outputs, **common)
         else:
-            result = check.run(test, **_outputs(current, "", world, probable), **common)
+            result = check.run(test, **_outputs(current, "", world, has_probabilities), **common)
         reduced = check.reduce_output(result)
     return {
         " ".join(map(str, key)) if isinstance(key, tuple) else str(key): float(number)
@@ -92,7 +94,7 @@ def _is_asked(case: Case, key: Any) -> bool:
 
 
 def _reads_probabilities(case: Case, check: Any, world: World) -> bool:
-    """Whether the check reads probabilities, as the library decides it."""
+    """Return True if the library reads probabilities for this check."""
     from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
 
     if world.task_type == "regression" or world.current[PROBABILITIES].isna().all():
@@ -117,9 +119,7 @@ def _dataset(rows: pd.DataFrame, world: World, labelled: bool) -> Any:
         if kind == "datetime":
             frame[name] = pd.to_datetime(frame[name], utc=True)
         if kind.startswith("array"):
-            frame[name] = frame[name].map(
-                lambda probabilities: probabilities if probabilities is None else tuple(probabilities)
-            )
+            frame[name] = frame[name].map(lambda values: values if values is None else tuple(values))
     if labelled:
         frame["target"] = rows[LABEL]
     return Dataset(
@@ -131,6 +131,6 @@ def _dataset(rows: pd.DataFrame, world: World, labelled: bool) -> Any:
     )
 
 
-def _outputs(rows: pd.DataFrame, suffix: str, world: World, probable: bool) -> dict[str, Any]:
-    probabilities = np.array(rows[PROBABILITIES].tolist()) if probable else None
-    return {f"y_pred{suffix}": rows[PREDICTION].to_numpy(), f"y_proba{suffix}": probabilities}
+def _outputs(rows: pd.DataFrame, suffix: str, world: World, has_probabilities: bool) -> dict[str, Any]:
+    values = np.array(rows[PROBABILITIES].tolist()) if has_probabilities else None
+    return {f"y_pred{suffix}": rows[PREDICTION].to_numpy(), f"y_proba{suffix}": values}

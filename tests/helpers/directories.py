@@ -1,4 +1,4 @@
-"""Directories for the servers of tests, in memory where that is possible."""
+"""Directories for the servers of tests, in memory if possible."""
 
 import os
 import shutil
@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-ENOUGH = 4 * 2**30  # bytes: a cluster with its log takes some 400 MB, and each xdist worker has one
+ENOUGH = 4 * 2**30  # bytes: a cluster with its log takes about 400 MB, and each xdist worker has one
 
 
 @contextmanager
 def server_directory(prefix: str = "dcmon-test-") -> Iterator[Path]:
-    """A new directory that an unprivileged PostgreSQL can enter, also when root runs the tests; removed at the end.
+    """Yield a new directory that an unprivileged PostgreSQL can enter, and remove it at the end.
 
-    A new database is some 300 files. ext4 searches long for an inode for each while those of the database before were
-    deleted in the last five seconds: on it, half of the CPU time of a test went there.
+    A new database has about 300 files. For each one, ext4 searches long for an inode if other databases were deleted in
+    the last five seconds; half of the CPU time of a test was spent there.
     """
     path = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if _is_memory_usable() else None))
     path.chmod(0o755)
@@ -27,7 +27,7 @@ def server_directory(prefix: str = "dcmon-test-") -> Iterator[Path]:
 
 
 def _is_memory_usable() -> bool:
-    """True if there is a file system in memory that has room, and whose programs may be run (a copy of PostgreSQL)."""
+    """Return True if /dev/shm has room and allows programs to run (a copy of PostgreSQL)."""
     if not os.access(MEMORY, os.W_OK):
         return False
     return not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC and shutil.disk_usage(MEMORY).free >= ENOUGH

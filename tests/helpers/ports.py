@@ -1,4 +1,4 @@
-"""Ports that stay free between the moment they are chosen and the moment a server listens on them."""
+"""Ports that stay free between their choice and the start of a server on them."""
 
 import socket
 from pathlib import Path
@@ -9,7 +9,7 @@ FIRST, TRIES = 10_000, 100
 
 
 def free_port() -> int:
-    """Return a free port that the kernel gives to no other socket meanwhile, as it does with those of port 0."""
+    """Return a free port outside of the range from which the kernel assigns ports by itself."""
     for _ in range(TRIES):
         port = SystemRandom().randrange(FIRST, max(_first_ephemeral(), FIRST + 1000))
         with socket.socket() as probe:
@@ -23,5 +23,5 @@ def free_port() -> int:
 
 
 def _first_ephemeral() -> int:
-    """The first port that the kernel gives to clients, and to servers that ask for any."""
+    """Return the first port of the range that the kernel assigns by itself."""
     return int(EPHEMERAL.read_text().split()[0]) if EPHEMERAL.exists() else 32_768

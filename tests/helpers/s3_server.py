@@ -1,4 +1,7 @@
-"""An S3 server for the tests: rclone's, from a wheel. It checks signatures, pages its listings and keeps real files."""
+"""An S3 server for the tests: rclone, installed from a wheel.
+
+It checks signatures, returns listings in pages and stores objects as files.
+"""
 
 import os
 import shutil
@@ -26,7 +29,7 @@ KEY, SECRET = "dcmon-test", "a-secret-of-the-tests"
 
 @dataclass
 class Server:
-    """A server on this machine, which can be stopped and started again."""
+    """An S3 server on this machine that can be stopped and started again."""
 
     port: int
     folder: Path
@@ -42,7 +45,7 @@ class Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to be let in."""
+        """The environment variables that a process needs to use this server."""
         return {
             "AWS_ACCESS_KEY_ID": KEY,
             "AWS_SECRET_ACCESS_KEY": SECRET,
@@ -86,7 +89,7 @@ class Server:
 
 @contextmanager
 def server() -> Iterator[Server]:
-    """A server with no bucket."""
+    """Run a server without buckets."""
     new_server = Server(free_port(), Path(tempfile.mkdtemp(prefix="dcmon-s3-")))
     new_server.start()
     try:

@@ -1,6 +1,6 @@
-"""A first hour with the official SDK, unmodified: run by the SDK's own Python, prints what it saw as JSON.
+"""Use the official, unmodified SDK as in a first hour, and print the results as JSON.
 
-Usage: python sdk_session.py HOST TOKEN TASK_TYPE
+It is run by the SDK's own Python. Usage: python sdk_session.py HOST TOKEN TASK_TYPE
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Waiting for a fact instead of for a time."""
+"""Wait for a condition instead of a fixed time."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from sqlalchemy import Engine, text
 
 from dcmon.embedded.process import wait_until
 
-PATIENCE = 300.0  # seconds: with four busy loops beside it a test may take ten times as long as alone
+PATIENCE = 300.0  # seconds; with four busy loops in parallel, a test may take ten times as long as alone
 
 
 def eventually(is_true: Callable[[], bool], every: float = 0.05) -> bool:
-    """Wait until something is true, however busy the machine is; False if it is not after PATIENCE seconds."""
+    """Wait until a condition is true. Return False if it is not true after PATIENCE seconds."""
     return wait_until(is_true, PATIENCE, every=every)
 
 

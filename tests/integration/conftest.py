@@ -1,4 +1,4 @@
-"""A Kafka-protocol broker for the tests that need one, and a model to log to."""
+"""Fixtures for integration tests: a Kafka broker and a model to log to."""
 
 import json
 import threading
@@ -32,7 +32,7 @@ from tests.helpers.waiting import eventually as eventually
 
 @pytest.fixture(scope="session")
 def broker_address() -> Iterator[str]:
-    """The bootstrap address of a broker for the session."""
+    """Yield the address of a Kafka broker for the session."""
     with broker() as address:
         yield address
 
@@ -47,7 +47,7 @@ def _short_bounds_are_generous(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def kafka(broker_address: str, monkeypatch: pytest.MonkeyPatch) -> Kafka:
-    """Settings with topics and a group of this test's own, for a broker that answers, late on a busy machine."""
+    """Return settings with topics and a consumer group of this test's own."""
     for module in (topics, consumer, watermarks):
         monkeypatch.setattr(module, "METADATA_SECONDS", PATIENCE)
     monkeypatch.setattr(topics, "NEW_TOPIC_SECONDS", PATIENCE)
@@ -60,7 +60,7 @@ def kafka(broker_address: str, monkeypatch: pytest.MonkeyPatch) -> Kafka:
 
 @pytest.fixture
 def buffered(database_url: str, data_dir: Path, kafka: Kafka) -> Iterator[App]:
-    """An App that sends samples through Kafka."""
+    """Yield an App that sends samples through Kafka."""
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, kafka=kafka)
     with App(settings, Output(quiet=True)) as new_app:
         yield new_app
@@ -68,7 +68,7 @@ def buffered(database_url: str, data_dir: Path, kafka: Kafka) -> Iterator[App]:
 
 @dataclass(frozen=True)
 class Target:
-    """A model version to log to, and how much it has."""
+    """A model version to log to, with the number of its stored rows."""
 
     engine: Engine
     org: Organization
@@ -93,7 +93,7 @@ class Target:
 
 
 def new_target(engine: Engine, org: Organization) -> Target:
-    """A binary model with one version of two features."""
+    """Create a binary model with one version of two features."""
     with db.org_session(engine, org) as session:
         model = models.create(session, NewModel("credit", "binary"))
         columns = NewVersion("v1", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
@@ -103,18 +103,18 @@ def new_target(engine: Engine, org: Organization) -> Target:
 
 @pytest.fixture
 def target(engine: Engine, org: Organization) -> Target:
-    """A model version of organization acme."""
+    """Return a model version of organization acme."""
     return new_target(engine, org)
 
 
 def rows(first: int, count: int) -> list[bytes]:
-    """Samples as a service sends them; the same numbers give the same rows."""
+    """Return samples as a service sends them; the same numbers give the same rows."""
     start = datetime(2026, 3, 1, tzinfo=UTC)
     return [_encoded(_row(number, start)) for number in range(first, first + count)]
 
 
 def labels(first: int, count: int) -> list[bytes]:
-    """The labels of these samples."""
+    """Return the labels of these samples."""
     return [
         _encoded({"_dc_sample_id": f"s{number}", "_dc_label": number % 2}) for number in range(first, first + count)
     ]
@@ -138,7 +138,7 @@ def _encoded(row: Mapping[str, Any]) -> bytes:
 
 @contextmanager
 def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[threading.Thread]:
-    """A job on a thread; what it raises is raised here."""
+    """Run a job on a thread; an error of the job is raised at the end."""
     stop, raised = threading.Event(), list[BaseException]()
 
     def run() -> None:
@@ -158,7 +158,7 @@ def running(job: Callable[[App, threading.Event], None], app: App) -> Iterator[t
         raise raised[0]
 
 
-def only(found: Sequence[Any]) -> Any:
-    """The one there is."""
-    assert len(found) == 1
-    return found[0]
+def single(items: Sequence[Any]) -> Any:
+    """Return the only item of a sequence."""
+    assert len(items) == 1
+    return items[0]

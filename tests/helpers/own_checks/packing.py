@@ -1,4 +1,4 @@
-"""Builds the wheel of these checks, as any build backend does."""
+"""A minimal build backend that builds the wheel of these checks."""
 
 import tomllib
 from pathlib import Path
@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    """Write the wheel; returns its name."""
+    """Write the wheel and return its file name."""
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     name, version = project["name"].replace("-", "_"), project["version"]
     points = "".join(f"{key} = {value}\n" for key, value in project["entry-points"]["dcmon.checks"].items())

@@ -24,7 +24,7 @@ from dcmon.settings import Webhooks
 from dcmon.storage import models
 from dcmon.storage.sampling import WindowStatistics
 from dcmon.windows import Frequency, Window
-from tests.integration.conftest import Target, only
+from tests.integration.conftest import Target, single
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 URL = "https://dcmon.example"
@@ -171,7 +171,7 @@ def test_alert_found_already_over_is_not_notified(ruled: Target) -> None:
 
 def test_inactive_rule_judges_nothing(ruled: Target) -> None:
     with db.org_session(ruled.engine, ruled.org) as session:
-        only(session.scalars(select(AlertRule)).all()).is_active = False
+        single(session.scalars(select(AlertRule)).all()).is_active = False
     put(ruled, 0, 0.9)
     assert stored(ruled) == []
 

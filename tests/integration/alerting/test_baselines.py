@@ -17,7 +17,7 @@ from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
 from tests.helpers.evaluation import day, log_day, rows
-from tests.integration.conftest import Target, only
+from tests.integration.conftest import Target, single
 
 URL = "https://dcmon.example"
 
@@ -91,7 +91,7 @@ def test_rule_fires_where_a_score_fell_below_the_reference(app: App, target: Tar
     """A rule fires where a score fell below the score of the reference."""
     rule(app, target, scored, "drop > 10% against reference")
     results_by_window = run(app, target, scored)
-    baseline = only(baselines(app, target))
+    baseline = single(baselines(app, target))
     assert [next(iter(each.metrics.values())) for each in results_by_window] == pytest.approx(
         [0.9, 0.88, 0.7, 0.9], abs=1e-9
     )
@@ -116,7 +116,7 @@ def test_new_reference_is_scored_again(app: App, target: Target, scored: int) ->
     refer(app, target, 60)
     log_day(app, target, 3, 0, 302)
     run(app, target, scored)
-    assert [round(only(list(baseline.metrics.values())), 9) for baseline in baselines(app, target)] == [0.9, 0.6]
+    assert [round(single(list(baseline.metrics.values())), 9) for baseline in baselines(app, target)] == [0.9, 0.6]
 
 
 def test_no_baseline_without_a_rule_against_the_reference(app: App, target: Target, scored: int) -> None:

@@ -14,11 +14,19 @@ from dcmon.jobs import notify
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
-from tests.helpers.alerts import ALLOWED, OK, alert, answers, receiver, states, write_notifications
+from tests.helpers.alerts import (
+    ALLOWED,
+    OK,
+    insert_alert,
+    notification_states,
+    receiver,
+    respond_with,
+    write_notifications,
+)
 from tests.helpers.command_line import dcmon
 from tests.helpers.waiting import PATIENCE
 from tests.integration.commands.test_exit_codes import require_refused
-from tests.integration.conftest import Target, eventually, only, running
+from tests.integration.conftest import Target, eventually, running, single
 
 RunDcmon = Callable[..., "subprocess.CompletedProcess[str]"]
 SLACK = "https://hooks.slack.com/services/T024BE7LD/B0G9QF9C6/XyzSecretToken123456789"
@@ -97,10 +105,10 @@ def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App,
     assert run_dcmon("webhook", "set", "one", "--cap", "3").returncode == 0
     listed = {row["name"]: row["models"] for row in parse_json(run_dcmon("-o", "json", "webhook", "list"))}
     assert listed == {"both": ["churn"], "every": None, "one": []}
-    assert "none" in only(
+    assert "none" in single(
         [line for line in run_dcmon("webhook", "show", "one").stdout.splitlines() if "models" in line]
     )
-    write_notifications(app, target.org, alert(app, target), "firing")
+    write_notifications(app, target.org, insert_alert(app, target), "firing")
     notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
     assert [each["receiver"] for each in notified] == ["every"]
 
@@ -108,7 +116,7 @@ def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App,
 def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmon, app: App, target: Target) -> None:
     """A new receiver is notified of firing alerts, except with `--only-new`."""
     with app.org(target.org) as session:
-        session.get_one(Alert, alert(app, target)).told_severity = "high"
+        session.get_one(Alert, insert_alert(app, target)).told_severity = "high"
     added = run_dcmon("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")
     assert json.loads(added.stdout)["notified"] == 1
     assert "An alert fires already: the receiver is notified of it now." in added.stderr
@@ -205,7 +213,7 @@ def test_webhook_name_used_twice_is_a_conflict(run_dcmon: RunDcmon) -> None:
 
 
 def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> None:
-    with receiver(answers(OK, b"HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n")) as at:
+    with receiver(respond_with(OK, b"HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n")) as at:
         assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
         assert parse_json(run_dcmon("-o", "json", "webhook", "test", "team"))["delivered"] is True
         assert run_dcmon("webhook", "test", "team").returncode == 1
@@ -216,7 +224,7 @@ def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> N
 
 
 def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> None:
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         first = parse_json(run_dcmon("-o", "json", "webhook", "add", "team", at.url))["secret"]
         second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team"))["secret"]
         assert first != second
@@ -233,23 +241,23 @@ def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunD
     require_refused(run_dcmon("notification", "retry"), 2, "--all-dead")
     assert run_dcmon("notification", "list").stdout == ""
     with (
-        receiver(answers(OK)) as at,
+        receiver(respond_with(OK)) as at,
         App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as notifying_app,
     ):
         assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
         assert parse_json(run_dcmon("-o", "json", "notification", "pause", "team"))["until"] is None
-        write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+        write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
         with running(notify.run, notifying_app):
             (row,) = parse_json(run_dcmon("-o", "json", "notification", "list", "--state", "waiting"))
             assert row["why"] == "The receiver is paused."
-            assert only(parse_json(run_dcmon("-o", "json", "webhook", "list")))["state"] == "paused"
+            assert single(parse_json(run_dcmon("-o", "json", "webhook", "list")))["state"] == "paused"
             assert parse_json(run_dcmon("-o", "json", "notification", "resume", "team"))["waiting"] == 1
-            assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+            assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
         shown = parse_json(run_dcmon("-o", "json", "notification", "show", row["id"][:8]))
         assert (shown["state"], shown["receiver"], shown["status"]) == ("delivered", "team", 200)
         assert at.ids() == [shown["message"]]
         assert (
-            only(parse_json(run_dcmon("-o", "json", "notification", "list", "--message", shown["message"])))["id"]
+            single(parse_json(run_dcmon("-o", "json", "notification", "list", "--message", shown["message"])))["id"]
             == row["id"]
         )
         assert run_dcmon("notification", "retry", row["id"]).returncode == 8

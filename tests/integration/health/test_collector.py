@@ -27,7 +27,7 @@ from dcmon.output import Output
 from dcmon.settings import Health, Ping, Settings, Webhooks
 from dcmon.severity import Severity
 from tests.helpers.waiting import PATIENCE
-from tests.integration.conftest import Target, eventually, only, rows, running
+from tests.integration.conftest import Target, eventually, rows, running, single
 
 NOW = datetime.now(UTC)
 BOUNDS = Health()
@@ -38,7 +38,7 @@ def gather(app: App) -> HealthSnapshot:
 
 
 def tenant(app: App) -> OrganizationHealth:
-    organization: OrganizationHealth = only(gather(app).organizations)
+    organization: OrganizationHealth = single(gather(app).organizations)
     return organization
 
 
@@ -185,7 +185,7 @@ def test_heartbeat_shows_the_end_and_a_loop_that_hangs(
 
 
 def evaluate_worker(app: App) -> Any:
-    return only(gather(app).alive("evaluate", BOUNDS))
+    return single(gather(app).alive("evaluate", BOUNDS))
 
 
 def idle(app: App) -> float:
@@ -241,7 +241,7 @@ def test_problem_keeps_its_first_start(engine: Engine, org: Organization) -> Non
     keep(engine, Problem("disk full", Severity.CRITICAL, "Still full.", "dcmon prune", NOW, ""))
 
     with db.public_session(engine) as session:
-        entry = only(problems.entries(session))
+        entry = single(problems.entries(session))
     assert (entry.since, entry.sentence) == (SICK.since, "Still full.")
 
 

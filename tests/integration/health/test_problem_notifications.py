@@ -15,7 +15,7 @@ from dcmon.notifications.silences import NewSilence
 from dcmon.settings import Health
 from dcmon.severity import Severity
 from tests.helpers.outbox import REFUSED, OutboxDriver
-from tests.integration.conftest import Target, only
+from tests.integration.conftest import Target, single
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_ongoing_problem_is_repeated_as_often_as_subscribed(driver: OutboxDriver
     driver.advance(hours=1)
     assert write_problems(driver, ongoing=[wrong(driver)]) == 1
     assert write_problems(driver, ongoing=[wrong(driver)]) == 0
-    body = only(driver.deliver())
+    body = single(driver.deliver())
     assert body["type"] == "dcmon.repeated"
     assert message_text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
     driver.advance(hours=24)

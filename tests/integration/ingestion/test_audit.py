@@ -26,7 +26,7 @@ from dcmon.storage.pruning_transactions import Prune
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from tests.helpers.command_line import dcmon
-from tests.integration.conftest import Target, labels, only, rows
+from tests.integration.conftest import Target, labels, rows, single
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -142,7 +142,7 @@ def test_committed_offset_without_history_is_found(app: App, used: Target) -> No
         session.execute(
             text("insert into committed_offsets (topic_id, partition, next_offset) values (gen_random_uuid(), 3, 9)")
         )
-    assert (only(found(used)).check, "partition 3" in only(found(used)).where) == ("committed offset", True)
+    assert (single(found(used)).check, "partition 3" in single(found(used)).where) == ("committed offset", True)
 
 
 def test_audit_beside_running_workers_finds_nothing(target: Target) -> None:

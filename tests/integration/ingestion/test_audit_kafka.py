@@ -10,7 +10,7 @@ from dcmon.app import App
 from dcmon.ingestion import audit_reader, kafka
 from dcmon.ingestion.audit import Finding
 from dcmon.tenancy import provisioning
-from tests.helpers.ingestion import public, seek, worker
+from tests.helpers.ingestion import public_scalar, seek, worker
 from tests.integration.conftest import Target, eventually, labels, new_target, rows
 
 pytestmark = pytest.mark.kafka
@@ -58,11 +58,11 @@ def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target)
     with worker(buffered):
         while target.samples < 3000:
             looks += found(buffered)
-        assert eventually(lambda: public(buffered, "select count(*) from parked_messages") != 0)
+        assert eventually(lambda: public_scalar(buffered, "select count(*) from parked_messages") != 0)
         looks += found(buffered)
         with target.engine.begin() as connection:
             connection.execute(text(f"update {created.schema}.alembic_version set version_num = '{db.head('org')}'"))
-        while other.samples < 3000 or public(buffered, "select count(*) from parked_messages"):
+        while other.samples < 3000 or public_scalar(buffered, "select count(*) from parked_messages"):
             looks += found(buffered)
     looks += found(buffered)
     seek(buffered, "--to", "beginning", "--yes")
@@ -75,7 +75,7 @@ def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target)
     assert looks == []
     assert (target.samples, other.samples) == (3000, 3000)
     assert target.scalar("select count(*) from quarantine") == 6
-    assert public(buffered, "select count(*) from dead_letters") == 12
+    assert public_scalar(buffered, "select count(*) from dead_letters") == 12
 
 
 def test_skipped_message_is_found_by_audit(buffered: App, target: Target) -> None:

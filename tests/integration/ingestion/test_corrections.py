@@ -23,7 +23,7 @@ from dcmon.monitoring import due_windows
 from dcmon.storage import models, sample_lookup, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
-from tests.integration.conftest import Target, labels, only, rows
+from tests.integration.conftest import Target, labels, rows, single
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -145,7 +145,7 @@ def test_emptied_window_is_due_at_once(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         assert session.get_one(Version, target.version_id).watermark is None
         assert due_windows.next_claimable_at(session) is not None
-        assert only(due_windows.claim(session, 8, timedelta(seconds=5))).window.start == START
+        assert single(due_windows.claim(session, 8, timedelta(seconds=5))).window.start == START
 
 
 def test_deletion_in_slices_deletes_the_same_samples(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

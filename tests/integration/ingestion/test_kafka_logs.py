@@ -19,7 +19,7 @@ from dcmon.ingestion import message_format
 from dcmon.jobs import ingest
 from dcmon.settings import Kafka
 from dcmon.storage import versions
-from tests.helpers.ingestion import public, seek
+from tests.helpers.ingestion import public_scalar, seek
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, rows, running
 
@@ -137,11 +137,11 @@ def test_seek_reads_again_and_stores_nothing_twice(buffered: App, target: Target
     assert target.samples == 380
 
     seek(buffered, "--to", "beginning", "--dry-run")
-    assert public(buffered, "select sum(next_offset) from committed_offsets") == 10
+    assert public_scalar(buffered, "select sum(next_offset) from committed_offsets") == 10
 
     seek(buffered, "--to", "beginning", "--yes")
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
-        assert eventually(lambda: public(buffered, "select sum(next_offset) from committed_offsets") == 10)
+        assert eventually(lambda: public_scalar(buffered, "select sum(next_offset) from committed_offsets") == 10)
 
     assert target.scalar("select sum(duplicates) from batches") == 380

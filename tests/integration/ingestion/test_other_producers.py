@@ -17,7 +17,7 @@ from dcmon.embedded.environment import child_environment
 from dcmon.ingestion import audit_reader, message_format
 from dcmon.ingestion import kafka as door
 from dcmon.jobs import ingest
-from tests.helpers.ingestion import consumer_of, public
+from tests.helpers.ingestion import consumer_of, public_scalar
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, rows, running
 
@@ -66,7 +66,7 @@ def test_transaction_is_stored_once_committed(buffered: App, target: Target) -> 
         producer.abort_transaction()
         send(500)
         floor = f"select coalesce(sum(next_offset), 0) from committed_offsets where next_offset >= {4 * 3 - 1}"
-        assert eventually(lambda: bool(public(buffered, floor)))
+        assert eventually(lambda: bool(public_scalar(buffered, floor)))
         assert [each["lag"] for each in lag(buffered)] == [0, 0]
         producer.commit_transaction()
         assert eventually(lambda: target.samples == 400)
@@ -114,9 +114,9 @@ def test_invalid_messages_are_dead_letters_alone(buffered: App, target: Target) 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 50)
         sent_dead_letters = "select count(*) from dead_letters where sent_at is not null"
-        assert eventually(lambda: public(buffered, sent_dead_letters) == len(poison))
+        assert eventually(lambda: public_scalar(buffered, sent_dead_letters) == len(poison))
 
-    assert public(buffered, "select count(*) from dead_letters") == len(poison)
+    assert public_scalar(buffered, "select count(*) from dead_letters") == len(poison)
     with closing(consumer_of(settings, door.topic_name(settings, door.DEAD_LETTERS))) as consumer:
         collected = list[Any]()
         assert eventually(lambda: collected.extend(consumer.consume(10, 0.5)) or len(collected) >= len(poison))

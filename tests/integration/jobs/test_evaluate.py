@@ -36,21 +36,21 @@ from dcmon.windows import Frequency
 from tests.helpers.evaluation import (
     START,
     day,
-    drift_of_age,
     log_day,
+    monitor_drift_of_age,
     rows,
     store_result,
     stored_alerts,
     stored_results,
 )
-from tests.integration.conftest import Target, eventually, only, running
+from tests.integration.conftest import Target, eventually, running, single
 
 REPLACE = reference_loading.LoadOptions(replace=True)
 
 
 @pytest.fixture
 def watched(app: App, target: Target) -> Target:
-    return drift_of_age(app, target)
+    return monitor_drift_of_age(app, target)
 
 
 def test_complete_windows_are_evaluated_and_the_open_one_waits(app: App, watched: Target) -> None:
@@ -141,7 +141,7 @@ def test_one_alert_spans_bad_windows_and_then_resolves(app: App, watched: Target
         log_day(app, watched, number, shift)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 4)
-    alert = only(stored_alerts(app, watched))
+    alert = single(stored_alerts(app, watched))
     assert (alert.state, alert.resolved_by, alert.windows) == ("resolved", "recovery", 2)
     assert (alert.first_window_end, alert.last_window_end) == (day(1).end, day(2).end)
     assert alert.worst_window_end == day(2).end
@@ -156,7 +156,7 @@ def test_monitor_without_reference_shows_its_reason(app: App, target: Target) ->
         log_day(app, target, number)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, target)) == 1)
-    result = only(stored_results(app, target))
+    result = single(stored_results(app, target))
     assert result.state == "NO_DATA"
     assert "reference" in result.reason
 
@@ -173,7 +173,7 @@ def test_filter_on_a_dropped_column_is_an_error_without_retry(app: App, watched:
         assert eventually(
             lambda: watched.scalar("select count(*) from due_windows where window_end < '2026-03-04'") == 0
         )
-    assert "nope" in only(stored_results(app, watched)).reason
+    assert "nope" in single(stored_results(app, watched)).reason
 
 
 def test_failing_window_is_retried_then_stored_as_an_error(
@@ -242,14 +242,14 @@ def test_window_touched_during_evaluation_is_due_again(app: App, watched: Target
     """A window touched during its evaluation is due again at once."""
     expanded(app, watched, 2)
     with app.org(watched.org) as session:
-        claim = only(due_windows.claim(session, 8, timedelta(seconds=30)))
+        claim = single(due_windows.claim(session, 8, timedelta(seconds=30)))
     app.ingestion.ingest_samples(watched.org, watched.version_id, rows(0, count=20))
     with app.org(watched.org) as session:
         window_expansion.expand(session)
     with app.org(watched.org) as session:
         due_windows.finish(session, claim, None)
     with app.org(watched.org) as session:
-        assert only(due_windows.claim(session, 8, timedelta(seconds=30))).window == day(0)
+        assert single(due_windows.claim(session, 8, timedelta(seconds=30))).window == day(0)
 
 
 def test_finished_window_is_deleted_and_a_waiting_one_returns(app: App, watched: Target) -> None:

@@ -26,7 +26,7 @@ from dcmon.monitoring import lifecycle
 from dcmon.settings import Kafka
 from dcmon.storage import versions
 from dcmon.tenancy import organizations, provisioning
-from tests.helpers.ingestion import END_SESSIONS, consumer_of, public, worker
+from tests.helpers.ingestion import END_SESSIONS, consumer_of, public_scalar, worker
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
 pytestmark = pytest.mark.kafka
@@ -44,7 +44,7 @@ def test_samples_and_labels_reach_postgresql_through_kafka(buffered: App, target
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500 and target.labels == 500)
 
-    assert public(buffered, "select count(*) from work_queue where kind = 0 and due_at is not null") == 1
+    assert public_scalar(buffered, "select count(*) from work_queue where kind = 0 and due_at is not null") == 1
 
 
 def test_replay_of_the_topic_stores_nothing_twice(buffered: App, target: Target) -> None:
@@ -60,7 +60,7 @@ def test_replay_of_the_topic_stores_nothing_twice(buffered: App, target: Target)
         App(buffered.settings.model_copy(update={"kafka": again}), buffered.output) as other,
         running(ingest.run, other),
     ):
-        assert eventually(lambda: public(other, "select sum(next_offset) from committed_offsets") == 6)
+        assert eventually(lambda: public_scalar(other, "select sum(next_offset) from committed_offsets") == 6)
 
     assert (target.samples, target.scalar("select sum(taken) from batches")) == (300, taken)
 
@@ -107,7 +107,9 @@ def test_poison_message_becomes_one_dead_letter(buffered: App, target: Target) -
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
 
     with running(ingest.run, buffered):
-        assert eventually(lambda: target.samples == 100 and public(buffered, "select count(*) from dead_letters") == 2)
+        assert eventually(
+            lambda: target.samples == 100 and public_scalar(buffered, "select count(*) from dead_letters") == 2
+        )
 
 
 def test_poison_row_quarantines_only_itself(buffered: App, target: Target) -> None:
@@ -147,7 +149,7 @@ def test_messages_to_deleted_targets_do_not_block_others(buffered: App, target: 
         assert eventually(lambda: target.samples == 10)
         assert eventually(lambda: target.scalar("select sum(dropped) from batches") == 10)
 
-    assert public(buffered, "select count(*) from dead_letters") == 0
+    assert public_scalar(buffered, "select count(*) from dead_letters") == 0
 
 
 def test_messages_of_an_organization_behind_are_parked(buffered: App, target: Target) -> None:
@@ -162,12 +164,12 @@ def test_messages_of_an_organization_behind_are_parked(buffered: App, target: Ta
 
     with running(ingest.run, buffered):
         assert eventually(lambda: other.samples == 100)
-        assert eventually(lambda: public(buffered, "select count(*) from parked_messages") == 2)
+        assert eventually(lambda: public_scalar(buffered, "select count(*) from parked_messages") == 2)
         with target.engine.begin() as connection:
             connection.execute(text(f"update {target.org.schema}.alembic_version set version_num = '{db.head('org')}'"))
         assert eventually(lambda: target.samples == 100)
 
-    assert public(buffered, "select count(*) from parked_messages") == 0
+    assert public_scalar(buffered, "select count(*) from parked_messages") == 0
 
 
 def test_message_of_a_custom_producer_is_stored(buffered: App, target: Target) -> None:
@@ -232,7 +234,9 @@ def test_dead_letters_go_to_their_own_topic_with_the_reason(buffered: App, targe
         producer.send(samples, [b"poison", *never, *nobody])
 
     with running(ingest.run, buffered):
-        assert eventually(lambda: public(buffered, "select count(*) from dead_letters where sent_at is not null") == 3)
+        assert eventually(
+            lambda: public_scalar(buffered, "select count(*) from dead_letters where sent_at is not null") == 3
+        )
 
     collected = dict[bytes, dict[str, bytes]]()
     with closing(consumer_of(settings, door.topic_name(settings, door.DEAD_LETTERS))) as consumer:
@@ -267,7 +271,7 @@ def test_lag_is_shown_by_partition_and_by_organization(buffered: App, target: Ta
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
-        assert eventually(lambda: public(buffered, "select sum(next_offset) from committed_offsets") == 10)
+        assert eventually(lambda: public_scalar(buffered, "select sum(next_offset) from committed_offsets") == 10)
     code, found = measured()
 
     assert code == 0

@@ -33,16 +33,16 @@ from tests.helpers.alerts import (
     ALLOWED,
     OK,
     SHORT_TIMEOUT,
-    Behave,
+    Behaviour,
     Hang,
     Receiver,
     add_receiver,
-    alert,
-    answers,
     certificate_of,
     drip,
+    insert_alert,
+    notification_states,
     receiver,
-    states,
+    respond_with,
     until_closed,
     write_notifications,
 )
@@ -55,7 +55,7 @@ def deliver(url: str, settings: Webhooks = ALLOWED) -> Attempt:
 
 
 def test_response_2xx_is_a_delivery() -> None:
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         assert deliver(at.url).is_delivered
         assert at.requests[0].startswith(b"POST /hook HTTP/1.1\r\n")
         assert f"host: 127.0.0.1:{at.port}".encode() in at.requests[0].lower()
@@ -63,9 +63,9 @@ def test_response_2xx_is_a_delivery() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 410, 429, 500, 503])
 def test_other_status_is_no_delivery_nor_followed_redirect(status: int) -> None:
-    with receiver(answers(OK)) as elsewhere:
+    with receiver(respond_with(OK)) as elsewhere:
         message = f"HTTP/1.1 {status} X\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
-        with receiver(answers(message)) as at:
+        with receiver(respond_with(message)) as at:
             delivery = deliver(at.url)
             assert (delivery.status, delivery.is_delivered) == (status, False)
             assert len(at.requests) == 1
@@ -81,7 +81,7 @@ def test_other_status_is_no_delivery_nor_followed_redirect(status: int) -> None:
     ],
     ids=["a header for ever", "a status line for ever", "nothing"],
 )
-def test_endless_receiver_is_timed_out(behave: Behave) -> None:
+def test_endless_receiver_is_timed_out(behave: Behaviour) -> None:
     with receiver(behave) as at:
         delivery = deliver(at.url, SHORT_TIMEOUT)
     assert not delivery.is_delivered
@@ -118,7 +118,7 @@ def test_endless_body_does_not_change_the_response(said: bytes) -> None:
     "said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000]
 )
 def test_invalid_response_has_a_readable_error(said: bytes) -> None:
-    with receiver(answers(said)) as at:
+    with receiver(respond_with(said)) as at:
         delivery = deliver(at.url)
     assert (delivery.status, delivery.is_delivered) == (None, False)
     assert delivery.error
@@ -132,7 +132,7 @@ def test_refused_connection_has_a_readable_error() -> None:
 
 @pytest.mark.parametrize("path", ["/a b", "/ü?q=ü", "/a%20b?x=1&y=[2]", "?x", "/\\x"])
 def test_every_path_is_sent_in_one_request_line(path: str) -> None:
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         assert deliver(f"http://127.0.0.1:{at.port}{path}").is_delivered
     line = at.requests[0].split(b"\r\n")[0]
     assert line.count(b" ") == 2
@@ -152,7 +152,7 @@ def test_https_uses_the_checked_address_and_host_certificate(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     allowed = Webhooks(allow=["localhost", "127.0.0.1"], timeout=timedelta(seconds=PATIENCE))
-    with receiver(answers(OK), context) as at:
+    with receiver(respond_with(OK), context) as at:
         assert "certificate" in (deliver(f"https://localhost:{at.port}/", allowed).error or "").lower()
         assert at.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -184,14 +184,14 @@ def notifying_app(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
 def test_states_of_one_alert_arrive_in_order_after_a_failure(notifying_app: App, target: Target) -> None:
     """States of one alert arrive in order although the first attempt fails."""
     failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
-    with receiver(answers(failing, OK)) as at:
+    with receiver(respond_with(failing, OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
-        about = alert(notifying_app, target)
+        about = insert_alert(notifying_app, target)
         write_notifications(notifying_app, target.org, about, "firing")
         with running(notify.run, notifying_app):
-            assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+            assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
             write_notifications(notifying_app, target.org, about, "resolved")
-            assert eventually(lambda: states(notifying_app, target) == ["delivered", "delivered"])
+            assert eventually(lambda: notification_states(notifying_app, target) == ["delivered", "delivered"])
     assert at.kinds() == ["firing", "firing", "resolved"]
     first, again, last = at.ids()
     assert first == again != last
@@ -199,42 +199,42 @@ def test_states_of_one_alert_arrive_in_order_after_a_failure(notifying_app: App,
 
 def test_newer_state_supersedes_a_refused_one(notifying_app: App, target: Target) -> None:
     failing = b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n"
-    with receiver(answers(failing, OK)) as at:
+    with receiver(respond_with(failing, OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
-        about = alert(notifying_app, target)
+        about = insert_alert(notifying_app, target)
         write_notifications(notifying_app, target.org, about, "firing")
         with running(notify.run, notifying_app):
             assert eventually(lambda: len(at.requests) == 1)
             write_notifications(notifying_app, target.org, about, "resolved")
-            assert eventually(lambda: states(notifying_app, target)[-1] == "delivered")
+            assert eventually(lambda: notification_states(notifying_app, target)[-1] == "delivered")
     assert at.kinds()[-1] == "resolved"
-    assert "waiting" not in states(notifying_app, target)
+    assert "waiting" not in notification_states(notifying_app, target)
 
 
 def test_receiver_gets_all_notifications_after_an_outage(notifying_app: App, target: Target) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     add_receiver(notifying_app, target.org, f"http://127.0.0.1:{port}/")
-    write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+    write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
     with running(notify.run, notifying_app):
         assert eventually(lambda: "refused" in str(target.scalar("select last_error from notifications")).lower())
         back = Receiver.__new__(Receiver)
-        back.behave, back.context, back.requests = answers(OK), None, []
+        back.behave, back.context, back.requests = respond_with(OK), None, []
         back.socket, back.port = socket.create_server(("127.0.0.1", port)), port
         threading.Thread(target=back._serve, daemon=True).start()
-        assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+        assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
         back.socket.close()
     assert len(back.requests) == 1
 
 
 def test_two_workers_send_each_notification_once(notifying_app: App, target: Target) -> None:
-    with receiver(answers(OK)) as at, App(notifying_app.settings, notifying_app.output) as other:
+    with receiver(respond_with(OK)) as at, App(notifying_app.settings, notifying_app.output) as other:
         add_receiver(notifying_app, target.org, at.url)
         with running(notify.run, notifying_app), running(notify.run, other):
-            about = [alert(notifying_app, target) for _ in range(30)]
+            about = [insert_alert(notifying_app, target) for _ in range(30)]
             for each in about:
                 write_notifications(notifying_app, target.org, each, "firing")
-            assert eventually(lambda: set(states(notifying_app, target)) == {"delivered"})
+            assert eventually(lambda: set(notification_states(notifying_app, target)) == {"delivered"})
     notified = [
         notification["alert"]["id"] for body in at.bodies() for notification in message_text.notifications(body)
     ]
@@ -248,15 +248,15 @@ def test_hanging_receiver_does_not_delay_another_organization(notifying_app: App
     from tests.integration.conftest import new_target
 
     second = new_target(notifying_app.engine, other)
-    with receiver(hang := Hang()) as hanging, receiver(answers(OK)) as at:
+    with receiver(hang := Hang()) as hanging, receiver(respond_with(OK)) as at:
         add_receiver(notifying_app, target.org, hanging.url)
         add_receiver(notifying_app, other, at.url)
         for _ in range(4):
-            write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
-        write_notifications(notifying_app, other, alert(notifying_app, second), "firing")
+            write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
+        write_notifications(notifying_app, other, insert_alert(notifying_app, second), "firing")
         with running(notify.run, notifying_app):
             is_sent = eventually(lambda: bool(hanging.requests) and bool(at.requests))
-            hang.end()
+            hang.stop()
             assert is_sent
 
 
@@ -267,16 +267,16 @@ def test_organization_deleted_meanwhile_does_not_stop_notifying(notifying_app: A
         connection.execute(text(f"drop schema {gone.schema} cascade"))
     with notifying_app.public() as session:
         work_queue.enqueue(session, gone.id, work_queue.Work.notify)
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
         with running(notify.run, notifying_app):
-            write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+            write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
             assert eventually(lambda: len(at.requests) == 1)
 
 
 def test_deleted_webhook_deletes_waiting_notifications(notifying_app: App, target: Target) -> None:
     add_receiver(notifying_app, target.org, "https://hooks.example.org/x")
-    write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+    write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
     with db.org_session(notifying_app.engine, target.org) as session:
         receivers.delete(session, receivers.find(session, "team"))
     assert target.scalar("select count(*) from notifications") == 0
@@ -289,27 +289,27 @@ def test_retry_delay_doubles_up_to_an_hour(attempts: int, seconds: Any) -> None:
 
 def test_hanging_receiver_does_not_delay_another_receiver(notifying_app: App, target: Target) -> None:
     """A working receiver gets its message while all other receivers hang."""
-    with receiver(hang := Hang()) as hanging, receiver(answers(OK)) as at:
+    with receiver(hang := Hang()) as hanging, receiver(respond_with(OK)) as at:
         for number in range(12):
             add_receiver(notifying_app, target.org, hanging.url, f"hangs {number}")
         add_receiver(notifying_app, target.org, at.url, "works")
         is_sent = []
         with running(notify.run, notifying_app):
             for expected in range(1, 6):
-                write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+                write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
                 is_sent.append(eventually(lambda: len(at.requests) == expected and bool(hanging.requests)))  # noqa: B023
                 if expected == 1:
-                    hang.let_go()
-            hang.end()
+                    hang.release()
+            hang.stop()
         assert is_sent == [True] * 5
 
 
 def test_written_notification_is_sent_within_a_second(notifying_app: App, target: Target) -> None:
     waits = []
-    with receiver(answers(OK)) as at, running(notify.run, notifying_app):
+    with receiver(respond_with(OK)) as at, running(notify.run, notifying_app):
         add_receiver(notifying_app, target.org, at.url)
         for expected in range(1, 11):
-            about = alert(notifying_app, target)
+            about = insert_alert(notifying_app, target)
             started_at = time.monotonic()
             write_notifications(notifying_app, target.org, about, "firing")
             assert eventually(lambda: len(at.requests) == expected, every=0.005)  # noqa: B023
@@ -348,15 +348,15 @@ def test_message_of_a_killed_worker_is_repeated_with_its_id(
 
     with receiver(kill_first) as at:
         add_receiver(notifying_app, target.org, at.url)
-        write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+        write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
         start()
         try:
             assert eventually(lambda: len(at.requests) == 1)
             assert eventually(lambda: workers[0].poll() is not None)
-            assert states(notifying_app, target) == ["waiting"]
+            assert notification_states(notifying_app, target) == ["waiting"]
             expire_leases(notifying_app, target)
             start()
-            assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+            assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
         finally:
             for worker in workers:
                 worker.terminate()
@@ -373,8 +373,8 @@ SET_MODEL = text("""
 
 def test_storm_reaches_a_receiver_within_its_cap_complete(notifying_app: App, target: Target) -> None:
     """A storm of alerts reaches a receiver within its cap and complete."""
-    about = [alert(notifying_app, target) for _ in range(40)]
-    with receiver(answers(OK)) as at:
+    about = [insert_alert(notifying_app, target) for _ in range(40)]
+    with receiver(respond_with(OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
         with notifying_app.org(target.org) as session:
             receivers.find(session, "team").cap = 5
@@ -384,7 +384,7 @@ def test_storm_reaches_a_receiver_within_its_cap_complete(notifying_app: App, ta
             with notifying_app.org(target.org) as session:  # as if each were of a model of its own
                 session.execute(SET_MODEL, {"model": newest + number, "alert": each})
         with running(notify.run, notifying_app):
-            assert eventually(lambda: states(notifying_app, target) == ["delivered"] * 40)
+            assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"] * 40)
     assert len(at.requests) == 5
     notified = [
         notification["alert"]["id"] for body in at.bodies() for notification in message_text.notifications(body)
@@ -395,9 +395,9 @@ def test_storm_reaches_a_receiver_within_its_cap_complete(notifying_app: App, ta
 def test_expired_claim_is_left_to_the_next_worker(notifying_app: App, target: Target) -> None:
     """A notification whose claim expired is left to the next worker."""
     settings = notifying_app.settings.webhooks
-    with receiver(answers(OK)) as at, ThreadPoolExecutor(1) as pool:
+    with receiver(respond_with(OK)) as at, ThreadPoolExecutor(1) as pool:
         add_receiver(notifying_app, target.org, at.url)
-        write_notifications(notifying_app, target.org, alert(notifying_app, target), "firing")
+        write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
         sending = notify.DeliveryPool(notifying_app, pool)
         for late, came in ((1.0, 0), (0.0, 1)):
             with db.org_session(notifying_app.engine, target.org) as session:
@@ -416,7 +416,7 @@ def test_newer_state_waits_for_the_older_that_is_claimed(
 ) -> None:
     """A newer state, written while an older one is claimed, waits for it."""
     add_receiver(notifying_app, target.org, "https://hooks.example.org/x")
-    about = alert(notifying_app, target)
+    about = insert_alert(notifying_app, target)
     write_notifications(notifying_app, target.org, about, "firing")
     # Its transaction starts before the claim and commits during the claim.
     old = text("update notifications set created_at = now() - interval '1 h', due_at = now() - interval '1 h'")

@@ -29,13 +29,13 @@ from tests.helpers.alerts import (
     OK,
     Receiver,
     add_receiver,
-    alert,
-    answers,
+    insert_alert,
+    notification_states,
     receiver,
-    states,
+    respond_with,
     write_notifications,
 )
-from tests.integration.conftest import Target, eventually, only, running
+from tests.integration.conftest import Target, eventually, running, single
 
 DAYS, ROWS = 92, 12
 LONG_AGO = (30, 31, 32)  # days on which the model was wrong, and then right again
@@ -107,7 +107,7 @@ def test_labels_three_months_late_revise_each_window(notifying_app: App, target:
         )
         monitor = monitors.create(session, check, MonitorSpec("Right", Frequency.DAY))
         rules.create(session, monitor.id, rules.parse("< 0.6"), "high")
-    with receiver(answers(OK)) as to, running(evaluate.run, notifying_app), running(notify.run, notifying_app):
+    with receiver(respond_with(OK)) as to, running(evaluate.run, notifying_app), running(notify.run, notifying_app):
         add_receiver(notifying_app, target.org, to.url)
         log(notifying_app, target, first)
         # With the last one, which its one row and the clock complete.
@@ -119,7 +119,7 @@ def test_labels_three_months_late_revise_each_window(notifying_app: App, target:
         )
         assert eventually(lambda: found(target, "OK", 2) == DAYS)
         assert eventually(lambda: len(to.requests) == 1)
-        assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+        assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
 
     with notifying_app.org(target.org) as session:
         past, now = session.scalars(select(Alert).order_by(Alert.first_window_end)).all()
@@ -168,7 +168,7 @@ def heard(to: Receiver, one: int) -> Sequence[str]:
 
 def test_receiver_back_after_hours_gets_each_alert_once(notifying_app: App, target: Target) -> None:
     """A receiver that was down for hours hears the newest of each alert once."""
-    one, other, quiet = (alert(notifying_app, target) for _ in range(3))
+    one, other, quiet = (insert_alert(notifying_app, target) for _ in range(3))
     message = [DOWN]
     with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, notifying_app):
         add_receiver(notifying_app, target.org, to.url)
@@ -186,19 +186,19 @@ def test_receiver_back_after_hours_gets_each_alert_once(notifying_app: App, targ
         assert eventually(
             lambda: "resolved" in heard(to, other) or later(notifying_app, target, timedelta(hours=1)), every=2
         )
-        assert "delivered" not in states(notifying_app, target)
+        assert "delivered" not in notification_states(notifying_app, target)
         assert eventually(lambda: only_waiting(notifying_app, target) == 3), "of each alert the newest waits"
 
         missed, message[0] = len(to.requests), OK
         later(notifying_app, target, timedelta(hours=1))
-        assert eventually(lambda: states(notifying_app, target).count("delivered") == 3)
+        assert eventually(lambda: notification_states(notifying_app, target).count("delivered") == 3)
     to.requests[:missed] = []
     assert (heard(to, one), heard(to, other), heard(to, quiet)) == (["escalated"], ["resolved"], ["firing"])
-    assert set(states(notifying_app, target)) == {"delivered", "superseded"}
+    assert set(notification_states(notifying_app, target)) == {"delivered", "superseded"}
 
 
 def only_waiting(app: App, target: Target) -> int:
-    stored_states = states(app, target)
+    stored_states = notification_states(app, target)
     return stored_states.count("waiting") if set(stored_states) <= {"waiting", "superseded"} else 0
 
 
@@ -211,7 +211,7 @@ def dcmon(app: App, *arguments: str) -> str:
 
 
 def test_notification_is_dead_after_three_days_and_can_retry(notifying_app: App, target: Target) -> None:
-    one = alert(notifying_app, target)
+    one = insert_alert(notifying_app, target)
     message = [DOWN]
     with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, notifying_app):
         add_receiver(notifying_app, target.org, to.url)
@@ -220,14 +220,14 @@ def test_notification_is_dead_after_three_days_and_can_retry(notifying_app: App,
         assert eventually(lambda: target.scalar("select max(last_status) from notifications") == 503)
         later(notifying_app, target, timedelta(hours=71))
         assert eventually(lambda: len(to.requests) == 2)
-        assert states(notifying_app, target) == ["waiting"]
+        assert notification_states(notifying_app, target) == ["waiting"]
         later(notifying_app, target, timedelta(hours=2))
-        assert eventually(lambda: states(notifying_app, target) == ["dead"])
+        assert eventually(lambda: notification_states(notifying_app, target) == ["dead"])
         (listed,) = json.loads(dcmon(notifying_app, "notification", "list", "--state", "dead", "-o", "json"))
         assert "503" in listed["why"]
 
         message[0] = OK
         dcmon(notifying_app, "notification", "retry", listed["id"])
-        assert eventually(lambda: states(notifying_app, target) == ["delivered"])
+        assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
     with notifying_app.org(target.org) as session:
-        assert only(session.scalars(select(Notification)).all()).attempts == 1, "it is tried as a new one is"
+        assert single(session.scalars(select(Notification)).all()).attempts == 1, "it is tried as a new one is"

@@ -28,7 +28,7 @@ from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
 from tests.conftest import _administer, _database
 from tests.helpers import deepchecks_library as library
-from tests.helpers.check_cases import of_task
+from tests.helpers.check_cases import cases_of_task
 from tests.helpers.check_inputs import WORLDS
 from tests.helpers.deepchecks_library import LABEL, PREDICTION, PROBABILITIES, Case, World
 from tests.integration.conftest import eventually, running
@@ -39,7 +39,7 @@ Place = tuple[str, str]
 
 def cases(task_type: str, name: str) -> list[Case]:
     """Everything on plain rows; on odd ones each check as it is, and each scorer."""
-    task_cases = of_task(task_type)
+    task_cases = cases_of_task(task_type)
     if name == "plain":
         return task_cases
     plain_ones = {kind.class_name for kind in KINDS if not kind.is_alias}
@@ -163,14 +163,14 @@ def test_stored_value_is_the_librarys_or_has_a_reason(stored: dict[tuple[Place, 
 def test_plain_rows_give_every_check_and_scorer_a_value(
     stored: dict[tuple[Place, str], Result], task_type: str
 ) -> None:
-    results_by_case = {case.name: stored[(task_type, "plain"), case.name] for case in of_task(task_type)}
+    results_by_case = {case.name: stored[(task_type, "plain"), case.name] for case in cases_of_task(task_type)}
     assert {name: each.reason for name, each in results_by_case.items() if each.state != "OK"} == {}
 
 
 def test_every_check_and_scorer_has_a_case_with_a_value() -> None:
     """Every check and every scorer has a case with a value that is not nothing."""
     for task_type in ("binary", "multiclass", "regression"):
-        cases = of_task(task_type)
+        cases = cases_of_task(task_type)
         missing = {kind.class_name for kind in KINDS} - {case.class_name for case in cases}
         assert missing <= ({"NewLabelTrainTest"} if task_type == "regression" else set())
         alone = {each["scorers"][0] for case in cases if len((each := case.params).get("scorers", [])) == 1}

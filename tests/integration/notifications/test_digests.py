@@ -11,7 +11,7 @@ from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from tests.helpers.outbox import REFUSED, OutboxDriver
-from tests.integration.conftest import Target, only
+from tests.integration.conftest import Target, single
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def test_digest_is_retried_unchanged_and_can_be_listed(app: App, target: Target)
     driver.add_receiver(cap=1)
     for _ in range(60):
         driver.write(driver.insert_alert())
-    first = only(driver.claim())
+    first = single(driver.claim())
     assert (first.notification_count, first.message.body["type"]) == (60, "digest")
     driver.record([first], REFUSED)
     driver.advance(minutes=2)
-    again = only(driver.claim())
+    again = single(driver.claim())
     assert (again.id, again.message) == (first.id, first.message)
     with app.org(target.org) as session:
         assert len(notification_views.entries(session, NotificationFilter(message_id=first.message.id))) == 60

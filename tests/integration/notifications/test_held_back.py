@@ -9,7 +9,7 @@ from dcmon.db.tables.org import Alert
 from dcmon.notifications import batching, outbox, receivers, silences
 from dcmon.notifications.silences import NewSilence
 from tests.helpers.outbox import REFUSED, OutboxDriver, alert_ids
-from tests.integration.conftest import Target, only
+from tests.integration.conftest import Target, single
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_held_notification_is_sent_after_the_silence(driver: OutboxDriver) -> No
     driver.advance(hours=1)
     assert driver.deliver() == []
     driver.advance(hours=1)
-    assert only(driver.deliver())["alert"]["worst_value"] == 7.0
+    assert single(driver.deliver())["alert"]["worst_value"] == 7.0
 
 
 def test_alert_that_ends_in_a_silence_is_not_notified(driver: OutboxDriver) -> None:
@@ -91,17 +91,17 @@ def test_silence_holds_part_of_a_message_tried_before(driver: OutboxDriver) -> N
     held, other = driver.insert_alert("low"), driver.insert_alert("critical")
     driver.write(held)
     driver.write(other)
-    first = only(driver.claim())
+    first = single(driver.claim())
     driver.record([first], REFUSED)
     with driver.app.org(driver.target.org) as session:
         silences.add(session, NewSilence(["severity=low"], driver.now, driver.now + timedelta(hours=2), "why", "ann"))
     driver.advance(minutes=1)
-    again = only(driver.claim())
+    again = single(driver.claim())
     assert (alert_ids(again), again.id == first.id) == ([other], False)
     driver.record([again])
     assert driver.states() == ["held", "delivered"]
     driver.advance(hours=2)
-    assert alert_ids(only(driver.claim())) == [held]
+    assert alert_ids(single(driver.claim())) == [held]
 
 
 def test_end_is_not_sent_to_an_unnotified_receiver(driver: OutboxDriver) -> None:

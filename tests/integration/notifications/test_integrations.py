@@ -32,10 +32,10 @@ from tests.helpers.alerts import (
     OK,
     SHORT_TIMEOUT,
     Receiver,
-    answers,
     certificate_of,
     drip,
     receiver,
+    respond_with,
     until_closed,
 )
 from tests.helpers.waiting import PATIENCE, eventually
@@ -55,7 +55,7 @@ def send(
 
 
 def test_webhook_has_body_headers_and_both_signatures() -> None:
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         sent = send("webhook", at.url, secrets=(b"new", b"old"), credentials={"X-Token": "abc"})
     assert sent.is_delivered
     head, _, said = at.requests[0].partition(b"\r\n\r\n")
@@ -92,7 +92,7 @@ def test_webhook_verifies_by_the_specification(
 ) -> None:
     """Both signatures are sent while the old secret of a rotation is valid."""
     day = timedelta(days=1, minutes=1)
-    with db.org_session(target.engine, target.org) as session, receiver(answers(OK)) as at:
+    with db.org_session(target.engine, target.org) as session, receiver(respond_with(OK)) as at:
         made, old = receivers.add(session, "team", at.url, ALLOWED)
         now = receivers.database_time(session)
         registry.send(receivers.delivery_target(made, now), Message("msg_1", notification()), WAYS)
@@ -108,7 +108,7 @@ def test_webhook_verifies_by_the_specification(
 
 @pytest.mark.parametrize("kind", ["slack", "teams"])
 def test_chat_gets_its_own_format(kind: str) -> None:
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         assert send(kind, at.url).is_delivered
     (body,) = at.bodies()
     assert "Prediction Drift" in json.dumps(body)
@@ -116,7 +116,7 @@ def test_chat_gets_its_own_format(kind: str) -> None:
 
 
 def test_pagerduty_test_opens_and_closes_an_incident() -> None:
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         body = {"type": "test", "organization": "acme", "text": "hello"}
         assert send("pagerduty", at.url, body, credentials={"routing_key": "R0UTINGKEY"}).is_delivered
     assert [each["event_action"] for each in at.bodies()] == ["trigger", "resolve"]
@@ -126,7 +126,7 @@ def test_pagerduty_test_opens_and_closes_an_incident() -> None:
 def test_error_hides_a_secret_that_the_receiver_repeats() -> None:
     message = b"invalid routing key R0UTINGKEY, token abc123"
     response = b"HTTP/1.1 400 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(message), message)
-    with receiver(answers(response)) as at:
+    with receiver(respond_with(response)) as at:
         sent = send("pagerduty", at.url, credentials={"routing_key": "R0UTINGKEY"})
         other = send("webhook", at.url, secrets=(b"x",), credentials={"X-Token": "abc123"})
         chat = send("slack", at.url + "/R0UTINGKEY")
@@ -139,7 +139,7 @@ def test_receiver_response_is_cut_and_cleaned() -> None:
     message = b"\x1b[31mred\x00\n" + b"x" * 100_000
     response = b"HTTP/1.1 500 X\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n%s" % (len(message), message)
     page = b"HTTP/1.1 502 X\r\ncontent-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>"
-    with receiver(answers(response, page)) as at:
+    with receiver(respond_with(response, page)) as at:
         error = send("webhook", at.url, secrets=(b"x",)).error or ""
         assert error.isprintable()
         assert len(error) < 260
@@ -153,18 +153,18 @@ def test_receiver_response_is_cut_and_cleaned() -> None:
 )  # fmt: skip
 def test_retry_after_is_read_in_seconds_or_as_a_date(status: int, header: str, seconds: int | None) -> None:
     response = f"HTTP/1.1 {status} X\r\nretry-after: {header}\r\ncontent-length: 0\r\n\r\n".encode()
-    with receiver(answers(response)) as at:
+    with receiver(respond_with(response)) as at:
         sent = send("webhook", at.url, secrets=(b"x",))
     assert sent.retry_after == (None if seconds is None else timedelta(seconds=seconds))
 
 
 def test_redirect_is_not_followed() -> None:
-    with receiver(answers(b"HTTP/1.1 307 X\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n")) as at:
+    with receiver(respond_with(b"HTTP/1.1 307 X\r\nlocation: http://127.0.0.1/\r\ncontent-length: 0\r\n\r\n")) as at:
         assert "a redirect, which dcmon does not follow" in (send("slack", at.url).error or "")
 
 
 def test_next_address_is_tried_when_one_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    with receiver(answers(OK)) as at:
+    with receiver(respond_with(OK)) as at:
         addresses = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, at.port)) for address in ("127.0.0.2", "127.0.0.1")
         ]

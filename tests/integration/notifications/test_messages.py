@@ -21,14 +21,14 @@ from dcmon.notifications import notification_views, outbox, receivers
 from dcmon.notifications.integrations import registry, webhook
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
-from tests.helpers.evaluation import day, drift_of_age, store_result, stored_alerts
+from tests.helpers.evaluation import day, monitor_drift_of_age, store_result, stored_alerts
 from tests.helpers.waiting import PATIENCE
-from tests.integration.conftest import Target, eventually, only, running
+from tests.integration.conftest import Target, eventually, running, single
 
 
 @pytest.fixture
 def watched(app: App, target: Target) -> Target:
-    return drift_of_age(app, target)
+    return monitor_drift_of_age(app, target)
 
 
 def spans(app: App, target: Target) -> list[tuple[datetime, datetime, int, float, str]]:
@@ -63,7 +63,7 @@ def test_windows_out_of_order_give_the_same_alerts(app: App, watched: Target, se
 def test_revision_can_retract_an_alert(app: App, watched: Target) -> None:
     store_result(app, watched, 0, 0.5)
     store_result(app, watched, 0, 0.1, revision=2)
-    alert = only(stored_alerts(app, watched))
+    alert = single(stored_alerts(app, watched))
     assert (alert.state, alert.resolved_by) == ("resolved", "revision")
 
 
@@ -71,7 +71,7 @@ def test_resolved_alert_stays_and_next_violation_opens_another(app: App, watched
     """An operator resolved the alert."""
     store_result(app, watched, 0, 0.5)
     with app.org(watched.org) as session:
-        view = only(alert_views.list_alerts(session))
+        view = single(alert_views.list_alerts(session))
         assert operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
         assert not operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
     store_result(app, watched, 1, 0.6)
@@ -179,7 +179,7 @@ def test_crash_before_recording_delivers_again_with_same_id(
     with notifying_app.org(watched.org) as session:
         soon = {"lease": timedelta(milliseconds=1), "now": datetime.now(UTC) + timedelta(seconds=1)}
         renderer = AlertRenderer(watched.org, "https://d.example", alert_payload.describe)
-        claimed = only(outbox.claim(session, renderer, notifying_app.settings.webhooks, **soon))
+        claimed = single(outbox.claim(session, renderer, notifying_app.settings.webhooks, **soon))
     sent = registry.send(claimed.target, claimed.message, DeliverySettings(notifying_app.settings.webhooks))
     assert sent.is_delivered
     enqueue_notifying(notifying_app, watched)

@@ -20,7 +20,7 @@ from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from tests.helpers.examples import examples
 from tests.helpers.outbox import DELIVERED, REFUSED, OutboxDriver, alert_ids
-from tests.integration.conftest import Target, only
+from tests.integration.conftest import Target, single
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_new_notification_waits_for_group_wait(driver: OutboxDriver) -> None:
 def test_message_keeps_id_and_content_over_attempts(driver: OutboxDriver) -> None:
     for _ in range(3):
         driver.write(driver.insert_alert())
-    first = only(driver.claim())
+    first = single(driver.claim())
     driver.record([first], REFUSED)
     driver.advance(seconds=5)
     driver.write(driver.insert_alert())
@@ -74,10 +74,10 @@ def test_message_keeps_id_and_content_over_attempts(driver: OutboxDriver) -> Non
 
 def test_message_of_a_dead_worker_is_sent_again_with_its_id(driver: OutboxDriver) -> None:
     driver.write(driver.insert_alert())
-    first = only(driver.claim())
+    first = single(driver.claim())
     assert driver.claim() == []
     driver.advance(seconds=60)
-    again = only(driver.claim())
+    again = single(driver.claim())
     assert (again.id, again.message) == (first.id, first.message)
     driver.record([first])  # the one that was thought dead was only slow
     driver.record([again], REFUSED)
@@ -111,11 +111,11 @@ def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -
     gone, stays = driver.insert_alert(), driver.insert_alert()
     driver.write(gone)
     driver.write(stays)
-    first = only(driver.claim())
+    first = single(driver.claim())
     driver.record([first], REFUSED)
     driver.write(gone, "resolved", state="resolved")
     driver.advance(seconds=10)
-    again = only(driver.claim())
+    again = single(driver.claim())
     assert again.id != first.id
     notified = {
         notification["alert"]["id"]: notification["type"]
@@ -154,18 +154,18 @@ def test_mail_is_retried_only_for_remaining_addresses(driver: OutboxDriver) -> N
         receivers.add(session, "mail", both, driver.settings)
     about = driver.insert_alert()
     driver.write(about)
-    first = only(driver.claim())
+    first = single(driver.claim())
     assert first.target.options["to"] == ["ann@a.example", "bob@a.example"]
     driver.record([first], Attempt(None, "refused bob", is_accepted=True, remaining=("bob@a.example",)))
     driver.advance(minutes=1)
-    again = only(driver.claim())
+    again = single(driver.claim())
     assert (again.id, again.target.options["to"]) == (first.id, ["bob@a.example"])
     driver.record([again], REFUSED)
     driver.advance(minutes=1)
-    assert only(driver.claim()).target.options["to"] == ["bob@a.example"]
+    assert single(driver.claim()).target.options["to"] == ["bob@a.example"]
     driver.write(about, "resolved", state="resolved")
     driver.advance(minutes=5)
-    assert only(driver.claim()).target.options["to"] == ["ann@a.example", "bob@a.example"]
+    assert single(driver.claim()).target.options["to"] == ["ann@a.example", "bob@a.example"]
 
 
 # Given up, paused, left alone.
@@ -185,7 +185,7 @@ def test_notification_is_dead_after_three_days_and_retryable(driver: OutboxDrive
     assert 75 < tries < 95
     assert driver.states() == ["dead"]
     with driver.app.org(driver.target.org) as session:
-        view = only(notification_views.entries(session, NotificationFilter(state="dead")))
+        view = single(notification_views.entries(session, NotificationFilter(state="dead")))
         assert notification_views.row(view, driver.now)["why"] == "The receiver answered 500."
         assert retries.retry(session) == {"retried": 1, "superseded": 0}
     assert driver.deliver_kinds() == ["firing"]
@@ -267,7 +267,7 @@ def test_subscription_to_an_unknown_model_is_refused(app: App, target: Target) -
 def test_notification_is_found_by_an_id_prefix(driver: OutboxDriver) -> None:
     driver.write(driver.insert_alert())
     with driver.app.org(driver.target.org) as session:
-        full_id = str(only(notification_views.entries(session)).notification.id)
+        full_id = str(single(notification_views.entries(session)).notification.id)
         for given_id in (full_id, full_id[:8], full_id[:13], full_id.replace("-", "")):
             assert str(notification_views.find(session, given_id).notification.id) == full_id
         with pytest.raises(errors.NotFound):

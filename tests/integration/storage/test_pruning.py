@@ -34,7 +34,7 @@ from dcmon.storage.sample_ids import key_of
 from dcmon.storage.sampling import WindowStatistics
 from dcmon.tenancy import organizations, provisioning
 from dcmon.windows import Frequency, Window
-from tests.integration.conftest import Target, eventually, only
+from tests.integration.conftest import Target, eventually, single
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 TERMS = Terms(timedelta(days=60), timedelta(days=90), NOW)  # kept: from 2026-04-01 on, results from 2026-03-01 on
@@ -186,7 +186,7 @@ def test_row_logged_again_into_a_pruned_month_keeps_its_id(target: Target) -> No
     pruned(target, is_over=lambda: next(stopped, True))
     assert (held(target)["ids"], held(target)["left"]) == (2, 1)
     with db.org_session(target.engine, target.org) as session:
-        left = only(sample_tables.detached(session))
+        left = single(sample_tables.detached(session))
         model = models.get(session, target.model_id)
         session.execute(text(f"delete from ids_{model.relation} where k = :key"), {"key": UUID(bytes=key_of("s1"))})
     take(target, [row(1, early), row(2, early)], early + timedelta(days=1), "again")
@@ -355,7 +355,7 @@ def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
     stopped = iter([False])
     pruned(target, is_over=lambda: next(stopped, True))
     with db.org_session(target.engine, target.org) as session:
-        left = only(sample_tables.detached(session))
+        left = single(sample_tables.detached(session))
         assert migrations.RUN_TIME_TABLE.match(left.name)
         model, version = versions.get(session, target.version_id)
         lifecycle.delete_version(session, model, version)

@@ -9,14 +9,14 @@ from dcmon.checks.catalogue import KINDS, CheckKind, by_class, for_config
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.runner import CheckSetup, prepare, run
 from tests.helpers import deepchecks_library as library
-from tests.helpers.check_cases import of_task
+from tests.helpers.check_cases import cases_of_task
 from tests.helpers.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
 from tests.helpers.deepchecks_library import Case, World
 
 PERFORMANCE = for_config("deepchecks.tabular.checks", "SingleDatasetPerformance")
 # Rows and seed. Log and deviance errors refuse negative values; these rows are positive, so every scorer has a value.
 ROWS_AND_SEED = ((300, 5), (1000, 1))
-CASES = [(task_type, case) for task_type in TASKS for case in of_task(task_type)]
+CASES = [(task_type, case) for task_type in TASKS for case in cases_of_task(task_type)]
 
 
 def our_value(kind: CheckKind, case: Case, layout: DatasetSchema, *both: pd.DataFrame) -> CheckValue:
@@ -67,7 +67,7 @@ def test_check_does_not_change_the_rows_of_other_checks(task_type: str) -> None:
         prepare(make_rows(task_type, *rows_and_seed), layout, list(COLUMNS), True) for rows_and_seed in ROWS_AND_SEED
     )
     before: dict[int, pd.DataFrame] = {}
-    for case in of_task(task_type):
+    for case in cases_of_task(task_type):
         kind = by_class(case.class_name)
         assert kind is not None
         kwargs = {"check_conf": case.conf, "res_conf": case.res_conf}

@@ -1,4 +1,4 @@
-"""Checks as a user writes them."""
+"""Checks as a user of dcmon writes them."""
 
 from deepchecks.core import CheckResult
 from deepchecks.core.reduce_classes import ReduceLabelMixin, ReduceMixin
@@ -6,7 +6,7 @@ from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck
 
 
 class Span(SingleDatasetCheck, ReduceMixin):
-    """How far the largest value is from the smallest."""
+    """The difference between the largest and the smallest value."""
 
     def __init__(self, column="age", **kwargs):
         super().__init__(**kwargs)
@@ -20,7 +20,7 @@ class Span(SingleDatasetCheck, ReduceMixin):
 
 
 class ShareOfOnes(SingleDatasetCheck, ReduceLabelMixin):
-    """How many labels are 1."""
+    """The share of labels that are 1."""
 
     def run_logic(self, context, dataset_kind):
         labels = context.get_data_by_kind(dataset_kind).label_col
@@ -33,7 +33,7 @@ class ShareOfOnes(SingleDatasetCheck, ReduceLabelMixin):
 
 
 class Wider(TrainTestCheck, ReduceMixin):
-    """How much wider the window is than the reference."""
+    """The ratio between the range of the window and the range of the reference."""
 
     def run_logic(self, context):
         train, test = (side.data["age"] for side in (context.train, context.test))
@@ -44,4 +44,4 @@ class Wider(TrainTestCheck, ReduceMixin):
 
 
 def no_class():
-    """Nothing that dcmon can run."""
+    """A function, which dcmon refuses as a check."""
