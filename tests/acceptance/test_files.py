@@ -14,7 +14,7 @@ from dcmon import db
 from tests.acceptance.conftest import COMMAND, Dcmon
 from tests.conftest import Acme
 from tests.helpers.s3_server import Server, server
-from tests.helpers.waiting import eventually
+from tests.helpers.waiting import blocked_writer, eventually, is_waiting_for_a_lock
 
 HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job\n"
 
@@ -136,10 +136,11 @@ def test_interrupted_load_is_continued(credit: Dcmon, engine: Engine, acme: Acme
         with db.org_session(engine, acme.org) as session:
             return int(session.scalar(text("select coalesce(max(next_row), 0) from ingested_files")) or 0)
 
-    process = credit.start("ingest", "file", str(path), "--model", "credit")
-    assert eventually(lambda: rows_in() > 0, every=0.01)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=300)
+    with blocked_writer(engine, f"{acme.org.schema}.ingested_files", "new.next_row > 30000"):
+        process = credit.start("ingest", "file", str(path), "--model", "credit")
+        assert eventually(lambda: process.poll() is not None or is_waiting_for_a_lock(engine))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=300)
 
     assert process.returncode == 130, errors
     assert "Repeat the command" in errors

@@ -23,7 +23,7 @@ from dcmon.storage.versions import NewVersion
 from dcmon.windows import Frequency
 from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
-from tests.helpers.waiting import eventually
+from tests.helpers.waiting import blocked_writer, eventually, is_waiting_for_a_lock
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 NULLS = "credit/Nulls of age"
@@ -113,10 +113,11 @@ def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app
             return int(session.scalar(text("select count(*) from results")) or 0)
 
     credit.json("monitor", "set", NULLS, "--frequency", "HOUR")
-    interrupted = credit.start("monitor", "backfill", NULLS, "--from", "2026-03-01")
-    assert eventually(lambda: interrupted.poll() is not None or stored() >= 5, every=0.01)
-    interrupted.send_signal(signal.SIGINT)
-    interrupted.communicate(timeout=300)
+    with blocked_writer(app.engine, f"{acme.org.schema}.results", "new.id > 20"):
+        interrupted = credit.start("monitor", "backfill", NULLS, "--from", "2026-03-01")
+        assert eventually(lambda: interrupted.poll() is not None or is_waiting_for_a_lock(app.engine))
+        interrupted.send_signal(signal.SIGINT)
+        interrupted.communicate(timeout=300)
     existing = stored()
     assert interrupted.returncode == 130
     assert 5 <= existing < 239

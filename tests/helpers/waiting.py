@@ -1,6 +1,7 @@
 """Wait for a condition instead of a fixed time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Engine, text
 
@@ -22,3 +23,28 @@ def is_waiting_for_a_lock(engine: Engine) -> bool:
     )
     with engine.connect() as connection:
         return bool(connection.scalar(statement))
+
+
+@contextmanager
+def blocked_writer(engine: Engine, table: str, row: str) -> Iterator[None]:
+    """Let a transaction that writes such a row, an SQL condition on `new`, wait until the context is left.
+
+    The context is entered at once; `is_waiting_for_a_lock` shows that a transaction has come so far.
+    """
+    lock = 4711
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"create function {table}_waits() returns trigger language plpgsql as"
+                f" 'begin perform pg_advisory_xact_lock_shared({lock}); return null; end'"
+            )
+        )
+        connection.execute(
+            text(
+                f"create trigger waits after insert or update on {table}"
+                f" for each row when ({row}) execute function {table}_waits()"
+            )
+        )
+    with engine.begin() as connection:
+        connection.execute(text(f"select pg_advisory_xact_lock({lock})"))
+        yield
