@@ -139,3 +139,13 @@ def test_kafka_runs_without_zookeeper() -> None:
     kafka = compose()["services"]["kafka"]["environment"]
     assert kafka["KAFKA_PROCESS_ROLES"] == "broker,controller"
     assert not any("ZOOKEEPER" in name for name in kafka)
+
+
+def test_every_decision_names_its_code() -> None:
+    """Each section of the page begins with the files that follow the decision; the dependencies are in pyproject.toml."""
+    sections = re.split("^## ", (ROOT / "docs" / "decisions.md").read_text(), flags=re.MULTILINE)[1:]
+    assert [
+        section.splitlines()[0]
+        for section in sections
+        if not section.startswith("Dependencies") and not section.splitlines()[2].startswith("Code: `")
+    ] == []
