@@ -1,4 +1,4 @@
-"""The packages of dcmon agree with the table in docs/architecture.md: charter, face and imports."""
+"""The packages of dcmon agree with docs/architecture.md: charter, face and imports."""
 
 import ast
 import re
@@ -13,13 +13,14 @@ from tests.helpers.paths import DOCS, ROOT
 
 PAGE = (DOCS / "architecture.md").read_text()
 SOURCE = ROOT / "dcmon"
-ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<charter>.+?) \| (?P<face>.+?) \| (?P<imports>.+?) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(?P<name>\w+)` \| (?P<charter>.+?) \|$", re.MULTILINE)
+ENTRY = re.compile(r"^- `(?P<name>\w+)`: (?P<names>.+?)(?=^- |\Z)", re.MULTILINE | re.DOTALL)
 PATHS = re.compile(r"`((?:dcmon|tests|migrations|benchmarks|docs)/[\w./-]+)`")
 
 
 @dataclass(frozen=True)
 class Package:
-    """A row of the table: `face` are modules relative to the package, "package" is its `__init__`."""
+    """A package on the page: `face` are modules relative to the package, "package" is its `__init__`."""
 
     charter: str
     face: frozenset[str]
@@ -36,13 +37,15 @@ class Import:
     module: str
 
 
+def _list(title: str) -> dict[str, frozenset[str]]:
+    """Return the names that a section of the page lists for each package."""
+    section = PAGE.partition(f"### {title}\n")[2].partition("\n### ")[0]
+    return {entry["name"]: frozenset(re.findall(r"`([\w.]+)`", entry["names"])) for entry in ENTRY.finditer(section)}
+
+
+FACES, IMPORTS = _list("Faces"), _list("Imports")
 PACKAGES = {
-    row["name"]: Package(
-        row["charter"],
-        frozenset(re.findall(r"`([\w.]+)`", row["face"])),
-        frozenset(re.findall(r"`(\w+)`", row["imports"])),
-    )
-    for row in ROW.finditer(PAGE)
+    row["name"]: Package(row["charter"], FACES[row["name"]], IMPORTS[row["name"]]) for row in ROW.finditer(PAGE)
 }
 
 
@@ -81,7 +84,13 @@ def _crossings() -> tuple[Import, ...]:
 def test_every_package_has_a_row_in_the_table() -> None:
     """A package without a charter, or a row without a package, is a mistake."""
     packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
-    assert set(PACKAGES) == packages
+    assert set(PACKAGES) == set(FACES) == set(IMPORTS) == packages
+
+
+def test_every_package_is_in_the_picture() -> None:
+    """The picture shows where each package runs."""
+    picture = PAGE.partition("```\n")[2].partition("```")[0]
+    assert {name for name in [*PACKAGES, "app"] if not re.search(rf"\b{name}\b", picture)} == set()
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
@@ -105,8 +114,8 @@ def test_package_is_entered_only_by_its_face(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PACKAGES))
-def test_package_imports_only_what_the_table_allows(name: str) -> None:
-    """The column "imports" has exactly the packages that are imported today."""
+def test_package_imports_only_what_the_page_lists(name: str) -> None:
+    """The list of imports has exactly the packages that are imported today."""
     assert PACKAGES[name].imports == {crossing.package for crossing in _crossings() if crossing.importing == name}
 
 

@@ -142,7 +142,7 @@ def test_kafka_runs_without_zookeeper() -> None:
 
 
 def test_every_decision_names_its_code() -> None:
-    """Each section of the page begins with the files that follow the decision; the dependencies are in pyproject.toml."""
+    """Each section of the page begins with its files; the dependencies are in pyproject.toml."""
     sections = re.split("^## ", (ROOT / "docs" / "decisions.md").read_text(), flags=re.MULTILINE)[1:]
     assert [
         section.splitlines()[0]
