@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db
-from dcmon.db import Organization, work_queue
+from dcmon.db import Organization, transactions, work_queue
 from dcmon.db.tables.org import IngestedFile, Quarantined
 from dcmon.ingestion import quarantine, refused_rows, store
 from dcmon.ingestion.files import registry
@@ -101,28 +101,36 @@ class FileLoader:
                 work_queue.enqueue_now(self.engine, self.org.id, work_queue.Work.evaluate)
 
     def _store(self, load: _Load, chunk: Chunk) -> OutcomesByKind:
-        """Store the rows of a chunk that no other loader has stored. Retry after conflicts between transactions."""
-        tries_left, is_checked = store.RETRY_POLICY.max_tries, False
+        """Store the rows of a chunk that no other loader has stored."""
         while chunk.first_row < chunk.next_row:
             try:
-                # Decode before the transaction begins, because the transaction holds locks.
-                prepared = self._prepare(load, chunk, is_checked=is_checked)
-                stored = sample_tables.with_partitions(
-                    self.engine, self.org, partial(self._store_once, load, chunk, prepared)
-                )
-                if stored.outcomes is not None:
-                    return stored.outcomes
-                chunk = chunk.since(stored.next_row)
+                stored = self._store_with_retries(load, chunk, is_checked=False)
             except DBAPIError as error:
-                tries_left -= 1
-                if refused_rows.is_content_error(error) and not is_checked:
-                    is_checked = True  # one row that PostgreSQL refuses must not stop the whole file
-                elif db.sqlstate(error) not in store.RETRY_POLICY.sqlstates:
+                if not refused_rows.is_content_error(error):
                     raise
-                elif not tries_left:
-                    raise store.gave_up_error(self.org, error) from error
+                # A row that PostgreSQL refuses must not stop the whole file.
                 self._targets.forget(self.org)
+                stored = self._store_with_retries(load, chunk, is_checked=True)
+            if stored.outcomes is not None:
+                return stored.outcomes
+            chunk = chunk.since(stored.next_row)
         return _no_outcomes()
+
+    def _store_with_retries(self, load: _Load, chunk: Chunk, *, is_checked: bool) -> _StoredChunk:
+        """Store a chunk in one transaction. Repeat it after conflicts with other transactions."""
+
+        def transaction() -> _StoredChunk:
+            # Decode before the transaction begins, because the transaction holds locks.
+            prepared = self._prepare(load, chunk, is_checked=is_checked)
+            store_once = partial(self._store_once, load, chunk, prepared)
+            return sample_tables.with_partitions(self.engine, self.org, store_once)
+
+        return transactions.retry(
+            transaction,
+            store.RETRY_POLICY,
+            after_failure=lambda: self._targets.forget(self.org),
+            give_up=lambda error: store.gave_up_error(self.org, error),
+        )
 
     def _store_once(self, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]) -> _StoredChunk:
         """Store a chunk in one transaction, unless another loader has stored rows of it."""
