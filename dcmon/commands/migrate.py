@@ -23,6 +23,7 @@ def migrate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
 @app.command()
 def status(ctx: typer.Context) -> None:
     """Show the revision of each schema; exit 1 when one is not current. Example: dcmon migrate status"""
+    from dcmon.db.migrations import MigrationState
     from dcmon.tenancy.provisioning import migration_states
 
     states = migration_states(ctx.obj.engine)
@@ -32,7 +33,7 @@ def status(ctx: typer.Context) -> None:
         for schema in states
     ]  # fmt: skip
     ctx.obj.output.table(rows, {"lineage": "", "schema": "", "at": "revision", "head": "newest revision", "state": ""})
-    if any(schema.state != "current" for schema in states):
+    if any(schema.state != MigrationState.CURRENT for schema in states):
         raise typer.Exit(1)
 
 

@@ -66,7 +66,7 @@ def _detail(app: "App", name: str | None) -> dict[str, Any]:
         samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
     with app.org(org) as session:
         names = [model.name for model in models.entries(session)]
-    live_prefixes = [token["prefix"] for token in token_rows if token["state"] == "live"]
+    live_prefixes = [token["prefix"] for token in token_rows if token["state"] == tokens.TokenState.LIVE]
     row = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
     row |= {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}
     return row

@@ -31,22 +31,23 @@ class LockSpace(IntEnum):
     A number is never used again for something else, because a process of an older release may still hold that lock.
     """
 
-    ORGANIZATION = 1  # by id. Transaction: shared by all work in the organization; exclusive by migration and deletion
-    MODEL = 2  # by relation. Transaction: shared by storing samples; exclusive by storing labels and by pruning a month
-    SAMPLE_PARTITIONS = 3  # by the version's relation. Transaction, exclusive: making monthly partitions of samples
-    PRUNE = 4  # by organization id. Session, exclusive: one prune at a time
-    NOTIFICATION_CLAIM = 5  # by organization id. Transaction, exclusive: one worker claims notifications at a time
-    MANUAL_RUN = 6  # by name: the monitor. Session, exclusive: `monitor run` and `monitor backfill`
-    NOTIFICATION_WRITE = 7  # by organization id. Transaction: shared by writing; exclusive by adding a receiver
-    REFERENCE = 8  # by the version's relation. Transaction, exclusive: one load of a reference at a time
-    LABEL_PARTITIONS = 9  # by the version's relation. Transaction, exclusive: making monthly partitions of labels
-    RESULTS = 10  # by name: monitor, version and window. Transaction, exclusive: one numbers revisions at a time
-    NAMES = 11  # by name: the kind of object. Transaction, exclusive: one gives names to objects of a kind at a time
-    FILE_SOURCE = 12  # by name: the source. Session, exclusive: one scan of a source at a time
-    # These belong to the whole installation, not to an organization:
-    LEADER = 13  # 0. Session, exclusive: the scheduler that leads
-    ORGANIZATION_NAMES = 14  # 0. Transaction, exclusive: one creates an organization at a time
-    MIGRATION = 15  # 0: schema "public", 1: the scratch schema. Transaction, exclusive
+    # Each comment says what the object is, whether a transaction or a session holds the lock, and for what.
+    ORGANIZATION = 1  # its id. Transaction: shared for all work in the organization; exclusive to migrate or delete it
+    MODEL = 2  # its relation. Transaction: shared to store samples; exclusive to store labels or to prune a month
+    SAMPLE_PARTITIONS = 3  # the version's relation. Transaction, exclusive: create monthly partitions of samples
+    PRUNE = 4  # the organization's id. Session, exclusive: prune
+    NOTIFICATION_CLAIM = 5  # the organization's id. Transaction, exclusive: claim notifications
+    MANUAL_RUN = 6  # the monitor's name. Session, exclusive: `monitor run` and `monitor backfill`
+    NOTIFICATION_WRITE = 7  # the organization's id. Transaction: shared to write them; exclusive to add a receiver
+    REFERENCE = 8  # the version's relation. Transaction, exclusive: load a reference
+    LABEL_PARTITIONS = 9  # the version's relation. Transaction, exclusive: create monthly partitions of labels
+    RESULTS = 10  # a name of monitor, version and window. Transaction, exclusive: number the revisions of results
+    NAMES = 11  # the kind of object. Transaction, exclusive: create an object with a name that is unique in its kind
+    FILE_SOURCE = 12  # the source's name. Session, exclusive: scan a source
+    # The following locks belong to the whole installation, not to an organization.
+    LEADER = 13  # 0. Session, exclusive: lead the schedulers
+    ORGANIZATION_NAMES = 14  # 0. Transaction, exclusive: create an organization
+    MIGRATION = 15  # 0: schema "public", 1: the scratch schema. Transaction, exclusive: migrate it
 
 
 def call(space: LockSpace, number: str, *, shared: bool = False) -> str:

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, get_args
 
 from alembic import command
@@ -36,6 +37,15 @@ SCRATCH = "dcmon_scratch"
 PUBLIC_LOCK, SCRATCH_LOCK = 0, 1  # numbers in the space of migrations
 
 
+class MigrationState(StrEnum):
+    """How the revision of a schema compares with the revision that this dcmon needs."""
+
+    ABSENT = "absent"  # the schema was never migrated
+    BEHIND = "behind"
+    CURRENT = "current"
+    AHEAD = "ahead"
+
+
 @dataclass(frozen=True)
 class SchemaState:
     """A schema's revision (None: never migrated), and the revision that this dcmon needs."""
@@ -46,11 +56,12 @@ class SchemaState:
     head: str
 
     @property
-    def state(self) -> str:
-        """One of: current, behind, ahead, absent."""
+    def state(self) -> MigrationState:
         if self.current is None:
-            return "absent"
-        return "current" if self.current == self.head else "behind" if self.current < self.head else "ahead"
+            return MigrationState.ABSENT
+        if self.current == self.head:
+            return MigrationState.CURRENT
+        return MigrationState.BEHIND if self.current < self.head else MigrationState.AHEAD
 
 
 def states(engine: Engine, organizations: Sequence[Organization]) -> list[SchemaState]:
@@ -149,7 +160,7 @@ def _enter(connection: Connection, schema: str) -> None:
 
 def _config(connection: Connection, lineage: Lineage) -> Config:
     config = Config(
-        attributes={"connection": connection, "metadata": METADATA[lineage], "include_name": _is_ours},
+        attributes={"connection": connection, "metadata": METADATA[lineage], "include_name": _is_compared},
         stdout=io.StringIO(),
         cmd_opts=Namespace(quiet=True),
     )
@@ -160,6 +171,6 @@ def _config(connection: Connection, lineage: Lineage) -> Config:
     return config
 
 
-def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
+def _is_compared(name: str | None, kind: str, _parents: object) -> bool:
     """Return False for tables that are created at run time: they are not compared."""
     return not (kind == "table" and name is not None and RUN_TIME_TABLE.match(name))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,13 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart
 STEADY_AFTER = 30.0  # seconds; if a process ends earlier, the pause is doubled, otherwise it is FIRST_PAUSE again
 LOG_BYTES, LOG_FILES = 10_000_000, 3
+
+
+class ManagedState(StrEnum):
+    """The state of a managed process. RESTARTING: it has ended, and its pause is not over."""
+
+    RUNNING = "running"
+    RESTARTING = "restarting"
 
 
 @dataclass
@@ -68,7 +76,7 @@ class ManagedProcess:
         """Return the state of the process as `dcmon status` shows it."""
         return {
             "name": self.name,
-            "state": "running" if self.process else "restarting",
+            "state": ManagedState.RUNNING if self.process else ManagedState.RESTARTING,
             "pid": self.process.pid if self.process else None,
             "since": self.since,
             "restarts": self.restarts,

@@ -68,6 +68,12 @@ ALERTS = SQL.statement("expired_alerts")
 RESULTS = SQL.statement("expired_results")
 BASELINES = SQL.statement("expired_baselines")
 RECEIPTS = SQL.statement("expired_receipts")
+COUNTS_IN_SPAN = {  # the names of the statements that count the rows of a month, by table
+    "samples": "samples_in_span",
+    "labels": "labels_in_span",
+    "ids": "ids_in_span",
+    "quarter_hours": "quarter_hours_in_span",
+}
 OF_NO_MODEL = {
     "notifications": SQL.statement("expired_notifications"),
     "silences": SQL.statement("expired_silences"),
@@ -111,13 +117,9 @@ def _count_version(
         counts[TableOfVersion(model.name, version.name, table)] += int(count or 0)
 
     for span in spans:
-        times, ids = {"start": span.start, "end": span.end}, f"ids_{model.relation} where version_id = :version"
-        in_month = f"where {TIME} >= :start and {TIME} < :end"
-        add("samples", f"select count(*) from samples_{version.relation} {in_month}", **times)
-        add("labels", f"select count(*) from labels_{version.relation} where ts >= :start and ts < :end", **times)
-        add("ids", f"select count(*) from {ids} and ts >= :start and ts < :end", **times)
-        quarters = "quarter_hours where version_id = :version and at >= :start and at < :end"
-        add("quarter_hours", f"select count(*) from {quarters}", **times)
+        for table, name in COUNTS_IN_SPAN.items():
+            statement = SQL.statement(name, model=model.relation, version=version.relation, time=TIME)
+            add(table, statement, start=span.start, end=span.end)
     for partition in partitions:
         if partition.kind == RowKind.LABELS:
             add("labels", f"select count(*) from {partition.name}")

@@ -41,5 +41,17 @@ select coalesce(v.name, '') as version, count(*) as rows
  where q.model_id = :model and q.logged_at < :before
  group by 1
 
+-- name: samples_in_span
+select count(*) from samples_{version} where {time} >= :start and {time} < :end
+
+-- name: labels_in_span
+select count(*) from labels_{version} where ts >= :start and ts < :end
+
+-- name: ids_in_span
+select count(*) from ids_{model} where version_id = :version and ts >= :start and ts < :end
+
+-- name: quarter_hours_in_span
+select count(*) from quarter_hours where version_id = :version and at >= :start and at < :end
+
 -- name: detached_ids
 select count(*) from ids_{model} i join {table} t on t.{key} = i.k where i.version_id = :version

@@ -1,5 +1,6 @@
 """Look up a sample by its id: stored samples, waiting labels and the quarantine."""
 
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,15 @@ from dcmon import errors
 from dcmon.db.tables.org import Model, Quarantined, Version
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
 from dcmon.storage.sample_ids import key_of
+
+
+class SampleState(StrEnum):
+    """The state of a row with a sample id."""
+
+    STORED = "stored"
+    PRUNED = "pruned"  # a prune has detached the month of the sample, and will delete its id
+    LABEL_WAITS = "label waits"  # a label without a sample
+    QUARANTINED = "quarantined"
 
 
 def find(session: Session, model: Model, sample_id: str) -> list[dict[str, Any]]:
@@ -43,11 +53,11 @@ def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[st
         ),
         {"time": time, "key": key, "own": [KEY, HASH, LEVEL, LOGGED_AT]},
     ).one_or_none()
-    if row is None:  # a prune has detached the month of the sample, and will delete its id
-        return {"state": "pruned", "version": version.name, "time": time}
+    if row is None:
+        return {"state": SampleState.PRUNED, "version": version.name, "time": time}
     return {
-        "state": "stored", "version": version.name, "time": time, "logged_at": row.logged_at, "label": row.label,
-        "labelled_at": row.labelled_at, "row": row.row,
+        "state": SampleState.STORED, "version": version.name, "time": time, "logged_at": row.logged_at,
+        "label": row.label, "labelled_at": row.labelled_at, "row": row.row,
     }  # fmt: skip
 
 
@@ -60,13 +70,13 @@ def _waiting(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
         ),
         {"key": key},
     )
-    return [{"state": "label waits", "label": row.label, "labelled_at": row.logged_at} for row in labels]
+    return [{"state": SampleState.LABEL_WAITS, "label": row.label, "labelled_at": row.logged_at} for row in labels]
 
 
 def _quarantined(session: Session, model: Model, sample_id: str) -> list[dict[str, Any]]:
     statement = select(Quarantined).where(Quarantined.model_id == model.id, Quarantined.sample_id == sample_id[:1024])
     return [
-        {"state": "quarantined", "kind": row.kind, "id": row.id, "reason": row.reason, "detail": row.detail,
+        {"state": SampleState.QUARANTINED, "kind": row.kind, "id": row.id, "reason": row.reason, "detail": row.detail,
          "logged_at": row.logged_at}
         for row in session.scalars(statement.order_by(Quarantined.id))
     ]  # fmt: skip

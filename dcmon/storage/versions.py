@@ -159,7 +159,7 @@ def change(
     if name is not None and name != version.name:
         same_name = select(Version.id).where(Version.model_id == version.model_id, Version.name == name)
         if session.scalar(same_name) is not None:
-            raise errors.Conflict(f"The model has a version {name!r} already.")
+            raise errors.Conflict(f"The model already has a version {name!r}.")
         version.name = name
     session.flush()
 

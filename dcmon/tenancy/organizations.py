@@ -55,7 +55,7 @@ def create(session: Session, name: str, owner_email: str) -> NewOrganization:
         raise errors.InvalidInput(f"{owner_email!r} is not an e-mail address.")
     locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
     if session.scalar(select(OrganizationRow.id).where(OrganizationRow.name == name)):
-        raise errors.Conflict(f'There is an organization {name!r} already; "dcmon org show {name}" shows it.')
+        raise errors.Conflict(f'Organization {name!r} already exists; "dcmon org show {name}" shows it.')
     org = OrganizationRow(name=name, schema_name="pending")
     session.add(org)
     session.flush()

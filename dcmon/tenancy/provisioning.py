@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.db import Organization, migrations
+from dcmon.db.migrations import MigrationState
 from dcmon.tenancy import organizations, tokens
 
 
@@ -70,7 +71,7 @@ def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]
     After an interruption, run it again to continue. Raises SchemaTooNew, before any change, when a schema is ahead of
     this code.
     """
-    ahead = [state for state in migration_states(engine) if state.state == "ahead"]
+    ahead = [state for state in migration_states(engine) if state.state == MigrationState.AHEAD]
     if ahead:
         raise errors.SchemaTooNew(schema=ahead[0].schema, found=ahead[0].current)
     before = migration_states(engine)
@@ -78,13 +79,14 @@ def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]
         migrations.upgrade_public(engine)
         before += migrations.states(engine, _organizations(engine))[len(before) :]
         for org in _organizations(engine):
-            if any(state.schema == org.schema and state.state != "current" for state in before):
+            if any(state.schema == org.schema and state.state != MigrationState.CURRENT for state in before):
                 migrations.upgrade_org(engine, org)
     return [_step(state, dry_run) for state in before]
 
 
 def _step(state: migrations.SchemaState, dry_run: bool) -> dict[str, Any]:
-    outcome = "current" if state.state == "current" else "to migrate" if dry_run else "migrated"
+    is_current = state.state == MigrationState.CURRENT
+    outcome = MigrationState.CURRENT.value if is_current else "to migrate" if dry_run else "migrated"
     return {"lineage": state.lineage, "schema": state.schema, "from": state.current, "to": state.head, "state": outcome}
 
 

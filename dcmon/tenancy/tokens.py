@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select, text
@@ -24,6 +25,14 @@ from dcmon.tenancy.rate_limits import Limits
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
 USE_RECORDED_EVERY = timedelta(minutes=1)
+
+
+class TokenState(StrEnum):
+    """The state of a token. Only a live token is accepted."""
+
+    LIVE = "live"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def authenticate(session: Session, token: str) -> Bearer:
     ).one_or_none()
     # An unknown token is compared too, so that the time of the response does not show which prefixes exist.
     digest = row[0].digest if row else b"\0" * 32
-    if not hmac.compare_digest(digest, _digest(match[2])) or row is None or not _is_live(row[0]):
+    if not hmac.compare_digest(digest, _digest(match[2])) or row is None or _state(row[0]) != TokenState.LIVE:
         raise errors.NotAuthenticated
     stored, org, user = row
     _record_use(session, stored)
@@ -79,7 +88,7 @@ def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
             "prefix": token.prefix,
             "name": token.name,
             "user": email,
-            "state": "live" if _is_live(token) else "revoked" if token.revoked_at else "expired",
+            "state": _state(token),
             "created_at": token.created_at,
             "expires_at": token.expires_at,
             "last_used_at": token.last_used_at,
@@ -96,8 +105,11 @@ def revoke(session: Session, org_id: int, prefix: str) -> None:
     token.revoked_at = token.revoked_at or datetime.now(UTC)
 
 
-def _is_live(token: Token) -> bool:
-    return token.revoked_at is None and (token.expires_at is None or token.expires_at > datetime.now(UTC))
+def _state(token: Token) -> TokenState:
+    if token.revoked_at is not None:
+        return TokenState.REVOKED
+    is_expired = token.expires_at is not None and token.expires_at <= datetime.now(UTC)
+    return TokenState.EXPIRED if is_expired else TokenState.LIVE
 
 
 def _record_use(session: Session, token: Token) -> None:
