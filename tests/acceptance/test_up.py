@@ -20,7 +20,7 @@ def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, da
     """`up` starts everything and restarts crashed processes; `down` leaves nothing running."""
     started = dcmon("up")
     assert started.returncode == 0, started.stderr
-    assert dcmon("status").returncode == 0
+    assert eventually(lambda: dcmon("status").returncode == 0)
 
     again = dcmon("up")
     assert again.returncode == 0

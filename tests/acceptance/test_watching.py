@@ -149,7 +149,7 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, 
 
     machines.kill("scheduler")
     assert machines.exits_with(8)
-    assert ("no leader", "") in machines.conditions()
+    assert eventually(lambda: ("no leader", "") in machines.conditions())
     output = dcmon("status", "--quiet").stdout
     assert "No scheduler leads" in output
     assert "dcmon worker start scheduler" in output
@@ -163,7 +163,7 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, 
     machines.kill("notify")
     machines.let_an_hour_pass("notify")
     assert machines.exits_with(8)
-    assert ("no worker", "notify") in machines.conditions()
+    assert eventually(lambda: ("no worker", "notify") in machines.conditions())
     since = {problem["since"] for problem in machines.status()[1]["problems"]}
     assert receiver.pings_stop()
     assert eventually(lambda: machines.query("select count(*) from problems where notified_at is not null") == 1)

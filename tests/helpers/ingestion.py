@@ -35,13 +35,19 @@ def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
         process.wait()
 
 
-def seek(app: App, *arguments: str) -> str:
-    """Run `dcmon ingest seek` and return its output."""
-    command = [sys.executable, "-m", "dcmon", "ingest", "seek", *arguments]
-    for _ in range(5):  # a broker on a busy machine may answer later than the command waits
-        done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, text=True, check=False)
+def command(app: App, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command. On a busy machine a broker may answer later than the command waits: it is repeated then."""
+    call, environment = [sys.executable, "-m", "dcmon", *arguments], child_environment(app.settings)
+    for _ in range(5):
+        done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
         if done.returncode != UNREACHABLE:
             break
+    return done
+
+
+def seek(app: App, *arguments: str) -> str:
+    """Run `dcmon ingest seek` and return its output."""
+    done = command(app, "ingest", "seek", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +11,10 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from dcmon.app import App
-from dcmon.embedded.environment import child_environment
 from dcmon.ingestion import audit_reader, message_format
 from dcmon.ingestion import kafka as door
 from dcmon.jobs import ingest
-from tests.helpers.ingestion import consumer_of, public_scalar
+from tests.helpers.ingestion import command, consumer_of, public_scalar
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, rows, running
 
@@ -32,8 +29,8 @@ def packed(target: Target, first: int, count: int) -> list[bytes]:
 
 
 def lag(app: App) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag"]
-    done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, check=True)
+    done = command(app, "-o", "json", "ingest", "lag")
+    assert done.returncode == 0, done.stderr
     document: list[dict[str, Any]] = json.loads(done.stdout)["partitions"]
     return [each for each in document if each["topic"].endswith(".samples")]
 

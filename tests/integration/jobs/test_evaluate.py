@@ -229,12 +229,12 @@ def expanded(app: App, target: Target, days: int) -> None:
 def test_claim_excludes_other_workers_until_its_lease_ends(app: App, watched: Target) -> None:
     expanded(app, watched, 3)
     with app.org(watched.org) as session:
-        assert len(due_windows.claim(session, 8, timedelta(seconds=30))) == 2
+        assert len(due_windows.claim(session, 8, timedelta(minutes=30))) == 2
     with app.org(watched.org) as session:
-        assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
+        assert due_windows.claim(session, 8, timedelta(minutes=30)) == []
         session.execute(update(DueWindow).values(lease_until=func.now() - timedelta(seconds=1)))
     with app.org(watched.org) as session:
-        again = due_windows.claim(session, 8, timedelta(seconds=30))
+        again = due_windows.claim(session, 8, timedelta(minutes=30))
     assert [(each.window, each.attempts) for each in again] == [(day(0), 2), (day(1), 2)]
 
 
@@ -242,24 +242,24 @@ def test_window_touched_during_evaluation_is_due_again(app: App, watched: Target
     """A window touched during its evaluation is due again at once."""
     expanded(app, watched, 2)
     with app.org(watched.org) as session:
-        claim = single(due_windows.claim(session, 8, timedelta(seconds=30)))
+        claim = single(due_windows.claim(session, 8, timedelta(minutes=30)))
     app.ingestion.ingest_samples(watched.org, watched.version_id, rows(0, count=20))
     with app.org(watched.org) as session:
         window_expansion.expand(session)
     with app.org(watched.org) as session:
         due_windows.finish(session, claim, None)
     with app.org(watched.org) as session:
-        assert single(due_windows.claim(session, 8, timedelta(seconds=30))).window == day(0)
+        assert single(due_windows.claim(session, 8, timedelta(minutes=30))).window == day(0)
 
 
 def test_finished_window_is_deleted_and_a_waiting_one_returns(app: App, watched: Target) -> None:
     expanded(app, watched, 3)
     later = datetime.now(UTC) + timedelta(hours=1)
     with app.org(watched.org) as session:
-        first, second = due_windows.claim(session, 8, timedelta(seconds=30))
+        first, second = due_windows.claim(session, 8, timedelta(minutes=30))
         due_windows.finish(session, first, None)
         due_windows.finish(session, second, later)
-        assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
+        assert due_windows.claim(session, 8, timedelta(minutes=30)) == []
         assert due_windows.next_claimable_at(session) == later
 
 
@@ -268,7 +268,7 @@ def test_only_live_versions_are_judged_by_the_clock(app: App, watched: Target) -
     log_day(app, watched, 0)
     with app.org(watched.org) as session:
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == 0
-        assert due_windows.claim(session, 8, timedelta(seconds=30)) == []
+        assert due_windows.claim(session, 8, timedelta(minutes=30)) == []
         session.execute(text("update versions set newest_logged_at = watermark + interval '1 minute'"))
     with app.org(watched.org) as session:
         assert elapsed_windows.enqueue_elapsed(session, datetime.now(UTC)) == elapsed_windows.MAX_ELAPSED_WINDOWS

@@ -23,7 +23,7 @@ from tests.integration.conftest import Target, eventually, new_target, running
 from tests.integration.conftest import rows as target_rows
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(minutes=30)
 
 
 def create_monitor(app: App, target: Target, **given: object) -> int:
@@ -270,21 +270,21 @@ def test_backfill_is_evaluated_at_a_pause_or_after_a_while(app: App, target: Tar
     """A backfill is evaluated when it pauses or has lasted for long."""
     create_monitor(app, target)
     log(app, target)
-    quiet = timedelta(minutes=1)
+    quiet = timedelta(hours=1)
     with app.org(target.org) as session:
         window_expansion.expand(session)
     with app.org(target.org) as session:
         assert due_windows.claim(session, 8, LEASE, quiet) == []
         assert (
-            timedelta(seconds=30)
+            timedelta(minutes=30)
             < (due_windows.next_claimable_at(session, quiet) or START) - datetime.now(UTC)
             <= quiet
         )
-        since = "update due_windows set waits_since = now() - interval '10 minutes' where window_start = :a"
+        since = "update due_windows set waits_since = now() - interval '10 hours' where window_start = :a"
         session.execute(text(since), {"a": START})
     with app.org(target.org) as session:
         assert len(due_windows.claim(session, 8, LEASE, quiet)) == 1
-        session.execute(text("update due_windows set touched_at = now() - interval '1 minute'"))
+        session.execute(text("update due_windows set touched_at = now() - interval '1 hour'"))
     with app.org(target.org) as session:
         assert len(due_windows.claim(session, 8, LEASE, quiet)) == 1
 

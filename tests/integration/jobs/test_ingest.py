@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +14,6 @@ from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.tables.org import Version
-from dcmon.embedded.environment import child_environment
 from dcmon.errors import TooLarge, Unreachable
 from dcmon.ingestion import kafka as door
 from dcmon.ingestion import message_format
@@ -26,7 +23,7 @@ from dcmon.monitoring import lifecycle
 from dcmon.settings import Kafka
 from dcmon.storage import versions
 from dcmon.tenancy import organizations, provisioning
-from tests.helpers.ingestion import END_SESSIONS, consumer_of, public_scalar, worker
+from tests.helpers.ingestion import END_SESSIONS, command, consumer_of, public_scalar, worker
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
 pytestmark = pytest.mark.kafka
@@ -257,10 +254,9 @@ def test_dead_letters_go_to_their_own_topic_with_the_reason(buffered: App, targe
 def test_lag_is_shown_by_partition_and_by_organization(buffered: App, target: Target) -> None:
     provisioning.create_organization(target.engine, "idle", "i@idle.example")
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
-    command = [sys.executable, "-m", "dcmon", "-o", "json", "ingest", "lag", "--longest", "1s"]
 
     def measured() -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(command, env=child_environment(buffered.settings), capture_output=True, check=False)
+        done = command(buffered, "-o", "json", "ingest", "lag", "--longest", "1s")
         return done.returncode, {
             organization["organization"]: organization for organization in json.loads(done.stdout)["organizations"]
         }
@@ -317,8 +313,7 @@ def test_ingestion_without_broker_acknowledges_nothing(
 def test_ingest_worker_reports_that_it_is_not_needed(app: App, target: Target) -> None:
     with app.public() as session:
         assert organizations.entries(session) == [target.org]
-    command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
-    done = subprocess.run(command, env=child_environment(app.settings), capture_output=True, check=False)
+    done = command(app, "worker", "start", "ingest")
 
     assert done.returncode == 2
-    assert b"no ingest worker is needed" in done.stderr
+    assert "no ingest worker is needed" in done.stderr

@@ -90,7 +90,7 @@ def test_store_of_a_lost_claim_is_refused(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         [late] = due_windows.claim(session, 8, timedelta(0))
     with app.org(target.org) as session:
-        [heir] = due_windows.claim(session, 8, timedelta(seconds=30))
+        [heir] = due_windows.claim(session, 8, timedelta(minutes=30))
     with app.org(target.org) as session:
         assert not due_windows.is_held(session, late)
         assert due_windows.is_held(session, heir)
@@ -106,7 +106,7 @@ def test_released_claim_counts_no_attempt(app: App, target: Target) -> None:
         window_expansion.expand(session)
     for _ in range(3):
         with app.org(target.org) as session:
-            [claim] = due_windows.claim(session, 8, timedelta(seconds=30))
+            [claim] = due_windows.claim(session, 8, timedelta(minutes=30))
             assert claim.attempts == 1
             due_windows.release(session, claim)
 

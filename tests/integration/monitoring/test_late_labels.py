@@ -21,6 +21,7 @@ from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, notify
 from dcmon.monitoring import model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.notifications import outbox
 from dcmon.output import Output
 from dcmon.storage import models
 from dcmon.windows import Frequency
@@ -44,8 +45,9 @@ DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 @pytest.fixture
-def notifying_app(app: App) -> Iterator[App]:
-    """An App that may reach receivers on this machine."""
+def notifying_app(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    """An App that may reach receivers on this machine, and tries again only when the test lets hours pass."""
+    monkeypatch.setattr(outbox, "SHORTEST_DELAY", outbox.LONGEST_DELAY)
     with App(app.settings.model_copy(update={"webhooks": ALLOWED}), Output(quiet=True)) as new_app:
         yield new_app
 
