@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from sqlalchemy import select
@@ -23,6 +23,13 @@ from dcmon.windows import ComparedWith
 OTHER_VERSIONS = 10  # how many versions are shown beside the alert's own
 
 
+class VersionResult(NamedTuple):
+    """The result of a version, with the version's name."""
+
+    version: str
+    result: Result
+
+
 @dataclass(frozen=True)
 class AlertDetails:
     """The data that describe an alert, besides the alert itself.
@@ -33,7 +40,7 @@ class AlertDetails:
 
     last: Result | None = None
     worst: Result | None = None
-    versions: Sequence[tuple[str, Result]] = ()
+    versions: Sequence[VersionResult] = ()
     change: AlertChange | None = None
     first: Result | None = None
 
@@ -133,13 +140,13 @@ def _details(session: Session, view: AlertView, kind: str | None) -> AlertDetail
     return AlertDetails(
         next((result for _, result in last if result.version_id == version_id), None),
         next((result for _, result in worst if result.version_id == version_id), None),
-        [(name, result) for name, result in last if result.version_id != version_id][:OTHER_VERSIONS],
+        [entry for entry in last if entry.result.version_id != version_id][:OTHER_VERSIONS],
         None if kind is None else _change(session, view.alert, kind),
         next((result for _, result in first if result.version_id == version_id), None),
     )
 
 
-def _newest(session: Session, view: AlertView, end: datetime) -> Sequence[tuple[str, Result]]:
+def _newest(session: Session, view: AlertView, end: datetime) -> Sequence[VersionResult]:
     """Return each version's newest result of the window with this end, newest version first."""
     rows = session.execute(
         select(Version.name, Result)
@@ -148,7 +155,7 @@ def _newest(session: Session, view: AlertView, end: datetime) -> Sequence[tuple[
         .ext(distinct_on(Result.version_id))
         .order_by(Result.version_id.desc(), Result.revision.desc())
     )
-    return [(name, result) for name, result in rows]
+    return [VersionResult(name, result) for name, result in rows]
 
 
 def _change(session: Session, alert: Alert, kind: str) -> AlertChange | None:

@@ -15,13 +15,12 @@ from dataclasses import replace
 from math import isfinite
 
 from dcmon import errors
+from dcmon.alerting.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, Operator
 from dcmon.alerting.rule_conditions import (
     CHANGES,
     DEFAULT_FLOOR,
     DEFAULT_OVER,
     DEVIATIONS,
-    OPERATOR_OF_SIGN,
-    RANGES,
     ChangeBase,
     Condition,
     Measure,
@@ -30,7 +29,6 @@ from dcmon.alerting.rule_conditions import (
     Target,
 )
 
-SIGN_OF_OPERATOR = {name: sign for sign, name in OPERATOR_OF_SIGN.items() if sign != "="}
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
 METRIC_WORDS = ("metric", "metrics")
 MAX_CHARACTERS = 1000
@@ -96,7 +94,7 @@ class _Tokens:
         return value, self.take_word("%") is not None
 
     def range(self) -> tuple[float, float]:
-        """Return a range. 10%..20% and 10..20% are both 0.1 to 0.2."""
+        """Return the two ends of a range. 10%..20% and 10..20% are both 0.1 to 0.2."""
         first, is_first = self.number_or_percent()
         if self.take_word("..", "to", "and", ",") is None:
             raise ValueError("no range")
@@ -184,7 +182,7 @@ def _unquote(text: str) -> str:
 def _comparison(tokens: _Tokens) -> Condition:
     if word := tokens.take_word(*RANGES):
         low, high = tokens.range()
-        return Condition(word, low, upper=high)
+        return Condition(Operator(word), low, upper=high)
     if word := tokens.take_word(*CHANGES):
         operator = OPERATOR_OF_SIGN[tokens.take("sign")]
         threshold, is_percent = tokens.number_or_percent()
@@ -233,13 +231,13 @@ def _require_consistent(condition: Condition) -> None:
     warn, upper = condition.warn, condition.warn_upper
     if warn is None:
         return
-    is_earlier = {
-        "greater_than": warn < low,
-        "greater_than_equals": warn < low,
-        "less_than": warn > low,
-        "less_than_equals": warn > low,
-        "outside": high is not None and upper is not None and low <= warn < upper <= high,
-        "inside": high is not None and upper is not None and warn <= low < high <= upper,
+    is_earlier: dict[str, bool] = {
+        Operator.GREATER_THAN: warn < low,
+        Operator.GREATER_THAN_EQUALS: warn < low,
+        Operator.LESS_THAN: warn > low,
+        Operator.LESS_THAN_EQUALS: warn > low,
+        Operator.OUTSIDE: high is not None and upper is not None and low <= warn < upper <= high,
+        Operator.INSIDE: high is not None and upper is not None and warn <= low < high <= upper,
     }
     if not is_earlier.get(condition.operator, False):
         raise errors.InvalidInput(

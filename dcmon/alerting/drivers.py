@@ -78,7 +78,7 @@ def _before_value(span: ViolationSpan) -> float | None:
     """Return the value of the span's metric in the ok window before it."""
     if span.ok_window_before is None:
         return None
-    return {**span.ok_window_before.entries, **span.ok_window_before.metrics}.get(span.metric)
+    return span.value_in(span.ok_window_before)
 
 
 def largest_changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -3,31 +3,14 @@
 alerting.condition_parser reads and writes conditions as text.
 """
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import fsum, hypot, inf, isfinite, isnan, sqrt
 from typing import Protocol
 
-OPERATOR_OF_SIGN = {
-    ">": "greater_than",
-    ">=": "greater_than_equals",
-    "<": "less_than",
-    "<=": "less_than_equals",
-    "==": "equals",
-    "=": "equals",
-    "!=": "not_equals",
-}
-COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
-    "greater_than": operator.gt,
-    "greater_than_equals": operator.ge,
-    "less_than": operator.lt,
-    "less_than_equals": operator.le,
-    "equals": operator.eq,
-    "not_equals": operator.ne,
-}
-RANGES = ("outside", "inside")  # operators that compare with a range
+from dcmon.alerting.operators import COMPARISONS, LOWER_BOUNDS, UPPER_BOUNDS, Operator
+
 DEFAULT_OVER, DEFAULT_FLOOR = 14, 0.001
 SIGNIFICANT_DIGITS = 12  # of a change: more are rounding errors of floats
 PREVIOUS_SEARCH_WINDOWS = 14  # how many windows with a value are searched back for a metric's previous value
@@ -85,9 +68,9 @@ class Target:
 class Condition:
     """A comparison with a threshold, or with a range from `threshold` to `upper`.
 
-    `operator`: a key of COMPARISONS, or one of RANGES. `against`: what a change is measured from. A deviation is
-    measured from the mean of the `over` windows before, of which at least `min_windows` must have a value; `floor`: the
-    smallest standard deviation. `warn`, `warn_upper`: the threshold, or the range, of the warning level.
+    `operator`: an Operator. `against`: what a change is measured from. A deviation is measured from the mean of the
+    `over` windows before, of which at least `min_windows` must have a value; `floor`: the smallest standard deviation.
+    `warn`, `warn_upper`: the threshold, or the range, of the warning level.
     """
 
     operator: str
@@ -321,7 +304,7 @@ def _violates(condition: Condition, measured: float, *, warn: bool) -> bool:
     if high is None:
         return COMPARISONS[condition.operator](measured, low)
     is_inside = low <= measured <= high
-    return is_inside if condition.operator == "inside" else not is_inside
+    return is_inside if condition.operator == Operator.INSIDE else not is_inside
 
 
 def _excess_of(condition: Condition, measured: float) -> float:
@@ -329,9 +312,9 @@ def _excess_of(condition: Condition, measured: float) -> float:
     low, high = condition.threshold, condition.upper
     if high is not None:
         beyond = max(low - measured, measured - high)
-        return beyond if condition.operator == "outside" else -beyond
-    if condition.operator.startswith("greater"):
+        return beyond if condition.operator == Operator.OUTSIDE else -beyond
+    if condition.operator in UPPER_BOUNDS:
         return measured - low
-    if condition.operator.startswith("less"):
+    if condition.operator in LOWER_BOUNDS:
         return low - measured
     return abs(measured - low)

@@ -13,7 +13,8 @@ from dcmon import errors
 from dcmon import severity as severities
 from dcmon.alerting import rule_targets
 from dcmon.alerting.condition_parser import parse, to_text
-from dcmon.alerting.rule_conditions import COMPARISONS, OPERATOR_OF_SIGN, Condition
+from dcmon.alerting.operators import COMPARISONS, OPERATOR_OF_SIGN, Operator
+from dcmon.alerting.rule_conditions import Condition
 from dcmon.alerting.state_machine import MissingValuePolicy, Policy
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor
 from dcmon.notifications import closing
@@ -70,7 +71,7 @@ def _default_rule(monitor_id: int, *, is_active: bool = True) -> AlertRule:
     return AlertRule(
         monitor_id=monitor_id, severity=Severity.MEDIUM, is_active=is_active, revision=0, for_windows=1, keep_firing=0,
         min_n=0, no_data=MissingValuePolicy.KEEP, on_error=MissingValuePolicy.KEEP, is_inhibited=True,
-        operator="greater_than", threshold=0,
+        operator=Operator.GREATER_THAN, threshold=0,
     )  # fmt: skip
 
 

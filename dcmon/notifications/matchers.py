@@ -6,6 +6,7 @@ Examples: model=credit, severity!=critical, monitor=~"Drift.*".
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from dcmon import errors
 
@@ -13,6 +14,25 @@ LABELS = ("model", "version", "monitor", "check", "rule", "severity", "alert")
 LONGEST_VALUE = 500
 
 Labels = Mapping[str, str | tuple[str, ...]]  # A label with several forms matches by any of them.
+
+
+class MatchOperator(StrEnum):
+    """How a matcher compares a label with its value."""
+
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    MATCH = "=~"
+    NO_MATCH = "!~"
+
+    @property
+    def is_negated(self) -> bool:
+        """True if labels must differ from the value, or must not match it."""
+        return self in (MatchOperator.NOT_EQUAL, MatchOperator.NO_MATCH)
+
+    @property
+    def is_regex(self) -> bool:
+        """True if the value is a regular expression."""
+        return self in (MatchOperator.MATCH, MatchOperator.NO_MATCH)
 
 
 @dataclass(frozen=True)
@@ -23,17 +43,17 @@ class Matcher:
     """
 
     label: str
-    operator: str
+    operator: MatchOperator
     value: str
 
     def matches(self, labels: Labels) -> bool:
         """True if an alert with these labels matches."""
         forms = labels.get(self.label, "")
         is_equal = any(self._is_equal(form) for form in ((forms,) if isinstance(forms, str) else forms))
-        return is_equal is (not self.operator.startswith("!"))
+        return is_equal is not self.operator.is_negated
 
     def _is_equal(self, form: str) -> bool:
-        return re.fullmatch(self.value, form) is not None if self.operator.endswith("~") else form == self.value
+        return re.fullmatch(self.value, form) is not None if self.operator.is_regex else form == self.value
 
     def __str__(self) -> str:
         return f"{self.label}{self.operator}{self.value}"
@@ -47,14 +67,14 @@ def parse(text: str) -> Matcher:
             f"{text!r} is not a matcher. A matcher looks like model=credit, severity!=critical or 'monitor=~Drift.*',"
             " in quotes."
         )
-    label, operator, value = match.groups()
+    label, operator, value = match[1], MatchOperator(match[2]), match[3]
     if label not in LABELS:
         raise errors.InvalidInput(f"An alert has no label {label!r}. Its labels are {', '.join(LABELS)}.")
     if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1]
     if len(value) > LONGEST_VALUE:
         raise errors.InvalidInput(f"A matcher's value has at most {LONGEST_VALUE} characters.")
-    if operator.endswith("~"):
+    if operator.is_regex:
         try:
             re.compile(value)
         except re.error as error:

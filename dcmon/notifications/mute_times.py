@@ -6,6 +6,7 @@ The hours are in a time zone. Alerts still change in them.
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -43,8 +44,15 @@ def _day_number(text: str) -> int | None:
     return numbers[0] if numbers else None
 
 
-def parse_hours(text: str) -> tuple[int, int]:
-    """Parse "22:00-06:00" or "9-17" into start and end, in minutes after midnight. Raises InvalidInput."""
+class MutedHours(NamedTuple):
+    """The muted hours of a day, in minutes after midnight. They may end on the next day."""
+
+    start: int
+    end: int
+
+
+def parse_hours(text: str) -> MutedHours:
+    """Parse hours as an operator types them: "22:00-06:00", "9-17". Raises InvalidInput."""
     match = re.fullmatch(r"\s*(\d{1,2})(?::(\d\d))?\s*(?:-|to)\s*(\d{1,2})(?::(\d\d))?\s*", text, re.ASCII)
     numbers = [int(digits or 0) for digits in match.groups()] if match else []
     if not numbers or numbers[1] > 59 or numbers[3] > 59:
@@ -52,7 +60,7 @@ def parse_hours(text: str) -> tuple[int, int]:
     start, end = numbers[0] * 60 + numbers[1], numbers[2] * 60 + numbers[3]
     if start >= DAY_MINUTES or end > DAY_MINUTES:
         raise errors.InvalidInput(f"{text!r} are not hours: a day has 24 hours. Hours look like 22:00-06:00.")
-    return start, end
+    return MutedHours(start, end)
 
 
 def format_schedule(mute_time: MuteTime) -> str:
@@ -71,12 +79,12 @@ def add(session: Session, name: str, days: str, hours: str, time_zone: str, matc
         raise errors.InvalidInput(f"A mute time's name has 1 to {LONGEST_NAME} characters.")
     if session.scalar(select(MuteTime.id).where(MuteTime.name == name)) is not None:
         raise errors.Conflict(f'There is a mute time {name!r} already. Delete it with "dcmon mute delete" first.')
-    start, end = parse_hours(hours)
+    muted = parse_hours(hours)
     mute_time = MuteTime(
         name=name,
         days=parse_days(days),
-        begins=start,
-        ends=end,
+        begins=muted.start,
+        ends=muted.end,
         time_zone=windows.time_zone(time_zone).key,
         matchers=[str(matchers.parse(text)) for text in matcher_texts],
     )

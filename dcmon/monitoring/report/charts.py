@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from dcmon.alerting.condition_parser import SIGN_OF_OPERATOR
+from dcmon.alerting.operators import LOWER_BOUNDS, SIGN_OF_OPERATOR, Operator
 from dcmon.formatting import format_number, format_time
 from dcmon.severity import Severity
 from dcmon.states import ResultState
@@ -41,7 +41,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The line of a rule, e.g. with `operator` "greater_than" and `value` 0.2.
+    """The line of a rule, e.g. with `operator` GREATER_THAN and `value` 0.2.
 
     `label`: the condition in words, which is shown in place of operator and value. `metric`: None for a rule about any
     metric.
@@ -49,7 +49,7 @@ class Threshold:
 
     value: float
     severity: str
-    operator: str = "greater_than"
+    operator: str = Operator.GREATER_THAN
     label: str = ""
     metric: str | None = None
 
@@ -62,7 +62,7 @@ class Threshold:
     @property
     def is_lower_bound(self) -> bool:
         """True if smaller values violate the rule."""
-        return self.operator.startswith("less_than")
+        return self.operator in LOWER_BOUNDS
 
 
 @dataclass(frozen=True)

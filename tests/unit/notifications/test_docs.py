@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dcmon.alerting import alert_payload
-from dcmon.alerting.alert_payload import AlertDetails
+from dcmon.alerting.alert_payload import AlertDetails, VersionResult
 from dcmon.alerting.alert_views import AlertView
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.notifications import message_body, notification_writer
@@ -65,7 +65,7 @@ def sent_message() -> dict[str, Any]:
     result = make_row(Result, window_start=first, window_end=last, state="OK", metrics={"Drift Score": 0.05},
                 entries={}, n=4980, reference_revision=1)  # fmt: skip
     about = alert_payload.payload(
-        view, AlertDetails(result, result, [("v0", result)]), "acme", "https://dcmon.example.org"
+        view, AlertDetails(result, result, [VersionResult("v0", result)]), "acme", "https://dcmon.example.org"
     )
     return notification_writer.notification_body(about, "acme", "firing")
 
