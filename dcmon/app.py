@@ -163,6 +163,11 @@ class App:
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
 
+    def require_database(self) -> None:
+        """Check that the database can be reached and is migrated. Raises Unreachable or SchemaOutOfDate."""
+        with self.public():
+            pass
+
     def enqueue(self, org: Organization, *works: Work) -> None:
         """Enqueue an organization for workers. Call it after the commit that creates the work, never before."""
         from dcmon.db import work_queue

@@ -4,9 +4,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,51 @@ class Format(StrEnum):
 
     table = "table"
     json = "json"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to show as a table; the fields are the arguments of `Output.table`."""
+
+    rows: Sequence[Row]
+    columns: Sequence[str] | Mapping[str, str]
+    title: str | None = None
+    empty: str = ""
+    unfolded: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Fields:
+    """One object to show, a line for each key; `none` has the texts for None."""
+
+    row: Row
+    none: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of text to show, below a title if there is one."""
+
+    lines: Sequence[str]
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A sentence to write to stderr between the other parts."""
+
+    text: str
+
+
+Part = Table | Fields | Lines | Remark
+
+
+class Page(NamedTuple):
+    """What a command shows: `data` as JSON, or `parts` one below the other; then remarks in both formats."""
+
+    data: Row | Sequence[Row]
+    parts: Sequence[Part]
+    remarks: Sequence[str] = ()
 
 
 class Output:
@@ -55,9 +101,9 @@ class Output:
             return self._json([dict(row) for row in rows])
         if not rows:
             return self.say(empty or "Nothing to show.")
-        from rich.table import Table
+        import rich.table
 
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        table = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         headings = columns if isinstance(columns, Mapping) else {}
         for column in columns:
             is_numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
@@ -84,9 +130,9 @@ class Output:
         """Write one object: a line for each key, or JSON. `none` has the texts that people read for None."""
         if self.is_json:
             return self._json(dict(row))
-        from rich.table import Table
+        import rich.table
 
-        table = Table(box=None, show_header=False, pad_edge=False)
+        table = rich.table.Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
         for key, value in row.items():
@@ -94,6 +140,34 @@ class Output:
             table.add_row(key.replace("_", " "), none_text or _cell(value))
         self.print(table)
         return None
+
+    def page(self, page: Page) -> None:
+        """Write a page: its data as JSON, or its parts one below the other; then its remarks."""
+        if self.is_json:
+            self._json(page.data)
+        else:
+            for part in page.parts:
+                self._part(part)
+        for remark in page.remarks:
+            self.say(remark)
+
+    def _part(self, part: Part) -> None:
+        if isinstance(part, Table):
+            self.table(part.rows, part.columns, title=part.title, empty=part.empty, unfolded=part.unfolded)
+        elif isinstance(part, Fields):
+            self.value(part.row, none=part.none)
+        elif isinstance(part, Lines):
+            self._lines(part)
+        else:
+            self.say(part.text)
+
+    def _lines(self, part: Lines) -> None:
+        from rich.text import Text
+
+        if part.title is not None:
+            self.print(Text(part.title, style="italic"))
+        for line in part.lines:
+            self.print(Text(line))
 
     def print(self, renderable: Any) -> None:
         """Write a rich renderable or a text to stdout, in the width of the terminal."""

@@ -14,8 +14,6 @@ app = group(None)
 
 TIMEOUT = "Longest wait for another run of the monitor, and with --wait for the window: 90s, 10m."
 BACKFILL_TIMEOUT = "Longest wait for another run or backfill of the same monitor: 90s, 10m."
-FEW = 3  # metrics in a line of 80 characters
-REVISION_COLUMNS = ("n", "of", "labelled", "rows", "reference_revision", "seconds", "computed_at")
 
 
 @app.command()
@@ -35,14 +33,7 @@ def history(
     """
     from dcmon.commands.views import monitor_result as view
 
-    rows, metrics = view.history(ctx.obj, name, as_utc(since), metric, is_all_revisions=revisions)
-    shown = view.metric_columns(rows, metrics if metric or not ctx.obj.output.is_narrow else metrics[:FEW])
-    compared = ["compared_end"] if any(row["compared_end"] for row in rows) else []
-    columns = ["window_end", *view.version_columns(rows), "state", *shown, "n", "revision", "driver", *compared]
-    columns.append("reason")
-    if revisions:
-        columns = ["window_end", "version", "revision", "state", *shown, *REVISION_COLUMNS]
-    ctx.obj.output.table(rows, columns, empty="No window was evaluated yet.")
+    ctx.obj.output.page(view.history(ctx.obj, name, as_utc(since), metric, is_all_revisions=revisions))
 
 
 @app.command()
@@ -71,7 +62,7 @@ def run(
     ends = EndRange(as_utc(from_), as_utc(at or to))
     request = operation.RunRequest(name, ends, durations.parse(timeout), wait, notify)
     rows, metrics = operation.run(ctx.obj, request)
-    shown = view.metric_columns(rows, metrics[:FEW])
+    shown = view.metric_columns(rows, metrics[: view.SHOWN_METRICS])
     columns = ["window_end", *view.version_columns(rows), "state", *shown, "n", "violates", "reason"]
     ctx.obj.output.table(rows, columns, empty="There is no complete window with samples yet.")
     if code := _exit_code(rows):

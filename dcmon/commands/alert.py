@@ -19,9 +19,6 @@ WIDE = {  # headings by key
     "worst": "worst value", "now": "value now", "rule": "", "driver": "",
 }  # fmt: skip
 NARROW = {key: WIDE[key] for key in ("id", "severity", "state", "monitor", "since", "worst")}
-HISTORY = {  # headings by key
-    "at": "time", "what": "change", "by": "", "window_end": "", "severity": "", "value": "", "note": "",
-}  # fmt: skip
 Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the alert.")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the alert's history.")]
 
@@ -49,19 +46,9 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, alert_id: Id) -> None:
     """Show an alert: values, windows, drivers, history, notifications. Example: dcmon alert show 1"""
-    from rich.text import Text
-
     from dcmon.commands.views import alert as view
 
-    output, detail = ctx.obj.output, view.detail(ctx.obj, alert_id)
-    if output.is_json:
-        output.value(detail.row)
-        return
-    output.value(detail.text)
-    output.table(detail.history, HISTORY, title="History")
-    columns = {"at": "time", "what": "kind", "to": "receiver", "state": ""}
-    output.table(detail.notifications, columns, title="Notifications", empty="No receiver was notified.")
-    output.print(Text("\n").join([Text("Next", style="italic"), *map(Text, detail.next_commands)]))
+    ctx.obj.output.page(view.detail(ctx.obj, alert_id))
 
 
 @app.command()
@@ -69,8 +56,8 @@ def history(ctx: typer.Context, alert_id: Id) -> None:
     """List the changes of an alert, with time and author. Example: dcmon alert history 1"""
     from dcmon.commands.views import alert as view
 
-    rows = view.history(ctx.obj, alert_id)
-    ctx.obj.output.table(rows, HISTORY, empty=f"Alert {alert_id} has no history: an older version of dcmon opened it.")
+    empty = f"Alert {alert_id} has no history: an older version of dcmon opened it."
+    ctx.obj.output.table(view.history(ctx.obj, alert_id), view.HISTORY_COLUMNS, empty=empty)
 
 
 @app.command()

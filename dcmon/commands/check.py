@@ -8,8 +8,6 @@ from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
 
-KEYS = ("check", "group", "needs", "choices", "also_called")
-
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
@@ -19,10 +17,7 @@ def list_(ctx: typer.Context) -> None:
     """
     from dcmon.commands.views import check as view
 
-    rows = view.rows()
-    if ctx.obj.output.is_json:
-        rows = [{key: row.get(key) for key in KEYS} for row in rows]
-    ctx.obj.output.table(rows, ["check", "group", "needs", "choices"], unfolded=["check"])
+    ctx.obj.output.table(view.rows(), ["check", "group", "needs", "choices"], unfolded=["check"])
 
 
 @app.command()
@@ -38,12 +33,4 @@ def show(
     """
     from dcmon.commands.views import check as view
 
-    output, (row, scorers) = ctx.obj.output, view.detail(name)
-    if output.is_json:
-        output.value({**row, "scorers": scorers})
-        return
-    output.value({key: value for key, value in row.items() if value and key != "parameters"})
-    parameters = [{"parameter": key, "default": value} for key, value in row["parameters"].items()]
-    output.table(parameters, ["parameter", "default"], title="Parameters (--param)", empty="It takes no parameters.")
-    if scorers:
-        output.table(view.scorer_rows(scorers), ["scorer", *scorers], title="Scorers (--scorer)")
+    ctx.obj.output.page(view.detail(name))

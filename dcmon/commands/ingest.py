@@ -1,8 +1,7 @@
 """Ingestion: load files, show the lag, move the committed offsets."""
 
-from datetime import UTC
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,11 +11,6 @@ from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
-    from dcmon.app import App
-    from dcmon.db import Organization
-    from dcmon.errors import DcmonError
-    from dcmon.ingestion.files.file_target import FileTarget
-    from dcmon.ingestion.files.manual_load import LoadRequest, ManualLoad
     from dcmon.settings import Kafka
 
 app = group(__doc__)
@@ -30,13 +24,6 @@ LAG_COLUMNS = {
     "partitions": ["topic", "partition", "read", "end", "lag", "oldest_unread"],
     "organizations": ["organization", "unread", "oldest_unread", "parked", "rows_per_second", "last_rows"],
 }
-
-
-class LoadedFiles(NamedTuple):
-    """A row for each loaded file, and the errors of the files that could not be read."""
-
-    rows: list[dict[str, Any]]
-    errors: "list[DcmonError]"
 
 
 @app.command()
@@ -58,21 +45,20 @@ def file(
 
     Exit 3 when every row of a file was rejected, 8 when some of several files could not be read.
     """
-    from dcmon import errors
-    from dcmon.ingestion.files import file_target, manual_load
+    from dcmon.commands.operations import ingest as operation
+    from dcmon.commands.operations.source import TypedTarget
+    from dcmon.ingestion.files.manual_load import LoadRequest
     from dcmon.states import RowKind
 
-    org, kind = ctx.obj.organization(), RowKind.LABELS if labels else RowKind.SAMPLES
-    with ctx.obj.org(org) as session:
-        target = file_target.find(session, model, version, kind, column_mapping(map_, ignore_extra))
-    requests = [manual_load.LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run) for path in paths]
-    loaded = _load_all(ctx.obj, org, target, requests)
+    target = TypedTarget(
+        model, version, RowKind.LABELS if labels else RowKind.SAMPLES, column_mapping(map_, ignore_extra)
+    )
+    requests = [LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run) for path in paths]
+    loaded = operation.load_all(ctx.obj, target, requests)
     ctx.obj.output.table([outcome(row, dry_run=dry_run) for row in loaded.rows], FILE_COLUMNS)
     if loaded.errors:
         raise typer.Exit(8 if loaded.rows else loaded.errors[0].exit_code)
-    for row in loaded.rows:
-        if row["rows"] and row["rows"] == row["rejected"] and not row["in_before"]:
-            raise errors.FileRejected(rows=row["rows"], path=row["file"])
+    loaded.require_stored()
 
 
 @app.command()
@@ -132,31 +118,6 @@ def seek(
         ctx.obj.output.say('Offsets are moved; running workers follow. "dcmon worker start ingest" starts a worker.')
 
 
-def _load_all(app: "App", org: "Organization", target: "FileTarget", requests: "list[LoadRequest]") -> LoadedFiles:
-    """Load files one after the other; with a single file, raise its error."""
-    from dcmon import errors
-    from dcmon.ingestion.files import manual_load
-
-    result = LoadedFiles([], [])
-    try:
-        for request in requests:
-            try:
-                with app.output.progress(request.path) as advance:
-                    loaded = manual_load.load(app.engine, org, target, request, advance)
-                result.rows.append(_row(loaded))
-                if remark := _remark(loaded):
-                    app.output.say(remark)
-            except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
-                if len(requests) == 1:
-                    raise _named(request.path, error) from error
-                result.errors.append(error)
-                app.output.say(str(_named(request.path, error)))
-    except KeyboardInterrupt:
-        app.output.say("Loaded rows stay stored. Repeat the command to continue from there.")
-        raise
-    return result
-
-
 def require_broker(ctx: typer.Context) -> "Kafka":
     """Return the settings of Kafka. Raises InvalidInput when no broker is set."""
     from dcmon import errors
@@ -167,33 +128,3 @@ def require_broker(ctx: typer.Context) -> "Kafka":
             "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: the endpoint stores samples directly, so there is no lag."
         )
     return settings
-
-
-def _named(path: str, error: "DcmonError") -> "DcmonError":
-    """Return the error with the file's name in its message."""
-    return error if path in str(error) else type(error)(f"{path}: {error}")
-
-
-def _remark(loaded: "ManualLoad") -> str | None:
-    result = loaded.result
-    if result.loaded_at is not None:
-        since = result.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-        return f"{result.path} was loaded already at {since} UTC; --again loads it again."
-    return f"{result.first_row:,} rows of {result.path} were loaded before." if result.first_row else None
-
-
-def _row(loaded: "ManualLoad") -> dict[str, Any]:
-    result, counts = loaded.result, loaded.result.outcome
-    return {
-        "file": result.path,
-        "rows": counts.taken,
-        "stored": counts.stored,
-        "duplicates": counts.duplicates,
-        "rejected": counts.quarantined,
-        "quarantined": dict(result.reasons),
-        "labels": result.labels.stored,
-        "in_before": result.first_row,
-        "in_since": result.loaded_at,
-        "seconds": round(result.seconds, 3),
-        "was": loaded.action,
-    }

@@ -94,13 +94,7 @@ def show(ctx: typer.Context, name: str) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
     from dcmon.commands.views import model as view
 
-    output, (row, versions) = ctx.obj.output, view.detail(ctx.obj, name)
-    if output.is_json:
-        output.value({**row, "versions": versions})
-        return
-    output.value(row, none=NO_END)
-    columns = ["version", "id", "features", "samples", "reference", "newest_sample", "state"]
-    output.table(versions, columns, empty="The model has no version yet.")
+    ctx.obj.output.page(view.detail(ctx.obj, name))
 
 
 @app.command("set")

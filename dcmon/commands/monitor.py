@@ -14,8 +14,6 @@ from dcmon.severity import Severity
 app = group(__doc__)
 app.add_typer(_monitor_results.app)
 
-FEW = 3  # metrics in a line of 80 characters
-
 
 @app.command()
 def create(
@@ -83,19 +81,8 @@ def show(ctx: typer.Context, name: options.MonitorName) -> None:
     Example: dcmon monitor show "credit/Prediction Drift"
     """
     from dcmon.commands.views import monitor as view
-    from dcmon.commands.views import monitor_result
 
-    output, monitor = ctx.obj.output, view.detail(ctx.obj, name)
-    if output.is_json:
-        output.value({**view.with_newest(monitor), "versions": monitor.versions, "results": monitor.results})
-        return
-    is_single = len(monitor.versions) <= 1
-    output.value(view.with_newest(monitor) if is_single else monitor.row)
-    if not is_single:
-        output.table(monitor.versions, ["version", *view.TABLE_KEYS], title="Versions")
-    columns = [*monitor_result.version_columns(monitor.results), "window_end", "state"]
-    columns += [*monitor_result.metric_columns(monitor.results, monitor.metrics[:FEW]), "n", "revision", "driver"]
-    output.table(monitor.results, columns, title="Last results", empty="No result yet.")
+    ctx.obj.output.page(view.detail(ctx.obj, name))
 
 
 @app.command("set")

@@ -1,16 +1,12 @@
 """Mute times, hours of the week without notifications: add, list, delete."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-
-if TYPE_CHECKING:
-    from dcmon.app import App
-    from dcmon.db.tables.org import MuteTime
 
 app = group(__doc__)
 
@@ -32,22 +28,19 @@ def add(
 
     Example: dcmon mute add nights --hours 22:00-06:00 --tz Europe/Berlin --match severity!=critical
     """
-    from dcmon.notifications import mute_times
+    from dcmon.commands.operations import mute as operation
 
-    with ctx.obj.org() as session:
-        row = _row(mute_times.add(session, name, days, hours, time_zone, match or []))
-    ctx.obj.output.value(row)
+    typed = operation.TypedMuteTime(name, days, hours, time_zone, match or [])
+    ctx.obj.output.value(operation.add(ctx.obj, typed))
 
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List mute times; "holds until" is the end of one that holds now. Example: dcmon mute list"""
-    from dcmon.notifications import mute_times
+    from dcmon.commands.views import mute as view
 
-    with ctx.obj.org() as session:
-        rows = [_row(mute) for mute in mute_times.entries(session)]
     ctx.obj.output.table(
-        rows,
+        view.rows(ctx.obj),
         ["name", "when", "matchers", "holds_until"],
         empty='No mute time: "dcmon mute add NAME --hours 22:00-06:00" adds one.',
     )
@@ -61,34 +54,9 @@ def delete(
     yes: options.Yes = False,
 ) -> None:
     """Delete a mute time; the notifications that it held back are sent. Example: dcmon mute delete nights"""
-    from dcmon.notifications import mute_times
+    from dcmon.commands.operations import mute as operation
+    from dcmon.commands.views import mute as view
 
-    with ctx.obj.org() as session:
-        schedule = mute_times.format_schedule(mute_times.find(session, name))
-    question = f"Delete mute time {name!r} ({schedule})?"
-    ask_and_run(question, lambda: _delete(ctx.obj, name), dry_run=dry_run, yes=yes)
+    question = f"Delete mute time {name!r} ({view.schedule(ctx.obj, name)})?"
+    ask_and_run(question, lambda: operation.delete(ctx.obj, name), dry_run=dry_run, yes=yes)
     ctx.obj.output.value(outcome({"deleted": name}, dry_run=dry_run))
-
-
-def _delete(app: "App", name: str) -> None:
-    """Delete a mute time and enqueue the notifications that it held back. Raises NotFound."""
-    from dcmon.db import work_queue
-    from dcmon.notifications import mute_times
-
-    org = app.organization()
-    with app.org(org) as session:
-        session.delete(mute_times.find(session, name))
-    app.enqueue(org, work_queue.Work.notify)
-
-
-def _row(mute: "MuteTime") -> dict[str, Any]:
-    from datetime import UTC, datetime
-
-    from dcmon.notifications import mute_times
-
-    return {
-        "name": mute.name,
-        "when": mute_times.format_schedule(mute),
-        "matchers": mute.matchers,
-        "holds_until": mute_times.current_end(mute, datetime.now(UTC)),
-    }

@@ -1,14 +1,11 @@
 """Notifications: list, show, retry; pause and resume receivers."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared.arguments import duration
 from dcmon.commands.shared.groups import group
-
-if TYPE_CHECKING:
-    from dcmon.app import App
-    from dcmon.db import Organization
 
 app = group(__doc__)
 
@@ -17,7 +14,6 @@ COLUMNS = {  # headings by key
     "attempts": "", "next_try": "next attempt", "why": "reason",
 }  # fmt: skip
 NARROW = {key: COLUMNS[key] for key in ("id", "state", "kind", "alert", "receiver", "attempts", "why")}
-SHORT_ID = 8
 
 
 @app.command("list")
@@ -32,46 +28,20 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of notifications to list.")] = 100,
 ) -> None:
     """List notifications, the newest first. Example: dcmon notification list --state dead"""
-    from dcmon.notifications import notification_views, receivers
+    from dcmon.commands.views import notification as view
     from dcmon.notifications.notification_views import NotificationFilter
 
-    with ctx.obj.org() as session:
-        views = notification_views.entries(session, NotificationFilter(state, receiver, alert, message), limit)
-        now = receivers.database_time(session)
-        rows = [notification_views.row(view, now) for view in views]
     output = ctx.obj.output
-    if not output.is_json:
-        rows = [{**row, "id": row["id"][:SHORT_ID]} for row in rows]
+    rows = view.rows(ctx.obj, NotificationFilter(state, receiver, alert, message), limit)
     output.table(rows, NARROW if output.is_narrow else COLUMNS, empty="No such notification.", unfolded=["id", "state"])
 
 
 @app.command()
 def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show a notification: contents, receiver and delivery. Example: dcmon notification show 3f2a9c1e"""
-    import json
+    from dcmon.commands.views import notification as view
 
-    row = _detail(ctx.obj, notification_id)
-    if not ctx.obj.output.is_json:
-        row["body"] = json.dumps(row["body"], ensure_ascii=False, indent=2)
-    ctx.obj.output.value(row)
-
-
-def _detail(app: "App", notification_id: str) -> dict[str, Any]:
-    """Read a notification with its body. Raises NotificationNotFound."""
-    from dcmon.notifications import notification_views, receivers
-    from dcmon.notifications.integrations import registry
-
-    with app.org() as session:
-        view = notification_views.find(session, notification_id)
-        receiver = view.receiver
-        return {
-            **notification_views.row(view, receivers.database_time(session)),
-            "to": registry.find(receiver.kind).display_address(receiver.url, receiver.options),
-            "first_try": view.notification.tried_at,
-            "status": view.notification.last_status,
-            "error": view.notification.last_error,
-            "body": view.notification.body,
-        }
+    ctx.obj.output.value(view.detail(ctx.obj, notification_id))
 
 
 @app.command()
@@ -82,17 +52,13 @@ def retry(
 ) -> None:
     """Send notifications again now, except superseded ones. Example: dcmon notification retry 3f2a9c1e"""
     from dcmon import errors
-    from dcmon.notifications import notification_views, retries
+    from dcmon.commands.operations import notification as operation
 
     if bool(ids) == all_dead:
         raise errors.InvalidInput('Give ids, or --all-dead. "dcmon notification list" shows the ids.')
-    org = ctx.obj.organization()
-    with ctx.obj.org(org) as session:
-        chosen = [notification_views.find(session, prefix).notification.id for prefix in ids or ()]
-        counts = retries.retry(session, None if all_dead else chosen)
-    _enqueue_notifications(ctx, org)
-    ctx.obj.output.value(counts)
-    if ids and counts["retried"] < len(set(chosen)):
+    retried = operation.retry(ctx.obj, ids or ())
+    ctx.obj.output.value(retried.counts)
+    if not retried.is_complete:
         ctx.obj.output.say("Delivered notifications, and those that a newer state superseded, are not sent again.")
         raise typer.Exit(8)
 
@@ -106,14 +72,10 @@ def pause(
     ] = None,
 ) -> None:
     """Pause a receiver: its notifications wait, none is lost. Example: dcmon notification pause team --for 2h"""
-    from dcmon import durations
-    from dcmon.notifications import receivers
+    from dcmon.commands.operations import notification as operation
 
-    with ctx.obj.org() as session:
-        webhook, now = receivers.find(session, receiver), receivers.database_time(session)
-        receivers.pause(session, webhook, now + durations.parse(for_, "30m, 2h or 3d") if for_ else None)
-        until = webhook.paused_until
-    ctx.obj.output.value({"paused": receiver, "until": until}, none={"until": "it is resumed"})
+    paused = operation.pause(ctx.obj, receiver, duration(for_ or None, "30m, 2h or 3d"))
+    ctx.obj.output.value(paused, none={"until": "it is resumed"})
 
 
 @app.command()
@@ -122,19 +84,6 @@ def resume(ctx: typer.Context, receiver: str) -> None:
 
     Example: dcmon notification resume team
     """
-    from dcmon.notifications import catch_up, receivers
+    from dcmon.commands.operations import notification as operation
 
-    org = ctx.obj.organization()
-    with ctx.obj.org(org) as session:
-        webhook = receivers.find(session, receiver)
-        waiting = receivers.resume(session, webhook)
-        retried = catch_up.retry_given_up(session, webhook)
-    _enqueue_notifications(ctx, org)
-    ctx.obj.output.value({"resumed": receiver, "waiting": waiting + retried, "retried": retried})
-
-
-def _enqueue_notifications(ctx: typer.Context, org: "Organization") -> None:
-    """Enqueue work for the notifier. After the commit."""
-    from dcmon.db import work_queue
-
-    ctx.obj.enqueue(org, work_queue.Work.notify)
+    ctx.obj.output.value(operation.resume(ctx.obj, receiver))

@@ -1,6 +1,6 @@
 """Organizations: create, list, show, set-limits, set-retention, delete."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -8,9 +8,6 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.wording import NO_END
-
-if TYPE_CHECKING:
-    from dcmon.app import App
 
 app = group(__doc__)
 
@@ -32,15 +29,10 @@ def create(
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List organizations. Example: dcmon org list -o json"""
-    from dataclasses import asdict
+    from dcmon.commands.views import organization as view
 
-    from dcmon.tenancy import organizations, rate_limits
-
-    with ctx.obj.public() as session:
-        orgs = organizations.entries(session)
-        limits = rate_limits.by_organization(session)
-    rows = [{**row, **asdict(limits[row["id"]])} for row in organizations.describe(orgs)]
-    ctx.obj.output.table(rows, ["name", "id", "schema"], empty='No organization yet: "dcmon org create NAME".')
+    columns = ["name", "id", "schema"]
+    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No organization yet: "dcmon org create NAME".')
 
 
 @app.command()
@@ -49,27 +41,9 @@ def show(
     name: Annotated[str | None, typer.Argument(help="The organization; not needed if there is only one.")] = None,
 ) -> None:
     """Show an organization: its owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
-    ctx.obj.output.value(_detail(ctx.obj, name), none=NO_END)
+    from dcmon.commands.views import organization as view
 
-
-def _detail(app: "App", name: str | None) -> dict[str, Any]:
-    """Describe an organization. Raises OrganizationNotFound."""
-    from dataclasses import asdict
-
-    from dcmon.storage import models
-    from dcmon.tenancy import organizations, rate_limits, retention, tokens
-
-    org = app.organization(name)
-    with app.public() as session:
-        owner, token_rows = organizations.owner(session, org.id), tokens.entries(session, org.id)
-        limits = asdict(rate_limits.get(session, org.id))
-        samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
-    with app.org(org) as session:
-        names = [model.name for model in models.entries(session)]
-    live_prefixes = [token["prefix"] for token in token_rows if token["state"] == tokens.TokenState.LIVE]
-    row = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
-    row |= {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}
-    return row
+    ctx.obj.output.value(view.detail(ctx.obj, name), none=NO_END)
 
 
 Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False, help="Limit for one minute.")]
@@ -88,9 +62,7 @@ def set_limits(
 
     Example: dcmon org set-limits acme --samples-per-minute 500000 --sample-bytes-per-minute none
     """
-    from dataclasses import asdict
-
-    from dcmon.tenancy import rate_limits
+    from dcmon.commands.operations import organization as operation
 
     typed = {
         "samples_per_minute": samples_per_minute, "labels_per_minute": labels_per_minute,
@@ -99,9 +71,7 @@ def set_limits(
     limits = {key: _parse_limit(key, value) for key, value in typed.items() if value is not None}
     if not limits:
         raise typer.BadParameter("Give a limit, like --samples-per-minute 500000; none removes it.")
-    org = ctx.obj.organization(name)
-    with ctx.obj.public() as session:
-        ctx.obj.output.value({"name": org.name, **asdict(rate_limits.change(session, org.id, limits))})
+    ctx.obj.output.value(operation.set_limits(ctx.obj, name, limits))
 
 
 def _parse_limit(option: str, text: str) -> int | None:
@@ -126,30 +96,14 @@ def set_retention(
 ) -> None:
     """Set how long samples and results are kept. Example: dcmon org set-retention acme --samples 90d --results 2y"""
     from dcmon import errors
+    from dcmon.commands.operations import organization as operation
 
     if samples is None and results is None:
         raise errors.InvalidInput("Nothing to set: give --samples 90d, --results 2y or both; none keeps them for ever.")
-    ctx.obj.output.value(_set_retention(ctx.obj, name, samples, results), none=NO_END)
+    ctx.obj.output.value(operation.set_retention(ctx.obj, name, samples, results), none=NO_END)
     ctx.obj.output.say(
         '"dcmon prune --dry-run" counts the rows past their retention; the scheduler deletes them within an hour.'
     )
-
-
-def _set_retention(app: "App", name: str | None, samples: str | None, results: str | None) -> dict[str, Any]:
-    """Set the given terms of an organization; None keeps a term. Raises InvalidInput or OrganizationNotFound."""
-    from dcmon.tenancy import organizations, retention
-
-    org = app.organization(name)
-    with app.public() as session:
-        sample_term, result_term = organizations.terms(session, org)
-        sample_term = retention.parse(samples) if samples else sample_term
-        result_term = retention.parse(results) if results else result_term
-        organizations.set_terms(session, org, sample_term, result_term)
-    return {
-        "organization": org.name,
-        "samples_kept": retention.format_term(sample_term),
-        "results_kept": retention.format_term(result_term),
-    }
 
 
 @app.command()

@@ -10,7 +10,6 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import as_utc, operator_name
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-from dcmon.output import shortened
 
 if TYPE_CHECKING:
     from dcmon.ingestion.quarantine import QuarantineFilter
@@ -44,15 +43,10 @@ def list_(
 
     Example: dcmon quarantine list --model credit --rows
     """
-    from dcmon.ingestion import quarantine
+    from dcmon.commands.views import quarantine as view
 
     row_filter, output = _filter(None, model, version, reason, since, source), ctx.obj.output
-    with ctx.obj.org() as session:
-        quarantine.require_known(session, row_filter)
-        read = partial(quarantine.newest_rows, limit=limit) if rows else quarantine.summary
-        listed = read(session, row_filter)
-    if rows and not output.is_json:
-        listed = [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in listed]
+    listed = view.rows(ctx.obj, row_filter, limit) if rows else view.counts(ctx.obj, row_filter)
     detail = [] if output.is_narrow else ["detail"]
     row_columns = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail, "logged_at"]
     columns, empty = row_columns if rows else COUNTED, EMPTY if row_filter.is_all else NO_SUCH_ROW
@@ -62,11 +56,9 @@ def list_(
 @app.command()
 def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
     """Show a quarantined row as it was received, and the reason. Example: dcmon quarantine show 17"""
-    from dcmon.ingestion import quarantine
+    from dcmon.commands.views import quarantine as view
 
-    with ctx.obj.org() as session:
-        row = quarantine.row_details(session, row_id)
-    ctx.obj.output.value(row)
+    ctx.obj.output.value(view.detail(ctx.obj, row_id))
 
 
 @app.command()
@@ -86,16 +78,13 @@ def retry(
 
     Example: dcmon quarantine retry --model credit --reason conflict
     """
-    from dcmon.ingestion import corrections, quarantine
+    from dcmon.commands.operations import quarantine as operation
 
-    row_filter, app = _filter(ids, model, version, reason, since, source, all_=all_), ctx.obj
-    org = app.organization()
-    with app.org(org) as session:
-        quarantine.require_known(session, row_filter)
-    retried = corrections.retry_quarantined(app.engine, org, row_filter, by or operator_name(), dry_run=dry_run)
-    app.output.value(outcome(vars(retried), dry_run=dry_run))
+    row_filter = _filter(ids, model, version, reason, since, source, all_=all_)
+    retried = operation.retry(ctx.obj, row_filter, by or operator_name(), dry_run=dry_run)
+    ctx.obj.output.value(outcome(vars(retried), dry_run=dry_run))
     if not retried.tried:
-        app.output.say(NO_SUCH_ROW)
+        ctx.obj.output.say(NO_SUCH_ROW)
     if retried.still_bad:
         raise typer.Exit(8)
 
@@ -115,19 +104,17 @@ def drop(
     by: options.By = None,
 ) -> None:
     """Drop rows for ever. Example: dcmon quarantine drop --model credit --reason wrong_type --dry-run"""
-    from dcmon.ingestion import corrections, quarantine
+    from dcmon.commands.operations import quarantine as operation
+    from dcmon.commands.views import quarantine as view
 
-    row_filter, app = _filter(ids, model, version, reason, since, source, all_=all_), ctx.obj
-    org = app.organization()
-    with app.org(org) as session:
-        quarantine.require_known(session, row_filter)
-        count = sum(group["rows"] for group in quarantine.summary(session, row_filter))
+    row_filter = _filter(ids, model, version, reason, since, source, all_=all_)
+    count = sum(group["rows"] for group in view.counts(ctx.obj, row_filter))
     if not count:
-        app.output.say(NO_SUCH_ROW)
+        ctx.obj.output.say(NO_SUCH_ROW)
     question = f"Drop {count:,} quarantined rows for ever?"
-    drop_rows = partial(corrections.drop_quarantined, app.engine, org, row_filter, by or operator_name())
+    drop_rows = partial(operation.drop, ctx.obj, row_filter, by or operator_name())
     dropped = ask_and_run(question, drop_rows, dry_run=dry_run or not count, yes=yes)
-    app.output.value(outcome({"dropped": count if dropped is None else dropped}, dry_run=dry_run))
+    ctx.obj.output.value(outcome({"dropped": count if dropped is None else dropped}, dry_run=dry_run))
 
 
 def _filter(

@@ -1,16 +1,13 @@
 """Alert rules: add, list, show, set, delete, test, backtest."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-
-if TYPE_CHECKING:
-    from dcmon.commands.views.rule import FileOutcome
 
 app = group(__doc__)
 
@@ -67,14 +64,7 @@ def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     """List rules, and how many of their alerts are open. Example: dcmon rule list"""
     from dcmon.commands.views import rule as view
 
-    rows = view.rows(ctx.obj, model)
-    columns = ["id", "monitor", "condition", "severity", "for", "open", "active"]
-    if not ctx.obj.output.is_narrow:
-        columns.insert(1, "name")
-    ctx.obj.output.table(rows, columns, empty='No rule yet. "dcmon rule add MONITOR CONDITION" adds one.')
-    for row in rows:
-        if row["failing"]:
-            ctx.obj.output.say(f"Rule {row['id']} can't judge the results of its monitor: {row['failing']}")
+    ctx.obj.output.page(view.listing(ctx.obj, model))
 
 
 @app.command()
@@ -82,13 +72,7 @@ def show(ctx: typer.Context, name: Name) -> None:
     """Show a rule and its last alerts. Example: dcmon rule show 1"""
     from dcmon.commands.views import rule as view
 
-    row = view.with_alerts(ctx.obj, name)
-    if ctx.obj.output.is_json:
-        ctx.obj.output.value(row)
-        return
-    ctx.obj.output.value({key: value for key, value in row.items() if key != "alerts"})
-    columns = {"id": "", "state": "", "since": "", "until": "", "windows": "", "worst": "worst value"}
-    ctx.obj.output.table(row["alerts"][-10:], columns, title="Last alerts", empty="No alert yet.")
+    ctx.obj.output.page(view.detail(ctx.obj, name))
 
 
 @app.command("set")
@@ -161,26 +145,9 @@ def test(
     from dcmon.commands.views import rule as view
 
     tests = view.run_tests(files)
-    if ctx.obj.output.is_json:
-        ctx.obj.output.table([view.test_row(tested) for tested in tests], [])
-    else:
-        for tested in tests:
-            _show_test(ctx, tested)
-    failed = sum(not tested.outcome.is_passed for tested in tests)
-    ctx.obj.output.say(f"{len(tests) - failed} passed, {failed} failed")
-    if failed:
+    ctx.obj.output.page(view.test_report(tests))
+    if not all(tested.outcome.is_passed for tested in tests):
         raise typer.Exit(1)
-
-
-def _show_test(ctx: typer.Context, tested: "FileOutcome") -> None:
-    """Write one line for a rule test, and the windows of a failed one as a table."""
-    from dcmon.commands.views import rule as view
-
-    outcome = tested.outcome
-    ctx.obj.output.say(f"{'ok  ' if outcome.is_passed else 'FAIL'}  {tested.file.name}: {outcome.name}")
-    if not outcome.is_passed:
-        columns = {"": "", "window": "", "value": "", "expected": "", "found": "actual", "why": "reason"}
-        ctx.obj.output.table(view.test_lines(outcome), columns, title=f"{outcome.name}: {outcome.rule}")
 
 
 @app.command()
@@ -212,14 +179,4 @@ def backtest(
         condition=parse_condition(condition), severity=severity, warn_severity=warn_severity, for_windows=for_,
         keep_firing=keep_firing, min_n=min_n, no_data=no_data, on_error=on_error,
     )  # fmt: skip
-    tested = view.run_backtest(ctx.obj, name, wanted, durations.parse(since))
-    _show_backtest(ctx, tested.summary, tested.spans)
-
-
-def _show_backtest(ctx: typer.Context, summary: dict[str, object], spans: list[dict[str, object]]) -> None:
-    if ctx.obj.output.is_json:
-        ctx.obj.output.value({**summary, "spans": spans})
-        return
-    ctx.obj.output.value(summary)
-    columns = ["version", "severity", "since", "until", "windows", "days", "metric", "worst"]
-    ctx.obj.output.table(spans, columns, title="Alerts it would have opened", empty="It would not have fired.")
+    ctx.obj.output.page(view.run_backtest(ctx.obj, name, wanted, durations.parse(since)))

@@ -1,18 +1,15 @@
 """Samples: show, delete."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import as_utc, operator_name
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-
-if TYPE_CHECKING:
-    from dcmon.app import App
-    from dcmon.db import Organization
 
 app = group(__doc__)
 
@@ -27,22 +24,9 @@ def show(
 
     Example: dcmon sample show 17 --model credit
     """
-    from dcmon.storage import models, sample_lookup
+    from dcmon.commands.views import sample as view
 
-    with ctx.obj.org() as session:
-        rows = sample_lookup.find(session, models.find(session, model), sample_id)
-    if ctx.obj.output.is_json:
-        ctx.obj.output.table(rows, [])
-        return
-    for row in rows:
-        ctx.obj.output.value({name: _plain(value) for name, value in row.items()})
-
-
-def _plain(value: Any) -> Any:
-    """Write an object or a number as JSON: it is not rounded, and commas stay unambiguous."""
-    import json
-
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | float) else value
+    ctx.obj.output.page(view.detail(ctx.obj, model, sample_id))
 
 
 @app.command()
@@ -65,35 +49,15 @@ def delete(
 
     Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03 --dry-run
     """
-    from dcmon.ingestion import corrections
-    from dcmon.storage import models
+    from dcmon.commands.operations import sample as operation
 
-    org = ctx.obj.organization()
-    with ctx.obj.org(org, snapshot=True) as session:
-        ranges = corrections.sample_ranges(session, models.find(session, model), version, as_utc(from_), as_utc(to))
-        counts = {name: corrections.count_samples(session, sample_range) for name, sample_range in ranges.items()}
-    if not dry_run:
-        if total := sum(count.samples for count in counts.values()):
-            confirm(f"Delete {total:,} samples of model {model!r} from {len(ranges)} versions?", yes)
-        filled = {name: sample_range for name, sample_range in ranges.items() if counts[name].samples}
-        counts = _delete(ctx.obj, org, filled, by or operator_name(), with_labels=labels)
-    key = "labels" if labels else "labels_that_wait"
-    rows = [{"version": name, "samples": count.samples, key: count.labels} for name, count in counts.items()]
-    _show(ctx, rows, key, dry_run=dry_run)
-
-
-def _delete(
-    app: "App", org: "Organization", ranges: "dict[str, Any]", operator: str, *, with_labels: bool
-) -> dict[str, Any]:
-    """Delete the samples in the range of each version; return the counts of each version."""
-    from dcmon.ingestion import corrections
-
-    return {
-        version: corrections.delete_samples(app.engine, org, sample_range, operator, with_labels=with_labels)
-        for version, sample_range in ranges.items()
-    }
-
-
-def _show(ctx: typer.Context, rows: list[dict[str, Any]], key: str, *, dry_run: bool) -> None:
-    rows = [outcome(row, dry_run=dry_run) for row in rows]
+    deletion = operation.prepare_deletion(ctx.obj, model, version, as_utc(from_), as_utc(to))
+    question = f"Delete {deletion.samples:,} samples of model {model!r} from {len(deletion.ranges)} versions?"
+    delete_samples = partial(operation.delete, ctx.obj, deletion, by or operator_name(), with_labels=labels)
+    deleted = ask_and_run(question if deletion.samples else None, delete_samples, dry_run=dry_run, yes=yes)
+    counts, key = deletion.counts if dry_run else deleted or {}, "labels" if labels else "labels_that_wait"
+    rows = [
+        outcome({"version": name, "samples": count.samples, key: count.labels}, dry_run=dry_run)
+        for name, count in counts.items()
+    ]
     ctx.obj.output.table(rows, ["version", "samples", key], empty="There is no sample in this time range.")

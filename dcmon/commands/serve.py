@@ -23,8 +23,7 @@ def serve(
 
     app = ctx.obj.with_http(host, port)
     try:
-        with app.public():  # fail here with a clear message if the database is not migrated or refuses the password
-            pass
+        app.require_database()  # fail now, not at the first request, if it is not migrated or refuses the password
     except Unreachable as error:
         app.output.say(f"{error}: answering 503 until PostgreSQL can be reached.")
     server.serve(app)

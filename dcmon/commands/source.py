@@ -1,6 +1,6 @@
 """Watch directories and S3 buckets for files of samples and labels."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -8,10 +8,6 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import column_mapping
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-
-if TYPE_CHECKING:
-    from dcmon.app import App
-    from dcmon.ingestion.files.scanner import ScanResult
 
 app = group(__doc__)
 
@@ -32,49 +28,30 @@ def add(
 
     Example: dcmon source add lake s3://acme/credit --model credit
     """
-    from dcmon.ingestion.files import file_target, sources
+    from dcmon.commands.operations import source as operation
     from dcmon.states import RowKind
 
-    location = sources.location(url, ctx.obj.settings.s3)
-    if check:
-        next(location.pages(), None)
-    columns, kind = column_mapping(map_, ignore_extra), RowKind.LABELS if labels else RowKind.SAMPLES
-    with ctx.obj.org() as session:
-        target = file_target.find(session, model, version, kind, columns)
-        new = sources.NewSource(name, url, kind, target.model_id, target.version_id, columns)
-        row = sources.describe(session, sources.add(session, new))
-    ctx.obj.output.value({key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping")})
+    target = operation.TypedTarget(
+        model, version, RowKind.LABELS if labels else RowKind.SAMPLES, column_mapping(map_, ignore_extra)
+    )
+    ctx.obj.output.value(operation.add(ctx.obj, name, url, target, is_checked=check))
 
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List the sources, with their counts and last errors. Example: dcmon source list"""
-    from dcmon.ingestion.files import sources
+    from dcmon.commands.views import source as view
 
-    with ctx.obj.org() as session:
-        rows = [sources.describe(session, source) for source in sources.entries(session)]
     columns = ["name", "url", "kind", "model", "version", "loaded", "failed", "stored", "scanned_at", "last_error"]
-    ctx.obj.output.table(rows, columns, empty='No source yet: "dcmon source add NAME URL --model MODEL".')
+    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No source yet: "dcmon source add NAME URL --model MODEL".')
 
 
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a source, and its files that can't be read. Example: dcmon source show lake"""
-    from dcmon.ingestion.files import sources
+    from dcmon.commands.views import source as view
 
-    with ctx.obj.org() as session:
-        source = sources.find(session, name)
-        row = sources.describe(session, source)
-        failed = [
-            {"file": file.path, "rows_in": file.next_row, "error": file.error}
-            for file in sources.failed_files(session, source)
-        ]
-    if ctx.obj.output.is_json:
-        ctx.obj.output.value({**row, "failed_files": failed})
-        return
-    ctx.obj.output.value(row)
-    if failed:
-        ctx.obj.output.table(failed, ["file", "rows_in", "error"], title="Files that can't be read")
+    ctx.obj.output.page(view.detail(ctx.obj, name))
 
 
 @app.command()
@@ -85,22 +62,14 @@ def remove(
     dry_run: options.DryRun = False,
 ) -> None:
     """Remove a source; the rows that were loaded from it stay. Example: dcmon source remove lake --dry-run"""
-    from dcmon.ingestion.files import sources
+    from dcmon.commands.operations import source as operation
+    from dcmon.commands.views import source as view
 
-    with ctx.obj.org() as session:
-        row = sources.describe(session, sources.find(session, name))
+    row = view.row(ctx.obj, name)
     question = f"Stop watching {row['url']}? Its {row['stored']:,} rows stay."
-    ask_and_run(question, lambda: _remove(ctx.obj, name), dry_run=dry_run, yes=yes)
+    ask_and_run(question, lambda: operation.remove(ctx.obj, name), dry_run=dry_run, yes=yes)
     removed = {"removed": name, "files": row["files"], "rows_kept": row["stored"]}
     ctx.obj.output.value(outcome(removed, dry_run=dry_run))
-
-
-def _remove(app: "App", name: str) -> None:
-    """Remove a source. Raises SourceNotFound."""
-    from dcmon.ingestion.files import sources
-
-    with app.org() as session:
-        sources.remove(session, sources.find(session, name))
 
 
 @app.command()
@@ -110,41 +79,10 @@ def scan(
     retry: Annotated[bool, typer.Option("--retry", help="Also try files that could not be read before.")] = False,
 ) -> None:
     """Load new files now; exit 8 when a file can't be read. Example: dcmon source scan lake"""
-    from dcmon.ingestion.files import sources
-    from dcmon.ingestion.files.scanner import Scanner
+    from dcmon.commands.operations import source as operation
+    from dcmon.commands.views import source as view
 
-    with ctx.obj.org() as session:
-        names = [name] if name is not None else [source.name for source in sources.entries(session)]
-    scanner = Scanner(ctx.obj.engine, ctx.obj.organization(), ctx.obj.settings.s3)
-    scans = [scanner.scan(source, retry=retry) for source in names]
-    columns = ["source", "seen", "loaded", "rows", "stored", "duplicates", "quarantined", "being_written", "failed"]
-    ctx.obj.output.table([_row(scan_result) for scan_result in scans], columns, empty="No source yet.")
-    for scan_result in scans:
-        _say_failures(ctx, scan_result)
+    scans = operation.scan(ctx.obj, name, retries_failed=retry)
+    ctx.obj.output.page(view.scans(scans))
     if any(scan_result.failed for scan_result in scans):
         raise typer.Exit(8)
-
-
-def _say_failures(ctx: typer.Context, scan: "ScanResult") -> None:
-    for path, reason in scan.failed.items():
-        ctx.obj.output.say(f"{scan.source}: {path}: {reason}")
-    if scan.failed_before:
-        files, pronoun = ("1 file", "it") if scan.failed_before == 1 else (f"{scan.failed_before} files", "them")
-        ctx.obj.output.say(f'{files} still can\'t be read: "dcmon source show {scan.source}" lists {pronoun}.')
-
-
-def _row(scan: "ScanResult") -> dict[str, Any]:
-    outcomes = [loaded.outcome for loaded in scan.loaded]
-    return {
-        "source": scan.source,
-        "seen": scan.seen,
-        "loaded": len(scan.loaded),
-        "rows": sum(counts.taken for counts in outcomes),
-        "stored": sum(counts.stored for counts in outcomes),
-        "duplicates": sum(counts.duplicates for counts in outcomes),
-        "quarantined": sum(counts.quarantined for counts in outcomes),
-        "being_written": scan.being_written,
-        "failed": len(scan.failed),
-        "failed_before": scan.failed_before,
-        "failed_files": dict(scan.failed),
-    }

@@ -19,25 +19,19 @@ def create(
     """Create a token and show it once. Example: dcmon token create scoring-service --days 365"""
     from datetime import timedelta
 
-    from dcmon.tenancy import organizations, tokens
+    from dcmon.commands.operations import token as operation
 
-    org = ctx.obj.organization()
-    with ctx.obj.public() as session:
-        member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
-        token = tokens.create(session, org.id, member.id, name, timedelta(days=days) if days else None)
-    ctx.obj.output.value({"organization": org.name, "name": name, "user": member.email, "token": token})
+    ctx.obj.output.value(operation.create(ctx.obj, name, user, timedelta(days=days) if days else None))
     ctx.obj.output.say("Store the token now: it is not shown again.")
 
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
     """List tokens, without their secrets. Example: dcmon token list"""
-    from dcmon.tenancy import tokens
+    from dcmon.commands.views import token as view
 
-    org = ctx.obj.organization()
-    with ctx.obj.public() as session:
-        rows = tokens.entries(session, org.id)
-    ctx.obj.output.table(rows, ["prefix", "name", "user", "state", "created_at", "expires_at", "last_used_at"])
+    columns = ["prefix", "name", "user", "state", "created_at", "expires_at", "last_used_at"]
+    ctx.obj.output.table(view.rows(ctx.obj), columns)
 
 
 @app.command()
@@ -48,9 +42,6 @@ def revoke(
     ],
 ) -> None:
     """Revoke a token: from now on it is refused. Example: dcmon token revoke dcm_Ab3dE6gH9k"""
-    from dcmon.tenancy import tokens
+    from dcmon.commands.operations import token as operation
 
-    org = ctx.obj.organization()
-    with ctx.obj.public() as session:
-        tokens.revoke(session, org.id, prefix)
-    ctx.obj.output.value({"revoked": prefix[:14]})
+    ctx.obj.output.value(operation.revoke(ctx.obj, prefix))

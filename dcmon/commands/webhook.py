@@ -1,6 +1,6 @@
 """Receivers of notifications: webhooks, PagerDuty, Slack, Teams, e-mail, commands."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,10 +11,8 @@ from dcmon.states import ReceiverKind
 
 app = group(__doc__)
 
-
 COLUMNS = ["name", "kind", "to", "severities", "models", "cap", "repeat", "state", "waiting", "dead", "last_delivery"]
 NARROW = ["name", "kind", "to", "state", "waiting", "dead"]
-NONE_WORDS = {"models": "all", "cap": "none", "repeat": "never"}
 
 
 @app.command()
@@ -38,39 +36,14 @@ def add(
     Example: dcmon webhook add team https://hooks.example.org/x --severity critical --severity high
     """
     from dcmon.commands.operations import receiver as operation
+    from dcmon.commands.views import receiver as view
 
     typed = operation.TypedAddress(target, header, key, group, class_)
     limits = operation.parse_limits(cap, repeat)
     added = operation.add(
         ctx.obj, name, typed.to_address(kind.value), operation.new_subscription(severity, model, limits), not only_new
     )
-    _show_added(ctx, added)
-    if kind is ReceiverKind.EMAIL and ctx.obj.settings.smtp.host is None:
-        ctx.obj.output.say("DCMON_SMTP__HOST is not set: until you set it, no e-mail is sent.")
-    ctx.obj.output.say(f'"dcmon webhook test {name!r}" sends a test message.')
-
-
-def _show_added(ctx: typer.Context, added: Any) -> None:
-    """Print a new receiver, its secret and how many alerts it is notified of."""
-    from dcmon.commands.views import receiver as view
-
-    output = ctx.obj.output
-    row = added.row if output.is_json else view.to_text(added.row)
-    shown = {key: row[key] for key in ("name", "kind", "to", "severities", "models", "cap", "repeat")}
-    secret = {"secret": added.secret} if added.secret else {}
-    output.value(shown | secret | {"notified": added.notified}, none=NONE_WORDS)
-    _say_notified(ctx, added.notified)
-    if added.secret:
-        output.say("Store the secret now: it is not shown again.")
-
-
-def _say_notified(ctx: typer.Context, notified: int) -> None:
-    if notified:
-        ctx.obj.output.say(
-            f"{notified} alerts fire already: the receiver is notified of them now."
-            if notified > 1
-            else "An alert fires already: the receiver is notified of it now."
-        )  # fmt: skip
+    ctx.obj.output.page(view.added(ctx.obj, added, is_email=kind is ReceiverKind.EMAIL))
 
 
 @app.command("list")
@@ -78,23 +51,16 @@ def list_(ctx: typer.Context) -> None:
     """List receivers, without their secrets. Example: dcmon webhook list"""
     from dcmon.commands.views import receiver as view
 
-    rows, output = view.rows(ctx.obj), ctx.obj.output
-    output.table(
-        rows if output.is_json else [view.to_text(row) for row in rows],
-        NARROW if output.is_narrow else COLUMNS,
-        empty='No receiver yet: "dcmon webhook add NAME URL".',
-    )
+    columns = NARROW if ctx.obj.output.is_narrow else COLUMNS
+    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No receiver yet: "dcmon webhook add NAME URL".')
 
 
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
     """Show a receiver without its secrets, its waiting messages and last error. Example: dcmon webhook show team"""
     from dcmon.commands.views import receiver as view
-    from dcmon.notifications import receivers
 
-    with ctx.obj.org() as session:
-        row = view.row(session, receivers.find(session, name))
-    ctx.obj.output.value(row if ctx.obj.output.is_json else view.to_text(row), none=NONE_WORDS)
+    ctx.obj.output.page(view.detail(ctx.obj, name))
 
 
 @app.command("set")
@@ -124,11 +90,7 @@ def set_(
     typed = operation.TypedAddress(target, header, key, group, class_)
     wanted = operation.TypedSubscription(severity, model, cap, repeat)
     changed = operation.change(ctx.obj, name, typed, wanted, is_notified=not only_new)
-    row, output = changed.row, ctx.obj.output
-    output.value({**(row if output.is_json else view.to_text(row)), "notified": changed.notified}, none=NONE_WORDS)
-    _say_notified(ctx, changed.notified)
-    if row["state"] == "paused":
-        ctx.obj.output.say(f'Receiver {name!r} is paused: "dcmon notification resume {name!r}" sends again.')
+    ctx.obj.output.page(view.changed(changed))
 
 
 @app.command()
@@ -148,13 +110,9 @@ def test(ctx: typer.Context, name: str) -> None:
 @app.command()
 def rotate(ctx: typer.Context, name: str) -> None:
     """Create a new signing secret, shown once; the old one stays valid for 24 h. Example: dcmon webhook rotate team"""
-    from dcmon.notifications import receivers
+    from dcmon.commands.operations import receiver as operation
 
-    with ctx.obj.org() as session:
-        webhook = receivers.find(session, name)
-        secret = receivers.rotate_secret(session, webhook)
-        until = webhook.old_secret_until
-    ctx.obj.output.value({"name": name, "secret": secret, "old_secret_until": until})
+    ctx.obj.output.value(operation.rotate_secret(ctx.obj, name))
     ctx.obj.output.say(
         "Store the secret now: it is not shown again. Messages carry both signatures until the old secret expires."
     )

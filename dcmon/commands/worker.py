@@ -41,9 +41,9 @@ def start(
             "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: samples are stored directly, so no ingest worker is needed."
         )
     names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != ProcessKind.INGEST or servers)]
-    with ctx.obj.public():  # fail here with a clear message if the database is unreachable or not migrated
-        topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
-        ctx.obj.output.say(f"worker {', '.join(names)}: started{topics}")
+    ctx.obj.require_database()  # fail now, with a clear message, if it is unreachable or not migrated
+    topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
+    ctx.obj.output.say(f"worker {', '.join(names)}: started{topics}")
     if not jobs.run_jobs(ctx.obj, names):
         raise typer.Exit(3)
 

@@ -15,6 +15,9 @@ SOURCES = sorted((ROOT / "dcmon").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 STATEMENTS = sorted((ROOT / "dcmon").rglob("*.sql"))
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = sorted((ROOT / "dcmon" / "commands").glob("*.py"))
+SESSIONS = {"session", "org", "public", "org_session", "public_session"}  # calls that open a transaction
+PRINTS = {"page", "table", "tables", "value"}  # methods of Output that write to stdout
 MOST_PARAMETERS = 6
 MOST_LINES = 400
 # Words that a reader could not guess, with the words that replace them. They are not in code, text or names of tests.
@@ -256,3 +259,32 @@ def _modules_without(path: Path) -> bool:
 def test_every_module_has_a_docstring() -> None:
     """A reader who opens a module finds its purpose in the first line."""
     assert [str(path.relative_to(ROOT)) for path in SOURCES if _modules_without(path)] == []
+
+
+def _calls(tree: ast.AST) -> Iterator[str]:
+    """Find the names of all called functions and methods."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func).rpartition(".")[2]
+
+
+def test_command_opens_no_session() -> None:
+    """A command leaves this to one call: a view reads in a transaction, an operation changes."""
+    opening = [path.name for path in COMMANDS if SESSIONS & set(_calls(ast.parse(path.read_text())))]
+    assert opening == []
+
+
+def _prints(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return sum(call in PRINTS for call in _calls(function))
+
+
+def test_command_prints_once() -> None:
+    """What a command shows is one page, table or row, made by a view. Only a Typer command prints."""
+    functions = [
+        (f"{path.stem}.{function.name}", function)
+        for path in COMMANDS
+        for function in _functions(ast.parse(path.read_text()))
+    ]
+    printing = {name: _prints(function) for name, function in functions}
+    commands = {name for name, function in functions if function.decorator_list}
+    assert {name for name, prints in printing.items() if prints > (name in commands)} == set()

@@ -4,13 +4,14 @@ import sys
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dcmon import durations
 from dcmon.alerting import alert_payload
 from dcmon.commands.views import receiver as view
+from dcmon.commands.views.receiver import StoredReceiver
 from dcmon.db import work_queue
 from dcmon.health import problem_notifications, problems
 from dcmon.notifications import catch_up, receivers
@@ -26,14 +27,6 @@ if TYPE_CHECKING:
     from dcmon.db import Organization
 
 NONE = "none"
-
-
-class StoredReceiver(NamedTuple):
-    """A receiver as a row, the number of notifications written for it, and the secret of a new webhook."""
-
-    row: dict[str, Any]
-    notified: int
-    secret: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +122,14 @@ def change(
         changed = StoredReceiver(view.row(session, receiver), notified)
     _enqueue_notifications(app, org, notified)
     return changed
+
+
+def rotate_secret(app: "App", name: str) -> dict[str, Any]:
+    """Give a webhook a new secret; the row also has the end of the old one. Raises WebhookNotFound or InvalidInput."""
+    with app.org() as session:
+        receiver = receivers.find(session, name)
+        secret = receivers.rotate_secret(session, receiver)
+        return {"name": name, "secret": secret, "old_secret_until": receiver.old_secret_until}
 
 
 def send_test(app: "App", name: str) -> Any:

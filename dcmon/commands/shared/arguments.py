@@ -59,11 +59,11 @@ def frequency(text: str) -> Any:
     return Frequency[text.upper()]
 
 
-def duration(text: str | None) -> timedelta | None:
-    """Parse a duration like 30m; None stays None. Raises InvalidInput."""
+def duration(text: str | None, examples: str = "90s, 30m, 12h, 3d, 2w or 1y") -> timedelta | None:
+    """Parse a duration like 30m; None stays None. `examples` are for the message. Raises InvalidInput."""
     from dcmon import durations
 
-    return None if text is None else durations.parse(text)
+    return None if text is None else durations.parse(text, examples)
 
 
 def operator_name() -> str:

@@ -1,11 +1,12 @@
 """Alerts, as lists, as JSON and as text for people."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dcmon import formatting
 from dcmon.alerting import alert_views
 from dcmon.notifications import silences
+from dcmon.output import Fields, Lines, Page, Part, Table
 from dcmon.states import AlertChangeKind, AlertState, NotificationState, ResolvedBy
 from dcmon.storage import models
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 SHOWN_NOTIFICATIONS = 10  # the newest
+NOTIFICATION_COLUMNS = {"at": "time", "what": "kind", "to": "receiver", "state": ""}  # headings by key
 RESOLUTION_TEXTS: dict[str, str] = {
     ResolvedBy.RECOVERY: "by itself",
     ResolvedBy.RULE: "by a change of its rule",
@@ -23,14 +25,9 @@ RESOLUTION_TEXTS: dict[str, str] = {
 }
 
 
-class AlertDetail(NamedTuple):
-    """An alert as `alert show` writes it: `row` for programs, the other fields for people."""
-
-    row: dict[str, Any]
-    text: dict[str, Any]
-    history: list[dict[str, Any]]
-    notifications: list[dict[str, Any]]
-    next_commands: list[str]
+HISTORY_COLUMNS = {  # headings by key
+    "at": "time", "what": "change", "by": "", "window_end": "", "severity": "", "value": "", "note": "",
+}  # fmt: skip
 
 
 def rows(
@@ -49,8 +46,8 @@ def rows(
     return listed if app.output.is_json else [{**row, "state": _state_text(row)} for row in listed]
 
 
-def detail(app: "App", alert_id: int) -> AlertDetail:
-    """Read everything about an alert in one transaction. Raises AlertNotFound."""
+def detail(app: "App", alert_id: int) -> Page:
+    """Show an alert with its history and notifications, read in one transaction. Raises AlertNotFound."""
     from dcmon.alerting import alert_payload
     from dcmon.notifications import notification_views
 
@@ -76,7 +73,16 @@ def detail(app: "App", alert_id: int) -> AlertDetail:
             "next": next_commands,
         }  # fmt: skip
         text = {key: value for key, value in _text(view, payload, hold_reason).items() if value not in (None, "", [])}
-    return AlertDetail(row, text, history, notifications[-SHOWN_NOTIFICATIONS:], next_commands)
+    parts: list[Part] = [
+        Fields(text),
+        Table(history, HISTORY_COLUMNS, title="History"),
+        Table(
+            notifications[-SHOWN_NOTIFICATIONS:], NOTIFICATION_COLUMNS, title="Notifications",
+            empty="No receiver was notified.",
+        ),
+        Lines(next_commands, title="Next"),
+    ]  # fmt: skip
+    return Page(row, parts)
 
 
 def history(app: "App", alert_id: int) -> list[dict[str, Any]]:

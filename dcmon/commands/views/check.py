@@ -1,8 +1,9 @@
 """Checks, as rows."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dcmon.checks import catalogue, data_flow
+from dcmon.output import Fields, Page, Part, Table
 
 if TYPE_CHECKING:
     from dcmon.checks.kinds import CheckKind
@@ -12,14 +13,8 @@ OPTIONS = {
     "feature": "--feature", "scorer": "--scorer", "class": "--class", "aggregation method": "--aggregation",
     "metric": "--metric",
 }  # fmt: skip
+KEYS = ("check", "group", "needs", "choices", "also_called")  # of a row in JSON
 TASKS = ("binary", "multiclass", "regression")
-
-
-class CheckDetail(NamedTuple):
-    """A check's row, and the scorers of each task; None where no scorer can be chosen."""
-
-    row: dict[str, Any]
-    scorers: dict[str, list[str]] | None
 
 
 def rows() -> list[dict[str, Any]]:
@@ -35,11 +30,11 @@ def rows() -> list[dict[str, Any]]:
     for name, check in plugins.registered().items():
         if name not in known:
             listed.append({"check": name, "group": f"own, of {plugins.package_name(check)}"})
-    return listed
+    return [{key: row.get(key) for key in KEYS} for row in listed]
 
 
-def detail(name: str) -> CheckDetail:
-    """Describe a check. Raises InvalidInput for an unknown name."""
+def detail(name: str) -> Page:
+    """Show a check with its parameters and its scorers. Raises InvalidInput for an unknown name."""
     from dcmon.checks import introspection
 
     kind = catalogue.find(name)
@@ -56,10 +51,21 @@ def detail(name: str) -> CheckDetail:
         "described_at": kind.docs_link,
     }
     scorers = {task: list(catalogue.scorers(task)) for task in TASKS} if "scorer" in kind.choices else None
-    return CheckDetail(row, scorers)
+    return Page({**row, "scorers": scorers}, _parts(row, scorers))
 
 
-def scorer_rows(scorers: dict[str, list[str]]) -> list[dict[str, Any]]:
+def _parts(row: dict[str, Any], scorers: dict[str, list[str]] | None) -> list[Part]:
+    parameters = [{"parameter": key, "default": value} for key, value in row["parameters"].items()]
+    parts: list[Part] = [
+        Fields({key: value for key, value in row.items() if value and key != "parameters"}),
+        Table(parameters, ["parameter", "default"], title="Parameters (--param)", empty="It takes no parameters."),
+    ]
+    if scorers:
+        parts.append(Table(_scorer_rows(scorers), ["scorer", *scorers], title="Scorers (--scorer)"))
+    return parts
+
+
+def _scorer_rows(scorers: dict[str, list[str]]) -> list[dict[str, Any]]:
     """Return a row for each scorer, with the tasks that it can be used for."""
     names = sorted({name for task_scorers in scorers.values() for name in task_scorers})
     return [{"scorer": name, **{task: name in scorers[task] for task in scorers}} for name in names]

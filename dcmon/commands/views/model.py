@@ -1,11 +1,13 @@
 """Models and their versions, as rows."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dcmon import durations
 from dcmon.alerting import alert_views
+from dcmon.commands.shared.wording import NO_END
 from dcmon.ingestion import quarantine, samples
 from dcmon.monitoring import liveness, schedules
+from dcmon.output import Fields, Page, Table
 from dcmon.states import AlertState
 from dcmon.storage import models, references, versions
 from dcmon.tenancy import retention
@@ -17,11 +19,7 @@ if TYPE_CHECKING:
     from dcmon.db.tables.org import Model, Version
 
 
-class ModelDetail(NamedTuple):
-    """A model's row, and a row for each of its versions."""
-
-    row: dict[str, Any]
-    versions: list[dict[str, Any]]
+VERSION_COLUMNS = ["version", "id", "features", "samples", "reference", "newest_sample", "state"]
 
 
 def rows(app: "App") -> list[dict[str, Any]]:
@@ -43,8 +41,8 @@ def _list_row(session: "Session", model: "Model") -> dict[str, Any]:
     }
 
 
-def detail(app: "App", name: str) -> ModelDetail:
-    """Describe a model and its versions. Raises ModelNotFound."""
+def detail(app: "App", name: str) -> Page:
+    """Show a model and its versions. Raises ModelNotFound."""
     org = app.organization()
     with app.org(org) as session:
         model = models.find(session, name)
@@ -64,7 +62,8 @@ def detail(app: "App", name: str) -> ModelDetail:
             "firing_alerts": sum(view.alert.state == AlertState.FIRING for view in alerts),
             "quarantined": quarantine.counts_by_reason(session, model),
         }
-    return ModelDetail(row, version_rows)
+    table = Table(version_rows, VERSION_COLUMNS, empty="The model has no version yet.")
+    return Page({**row, "versions": version_rows}, [Fields(row, NO_END), table])
 
 
 def _version_row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:

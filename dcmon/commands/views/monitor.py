@@ -1,11 +1,12 @@
 """Monitors, as lists and in detail."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dcmon import durations
-from dcmon.commands.views.monitor_result import result_row
+from dcmon.commands.views.monitor_result import SHOWN_METRICS, metric_columns, result_row, version_columns
 from dcmon.monitoring import monitor_views, monitors, progress
+from dcmon.output import Fields, Page, Part, Table
 from dcmon.storage import filter_parser, models, versions
 
 if TYPE_CHECKING:
@@ -16,15 +17,6 @@ SHOWN_WINDOWS, LAST_RESULTS = 48, 10  # of a version in a row of blocks; in the 
 COMPARE_WORDS = {"reference": "reference", "previous": "previous", "week": "week_before"}  # of --compare
 TABLE_KEYS = ("last", "state", "window_end", "liveness", "history")
 VERSION_KEYS = ("last", "state", "window_end", "liveness", "awaited", "history")
-
-
-class MonitorDetail(NamedTuple):
-    """A monitor's row, a row for each version, its last results, and the metrics that rules name."""
-
-    row: dict[str, Any]
-    versions: list[dict[str, Any]]
-    results: list[dict[str, Any]]
-    metrics: list[str]
 
 
 def rows(app: "App", model: str | None) -> list[dict[str, Any]]:
@@ -44,8 +36,8 @@ def has_several_versions(listed: list[dict[str, Any]]) -> bool:
     return len({row["id"] for row in listed}) < len(listed)
 
 
-def detail(app: "App", name: str) -> MonitorDetail:
-    """Describe a monitor, its versions and its last results. Raises MonitorNotFound."""
+def detail(app: "App", name: str) -> Page:
+    """Show a monitor, its versions and its last results. Raises MonitorNotFound."""
     org = app.organization()
     with app.org(org) as session:
         view = monitor_views.get_view(session, monitors.find(session, name).id, last=SHOWN_WINDOWS)
@@ -54,12 +46,19 @@ def detail(app: "App", name: str) -> MonitorDetail:
         lines = progress.list_lines(session, view, model_versions, datetime.now(UTC), org.retention)
         results = [result_row(result, names, view.metric) for result in view.results[-LAST_RESULTS:]]
         row = _about(view, is_json=app.output.is_json)
-        return MonitorDetail(row, [line.row for line in lines], results, view.metrics)
+    version_rows = [line.row for line in lines]
+    row_with_newest = {**row, **{key: version_rows[0][key] for key in VERSION_KEYS}}
+    parts: list[Part] = [Fields(row_with_newest)]
+    if len(version_rows) > 1:
+        parts = [Fields(row), Table(version_rows, ["version", *TABLE_KEYS], title="Versions")]
+    data = {**row_with_newest, "versions": version_rows, "results": [dict(result) for result in results]}
+    return Page(data, [*parts, _results_table(results, view.metrics[:SHOWN_METRICS])])
 
 
-def with_newest(monitor: MonitorDetail) -> dict[str, Any]:
-    """Return the monitor's row, with the newest window of its first version."""
-    return {**monitor.row, **{key: monitor.versions[0][key] for key in VERSION_KEYS}}
+def _results_table(results: list[dict[str, Any]], metrics: list[str]) -> Table:
+    columns = [*version_columns(results), "window_end", "state"]
+    columns += [*metric_columns(results, metrics), "n", "revision", "driver"]
+    return Table(results, columns, title="Last results", empty="No result yet.")
 
 
 def _about(view: "MonitorView", *, is_json: bool) -> dict[str, Any]:

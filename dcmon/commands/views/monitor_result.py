@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from dcmon.monitoring import monitor_views, monitors, results
+from dcmon.output import Page, Table
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.app import App
     from dcmon.db.tables.org import Result
+
+REVISION_COLUMNS = ("n", "of", "labelled", "rows", "reference_revision", "seconds", "computed_at")
+SHOWN_METRICS = 3  # of a result in a line of 80 characters
 
 
 class ResultRows(NamedTuple):
@@ -23,16 +27,20 @@ class ResultRows(NamedTuple):
     metrics: list[str]
 
 
-def history(
-    app: "App", name: str, after: datetime | None, wanted: list[str] | None, *, is_all_revisions: bool
-) -> ResultRows:
-    """List results of a monitor; without `wanted`, show the metrics that rules name. Raises BadParameter."""
+def history(app: "App", name: str, after: datetime | None, wanted: list[str] | None, *, is_all_revisions: bool) -> Page:
+    """Show results of a monitor, with the metrics `wanted` or those that rules name. Raises BadParameter."""
     with app.org() as session:
         monitor_id = monitors.find(session, name).id
         read = results.all_revisions if is_all_revisions else results.series
-        shown = read(session, monitor_id, after)
-        metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, shown), shown)
-        return ResultRows(_rows(session, shown, metrics), metrics)
+        stored = read(session, monitor_id, after)
+        metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, stored), stored)
+        rows = _rows(session, stored, metrics)
+    shown = metric_columns(rows, metrics if wanted or not app.output.is_narrow else metrics[:SHOWN_METRICS])
+    compared = ["compared_end"] if any(row["compared_end"] for row in rows) else []
+    columns = ["window_end", *version_columns(rows), "state", *shown, "n", "revision", "driver", *compared, "reason"]
+    if is_all_revisions:
+        columns = ["window_end", "version", "revision", "state", *shown, *REVISION_COLUMNS]
+    return Page(rows, [Table(rows, columns, empty="No window was evaluated yet.")])
 
 
 def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> ResultRows:

@@ -1,24 +1,76 @@
 """Receivers as rows, for JSON and for people."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon import durations
 from dcmon.notifications import receivers
+from dcmon.output import Fields, Page
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.app import App
 
+NONE_WORDS = {"models": "all", "cap": "none", "repeat": "never"}  # texts for None
+NEW_KEYS = ("name", "kind", "to", "severities", "models", "cap", "repeat")  # of a new receiver
+
+
+class StoredReceiver(NamedTuple):
+    """A receiver as a row, how many notifications were written for it, and a new webhook's secret."""
+
+    row: dict[str, Any]
+    notified: int
+    secret: str | None = None
+
 
 def rows(app: "App") -> list[dict[str, Any]]:
-    """Return all receivers of the organization, with their counts of messages."""
+    """List the receivers of the organization, with their counts of messages."""
     with app.org() as session:
         now, counts = receivers.database_time(session), receivers.delivery_counts(session)
-        return [
+        listed = [
             receivers.row(session, receiver, counts.get(receiver.id, receivers.DeliveryCounts()), now)
             for receiver in receivers.entries(session)
         ]
+    return listed if app.output.is_json else [_to_text(row) for row in listed]
+
+
+def detail(app: "App", name: str) -> Page:
+    """Show a receiver without its secrets. Raises WebhookNotFound."""
+    with app.org() as session:
+        shown = row(session, receivers.find(session, name))
+    return Page(shown, [Fields(_to_text(shown), NONE_WORDS)])
+
+
+def added(app: "App", stored: StoredReceiver, *, is_email: bool) -> Page:
+    """Show a new receiver with its secret, and remarks on what happens next."""
+    name, remarks = stored.row["name"], _notified_remarks(stored.notified)
+    if stored.secret:
+        remarks.append("Store the secret now: it is not shown again.")
+    if is_email and app.settings.smtp.host is None:
+        remarks.append("DCMON_SMTP__HOST is not set: until you set it, no e-mail is sent.")
+    remarks.append(f'"dcmon webhook test {name!r}" sends a test message.')
+    secret = {"secret": stored.secret} if stored.secret else {}
+    text = _to_text(stored.row)
+    data = {key: stored.row[key] for key in NEW_KEYS} | secret | {"notified": stored.notified}
+    fields = {key: text[key] for key in NEW_KEYS} | secret | {"notified": stored.notified}
+    return Page(data, [Fields(fields, NONE_WORDS)], remarks)
+
+
+def changed(stored: StoredReceiver) -> Page:
+    """Show a changed receiver, with remarks on notifications and on a pause."""
+    name, remarks = stored.row["name"], _notified_remarks(stored.notified)
+    if stored.row["state"] == "paused":
+        remarks.append(f'Receiver {name!r} is paused: "dcmon notification resume {name!r}" sends again.')
+    fields = {**_to_text(stored.row), "notified": stored.notified}
+    return Page({**stored.row, "notified": stored.notified}, [Fields(fields, NONE_WORDS)], remarks)
+
+
+def _notified_remarks(notified: int) -> list[str]:
+    if not notified:
+        return []
+    if notified == 1:
+        return ["An alert fires already: the receiver is notified of it now."]
+    return [f"{notified} alerts fire already: the receiver is notified of them now."]
 
 
 def row(session: "Session", receiver: Any) -> dict[str, Any]:
@@ -28,7 +80,7 @@ def row(session: "Session", receiver: Any) -> dict[str, Any]:
     return receivers.row(session, receiver, counts, receivers.database_time(session))
 
 
-def to_text(row: dict[str, Any]) -> dict[str, Any]:
+def _to_text(row: dict[str, Any]) -> dict[str, Any]:
     """Replace values such as None by words for people."""
     repeat = None if row["repeat"] is None else durations.to_text(row["repeat"])
     models = "all" if row["models"] is None else row["models"] or "none"

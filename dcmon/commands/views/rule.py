@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon import errors
 from dcmon.alerting import alert_views, backtest, rule_failures, rules
+from dcmon.output import Fields, Page, Part, Remark, Table
 from dcmon.storage import models
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from dcmon.alerting.state_machine import Policy
     from dcmon.app import App
 
-
-class BacktestView(NamedTuple):
-    """A backtest: totals, and a row for each alert that the rule would have opened."""
-
-    summary: dict[str, Any]
-    spans: list[dict[str, Any]]
+ALERT_COLUMNS = {  # headings by key
+    "id": "", "state": "", "since": "", "until": "", "windows": "", "worst": "worst value",
+}  # fmt: skip
+SHOWN_ALERTS = 10  # the newest
+SPAN_COLUMNS = ["version", "severity", "since", "until", "windows", "days", "metric", "worst"]
+TEST_COLUMNS = {  # headings by key
+    "": "", "window": "", "value": "", "expected": "", "found": "actual", "why": "reason",
+}  # fmt: skip
 
 
 class TestedPolicy(NamedTuple):
@@ -50,24 +53,35 @@ def find_row(app: "App", name: str) -> dict[str, Any]:
         return row(session, rules.find(session, name).id)
 
 
-def rows(app: "App", model: str | None) -> list[dict[str, Any]]:
-    """List rules; `failing` is the reason why a rule can't judge results, or None."""
+def listing(app: "App", model: str | None) -> Page:
+    """Show rules as a table, with a remark on each rule that can't judge results."""
     with app.org() as session:
         views = alert_views.list_rules(session, models.find(session, model).id if model else None)
         failures = rule_failures.failing(session)
-        return [{**alert_views.rule_row(view), "failing": failures.get(view.rule.id)} for view in views]
+        rows = [{**alert_views.rule_row(view), "failing": failures.get(view.rule.id)} for view in views]
+    columns = ["id", *([] if app.output.is_narrow else ["name"]), "monitor", "condition", "severity"]
+    table = Table(
+        rows, [*columns, "for", "open", "active"], empty='No rule yet. "dcmon rule add MONITOR CONDITION" adds one.'
+    )
+    remarks = [
+        f"Rule {row['id']} can't judge the results of its monitor: {row['failing']}" for row in rows if row["failing"]
+    ]
+    return Page(rows, [table], remarks)
 
 
-def with_alerts(app: "App", name: str) -> dict[str, Any]:
-    """Read a rule with all of its alerts, under "alerts". Raises RuleNotFound."""
+def detail(app: "App", name: str) -> Page:
+    """Show a rule and its alerts. Raises RuleNotFound."""
     with app.org() as session:
         rule_id = rules.find(session, name).id
         views = [view for view in alert_views.list_alerts(session, pending=True) if view.rule.id == rule_id]
-        return {**row(session, rule_id), "alerts": [alert_views.alert_row(view) for view in views]}
+        rule_row, alerts = row(session, rule_id), [alert_views.alert_row(view) for view in views]
+    table = Table(alerts[-SHOWN_ALERTS:], ALERT_COLUMNS, title="Last alerts", empty="No alert yet.")
+    shown = {key: value for key, value in rule_row.items() if key != "alerts"}
+    return Page({**rule_row, "alerts": alerts}, [Fields(shown), table])
 
 
-def run_backtest(app: "App", name: str, wanted: "Change", lookback: timedelta) -> BacktestView:
-    """Judge stored results by a changed rule; `name` may be a monitor if there is a condition."""
+def run_backtest(app: "App", name: str, wanted: "Change", lookback: timedelta) -> Page:
+    """Judge stored results by a changed rule. `name` may be a monitor if `wanted` has a condition."""
     from dcmon.alerting import condition_parser
     from dcmon.monitoring import results
 
@@ -75,7 +89,9 @@ def run_backtest(app: "App", name: str, wanted: "Change", lookback: timedelta) -
         monitor_id, policy = _policy(session, name, wanted)
         tested = backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, lookback))
         summary = {"rule": condition_parser.to_text(policy.condition), **tested.summary()}
-        return BacktestView(summary, _span_rows(tested))
+        spans = _span_rows(tested)
+    table = Table(spans, SPAN_COLUMNS, title="Alerts it would have opened", empty="It would not have fired.")
+    return Page({**summary, "spans": spans}, [Fields(summary), table])
 
 
 def _policy(session: "Session", name: str, wanted: "Change") -> "TestedPolicy":
@@ -121,8 +137,19 @@ def run_tests(files: list[Path]) -> list[FileOutcome]:
     return outcomes
 
 
-def test_row(tested: FileOutcome) -> dict[str, Any]:
-    """Return the outcome of a rule test as a row."""
+def test_report(tested: list[FileOutcome]) -> Page:
+    """Show a line for each rule test, and the windows of each failed test as a table."""
+    parts: list[Part] = []
+    for test in tested:
+        outcome = test.outcome
+        parts.append(Remark(f"{'ok  ' if outcome.is_passed else 'FAIL'}  {test.file.name}: {outcome.name}"))
+        if not outcome.is_passed:
+            parts.append(Table(_test_lines(outcome), TEST_COLUMNS, title=f"{outcome.name}: {outcome.rule}"))
+    failed = sum(not test.outcome.is_passed for test in tested)
+    return Page([_test_row(test) for test in tested], parts, [f"{len(tested) - failed} passed, {failed} failed"])
+
+
+def _test_row(tested: FileOutcome) -> dict[str, Any]:
     outcome = tested.outcome
     lines = [
         {"window": line.number, "value": line.window, "expected": line.expected, "found": line.actual,
@@ -138,8 +165,8 @@ def test_row(tested: FileOutcome) -> dict[str, Any]:
     }
 
 
-def test_lines(outcome: "RuleTestResult") -> list[dict[str, Any]]:
-    """Return the windows of a failed rule test as rows for people; wrong ones are marked."""
+def _test_lines(outcome: "RuleTestResult") -> list[dict[str, Any]]:
+    """Return the windows of a failed rule test as rows for people; wrong windows are marked."""
     return [
         {"": "" if line.is_right else ">", "window": line.number, "value": line.window, "expected": line.expected,
          "found": line.actual, "why": line.reason}

@@ -1,0 +1,82 @@
+"""Load files that an operator names."""
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dcmon import errors
+from dcmon.ingestion.files import file_target, manual_load
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.commands.operations.source import TypedTarget
+    from dcmon.errors import DcmonError
+    from dcmon.ingestion.files.manual_load import LoadRequest, ManualLoad
+
+
+class LoadedFiles(NamedTuple):
+    """A row for each loaded file, and the errors of unreadable files."""
+
+    rows: list[dict[str, Any]]
+    errors: "list[DcmonError]"
+
+    def require_stored(self) -> None:
+        """Check that no file was rejected as a whole. Raises FileRejected."""
+        for row in self.rows:
+            if row["rows"] and row["rows"] == row["rejected"] and not row["in_before"]:
+                raise errors.FileRejected(rows=row["rows"], path=row["file"])
+
+
+def load_all(app: "App", typed: "TypedTarget", requests: "Sequence[LoadRequest]") -> LoadedFiles:
+    """Load files one after the other; with a single file, raise its error. Raises NotFound or InvalidInput."""
+    org = app.organization()
+    with app.org(org) as session:
+        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping)
+    result = LoadedFiles([], [])
+    try:
+        for request in requests:
+            try:
+                with app.output.progress(request.path) as advance:
+                    loaded = manual_load.load(app.engine, org, target, request, advance)
+                result.rows.append(_row(loaded))
+                if remark := _remark(loaded):
+                    app.output.say(remark)
+            except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
+                if len(requests) == 1:
+                    raise _named(request.path, error) from error
+                result.errors.append(error)
+                app.output.say(str(_named(request.path, error)))
+    except KeyboardInterrupt:
+        app.output.say("Loaded rows stay stored. Repeat the command to continue from there.")
+        raise
+    return result
+
+
+def _named(path: str, error: "DcmonError") -> "DcmonError":
+    """Return the error with the file's name in its message."""
+    return error if path in str(error) else type(error)(f"{path}: {error}")
+
+
+def _remark(loaded: "ManualLoad") -> str | None:
+    result = loaded.result
+    if result.loaded_at is not None:
+        since = result.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        return f"{result.path} was loaded already at {since} UTC; --again loads it again."
+    return f"{result.first_row:,} rows of {result.path} were loaded before." if result.first_row else None
+
+
+def _row(loaded: "ManualLoad") -> dict[str, Any]:
+    result, counts = loaded.result, loaded.result.outcome
+    return {
+        "file": result.path,
+        "rows": counts.taken,
+        "stored": counts.stored,
+        "duplicates": counts.duplicates,
+        "rejected": counts.quarantined,
+        "quarantined": dict(result.reasons),
+        "labels": result.labels.stored,
+        "in_before": result.first_row,
+        "in_since": result.loaded_at,
+        "seconds": round(result.seconds, 3),
+        "was": loaded.action,
+    }

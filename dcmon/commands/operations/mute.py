@@ -1,0 +1,38 @@
+"""Add and delete mute times."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dcmon.commands.views import mute as view
+from dcmon.db import work_queue
+from dcmon.notifications import mute_times
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+
+@dataclass(frozen=True)
+class TypedMuteTime:
+    """A mute time as typed."""
+
+    name: str
+    days: str
+    hours: str
+    time_zone: str
+    matchers: Sequence[str]
+
+
+def add(app: "App", typed: TypedMuteTime) -> dict[str, Any]:
+    """Add a mute time. Raises InvalidInput or Conflict."""
+    with app.org() as session:
+        mute_time = mute_times.add(session, typed.name, typed.days, typed.hours, typed.time_zone, typed.matchers)
+        return view.row(mute_time)
+
+
+def delete(app: "App", name: str) -> None:
+    """Delete a mute time and enqueue the notifications that it held back. Raises NotFound."""
+    org = app.organization()
+    with app.org(org) as session:
+        session.delete(mute_times.find(session, name))
+    app.enqueue(org, work_queue.Work.notify)

@@ -1,0 +1,32 @@
+"""Set the limits and the retention of an organization."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dcmon.tenancy import organizations, rate_limits, retention
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+
+def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[str, Any]:
+    """Set limits by their names; None removes a limit. Raises OrganizationNotFound or InvalidInput."""
+    org = app.organization(name)
+    with app.public() as session:
+        return {"name": org.name, **asdict(rate_limits.change(session, org.id, limits))}
+
+
+def set_retention(app: "App", name: str | None, samples: str | None, results: str | None) -> dict[str, Any]:
+    """Set the retention terms that are not None. Raises InvalidInput or OrganizationNotFound."""
+    org = app.organization(name)
+    with app.public() as session:
+        sample_term, result_term = organizations.terms(session, org)
+        sample_term = retention.parse(samples) if samples else sample_term
+        result_term = retention.parse(results) if results else result_term
+        organizations.set_terms(session, org, sample_term, result_term)
+    return {
+        "organization": org.name,
+        "samples_kept": retention.format_term(sample_term),
+        "results_kept": retention.format_term(result_term),
+    }

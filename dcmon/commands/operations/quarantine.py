@@ -1,0 +1,23 @@
+"""Retry and drop quarantined rows."""
+
+from typing import TYPE_CHECKING
+
+from dcmon.ingestion import corrections, quarantine
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.ingestion.corrections import RetryResult
+    from dcmon.ingestion.quarantine import QuarantineFilter
+
+
+def retry(app: "App", row_filter: "QuarantineFilter", by: str, *, dry_run: bool) -> "RetryResult":
+    """Try to store rows again. Raises NotFound or InvalidInput for unknown names."""
+    org = app.organization()
+    with app.org(org) as session:
+        quarantine.require_known(session, row_filter)
+    return corrections.retry_quarantined(app.engine, org, row_filter, by, dry_run=dry_run)
+
+
+def drop(app: "App", row_filter: "QuarantineFilter", by: str) -> int:
+    """Drop rows for ever; return how many."""
+    return corrections.drop_quarantined(app.engine, app.organization(), row_filter, by)

@@ -1,0 +1,42 @@
+"""Count and delete the samples of a time range."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from dcmon.ingestion import corrections
+from dcmon.storage import models
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.db import Organization
+    from dcmon.ingestion.corrections import DeletedCounts, SampleRange
+
+
+class Deletion(NamedTuple):
+    """The samples to delete: a range of each version, and its counts. The keys are names of versions."""
+
+    org: "Organization"
+    ranges: "dict[str, SampleRange]"
+    counts: "dict[str, DeletedCounts]"
+
+    @property
+    def samples(self) -> int:
+        return sum(count.samples for count in self.counts.values())
+
+
+def prepare_deletion(app: "App", model: str, version: str | None, start: datetime, end: datetime) -> Deletion:
+    """Count the samples in [start, end) of one version, or of all. Raises NotFound or InvalidInput."""
+    org = app.organization()
+    with app.org(org, snapshot=True) as session:
+        ranges = corrections.sample_ranges(session, models.find(session, model), version, start, end)
+        counts = {name: corrections.count_samples(session, sample_range) for name, sample_range in ranges.items()}
+    return Deletion(org, ranges, counts)
+
+
+def delete(app: "App", deletion: Deletion, by: str, *, with_labels: bool) -> "dict[str, DeletedCounts]":
+    """Delete the samples; return the deleted counts of each version that had samples."""
+    return {
+        version: corrections.delete_samples(app.engine, deletion.org, sample_range, by, with_labels=with_labels)
+        for version, sample_range in deletion.ranges.items()
+        if deletion.counts[version].samples
+    }

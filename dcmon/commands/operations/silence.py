@@ -1,0 +1,28 @@
+"""Add and end silences."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dcmon.commands.views import silence as view
+from dcmon.db import work_queue
+from dcmon.notifications import silences
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.notifications.silences import NewSilence
+
+
+def add(app: "App", new: "NewSilence") -> dict[str, Any]:
+    """Add a silence; its row also has the firing alerts that it holds back. Raises InvalidInput."""
+    with app.org() as session:
+        silence = silences.add(session, new, datetime.now(UTC))
+        return {**view.row(silence), "alerts": silences.matching_alerts(session, silence)}
+
+
+def end(app: "App", silence_id: int) -> dict[str, Any]:
+    """End a silence now and enqueue the notifications that it held back. Raises NotFound."""
+    org = app.organization()
+    with app.org(org) as session:
+        row = view.row(silences.end(session, silence_id, datetime.now(UTC)))
+    app.enqueue(org, work_queue.Work.notify)
+    return {**row, "state": "over"}

@@ -1,0 +1,49 @@
+"""Add, remove and scan sources of files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dcmon.ingestion.files import file_target, sources
+from dcmon.ingestion.files.scanner import Scanner
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.ingestion.files.scanner import ScanResult
+    from dcmon.states import RowKind
+
+
+@dataclass(frozen=True)
+class TypedTarget:
+    """The target of files as typed: `kind` is samples or labels; `version` may be None if there is only one."""
+
+    model: str
+    version: str | None
+    kind: "RowKind"
+    mapping: Mapping[str, str]
+
+
+def add(app: "App", name: str, url: str, typed: TypedTarget, *, is_checked: bool) -> dict[str, Any]:
+    """Add a source; with `is_checked`, list its location first. Raises InvalidInput, NotFound or Conflict."""
+    location = sources.location(url, app.settings.s3)
+    if is_checked:
+        next(location.pages(), None)
+    with app.org() as session:
+        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping)
+        new = sources.NewSource(name, url, typed.kind, target.model_id, target.version_id, typed.mapping)
+        row = sources.describe(session, sources.add(session, new))
+    return {key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping")}
+
+
+def remove(app: "App", name: str) -> None:
+    """Remove a source. Raises SourceNotFound."""
+    with app.org() as session:
+        sources.remove(session, sources.find(session, name))
+
+
+def scan(app: "App", name: str | None, *, retries_failed: bool) -> "list[ScanResult]":
+    """Load the new files of a source, or of all sources if `name` is None. Raises SourceNotFound."""
+    with app.org() as session:
+        names = [name] if name is not None else [source.name for source in sources.entries(session)]
+    scanner = Scanner(app.engine, app.organization(), app.settings.s3)
+    return [scanner.scan(source, retry=retries_failed) for source in names]

@@ -1,0 +1,34 @@
+"""The results of an audit, as tables."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from dcmon.output import Page, Table
+
+if TYPE_CHECKING:
+    from dcmon.ingestion.audit_reader import AuditResult
+
+CHECKED_COLUMNS = {  # headings by key
+    "lineage": "schema", "lines": "ledger lines", "versions": "", "samples": "", "quarantined": "",
+    "spans": "read ranges", "partitions": "",
+}  # fmt: skip
+FINDING_COLUMNS = {"lineage": "schema", "check": "", "where": "place", "message": "", "advice": ""}
+
+
+def report(results: "Sequence[AuditResult]") -> Page:
+    """Show what was checked and what was found, with a remark on each organization that was not checked."""
+    checked = [{"lineage": _lineage(result), **result.checked} for result in results]
+    findings: list[dict[str, Any]] = [
+        {"lineage": _lineage(result), **vars(finding)} for result in results for finding in result.findings
+    ]
+    left_out = {result.org.name: str(result.left_out) for result in results if result.org and result.left_out}
+    data = {"is_well": not findings, "checked": checked, "findings": findings, "left_out": left_out}
+    parts = [
+        Table(checked, CHECKED_COLUMNS, title="Checked"),
+        Table(findings, FINDING_COLUMNS, empty="Everything agrees."),
+    ]
+    return Page(data, parts, [f"Organization {name!r} was not checked: {error}" for name, error in left_out.items()])
+
+
+def _lineage(result: "AuditResult") -> str:
+    return result.org.name if result.org else "public"

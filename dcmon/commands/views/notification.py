@@ -1,0 +1,37 @@
+"""Notifications, as rows."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from dcmon.notifications import notification_views, receivers
+from dcmon.notifications.integrations import registry
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.notifications.notification_views import NotificationFilter
+
+SHORT_ID = 8  # characters
+
+
+def rows(app: "App", only: "NotificationFilter", limit: int) -> list[dict[str, Any]]:
+    """List notifications, the newest first; people see the beginning of an id."""
+    with app.org() as session:
+        views = notification_views.entries(session, only, limit)
+        now = receivers.database_time(session)
+        listed = [notification_views.row(view, now) for view in views]
+    return listed if app.output.is_json else [{**row, "id": row["id"][:SHORT_ID]} for row in listed]
+
+
+def detail(app: "App", notification_id: str) -> dict[str, Any]:
+    """Read a notification with its body. Raises NotificationNotFound."""
+    with app.org() as session:
+        view = notification_views.find(session, notification_id)
+        receiver, body = view.receiver, view.notification.body
+        return {
+            **notification_views.row(view, receivers.database_time(session)),
+            "to": registry.find(receiver.kind).display_address(receiver.url, receiver.options),
+            "first_try": view.notification.tried_at,
+            "status": view.notification.last_status,
+            "error": view.notification.last_error,
+            "body": body if app.output.is_json else json.dumps(body, ensure_ascii=False, indent=2),
+        }

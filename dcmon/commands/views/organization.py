@@ -1,0 +1,32 @@
+"""Organizations, as rows."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dcmon.storage import models
+from dcmon.tenancy import organizations, rate_limits, retention, tokens
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+
+def rows(app: "App") -> list[dict[str, Any]]:
+    """List organizations with their limits."""
+    with app.public() as session:
+        orgs = organizations.entries(session)
+        limits = rate_limits.by_organization(session)
+    return [{**row, **asdict(limits[row["id"]])} for row in organizations.describe(orgs)]
+
+
+def detail(app: "App", name: str | None) -> dict[str, Any]:
+    """Describe an organization; `name` may be None as for App.organization. Raises OrganizationNotFound."""
+    org = app.organization(name)
+    with app.public() as session:
+        owner, token_rows = organizations.owner(session, org.id), tokens.entries(session, org.id)
+        limits = asdict(rate_limits.get(session, org.id))
+        samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
+    with app.org(org) as session:
+        names = [model.name for model in models.entries(session)]
+    live_prefixes = [token["prefix"] for token in token_rows if token["state"] == tokens.TokenState.LIVE]
+    row = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
+    return row | {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}

@@ -1,0 +1,105 @@
+"""The state of dcmon itself, as JSON and as text for people."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dcmon.health.status import STATE_TEXTS
+from dcmon.output import Fields, Lines, Page, Part, Table
+
+if TYPE_CHECKING:
+    from dcmon.health.status import Status
+
+NONE_RUNS = 'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with its settings.'
+PROCESS_COLUMNS = {  # headings by key
+    "kind": "process", "host": "", "pid": "", "since": "", "last_heartbeat": "", "state": "",
+}  # fmt: skip
+
+
+def report(current: "Status", *, quiet: bool) -> Page:
+    """Show processes, queues and problems; with `quiet` only problems."""
+    problems = [line for problem in current.problems for line in _problem_lines(problem)]
+    parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems)]
+    if not problems and not quiet and current.failure is None:
+        parts.append(Lines(["All is well." if not current.exit_code else "Nothing else is wrong."]))
+    remarks = [] if current.is_running or current.failure is not None else [NONE_RUNS]
+    return Page(_json_row(current), parts, remarks)
+
+
+def _problem_lines(problem: Any) -> list[str]:
+    text = f"[{problem.severity}] {problem.sentence} Since {_time(problem.since)}."
+    return [text, f"    {problem.command}"]
+
+
+def _json_row(current: "Status") -> dict[str, Any]:
+    return {
+        "exit_code": current.exit_code,
+        "parts": [dict(part) for part in current.parts],
+        "workers": [dict(worker) for worker in current.workers],
+        "waiting": dict(current.waiting),
+        "problems": [vars(problem) for problem in current.problems],
+    }
+
+
+def _process_parts(current: "Status") -> list[Part]:
+    parts = [{**part, "since": _time(part.get("since")), "state": _state_text(part)} for part in current.parts]
+    part_table = Table(parts, ["name", "state", "pid", "since", "detail"])
+    if current.failure is not None:
+        return [part_table]
+    workers = [
+        {
+            **worker,
+            "since": _time(worker["since"]),
+            "last_heartbeat": f"{_span(current.now - worker['last_heartbeat'])} ago",
+            "state": _state_text(worker),
+        }
+        for worker in current.workers
+    ]
+    worker_table = Table(workers, PROCESS_COLUMNS, empty="No process has sent a heartbeat.")
+    blank = Lines([""])
+    return [part_table, blank, worker_table, blank, Fields(_queue_texts(current)), blank]
+
+
+def _state_text(row: Mapping[str, Any]) -> str:
+    """Return the state as the tables show it; a supervisor's own states stay."""
+    return STATE_TEXTS.get(row["state"], str(row["state"]))
+
+
+def _queue_texts(current: "Status") -> dict[str, str]:
+    """Describe the queues and the dead man's switch for people."""
+    waits = current.waiting
+    texts = {
+        "windows due": _queue(waits["windows_due"], waits["oldest_window"], current.now),
+        "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], current.now)
+        + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
+        "alerts firing": ", ".join(f"{n} {severity}" for severity, n in waits["alerts_firing"].items()) or "none",
+    }
+    if waits["unread_messages"] is not None:
+        texts["unread messages"] = _queue(waits["unread_messages"], waits["oldest_unread"], current.now)
+    if waits["parked_messages"]:
+        texts["parked messages"] = str(waits["parked_messages"])
+    if waits["ping"] is not None:
+        sent = waits["ping_sent"]
+        texts["ping"] = waits["ping"] + (f", {_span(current.now - sent)} ago" if sent else "")
+    return texts
+
+
+def _queue(number: int, oldest: datetime | None, now: datetime) -> str:
+    if not number:
+        return "none waits"
+    return f"{number:,} wait{'s' if number == 1 else ''}" + (
+        f", the oldest for {_span(now - oldest)}" if oldest else ""
+    )
+
+
+def _span(span: timedelta) -> str:
+    """Write a time span in its largest unit: 5 s, 12 min, 3 h, 2 d."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _time(time: datetime | str | None) -> str | None:
+    return None if time is None else str(time)[:16].replace("T", " ")
