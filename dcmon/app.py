@@ -55,7 +55,10 @@ class App:
             raise errors.InvalidInput(f"A setting can't be used. {problems}") from error
 
     def with_http(self, host: str | None, port: int | None) -> App:
-        """Return an App with another HTTP address; None keeps the host or port of the settings."""
+        """Return an App with another HTTP address.
+
+        None keeps the host or port of the settings.
+        """
         changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
         http = self.settings.http.model_copy(update=changes)
         return App(self.settings.model_copy(update={"http": http}), self.output, self._org)

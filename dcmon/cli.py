@@ -163,7 +163,10 @@ def _fail(message: str, code: int) -> None:
 
 
 def globals_first(arguments: list[str]) -> list[str]:
-    """Move global options to the front: `dcmon org list -o json` becomes `dcmon -o json org list`."""
+    """Move global options to the front.
+
+    `dcmon org list -o json` becomes `dcmon -o json org list`.
+    """
     global_options, others, unread = list[str](), list[str](), list(arguments)
     while unread:
         word = unread.pop(0)

@@ -61,7 +61,10 @@ Part = Table | Fields | Lines | Remark
 
 
 class Page(NamedTuple):
-    """What a command shows: `data` as JSON, or `parts` one below the other; then remarks in both formats."""
+    """What a command shows: `data` as JSON, or `parts` one below the other.
+
+    Remarks follow in both formats.
+    """
 
     data: Row | Sequence[Row]
     parts: Sequence[Part]
@@ -119,7 +122,10 @@ class Output:
         return None
 
     def tables(self, tables: Mapping[str, Sequence[Row]], columns: Mapping[str, Sequence[str]]) -> None:
-        """Write several tables with their names as titles; JSON is one object with a key for each table."""
+        """Write several tables with their names as titles.
+
+        JSON is one object with a key for each table.
+        """
         if self.is_json:
             return self._json({name: [dict(row) for row in rows] for name, rows in tables.items()})
         for name, rows in tables.items():
@@ -142,7 +148,7 @@ class Output:
         return None
 
     def page(self, page: Page) -> None:
-        """Write a page: its data as JSON, or its parts one below the other; then its remarks."""
+        """Write a page: its data as JSON, or its parts; then its remarks."""
         if self.is_json:
             self._json(page.data)
         else:
@@ -175,7 +181,10 @@ class Output:
 
     @contextmanager
     def progress(self, label: str, *, counts: bool = False) -> Iterator[Callable[[int, int], None]]:
-        """Show a progress bar on a terminal, of bytes or of counts; yield a function that takes (done, size)."""
+        """Show a progress bar on a terminal, of bytes or of counts.
+
+        Yields a function that takes what is done and the size.
+        """
         if self.quiet or not sys.stderr.isatty():
             yield lambda done, size: None
             return
@@ -210,7 +219,7 @@ def _console() -> "Console":
 
 
 def _width() -> int:
-    """Return COLUMNS if it is set; else a large width, so that lines in a pipe are not folded."""
+    """Return COLUMNS, or without it a width that folds no lines in a pipe."""
     import shutil
 
     return shutil.get_terminal_size((200, 24)).columns

@@ -33,7 +33,10 @@ def parse(name: str) -> Severity:
 
 
 def descending_rank(name: str | None) -> int:
-    """Return a sort key: 0 for the most severe, and the largest for a text that is not a severity."""
+    """Return a sort key: 0 for the most severe.
+
+    The key of a text that is not a severity is the largest.
+    """
     return _DESCENDING_RANKS.get(name or "", len(_DESCENDING_RANKS))
 
 

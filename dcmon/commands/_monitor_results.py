@@ -27,7 +27,9 @@ def history(
         typer.Option("--revisions", help="List all revisions of a result, with the rows that each was computed from."),
     ] = False,
 ) -> None:
-    """List the newest result of every window and version, with the metrics that rules name, or all.
+    """List the newest result of each window and version.
+
+    It shows the metrics that rules name, or all metrics if no rule names one.
 
     Example: dcmon monitor history "credit/Prediction Drift"
     """
@@ -49,7 +51,9 @@ def run(
     timeout: Annotated[str, typer.Option(help=TIMEOUT)] = "10m",
     notify: options.Notify = False,
 ) -> None:
-    """Evaluate windows now; exit 1 when a rule is violated, 8 when a window or a rule has no verdict.
+    """Evaluate windows now, and judge them by the monitor's rules.
+
+    Exit 1 when a rule is violated, 8 when a window or a rule has no verdict.
 
     Example: dcmon monitor run "credit/Prediction Drift" --wait
     """
@@ -70,7 +74,7 @@ def run(
 
 
 def _exit_code(rows: list[dict[str, Any]]) -> int:
-    """Return 1 when a rule is violated, 8 when a window or a rule has no verdict, else 0."""
+    """Return 1 when a rule is violated, 8 when a verdict is missing, else 0."""
     if any(row["violates"] for row in rows):
         return 1
     return 8 if not rows or any(row["state"] != ResultState.OK or row["no_verdict"] for row in rows) else 0

@@ -11,7 +11,9 @@ app = group(__doc__)
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """List the checks of deepchecks that return numbers, and the checks of installed packages.
+    """List checks: those of deepchecks that return numbers, and own ones.
+
+    Own checks are those of installed packages.
 
     Example: dcmon check list
     """

@@ -17,10 +17,10 @@ def demo(
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the last demo and start again.")] = False,
     report: Annotated[Path | None, typer.Option(help="File to write the HTML report to.")] = None,
 ) -> None:
-    """Run the whole system on the flights that left New York in 2013: train, replay, monitor, alert.
+    """Run the whole system on the flights that left New York in 2013.
 
-    The data stays: a second demo continues where the first one stopped, or shows its results. On a terminal the
-    system runs until Ctrl-C.
+    The demo trains a classifier, replays its predictions, monitors them and shows alerts. The data stays: a second demo
+    continues where the first one stopped, or shows its results. On a terminal the system runs until Ctrl-C.
 
     Example: dcmon demo --exit
     """

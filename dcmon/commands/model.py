@@ -106,7 +106,9 @@ def set_(
     label_ratio: Annotated[float | None, typer.Option(help=options.LABEL_RATIO)] = None,
     label_delay: Annotated[str | None, typer.Option(help=options.LABEL_DELAY)] = None,
 ) -> None:
-    """Set when a model's windows are evaluated; a new time zone makes its last windows due again.
+    """Set when a model's windows are evaluated.
+
+    After a change of the time zone, its last windows are evaluated again.
 
     Example: dcmon model set credit --time-zone Europe/Berlin --lateness 10m
     """

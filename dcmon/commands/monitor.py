@@ -61,7 +61,9 @@ def create(
 
 @app.command("list")
 def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
-    """List monitors with their last value and window, and show which are overdue; one line for each version.
+    """List monitors, each with its last value and window.
+
+    There is a line for each version. The column "liveness" shows which are overdue.
 
     Example: dcmon monitor list
     """
@@ -112,7 +114,9 @@ def set_(
         typer.Option(help="Remove a choice: feature, scorer, class, aggregation, metric, filter or param; repeatable."),
     ] = None,
 ) -> None:
-    """Change a monitor; if that changes its values, its windows are evaluated again and its alerts are resolved.
+    """Change a monitor.
+
+    If the change affects its values, its windows are evaluated again and its alerts are resolved.
 
     Example: dcmon monitor set "credit/Prediction Drift" --frequency HOUR --aggregation-window 6
     """

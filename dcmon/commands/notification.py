@@ -80,7 +80,9 @@ def pause(
 
 @app.command()
 def resume(ctx: typer.Context, receiver: str) -> None:
-    """Resume a receiver: send what waits, and what was given up about alerts that still fire.
+    """Resume a receiver, and send the notifications that wait for it.
+
+    Notifications that were given up are sent too, if their alerts still fire.
 
     Example: dcmon notification resume team
     """

@@ -39,7 +39,7 @@ def list_(
     rows: Annotated[bool, typer.Option("--rows", help="List rows, the newest first, instead of counts.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows to list.")] = 100,
 ) -> None:
-    """Count quarantined rows by model, version and reason, with an example of each, or list them.
+    """Count quarantined rows by model, version and reason, or list them.
 
     Example: dcmon quarantine list --model credit --rows
     """
@@ -74,7 +74,9 @@ def retry(
     dry_run: options.DryRun = False,
     by: options.By = None,
 ) -> None:
-    """Try to store rows again, with the time at which they were logged; exit 8 when some are still refused.
+    """Try to store rows again, with the time at which they were logged.
+
+    Exit 8 when some rows are refused again.
 
     Example: dcmon quarantine retry --model credit --reason conflict
     """

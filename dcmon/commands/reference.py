@@ -28,7 +28,9 @@ def load(
     yes: options.Yes = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Append a file's rows to a reference, or replace it: all rows are stored, or none.
+    """Append a file's rows to a reference, or replace the reference.
+
+    Either all rows are stored, or none.
 
     Example: dcmon reference load training.parquet --model credit --version v1 --map target=_dc_label --dry-run
     """

@@ -98,7 +98,9 @@ def set_(
         bool | None, typer.Option("--active/--inactive", help="An inactive rule judges no results.")
     ] = None,
 ) -> None:
-    """Change a rule; open alerts and the newest window are judged again at once, resolved alerts stay.
+    """Change a rule, and judge open alerts and the newest window by it.
+
+    Resolved alerts do not change.
 
     Example: dcmon rule set 1 --condition "> 0.4" --for 2
     """
@@ -138,7 +140,9 @@ def test(
         list[Path], typer.Argument(metavar="FILE…", help="YAML files of rule tests, as in docs/alerts.md.")
     ],
 ) -> None:
-    """Test rules on series of values, without a database; exit 1 when a state is not as expected.
+    """Test rules on series of values, without a database.
+
+    Exit 1 when a state is not as expected.
 
     Example: dcmon rule test rules.yaml
     """

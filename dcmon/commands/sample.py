@@ -45,7 +45,9 @@ def delete(
     yes: options.LongYes = False,
     by: options.By = None,
 ) -> None:
-    """Delete the samples of a time range, so that they can be logged again; their windows are evaluated again.
+    """Delete the samples of a time range, so that they can be logged again.
+
+    Their windows are evaluated again.
 
     Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03 --dry-run
     """

@@ -26,7 +26,9 @@ def add(
     reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
     by: Annotated[str | None, typer.Option(help="Author of the silence; default: the user of the system.")] = None,
 ) -> None:
-    """Hold back notifications about alerts that match all matchers (=, !=, =~, !~); alerts open and resolve as usual.
+    """Hold back notifications about the alerts that match all matchers.
+
+    A matcher compares with =, !=, =~ or !~. Alerts open and resolve as usual.
 
     Example: dcmon silence add model=credit "monitor=~.*Drift" --for 4h --reason "new upstream table"
     """

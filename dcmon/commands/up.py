@@ -14,7 +14,9 @@ def up(
     ctx: typer.Context,
     foreground: Annotated[bool, typer.Option("--foreground", help="Run in the foreground until Ctrl-C.")] = False,
 ) -> None:
-    """Start the endpoint and the workers, and an embedded PostgreSQL and Valkey if no URL is set.
+    """Start the endpoint and the workers.
+
+    Without URLs in the settings, it also starts an embedded PostgreSQL and Valkey.
 
     Example: dcmon up
     """

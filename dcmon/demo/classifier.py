@@ -96,7 +96,10 @@ def _class(probability: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
 
 
 def _importance(pipeline: "Pipeline", unseen: "pd.DataFrame") -> dict[str, float]:
-    """Permutation importance: how much ROC AUC is lost on unseen flights when one feature is shuffled, at least 0."""
+    """Return the permutation importance of each feature.
+
+    It is how much ROC AUC is lost on unseen flights when the feature is shuffled, at least 0.
+    """
     import numpy as np
     from sklearn.metrics import roc_auc_score
 

@@ -67,7 +67,7 @@ class DemoPlan:
 
 
 def demo_plan() -> DemoPlan:
-    """Return the default checks, monitors and rules of a binary model, and a monitor of F1.
+    """Return the defaults of a binary model, and a monitor of F1.
 
     Monitors whose daily values vary too much are weekly.
     """
@@ -93,10 +93,11 @@ def _monitor(check: DefaultCheck) -> MonitorPlan:
 
 
 def _f1() -> MonitorPlan:
-    """Return the monitor of F1: accuracy hides missed late flights, because three of four flights are on time.
+    """Return the monitor of F1.
 
-    On flights of January to March that the classifier had not seen, F1 was 0.76, in the worst week 0.688. The rule says
-    when a week is worse than any of these: mid-October to mid-November, when it misses half of the late flights.
+    Accuracy hides late flights that are missed, because three of four flights are on time. On flights of January to
+    March that the classifier had not seen, F1 was 0.76, in the worst week 0.688. The rule says when a week is worse
+    than any of these: mid-October to mid-November, when it misses half of the late flights.
     """
     name = "Late Flights F1"
     return MonitorPlan(

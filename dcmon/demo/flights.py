@@ -1,4 +1,7 @@
-"""The flights that left New York in 2013, as rows of a model that predicts late arrival when a flight departs."""
+"""The flights that left New York in 2013.
+
+They are rows of a model that predicts at departure whether a flight arrives late.
+"""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,10 +82,10 @@ _USED = (
 
 
 def _moments(flights: "pd.DataFrame") -> "pd.Series[pd.Timestamp]":
-    """Return when each flight is predicted; also adds a column with the hour of its weather.
+    """Return when each flight is predicted, and add the column "observed".
 
-    `time_hour` is the scheduled hour in UTC, so no local time is ever converted: delays are minutes on a clock that no
-    change to or from summer time touches.
+    "observed" is the hour of the flight's weather. `time_hour` is the scheduled hour in UTC, so no local time is ever
+    converted: delays are minutes on a clock that no change to or from summer time touches.
     """
     import pandas as pd
 

@@ -1,4 +1,4 @@
-"""A client of dcmon's HTTP endpoint that sends the paths, headers and bodies of the Python SDK."""
+"""A client of dcmon's HTTP endpoint, with the requests of the Python SDK."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -117,9 +117,10 @@ class Endpoint:
         return int(self.get(f"model-versions/{version_id}/count-samples")["reference_count"])
 
     def upload_reference(self, version_id: int, reference: "pd.DataFrame") -> None:
-        """Upload the rows that are not stored yet, in order; an interrupted upload continues where it stopped.
+        """Upload the rows that are not stored yet, in their order.
 
-        A chunk whose response was lost may be stored or not, so the stored rows are counted before each chunk.
+        So an interrupted upload continues where it stopped. A chunk whose response was lost may be stored or not, so
+        the stored rows are counted before each chunk.
         """
         for pause in self._pauses():
             try:

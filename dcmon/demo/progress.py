@@ -1,4 +1,4 @@
-"""Show the demo on stderr while it runs: steps, a progress bar, and alerts as they arrive."""
+"""The demo's console on stderr: steps, a progress bar, and arriving alerts."""
 
 import sys
 import threading

@@ -1,4 +1,7 @@
-"""Replay April to December day by day: the samples of a day, then the labels that are known when it ends."""
+"""Replay April to December day by day.
+
+Each day sends its samples, then the labels that are known when the day ends.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +19,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """One day (UTC): samples with `day` <= time < `until`, and labels that became known in that time.
+    """The samples and labels of one day (UTC).
 
-    Rows look as the SDK sends them: keys in its order, None for missing values, times "…Z" in whole seconds.
+    Samples have `day` <= time < `until`; labels became known in that time. Rows look as the SDK sends them: keys in its
+    order, None for missing values, times "…Z" in whole seconds.
     """
 
     day: date
@@ -52,7 +56,7 @@ class Replay:
         return (self.last - self.first).days + 1
 
     def steps(self, start: date | None = None) -> Iterator[Step]:
-        """Yield the steps in order of time, from day `start` on; None stands for the first day.
+        """Yield the steps from day `start` on, or from the first day.
 
         Every sample and label is in exactly one step. To continue after an interruption, start at the day of the
         newest sample that arrived: the whole day is sent again, and rows with the same id are stored once.

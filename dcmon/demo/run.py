@@ -1,4 +1,4 @@
-"""Run the demo from start to end: start the system, train, register, replay, wait and show the results."""
+"""Run the demo: start the system, train, register, replay, wait and show results."""
 
 import time
 from collections.abc import Iterator
@@ -57,10 +57,11 @@ def run(app: App, *, fresh: bool, stay: bool, report: Path | None) -> None:
 
 
 def _settings(settings: Settings) -> Settings:
-    """Return the settings with the loopback address on the list of allowed receivers, where the demo's receiver is.
+    """Return the settings of the demo.
 
-    The replay sends a whole year in minutes. Rows of the past are usually evaluated after a quiet time; the demo sets
-    that time to zero, so that alerts appear while rows are sent.
+    The demo's receiver listens on the loopback address, so that address is allowed. The replay sends a whole year in
+    minutes. Rows of the past are usually evaluated after a quiet time; the demo sets that time to zero, so that alerts
+    appear while rows are sent.
     """
     allow = [*settings.webhooks.allow, *([] if LOOPBACK in settings.webhooks.allow else [LOOPBACK])]
     webhooks = settings.webhooks.model_copy(update={"allow": allow})

@@ -1,4 +1,4 @@
-"""Create the demo's model, version, reference, checks, monitors and rules, if they do not exist yet."""
+"""Create the demo's model, its version, reference, checks, monitors and rules."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Routes of monitors and the dashboard."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
 from dcmon.monitoring import dashboards, lifecycle, model_checks, monitors, reevaluation, schedules
+from dcmon.monitoring.lifecycle import MonitorEdit
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
 
@@ -75,9 +76,10 @@ class MonitorChange(OptionalFields):
     frequency: Frequency = Frequency.DAY
     params: dict[str, Any] | None = None
 
-    def apply_to(self, monitor: MonitorSpec) -> MonitorSpec:
-        """Return the changed specification of a monitor."""
-        return replace(monitor, **_fields(self, self.model_fields_set - {"params"}))
+    def apply_to(self, monitor: MonitorSpec, stored_params: Mapping[str, Any]) -> MonitorEdit:
+        """Return the changed specification of a monitor, and the parameters of its check."""
+        params = (self.params or {}) if "params" in self.model_fields_set else None
+        return MonitorEdit(replace(monitor, **_fields(self, self.model_fields_set - {"params"})), params)
 
 
 class ScheduleBody(BaseModel):
@@ -120,11 +122,9 @@ def show(access: Authenticated, monitor_id: int) -> dict[str, Any]:
 @router.put("/monitors/{monitor_id}")
 def change(access: Authenticated, monitor_id: int, body: MonitorChange) -> None:
     """Change a monitor. If the change affects its values, evaluate its windows again and close its alerts."""
-    params = (body.params or {}) if "params" in body.model_fields_set else None
     with access.session() as session:
         monitor = monitors.get(session, monitor_id)
-        wanted = body.apply_to(monitors.lock(session, monitor))
-        lifecycle.change_monitor(session, access.org, monitor, wanted, access.app.settings.url, params)
+        lifecycle.change_monitor(session, access.org, monitor, body.apply_to, access.app.settings.url)
     access.enqueue()
     access.enqueue(Work.notify)
 

@@ -3,10 +3,10 @@
 Alerts end, receivers are notified, and windows are due again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, select, text
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import APPEND, Document, LoadOptions, ReferenceLoad, ReferenceTable
-from dcmon.monitoring import monitors, reevaluation
+from dcmon.monitoring import model_checks, monitors, reevaluation
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.monitors import MonitorChange
 from dcmon.notifications import closing, receivers
@@ -34,20 +34,27 @@ class ModelTiming:
     label_delay: timedelta | None = None
 
 
+class MonitorEdit(NamedTuple):
+    """A monitor's new specification, and all new parameters of its check; None: unchanged."""
+
+    spec: MonitorSpec
+    params: Mapping[str, Any] | None = None
+
+
+EditMonitor = Callable[[MonitorSpec, Mapping[str, Any]], MonitorEdit]
+
+
 def change_monitor(
-    session: Session,
-    org: Organization,
-    monitor: Monitor,
-    new: MonitorSpec,
-    public_url: str | None,
-    params: Mapping[str, Any] | None = None,
+    session: Session, org: Organization, monitor: Monitor, edit: EditMonitor, public_url: str | None
 ) -> MonitorChange:
     """Change a monitor, and end its open alerts if the change affects its values.
 
-    `params`: all parameters of its check; None: unchanged. Without `public_url` receivers are not notified. Raises
-    InvalidInput or NotFound.
+    `edit` gets the specification of the monitor and the parameters of its check, after the monitor is locked: so no
+    change by another session is lost. Without `public_url` receivers are not notified. Raises InvalidInput or NotFound.
     """
-    change = monitors.change(session, monitor, new, params, org.retention)
+    spec = monitors.lock(session, monitor)
+    new = edit(spec, model_checks.get_check(session, monitor.check_id).params)
+    change = monitors.change(session, monitor, new.spec, new.params, org.retention)
     if change.revision is not None:
         _end_alerts(session, org, monitor, public_url, "the monitor was changed")
     return change

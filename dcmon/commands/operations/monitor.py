@@ -61,7 +61,10 @@ class NewMonitor:
 
 @dataclass(frozen=True)
 class MonitorChange:
-    """Changes of a monitor: `fields` of its spec, and the choices to remove (`reset`, named as by --reset)."""
+    """Changes of a monitor.
+
+    `fields`: of its specification. `reset`: the choices to remove, with the names that --reset takes.
+    """
 
     fields: dict[str, Any]
     choices: CheckChoices
@@ -77,6 +80,16 @@ class MonitorChange:
             )
         if not (self.fields or self.choices.kwargs or self.parameters or self.reset):
             raise typer.BadParameter('Nothing to change: give an option that "dcmon monitor set --help" lists.')
+
+    def apply_to(self, spec: "MonitorSpec", stored_params: Mapping[str, Any]) -> lifecycle.MonitorEdit:
+        """Return the changed specification of a monitor, and the parameters of its check."""
+        reset = {"aggregation method" if key == "aggregation" else key for key in self.reset}
+        fields = {**self.fields, **({"data_filters": None} if "filter" in reset else {})}
+        fields["additional_kwargs"] = _changed_kwargs(spec.additional_kwargs, self.choices, reset)
+        if not self.parameters and "param" not in reset:
+            return lifecycle.MonitorEdit(replace(spec, **fields))
+        params = {**({} if "param" in reset else stored_params), **self.parameters}
+        return lifecycle.MonitorEdit(replace(spec, **fields), params)
 
 
 class Deletion(NamedTuple):
@@ -100,18 +113,11 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
 
 
 def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
-    """Change a monitor under its lock and enqueue what is due by it. Raises MonitorNotFound or InvalidInput."""
-    org, reset = app.organization(), {"aggregation method" if key == "aggregation" else key for key in wanted.reset}
-    fields = {**wanted.fields, **({"data_filters": None} if "filter" in reset else {})}
+    """Change a monitor and enqueue the windows that are due. Raises NotFound or InvalidInput."""
+    org = app.organization()
     with app.org(org) as session:
         monitor = monitors.find(session, name)
-        before = monitors.lock(session, monitor)
-        fields["additional_kwargs"] = _changed_kwargs(before.additional_kwargs, wanted.choices, reset)
-        parameters = None
-        if wanted.parameters or "param" in reset:
-            stored = {} if "param" in reset else model_checks.get_check(session, monitor.check_id).params
-            parameters = {**stored, **wanted.parameters}
-        done = lifecycle.change_monitor(session, org, monitor, replace(before, **fields), app.settings.url, parameters)
+        done = lifecycle.change_monitor(session, org, monitor, wanted.apply_to, app.settings.url)
         row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     return row

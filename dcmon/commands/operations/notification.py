@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 
 
 class Retry(NamedTuple):
-    """The counts of a retry; `is_complete` is False if a chosen notification is not sent again."""
+    """The counts of a retry.
+
+    `is_complete` is False if a chosen notification is not sent again.
+    """
 
     counts: dict[str, int]
     is_complete: bool
 
 
 def retry(app: "App", id_prefixes: Sequence[str]) -> Retry:
-    """Send notifications again, found by the beginning of their ids; without ids all that are no longer retried.
+    """Send notifications again, found by the beginning of their ids.
 
-    Raises NotificationNotFound or InvalidInput.
+    Without ids, send all that are no longer retried. Raises NotificationNotFound or InvalidInput.
     """
     org = app.organization()
     with app.org(org) as session:

@@ -104,9 +104,10 @@ def add(
 def change(
     app: "App", name: str, typed: TypedAddress, wanted: TypedSubscription, *, is_notified: bool
 ) -> StoredReceiver:
-    """Change a receiver and, if `is_notified`, notify it of alerts that it did not want before.
+    """Change a receiver.
 
-    Raises WebhookNotFound, BadParameter or InvalidInput.
+    If `is_notified`, write notifications of firing alerts that it did not want before. Raises WebhookNotFound,
+    BadParameter or InvalidInput.
     """
     org = app.organization()
     with app.org(org) as session:
@@ -125,7 +126,7 @@ def change(
 
 
 def rotate_secret(app: "App", name: str) -> dict[str, Any]:
-    """Give a webhook a new secret; the row also has the end of the old one. Raises WebhookNotFound or InvalidInput."""
+    """Give a webhook a new signing secret. Raises WebhookNotFound or InvalidInput."""
     with app.org() as session:
         receiver = receivers.find(session, name)
         secret = receivers.rotate_secret(session, receiver)
@@ -179,7 +180,7 @@ def _enqueue_notifications(app: "App", org: "Organization", notified: int) -> No
 
 
 def _ask_for_key() -> str:
-    """Ask for the integration key on a terminal; without a terminal, read a line of stdin."""
+    """Ask for the integration key on a terminal, else read a line of stdin."""
     if sys.stdin.isatty():
         return str(typer.prompt("Integration key", hide_input=True, err=True))
     return typer.get_text_stream("stdin").readline()

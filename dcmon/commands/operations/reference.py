@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Reference(NamedTuple):
-    """The reference of a version: the number of its rows, and the columns that it can have."""
+    """The reference of a version: the number of rows and the possible columns."""
 
     model: "Model"
     version: "Version"

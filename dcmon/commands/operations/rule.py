@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class AddedRule(NamedTuple):
-    """A new rule as a row; `remark` warns of names in its condition that no stored result has, or is None."""
+    """A new rule as a row.
+
+    `remark` warns of a name in the condition that no stored result has; else it is None.
+    """
 
     row: dict[str, Any]
     remark: str | None

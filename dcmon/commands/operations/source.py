@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TypedTarget:
-    """The target of files as typed: `kind` is samples or labels; `version` may be None if there is only one."""
+    """The target of files as typed.
+
+    `kind` is samples or labels. `version` may be None if the model has only one.
+    """
 
     model: str
     version: str | None

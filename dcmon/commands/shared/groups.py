@@ -4,7 +4,10 @@ import typer
 
 
 def group(doc: str | None) -> typer.Typer:
-    """Create the app of a noun with verbs, like `dcmon alert list`; `doc` is its help."""
+    """Create the app of a noun with verbs, like `dcmon alert list`.
+
+    `doc` is its help.
+    """
     return typer.Typer(help=doc, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
 
 

@@ -97,7 +97,7 @@ def _is_firing(view: "AlertView") -> bool:
 
 
 def _hold_reason(session: "Session", view: "AlertView") -> str | None:
-    """Return the reason why notifications are held back now; None for an alert that does not fire."""
+    """Return why notifications of a firing alert are held back now, else None."""
     return silences.hold_reason(session, view.alert, datetime.now(UTC)) if _is_firing(view) else None
 
 
@@ -113,7 +113,10 @@ def _row(view: "AlertView") -> dict[str, Any]:
 
 
 def _states(row: dict[str, Any]) -> set[str]:
-    """Return all values of --state that match: a firing alert can also be acknowledged and held."""
+    """Return all values of --state that match.
+
+    A firing alert can also be acknowledged and held.
+    """
     states = {row["state"]}
     if row["acknowledged_by"] and row["state"] == AlertState.FIRING:
         states.add(AlertChangeKind.ACKNOWLEDGED)

@@ -16,7 +16,10 @@ FINDING_COLUMNS = {"lineage": "schema", "check": "", "where": "place", "message"
 
 
 def report(results: "Sequence[AuditResult]") -> Page:
-    """Show what was checked and what was found, with a remark on each organization that was not checked."""
+    """Show the checked schemas and the findings.
+
+    There is a remark on each organization that was not checked.
+    """
     checked = [{"lineage": _lineage(result), **result.checked} for result in results]
     findings: list[dict[str, Any]] = [
         {"lineage": _lineage(result), **vars(finding)} for result in results for finding in result.findings

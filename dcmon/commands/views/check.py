@@ -18,7 +18,10 @@ TASKS = ("binary", "multiclass", "regression")
 
 
 def rows() -> list[dict[str, Any]]:
-    """List the checks of deepchecks that return numbers, the data flow, and the checks of installed packages."""
+    """List the checks that return numbers.
+
+    They are those of deepchecks, the data flow, and the checks of installed packages.
+    """
     from dcmon.checks import plugins
 
     aliases: dict[str, list[str]] = {}

@@ -44,7 +44,10 @@ def history(app: "App", name: str, after: datetime | None, wanted: list[str] | N
 
 
 def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> ResultRows:
-    """List results with the active rules that each violates, and the reason for a missing verdict."""
+    """List results with the active rules that each of them violates.
+
+    A row also has the reason for a missing verdict.
+    """
     from dcmon.alerting import verdicts
 
     metrics = _usual_metrics(session, monitor_id, shown)
@@ -116,7 +119,10 @@ def version_columns(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def metric_columns(rows: list[dict[str, Any]], metrics: list[str]) -> list[str]:
-    """Return the columns of metrics and add them to the rows: one metric is "value", several go by their names."""
+    """Return the columns of metrics, and add these columns to the rows.
+
+    A single metric is the column "value"; of several, each has a column with its name.
+    """
     if len(metrics) < 2:
         return ["value"]
     columns = {name if rows and name not in rows[0] else f"{name} (metric)": name for name in metrics}

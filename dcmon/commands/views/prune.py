@@ -41,7 +41,7 @@ def _rows(pruned: "Sequence[Pruned]", *, dry_run: bool) -> list[dict[str, Any]]:
 
 
 def _count_text(removed: Counts) -> str:
-    """Write counts as text; ids, labels and quarter hours belong to the samples and are not listed."""
+    """Write counts as text, without the rows that belong to samples."""
     rows = Counter[str]()
     for place, count in removed.items():
         rows[place.table] += count

@@ -16,7 +16,10 @@ NEW_KEYS = ("name", "kind", "to", "severities", "models", "cap", "repeat")  # of
 
 
 class StoredReceiver(NamedTuple):
-    """A receiver as a row, how many notifications were written for it, and a new webhook's secret."""
+    """A receiver as a row.
+
+    `notified`: how many notifications were written for it. `secret`: of a new webhook.
+    """
 
     row: dict[str, Any]
     notified: int

@@ -95,7 +95,10 @@ def run_backtest(app: "App", name: str, wanted: "Change", lookback: timedelta) -
 
 
 def _policy(session: "Session", name: str, wanted: "Change") -> "TestedPolicy":
-    """Return the monitor and the policy to test; a monitor without a rule needs a condition."""
+    """Return the monitor and the policy to test.
+
+    For a monitor without a rule, `wanted` must have a condition.
+    """
     from dcmon.monitoring import monitors
 
     try:
@@ -138,7 +141,7 @@ def run_tests(files: list[Path]) -> list[FileOutcome]:
 
 
 def test_report(tested: list[FileOutcome]) -> Page:
-    """Show a line for each rule test, and the windows of each failed test as a table."""
+    """Show a line for each rule test, and the windows of a failed test."""
     parts: list[Part] = []
     for test in tested:
         outcome = test.outcome
@@ -166,7 +169,7 @@ def _test_row(tested: FileOutcome) -> dict[str, Any]:
 
 
 def _test_lines(outcome: "RuleTestResult") -> list[dict[str, Any]]:
-    """Return the windows of a failed rule test as rows for people; wrong windows are marked."""
+    """Return the windows of a failed rule test, with the wrong ones marked."""
     return [
         {"": "" if line.is_right else ">", "window": line.number, "value": line.window, "expected": line.expected,
          "found": line.actual, "why": line.reason}

@@ -93,7 +93,7 @@ def _queue(number: int, oldest: datetime | None, now: datetime) -> str:
 
 
 def _span(span: timedelta) -> str:
-    """Write a time span in its largest unit: 5 s, 12 min, 3 h, 2 d."""
+    """Write a time span in its largest unit, like "5 s" or "12 min"."""
     seconds = max(0, int(span.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:

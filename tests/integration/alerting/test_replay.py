@@ -442,8 +442,11 @@ def test_changed_monitor_ends_open_alerts_and_retracts_none(target: Target) -> N
         put(target, number, value)
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
-        new = replace(monitors.current_spec(monitor), rows=50)
-        assert lifecycle.change_monitor(session, target.org, monitor, new, URL).revision == 2
+
+        def with_fifty_rows(spec: MonitorSpec, _: object) -> lifecycle.MonitorEdit:
+            return lifecycle.MonitorEdit(replace(spec, rows=50))
+
+        assert lifecycle.change_monitor(session, target.org, monitor, with_fifty_rows, URL).revision == 2
         rule = session.scalars(select(AlertRule)).one()
         assert (rule.revision, rule.start_time) == (2, None)
         last = alert_views.list_changes(session, 3)[-1]

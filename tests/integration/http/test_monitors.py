@@ -183,8 +183,9 @@ def test_change_of_params_keeps_those_of_other_monitors(app: App, target: Target
     def set_params(monitor_id: int, **params: Any) -> str:
         with app.org(target.org) as session:
             monitor = monitors.get(session, monitor_id)
-            wanted = monitors.lock(session, monitor)
-            lifecycle.change_monitor(session, target.org, monitor, wanted, None, params)
+            lifecycle.change_monitor(
+                session, target.org, monitor, lambda spec, _: lifecycle.MonitorEdit(spec, params), None
+            )
             return model_checks.get_check(session, monitor.check_id).name
 
     with app.org(target.org) as session:
