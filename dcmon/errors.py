@@ -40,7 +40,8 @@ class OverLimit(DcmonError):
 
 
 class NotAuthenticated(DcmonError):
-    """No such token. Send the header "Authorization: Basic TOKEN"; "dcmon token create" makes one."""
+    """The token is missing, unknown, expired or revoked. Send the header "Authorization: Basic TOKEN".
+    "dcmon token create" creates a token."""
 
     exit_code, status = 4, 401
 
@@ -63,6 +64,14 @@ class VersionNotFound(NotFound):
     """There is no version {name!r} of model {model!r}. "dcmon model show {model}" lists its versions."""
 
 
+class TokenNotFound(NotFound):
+    """There is no token {name!r}. "dcmon token list" lists the tokens."""
+
+
+class MonitorNotFound(NotFound):
+    """There is no monitor {name!r}. "dcmon monitor list" lists the monitors."""
+
+
 class SourceNotFound(NotFound):
     """There is no source {name!r}. "dcmon source list" lists the sources."""
 
@@ -83,38 +92,46 @@ class WebhookNotFound(NotFound):
     """There is no receiver {name!r}. "dcmon webhook list" lists the receivers."""
 
 
+class SilenceNotFound(NotFound):
+    """There is no silence {name}. "dcmon silence list --all" lists the silences."""
+
+
+class MuteTimeNotFound(NotFound):
+    """There is no mute time {name!r}. "dcmon mute list" lists the mute times."""
+
+
 class NotificationNotFound(NotFound):
     """There is no notification {name!r}. "dcmon notification list" lists the notifications."""
 
 
 class Conflict(DcmonError):
-    """It exists already, with different contents."""
+    """The object exists already, with different contents. Choose another name."""
 
     exit_code, status = 6, 400
 
 
 class Locked(DcmonError):
-    """Another process works on it. Try again later."""
+    """Another process works on the same object. Try again later."""
 
     exit_code, status = 6, 503
 
 
 class MonitorBusy(Locked):
-    """Another "run" or "backfill" works on monitor {name!r}. Try again later, or wait longer (--timeout)."""
+    """Another "run" or "backfill" works on monitor {name!r}. Try again later, or wait longer with --timeout."""
 
 
 class Unavailable(DcmonError):
-    """dcmon can't do it now."""
+    """dcmon can't do this now. Try again later."""
 
     status = 503
 
 
 class StillIncomplete(Unavailable):
-    """The time to wait is over, and the window is not complete: {reason}."""
+    """The time to wait (--timeout) is over, and the window is not complete: {reason}."""
 
 
 class PortTaken(Locked):
-    """Port {port} on {host} is taken. Free it, or set DCMON_HTTP__PORT to another."""
+    """Port {port} on {host} is in use. Stop the program that uses it, or set DCMON_HTTP__PORT to another port."""
 
 
 class Unreachable(DcmonError):
@@ -129,7 +146,7 @@ class OutOfMemory(Unreachable):
 
 
 class KafkaMisconfigured(DcmonError):
-    """Kafka can't be used as the settings say: {reason}. Check the DCMON_KAFKA__ settings, first SECURITY_PROTOCOL."""
+    """Kafka can't be used with these settings: {reason}. Check the DCMON_KAFKA__ settings, first SECURITY_PROTOCOL."""
 
     exit_code, status = 2, 503
 
@@ -150,7 +167,7 @@ class TopicRemade(Unavailable):
 
 
 class NothingRuns(DcmonError):
-    """Nothing runs here. Type "dcmon up" to start dcmon, or set DCMON_DATABASE_URL to a PostgreSQL of your own."""
+    """dcmon does not run here. Type "dcmon up" to start it, or set DCMON_DATABASE_URL to a PostgreSQL of your own."""
 
     exit_code, status = 7, 503
 
@@ -179,7 +196,7 @@ class DataDirectoryUnusable(Unavailable):
 
 
 class ChecksCantRun(Unavailable):
-    """The process that runs checks ends at once; its output stands above. Check that memory is free."""
+    """The process that runs checks ends at once. Read its output above, and check that memory is free."""
 
 
 class FlightsMissing(DcmonError):

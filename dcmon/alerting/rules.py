@@ -89,7 +89,7 @@ def require_judged(session: Session, monitor_id: int, condition: Condition) -> N
     """Require that a monitor has the values of a condition. Raises InvalidInput, or NotFound for the monitor."""
     monitor = session.get(Monitor, monitor_id)
     if monitor is None:
-        raise errors.NotFound(what="monitor", name=monitor_id)
+        raise errors.MonitorNotFound(name=monitor_id)
     rule_targets.require(monitor, session.get_one(Check, monitor.check_id), condition)
 
 
@@ -245,10 +245,10 @@ def preview(rule: AlertRule | None, wanted: Change) -> Policy:
 
 
 def get(session: Session, rule_id: int) -> AlertRule:
-    """Return the rule with this id. Raises NotFound."""
+    """Return the rule with this id. Raises RuleNotFound."""
     rule = session.get(AlertRule, rule_id)
     if rule is None:
-        raise errors.NotFound(what="alert rule", name=rule_id)
+        raise errors.RuleNotFound(name=rule_id)
     return rule
 
 

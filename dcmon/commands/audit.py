@@ -11,8 +11,8 @@ app = single()
 def audit(ctx: typer.Context) -> None:
     """Check ledgers, tables and offsets of every organization, or of --org, while everything runs.
 
-    Exit 1 when counts differ, 8 when an organization could not be checked. The audit counts every table: run it at a
-    quiet hour if the database is large.
+    Exit 1 when counts differ, 8 when an organization could not be checked. The audit counts the rows of
+    every table: run it when the load is low if the database is large.
 
     Example: dcmon audit -o json
     """

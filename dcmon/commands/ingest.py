@@ -73,7 +73,7 @@ def lag(
 ) -> None:
     """Show the lag of ingestion by partition and organization. Example: dcmon ingest lag --longest 5m
 
-    The unread messages of an organization are counted in the messages that --look-at allows.
+    Unread messages of an organization are counted only among the messages that --look-at allows.
     """
     from dcmon import durations
     from dcmon.ingestion import lag as lags
@@ -101,7 +101,7 @@ def seek(
 ) -> None:
     """Move the committed offsets; rows that are stored already count as duplicates.
 
-    A topic that was deleted and created again is read from then on.
+    Workers also continue with a topic that was deleted and created again.
 
     Example: dcmon ingest seek --to end --dry-run
     """
@@ -125,6 +125,6 @@ def require_broker(ctx: typer.Context) -> "Kafka":
     settings: Kafka = ctx.obj.settings.kafka
     if not settings.bootstrap_servers:
         raise errors.InvalidInput(
-            "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: the endpoint stores samples directly, so there is no lag."
+            "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: the endpoint stores samples directly, without topics."
         )
     return settings

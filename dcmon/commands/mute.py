@@ -36,7 +36,7 @@ def add(
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """List mute times; "holds until" is the end of one that holds now. Example: dcmon mute list"""
+    """List mute times; "holds until" is when an active one ends. Example: dcmon mute list"""
     from dcmon.commands.views import mute as view
 
     ctx.obj.output.table(

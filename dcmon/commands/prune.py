@@ -18,7 +18,7 @@ def prune(
     ctx: typer.Context,
     dry_run: options.DryRun = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="Do not pause between batches; logging is slower during that time.")
+        bool, typer.Option("--fast", help="Do not pause between batches; new rows are stored more slowly meanwhile.")
     ] = False,
     yes: options.LongYes = False,
     by: options.By = None,

@@ -85,7 +85,7 @@ def set_(
     severity: options.Severity = None,
     warn_severity: options.WarnSeverity = None,
     no_warn: Annotated[
-        bool, typer.Option("--no-warn", "--no-warn-severity", help="Remove the level after warn from the condition.")
+        bool, typer.Option("--no-warn", "--no-warn-severity", help="Remove the warn level from the condition.")
     ] = False,
     rename: Annotated[str | None, typer.Option("--name", help="New name of the rule; '' removes the name.")] = None,
     for_: options.For = None,

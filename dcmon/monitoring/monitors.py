@@ -120,17 +120,17 @@ def start_revision(session: Session, monitor: Monitor, org_retention: timedelta 
 
 
 def get(session: Session, monitor_id: int) -> Monitor:
-    """Return the monitor with that id. Raises NotFound."""
+    """Return the monitor with that id. Raises MonitorNotFound."""
     monitor = session.get(Monitor, monitor_id)
     if monitor is None:
-        raise errors.NotFound(what="monitor", name=monitor_id)
+        raise errors.MonitorNotFound(name=monitor_id)
     return monitor
 
 
 def find(session: Session, name: str) -> Monitor:
     """Return the monitor with the name MODEL/MONITOR, the name MONITOR, or the id.
 
-    Raises NotFound, or InvalidInput if several monitors have the name.
+    Raises MonitorNotFound, or InvalidInput if several monitors have the name.
     """
     statement = select(Monitor, Model.name).join(Check, Check.id == Monitor.check_id).join(Model)
     rows = session.execute(statement.order_by(Monitor.id)).all()
@@ -141,7 +141,7 @@ def find(session: Session, name: str) -> Monitor:
     ]
     matches = matches or [(monitor, model) for monitor, model in rows if name == str(monitor.id)]
     if not matches:
-        raise errors.NotFound(what="monitor", name=name)
+        raise errors.MonitorNotFound(name=name)
     if len(matches) > 1:
         # Two monitors of a model can have the same name if they were created over HTTP: then only their ids differ.
         is_unique = len({full_name for _, full_name in matches}) == len(matches)

@@ -99,10 +99,10 @@ def entries(session: Session) -> Sequence[MuteTime]:
 
 
 def find(session: Session, name: str) -> MuteTime:
-    """Return the mute time of that name. Raises NotFound."""
+    """Return the mute time of that name. Raises MuteTimeNotFound."""
     mute_time = session.scalar(select(MuteTime).where(MuteTime.name == name))
     if mute_time is None:
-        raise errors.NotFound(what="mute time", name=name)
+        raise errors.MuteTimeNotFound(name=name)
     return mute_time
 
 

@@ -75,10 +75,10 @@ def entries(session: Session, now: datetime, *, ended: bool = False) -> Sequence
 
 
 def end(session: Session, silence_id: int, now: datetime) -> Silence:
-    """End a silence now. A silence that is over does not change. Raises NotFound."""
+    """End a silence now. A silence that is over does not change. Raises SilenceNotFound."""
     silence = session.get(Silence, silence_id)
     if silence is None:
-        raise errors.NotFound(what="silence", name=silence_id)
+        raise errors.SilenceNotFound(name=silence_id)
     if silence.ends_at > now:
         silence.ends_at, silence.starts_at = now, min(silence.starts_at, now)
         session.flush()

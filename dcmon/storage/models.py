@@ -98,7 +98,7 @@ def get(session: Session, model_id: int) -> Model:
     """Return the model of that id. Raises NotFound."""
     model = session.get(Model, model_id)
     if model is None:
-        raise errors.NotFound(what="model", name=model_id)
+        raise errors.ModelNotFound(name=model_id)
     return model
 
 

@@ -98,10 +98,10 @@ def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
 
 
 def revoke(session: Session, org_id: int, prefix: str) -> None:
-    """Revoke a token at once. `prefix` may be the complete token. Raises NotFound."""
+    """Revoke a token at once. `prefix` may be the complete token. Raises TokenNotFound."""
     token = session.scalar(select(Token).where(Token.org_id == org_id, Token.prefix == prefix[:14]))
     if token is None:
-        raise errors.NotFound(what="token", name=prefix[:14])
+        raise errors.TokenNotFound(name=prefix[:14])
     token.revoked_at = token.revoked_at or datetime.now(UTC)
 
 

@@ -113,7 +113,7 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
 
 
 def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
-    """Change a monitor and enqueue the windows that are due. Raises NotFound or InvalidInput."""
+    """Change a monitor and enqueue the windows that are due. Raises MonitorNotFound or InvalidInput."""
     org = app.organization()
     with app.org(org) as session:
         monitor = monitors.find(session, name)

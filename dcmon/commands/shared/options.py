@@ -52,17 +52,17 @@ ROWS = "Rows of a window that the monitor reads: a number, all, or default (DCMO
 
 # When a model's windows are evaluated.
 LABEL_RATIO = "Share of labels that checks on labels wait for: 0.8."
-LABEL_DELAY = "Longest wait of these checks for labels: 90s, 30m, 12h, 3d."
+LABEL_DELAY = "Longest wait of checks on labels: 90s, 30m, 12h, 3d."
 TIME_ZONE = "Time zone of the windows: Europe/Berlin."
 
 # What a rule does.
 Severity = Annotated[str | None, typer.Option("--severity", help="low, medium (default), high or critical.")]
-WarnSeverity = Annotated[str | None, typer.Option(help="Severity of the level after warn; default: one level lower.")]
-For = Annotated[int | None, typer.Option("--for", help="Violated windows in a row before the alert fires (1).")]
+WarnSeverity = Annotated[str | None, typer.Option(help="Severity of the warn level; default: one level lower.")]
+For = Annotated[int | None, typer.Option("--for", help="Violated windows in a row before the alert fires; default: 1.")]
 KeepFiring = Annotated[
-    int | None, typer.Option(help="Windows without a violation during which the alert still fires (0).")
+    int | None, typer.Option(help="Windows without a violation during which the alert still fires; default: 0.")
 ]
-MinN = Annotated[int | None, typer.Option("--min-n", help="A window with fewer rows has no verdict (0).")]
+MinN = Annotated[int | None, typer.Option("--min-n", help="A window with fewer rows has no verdict; default: 0.")]
 NoData = Annotated[
     str | None, typer.Option(help="Verdict on a window without data: keep (the state; default), alert or ok.")
 ]
@@ -71,7 +71,9 @@ OnError = Annotated[
 ]
 Inhibit = Annotated[
     bool | None,
-    typer.Option("--inhibit/--no-inhibit", help="Send nothing while a more severe alert of the monitor fires (yes)."),
+    typer.Option(
+        "--inhibit/--no-inhibit", help="Send nothing while a more severe alert of the monitor fires (default)."
+    ),
 ]
 
 # What a receiver gets.
@@ -85,7 +87,7 @@ ReceiverTarget = Annotated[
 Severities = Annotated[Names, typer.Option("--severity", help="Only these severities; repeatable.")]
 Cap = Annotated[
     str | None,
-    typer.Option(help="Maximum number of messages a minute (20), or none; notifications above it go into a digest."),
+    typer.Option(help="Maximum number of messages a minute (20), or none; more notifications go into one digest."),
 ]
 Repeat = Annotated[str | None, typer.Option(help="Notify again after 24h, 4h … while an alert fires; or none.")]
 Header = Annotated[Names, typer.Option(help='Extra HTTP header: "X-Token: abc"; repeatable.')]

@@ -10,7 +10,9 @@ from dcmon.output import Fields, Lines, Page, Part, Table
 if TYPE_CHECKING:
     from dcmon.health.status import Status
 
-NONE_RUNS = 'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with its settings.'
+NONE_RUNS = (
+    'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with the same settings.'
+)
 PROCESS_COLUMNS = {  # headings by key
     "kind": "process", "host": "", "pid": "", "since": "", "last_heartbeat": "", "state": "",
 }  # fmt: skip

@@ -284,7 +284,7 @@ def test_serve_started_before_its_servers_answers_later(place: Place) -> None:
         process.kill()
         process.wait()
     assert process.returncode == 0
-    assert "answering 503 until" in stderr
+    assert "responds with 503 until" in stderr
     assert "Traceback" not in stderr
 
 
