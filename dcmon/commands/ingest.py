@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import column_mapping, operator_name, require_one_of
+from dcmon.commands.shared import option_groups, options
+from dcmon.commands.shared.arguments import operator_name, require_one_of
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
+    from dcmon.commands.operations.source import TypedTarget
     from dcmon.settings import Kafka
 
 app = group(__doc__)
@@ -27,14 +28,11 @@ LAG_COLUMNS = {
 
 
 @app.command()
+@option_groups.row_target
 def file(
     ctx: typer.Context,
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help='CSV, Parquet or JSON lines; "-" reads stdin.')],
-    model: options.TargetModel,
-    version: options.TargetVersion = None,
-    labels: options.OnlyLabels = False,
-    map_: options.Mapping = None,
-    ignore_extra: options.IgnoreExtra = False,
+    target: "TypedTarget",
     format_: Annotated[
         str | None, typer.Option("--format", help="csv, parquet or jsonl; default: by the file's name.")
     ] = None,
@@ -46,13 +44,8 @@ def file(
     Exit 3 when every row of a file was rejected, 8 when some of several files could not be read.
     """
     from dcmon.commands.operations import ingest as operation
-    from dcmon.commands.operations.source import TypedTarget
     from dcmon.ingestion.files.manual_load import LoadRequest
-    from dcmon.states import RowKind
 
-    target = TypedTarget(
-        model, version, RowKind.LABELS if labels else RowKind.SAMPLES, column_mapping(map_, ignore_extra)
-    )
     requests = [LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run) for path in paths]
     loaded = operation.load_all(ctx.obj, target, requests)
     ctx.obj.output.table([outcome(row, dry_run=dry_run) for row in loaded.rows], FILE_COLUMNS)

@@ -1,35 +1,36 @@
 """Monitors: create, list, show, history, run, backfill, set, delete."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcmon.commands import _monitor_results
-from dcmon.commands.shared import options
+from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.severity import Severity
+
+if TYPE_CHECKING:
+    from dcmon.commands.operations.monitor import CheckChoices
 
 app = group(__doc__)
 app.add_typer(_monitor_results.app)
 
 
 @app.command()
+@option_groups.check_choices
 def create(
     ctx: typer.Context,
     name: str,
+    *,
     model: Annotated[str, typer.Option(help="Model that the monitor watches.")],
     check: Annotated[str, typer.Option(help="Name of a check of the model, or class of deepchecks: FeatureDrift.")],
     frequency_: Annotated[
         str, typer.Option("--frequency", help="Frequency of the windows: HOUR, DAY, WEEK or MONTH.")
     ] = "DAY",
     aggregation_window: Annotated[int, typer.Option(min=1, help="Length of a window, in units of the frequency.")] = 1,
-    feature: options.Feature = None,
-    scorer: options.Scorer = None,
-    class_: options.Class = None,
-    aggregation: options.Aggregation = None,
-    metric: options.Metric = None,
+    choices: "CheckChoices",
     param: options.Parameter = None,
     filter_: options.Filter = None,
     compare: Annotated[str, typer.Option(help=options.COMPARE)] = "reference",
@@ -49,7 +50,6 @@ def create(
     from dcmon.monitoring.monitor_spec import MonitorSpec
 
     every = frequency(frequency_)
-    choices = operation.CheckChoices(feature, scorer, class_, aggregation, metric)
     condition, filters = operation.parse_condition(rule), operation.parse_filters(filter_)
     spec = MonitorSpec(
         name, every, aggregation_window, duration(lookback), description, filters, choices.kwargs,
@@ -88,9 +88,11 @@ def show(ctx: typer.Context, name: options.MonitorName) -> None:
 
 
 @app.command("set")
+@option_groups.check_choices
 def set_(
     ctx: typer.Context,
     name: options.MonitorName,
+    *,
     new_name: Annotated[str | None, typer.Option("--name", help="New name of the monitor.")] = None,
     description: Annotated[str | None, typer.Option(help="Purpose of the monitor.")] = None,
     frequency_: Annotated[
@@ -100,11 +102,7 @@ def set_(
         int | None, typer.Option(min=1, help="Length of a window, in units of the frequency.")
     ] = None,
     lookback: options.Lookback = None,
-    feature: options.Feature = None,
-    scorer: options.Scorer = None,
-    class_: options.Class = None,
-    aggregation: options.Aggregation = None,
-    metric: options.Metric = None,
+    choices: "CheckChoices",
     filter_: options.Filter = None,
     compare: Annotated[str | None, typer.Option(help=options.COMPARE)] = None,
     rows: Annotated[str | None, typer.Option(help=options.ROWS)] = None,
@@ -130,7 +128,6 @@ def set_(
     }  # fmt: skip
     fields = {key: value for key, value in wanted.items() if value is not None}
     fields |= {} if rows is None else {"rows": operation.parse_rows(rows)}
-    choices = operation.CheckChoices(feature, scorer, class_, aggregation, metric)
     change = operation.MonitorChange(fields, choices, check_parameters(param), set(reset or ()))
     change.require_some()
     ctx.obj.output.value(operation.change(ctx.obj, name, change))

@@ -1,13 +1,12 @@
 """Rows that could not be stored: list, show, retry, drop."""
 
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import as_utc, operator_name
+from dcmon.commands.shared import option_groups, options
+from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
@@ -20,22 +19,12 @@ COUNTED = ["model", "version", "kind", "reason", "rows", "first", "last", "examp
 EMPTY = "No row is quarantined."
 NO_SUCH_ROW = "No quarantined row matches."
 
-Ids = Annotated[list[int] | None, typer.Argument(help="Ids of rows; without ids the options choose the rows.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only rows with this reason: conflict, wrong_type …")]
-Source = Annotated[
-    str | None, typer.Option("--source", help="Only rows of this source: a prefix of its name, or the path of a file.")
-]
-All = Annotated[bool, typer.Option("--all", help="All quarantined rows.")]
-
 
 @app.command("list")
+@option_groups.listed_rows
 def list_(
     ctx: typer.Context,
-    model: options.OnlyModel = None,
-    version: options.OnlyVersion = None,
-    reason: Reason = None,
-    since: options.LoggedSince = None,
-    source: Source = None,
+    row_filter: "QuarantineFilter",
     rows: Annotated[bool, typer.Option("--rows", help="List rows, the newest first, instead of counts.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows to list.")] = 100,
 ) -> None:
@@ -45,7 +34,7 @@ def list_(
     """
     from dcmon.commands.views import quarantine as view
 
-    row_filter, output = _filter(None, model, version, reason, since, source), ctx.obj.output
+    output = ctx.obj.output
     listed = view.rows(ctx.obj, row_filter, limit) if rows else view.counts(ctx.obj, row_filter)
     detail = [] if output.is_narrow else ["detail"]
     row_columns = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail, "logged_at"]
@@ -62,15 +51,10 @@ def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ID")
 
 
 @app.command()
+@option_groups.chosen_rows
 def retry(
     ctx: typer.Context,
-    ids: Ids = None,
-    model: options.OnlyModel = None,
-    version: options.OnlyVersion = None,
-    reason: Reason = None,
-    since: options.LoggedSince = None,
-    source: Source = None,
-    all_: All = False,
+    row_filter: "QuarantineFilter",
     dry_run: options.DryRun = False,
     by: options.By = None,
 ) -> None:
@@ -82,7 +66,6 @@ def retry(
     """
     from dcmon.commands.operations import quarantine as operation
 
-    row_filter = _filter(ids, model, version, reason, since, source, all_=all_)
     retried = operation.retry(ctx.obj, row_filter, by or operator_name(), dry_run=dry_run)
     ctx.obj.output.value(outcome(vars(retried), dry_run=dry_run))
     if not retried.tried:
@@ -92,15 +75,10 @@ def retry(
 
 
 @app.command()
+@option_groups.chosen_rows
 def drop(
     ctx: typer.Context,
-    ids: Ids = None,
-    model: options.OnlyModel = None,
-    version: options.OnlyVersion = None,
-    reason: Reason = None,
-    since: options.LoggedSince = None,
-    source: Source = None,
-    all_: All = False,
+    row_filter: "QuarantineFilter",
     dry_run: options.DryRun = False,
     yes: options.LongYes = False,
     by: options.By = None,
@@ -109,7 +87,6 @@ def drop(
     from dcmon.commands.operations import quarantine as operation
     from dcmon.commands.views import quarantine as view
 
-    row_filter = _filter(ids, model, version, reason, since, source, all_=all_)
     count = sum(group["rows"] for group in view.counts(ctx.obj, row_filter))
     if not count:
         ctx.obj.output.say(NO_SUCH_ROW)
@@ -117,30 +94,3 @@ def drop(
     drop_rows = partial(operation.drop, ctx.obj, row_filter, by or operator_name())
     dropped = ask_and_run(question, drop_rows, dry_run=dry_run or not count, yes=yes)
     ctx.obj.output.value(outcome({"dropped": count if dropped is None else dropped}, dry_run=dry_run))
-
-
-def _filter(
-    ids: list[int] | None,
-    model: str | None,
-    version: str | None,
-    reason: str | None,
-    since: datetime | None,
-    source: str | None,
-    *,
-    all_: bool | None = None,
-) -> "QuarantineFilter":
-    """Build a filter of the options. Raises InvalidInput.
-
-    Unless `all_` is None, the caller must have given ids, a restriction or --all.
-    """
-    from dcmon import errors
-    from dcmon.ingestion.quarantine import QuarantineFilter
-
-    chosen = QuarantineFilter((), model, version, reason, as_utc(since) if since else None, source)
-    if sum([bool(ids), not chosen.is_all, bool(all_)]) > 1:
-        raise errors.InvalidInput("Give ids, or options that choose rows, or --all, but only one of the three.")
-    if all_ is False and not ids and chosen.is_all:
-        raise errors.InvalidInput(
-            'Give ids of rows, or --model, --reason, … or --all. "dcmon quarantine list" counts the rows.'
-        )
-    return QuarantineFilter(tuple(ids)) if ids else chosen

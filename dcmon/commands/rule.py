@@ -1,13 +1,17 @@
 """Alert rules: add, list, show, set, delete, test, backtest."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import options
+from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+
+if TYPE_CHECKING:
+    from dcmon.alerting.rules import Change
 
 app = group(__doc__)
 
@@ -16,36 +20,23 @@ NewName = Annotated[str | None, typer.Option("--name", help="Name of the rule in
 
 
 @app.command()
+@option_groups.rule_policy
 def add(
     ctx: typer.Context,
     monitor: options.MonitorName,
     condition: Annotated[str, typer.Argument(help="Condition in quotes: '> 0.2', 'any feature > 0.3', 'drop > 20%' …")],
-    severity: options.Severity = None,
-    warn_severity: options.WarnSeverity = None,
+    policy: "Change",
     name: NewName = None,
-    for_: options.For = None,
-    keep_firing: options.KeepFiring = None,
-    min_n: options.MinN = None,
-    no_data: options.NoData = None,
-    on_error: options.OnError = None,
     inhibit: options.Inhibit = None,
 ) -> None:
     """Add a rule to a monitor and judge the stored results by it. docs/alerts.md lists the conditions.
 
     Example: dcmon rule add "credit/Prediction Drift" "> 0.3 warn 0.2" --severity critical --for 2 --keep-firing 1
     """
-    from dcmon.alerting.rules import Change
     from dcmon.commands.operations import rule as operation
 
-    wanted = Change(
-        condition=operation.parse_condition(condition), severity=severity, warn_severity=warn_severity, name=name,
-        for_windows=for_, keep_firing=keep_firing, min_n=min_n, no_data=no_data, on_error=on_error,
-        is_inhibited=inhibit,
-    )  # fmt: skip
-    added = operation.add(ctx.obj, monitor, wanted)
-    ctx.obj.output.value(added.row)
-    if added.remark:
-        ctx.obj.output.say(added.remark)
+    more = replace(policy, name=name, is_inhibited=inhibit)
+    ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, more))
 
 
 @app.command(hidden=True)
@@ -56,7 +47,10 @@ def create(
     severity: options.Severity = None,
 ) -> None:
     """Add a rule, like "rule add". Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical"""
-    add(ctx, monitor, condition, severity)
+    from dcmon.alerting.rules import Change
+    from dcmon.commands.operations import rule as operation
+
+    ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, Change(severity=severity)))
 
 
 @app.command("list")
@@ -76,23 +70,19 @@ def show(ctx: typer.Context, name: Name) -> None:
 
 
 @app.command("set")
+@option_groups.rule_policy
 def set_(
     ctx: typer.Context,
     name: Name,
+    *,
     condition: Annotated[
         str | None, typer.Option("--condition", "--rule", help="Condition in quotes: '> 0.2'.")
     ] = None,
-    severity: options.Severity = None,
-    warn_severity: options.WarnSeverity = None,
+    policy: "Change",
     no_warn: Annotated[
         bool, typer.Option("--no-warn", "--no-warn-severity", help="Remove the warn level from the condition.")
     ] = False,
     rename: Annotated[str | None, typer.Option("--name", help="New name of the rule; '' removes the name.")] = None,
-    for_: options.For = None,
-    keep_firing: options.KeepFiring = None,
-    min_n: options.MinN = None,
-    no_data: options.NoData = None,
-    on_error: options.OnError = None,
     inhibit: options.Inhibit = None,
     active: Annotated[
         bool | None, typer.Option("--active/--inactive", help="An inactive rule judges no results.")
@@ -107,14 +97,11 @@ def set_(
     from dcmon.alerting.rules import Change
     from dcmon.commands.operations import rule as operation
 
-    wanted = Change(
-        condition=operation.parse_condition(condition), severity=severity, warn_severity=warn_severity, name=rename,
-        for_windows=for_, keep_firing=keep_firing, min_n=min_n, no_data=no_data, on_error=on_error,
-        is_inhibited=inhibit, is_active=active,
-    )  # fmt: skip
+    parsed = operation.parse_condition(condition)
+    wanted = replace(policy, condition=parsed, name=rename, is_inhibited=inhibit, is_active=active)
     if wanted == Change() and not no_warn:
         raise typer.BadParameter('Nothing to change: give an option that "dcmon rule set --help" lists.')
-    if no_warn and warn_severity is not None:
+    if no_warn and policy.warn_severity is not None:
         raise typer.BadParameter("Give either --warn-severity or --no-warn, not both.")
     ctx.obj.output.value(operation.change(ctx.obj, name, wanted, drops_warning=no_warn))
 
@@ -155,32 +142,24 @@ def test(
 
 
 @app.command()
+@option_groups.rule_policy
 def backtest(
     ctx: typer.Context,
+    *,
     name: Annotated[str, typer.Argument(help="Id or name of a rule, or a monitor together with --rule.")],
     since: Annotated[str, typer.Option(help="Time span before the newest window: 90d, 12h, 1y.")] = "90d",
     condition: Annotated[
         str | None, typer.Option("--rule", help="Condition to test instead of the rule's own.")
     ] = None,
-    severity: options.Severity = None,
-    warn_severity: options.WarnSeverity = None,
-    for_: options.For = None,
-    keep_firing: options.KeepFiring = None,
-    min_n: options.MinN = None,
-    no_data: options.NoData = None,
-    on_error: options.OnError = None,
+    policy: "Change",
 ) -> None:
     """Show when a rule would have fired on the stored results, and for how long.
 
     Example: dcmon rule backtest "credit/Prediction Drift" --since 90d --rule "> 0.3" --for 2
     """
     from dcmon import durations
-    from dcmon.alerting.rules import Change
     from dcmon.commands.operations.rule import parse_condition
     from dcmon.commands.views import rule as view
 
-    wanted = Change(
-        condition=parse_condition(condition), severity=severity, warn_severity=warn_severity, for_windows=for_,
-        keep_firing=keep_firing, min_n=min_n, no_data=no_data, on_error=on_error,
-    )  # fmt: skip
+    wanted = replace(policy, condition=parse_condition(condition))
     ctx.obj.output.page(view.run_backtest(ctx.obj, name, wanted, durations.parse(since)))

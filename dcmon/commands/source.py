@@ -1,27 +1,26 @@
 """Watch directories and S3 buckets for files of samples and labels."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import column_mapping
+from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+
+if TYPE_CHECKING:
+    from dcmon.commands.operations.source import TypedTarget
 
 app = group(__doc__)
 
 
 @app.command()
+@option_groups.row_target
 def add(
     ctx: typer.Context,
     name: str,
     url: Annotated[str, typer.Argument(help="Directory or bucket: /path, file:///path or s3://bucket/prefix.")],
-    model: options.TargetModel,
-    version: options.TargetVersion = None,
-    labels: options.OnlyLabels = False,
-    map_: options.Mapping = None,
-    ignore_extra: options.IgnoreExtra = False,
+    target: "TypedTarget",
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check that the location can be listed.")] = True,
 ) -> None:
     """Watch a directory or bucket, which the scheduler scans.
@@ -29,11 +28,7 @@ def add(
     Example: dcmon source add lake s3://acme/credit --model credit
     """
     from dcmon.commands.operations import source as operation
-    from dcmon.states import RowKind
 
-    target = operation.TypedTarget(
-        model, version, RowKind.LABELS if labels else RowKind.SAMPLES, column_mapping(map_, ignore_extra)
-    )
     ctx.obj.output.value(operation.add(ctx.obj, name, url, target, is_checked=check))
 
 

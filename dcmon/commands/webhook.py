@@ -1,13 +1,16 @@
 """Receivers of notifications: webhooks, PagerDuty, Slack, Teams, e-mail, commands."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import options
+from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.states import ReceiverKind
+
+if TYPE_CHECKING:
+    from dcmon.commands.operations.receiver import TypedAddress
 
 app = group(__doc__)
 
@@ -16,19 +19,17 @@ NARROW = ["name", "kind", "to", "state", "waiting", "dead"]
 
 
 @app.command()
+@option_groups.receiver_address
 def add(
     ctx: typer.Context,
     name: str,
-    target: options.ReceiverTarget = None,
+    *,
     kind: Annotated[ReceiverKind, typer.Option(help="Kind of the receiver.")] = ReceiverKind.WEBHOOK,
     severity: options.Severities = None,
     model: Annotated[options.Names, typer.Option("--model", help="Only alerts of this model; repeatable.")] = None,
     cap: options.Cap = None,
     repeat: options.Repeat = None,
-    header: options.Header = None,
-    key: options.Key = None,
-    group: options.EventGroup = None,
-    class_: options.EventClass = None,
+    address: "TypedAddress",
     only_new: options.OnlyNew = False,
 ) -> None:
     """Add a receiver, and notify it of alerts that fire already. A webhook's signing secret is shown once.
@@ -38,11 +39,9 @@ def add(
     from dcmon.commands.operations import receiver as operation
     from dcmon.commands.views import receiver as view
 
-    typed = operation.TypedAddress(target, header, key, group, class_)
     limits = operation.parse_limits(cap, repeat)
-    added = operation.add(
-        ctx.obj, name, typed.to_address(kind.value), operation.new_subscription(severity, model, limits), not only_new
-    )
+    subscription = operation.new_subscription(severity, model, limits)
+    added = operation.add(ctx.obj, name, address.to_address(kind.value), subscription, is_notified=not only_new)
     ctx.obj.output.page(view.added(ctx.obj, added, is_email=kind is ReceiverKind.EMAIL))
 
 
@@ -64,20 +63,18 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 @app.command("set")
+@option_groups.receiver_address
 def set_(
     ctx: typer.Context,
     name: str,
-    target: options.ReceiverTarget = None,
+    *,
     severity: options.Severities = None,
     model: Annotated[
         options.Names, typer.Option("--model", help="Only alerts of this model, or all; repeatable.")
     ] = None,
     cap: options.Cap = None,
     repeat: options.Repeat = None,
-    header: options.Header = None,
-    key: options.Key = None,
-    group: options.EventGroup = None,
-    class_: options.EventClass = None,
+    address: "TypedAddress",
     only_new: options.OnlyNew = False,
 ) -> None:
     """Change a receiver, and notify it of alerts that it did not want before. Options not given keep their value.
@@ -87,9 +84,8 @@ def set_(
     from dcmon.commands.operations import receiver as operation
     from dcmon.commands.views import receiver as view
 
-    typed = operation.TypedAddress(target, header, key, group, class_)
     wanted = operation.TypedSubscription(severity, model, cap, repeat)
-    changed = operation.change(ctx.obj, name, typed, wanted, is_notified=not only_new)
+    changed = operation.change(ctx.obj, name, address, wanted, is_notified=not only_new)
     ctx.obj.output.page(view.changed(changed))
 
 

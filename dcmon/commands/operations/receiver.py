@@ -89,7 +89,7 @@ def parse_limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
 
 
 def add(
-    app: "App", name: str, address: Address, subscription: receivers.Subscription, is_notified: bool
+    app: "App", name: str, address: Address, subscription: receivers.Subscription, *, is_notified: bool
 ) -> StoredReceiver:
     """Add a receiver and, if `is_notified`, write notifications of the alerts that fire already."""
     org = app.organization()

@@ -1,7 +1,7 @@
 """Add, change and delete rules, and judge stored windows by them."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dcmon.alerting import alert_views, condition_parser, judging, rules
 from dcmon.alerting.change_context import ChangeContext
@@ -10,20 +10,11 @@ from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.views import rule as view
 from dcmon.db import work_queue
 from dcmon.monitoring import monitors
+from dcmon.output import Fields, Page
 from dcmon.severity import Severity
 
 if TYPE_CHECKING:
     from dcmon.app import App
-
-
-class AddedRule(NamedTuple):
-    """A new rule as a row.
-
-    `remark` warns of a name in the condition that no stored result has; else it is None.
-    """
-
-    row: dict[str, Any]
-    remark: str | None
 
 
 def parse_condition(text: str | None) -> Any:
@@ -31,19 +22,22 @@ def parse_condition(text: str | None) -> Any:
     return None if text is None else condition_parser.parse(text)
 
 
-def add(app: "App", monitor: str, wanted: Change) -> AddedRule:
-    """Add a rule and judge the stored results by it. Raises MonitorNotFound or InvalidInput."""
+def add(app: "App", monitor: str, condition: str, more: Change) -> Page:
+    """Add a rule and judge the stored results by it; `more` are its other settings.
+
+    A remark warns of a name in the condition that no stored result has. Raises MonitorNotFound or InvalidInput.
+    """
+    parsed = condition_parser.parse(condition)
     org, alerting = app.organization(), app.settings.alerts
-    assert wanted.condition is not None
     with app.org(org) as session:
         monitor_id = monitors.find(session, monitor).id
-        more = replace(wanted, condition=None, severity=None)
-        rule = rules.create(session, monitor_id, wanted.condition, wanted.severity or Severity.MEDIUM, more=more)
+        severity, settings = more.severity or Severity.MEDIUM, replace(more, severity=None)
+        rule = rules.create(session, monitor_id, parsed, severity, more=settings)
         context = ChangeContext(org, app.settings.url, alerting.recent, by=operator_name())
         changes = judging.rejudge_rule(session, rule, context)
-        added = AddedRule(view.row(session, rule.id), alert_views.unknown_name_remark(session, rule))
+        row, remark = view.row(session, rule.id), alert_views.unknown_name_remark(session, rule)
     enqueue_notifications(app, changes)
-    return added
+    return Page(row, [Fields(row)], [remark] if remark else [])
 
 
 def change(app: "App", name: str, wanted: Change, *, drops_warning: bool) -> dict[str, Any]:

@@ -34,6 +34,14 @@ TargetVersion = Annotated[
 ]
 OnlyLabels = Annotated[bool, typer.Option("--labels", help="The files hold labels only, no samples.")]
 
+# Which quarantined rows.
+RowIds = Annotated[list[int] | None, typer.Argument(help="Ids of rows; without ids the options choose the rows.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only rows with this reason: conflict, wrong_type …")]
+RowSource = Annotated[
+    str | None, typer.Option("--source", help="Only rows of this source: a prefix of its name, or the path of a file.")
+]
+AllRows = Annotated[bool, typer.Option("--all", help="All quarantined rows.")]
+
 # What a monitor computes.
 Feature = Annotated[Names, typer.Option("--feature", help="Only these features; repeatable.")]
 Scorer = Annotated[Names, typer.Option("--scorer", help="Metrics of a performance check; repeatable.")]

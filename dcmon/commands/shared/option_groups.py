@@ -1,0 +1,144 @@
+"""Groups of options that several commands take. A command gets each group as one parsed value.
+
+The functions import what they parse into only when a command runs, so that --help stays light.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.arguments import as_utc, column_mapping
+
+if TYPE_CHECKING:
+    from dcmon.alerting.rules import Change
+    from dcmon.commands.operations.monitor import CheckChoices
+    from dcmon.commands.operations.receiver import TypedAddress
+    from dcmon.commands.operations.source import TypedTarget
+    from dcmon.ingestion.quarantine import QuarantineFilter
+
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def option_group(name: str, parse: Callable[..., Any]) -> Callable[[Command], Command]:
+    """Return a decorator of commands: the parameter `name` of a command is what `parse` makes of its options.
+
+    Typer reads the signature of a command. There, the parameters of `parse` take the place of `name`.
+    """
+    group = inspect.signature(parse).parameters
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(**typed: Any) -> None:
+            value = parse(**{option: typed.pop(option) for option in group})
+            command(**typed, **{name: value})
+
+        parameters: list[inspect.Parameter] = []
+        for parameter in inspect.signature(command).parameters.values():
+            parameters += group.values() if parameter.name == name else [parameter]
+        keywords = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+        run.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+def _parse_target(
+    model: options.TargetModel,
+    version: options.TargetVersion = None,
+    labels: options.OnlyLabels = False,
+    map_: options.Mapping = None,
+    ignore_extra: options.IgnoreExtra = False,
+) -> "TypedTarget":
+    from dcmon.commands.operations.source import TypedTarget
+    from dcmon.states import RowKind
+
+    kind = RowKind.LABELS if labels else RowKind.SAMPLES
+    return TypedTarget(model, version, kind, column_mapping(map_, ignore_extra))
+
+
+def _parse_choices(
+    feature: options.Feature = None,
+    scorer: options.Scorer = None,
+    class_: options.Class = None,
+    aggregation: options.Aggregation = None,
+    metric: options.Metric = None,
+) -> "CheckChoices":
+    from dcmon.commands.operations.monitor import CheckChoices
+
+    return CheckChoices(feature, scorer, class_, aggregation, metric)
+
+
+def _parse_policy(
+    severity: options.Severity = None,
+    warn_severity: options.WarnSeverity = None,
+    for_: options.For = None,
+    keep_firing: options.KeepFiring = None,
+    min_n: options.MinN = None,
+    no_data: options.NoData = None,
+    on_error: options.OnError = None,
+) -> "Change":
+    from dcmon.alerting.rules import Change
+
+    return Change(
+        severity=severity, warn_severity=warn_severity, for_windows=for_, keep_firing=keep_firing, min_n=min_n,
+        no_data=no_data, on_error=on_error,
+    )  # fmt: skip
+
+
+def _parse_address(
+    target: options.ReceiverTarget = None,
+    header: options.Header = None,
+    key: options.Key = None,
+    group: options.EventGroup = None,
+    class_: options.EventClass = None,
+) -> "TypedAddress":
+    from dcmon.commands.operations.receiver import TypedAddress
+
+    return TypedAddress(target, header, key, group, class_)
+
+
+def _parse_listed_rows(
+    model: options.OnlyModel = None,
+    version: options.OnlyVersion = None,
+    reason: options.Reason = None,
+    since: options.LoggedSince = None,
+    source: options.RowSource = None,
+) -> "QuarantineFilter":
+    from dcmon.ingestion.quarantine import QuarantineFilter
+
+    return QuarantineFilter((), model, version, reason, as_utc(since), source)
+
+
+def _parse_chosen_rows(
+    ids: options.RowIds = None,
+    model: options.OnlyModel = None,
+    version: options.OnlyVersion = None,
+    reason: options.Reason = None,
+    since: options.LoggedSince = None,
+    source: options.RowSource = None,
+    all_: options.AllRows = False,
+) -> "QuarantineFilter":
+    """Parse which rows to change. Raises InvalidInput unless ids, options or --all choose them."""
+    from dcmon import errors
+    from dcmon.ingestion.quarantine import QuarantineFilter
+
+    listed = _parse_listed_rows(model, version, reason, since, source)
+    if sum([bool(ids), not listed.is_all, all_]) > 1:
+        raise errors.InvalidInput("Give ids, or options that choose rows, or --all, but only one of the three.")
+    if not (ids or all_) and listed.is_all:
+        raise errors.InvalidInput(
+            'Give ids of rows, or --model, --reason, … or --all. "dcmon quarantine list" counts the rows.'
+        )
+    return QuarantineFilter(tuple(ids)) if ids else listed
+
+
+# Decorators of commands. The first word is the parameter that gets the value.
+row_target = option_group("target", _parse_target)
+check_choices = option_group("choices", _parse_choices)
+rule_policy = option_group("policy", _parse_policy)
+receiver_address = option_group("address", _parse_address)
+listed_rows = option_group("row_filter", _parse_listed_rows)
+chosen_rows = option_group("row_filter", _parse_chosen_rows)
