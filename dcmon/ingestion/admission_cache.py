@@ -44,7 +44,7 @@ class Outage:
         self._probed_at, self._lock = 0.0, threading.Lock()
 
     def may_query(self) -> bool:
-        """Return False during an outage if another thread probes PostgreSQL or did so a moment ago."""
+        """Return False during an outage if another thread is probing PostgreSQL or just did."""
         with self._lock:
             if self._since is None:
                 return True

@@ -2,8 +2,8 @@
 
 This module reads nothing itself (see `audit_reader`). In every line of an organization's ledger taken = stored +
 duplicates + quarantined + dropped + removed. Lines with a partition move the organization's offset, and commit records
-move the committed offset: each move begins where the previous one ended. The messages that an organization took below
-the committed offset are the messages that were committed for it, minus the parked ones.
+move the committed offset: each move begins where the previous one ended. Below the committed offset, an organization
+took all messages that were committed for it, except the parked ones.
 """
 
 from bisect import bisect_left
@@ -63,7 +63,7 @@ class OffsetChain:
     committed: int
     last_seek_offset: int
     next_offset: int = 0
-    last_range: OffsetRange | None = None  # of the last line, unless that was a seek
+    last_range: OffsetRange | None = None  # None if the last line was a seek
     breaks: list[str] = field(default_factory=list)
     messages_below: int = 0  # messages of lines that end at or below the committed offset
     messages_begun_below: int = 0  # messages of lines that begin below the committed offset

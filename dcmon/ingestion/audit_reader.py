@@ -50,7 +50,7 @@ class AuditResult:
 def run_audit(engine: Engine, orgs: Sequence[Organization]) -> list[AuditResult]:
     """Audit the schema "public" and organizations. An organization that can't be entered is left out, with the error.
 
-    "public" is read first: what workers add to an organization after that lies beyond the committed offset.
+    "public" is read first: messages that workers store after that lie beyond the committed offset.
     """
     with db.public_session(engine, snapshot=True) as session:
         shared = _shared_state(session)

@@ -13,7 +13,10 @@ from dcmon.storage.ledger import LedgerAction, TopicPartition
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """A line of an organization's ledger. With a partition, it moved the offset from first_offset to next_offset."""
+    """A line of an organization's ledger.
+
+    A line with a `partition` moved the organization's offset from `first_offset` to `next_offset`.
+    """
 
     id: int
     action: str

@@ -1,7 +1,7 @@
 """Correct stored rows: delete samples of a time range, and retry or drop quarantined rows.
 
-Each correction works in bounded transactions. Tables and ledger agree after each of them, so after an interruption the
-same call can be repeated and corrects the remaining rows.
+Each correction works in transactions of limited size. Tables and ledger agree after each transaction. So the same call
+can be repeated after an interruption, and corrects the remaining rows.
 """
 
 from collections import Counter, defaultdict
@@ -34,7 +34,7 @@ COLUMNS = {"level": LEVEL, "time": TIME, "hash": HASH, "key": KEY}
 ROWS_AT_ONCE = 10_000  # deleted in one transaction: about 0.2 s, in which no row of the model can be stored
 RETRIED_AT_ONCE, DROPPED_AT_ONCE = 1_000, 5_000
 ALL_LEVELS = list(range(32))
-BAD_PREFIX = "bad: "  # begins the names of the counts of rows that stay in quarantine, by reason
+BAD_PREFIX = "bad: "  # this prefix and a reason name the count of rows that stay in quarantine
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def delete_samples(
 ) -> DeletedCounts:
     """Delete the samples of a range, so that they can be logged again. Their windows become due.
 
-    The labels are kept and wait for the samples, as labels do that were logged before their sample. `with_labels`
-    deletes the labels too. Rows that are logged meanwhile stay. After an interruption, repeat the call.
+    The labels are kept: they wait for the samples, like labels that were logged before their samples. `with_labels`
+    deletes the labels too. Rows that are logged during the call stay. After an interruption, repeat the call.
     Raises NotFound.
     """
     with db.org_session(engine, org) as session:
@@ -206,7 +206,10 @@ class Retry:
         return sum((self.by_chunk(chunk) for chunk in chunks), Counter[str]()) if counts is None else counts
 
     def by_chunk(self, chunk: Chunk) -> Counter[str]:
-        """Retry a chunk in one transaction. If PostgreSQL refuses a row, find that row by halving: it stays."""
+        """Retry a chunk in one transaction.
+
+        If PostgreSQL refuses a row, find that row by halving the chunk. The row stays in quarantine.
+        """
 
         def transaction() -> Counter[str]:
             with db.org_session(self.engine, self.org) as session:
@@ -224,7 +227,7 @@ class Retry:
         return sum((self.by_chunk(Chunk(chunk.target, ids)) for ids in halves), Counter[str]())
 
     def _run(self, transaction: Callable[[], Counter[str]]) -> Counter[str] | None:
-        """Run a transaction, again after conflicts with others. None if PostgreSQL refuses the content of a row."""
+        """Run a transaction, and repeat it after conflicts. None if PostgreSQL refuses the content of a row."""
         try:
             return transactions.retry(
                 lambda: sample_tables.with_partitions(self.engine, self.org, transaction), store.RETRY_POLICY
@@ -272,7 +275,7 @@ def retry_quarantined(
 ) -> RetryResult:
     """Retry quarantined rows with their original time of logging. Rows that are valid now leave the quarantine.
 
-    A dry run does it all in one transaction and rolls it back.
+    A dry run retries all rows in one transaction, which it rolls back.
     """
     with db.org_session(engine, org) as session:
         chunks = list(_chunks(session, rows, RETRIED_AT_ONCE))
@@ -287,7 +290,7 @@ def retry_quarantined(
 
 
 def _chunks(session: Session, rows: QuarantineFilter, size: int) -> Iterator[Chunk]:
-    """Yield the rows of each target in the order of their quarantine. Samples come before labels."""
+    """Yield the rows of each target, oldest first. Samples come before labels."""
     row_ids: dict[QuarantineTarget, list[int]] = defaultdict(list)
     columns = (Quarantined.kind, Quarantined.model_id, Quarantined.version_id, Quarantined.id)
     matching = session.execute(quarantine.select_rows(rows).with_only_columns(*columns).order_by(Quarantined.id))
@@ -301,7 +304,7 @@ def _chunks(session: Session, rows: QuarantineFilter, size: int) -> Iterator[Chu
 
 
 def _lock_rows(session: Session, row_ids: Sequence[int]) -> Sequence[Quarantined]:
-    """Lock these rows, except rows that another transaction corrects or has corrected."""
+    """Lock these rows, except those that another transaction is correcting or has corrected."""
     statement = select(Quarantined).where(Quarantined.id.in_(row_ids)).order_by(Quarantined.id)
     return session.scalars(statement.with_for_update(skip_locked=True)).all()
 

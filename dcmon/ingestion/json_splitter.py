@@ -36,7 +36,7 @@ class _ElementEnd(NamedTuple):
 def split_array(body: bytes, start: int = 0) -> SplitArray:
     """Return the elements of the array that begins at `start`, unchanged. Raises UnbalancedJson.
 
-    Much slower than a decoder: use it only for arrays that a decoder refused.
+    This is much slower than a decoder: use it only for arrays that a decoder refused.
     """
     elements, first, end = list[Raw](), start + 1, start
     for is_last, position in _element_ends(body, start):

@@ -123,7 +123,10 @@ def _label_sources(session: Session, model: Model, version: Version) -> _LabelSo
 
 
 def _waiting_labels(session: Session, model: Model, keys: Sequence[bytes]) -> list[Any]:
-    """Return position (from 1), label and time of logging of labels that wait for these samples."""
+    """Return the labels that wait for these samples.
+
+    Each has the sample's position (from 1), the label, and its time of logging.
+    """
     return db.fetch(
         session,
         "select t.at, o.label, o.logged_at from unnest(%(k)b::uuid[]) with ordinality t(k, at)"
@@ -133,7 +136,10 @@ def _waiting_labels(session: Session, model: Model, keys: Sequence[bytes]) -> li
 
 
 def _labels_of_version(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> list[Any]:
-    """Return position (from 1), label and time of logging of labels in a version."""
+    """Return the labels of these samples in a version.
+
+    Each has the sample's position (from 1), the label, and its time of logging.
+    """
     locations = db.fetch(
         session,
         "select t.at, i.ts from unnest(%(k)b::uuid[]) with ordinality t(k, at)"

@@ -24,7 +24,7 @@ class PartitionLag:
     """The lag of a partition.
 
     `read` is the committed offset, `end` the offset after the last message, `oldest_unread` the time at which the first
-    unread message was sent. `unread` is None if there are more unread messages than were counted.
+    unread message was sent. `unread` is the number of unread messages; None if they were too many to count.
     """
 
     topic: str
@@ -36,13 +36,13 @@ class PartitionLag:
 
     @property
     def lag(self) -> int:
-        """The number of unread messages. The number of unread offsets if there are more messages than were counted."""
+        """The number of unread messages, or of unread offsets if `unread` is None."""
         return max(0, self.end - self.read) if self.unread is None else self.unread
 
 
 @dataclass(frozen=True)
 class OrganizationLag:
-    """The lag of an organization. `unread` counts its messages among those that were read."""
+    """The lag of an organization. `unread` counts its messages among the unread ones that were looked at."""
 
     organization: str
     unread: int

@@ -103,10 +103,10 @@ class MessageBatch:
         return dict(by_org)
 
     def add(self, partition: TopicPartition, record: ConsumerRecord, seek: LastSeek) -> None:
-        """Add a message. If it does not follow the last message of its partition, the partition starts again with it.
+        """Add a message. Its partition starts again if the message does not follow the last one.
 
-        This happens if the consumer was assigned the partition again: it reads from the committed offset on, so the
-        earlier messages are read again.
+        This happens if the consumer was assigned the partition again: it then reads from the committed offset on, so
+        the earlier messages are read again.
         """
         position = record.position
         part = self.partitions.get(partition)
@@ -136,7 +136,10 @@ class MessageBatch:
 
 
 def decode(targets: TargetCache, batch: MessageBatch) -> None:
-    """Decode the rows of a batch before its transactions. Rows that can't be decoded now are decoded in them."""
+    """Decode the rows of a batch before its transactions begin.
+
+    Rows that can't be decoded now are decoded in the transactions.
+    """
     for org_id, messages in batch.by_organization().items():
         groups = batch.groups[org_id] = group_by_target(messages)
         try:

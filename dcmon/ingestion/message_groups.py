@@ -61,7 +61,7 @@ def group_by_target(messages: Iterable[InboundMessage]) -> list[MessageGroup]:
 
 
 def decode_groups(targets: TargetCache, org: Organization, groups: Iterable[MessageGroup]) -> None:
-    """Decode the rows of groups before the transaction. A group whose version or model was deleted is left as it is."""
+    """Decode the rows of groups before the transaction. A group is skipped if its version or model was deleted."""
     for group in groups:
         with suppress(errors.NotFound):
             group.prepared = store.prepare(targets, RowTarget(org, group.kind, group.target), group.batches)
@@ -72,9 +72,9 @@ def store_groups(
 ) -> set[str]:
     """Store the messages that the organization does not have yet.
 
-    Messages of a deleted version or model are dropped: the returned messages name these. `read` says how the messages
-    of each partition were read. Raises OffsetReset. All transactions take locks in this order: offsets, models, rows,
-    versions.
+    Messages of a deleted version or model are dropped; the returned texts name the version or model. `read` says how
+    the messages of each partition were read. Raises OffsetReset. All transactions take locks in this order: offsets,
+    models, rows, versions.
     """
     ends = dict[TopicPartition, int]()
     for inbound in (inbound for group in groups for inbound in group.messages):
@@ -90,7 +90,7 @@ def store_groups(
 
 
 def _advance(session: Session, partition: TopicPartition, next_offset: int, read: ReadRange) -> OffsetMove | None:
-    """Follow a seek, then advance the organization's offset. None if it stays (see `offsets.lock_organization`)."""
+    """Follow a seek, then advance the organization's offset. None if it must stay (see `offsets.lock_organization`)."""
     if (locked := offsets.lock_organization(session, partition, read)) is None:
         return None
     if locked.current != locked.before_seek:
@@ -101,7 +101,7 @@ def _advance(session: Session, partition: TopicPartition, next_offset: int, read
 
 
 def _without_stored(group: MessageGroup, moves: OffsetMoves) -> MessageGroup | None:
-    """Return the messages that the organization does not have, to be decoded again. None if it has all of them."""
+    """Return the group without messages that the organization has. None if no message remains."""
     first_offsets = {partition: move.first_offset if move else 0 for partition, move in moves.items()}
     remaining = [inbound for inbound in group.messages if inbound.offset >= first_offsets[inbound.partition]]
     if len(remaining) == len(group.messages):
@@ -110,7 +110,7 @@ def _without_stored(group: MessageGroup, moves: OffsetMoves) -> MessageGroup | N
 
 
 def _store_group(session: Session, org: Organization, group: MessageGroup, moves: OffsetMoves) -> str:
-    """Store a group of messages. Return a message if their version or model was deleted, else ''."""
+    """Store a group of messages. Return a reason if their version or model was deleted, else ''."""
     try:
         if group.prepared is not None:
             store.store_rows(session, group.prepared, _moves_of_group(group, moves))
@@ -126,7 +126,7 @@ def _store_group(session: Session, org: Organization, group: MessageGroup, moves
 
 
 def _moves_of_group(group: MessageGroup, moves: OffsetMoves) -> list[OffsetMove]:
-    """Return how the offset moved in each partition of a group. Moves count the group's messages."""
+    """Return the offset moves of a group, one for each partition. Each counts the group's messages."""
     counts = Counter(inbound.partition for inbound in group.messages)
     return [
         replace(move, messages=count) for partition, count in counts.items() if (move := moves[partition]) is not None

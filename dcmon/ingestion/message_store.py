@@ -84,7 +84,7 @@ class MessageStore:
         self._add_dead_letter(message, str(getattr(error, "orig", error)).strip())
 
     def _add_dead_letter(self, message: InboundMessage, reason: str) -> None:
-        """Add the dead letter, then advance the offset past it. A crash in between repeats both, and loses nothing."""
+        """Add the dead letter, then advance the offset past it. After a crash in between, both are repeated."""
         log.warning("dead letter: organization %s, message %s: %s", self.org.name, message.source, reason)
         with db.public_session(self.engine) as session:
             dead_letters.add(session, NewDeadLetter(message.partition, message.offset, message.value, reason))

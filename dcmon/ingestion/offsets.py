@@ -83,7 +83,7 @@ class LastSeek:
 
 @dataclass(frozen=True)
 class ReadRange:
-    """The last seek before messages of a partition were read, and their first offset.
+    """How messages of a partition were read: after which seek, and from which offset on.
 
     From the first offset on, messages were read without a gap. `first_offset` is None for messages that were parked:
     they may be stored after any seek, with any committed offset.

@@ -52,7 +52,7 @@ def park(session: Session, inbound: InboundMessage, reason: str) -> None:
 
 
 def organization_ids(session: Session, org_ids: Iterable[int] | None = None) -> set[int]:
-    """Return the ids of organizations with parked messages, of `org_ids` or of all."""
+    """Return the ids of organizations with parked messages. `org_ids` limits them."""
     ids = select(ParkedMessage.org_id).distinct()
     return set(session.scalars(ids if org_ids is None else ids.where(ParkedMessage.org_id.in_(list(org_ids)))))
 

@@ -1,7 +1,7 @@
 """Quarantine: rows that could not be stored, kept unchanged, with the reason.
 
-A bad row is identified by its bytes: like a stored row, the same row again is a duplicate. So a row is quarantined
-once, also when messages are read again, or when a client repeats a request because the response was lost.
+A bad row is identified by its bytes: the same row again is a duplicate, as it is with stored rows. So a row is
+quarantined once, even if messages are read again, or if a client repeats a request because the response was lost.
 """
 
 import json

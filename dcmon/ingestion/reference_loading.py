@@ -119,7 +119,10 @@ def begin_revision(session: Session, version: Version) -> int:
 
 
 def _lock(session: Session, version: Version) -> None:
-    """Let only one load run at a time. An advisory lock: ingestion would wait for a lock of the version's row."""
+    """Let only one load run at a time.
+
+    This is an advisory lock, because ingestion would wait for a lock of the version's row.
+    """
     locks.acquire(session, LockSpace.REFERENCE, version.relation)
 
 

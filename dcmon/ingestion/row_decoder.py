@@ -157,9 +157,10 @@ class RowType:
 
     @cached_property
     def _range_checked(self) -> list[tuple[int, Field]]:
-        """Index and field of types whose values PostgreSQL or Python may not have.
+        """The fields, with their indexes, whose values must be checked before they are stored.
 
-        A sample's time is not included: its bounds are narrower and depend on the time of receipt (`sample_decoder`).
+        PostgreSQL or Python may not be able to represent them. A sample's time is not included: its bounds are narrower
+        and depend on the time of receipt (`sample_decoder`).
         """
         return [
             (index, field)

@@ -130,7 +130,7 @@ def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta
 
 
 class _AcceptedRows(NamedTuple):
-    """Numbers, times and values of rows that can be stored, each in the order of the rows."""
+    """The numbers, times and values of rows that can be stored, in the same order."""
 
     numbers: list[int]
     times: list[int]

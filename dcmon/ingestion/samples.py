@@ -82,7 +82,7 @@ def finish(
 
 
 def _stored(session: Session, model: Model, version: Version, keys: Sequence[bytes]) -> dict[int, bytes]:
-    """Return the content hashes of sorted keys in the id map, by index in `keys`."""
+    """Return the content hashes of stored samples, by index in the sorted `keys`."""
     if not keys:
         return {}
     stored = db.fetch(

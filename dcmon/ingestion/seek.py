@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from dcmon import db, errors
-from dcmon.ingestion import kafka, offsets, topics
+from dcmon.ingestion import kafka, offsets, topic_registry
 from dcmon.ingestion.kafka import Watermarks
 from dcmon.settings import Kafka
 from dcmon.storage.ledger import TopicPartition
@@ -87,7 +87,7 @@ def apply(engine: Engine, planned: Sequence[PlannedSeek], by: str) -> None:
     """Set the committed offsets: all, or none. Workers notice it before they store or commit more messages."""
     ids: Mapping[str, uuid.UUID] = {seek.topic: seek.topic_id for seek in planned}
     with db.public_session(engine) as session:
-        topics.replace_ids(session, ids)
+        topic_registry.replace_ids(session, ids)
         # In order of partition, as workers lock them: otherwise a seek and a worker could deadlock.
         for seek in sorted(planned, key=lambda seek: seek.partition):
             offsets.seek(session, seek.partition, seek.to, by)

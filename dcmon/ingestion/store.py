@@ -134,9 +134,10 @@ def restore_samples(
     *,
     retention: timedelta | None = None,
 ) -> Outcome:
-    """Store samples that were received before: without receipts, and without a line in the ledger.
+    """Store samples that were received before.
 
-    A batch keeps its time of receipt, so that a repetition has the same result.
+    They are not counted as received again, and the ledger gets no line. A batch keeps its time of receipt, so that a
+    repetition has the same result.
     """
     decoded = sample_decoder.decode(sample_tables.columns(model, version), batches, retention)
     return _store_decoded(session, model, version, decoded, is_retry=True)

@@ -18,7 +18,7 @@ from typing import TypeVar
 from dcmon import errors
 from dcmon.app import App
 from dcmon.db import work_queue
-from dcmon.ingestion import dead_letters, kafka, message_batches, offsets, topics
+from dcmon.ingestion import dead_letters, kafka, message_batches, offsets, topic_registry
 from dcmon.ingestion.kafka import NamedPartition
 from dcmon.ingestion.message_batches import MessageBatch
 from dcmon.ingestion.offsets import LastSeek, OffsetReset
@@ -82,7 +82,7 @@ def run(app: App, stop: Event) -> None:
     targets = TargetCache(app.engine, LOOKUP_WAIT)
     while not stop.is_set():
         topic_ids = _wait_out_outages(
-            stop, lambda: topics.resolve_ids(app.engine, app.settings.kafka), lambda: stop.wait(1)
+            stop, lambda: topic_registry.resolve_ids(app.engine, app.settings.kafka), lambda: stop.wait(1)
         )
         if topic_ids is None:
             return
@@ -93,7 +93,7 @@ def run(app: App, stop: Event) -> None:
             except OffsetReset:
                 log.warning("the committed offsets have changed: reading continues from the new ones")
             except errors.LogTruncated:
-                topics.resolve_ids(app.engine, app.settings.kafka)  # raises TopicRemade if that is the cause
+                topic_registry.resolve_ids(app.engine, app.settings.kafka)  # raises TopicRemade if that is the cause
                 raise
 
 
@@ -122,7 +122,7 @@ def _consume(subscription: Subscription, consumer: kafka.Consumer) -> None:
 def _check_topics(app: App, consumer: kafka.Consumer) -> None:
     """Check that no topic was recreated and no log truncated. Raises TopicRemade or LogTruncated."""
     try:
-        topics.resolve_ids(app.engine, app.settings.kafka)
+        topic_registry.resolve_ids(app.engine, app.settings.kafka)
     except OUTAGES as error:
         log.debug("the topics could not be checked: %s", error)
     consumer.require_not_truncated()

@@ -1,5 +1,6 @@
 """The mapping from the columns of a file to the fields of a model version."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,8 +47,8 @@ class ColumnMapping:
                 " --map COLUMN=FIELD, ignore one with --map COLUMN=, or ignore all unknown ones with --ignore-extra."
             )
         read = {name: field for name, field in fields.items() if field}
-        if len(set(read.values())) < len(read):
-            raise errors.InvalidInput("Two columns of the file are mapped to the same field.")
+        if repeated := [field for field, count in Counter(read.values()).items() if count > 1]:
+            raise errors.InvalidInput(f"Two columns of the file are mapped to the same field {repeated[0]!r}.")
         return read
 
     def _problems(self, fields: Mapping[str, str | None]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Open a file of reference rows: CSV, Parquet, JSON lines, or JSON as pandas writes it."""
+"""Open a file of reference rows: CSV, Parquet, JSON lines, or JSON of pandas."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A consumer that starts at the offsets in PostgreSQL, and detects when a log loses messages."""
+"""A consumer that starts at the offsets in PostgreSQL, and detects lost messages."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -66,7 +66,7 @@ class Consumer:
             "topic.metadata.refresh.interval.ms": 15_000,  # how soon a new partition is read
             "fetch.wait.max.ms": 100,
             "queued.max.messages.kbytes": 16_384,
-            "fetch.queue.backoff.ms": 5,  # with the default, a full queue would then be empty for a second
+            "fetch.queue.backoff.ms": 5,  # after the default, one second, a full queue would be empty for some time
             "error_cb": self._log_once,
         }
         self._consumer = open_client(ck.Consumer, settings, options)

@@ -14,7 +14,7 @@ from dcmon.settings import Kafka
 
 
 def resolve_ids(engine: Engine, settings: Kafka) -> dict[str, uuid.UUID]:
-    """Return the topics with their ids; missing topics are created.
+    """Return the ids of the topics by name. Create missing topics.
 
     Raises TopicRemade, Unreachable or KafkaMisconfigured.
     """
