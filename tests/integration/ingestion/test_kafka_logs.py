@@ -91,7 +91,7 @@ def test_truncated_log_stops_worker_until_a_seek(
     with buffered.public() as session:
         session.execute(text("update committed_offsets set next_offset = 1000"))
 
-    with pytest.raises(LogTruncated, match=r"but dcmon has read up to 1000.*dcmon ingest seek"):
+    with pytest.raises(LogTruncated, match=r"but dcmon read up to 1000.*dcmon ingest seek"):
         fails(buffered)
 
     seek(buffered, "--to", "beginning", "--yes")
