@@ -149,3 +149,10 @@ def test_every_decision_names_its_code() -> None:
         for section in sections
         if not section.startswith("Dependencies") and not section.splitlines()[2].startswith("Code: `")
     ] == []
+
+
+def test_table_rows_have_at_most_160_characters() -> None:
+    """A longer row is hard to read in a terminal: its details are sentences below the table."""
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+    rows = [(page.name, line) for page in pages for line in page.read_text().splitlines() if line.startswith("|")]
+    assert [(name, line) for name, line in rows if len(line) > 160] == []
