@@ -26,7 +26,7 @@ from dcmon.checks import defaults
 from dcmon.checks.catalogue import for_config
 from dcmon.checks.worker_pool import CheckWorker
 from dcmon.ingestion.raw_rows import Raw
-from dcmon.monitoring import default_monitors, evaluation, lifecycle, planner, row_loader
+from dcmon.monitoring import default_monitors, evaluation, lifecycle
 from dcmon.monitoring.planner import PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
@@ -132,8 +132,8 @@ def _evaluate(
     start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
     window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
     with installation.app.org(installation.org, snapshot=True) as session:
-        plan = planner.plan(session, PlanRequest(version_id, window, now, now), settings)
-        workload, known_results = row_loader.build_workload(session, installation.org, plan, settings, cache)
+        request = PlanRequest(version_id, window, now, now)
+        plan, workload, known_results = evaluation.prepare(session, installation.org, request, settings, cache)
     check_results = [*known_results, *worker.run(workload)]
     assert {result.value.state for result in check_results} == {ResultState.OK}, [
         result.value for result in check_results

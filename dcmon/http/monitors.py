@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -17,7 +17,7 @@ from dcmon.http import rules as rule_routes
 from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
-from dcmon.monitoring import dashboards, lifecycle, model_checks, monitors, reevaluation, schedules
+from dcmon.monitoring import dashboards, lifecycle, model_checks, monitors
 from dcmon.monitoring.lifecycle import MonitorEdit
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
@@ -136,11 +136,7 @@ def schedule(
     """Let a model's monitors evaluate all windows since a time that have no current result."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        model_monitors = [monitor for monitor, _ in schedules.monitors_of_model(session, model)]
-        for monitor in model_monitors:
-            reevaluation.enqueue_for_monitor(
-                session, monitor.id, datetime.now(UTC), body.timestamp, access.org.retention
-            )
+        model_monitors = monitors.enqueue_since(session, model, body.timestamp, access.org.retention)
         response = [{"id": monitor.id, "latest_schedule": body.timestamp.isoformat()} for monitor in model_monitors]
     access.enqueue()
     return response

@@ -17,7 +17,7 @@ from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
 from dcmon.errors import DcmonError
 from dcmon.jobs.worker_loop import claim_organization, poll_until_stopped
-from dcmon.monitoring import due_windows, evaluation, planner, row_loader, window_expansion
+from dcmon.monitoring import due_windows, evaluation, planner, window_expansion
 from dcmon.monitoring.due_windows import Claim
 from dcmon.monitoring.planner import PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
@@ -123,10 +123,9 @@ class Evaluator:
         if claim.attempts > MAX_CLAIMS:
             raise RuntimeError(f"The worker ended {MAX_CLAIMS} times while it evaluated this window.")
         with db.org_session(app.engine, org, snapshot=True) as session:
-            now = datetime.now(UTC)
-            plan = planner.plan(session, _plan_request(claim, now), settings, org.retention)
-            workload, known = row_loader.build_workload(session, org, plan, settings, self.references)
-        check_results = [*known, *self.check_worker.run(workload, lambda: self._while_check_runs(org))]
+            request = _plan_request(claim, datetime.now(UTC))
+            plan, workload, known_results = evaluation.prepare(session, org, request, settings, self.references)
+        check_results = [*known_results, *self.check_worker.run(workload, lambda: self._while_check_runs(org))]
         with db.org_session(app.engine, org) as session:
             if not due_windows.is_held(session, claim):
                 log.info("version %d: another worker has taken over its window, nothing is stored", claim.version_id)

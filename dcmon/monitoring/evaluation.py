@@ -1,8 +1,8 @@
-"""Store the check results of a planned window: baselines, results, alerts and notifications.
+"""Evaluate a window: plan it and load its rows, and later store what its checks return.
 
-`dcmon worker start evaluate` and `dcmon monitor run` evaluate a window in the same steps: monitoring.planner decides
-which monitors are evaluated, monitoring.row_loader reads their rows, dcmon.checks.worker_pool runs the checks, and this
-module stores what the checks return.
+`dcmon worker start evaluate` and `dcmon monitor run` evaluate a window in the same steps. `prepare` lets
+monitoring.planner decide which monitors are evaluated, and monitoring.row_loader read their rows. Then the caller runs
+the checks in a dcmon.checks.worker_pool.CheckWorker. `store` stores results, baselines, alerts and notifications.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,23 @@ from dcmon.alerting import baselines, judging, notify_policy, rule_failures
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks.catalogue import library_version
 from dcmon.checks.dataset_schema import CheckValue
-from dcmon.checks.workload import CheckResult
+from dcmon.checks.workload import CheckResult, Workload
+from dcmon.db import Organization
 from dcmon.db.tables.org import Check, Monitor, Result
-from dcmon.monitoring import results
-from dcmon.monitoring.planner import Plan
+from dcmon.monitoring import planner, results, row_loader
+from dcmon.monitoring.planner import Plan, PlanRequest
+from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.monitoring.results import CheckRun, ComparedRows, ResultInputs, ResultKey
+from dcmon.settings import Evaluate
 from dcmon.states import ResultState
+
+
+class PreparedWindow(NamedTuple):
+    """A planned window: the checks to run with their rows, and the results that need no check."""
+
+    plan: Plan
+    workload: Workload
+    known_results: list[CheckResult]
 
 
 class StoredCounts(NamedTuple):
@@ -27,6 +38,18 @@ class StoredCounts(NamedTuple):
 
     results: int
     notifications: int
+
+
+def prepare(
+    session: Session, org: Organization, request: PlanRequest, settings: Evaluate, references: ReferenceCache
+) -> PreparedWindow:
+    """Plan a window, and read the rows of its monitors.
+
+    The session must read from one snapshot, so that the rows are those that the plan counted.
+    """
+    plan = planner.plan(session, request, settings, org.retention)
+    loaded = row_loader.build_workload(session, org, plan, settings, references)
+    return PreparedWindow(plan, loaded.workload, loaded.known_results)
 
 
 def error_results(plan: Plan, reason: str) -> list[CheckResult]:

@@ -23,7 +23,6 @@ from dcmon.monitoring import (
     planner,
     reevaluation_policy,
     results,
-    row_loader,
     schedules,
 )
 from dcmon.monitoring.due_windows import GRACE, VersionWindow
@@ -130,8 +129,7 @@ def evaluate_windows(
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
                 request = PlanRequest(version_id, window, touched_at=now, now=now, monitor_id=monitor_id)
-                plan = planner.plan(session, request, settings, org.retention)
-                workload, known_results = row_loader.build_workload(session, org, plan, settings, cache)
+                plan, workload, known_results = evaluation.prepare(session, org, request, settings, cache)
             check_results = [*known_results, *check_worker.run(workload)]
             with db.org_session(engine, org) as session:
                 # Receivers are notified about alerts of old windows, too, because a person asked for these windows.

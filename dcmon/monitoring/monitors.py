@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.checks import defaults
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result
-from dcmon.monitoring import model_checks, monitor_validation, reevaluation
+from dcmon.monitoring import model_checks, monitor_validation, reevaluation, schedules
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
 
@@ -117,6 +117,19 @@ def start_revision(session: Session, monitor: Monitor, org_retention: timedelta 
     session.flush()
     windows = reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), since, org_retention)
     return MonitorChange(monitor.revision, windows)
+
+
+def enqueue_since(session: Session, model: Model, since: datetime, org_retention: timedelta | None) -> list[Monitor]:
+    """Make the windows of a model's monitors due that end at `since` or later; return the monitors."""
+    model_monitors = [monitor for monitor, _ in schedules.monitors_of_model(session, model)]
+    for monitor in model_monitors:
+        reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), since, org_retention)
+    return model_monitors
+
+
+def count(session: Session, model: Model) -> int:
+    """Count the monitors of a model."""
+    return len(schedules.monitors_of_model(session, model))
 
 
 def get(session: Session, monitor_id: int) -> Monitor:

@@ -6,7 +6,7 @@ from dcmon import durations
 from dcmon.alerting import alert_views
 from dcmon.commands.shared.wording import NO_END
 from dcmon.ingestion import quarantine, samples
-from dcmon.monitoring import liveness, schedules
+from dcmon.monitoring import liveness, monitors
 from dcmon.output import Fields, Page, Table
 from dcmon.states import AlertState
 from dcmon.storage import models, references, versions
@@ -58,7 +58,7 @@ def detail(app: "App", name: str) -> Page:
             "label_ratio": model.label_ratio,
             "label_delay": durations.to_text(model.label_delay),
             "samples_kept": retention.format_term(retention.effective_term(model.retention, org.retention)),
-            "monitors": len(schedules.monitors_of_model(session, model)),
+            "monitors": monitors.count(session, model),
             "firing_alerts": sum(view.alert.state == AlertState.FIRING for view in alerts),
             "quarantined": quarantine.counts_by_reason(session, model),
         }
