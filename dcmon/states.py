@@ -1,9 +1,17 @@
-"""The states of results, alerts and notifications, and the kinds of rows, receivers and processes.
+"""The states of results, alerts and notifications, and the kinds of rows, models, receivers and processes.
 
 The database stores these texts, and the interfaces show them.
 """
 
 from enum import StrEnum
+
+
+class TaskType(StrEnum):
+    """What a model predicts: a number, one of two classes, or one of several classes."""
+
+    REGRESSION = "regression"
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
 
 
 class ResultState(StrEnum):

@@ -22,6 +22,7 @@ from dcmon.checks.kinds import (
     Choice,
 )
 from dcmon.errors import InvalidInput
+from dcmon.states import TaskType
 
 __all__ = [
     "CATEGORICAL_TYPES", "DATA_FLOW", "FEATURE_AGGREGATIONS", "KINDS", "NOT_REDUCIBLE", "NUMERIC_TYPES", "CheckKind",
@@ -186,19 +187,19 @@ _CLASS_SCORERS = (
     *(f"{metric}_{average}" for metric in ("precision", "recall", "f1", "jaccard") for average in _AVERAGES),
 )
 _SCORERS: Mapping[str, tuple[str, ...]] = {
-    "binary": (
+    TaskType.BINARY: (
         *("balanced_accuracy", "average_precision", "neg_brier_score", "precision", "recall", "f1", "fpr", "fnr"),
         *("tnr", "jaccard", "roc_auc", "neg_log_loss"),
         *_CLASS_SCORERS,
     ),
-    "multiclass": (
+    TaskType.MULTICLASS: (
         *("roc_auc_per_class", "roc_auc_ovr", "roc_auc_ovo", "roc_auc_ovr_weighted", "roc_auc_ovo_weighted"),
         *("precision_per_class", "recall_per_class", "f1_per_class"),
         *(f"{metric}_{average}" for metric in ("fpr", "fnr", "tnr") for average in _AVERAGES),
         *("fpr_per_class", "fnr_per_class", "tnr_per_class", "jaccard_per_class"),
         *_CLASS_SCORERS,
     ),
-    "regression": (
+    TaskType.REGRESSION: (
         *("mean_squared_error", "mse", "root_mean_squared_error", "rmse", "mae", "mean_absolute_error"),
         *("neg_mse", "neg_rmse", "neg_mae", "r2", "explained_variance", "max_error", "neg_mean_squared_log_error"),
         *("neg_median_absolute_error", "neg_mean_poisson_deviance", "neg_mean_gamma_deviance"),
@@ -215,7 +216,7 @@ def scorers(task_type: str) -> tuple[str, ...]:
 OTHER_SCORERS: Mapping[str, tuple[str, ...]] = {
     "classification": ("f1_samples", "jaccard_samples", "matthews_corrcoef", "neg_negative_likelihood_ratio",
                        "positive_likelihood_ratio", "precision_samples", "recall_samples", "top_k_accuracy"),
-    "regression": ("neg_mean_absolute_error", "neg_mean_absolute_percentage_error", "neg_mean_squared_error",
+    TaskType.REGRESSION: ("neg_mean_absolute_error", "neg_mean_absolute_percentage_error", "neg_mean_squared_error",
                    "neg_root_mean_squared_error"),
 }  # fmt: skip
 
@@ -225,9 +226,9 @@ def known_scorers(task_type: str) -> frozenset[str]:
 
     A binary model also takes the scorers of a multiclass model, and vice versa.
     """
-    if task_type == "regression":
-        return frozenset(_SCORERS["regression"]) | frozenset(OTHER_SCORERS["regression"])
-    return frozenset(_SCORERS["binary"] + _SCORERS["multiclass"] + OTHER_SCORERS["classification"])
+    if task_type == TaskType.REGRESSION:
+        return frozenset(_SCORERS[TaskType.REGRESSION]) | frozenset(OTHER_SCORERS[TaskType.REGRESSION])
+    return frozenset(_SCORERS[TaskType.BINARY] + _SCORERS[TaskType.MULTICLASS] + OTHER_SCORERS["classification"])
 
 
 def scorer_name(name: str) -> str:

@@ -13,9 +13,9 @@ MAX_FEATURES = 30
 class DatasetSchema:
     """The columns of a model version.
 
-    `task_type`: "regression", "binary" or "multiclass". `features`: column types by name (numeric, integer, bigint,
-    categorical, boolean, text, array_float, array_float_2d, datetime). `classes`: sorted names. `balance_classes`: True
-    if drift checks give all classes the same weight.
+    `task_type`: a TaskType. `features`: column types by name (numeric, integer, bigint, categorical, boolean, text,
+    array_float, array_float_2d, datetime). `classes`: sorted names. `balance_classes`: True if drift checks give all
+    classes the same weight.
     """
 
     task_type: str

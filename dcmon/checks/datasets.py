@@ -14,6 +14,7 @@ from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.kinds import CATEGORICAL_TYPES, NUMERIC_TYPES
 from dcmon.errors import InvalidInput
+from dcmon.states import TaskType
 
 LABEL, PREDICTION, PROBABILITIES = ("_dc_label", "_dc_prediction", "_dc_prediction_probabilities")
 
@@ -214,7 +215,7 @@ def _output(rows: pd.DataFrame, name: str, schema: DatasetSchema) -> "pd.Series[
     if name not in rows.columns or rows[name].isna().all():
         return None
     column = rows[name].reset_index(drop=True)
-    if schema.task_type == "regression":
+    if schema.task_type == TaskType.REGRESSION:
         return pd.to_numeric(column, errors="coerce").astype("float64")
     objects = _objects(column)
     if pd.api.types.infer_dtype(objects, skipna=True) == "string":
@@ -227,7 +228,7 @@ def _probabilities(rows: pd.DataFrame, schema: DatasetSchema) -> "np.ndarray[Any
 
     A sample gets NaN if its probabilities are missing, or if their number is not the number of classes.
     """
-    if PROBABILITIES not in rows.columns or schema.task_type == "regression":
+    if PROBABILITIES not in rows.columns or schema.task_type == TaskType.REGRESSION:
         return None
     vectors = rows[PROBABILITIES].tolist()
     present = [index for index, vector in enumerate(vectors) if isinstance(vector, list | tuple | np.ndarray)]

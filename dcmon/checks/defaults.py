@@ -10,6 +10,7 @@ from dcmon.checks.catalogue import for_config
 from dcmon.checks.kinds import PACKAGE, CheckKind
 from dcmon.errors import InvalidInput
 from dcmon.severity import Severity
+from dcmon.states import TaskType
 from dcmon.windows import Frequency
 
 # How far the graph of a monitor looks back by default.
@@ -74,7 +75,7 @@ def for_task(task_type: str, frequency: str = Frequency.DAY) -> list[DefaultChec
 
     There are 9 for classification and 8 for regression. Raises InvalidInput for an unknown task type or frequency.
     """
-    if task_type not in ("regression", "binary", "multiclass"):
+    if task_type not in tuple(TaskType):
         raise InvalidInput(f"There is no task type {task_type!r}. Use regression, binary or multiclass.")
     if frequency not in LOOKBACK:
         raise InvalidInput(f"There is no frequency {frequency!r}. Use {', '.join(LOOKBACK)}.")
@@ -101,7 +102,7 @@ def for_task(task_type: str, frequency: str = Frequency.DAY) -> list[DefaultChec
         _check("StringMismatch", hidden("String Mismatch"), DefaultRule(0.0, Severity.MEDIUM)),
     ]
     performance = shown("Performance")
-    if task_type == "regression":
+    if task_type == TaskType.REGRESSION:
         return [*checks, _check("SingleDatasetPerformance", performance, params={"scorers": ["RMSE"]})]
     return [
         *checks,

@@ -26,7 +26,7 @@ from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features, storable
 from dcmon.checks.kinds import REGISTRY, CheckKind
 from dcmon.checks.no_value_reasons import NoValue
-from dcmon.states import ResultState
+from dcmon.states import ResultState, TaskType
 
 PERFORMANCE = "SingleDatasetPerformance"
 
@@ -84,7 +84,7 @@ class _CheckRun:
         self.check = self._new_check(setup.params)
 
     def value(self, current: PreparedRows, reference: PreparedRows | None) -> CheckValue:
-        if self.kind.needs_classes and self.schema.task_type == "regression":
+        if self.kind.needs_classes and self.schema.task_type == TaskType.REGRESSION:
             raise NoValue(ResultState.ERROR, no_value_reasons.no_classes(self.kind.class_name))
         self._require_rows(current, reference)
         if self.kind.implementation == PERFORMANCE:
@@ -249,11 +249,11 @@ class _CheckRun:
         return False
 
     def _wants_probabilities(self) -> bool:
-        if self.schema.task_type == "regression":
+        if self.schema.task_type == TaskType.REGRESSION:
             return False
         if self.kind.implementation == "PredictionDrift":
             mode, balanced = self.check.drift_mode, self.check.balance_classes
-            return mode == "proba" or (mode == "auto" and self.schema.task_type == "binary" and not balanced)
+            return mode == "proba" or (mode == "auto" and self.schema.task_type == TaskType.BINARY and not balanced)
         scorers = self.check.scorers or []
         return reads_probabilities(scorers.values() if isinstance(scorers, Mapping) else scorers)
 
@@ -291,7 +291,7 @@ class _CheckRun:
         if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
             return no_value_reasons.all_null(read)
         if self.kind.needs_labels and current.labels is not None and current.labels.nunique() == 1:
-            label = None if self.schema.task_type == "regression" else current.labels.dropna().iloc[0]
+            label = None if self.schema.task_type == TaskType.REGRESSION else current.labels.dropna().iloc[0]
             return (
                 no_value_reasons.one_class(label, missing) if label is not None else no_value_reasons.one_value(missing)
             )

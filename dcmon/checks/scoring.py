@@ -14,7 +14,7 @@ from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.datasets import PreparedRows
 from dcmon.checks.no_value_reasons import NoValue
-from dcmon.states import ResultState
+from dcmon.states import ResultState, TaskType
 
 NAME = "SingleDatasetPerformance"
 
@@ -86,7 +86,7 @@ class Scoring:
         if isinstance(error, NoValue):
             return error
         reason = no_value_reasons.check_failed(NAME, no_value_reasons.error_sentence(error, DeepchecksBaseError))
-        if self.schema.task_type == "regression" or "is unknown" in str(error) or self.current.labels is None:
+        if self.schema.task_type == TaskType.REGRESSION or "is unknown" in str(error) or self.current.labels is None:
             return NoValue(ResultState.ERROR, reason)
         labels, classes = sorted(set(self.current.labels.dropna())), self.schema.classes
         if len(labels) == 1:

@@ -11,10 +11,11 @@ from typing import Any
 
 from dcmon.checks.defaults import LOOKBACK, DefaultCheck, for_task
 from dcmon.severity import Severity
+from dcmon.states import TaskType
 
 MODEL = "flights-late"
 VERSION = "winter-2013"
-TASK_TYPE = "binary"
+TASK_TYPE = TaskType.BINARY
 DESCRIPTION = "Will a flight that leaves New York arrive more than 15 minutes late? Trained on January to March 2013."
 
 # A day's labels come together, 12 to 36 hours after its flights. Cancelled and diverted flights never get one: on the

@@ -16,6 +16,7 @@ from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.ingestion import samples
 from dcmon.monitoring import lifecycle
+from dcmon.states import TaskType
 from dcmon.storage import columns, models, references, sample_tables, sampling, versions
 from dcmon.storage.columns import TIME
 from dcmon.storage.sampling import RowSelection
@@ -240,5 +241,5 @@ def _version(session: Session, model: Model, version: Version) -> dict[str, Any]
         "statistics": {},
         "classes": version.classes,
         "label_map": version.label_map,
-        "balance_classes": model.task_type != "regression" and references.is_unbalanced(session, version),
+        "balance_classes": model.task_type != TaskType.REGRESSION and references.is_unbalanced(session, version),
     }

@@ -15,7 +15,7 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.label_decoder import DecodedLabels, LabelValue
 from dcmon.ingestion.quarantine import QuarantineTarget
-from dcmon.states import RowKind
+from dcmon.states import RowKind, TaskType
 from dcmon.storage import pg_binary, pg_copy, sample_tables
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.pg_copy import FixedColumn
@@ -220,7 +220,7 @@ def _add(session: Session, model: Model, version: Version, labels: LabelColumns,
         "logged_at": FixedColumn(">i8", labels.logged[order]),
     }  # fmt: skip
     heads = pg_copy.encode_fixed_columns(columns, len(order), len(columns) + 1)
-    kind = "numeric" if model.task_type == "regression" else "categorical"
+    kind = "numeric" if model.task_type == TaskType.REGRESSION else "categorical"
     lines = pg_copy.Encoder([kind]).encode([(labels.labels[index],) for index in order.tolist()])
     target = f"copy labels_{version.relation} ({', '.join(columns)}, label) from stdin (format binary)"
     with db.copy(session, target) as copy:
@@ -269,7 +269,7 @@ def _incoming(model: Model) -> str:
 
 
 def _label_type(model: Model) -> str:
-    return "float8" if model.task_type == "regression" else "text"
+    return "float8" if model.task_type == TaskType.REGRESSION else "text"
 
 
 def _stored_label(version: Version, columns: str) -> str:
@@ -294,7 +294,7 @@ def _locations(keys: Sequence[bytes], times: Any) -> dict[str, Any]:
 
 
 def _label_array(model: Model, labels: Sequence[Any]) -> db.Array:
-    return pg_binary.float8s(labels) if model.task_type == "regression" else pg_binary.texts(labels)
+    return pg_binary.float8s(labels) if model.task_type == TaskType.REGRESSION else pg_binary.texts(labels)
 
 
 def _keep_waiting(session: Session, model: Model, labels: LabelColumns) -> int:

@@ -17,7 +17,7 @@ from dcmon.ingestion.label_decoder import DecodedLabels
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.sample_decoder import DecodedSamples
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
-from dcmon.states import RowKind
+from dcmon.states import RowKind, TaskType
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import LedgerEntry, OffsetMove, Outcome
 
@@ -58,7 +58,7 @@ def _prepare_samples(org: Organization, model: Model, version: Version, batches:
 
 
 def _prepare_labels(model: Model, batches: Sequence[RowBatch]) -> PreparedRows:
-    decoded = label_decoder.decode(model.task_type == "regression", batches)
+    decoded = label_decoder.decode(model.task_type == TaskType.REGRESSION, batches)
     return PreparedRows(RowKind.LABELS, model, None, decoded, batches[0].source)
 
 
@@ -145,7 +145,7 @@ def restore_samples(
 
 def restore_labels(session: Session, model: Model, batches: Sequence[RowBatch]) -> Outcome:
     """Store labels without a line in the ledger. A label that is stored already is a duplicate."""
-    return labels.store(session, model, label_decoder.decode(model.task_type == "regression", batches))
+    return labels.store(session, model, label_decoder.decode(model.task_type == TaskType.REGRESSION, batches))
 
 
 def lock_models(session: Session, version_ids: Iterable[int], model_ids: Iterable[int]) -> None:

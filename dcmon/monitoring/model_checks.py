@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.checks import catalogue, no_value_reasons, parameters
 from dcmon.db.tables.org import Check, Model, Monitor
+from dcmon.states import TaskType
 from dcmon.storage import sample_tables
 
 MAX_NAME_LENGTH = 100
@@ -20,7 +21,7 @@ def create_check(
 ) -> Check:
     """Add a check of the catalogue to a model. Raises InvalidInput or Conflict."""
     kind = catalogue.for_config(module_name, class_name)
-    if kind.needs_classes and model.task_type == "regression":
+    if kind.needs_classes and model.task_type == TaskType.REGRESSION:
         raise errors.InvalidInput(no_value_reasons.no_classes(kind.class_name))
     parameters.require(kind, params)
     if not name.strip() or len(name) > MAX_NAME_LENGTH:

@@ -23,7 +23,7 @@ from dcmon.monitoring import flow_metrics
 from dcmon.monitoring.planner import Plan
 from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
-from dcmon.states import ResultState
+from dcmon.states import ResultState, TaskType
 from dcmon.storage import references, sampling
 from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.storage.sampling import RowSelection
@@ -80,7 +80,7 @@ def build_workload(
         with suppress(errors.InvalidInput):  # a filter on a column that the reference lacks
             loading.rows[request.current] = cache.get(request.current, read)
             loading.requests += [request] if loading.rows[request.current] is not None else []
-    is_unbalanced = plan.model.task_type != "regression" and cache.is_unbalanced(session, org, plan.version)
+    is_unbalanced = plan.model.task_type != TaskType.REGRESSION and cache.is_unbalanced(session, org, plan.version)
     schema = replace(dataset_schema(plan), balance_classes=is_unbalanced)
     return LoadedWindow(Workload(schema, loading.requests, loading.rows), loading.known_results)
 

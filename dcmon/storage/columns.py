@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
+from dcmon.states import TaskType
+
 SAMPLE_ID, TIME, LABEL = "_dc_sample_id", "_dc_time", "_dc_label"
 PREDICTION, PROBABILITIES = "_dc_prediction", "_dc_prediction_probabilities"
 KEY, HASH, LEVEL, LOGGED_AT = "_dc_key", "_dc_hash", "_dc_level", "_dc_logged_at"
@@ -64,7 +66,7 @@ class Columns:
 
     @property
     def is_regression(self) -> bool:
-        return self.task_type == "regression"
+        return self.task_type == TaskType.REGRESSION
 
     @property
     def own(self) -> dict[str, str]:

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, windows
 from dcmon.db.tables.org import Model, ModelNote
+from dcmon.states import TaskType
 from dcmon.storage import sample_tables
 
-TASK_TYPES = ("regression", "binary", "multiclass")
 MAX_NAME_LENGTH = 100
 DEFAULT_LABEL_DELAY = timedelta(days=3)
 
@@ -65,8 +65,8 @@ def _require_valid(new: NewModel) -> None:
         raise errors.InvalidInput(
             f"A model's name has 1 to {MAX_NAME_LENGTH} characters; {new.name[:20]!r} has {len(new.name)}."
         )
-    if new.task_type not in TASK_TYPES:
-        raise errors.InvalidInput(f"There is no task type {new.task_type!r}: it is one of {', '.join(TASK_TYPES)}.")
+    if new.task_type not in tuple(TaskType):
+        raise errors.InvalidInput(f"There is no task type {new.task_type!r}: it is one of {', '.join(TaskType)}.")
     if not 0 <= new.label_ratio <= 1:
         raise errors.InvalidInput(f"The label ratio is a share from 0 to 1, not {new.label_ratio}.")
     if not timedelta() <= new.label_delay <= durations.MAX_DURATION:

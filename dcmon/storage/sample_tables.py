@@ -17,7 +17,7 @@ from dcmon import db
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
-from dcmon.states import RowKind
+from dcmon.states import RowKind, TaskType
 from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, escaped, quoted
 from dcmon.windows import Window
 
@@ -287,4 +287,4 @@ def _exists(session: Session, table: str) -> bool:
 
 
 def _label_type(model: Model) -> str:
-    return TYPES["numeric" if model.task_type == "regression" else "categorical"].sql
+    return TYPES["numeric" if model.task_type == TaskType.REGRESSION else "categorical"].sql

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Model, Version
+from dcmon.states import TaskType
 from dcmon.storage import sample_tables
 from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_name
 
@@ -111,11 +112,11 @@ def require_importance(features: Mapping[str, str], importance: Mapping[str, flo
 
 
 def _require_classes(model: Model, classes: Sequence[str]) -> None:
-    if model.task_type == "regression":
+    if model.task_type == TaskType.REGRESSION:
         raise errors.InvalidInput("A regression model has no classes.")
     if list(classes) != sorted(set(classes)):
         raise errors.InvalidInput("Classes must be sorted, and each named once.")
-    if len(classes) < 2 or (model.task_type == "binary" and len(classes) > 2):
+    if len(classes) < 2 or (model.task_type == TaskType.BINARY and len(classes) > 2):
         raise errors.InvalidInput(f"A {model.task_type} model can't have {len(classes)} classes.")
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon.checks import catalogue, data_flow
 from dcmon.output import Fields, Page, Part, Table
+from dcmon.states import TaskType
 
 if TYPE_CHECKING:
     from dcmon.checks.kinds import CheckKind
@@ -14,7 +15,7 @@ OPTIONS = {
     "metric": "--metric",
 }  # fmt: skip
 KEYS = ("check", "group", "needs", "choices", "also_called")  # of a row in JSON
-TASKS = ("binary", "multiclass", "regression")
+TASKS: tuple[str, ...] = (TaskType.BINARY, TaskType.MULTICLASS, TaskType.REGRESSION)
 
 
 def rows() -> list[dict[str, Any]]:

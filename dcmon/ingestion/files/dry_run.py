@@ -22,7 +22,7 @@ from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import LoadResult, malformed_rows, row_batches
 from dcmon.ingestion.files.reader import Chunk, File
 from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
-from dcmon.states import RowKind
+from dcmon.states import RowKind, TaskType
 from dcmon.storage import models, pg_binary, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
@@ -144,7 +144,7 @@ def _stored_samples(session: Session, relation: int, version_id: int, keys: Sequ
 def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     model = models.get(session, run.target.model_id)
     batches = list(row_batches(chunk.labels, run.logged_at, SOURCE))
-    decoded = label_decoder.decode(model.task_type == "regression", batches)
+    decoded = label_decoder.decode(model.task_type == TaskType.REGRESSION, batches)
     labels = {key: label for key, (label, _) in decoded.last.items()}
     known = _known_labels(session, run.target, list(labels))
     known |= {key: {label} for key, label in run.labels.find(list(labels)).items()}

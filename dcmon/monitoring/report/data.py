@@ -14,7 +14,7 @@ from dcmon.monitoring.monitor_views import MonitorView
 from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
 from dcmon.monitoring.report.html import Report
 from dcmon.severity import Severity
-from dcmon.states import AlertState, ResultState
+from dcmon.states import AlertState, ResultState, TaskType
 from dcmon.storage import versions
 
 
@@ -59,7 +59,7 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
 
 def _has_own_axes(view: MonitorView) -> bool:
     """Return True if the metrics have different units, such as rows and shares."""
-    is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == "regression"
+    is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == TaskType.REGRESSION
     return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression)
 
 
