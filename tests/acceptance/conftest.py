@@ -90,4 +90,4 @@ def processes_of(data_dir: Path) -> list[str]:
             continue
         if str(data_dir).encode() in process_data:
             collected.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return [each for each in collected if each]
+    return [command_line for command_line in collected if command_line]

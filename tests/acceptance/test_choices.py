@@ -22,10 +22,10 @@ def credit(app: App, acme: Acme, database_url: str, with_url: Callable[[str], Dc
     """Create a model with two versions, samples of four days and a blank in a feature name."""
     with app.org(acme.org) as session:
         model = models.create(session, NewModel("credit", "binary"))
-        made = [
+        version_ids = [
             versions.create(session, model, NewVersion(name, COLUMNS, classes=["0", "1"])).id for name in ("v1", "v2")
         ]
-    for number, version in enumerate(made):
+    for number, version in enumerate(version_ids):
         rows = [
             {"_dc_sample_id": f"{version}/{n}", "_dc_time": (START + timedelta(minutes=15 * n)).isoformat(),
              "_dc_prediction": str(n % 2), "age": (None if n % 4 else n % 50) if number else n % 50,
@@ -41,7 +41,7 @@ def create(credit: Dcmon, name: str, check: str, *more: str) -> object:
 
 
 def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> None:
-    """A filtered monitor reads only matching rows and shows each version."""
+    """Each version has its own row in the output."""
     town = "\"home town\" == 'L''Aquila' and time < 2026-03-05"
     chosen = ["--feature", "age", "--aggregation", "max", "--filter", town, "--filter", "prediction in (1, 0)"]
     create(credit, "In L'Aquila", "PercentOfNulls", *chosen)
@@ -58,7 +58,10 @@ def test_filtered_monitor_reads_matching_rows_of_each_version(credit: Dcmon) -> 
     shown = credit("monitor", "show", "In L'Aquila").stdout
     assert "\"home town\" == 'L''Aquila' and time < '2026-03-05' and prediction in (1, 0)" in shown.replace("\n", "")
     listed = credit.json("monitor", "list")
-    assert {(each["version"], each["last"]) for each in listed} == {("v1", 0.0), ("v2", 0.75)}
+    assert {(listed_version["version"], listed_version["last"]) for listed_version in listed} == {
+        ("v1", 0.0),
+        ("v2", 0.75),
+    }
     assert "v2" in credit("monitor", "list").stdout
 
 
@@ -96,8 +99,8 @@ SLIPS: list[tuple[str, list[str], str]] = [
 
 
 def test_misspelled_option_is_refused_with_a_suggestion(credit: Dcmon) -> None:
-    for check, options, says in SLIPS:
+    for check, options, message in SLIPS:
         done = credit("monitor", "create", "Slip", "--model", "credit", "--check", check, *options)
-        assert done.returncode == 2, says
-        assert says in " ".join(done.stderr.split())
+        assert done.returncode == 2, message
+        assert message in " ".join(done.stderr.split())
     assert credit.json("monitor", "list") == []

@@ -113,8 +113,8 @@ def test_unloadable_file_is_refused_with_its_reason(
     assert sentence in done.stderr
 
 
-def test_file_that_stores_nothing_fails_and_a_bad_one_alone(credit: Dcmon, may: Path, tmp_path: Path) -> None:
-    """A file without storable rows fails; a bad file does not affect other files."""
+def test_file_without_storable_rows_fails(credit: Dcmon, may: Path, tmp_path: Path) -> None:
+    """A file that can't be read does not affect other files."""
     rejected, broken = tmp_path / "rejected.csv", tmp_path / "broken.csv"
     rejected.write_text(HEADER + row(1, "old"))
     broken.write_text("a,b\n1,2\n")
@@ -156,7 +156,6 @@ def test_interrupted_load_is_continued(credit: Dcmon, engine: Engine, acme: Acme
 
 
 def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
-    """A directory is watched from the first file to its removal."""
     lake = tmp_path / "lake"
     lake.mkdir()
     assert credit("source", "add", "lake", str(lake / "x"), "--model", "credit").returncode == 5
@@ -199,7 +198,6 @@ def s3() -> Iterator[Server]:
 
 
 def test_watched_bucket_errors_have_their_own_exit_codes(credit: Dcmon, s3: Server, may: Path) -> None:
-    """Errors of a watched bucket have their own exit codes."""
     s3.put("acme", "credit/v1/may.csv", may.read_bytes())
     named = ("source", "add", "lake")
 

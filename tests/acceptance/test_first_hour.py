@@ -1,41 +1,24 @@
-"""A new user's first hour with an own model, through commands and HTTP."""
+"""The first hour of a new user with an own model, through commands and HTTP."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 import urllib3
 
 from tests.acceptance.conftest import Dcmon
+from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.waiting import eventually
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def receiver() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    arrived: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            arrived.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Write no log line."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", arrived
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def receiver() -> Iterator[HttpReceiver]:
+    with http_receiver() as new_receiver:
+        yield new_receiver
 
 
 def samples(day: int, drifted: bool) -> list[dict[str, Any]]:
@@ -51,17 +34,16 @@ def samples(day: int, drifted: bool) -> list[dict[str, Any]]:
     ]
 
 
-def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: tuple[str, list[dict[str, Any]]]) -> None:
-    receiver_url, arrived = receiver
+def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: HttpReceiver) -> None:
     dcmon.settings.update({"DCMON_WEBHOOKS__ALLOW": "127.0.0.1", "DCMON_WEBHOOKS__TIMEOUT": "300"})
     assert dcmon("up").returncode == 0
     token = dcmon.json("org", "create", "acme", "--owner", "ann@acme.example")["token"]
-    made = dcmon.json(
+    model = dcmon.json(
         "model", "create", "credit", "--task", "binary", "--version", "v1", "--feature", "age:numeric",
         "--feature", "job:categorical", "--class", "0", "--class", "1",
     )  # fmt: skip
-    assert made["monitors"] == 8
-    added = dcmon.json("webhook", "add", "team", receiver_url)
+    assert model["monitors"] == 8
+    added = dcmon.json("webhook", "add", "team", f"{receiver.url}/")
     assert added["secret"].startswith("whsec_")
     assert added["secret"] not in dcmon("webhook", "list").stdout
     assert dcmon("webhook", "test", "team").returncode == 0
@@ -75,7 +57,7 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: tuple[st
         response = http.request(method, f"{dcmon.url}/api/v1/{path}", json=body)
         assert response.status == 200, response.data
 
-    version = made["version_id"]
+    version = model["version_id"]
     rows = samples(0, drifted=False)
     columns = ["age", "job", "_dc_prediction"]
     document = json.dumps({"columns": columns, "data": [[row[name] for name in columns] for row in rows]}).encode()
@@ -85,19 +67,21 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: tuple[st
     assert response.status == 200, response.data
 
     def notifications_of_age() -> list[dict[str, Any]]:
-        """Return the monitor's notifications, sent alone or together with others."""
-        each = [one for message in arrived for one in message.get("notifications", [message])]
-        return [one for one in each if one["type"] != "test" and one["alert"]["monitor"] == "Age"]
+        return [
+            notification
+            for notification in receiver.notifications()
+            if notification["type"] != "test" and notification["alert"]["monitor"] == "Age"
+        ]
 
     def states() -> list[str]:
-        return [one["type"] for one in notifications_of_age()]
+        return [notification["type"] for notification in notifications_of_age()]
 
     for day, drifted in enumerate((False, False, True, True)):
         call("POST", f"model-versions/{version}/data", samples(day, drifted))
-    assert eventually(lambda: states() == ["alert.firing"], every=0.2), arrived
+    assert eventually(lambda: states() == ["alert.firing"], every=0.2), receiver.requests
     for day in (4, 5):
         call("POST", f"model-versions/{version}/data", samples(day, drifted=False))
-    assert eventually(lambda: states() == ["alert.firing", "alert.resolved"], every=0.2), arrived
+    assert eventually(lambda: states() == ["alert.firing", "alert.resolved"], every=0.2), receiver.requests
     alert = notifications_of_age()[0]["alert"]
     assert alert["since"] == (START + timedelta(days=2)).isoformat()
     assert next(iter(alert["drivers"])) == "age"

@@ -16,7 +16,7 @@ def test_version_option_prints_the_version(dcmon: Dcmon) -> None:
     assert dcmon("--version").stdout == f"dcmon {version('dcmon')}\n"
 
 
-def test_help_lists_every_command_and_loads_nothing_heavy(dcmon: Dcmon) -> None:
+def test_help_lists_every_command_and_loads_no_large_module(dcmon: Dcmon) -> None:
     shown = dcmon("--help").stdout
     for command in ("alert", "demo", "down", "migrate", "model", "monitor", "org", "rule", "serve", "status", "token"):
         assert f"\n  {command} " in shown

@@ -24,7 +24,7 @@ def acme(database_url: str, template_with_acme: TemplateWithAcme, with_url: Call
     """Return dcmon with 300 old samples and labels, some new ones and bad rows."""
     engine = db.engine(database_url)
     target = new_target(engine, template_with_acme.acme.org)
-    young = [_at(row, NOW - timedelta(minutes=number)) for number, row in enumerate(rows(5000, 20))]
+    young = [_with_time(row, NOW - timedelta(minutes=number)) for number, row in enumerate(rows(5000, 20))]
     into = Direct(engine)
     into.ingest_samples(target.org, target.version_id, [Raw(row) for row in [*rows(0, 300), *young, b"null", b"{}"]])
     into.ingest_labels(target.org, target.model_id, [Raw(row) for row in labels(0, 300)])
@@ -32,7 +32,7 @@ def acme(database_url: str, template_with_acme: TemplateWithAcme, with_url: Call
     return with_url(database_url)
 
 
-def _at(row: bytes, time: datetime) -> bytes:
+def _with_time(row: bytes, time: datetime) -> bytes:
     return json.dumps({**json.loads(row), "_dc_time": time.isoformat()}).encode()
 
 
@@ -54,12 +54,12 @@ def test_samples_expire_by_organization_or_model_retention(acme: Dcmon) -> None:
     assert acme.json("model", "show", "credit")["samples_kept"] == "30d"
 
     counted = acme.json("prune", "--dry-run")
-    assert {(each["version"], each["table"]): each["rows"] for each in counted} == {
+    assert {(table["version"], table["table"]): table["rows"] for table in counted} == {
         ("v1", "samples"): 300, ("v1", "ids"): 300, ("v1", "labels"): 300, ("v1", "quarter_hours"): 10,
     }  # fmt: skip
     require_refused(acme, 2, "Delete 300 samples (and what belongs to them) for ever?", "prune")
     removed = acme.json("prune", "--yes")
-    assert [{**each, "dry_run": True} for each in removed] == counted
+    assert [{**table, "dry_run": True} for table in removed] == counted
     assert acme.json("prune", "--yes") == []
     assert acme.json("audit")["is_well"]
 
@@ -126,7 +126,6 @@ def test_quarantine_ids_exclude_filters_and_must_exist(acme: Dcmon, verb: str) -
 
 
 def test_list_of_quarantined_rows_fits_80_columns(acme: Dcmon, tmp_path: Path) -> None:
-    """A list of quarantined rows fits a terminal of 80 columns."""
     path = tmp_path / "may.csv"
     path.write_text(f"_dc_sample_id,_dc_time,_dc_prediction,age,job\n{'x' * 200},2100-01-01,1,4,a\n")
     assert acme("ingest", "file", str(path), "--model", "credit").returncode == 3
@@ -160,7 +159,7 @@ def test_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
     groups = acme.json("quarantine", "list")
     assert sorted((group["model"], group["version"], group["rows"]) for group in groups) == [("credit", "v1", 1)] * 2
     listed = acme.json("quarantine", "list", "--rows", "--model", "credit")
-    assert {each["row"] for each in listed} == {"null", "{}"}
+    assert {listed_row["row"] for listed_row in listed} == {"null", "{}"}
     shown = acme.json("quarantine", "show", str(groups[0]["example"]))
     assert shown["reason"] == groups[0]["reason"]
     assert "reason" in acme("quarantine", "list").stdout

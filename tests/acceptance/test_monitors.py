@@ -138,7 +138,7 @@ def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     assert credit.json("monitor", "history", "Nulls") == []
     assert credit.json("monitor", "backfill", "Nulls", "--from", "2026-03-01")["evaluated"] == 9
     shown = credit.json("monitor", "history", "Nulls", "--revisions")
-    assert {(each["monitor_revision"], each["revision"]) for each in shown} == {(1, 1), (2, 2)}
+    assert {(result["monitor_revision"], result["revision"]) for result in shown} == {(1, 1), (2, 2)}
     first = next(each for each in shown if each["revision"] == 2)
     assert (first["n"], first["of"], first["label_coverage"], first["how"]["rows"]) == (12, 24, 0.0, "all")
     assert first["how"]["deepchecks"] == "0.19.1"
@@ -216,8 +216,6 @@ def test_parameters_of_the_check_are_changed_and_reset(credit: Dcmon) -> None:
 
 
 def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app: App, acme: Acme) -> None:
-    """The list shows an overdue window until the window is evaluated."""
-
     def line() -> tuple[str, str | None]:
         [row] = credit.json("monitor", "list")
         return row["liveness"], row["awaited"] and row["awaited"][:10]
@@ -249,7 +247,6 @@ def test_metric_is_shown_by_its_own_name(credit: Dcmon) -> None:
 
 
 def test_ctrl_c_after_the_last_line_keeps_the_exit_code(credit: Dcmon) -> None:
-    """Ctrl-C after the last line does not change the exit code."""
     running = credit.start("monitor", "run", NULLS)
     assert running.stdout is not None
     while "OK" not in running.stdout.readline():

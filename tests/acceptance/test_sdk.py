@@ -1,4 +1,4 @@
-"""The unmodified SDK, from an environment of its own, against the real endpoint."""
+"""The unmodified SDK, in its own Python environment, against the real endpoint."""
 
 import json
 import os
@@ -24,7 +24,7 @@ CHECKS = sorted([*SHARED, "Prediction Drift", "String Mismatch"])
 
 @pytest.fixture
 def served(database_url: str, data_dir: Path, acme: Acme) -> Iterator[Dcmon]:
-    """`dcmon serve` on a migrated database."""
+    """Run `dcmon serve` on a migrated database."""
     installation = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": database_url})
     process = installation.start("serve")
     assert eventually(lambda: _answers(installation.port)), process.communicate(timeout=300)
@@ -64,7 +64,7 @@ def session(served: Dcmon, token: str, task: str) -> dict[str, Any]:
         ("regression", CHECKS, 7, 6),
     ],
 )
-def test_sdk_first_hour_works_unchanged(
+def test_unmodified_sdk_completes_a_first_hour(
     served: Dcmon, engine: Engine, acme: Acme, task: str, checks: list[str], monitors: int, rules: int
 ) -> None:
     seen = session(served, acme.token, task)

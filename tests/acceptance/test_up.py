@@ -53,7 +53,7 @@ def test_up_after_a_killed_supervisor_finds_its_data(dcmon: Dcmon, data_dir: Pat
     assert [org["name"] for org in dcmon.json("org", "list")] == ["acme"]
 
 
-def test_purge_asks_and_deletes_only_what_dcmon_made(dcmon: Dcmon, data_dir: Path) -> None:
+def test_purge_asks_and_deletes_only_files_of_dcmon(dcmon: Dcmon, data_dir: Path) -> None:
     (data_dir / "mine.txt").write_text("keep")
     assert dcmon("up").returncode == 0
 
@@ -67,9 +67,9 @@ def test_purge_asks_and_deletes_only_what_dcmon_made(dcmon: Dcmon, data_dir: Pat
 
 
 def test_up_on_a_used_port_fails_and_leaves_nothing(dcmon: Dcmon, data_dir: Path) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", dcmon.port))
-        other.listen()
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", dcmon.port))
+        occupied.listen()
 
         done = dcmon("up")
 

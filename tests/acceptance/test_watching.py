@@ -1,11 +1,9 @@
 """Killed processes appear in the status, in notifications and as missing pings."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import psycopg
@@ -13,6 +11,7 @@ import pytest
 
 from dcmon.embedded.process import wait_until
 from tests.acceptance.conftest import Dcmon
+from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.waiting import eventually
 
 QUICK = {
@@ -26,60 +25,33 @@ QUICK = {
 }
 
 
-@dataclass
-class Receiver:
-    """Run an HTTP server that keeps the bodies it receives by path."""
-
-    told: list[tuple[str, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        notified = self.told
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-                notified.append((self.path, body))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
-
-    def count(self, path: str) -> int:
-        return sum(1 for told, _ in list(self.told) if told == path)
-
-    def pings_stop(self) -> bool:
-        """No more pings come; one may have been on its way."""
-
-        def is_quiet() -> bool:
-            before = self.count("/beat")
-            return not wait_until(lambda: self.count("/beat") > before, 4)
-
-        return eventually(is_quiet)
-
-    def conditions(self) -> list[tuple[str, str]]:
-        decoded = [json.loads(body) for path, body in list(self.told) if path == "/hook"]
-        flat = [each for body in decoded for each in body.get("notifications", [body])]
-        return sorted((each["type"], each["alert"]["monitor"]) for each in flat)
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    new_receiver = Receiver()
-    yield new_receiver
-    new_receiver.server.shutdown()
-    new_receiver.server.server_close()
+def receiver() -> Iterator[HttpReceiver]:
+    with http_receiver() as new_receiver:
+        yield new_receiver
+
+
+def count_pings(receiver: HttpReceiver) -> int:
+    return sum(request.path == "/ping" for request in list(receiver.requests))
+
+
+def have_pings_stopped(receiver: HttpReceiver) -> bool:
+    """Return True when no more pings arrive; one may still be in flight."""
+
+    def is_quiet() -> bool:
+        count = count_pings(receiver)
+        return not wait_until(lambda: count_pings(receiver) > count, 4)
+
+    return eventually(is_quiet)
+
+
+def problem_notifications(receiver: HttpReceiver) -> list[tuple[str, str]]:
+    notifications = receiver.notifications("/hook")
+    return sorted((notification["type"], notification["alert"]["monitor"]) for notification in notifications)
 
 
 @dataclass
-class Machines:
+class ProcessGroup:
     """The processes of dcmon on one database, each started and killed by the test."""
 
     dcmon: Dcmon
@@ -105,11 +77,11 @@ class Machines:
         self.query(f"update workers set seen_at = seen_at - interval '1 hour' where kind = '{kind}' returning id")
 
     def stop(self) -> None:
-        for each in self.running.values():
-            each.terminate()
-        for each in self.running.values():
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
             with suppress(Exception):
-                each.communicate(timeout=300)
+                process.communicate(timeout=300)
 
     def status(self) -> tuple[int, dict[str, Any]]:
         done = self.dcmon("-o", "json", "status")
@@ -118,61 +90,61 @@ class Machines:
     def exits_with(self, code: int) -> bool:
         return eventually(lambda: self.status()[0] == code, every=0.5)
 
-    def conditions(self) -> set[tuple[str, str]]:
+    def problems(self) -> set[tuple[str, str]]:
         return {(problem["name"], problem["subject"]) for problem in self.status()[1]["problems"]}
 
 
 @pytest.fixture
-def machines(with_url: Callable[[str], Dcmon], empty_url: str, receiver: Receiver) -> Iterator[Machines]:
-    given = with_url(empty_url)
-    beat = {"DCMON_PING__URL": f"{receiver.url}/beat"}
-    created = Machines(replace(given, settings={**given.settings, **QUICK, **beat}))
+def processes(with_url: Callable[[str], Dcmon], empty_url: str, receiver: HttpReceiver) -> Iterator[ProcessGroup]:
+    dcmon = with_url(empty_url)
+    ping = {"DCMON_PING__URL": f"{receiver.url}/ping"}
+    created = ProcessGroup(replace(dcmon, settings={**dcmon.settings, **QUICK, **ping}))
     yield created
     created.stop()
 
 
-def test_killed_worker_is_shown_notified_and_stops_the_ping(machines: Machines, receiver: Receiver) -> None:
+def test_killed_worker_is_shown_notified_and_stops_the_ping(processes: ProcessGroup, receiver: HttpReceiver) -> None:
     """A killed worker is shown as missing and notified, and pings stop."""
-    dcmon = machines.dcmon
+    dcmon = processes.dcmon
     assert dcmon("migrate").returncode == 0
-    code, shown = machines.status()
+    code, shown = processes.status()
     assert (code, shown["workers"], shown["problems"]) == (7, [], [])
     assert dcmon("org", "create", "ops").returncode == 0
     assert dcmon("webhook", "add", "pager", f"{receiver.url}/hook").returncode == 0
 
     for kind in ("evaluate", "notify", "scheduler", "serve"):
-        machines.start(kind)
-    assert machines.exits_with(0)
-    assert eventually(lambda: {worker["kind"] for worker in machines.status()[1]["workers"]} == set(machines.running))
-    assert eventually(lambda: receiver.count("/beat") >= 2)
+        processes.start(kind)
+    assert processes.exits_with(0)
+    assert eventually(lambda: {worker["kind"] for worker in processes.status()[1]["workers"]} == set(processes.running))
+    assert eventually(lambda: count_pings(receiver) >= 2)
     assert dcmon("status", "--quiet").stdout == ""
 
-    machines.kill("scheduler")
-    assert machines.exits_with(8)
-    assert eventually(lambda: ("no leader", "") in machines.conditions())
+    processes.kill("scheduler")
+    assert processes.exits_with(8)
+    assert eventually(lambda: ("no leader", "") in processes.problems())
     output = dcmon("status", "--quiet").stdout
     assert "No scheduler leads" in output
     assert "dcmon worker start scheduler" in output
-    assert receiver.pings_stop()
+    assert have_pings_stopped(receiver)
 
-    beats = receiver.count("/beat")
-    machines.start("scheduler")
-    assert machines.exits_with(0)
-    assert eventually(lambda: receiver.count("/beat") > beats)
+    pings = count_pings(receiver)
+    processes.start("scheduler")
+    assert processes.exits_with(0)
+    assert eventually(lambda: count_pings(receiver) > pings)
 
-    machines.kill("notify")
-    machines.let_an_hour_pass("notify")
-    assert machines.exits_with(8)
-    assert eventually(lambda: ("no worker", "notify") in machines.conditions())
-    since = {problem["since"] for problem in machines.status()[1]["problems"]}
-    assert receiver.pings_stop()
-    assert eventually(lambda: machines.query("select count(*) from problems where notified_at is not null") == 1)
-    assert {each["since"] for each in machines.status()[1]["problems"]} == since
+    processes.kill("notify")
+    processes.let_an_hour_pass("notify")
+    assert processes.exits_with(8)
+    assert eventually(lambda: ("no worker", "notify") in processes.problems())
+    since = {problem["since"] for problem in processes.status()[1]["problems"]}
+    assert have_pings_stopped(receiver)
+    assert eventually(lambda: processes.query("select count(*) from problems where notified_at is not null") == 1)
+    assert {problem["since"] for problem in processes.status()[1]["problems"]} == since
 
-    machines.start("notify")
-    assert machines.exits_with(0)
+    processes.start("notify")
+    assert processes.exits_with(0)
     notified = [("dcmon.firing", "no worker: notify"), ("dcmon.resolved", "no worker: notify")]
-    assert eventually(lambda: receiver.conditions() == notified), receiver.conditions()
+    assert eventually(lambda: problem_notifications(receiver) == notified), receiver.requests
 
 
 def test_status_without_a_database_says_so_and_exits_7(with_url: Callable[[str], Dcmon]) -> None:

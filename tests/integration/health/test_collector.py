@@ -2,9 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -26,6 +24,7 @@ from dcmon.jobs import schedule
 from dcmon.output import Output
 from dcmon.settings import Health, Ping, Settings, Webhooks
 from dcmon.severity import Severity
+from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, rows, running, single
 
@@ -250,74 +249,47 @@ def test_problem_of_unsubscribed_severity_is_not_notified(engine: Engine, pager:
     assert write_changes(engine, pager, news) == 0
 
 
-@dataclass
-class Receiver:
-    """Run an HTTP server with the given responses that keeps its requests."""
-
-    answer: int = 200
-    told: list[tuple[str, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        mine = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
-                mine.told.append((self.path, body))
-                self.send_response(mine.answer)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/ping/abc"
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    new_receiver = Receiver()
-    yield new_receiver
-    new_receiver.server.shutdown()
-    new_receiver.server.server_close()
+def receiver() -> Iterator[HttpReceiver]:
+    with http_receiver() as new_receiver:
+        yield new_receiver
 
 
-def test_ping_calls_the_url_and_a_failure_its_fail_url(receiver: Receiver) -> None:
-    allowed, settings = Webhooks(allow=["127.0.0.1"]), Ping(url=SecretStr(receiver.url), fail=True)
+def test_ping_calls_the_url_and_a_failure_its_fail_url(receiver: HttpReceiver) -> None:
+    allowed, settings = Webhooks(allow=["127.0.0.1"]), Ping(url=SecretStr(f"{receiver.url}/ping/abc"), fail=True)
 
     well, ill = dead_mans_switch.ping([], settings, allowed), dead_mans_switch.ping(["No disk."], settings, allowed)
 
     assert well is not None
     assert ill is not None
     assert well.is_delivered
-    assert receiver.told == [("/ping/abc", "dcmon works."), ("/ping/abc/fail", "No disk.")]
+    assert [(request.path, request.body) for request in receiver.requests] == [
+        ("/ping/abc", "dcmon works."),
+        ("/ping/abc/fail", "No disk."),
+    ]
 
 
-def test_ping_to_a_non_public_address_is_refused(receiver: Receiver) -> None:
-    delivery = dead_mans_switch.ping([], Ping(url=SecretStr(receiver.url)), Webhooks())
+def test_ping_to_a_non_public_address_is_refused(receiver: HttpReceiver) -> None:
+    delivery = dead_mans_switch.ping([], Ping(url=SecretStr(f"{receiver.url}/ping/abc")), Webhooks())
 
     assert delivery is not None
     assert not delivery.is_delivered
-    assert receiver.told == []
+    assert receiver.requests == []
 
 
-def test_refused_ping_is_a_problem(app: App, org: Organization, receiver: Receiver) -> None:
-    receiver.answer = 500
+def test_refused_ping_is_a_problem(app: App, org: Organization, receiver: HttpReceiver) -> None:
+    receiver.status = 500
     settings = Settings(
         database_url=app.settings.database_url, data_dir=app.settings.data_dir,
         webhooks=Webhooks(allow=["127.0.0.1"]),
-        ping=Ping(url=SecretStr(receiver.url), every=timedelta(seconds=1), fail=True),
+        ping=Ping(url=SecretStr(f"{receiver.url}/ping/abc"), every=timedelta(seconds=1), fail=True),
         health=Health(every=timedelta(seconds=1), heartbeat_timeout=timedelta(seconds=2)),
     )  # fmt: skip
     with App(settings, Output(quiet=True)) as beating, running(schedule.run, beating):
         assert eventually(
             lambda: "ping fails" in {problem.name for problem in checks.find_problems(gather(beating), settings.health)}
         )
-    assert receiver.told[0][0].endswith("/fail")  # nobody evaluates, nobody notifies
+    assert receiver.requests[0].path.endswith("/fail")  # no worker evaluates or notifies
 
 
 def test_watch_organization_is_notified_of_problems(app: App, pager: Organization) -> None:

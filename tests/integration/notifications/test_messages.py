@@ -1,12 +1,8 @@
 """Messages to receivers about alerts of results that the test stores."""
 
-import json
 import random
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import pytest
 from sqlalchemy import func, update
@@ -22,6 +18,7 @@ from dcmon.notifications.integrations import registry, webhook
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
 from tests.helpers.evaluation import day, monitor_drift_of_age, store_result, stored_alerts
+from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, running, single
 
@@ -80,59 +77,20 @@ def test_resolved_alert_stays_and_next_violation_opens_another(app: App, watched
     ]  # fmt: skip
 
 
-class Receiver:
-    """Run a real receiver on the loopback address with the given responses."""
-
-    def __init__(self) -> None:
-        self.arrived: list[tuple[dict[str, str], dict[str, Any]]] = []
-        self.answers: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                receiver.arrived.append(
-                    ({name.lower(): value for name, value in self.headers.items()}, json.loads(body))
-                )
-                status = receiver.answers.pop(0) if receiver.answers else 204
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("location", "/elsewhere")
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Write no log line."""
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/"
-
-    def types(self) -> list[str]:
-        return [body["type"] for _, body in list(self.arrived)]
+@pytest.fixture
+def receiver() -> Iterator[HttpReceiver]:
+    with http_receiver() as new_receiver:
+        yield new_receiver
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    new_receiver = Receiver()
-    yield new_receiver
-    new_receiver.server.shutdown()
-    new_receiver.thread.join()
-    new_receiver.server.server_close()
-
-
-@pytest.fixture
-def notifying_app(app: App, watched: Target, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> App:
+def notifying_app(app: App, watched: Target, receiver: HttpReceiver, monkeypatch: pytest.MonkeyPatch) -> App:
     """Return the App with a webhook to the receiver and short pauses."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", timedelta(milliseconds=100))
     allowed = app.settings.webhooks.model_copy(update={"allow": ["127.0.0.1"], "timeout": timedelta(seconds=PATIENCE)})
     new_app = App(app.settings.model_copy(update={"webhooks": allowed}), app.output)
     with new_app.org(watched.org) as session:
-        receivers.add(session, "team", receiver.url, allowed)
+        receivers.add(session, "team", f"{receiver.url}/", allowed)
     return new_app
 
 
@@ -142,15 +100,15 @@ def enqueue_notifying(app: App, target: Target) -> None:
 
 
 def test_each_change_is_delivered_once_signed_and_in_order(
-    notifying_app: App, watched: Target, receiver: Receiver
+    notifying_app: App, watched: Target, receiver: HttpReceiver
 ) -> None:
     with running(notify.run, notifying_app):
         for number, value in enumerate((0.5, 0.6, 0.1)):
             store_result(notifying_app, watched, number, value)
             enqueue_notifying(notifying_app, watched)
-            assert eventually(lambda: len(receiver.arrived) == max(1, number))  # noqa: B023
-    assert receiver.types() == ["alert.firing", "alert.resolved"]
-    headers, body = receiver.arrived[0]
+            assert eventually(lambda: len(receiver.requests) == max(1, number))  # noqa: B023
+    assert [notification["type"] for notification in receiver.notifications()] == ["alert.firing", "alert.resolved"]
+    headers, body = receiver.requests[0].headers, receiver.requests[0].document
     with notifying_app.org(watched.org) as session:
         secret = receivers.find(session, "team").secret
     signed = webhook.sign([secret], headers["webhook-id"], int(headers["webhook-timestamp"]), webhook.encode(body))
@@ -160,20 +118,22 @@ def test_each_change_is_delivered_once_signed_and_in_order(
     notifying_app.close()
 
 
-def test_refused_delivery_is_retried_with_the_same_id(notifying_app: App, watched: Target, receiver: Receiver) -> None:
-    receiver.answers = [500, 302]
+def test_refused_delivery_is_retried_with_the_same_id(
+    notifying_app: App, watched: Target, receiver: HttpReceiver
+) -> None:
+    receiver.statuses = [500, 302]
     store_result(notifying_app, watched, 0, 0.5)
     enqueue_notifying(notifying_app, watched)
     with running(notify.run, notifying_app):
-        assert eventually(lambda: len(receiver.arrived) == 3)
+        assert eventually(lambda: len(receiver.requests) == 3)
         assert eventually(lambda: watched.scalar("select delivered_at is not null from notifications") is True)
-    assert len({headers["webhook-id"] for headers, _ in receiver.arrived}) == 1
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     assert watched.scalar("select attempts from notifications") == 3
     notifying_app.close()
 
 
 def test_crash_before_recording_delivers_again_with_same_id(
-    notifying_app: App, watched: Target, receiver: Receiver
+    notifying_app: App, watched: Target, receiver: HttpReceiver
 ) -> None:
     store_result(notifying_app, watched, 0, 0.5)
     with notifying_app.org(watched.org) as session:
@@ -184,27 +144,27 @@ def test_crash_before_recording_delivers_again_with_same_id(
     assert sent.is_delivered
     enqueue_notifying(notifying_app, watched)
     with running(notify.run, notifying_app):
-        assert eventually(lambda: len(receiver.arrived) == 2)
-    assert len({headers["webhook-id"] for headers, _ in receiver.arrived}) == 1
+        assert eventually(lambda: len(receiver.requests) == 2)
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == 1
     notifying_app.close()
 
 
 def test_loopback_is_refused_without_the_allow_list(
-    app: App, notifying_app: App, watched: Target, receiver: Receiver
+    app: App, notifying_app: App, watched: Target, receiver: HttpReceiver
 ) -> None:
     store_result(notifying_app, watched, 0, 0.5)
     enqueue_notifying(notifying_app, watched)
     with running(notify.run, app):
         assert eventually(lambda: watched.scalar("select last_error from notifications") is not None)
-    assert receiver.arrived == []
+    assert receiver.requests == []
     assert "not public" in str(watched.scalar("select last_error from notifications"))
     notifying_app.close()
 
 
 def test_undeliverable_notification_is_given_up_with_a_reason(
-    notifying_app: App, watched: Target, receiver: Receiver
+    notifying_app: App, watched: Target, receiver: HttpReceiver
 ) -> None:
-    receiver.answers = [500] * 50
+    receiver.statuses = [500] * 50
     store_result(notifying_app, watched, 0, 0.5)
     with notifying_app.org(watched.org) as session:
         session.execute(update(Notification).values(tried_at=func.now() - timedelta(hours=73)))
@@ -217,7 +177,7 @@ def test_undeliverable_notification_is_given_up_with_a_reason(
     notifying_app.close()
 
 
-def test_only_subscribed_severities_are_delivered(notifying_app: App, watched: Target, receiver: Receiver) -> None:
+def test_only_subscribed_severities_are_delivered(notifying_app: App, watched: Target, receiver: HttpReceiver) -> None:
     with notifying_app.org(watched.org) as session:
         receivers.find(session, "team").severities = ["critical"]
     store_result(notifying_app, watched, 0, 0.5)
