@@ -40,7 +40,7 @@ from tests.helpers.alerts import (
 )
 from tests.helpers.waiting import PATIENCE, eventually
 from tests.integration.conftest import Target
-from tests.unit.notifications.test_integrations import many, notification
+from tests.unit.notifications.test_integrations import combined, notification
 
 WAYS = DeliverySettings(ALLOWED)
 
@@ -391,7 +391,7 @@ def test_missing_mail_server_names_the_setting() -> None:
 
 def test_digest_of_hundreds_is_a_mail() -> None:
     with mail_server() as server:
-        assert mail(smtp(server.port), many(700, is_digest=True)).is_delivered
+        assert mail(smtp(server.port), combined(700, is_digest=True)).is_delivered
     assert "700 notifications at once" in server.mails[0]
 
 
@@ -461,7 +461,7 @@ def test_endless_output_of_a_command_is_dropped() -> None:
 
 
 def test_command_may_ignore_a_large_message() -> None:
-    assert shell("exit 0", many(2000, is_digest=True)).is_delivered
+    assert shell("exit 0", combined(2000, is_digest=True)).is_delivered
 
 
 def test_command_that_is_missing_or_dies_has_an_error() -> None:
