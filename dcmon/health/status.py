@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from dcmon import db, errors, redis_scripts
+from dcmon import errors, redis_scripts
 from dcmon.embedded import supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
-from dcmon.health import checks, collector, problems
+from dcmon.health import checks, current_health
 from dcmon.health.checks import Problem, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
@@ -85,13 +85,10 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
     Does not raise when the database can't be reached: the failure is part of the status.
     """
     try:
-        snapshot = collector.collect(engine, settings)
-        with db.public_session(engine) as session:
-            known = {problem.key: problem.since for problem in problems.entries(session)}
+        snapshot, current_problems, _ = current_health.collect(engine, settings)
     except errors.DcmonError as error:
         parts = [*_local_processes(local), _dependency("database", False, _database_url(engine))]
         return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
-    current_problems = checks.with_known_start(checks.find_problems(snapshot, settings.health), known)
     return Status(
         [
             *_local_processes(local),

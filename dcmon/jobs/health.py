@@ -6,7 +6,14 @@ from datetime import datetime
 from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db.work_queue import Work
-from dcmon.health import checks, collector, dead_mans_switch, problem_notifications, problems, process_heartbeats
+from dcmon.health import (
+    collector,
+    current_health,
+    dead_mans_switch,
+    problem_notifications,
+    problems,
+    process_heartbeats,
+)
 from dcmon.health.problems import ProblemChanges
 from dcmon.tenancy import organizations
 
@@ -15,24 +22,19 @@ log = logging.getLogger(__name__)
 
 def check_health(app: App) -> str:
     """Check the health of dcmon once, store its problems and notify. Return a summary for the scheduler's run."""
-    limits = app.settings.health
-    snapshot = collector.collect(app.engine, app.settings)
+    snapshot, current_problems, new_problems = current_health.collect(app.engine, app.settings)
+    for problem in new_problems:
+        log.warning("%s (%s)", problem.sentence, problem.command)
     with app.public() as session:
-        known = {problem.key: problem.since for problem in problems.entries(session)}
-    current = checks.with_known_start(checks.find_problems(snapshot, limits), known)
-    for problem in current:
-        if problem.key not in known:
-            log.warning("%s (%s)", problem.sentence, problem.command)
-    with app.public() as session:
-        changes = problems.store(session, current, snapshot.now, limits.heartbeat_timeout)
+        changes = problems.store(session, current_problems, snapshot.now, app.settings.health.heartbeat_timeout)
         process_heartbeats.delete_old(session)
     _notify(app, changes, snapshot.now)
-    return f"{len(current)} problems"
+    return f"{len(current_problems)} problems"
 
 
 def _notify(app: App, changes: ProblemChanges, now: datetime) -> None:
     """Notify the organization of DCMON_HEALTH__ORG. After a crash this runs again; the outbox drops the repetition."""
-    if not changes.started and not changes.ongoing and not changes.resolved:
+    if changes.is_empty:
         return
     if app.settings.health.org is not None:
         try:
