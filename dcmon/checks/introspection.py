@@ -12,8 +12,9 @@ from dataclasses import asdict
 from importlib.metadata import EntryPoint
 from typing import Any
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+from dcmon.checks.library_import import quick_import
+
+with quick_import():
     from deepchecks.core.reduce_classes import (
         ReduceFeatureMixin,
         ReduceLabelMixin,

@@ -14,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
+from dcmon.checks.library_import import quick_import
+
+with quick_import():
     from deepchecks.core.errors import DeepchecksBaseError, NotEnoughSamplesError
     from deepchecks.tabular import checks as library
 
