@@ -35,6 +35,7 @@ for name in [name for name in os.environ if name.startswith("DCMON_") and not na
 # Paths of the tests that take ten seconds or more, the longest first.
 SLOW = (
     "acceptance/test_demo.py", "chaos/test_chaos.py", "chaos/monitors/test_chaos.py", "acceptance/",
+    "commands/test_monitor.py", "commands/test_ingest_files.py",
     "ingestion/test_audit_kafka.py", "ingestion/files/test_sources.py", "ingestion/test_crash_points.py",
     "ingestion/test_kafka_logs.py", "jobs/test_ingest.py", "checks/test_worker_pool.py", "checks/test_plugins.py",
     "monitoring/test_due_window_claims.py", "monitoring/test_late_labels.py", "jobs/test_notify.py",

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.conftest import COMMAND, Dcmon, processes_of, restore_ctrl_c
+from tests.helpers.installed import COMMAND, Dcmon, processes_of, restore_ctrl_c
 from tests.helpers.waiting import eventually
 
 SAMPLES, LABELS = 255_987, 249_435

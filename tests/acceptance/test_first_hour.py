@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.acceptance.conftest import Dcmon
 from tests.helpers.http_receiver import HttpReceiver, http_receiver
+from tests.helpers.installed import Dcmon
 from tests.helpers.waiting import eventually
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

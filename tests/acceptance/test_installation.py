@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import COMMAND, Dcmon
+from tests.helpers.installed import COMMAND, Dcmon
 
 
 def test_version_option_prints_the_version(dcmon: Dcmon) -> None:

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon import db
-from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
+from tests.helpers.installed import Dcmon
 from tests.helpers.paths import ROOT
 from tests.helpers.ports import free_port
 from tests.helpers.waiting import eventually

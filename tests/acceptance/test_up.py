@@ -5,7 +5,7 @@ import signal
 import socket
 from pathlib import Path
 
-from tests.acceptance.conftest import Dcmon, processes_of
+from tests.helpers.installed import Dcmon, processes_of
 from tests.helpers.waiting import eventually
 
 

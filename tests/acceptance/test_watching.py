@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from dcmon.embedded.process import wait_until
-from tests.acceptance.conftest import Dcmon
 from tests.helpers.http_receiver import HttpReceiver, http_receiver
+from tests.helpers.installed import Dcmon
 from tests.helpers.waiting import eventually
 
 QUICK = {

@@ -13,6 +13,8 @@ import threading
 from functools import cache
 from pathlib import Path
 
+from tests.helpers.installed import Dcmon
+
 
 def dcmon(
     *arguments: str, data_dir: Path, url: str | None = None, **settings: str
@@ -20,7 +22,14 @@ def dcmon(
     """Run `dcmon` with these arguments and settings only; return its exit code and output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
     environment |= {"DCMON_DATA_DIR": str(data_dir), **({"DCMON_DATABASE_URL": url} if url else {}), **settings}
-    return _server().run(list(arguments), environment)
+    return _server().run(list(arguments), environment, str(Path.cwd()))
+
+
+class LoadedDcmon(Dcmon):
+    """dcmon whose commands are forked; those that run in the background are started as installed."""
+
+    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return _server().run(list(arguments), self.environment, "/")
 
 
 class _Server:
@@ -34,14 +43,14 @@ class _Server:
         )  # fmt: skip
         atexit.register(self._process.communicate)  # closes its input, and the process ends
 
-    def run(self, arguments: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    def run(self, arguments: list[str], environment: dict[str, str], cwd: str) -> "subprocess.CompletedProcess[str]":
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
         with tempfile.TemporaryDirectory() as directory, self._lock:
             files = [Path(directory, name) for name in ("stdout", "stderr")]
             request = {
-                "arguments": arguments, "environment": environment, "cwd": str(Path.cwd()), "output": [*map(str, files)]
+                "arguments": arguments, "environment": environment, "cwd": cwd, "output": [*map(str, files)]
             }  # fmt: skip
             stdin.write(json.dumps(request) + "\n")
             stdin.flush()

@@ -8,15 +8,11 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from dcmon import commands
+import dcmon
 from dcmon.__main__ import main
 
-# Most modules that commands import when they run; the child imports all others.
-PRELOADED = (
-    *(f"dcmon.commands.{module.name}" for module in pkgutil.iter_modules(commands.__path__)),
-    *("dcmon.app", "dcmon.cli", "dcmon.db.tables.org", "dcmon.monitoring.results", "dcmon.storage.versions"),
-    *("dcmon.alerting.alert_views", "dcmon.notifications.outbox", "sqlalchemy.dialects.postgresql.psycopg"),
-)
+# Their import loads deepchecks, or they are programs. A command that needs one loads it in the child.
+NOT_LOADED = ("__main__", "datasets", "fork_server", "introspection", "runner", "scoring", "worker")
 
 
 def run_in_child(request: dict[str, Any]) -> None:
@@ -33,8 +29,9 @@ def run_in_child(request: dict[str, Any]) -> None:
 
 def serve() -> None:
     """Respond to each request, a line of JSON, with the exit code of the command."""
-    for name in PRELOADED:
-        import_module(name)
+    for module in pkgutil.walk_packages(dcmon.__path__, "dcmon."):
+        if module.name.rpartition(".")[2] not in NOT_LOADED:
+            import_module(module.name)
     gc.freeze()
     with open(0, buffering=1, closefd=False) as requests:
         for line in iter(requests.readline, ""):

@@ -1,14 +1,15 @@
 """Each error has a sentence with the next command and a documented exit code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
-from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
+from tests.helpers.installed import Dcmon
 
 Make = Callable[[str], Dcmon]
 
@@ -21,9 +22,9 @@ def require_refused(dcmon: Dcmon, code: int, sentence: str, *arguments: str) -> 
     assert done.stdout == ""
 
 
-def test_command_without_a_running_dcmon_is_refused(dcmon: Dcmon) -> None:
-    require_refused(dcmon, 7, 'Type "dcmon up"', "org", "list")
-    require_refused(dcmon, 7, 'Type "dcmon up"', "status")
+def test_command_without_a_running_dcmon_is_refused(installation: Dcmon) -> None:
+    require_refused(installation, 7, 'Type "dcmon up"', "org", "list")
+    require_refused(installation, 7, 'Type "dcmon up"', "status")
 
 
 def test_missing_database_at_the_url_is_refused(with_url: Make) -> None:
@@ -85,9 +86,9 @@ def test_invalid_setting_is_refused(with_url: Make, database_url: str) -> None:
     require_refused(dcmon, 2, "DCMON_HTTP__PORT", "org", "list")
 
 
-def test_data_directory_that_is_a_file_is_refused(dcmon: Dcmon, data_dir: Path) -> None:
+def test_data_directory_that_is_a_file_is_refused(installation: Dcmon, data_dir: Path) -> None:
     (data_dir / "file").write_text("")
-    require_refused(Dcmon(data_dir / "file", dcmon.port), 3, "can't be used", "up")
+    require_refused(replace(installation, data_dir=data_dir / "file"), 3, "can't be used", "up")
 
 
 def test_deletion_requires_a_confirmation(with_url: Make, database_url: str, acme: Acme) -> None:

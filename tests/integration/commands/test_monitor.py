@@ -21,8 +21,8 @@ from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from dcmon.windows import Frequency
-from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
+from tests.helpers.installed import Dcmon
 from tests.helpers.waiting import blocked_writer, eventually, is_waiting_for_a_lock
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -114,17 +114,17 @@ def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app
 
     credit.json("monitor", "set", NULLS, "--frequency", "HOUR")
     with blocked_writer(app.engine, f"{acme.org.schema}.results", "new.id > 20"):
-        interrupted = credit.start("monitor", "backfill", NULLS, "--from", "2026-03-01")
+        interrupted = credit.start("monitor", "backfill", NULLS, "--from", "2026-03-09")
         assert eventually(lambda: interrupted.poll() is not None or is_waiting_for_a_lock(app.engine))
         interrupted.send_signal(signal.SIGINT)
         interrupted.communicate(timeout=300)
     existing = stored()
     assert interrupted.returncode == 130
-    assert 5 <= existing < 239
-    done = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
-    assert (done["windows"], done["there"], done["evaluated"]) == (239, existing, 239 - existing)
-    again = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
-    assert (again["there"], again["evaluated"], again["states"]) == (239, 0, {})
+    assert 5 <= existing < 71
+    done = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-09")
+    assert (done["windows"], done["there"], done["evaluated"]) == (71, existing, 71 - existing)
+    again = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-09")
+    assert (again["there"], again["evaluated"], again["states"]) == (71, 0, {})
     assert {revision for _, _, revision in values(credit, "--revisions")} == {1}
 
 

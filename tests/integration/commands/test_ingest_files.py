@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon import db
-from tests.acceptance.conftest import COMMAND, Dcmon
 from tests.conftest import Acme
+from tests.helpers.installed import COMMAND, Dcmon
 from tests.helpers.s3_server import Server, server
 from tests.helpers.waiting import blocked_writer, eventually, is_waiting_for_a_lock
 

@@ -12,8 +12,8 @@ import pytest
 from dcmon import db
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.raw_rows import Raw
-from tests.acceptance.conftest import Dcmon
 from tests.conftest import TemplateWithAcme
+from tests.helpers.installed import Dcmon
 from tests.integration.conftest import labels, new_target, rows
 
 NOW = datetime.now(UTC)

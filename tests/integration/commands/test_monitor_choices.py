@@ -10,8 +10,8 @@ from dcmon.app import App
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
-from tests.acceptance.conftest import Dcmon
 from tests.conftest import Acme
+from tests.helpers.installed import Dcmon
 
 COLUMNS = {"age": "numeric", "home town": "categorical"}
 START = datetime(2026, 3, 2, tzinfo=UTC)
