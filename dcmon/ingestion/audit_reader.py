@@ -54,7 +54,7 @@ def run_audit(engine: Engine, orgs: Sequence[Organization]) -> list[AuditResult]
     """
     with db.public_session(engine, snapshot=True) as session:
         shared = _shared_state(session)
-    checked = {"spans": len(shared.commits), "partitions": len(shared.committed)}
+    checked = {"read_ranges": len(shared.commits), "partitions": len(shared.committed)}
     public = AuditResult(None, checked, audit.judge_public(shared))
     return [public, *(_audit_organization(engine, org, shared) for org in orgs)]
 

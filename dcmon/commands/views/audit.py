@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 CHECKED_COLUMNS = {  # headings by key
     "lineage": "schema", "lines": "ledger lines", "versions": "", "samples": "", "quarantined": "",
-    "spans": "read ranges", "partitions": "",
+    "read_ranges": "read ranges", "partitions": "",
 }  # fmt: skip
 FINDING_COLUMNS = {"lineage": "schema", "check": "", "where": "place", "message": "", "advice": ""}
 
