@@ -139,7 +139,7 @@ def _set_state(alert: Alert, span: ViolationSpan) -> None:
         alert.resolved_at = alert.resolved_by = None
     elif before != AlertState.RESOLVED or alert.resolved_by == ResolvedBy.REVISION:
         alert.resolved_at, alert.resolved_by = func.now(), ResolvedBy.RECOVERY
-    if before == AlertState.RESOLVED and alert.state == AlertState.FIRING:
+    if before == AlertState.RESOLVED and alert.state == AlertState.FIRING:  # it is reopened
         alert.acknowledged_at = alert.acknowledged_by = alert.acknowledgement = None
 
 
@@ -189,7 +189,7 @@ def _merge(session: Session, context: ChangeContext, alert: Alert, into: Alert) 
         session.delete(alert)
         session.flush()
         return 0
-    return _close(session, context, alert, f"it is one with alert {into.id}")
+    return _close(session, context, alert, f"it was merged into alert {into.id}")
 
 
 def _end(session: Session, context: ChangeContext, alert: Alert) -> int:
@@ -211,7 +211,7 @@ def _close(session: Session, context: ChangeContext, alert: Alert, note: str | N
     """
     was_resolved, result = alert.state == AlertState.RESOLVED, context.result
     alert.state, alert.resolved_by = AlertState.RESOLVED, context.resolved_by
-    if not was_resolved:
+    if not was_resolved:  # an alert that was resolved before keeps that time
         alert.resolved_at = func.now()
         if result is not None:  # the judged window shows the value that is no longer a violation
             alert.current_value = value_in(result, alert.metric)

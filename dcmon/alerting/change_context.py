@@ -15,11 +15,11 @@ class ChangeContext:
     """The cause of changes to alerts: a result, a changed rule, or an operator.
 
     `public_url`: notifications link to it; None: alerts change, but no notification is written.
-    `recent`: the first notification about an alert is not written when a window that is due now ends later than the
-    newest judged window by more than this; None: it is always written.
+    `recent`: how old the newest judged window may be for the first notification about an alert. The notification is
+    not written when a window that is due now ends later by more than this; None: it is always written.
     `result`: the result that was judged. `by`, `note`: the operator, and the remark for the alert's history.
     `resolved_by`: why an alert ends whose windows are no longer violated.
-    `ended_alert`: a resolved alert that stays resolved, and is not retracted, when its windows are not violated.
+    `ended_alert`: a resolved alert that is not retracted when its windows are no longer violated: it stays resolved.
     """
 
     org: Organization

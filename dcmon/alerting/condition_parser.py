@@ -128,8 +128,8 @@ def _scan(text: str) -> Iterator[tuple[str, str, int]]:
 def _parse(text: str) -> Condition:
     scanned = list(_scan(text))
     first = next(
-        place
-        for place, (kind, word, _) in enumerate(scanned)
+        index
+        for index, (kind, word, _) in enumerate(scanned)
         if kind == "sign" or (kind == "word" and word.lower() in (*RANGES, *CHANGES, Measure.DEVIATION))
     )
     target = _target(text[: scanned[first][2]].strip())
@@ -227,7 +227,7 @@ def _require_consistent(condition: Condition) -> None:
         if not 3 <= condition.over <= 1000 or not 2 <= condition.min_windows <= condition.over:
             raise errors.InvalidInput("A deviation is taken over 3 to 1000 windows, of which at least 2 have a value.")
         if condition.floor < 0:
-            raise errors.InvalidInput("The floor of a deviation is not negative.")
+            raise errors.InvalidInput("The floor of a deviation can't be negative.")
     warn, upper = condition.warn, condition.warn_upper
     if warn is None:
         return
@@ -241,8 +241,8 @@ def _require_consistent(condition: Condition) -> None:
     }
     if not is_earlier.get(condition.operator, False):
         raise errors.InvalidInput(
-            f"A warning comes before the rule itself: {_level_text(condition, warn=True)} does not come before "
-            f"{_level_text(condition, warn=False)}."
+            f"A value must reach the warning level before the rule's own level: {_level_text(condition, warn=True)} is"
+            f" not reached before {_level_text(condition, warn=False)}."
         )
 
 

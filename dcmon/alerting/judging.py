@@ -23,6 +23,7 @@ def judge_result(session: Session, result: Result, context: ChangeContext) -> in
     Returns the number of notifications written. `context`: without the result.
     Locks each rule's row until the end of the transaction, so that results of several workers are judged one by one.
     """
+    # Locked in the order of ids, so that two workers with results of the same monitor do not deadlock.
     rules_of_monitor = session.scalars(
         select(AlertRule)
         .where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
@@ -73,7 +74,7 @@ def _rejudge_version(
         ended.resolved_by, ended.rule_revision = ResolvedBy.RECOVERY, rule.revision
         session.flush()
     written = alert_sync.sync_alerts(session, replace(context, ended_alert=ended), rule, version_id, first_window_end)
-    if ended is not None and previous is not None and _is_recovered(ended):
+    if ended is not None and previous is not None and _is_recovered(ended):  # it did not fire again
         ended.resolved_by, ended.rule_revision = previous
     return written
 

@@ -199,6 +199,7 @@ def notify_pending(session: Session, context: ChangeContext, version_id: int, *,
         AlertRule.id.in_(select(Alert.rule_id).where(Alert.version_id == version_id, is_overdue)),
     )
     written = 0
+    # A rule that is locked is being judged, and who judges it also notifies.
     for rule in session.scalars(rules.order_by(AlertRule.id).with_for_update(skip_locked=True)).all():
         overdue = select(Alert).where(
             Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state != AlertState.RESOLVED, is_overdue

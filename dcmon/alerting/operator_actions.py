@@ -44,6 +44,7 @@ def reopen(session: Session, alert: Alert, context: ChangeContext) -> bool:
         raise errors.Conflict(
             f"Alert {alert.id} was not resolved by an operator: dcmon reopens it when its windows are violated again."
         )
+    # While its windows are judged again, the alert is neither settled nor retracted: else it would not be replayed.
     alert.resolved_by, alert.rule_revision = None, rule.revision
     session.flush()
     settled_until = replay.settled_until(session, rule, alert.version_id)
@@ -51,10 +52,10 @@ def reopen(session: Session, alert: Alert, context: ChangeContext) -> bool:
         raise errors.Conflict(f"A later alert of rule {rule.id} was resolved: reopen that one.")
     context = replace(context, recent=None)
     alert_sync.sync_alerts(session, context, rule, alert.version_id, alert.first_window_end)
-    if alert.state == AlertState.RESOLVED and alert.resolved_by is None:
+    if alert.state == AlertState.RESOLVED and alert.resolved_by is None:  # its windows are no longer violated
         alert.resolved_by = ResolvedBy.RECOVERY
         record_change(session, alert, AlertChangeKind.REOPENED, context, alert.last_window_end)
-        recovery = replace(context, by=None, note="it recovered meanwhile")
+        recovery = replace(context, by=None, note="its windows recovered meanwhile")
         record_change(session, alert, AlertChangeKind.RESOLVED, recovery, None)
     return True
 
@@ -99,4 +100,4 @@ def _lock_and_refresh(session: Session, alert: Alert) -> AlertRule:
 def _lock_and_require_open(session: Session, alert: Alert) -> None:
     _lock_and_refresh(session, alert)
     if alert.state == AlertState.RESOLVED:
-        raise errors.Conflict(f"Alert {alert.id} is resolved: there is nothing to acknowledge.")
+        raise errors.Conflict(f"Alert {alert.id} is resolved: only open alerts can be acknowledged.")

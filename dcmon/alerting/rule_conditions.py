@@ -198,9 +198,9 @@ def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:
 
 def _missing_comparison_reason(condition: Condition) -> str:
     if condition.measure in CHANGES:
-        missing = "window before it" if condition.against == ChangeBase.PREVIOUS else "value of the reference"
+        missing = "earlier window" if condition.against == ChangeBase.PREVIOUS else "value of the reference"
         return f"There is no {missing} to compare with."
-    return f"Fewer than {condition.min_windows} windows before it have a value."
+    return f"Fewer than {condition.min_windows} of the windows before have a value."
 
 
 def _target_values(target: Target, window: WindowValues) -> Mapping[str, float]:

@@ -189,12 +189,12 @@ def _require(condition: Condition) -> None:
         known = ", ".join(COMPARISONS)
         raise errors.InvalidInput(f"There is no operator {condition.operator!r}: it is one of {known}.")
     if not isfinite(condition.threshold):
-        raise errors.InvalidInput("A threshold is a finite number.")
+        raise errors.InvalidInput("A threshold must be a finite number.")
 
 
 def _require_free(session: Session, rule: AlertRule, name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME_LENGTH or name.strip().isdigit():
-        raise errors.InvalidInput(f"A rule's name has 1 to {MAX_NAME_LENGTH} characters, and is not only a number.")
+        raise errors.InvalidInput(f"A rule's name has 1 to {MAX_NAME_LENGTH} characters, and is not a number.")
     with session.no_autoflush:
         same_named_id = session.scalar(select(AlertRule.id).where(AlertRule.name == name))
     if same_named_id is not None and same_named_id != rule.id:
@@ -292,6 +292,7 @@ def lock(session: Session, rule_id: int) -> AlertRule:
 
 def delete(session: Session, rule: AlertRule) -> None:
     """Delete a rule with its alerts."""
+    # Locked, so that no worker opens an alert of the rule after its closing notifications are written.
     session.execute(select(AlertRule.id).where(AlertRule.id == rule.id).with_for_update())
     closing.write_notifications(session, Alert.rule_id == rule.id)
     session.delete(rule)

@@ -17,7 +17,7 @@ from dcmon.db.tables.org import Alert, Notification, Webhook
 from dcmon.notifications.message_types import alert_type
 from dcmon.states import CLOSING_KINDS, AlertState, NotificationKind, ResolvedBy
 
-NOTE = "it was deleted, with its rule, monitor, check, version or model"
+NOTE = "the alert was deleted with its rule, monitor, check, version or model"
 
 
 def write_notifications(session: Session, are_deleted: ColumnElement[bool]) -> int:

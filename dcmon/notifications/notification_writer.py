@@ -65,6 +65,7 @@ def write(session: Session, renderer: AlertRenderer, alert: Alert, kind: Notific
     A receiver that was notified of the alert gets every later change, also when it no longer subscribes to the alert's
     severity. A receiver that was not notified of the alert gets no FOLLOW_UP_KINDS.
     """
+    # Shared: writers do not wait for each other, only for a transaction that holds `block_writers`.
     locks.acquire(session, LockSpace.NOTIFICATION_WRITE, renderer.org.id, shared=True)
     notified_ids = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
     model_id = _model_id(session, alert)

@@ -135,7 +135,9 @@ def record(
     at = now or receivers.database_time(session)
     receiver = session.get(Webhook, claimed.receiver_id)
     in_message = select(Notification).where(Notification.message_id == claimed.id, notification_conditions.is_open())
+    # Locked: if the attempt took longer than its lease, a claim may supersede or lease the same notifications.
     notifications = session.scalars(in_message.order_by(Notification.position).with_for_update()).all()
+    # The receiver was deleted meanwhile, or all notifications of the message were superseded.
     if receiver is None or not notifications:
         return
     delay = max(retry_delay(notifications[0].attempts), attempt.retry_after or timedelta())
@@ -145,6 +147,7 @@ def record(
         notification.left_to = list(attempt.remaining) or notification.left_to
         if attempt.is_delivered:
             notification.delivered_at = at
+        # After a 410 the receiver is paused, and its notifications wait: they are not given up.
         elif at - (notification.tried_at or at) > settings.retry_for and not attempt.is_gone:
             notification.dead_at = at
         else:
@@ -152,7 +155,7 @@ def record(
     if attempt.retry_after is not None:
         receiver.not_before = at + attempt.retry_after
     if attempt.is_gone:
-        reason = 'It answered 410 (Gone). Set another URL with "dcmon webhook set".'
+        reason = 'The receiver answered 410 (Gone). Set another URL with "dcmon webhook set".'
         receivers.pause(session, receiver, None, reason)
     session.flush()
 

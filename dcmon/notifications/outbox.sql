@@ -2,8 +2,9 @@
 
 -- name: supersede
 -- Supersedes what is older than the newest open notification about the same alert (or problem) for the same receiver,
--- unless it is in flight. A message that loses a notification is dissolved: an id stands for one content. When the
--- older one was held back before any attempt, the receiver was not notified: the newer one inherits the reason.
+-- unless it is in flight. A message that loses a notification is dissolved, because the id of a message stands for one
+-- content. When the older one was held back before any attempt, the receiver was not notified: then the newer one is
+-- held back for the same reason.
 with newest as (
     select distinct on ({subject}, n.webhook_id) n.id, {subject} as subject, n.webhook_id, n.position
       from notifications n where {is_open} and {has_subject}
@@ -30,8 +31,8 @@ select distinct n.webhook_id from notifications n
  where {is_open} and n.due_at <= :now and (n.lease_until is null or n.lease_until < :now)
 
 -- name: repeats
--- When a receiver is to be notified again of an alert that still fires: after its last notification, if none is in
--- flight.
+-- The times at which receivers are notified again of alerts that still fire: `repeat_every` after the last
+-- notification. While a notification about the alert is open, there is no such time.
 select last.id, last.alert_id, last.webhook_id, coalesce(last.delivered_at, last.dead_at) + w.repeat_every as at
   from (select distinct on (n.alert_id, n.webhook_id)
                n.id, n.alert_id, n.webhook_id, n.kind, n.delivered_at, n.dead_at
@@ -60,7 +61,7 @@ select min(greatest(
    and (n.lease_until >= :now or not {has_earlier_in_flight})
 
 -- name: has_work
--- May the organization have something to send, now or later? A hint: a false "yes" costs one look.
+-- True if the organization may have something to send, now or later. It is a hint: a wrong "true" costs one claim.
 exists (select 1 from notifications where delivered_at is null and dead_at is null)
 or (exists (select 1 from webhooks where is_active and repeat_every is not null)
     and exists (select 1 from alerts where state = 'firing'))

@@ -110,7 +110,7 @@ def set_subscription(session: Session, receiver: Webhook, subscription: Subscrip
     for name in subscription.severities:
         severity.parse(name)
     if subscription.cap is not None and subscription.cap < 1:
-        raise errors.InvalidInput('A cap is a number of messages a minute from 1 on, or "none".')
+        raise errors.InvalidInput('A cap is a number of messages a minute, from 1 on, or "none".')
     if subscription.repeat_every is not None and subscription.repeat_every < SHORTEST_REPEAT:
         shortest = durations.to_text(SHORTEST_REPEAT)
         raise errors.InvalidInput(f"A notification can't be repeated more often than every {shortest}.")
@@ -174,6 +174,7 @@ def remove_model(session: Session, model_id: int) -> None:
 
     A subscription that is empty afterwards stays empty: it never becomes one to all models.
     """
+    # Locked, so that a change of the same subscription is not lost, and in the order of ids, to avoid deadlocks.
     for receiver in session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()):
         if receiver.model_ids is not None and model_id in receiver.model_ids:
             receiver.model_ids = [other_id for other_id in receiver.model_ids if other_id != model_id]

@@ -23,7 +23,8 @@ def retry(session: Session, ids: Sequence[uuid.UUID] | None = None) -> dict[str,
     """Make notifications due now; return how many, as a row for an output.
 
     All their attempts begin again. `ids`: None stands for all dead notifications. A notification that was given up, and
-    whose alert has a newer one for the same receiver, is superseded and not sent: the receiver has newer information.
+    whose alert has a newer one for the same receiver, is superseded and not sent: the receiver has newer information. A
+    notification in flight does not change, because a worker may be sending it.
     """
     selected = "dead_at is not null and not is_superseded" if ids is None else "id = any(:ids)"
     values = {} if ids is None else {"ids": list(ids)}

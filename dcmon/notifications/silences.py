@@ -79,7 +79,7 @@ def end(session: Session, silence_id: int, now: datetime) -> Silence:
     silence = session.get(Silence, silence_id)
     if silence is None:
         raise errors.SilenceNotFound(name=silence_id)
-    if silence.ends_at > now:
+    if silence.ends_at > now:  # a silence that would start later ends without being active
         silence.ends_at, silence.starts_at = now, min(silence.starts_at, now)
         session.flush()
     return silence

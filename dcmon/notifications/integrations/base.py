@@ -16,7 +16,7 @@ class Address:
     """A receiver's address as an operator typed it.
 
     `targets`: a URL, e-mail addresses, or a program and its arguments. `key`: PagerDuty's integration key. `options`:
-    those of the kind.
+    further settings of this kind of receiver.
     """
 
     kind: str = ReceiverKind.WEBHOOK

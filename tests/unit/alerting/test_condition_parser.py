@@ -68,13 +68,13 @@ def test_text_that_is_no_condition_is_refused(text: str) -> None:
     ("text", "reason"),
     [
         ("outside 0.4..0.1", "smaller number"),
-        ("> 0.2 warn 0.3", "warning comes before"),
-        ("< 0.2 warn 0.1", "warning comes before"),
-        ("== 1 warn 0", "warning comes before"),
-        ("outside 0..1 warn -1..2", "warning comes before"),
+        ("> 0.2 warn 0.3", "warning level before"),
+        ("< 0.2 warn 0.1", "warning level before"),
+        ("== 1 warn 0", "warning level before"),
+        ("outside 0..1 warn -1..2", "warning level before"),
         ("deviation > 3 over 2", "3 to 1000"),
         ("deviation > 3 over 14 min 20", "3 to 1000"),
-        ("deviation > 3 over 14 floor -1", "not negative"),
+        ("deviation > 3 over 14 floor -1", "can't be negative"),
         ("x" * 1001, "at most 1000"),
     ],
 )

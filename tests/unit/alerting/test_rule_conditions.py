@@ -181,7 +181,7 @@ def test_previous_value_is_searched_in_few_windows_only() -> None:
     distant = [Window({}, {"job": 1.0, "age": 0.1}), *[Window({}, {"age": 0.1})] * PREVIOUS_SEARCH_WINDOWS]
     assert verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), distant[:-1]).is_violated
     verdict = verdict_of("feature job drop > 50%", Window({}, {"job": 0.1}), distant)
-    assert (verdict.outcome, verdict.reason) == (Outcome.NO_VERDICT, "There is no window before it to compare with.")
+    assert (verdict.outcome, verdict.reason) == (Outcome.NO_VERDICT, "There is no earlier window to compare with.")
 
 
 @pytest.mark.parametrize(
