@@ -17,6 +17,7 @@ from dcmon.ingestion.label_decoder import DecodedLabels, LabelValue
 from dcmon.ingestion.quarantine import QuarantineTarget
 from dcmon.states import RowKind, TaskType
 from dcmon.storage import pg_binary, pg_copy, sample_tables
+from dcmon.storage.columns import TYPES, label_type_of
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.pg_copy import FixedColumn
 from dcmon.storage.sample_ids import levels_of
@@ -220,8 +221,8 @@ def _add(session: Session, model: Model, version: Version, labels: LabelColumns,
         "logged_at": FixedColumn(">i8", labels.logged[order]),
     }  # fmt: skip
     heads = pg_copy.encode_fixed_columns(columns, len(order), len(columns) + 1)
-    kind = "numeric" if model.task_type == TaskType.REGRESSION else "categorical"
-    lines = pg_copy.Encoder([kind]).encode([(labels.labels[index],) for index in order.tolist()])
+    encoder = pg_copy.Encoder([label_type_of(model.task_type)])
+    lines = encoder.encode([(labels.labels[index],) for index in order.tolist()])
     target = f"copy labels_{version.relation} ({', '.join(columns)}, label) from stdin (format binary)"
     with db.copy(session, target) as copy:
         copy.write(b"".join([pg_copy.BEGIN, *chain.from_iterable(zip(heads, lines, strict=True)), pg_copy.END]))
@@ -269,7 +270,7 @@ def _incoming(model: Model) -> str:
 
 
 def _label_type(model: Model) -> str:
-    return "float8" if model.task_type == TaskType.REGRESSION else "text"
+    return TYPES[label_type_of(model.task_type)].sql
 
 
 def _stored_label(version: Version, columns: str) -> str:

@@ -76,7 +76,7 @@ class Columns:
     @property
     def model(self) -> dict[str, str]:
         """Return the model's output: prediction, and probabilities if the version names its classes."""
-        output = {PREDICTION: "numeric" if self.is_regression else "categorical"}
+        output = {PREDICTION: self.label_type}
         if self.classes and not self.is_regression:
             output[PROBABILITIES] = "array_float"
         return output
@@ -101,7 +101,12 @@ class Columns:
 
     @property
     def label_type(self) -> str:
-        return "numeric" if self.is_regression else "categorical"
+        return label_type_of(self.task_type)
+
+
+def label_type_of(task_type: str) -> str:
+    """Return the column type of labels and predictions, by the model's task type."""
+    return "numeric" if task_type == TaskType.REGRESSION else "categorical"
 
 
 def sql_name(name: str) -> str:

@@ -21,9 +21,10 @@ _EMPTY = blake2b(digest_size=16)
 
 
 class KeyLevels(NamedTuple):
-    """The hash and the level of each key, as numpy arrays in the order of the keys.
+    """The hash and the level of each key, as NumPy arrays.
 
-    The hash has 31 bits and orders the samples. The level is the number of the hash's leading zero bits.
+    The arrays have the order of the keys. The hash has 31 bits and orders the samples. The level is the number of the
+    hash's leading zero bits.
     """
 
     hashes: Any

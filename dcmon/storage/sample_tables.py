@@ -17,8 +17,21 @@ from dcmon import db
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
-from dcmon.states import RowKind, TaskType
-from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, LOGGED_AT, SAMPLE_ID, TIME, TYPES, Columns, escaped, quoted
+from dcmon.states import RowKind
+from dcmon.storage.columns import (
+    HASH,
+    KEY,
+    LABEL,
+    LEVEL,
+    LOGGED_AT,
+    SAMPLE_ID,
+    TIME,
+    TYPES,
+    Columns,
+    escaped,
+    label_type_of,
+    quoted,
+)
 from dcmon.windows import Window
 
 T = TypeVar("T")
@@ -287,4 +300,4 @@ def _exists(session: Session, table: str) -> bool:
 
 
 def _label_type(model: Model) -> str:
-    return TYPES["numeric" if model.task_type == TaskType.REGRESSION else "categorical"].sql
+    return TYPES[label_type_of(model.task_type)].sql

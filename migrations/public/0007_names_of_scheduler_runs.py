@@ -1,4 +1,4 @@
-"""Standard names for the jobs of the scheduler, in the rows of `scheduler_runs`: one row for each job.
+"""Standard names for the jobs of the scheduler, in the rows of `scheduler_runs`.
 
 Policy: expand, then contract. The code of the previous revision must keep working while this one is applied.
 No long locks; nothing that needs autocommit (CREATE INDEX CONCURRENTLY); never import dcmon.db.tables;

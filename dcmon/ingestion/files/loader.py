@@ -103,18 +103,21 @@ class FileLoader:
     def _store(self, load: _Load, chunk: Chunk) -> OutcomesByKind:
         """Store the rows of a chunk that no other loader has stored."""
         while chunk.first_row < chunk.next_row:
-            try:
-                stored = self._store_with_retries(load, chunk, is_checked=False)
-            except DBAPIError as error:
-                if not refused_rows.is_content_error(error):
-                    raise
-                # A row that PostgreSQL refuses must not stop the whole file.
-                self._targets.forget(self.org)
-                stored = self._store_with_retries(load, chunk, is_checked=True)
+            stored = self._store_accepted_rows(load, chunk)
             if stored.outcomes is not None:
                 return stored.outcomes
             chunk = chunk.since(stored.next_row)
         return _no_outcomes()
+
+    def _store_accepted_rows(self, load: _Load, chunk: Chunk) -> _StoredChunk:
+        """Store a chunk. If PostgreSQL refuses rows of it, quarantine these and store the others."""
+        try:
+            return self._store_with_retries(load, chunk, is_checked=False)
+        except DBAPIError as error:
+            if not refused_rows.is_content_error(error):
+                raise
+            self._targets.forget(self.org)
+            return self._store_with_retries(load, chunk, is_checked=True)
 
     def _store_with_retries(self, load: _Load, chunk: Chunk, *, is_checked: bool) -> _StoredChunk:
         """Store a chunk in one transaction. Repeat it after conflicts with other transactions."""

@@ -1,11 +1,13 @@
 """Transactions are repeated after a conflict with another transaction."""
 
+import ast
+
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
 from dcmon import errors
-from dcmon.db import transactions
+from dcmon.db import PACKAGE, transactions
 from dcmon.db.transactions import CONTENTION, RetryPolicy
 
 POLICY = RetryPolicy(CONTENTION, max_tries=3, pause=lambda tries: 0)
@@ -60,3 +62,20 @@ def test_pause_grows_with_the_number_of_failures(monkeypatch):
     monkeypatch.setattr(transactions.time, "sleep", pauses.append)
     transactions.retry(Failing(3).run, RetryPolicy(CONTENTION, max_tries=4, pause=lambda tries: tries * 0.5))
     assert pauses == [0.5, 1.0, 1.5]
+
+
+def test_only_retry_repeats_transactions():
+    """A loop that catches database errors repeats something: all of dcmon does that by `transactions.retry`."""
+    loops = [
+        f"{file.relative_to(PACKAGE.parent)}:{loop.lineno}"
+        for file in PACKAGE.rglob("*.py")
+        for loop in ast.walk(ast.parse(file.read_text()))
+        if isinstance(loop, ast.For | ast.While) and _catches_database_errors(loop)
+    ]
+    assert [place.partition(":")[0] for place in loops] == ["dcmon/db/transactions.py"]
+
+
+def _catches_database_errors(loop: ast.AST) -> bool:
+    caught = [node.type for node in ast.walk(loop) if isinstance(node, ast.ExceptHandler) and node.type]
+    names = [node.id for error in caught for node in ast.walk(error) if isinstance(node, ast.Name)]
+    return "DBAPIError" in names
