@@ -1,1 +1,1 @@
-"""Benchmarks: each module measures one area and prints figures beside their limits; `make bench` runs them."""
+"""Benchmarks: each module measures one area and prints its figures beside their limits. `make bench` runs them."""

@@ -1,4 +1,6 @@
-"""Measure ingestion beside its limit: bare COPYs of the same rows into the same tables with the same indexes.
+"""Measure how fast samples, labels and references are ingested.
+
+The limit of samples is a bare COPY of the same rows, into tables with the same indexes.
 
 python -m benchmarks.ingest [RUNS]
 
@@ -13,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import urllib3
@@ -57,7 +59,7 @@ def _measure_samples(installation: Installation, broker: Broker, size: int) -> N
         batches = [make_rows(first, size, total=ROWS) for first in range(0, ROWS, size)]
         for name, path in paths.items():
             print_progress(f"samples in requests of {size:,}: run {run + 1} of {RUNS}, {name}")
-            _, version_id = installation.create_version(f"{name}-{size}-{uuid.uuid4().hex[:6]}")
+            version_id = installation.create_version(f"{name}-{size}-{uuid.uuid4().hex[:6]}").version_id
             costs[name].append(path(installation, broker, version_id, batches))
     copy_rates = [ROWS / cost.elapsed for cost in costs["copy"]]
     copy_cpu = [1e6 * cost.cpu / ROWS for cost in costs["copy"]]
@@ -72,7 +74,10 @@ def _measure_samples(installation: Installation, broker: Broker, size: int) -> N
 
 
 def _copy(installation: Installation, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
-    """Measure PostgreSQL's part alone: COPY decoded rows into the id map and the samples, one commit per batch."""
+    """Measure PostgreSQL's part alone.
+
+    That is a COPY of decoded rows into the id map and the samples, with one commit per batch.
+    """
     with installation.app.org(installation.org) as session:
         model, version = versions.get(session, version_id)
         row_type = sample_row_type(sample_tables.columns(model, version))
@@ -104,20 +109,27 @@ def _copy(installation: Installation, _: Broker, version_id: int, batches: Seque
     return measure(work, installation.server)
 
 
-def _prepare(row_type: Any, version_id: int, batch: Sequence[bytes]) -> tuple[list[Any], list[Any]]:
+class _CopyRows(NamedTuple):
+    """The rows of a batch for COPY into the id map and the samples."""
+
+    ids: list[Any]
+    samples: list[Any]
+
+
+def _prepare(row_type: Any, version_id: int, batch: Sequence[bytes]) -> _CopyRows:
     now, decoded = datetime.now(UTC), _decode(row_type, batch)
     keys = [sample_ids.key_of(row[0]) for row in decoded]
     hashes, levels = (column.tolist() for column in sample_ids.levels_of(keys))
-    arrays = [index for index, field in enumerate(row_type.fields) if field.kind == "array_float"]
+    array_indexes = [index for index, field in enumerate(row_type.fields) if field.kind == "array_float"]
     packed = [
-        tuple(pg_binary.floats(value) if index in arrays else value for index, value in enumerate(row))
+        tuple(pg_binary.floats(value) if index in array_indexes else value for index, value in enumerate(row))
         for row in decoded
     ]
     ids = [(key, version_id, row[1], 0) for key, row in zip(keys, decoded, strict=True)]
     samples = [
         (key, hash_, level, *row, now) for key, hash_, level, row in zip(keys, hashes, levels, packed, strict=True)
     ]
-    return ids, samples
+    return _CopyRows(ids, samples)
 
 
 def _decode(row_type: Any, batch: Sequence[bytes]) -> list[Any]:
@@ -125,7 +137,7 @@ def _decode(row_type: Any, batch: Sequence[bytes]) -> list[Any]:
 
 
 def _direct(installation: Installation, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
-    """Measure what the endpoint calls: decode, claim ids, COPY, count, commit; one transaction per batch."""
+    """Measure what the endpoint calls, with one transaction per batch: decode, claim ids, COPY, count."""
     raw_batches = [[Raw(row) for row in batch] for batch in batches]
 
     def work() -> None:
@@ -137,7 +149,10 @@ def _direct(installation: Installation, _: Broker, version_id: int, batches: Seq
 
 
 def _http(installation: Installation, _: Broker, version_id: int, batches: Sequence[list[bytes]]) -> Cost:
-    """Measure from the request to its response 200: one server process, one client, one request after the other."""
+    """Measure from the request to its response 200.
+
+    One client sends one request after the other to one server process.
+    """
     with running_processes(installation.app.settings, ["serve"]) as (server,):
         post = _client(installation, version_id)
 
@@ -150,7 +165,7 @@ def _http(installation: Installation, _: Broker, version_id: int, batches: Seque
 
 
 def _client(installation: Installation, version_id: int) -> Callable[[Sequence[bytes]], None]:
-    """Return a function that posts a batch of the version's rows over a kept connection."""
+    """Return a function that posts a batch of the version's rows over one connection."""
     with installation.app.public() as session:
         token = tokens.create(session, installation.org.id, 1, f"bench-{uuid.uuid4().hex}")
     pool = urllib3.PoolManager(headers={"authorization": f"Basic {token}"})
@@ -169,7 +184,7 @@ def _through_broker(
     settings = broker.settings(installation.app.settings)
     with running_processes(settings, ["serve"], ["worker", "start", "ingest"]) as processes:
         post = _client(installation, version_id)
-        _, warm_up_id = installation.create_version(f"warm-{uuid.uuid4().hex[:6]}")
+        warm_up_id = installation.create_version(f"warm-{uuid.uuid4().hex[:6]}").version_id
         _client(installation, warm_up_id)(make_rows(0, 10))
         _wait_until(lambda: installation.stored_rows(warm_up_id) == 10)
         installation.checkpoint()
@@ -249,29 +264,29 @@ def _upsert_labels(
 ) -> Callable[[], None]:
     """Return PostgreSQL's part alone: an upsert of ready arrays, with one commit per batch.
 
-    The arrays contain times and keys of the samples. The table belongs to a new version with the same columns.
+    The arrays contain the times and keys of the samples. The table is that of a new version with the same columns.
     """
     with installation.app.org(installation.org) as session:
         model, version = versions.get(session, version_id)
         samples = session.execute(text(f"select k, ts from ids_{model.relation} where version_id = {version.id}"))
         times = {key.bytes: pg_binary.micros(time) for key, time in samples}
-    _, other_id = installation.create_version(name)
+    bare_id = installation.create_version(name).version_id
     with installation.app.org(installation.org) as session:
-        _, other = versions.get(session, other_id)
-        sample_tables.ensure_partitions(session, "labels", other.relation, np.array(list(times.values())))
+        _, bare_version = versions.get(session, bare_id)
+        sample_tables.ensure_partitions(session, "labels", bare_version.relation, np.array(list(times.values())))
     keys = [sorted(sample_ids.key_of(json.loads(bytes(row))["_dc_sample_id"]) for row in batch) for batch in batches]
     array_batches = [_label_arrays(batch, times) for batch in keys]
     statement = (
-        f"insert into labels_{other.relation} as l (lvl, ts, h, k, label, logged_at) select * from"
+        f"insert into labels_{bare_version.relation} as l (lvl, ts, h, k, label, logged_at) select * from"
         " unnest(%(lvl)b::int2[], %(ts)b::timestamptz[], %(h)b::int4[], %(k)b::uuid[], %(label)b::text[],"
         " %(at)b::timestamptz[]) on conflict (lvl, ts, h, k) do update set label = excluded.label,"
         " logged_at = excluded.logged_at where l.logged_at < excluded.logged_at"
     )
 
     def work() -> None:
-        for arrays in array_batches:
+        for label_arrays in array_batches:
             with installation.app.org(installation.org) as session:
-                db.run(session, statement, arrays)
+                db.run(session, statement, label_arrays)
 
     return work
 
@@ -294,7 +309,7 @@ def _measure_reference(installation: Installation) -> None:
     costs = []
     for run in range(min(RUNS, 3)):
         print_progress(f"reference: run {run + 1}")
-        _, version_id = installation.create_version(f"reference-{run}")
+        version_id = installation.create_version(f"reference-{run}").version_id
         installation.checkpoint()
 
         def work(version_id: int = version_id) -> None:

@@ -1,4 +1,4 @@
-"""A temporary installation for a benchmark: an App on a PostgreSQL of its own, with one organization."""
+"""A temporary installation for a benchmark: an App on its own PostgreSQL, with one organization."""
 
 import shutil
 import tempfile
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from pydantic import SecretStr
@@ -22,6 +23,13 @@ from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
+
+
+class CreatedVersion(NamedTuple):
+    """The ids of a new model and its version."""
+
+    model_id: int
+    version_id: int
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,12 @@ class Installation:
         with self.app.org(self.org) as session:
             return int(session.scalar(text("select coalesce(sum(taken), 0) from batches")) or 0)
 
-    def create_version(self, model_name: str) -> tuple[int, int]:
-        """Create a model and a version with the benchmark's 20 features; return their ids."""
+    def create_version(self, model_name: str) -> CreatedVersion:
+        """Create a model and a version with the benchmark's 20 features."""
         with self.app.org(self.org) as session:
             model = models.create(session, NewModel(model_name, "multiclass"))
-            return model.id, versions.create(session, model, NewVersion("v1", FEATURES, classes=CLASSES)).id
+            version = versions.create(session, model, NewVersion("v1", FEATURES, classes=CLASSES))
+            return CreatedVersion(model.id, version.id)
 
     def checkpoint(self) -> None:
         """Write all dirty pages, so that a measurement does not pay for earlier work."""
@@ -57,7 +66,10 @@ class Installation:
 
 @contextmanager
 def temporary_installation() -> Iterator[Installation]:
-    """Start the embedded PostgreSQL with its usual options in a temporary directory; remove all at the end."""
+    """Start the embedded PostgreSQL, with its usual options, in a temporary directory.
+
+    The directory is removed at the end.
+    """
     directory = Path(tempfile.mkdtemp(prefix="dcmon-bench-"))
     directory.chmod(0o755)
     server = postgres.start(directory)

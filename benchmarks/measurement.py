@@ -13,7 +13,10 @@ import psutil
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of elapsed time, of CPU time of the measured processes, and of CPU time of the broker."""
+    """What work costs, in seconds.
+
+    `cpu`: CPU time of the measured processes. `broker_cpu`: CPU time of the broker.
+    """
 
     elapsed: float
     cpu: float
@@ -23,14 +26,17 @@ class Cost:
 def measure(
     work: Callable[[], object],
     server: psutil.Process,
-    *others: psutil.Process,
+    *processes: psutil.Process,
     counts_this_process: bool = True,
     broker: psutil.Process | None = None,
 ) -> Cost:
-    """Run `work`; return what it costs in PostgreSQL, in the other processes, and in this one if it is counted."""
-    broker_before, before = _cpu_of(broker), _total_cpu(server, others, counts_this_process)
+    """Run `work`; return what it costs.
+
+    The CPU time is that of PostgreSQL (`server`), of `processes`, and of this process if it is counted.
+    """
+    broker_before, before = _cpu_of(broker), _total_cpu(server, processes, counts_this_process)
     elapsed = seconds_of(work)
-    cpu = _total_cpu(server, others, counts_this_process) - before
+    cpu = _total_cpu(server, processes, counts_this_process) - before
     return Cost(elapsed, cpu, _cpu_of(broker) - broker_before)
 
 
@@ -45,9 +51,9 @@ def _cpu_of(process: psutil.Process | None) -> float:
     return sum(process.cpu_times()[:2]) if process else 0.0
 
 
-def _total_cpu(server: psutil.Process, others: Sequence[psutil.Process], counts_this_process: bool) -> float:
+def _total_cpu(server: psutil.Process, processes: Sequence[psutil.Process], counts_this_process: bool) -> float:
     total = sum(os.times()[:2]) if counts_this_process else 0.0
-    for process in (server, *server.children(), *others):
+    for process in (server, *server.children(), *processes):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
@@ -59,7 +65,7 @@ def _total_cpu(server: psutil.Process, others: Sequence[psutil.Process], counts_
 
 
 def print_figure(name: str, values: Sequence[float], unit: str, limit_name: str, limits: Sequence[float]) -> None:
-    """Print the median of `values` and the median of the limit, which was measured in the same run."""
+    """Print the median of `values` beside the median of `limits`, measured in the same run."""
     value, limit = statistics.median(values), statistics.median(limits)
     figure = {
         "figure": name,

@@ -1,4 +1,4 @@
-"""Measure the ingest worker's memory over many rows, of one or many versions in one topic.
+"""Measure the ingest worker's memory over many rows of one or many versions.
 
 python -m benchmarks.memory [ROWS [VERSIONS]]     (by default ten million rows of one version)
 """
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import psutil
 
@@ -25,7 +26,14 @@ from dcmon.settings import Settings
 ROWS = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
 VERSIONS = int(sys.argv[2]) if len(sys.argv) > 2 else 1
 ROWS_PER_MESSAGE, MESSAGES_PER_SEND = 500, 20
-MOST_AHEAD = 200_000  # rows; the producer waits while so many rows are sent and not yet committed
+MAX_AHEAD = 200_000  # rows; the producer waits while so many rows are sent and not yet committed
+
+
+class MemoryReading(NamedTuple):
+    """The worker's resident memory, when this share of all rows was committed."""
+
+    share: float
+    megabytes: float
 
 
 def main() -> None:
@@ -33,11 +41,11 @@ def main() -> None:
     with temporary_installation() as installation, running_broker() as broker:
         settings = broker.settings(installation.app.settings)
         kafka.ensure_topics(settings.kafka)
-        version_ids = [installation.create_version(f"m{number}")[1] for number in range(VERSIONS)]
+        version_ids = [installation.create_version(f"m{number}").version_id for number in range(VERSIONS)]
         with running_processes(settings, ["worker", "start", "ingest"]) as (worker,):
-            sizes = list(_worker_memory(installation, worker, settings, version_ids))
-    warm = [size for share, size in sizes if share > 0.1]
-    thirds = [[size for share, size in sizes if low <= share < low + 0.3] for low in (0.1, 0.7)]
+            readings = list(_worker_memory(installation, worker, settings, version_ids))
+    warm = [reading.megabytes for reading in readings if reading.share > 0.1]
+    thirds = [[reading.megabytes for reading in readings if low <= reading.share < low + 0.3] for low in (0.1, 0.7)]
     first, last = (sum(third) / len(third) for third in thirds)
     figure = {
         "figure": f"ingest.worker.memory.{ROWS}.{VERSIONS}", "value": round(max(warm), 1), "unit": "MB", "n": len(warm),
@@ -48,8 +56,8 @@ def main() -> None:
 
 def _worker_memory(
     installation: Installation, worker: psutil.Process, settings: Settings, version_ids: list[int]
-) -> Iterator[tuple[float, float]]:
-    """Send the rows; yield, twice a second, the share of committed rows and the worker's resident memory in MB."""
+) -> Iterator[MemoryReading]:
+    """Send the rows, and read the worker's memory twice a second."""
     stored = {"rows": 0}  # shared with the sender's thread
     sender = threading.Thread(target=_send_rows, args=(installation, settings, version_ids, stored), daemon=True)
     sender.start()
@@ -61,7 +69,7 @@ def _worker_memory(
         if int(share * 20) > reported:
             reported = int(share * 20)
             print_progress(f"{stored['rows']:,} rows, {worker.memory_info().rss / 1e6:.0f} MB")
-        yield share, worker.memory_info().rss / 1e6
+        yield MemoryReading(share, worker.memory_info().rss / 1e6)
 
 
 def _send_rows(installation: Installation, settings: Settings, version_ids: list[int], stored: dict[str, int]) -> None:
@@ -70,7 +78,7 @@ def _send_rows(installation: Installation, settings: Settings, version_ids: list
     topic = kafka.topic_name(settings.kafka, "samples")
     with closing(kafka.Producer(settings.kafka)) as producer:
         for first in range(0, ROWS, ROWS_PER_MESSAGE * MESSAGES_PER_SEND):
-            while first - stored["rows"] > MOST_AHEAD:
+            while first - stored["rows"] > MAX_AHEAD:
                 time.sleep(0.05)
             messages = []
             for index in range(MESSAGES_PER_SEND):

@@ -117,7 +117,7 @@ def _cpu_ms(work: Callable[[], object]) -> float:
 
 
 def _worker_cpu_ms(worker: CheckWorker, work: Callable[[], object]) -> float:
-    """Run `work`; return the CPU time of this process and of the check worker, in ms."""
+    """Run `work`; return the CPU ms of this process and the check worker."""
     assert worker.pid is not None
     process = psutil.Process(worker.pid)
     before = sum(process.cpu_times()[:2])
@@ -168,7 +168,7 @@ def _server_cpu(installation: Installation) -> float:
 
 
 def _measure_sizes(installation: Installation) -> None:
-    """Measure the eight default monitors on one labelled window of each size, from its plan to the stored results."""
+    """Measure the eight default monitors on a window of each size, with reading and storing."""
     window_ms, read_ms = dict[int, list[float]](), dict[int, list[float]]()
     for size in SIZES:
         model_id, version_id = installation.create_version(f"{size} rows")
@@ -185,7 +185,10 @@ def _measure_sizes(installation: Installation) -> None:
 
 
 def _evaluation_ms(installation: Installation, version_id: int) -> list[float]:
-    """Evaluate the window RUNS times; return the elapsed times in ms. A first evaluation only fills the caches."""
+    """Evaluate the window RUNS times; return the elapsed times in ms.
+
+    One evaluation before them fills the caches, and is not counted.
+    """
     cache, elapsed_ms = ReferenceCache(), list[float]()
     with CheckWorker(Evaluate()) as worker:
         for _ in range(RUNS + 1):
@@ -228,7 +231,7 @@ def _read_ms(installation: Installation, version_id: int) -> float:
 
 
 def _bare_checks(installation: Installation, version_id: int) -> Callable[[], None]:
-    """Return a function that builds Datasets and runs the checks with deepchecks alone, as a notebook does."""
+    """Return a function that runs the checks with deepchecks alone, as a notebook does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from deepchecks.tabular import Dataset

@@ -1,4 +1,4 @@
-"""Count the alerts of the default monitors and rules in a year of data that does not change.
+"""Count the alerts of the default monitors and rules in a year without change.
 
 python -m benchmarks.noise [--rows 200 500 5000] [--days 365] [--models 2] [--categories 60]
 

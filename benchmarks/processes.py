@@ -25,7 +25,7 @@ class Broker:
     process: psutil.Process
 
     def settings(self, settings: Settings) -> Settings:
-        """Return `settings` with this broker, new topics of one partition each, and a new consumer group."""
+        """Return `settings` with this broker, new topics with one partition, and a new consumer group."""
         name = f"bench-{uuid.uuid4().hex[:8]}"
         kafka = Kafka(bootstrap_servers=self.address, topic_prefix=name, group_id=name, partitions=1)
         return settings.model_copy(update={"kafka": kafka})
@@ -42,7 +42,10 @@ def running_broker() -> Iterator[Broker]:
 
 @contextmanager
 def running_processes(settings: Settings, *commands: Sequence[str]) -> Iterator[list[psutil.Process]]:
-    """Run each `dcmon` command in a process of its own; wait until the endpoint answers if `serve` is one of them."""
+    """Run each `dcmon` command in a process of its own.
+
+    If `serve` is one of the commands, wait until the endpoint answers.
+    """
     with ExitStack() as stack:
         processes = [stack.enter_context(_running_process(settings, command)) for command in commands]
         if any(command[0] == "serve" for command in commands):

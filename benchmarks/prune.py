@@ -1,4 +1,4 @@
-"""Measure how pruning a month slows another process that logs samples, and how long that process waits for locks.
+"""Measure how pruning a month slows another process that logs samples.
 
 python -m benchmarks.prune
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
@@ -36,15 +37,22 @@ MONTHS = ((b"2026-03", datetime(2026, 5, 15, tzinfo=UTC)), (b"2026-04", datetime
 CURRENT_MONTH = b"2026-07"
 
 
+class LoggedBatch(NamedTuple):
+    """When a batch was logged, by `time.monotonic`, and how long that took, in seconds."""
+
+    started_at: float
+    duration: float
+
+
 @dataclass
 class LoggingProcess:
-    """A process that logs batches: its server process, and start and duration of each batch in seconds."""
+    """A process that logs batches, and the process of PostgreSQL that serves it."""
 
     backend_pid: int = 0
-    batches: list[tuple[float, float]] = field(default_factory=list)
+    batches: list[LoggedBatch] = field(default_factory=list)
 
     def durations(self, since: float, until: float) -> list[float]:
-        return [duration for started_at, duration in self.batches if since <= started_at < until]
+        return [batch.duration for batch in self.batches if since <= batch.started_at < until]
 
 
 def main() -> None:
@@ -77,7 +85,10 @@ def _load_month(installation: Installation, model_id: int, version_id: int, mont
 
 
 def _prune_month(installation: Installation, logger: LoggingProcess, month: str, now: datetime) -> None:
-    """Prune a month in phases, with pauses as long: so other load of the machine has the same effect on both."""
+    """Prune a month in phases of some seconds, with pauses of the same length.
+
+    So other load of the machine has the same effect on the batches with a prune and on those without.
+    """
     installation.checkpoint()
     with_prune, without_prune, deleted_ids, seconds = list[float](), list[float](), 0, 0.0
     with _watched_lock_waits(installation.app.engine, logger.backend_pid) as waits:
@@ -122,19 +133,19 @@ def _print_value(name: str, value: float, unit: str) -> None:
 
 @contextmanager
 def _watched_lock_waits(engine: Engine, backend_pid: int) -> Iterator[list[float]]:
-    """Collect how long a server process has waited for a lock, in seconds, every 10 ms."""
+    """Read every 10 ms how many seconds a server process has waited for a lock."""
     waits, stop = list[float](), threading.Event()
     statement = text(
         "select extract(epoch from clock_timestamp() - waitstart) from pg_locks"
         " where pid = :pid and not granted and waitstart is not null"
     )
 
-    def watch() -> None:
+    def read_waits() -> None:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             while not stop.wait(0.01):
                 waits.extend(float(wait) for wait in connection.scalars(statement, {"pid": backend_pid}))
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=read_waits)
     thread.start()
     yield waits
     stop.set()
@@ -161,7 +172,7 @@ def _logging_process(installation: Installation, version_id: int) -> Iterator[Lo
         def read() -> None:
             for line in process.stdout or ():
                 started_at, duration = line.split()
-                logger.batches.append((float(started_at), float(duration)))
+                logger.batches.append(LoggedBatch(float(started_at), float(duration)))
 
         thread = threading.Thread(target=read)
         thread.start()

@@ -11,10 +11,10 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 def make_rows(first: int, count: int, days: int = 30, total: int | None = None) -> list[bytes]:
-    """Return samples of 15 numeric and 5 categorical features with three probabilities, some 670 bytes of JSON each.
+    """Return `count` samples in JSON, from number `first` on.
 
-    `total` rows (by default `count`) are spread evenly over `days` days.
-    The result is `count` of them, from number `first` on.
+    Each has 15 numeric and 5 categorical features and three probabilities: some 670 bytes. The times of `total` samples
+    (by default `count`) are spread evenly over `days` days.
     """
     generator = random.Random(first)
     step = timedelta(days=days) / max(1, total or count)

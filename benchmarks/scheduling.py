@@ -1,4 +1,4 @@
-"""Measure the sweep over thousands of idle organizations, and the time from a completed window to its notification.
+"""Measure the scheduler's sweep over idle organizations, and the latency of alerts.
 
 python -m benchmarks.scheduling [idle] [latency]     (ORGANIZATIONS=200: a shorter `idle`)
 """
@@ -88,7 +88,7 @@ def _create_idle_organization(installation: Installation, number: int) -> Organi
 
 
 def _measure_claims(installation: Installation, orgs: Sequence[Organization]) -> None:
-    """Complete a window of each organization; measure how long until the worker claims it."""
+    """Complete a window of each organization; measure when the worker claims it."""
     hour, waits_ms = _current_hour(), []
     commands = [["worker", "start", worker] for worker in ("evaluate", "scheduler")]
     with running_processes(installation.app.settings, *commands) as processes:
@@ -105,7 +105,7 @@ def _measure_claims(installation: Installation, orgs: Sequence[Organization]) ->
 
 
 def _wait_until_ready(app: App, org: Organization) -> None:
-    """Wait until the workers have evaluated a first window, and the scheduler has begun its sweeps.
+    """Wait until a first window is evaluated, and the scheduler has begun to sweep.
 
     Until deepchecks is loaded, each thread of the evaluate worker holds its first window, and claims no other. On a
     busy machine this takes up to a minute, which is no part of the measured times.
@@ -135,7 +135,7 @@ def _has_swept(app: App) -> bool:
 
 
 def _complete_window(app: App, org: Organization, version_id: int, end: datetime) -> None:
-    """Log a row of the hour that ends at `end`, and a newer row, which completes the hour."""
+    """Log a row of the hour before `end`, and a row that completes it."""
     rows = [_row(f"{org.name}/{version_id}/{at}", at) for at in (end - HOUR / 2, end)]
     app.ingestion.ingest_samples(org, version_id, rows)
 
@@ -154,16 +154,20 @@ def _row(sample_id: str, at: datetime) -> Raw:
 
 
 def _current_hour() -> datetime:
-    """Return the start of the current hour; if it ends within ten minutes, wait for the next hour."""
+    """Return the start of the current hour.
+
+    If the hour ends within ten minutes, wait for the next hour first.
+    """
     while datetime.now(UTC).minute >= 50:
         time.sleep(5)
     return datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _measure_latency(installation: Installation) -> None:
-    """Measure from the request that completes a window, with a row or a label, to the alert at its receiver.
+    """Measure from the request that completes a window to the alert at its receiver.
 
-    Endpoint, broker, scheduler, and ingest, evaluate and notify workers are processes of their own.
+    The request has a row or a label. Endpoint, broker, scheduler, and ingest, evaluate and notify workers are
+    processes of their own.
     """
     with running_broker() as broker, _running_receiver() as receiver:
         settings = _settings(installation, broker)
@@ -241,14 +245,17 @@ class WatchedModel:
 
 @dataclass(frozen=True)
 class Receiver:
-    """A receiver of webhooks: its URL, and when it first got an alert of each version, by `time.perf_counter`."""
+    """A receiver of webhooks.
+
+    `received_at`: when it first got an alert of each version, by `time.perf_counter`.
+    """
 
     url: str
     received_at: Mapping[str, float]
 
 
 def _alert_waits(model: WatchedModel, receiver: Receiver) -> Iterator[float]:
-    """Complete the windows one by one; yield the seconds until each alert is at the receiver."""
+    """Complete the windows one by one; yield how many seconds each alert took."""
     model.fill()
     time.sleep(20)  # by then the workers have processed the earlier rows
     generator = random.Random(7)

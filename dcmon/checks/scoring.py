@@ -28,7 +28,7 @@ def reads_probabilities(scorers: Iterable[Any]) -> bool:
 class Scoring:
     """A performance check on rows.
 
-    `result`: runs the check with the scorers that it has at the time.
+    `result`: runs the check with its current scorers.
     """
 
     check: Any

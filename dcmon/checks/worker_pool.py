@@ -201,6 +201,8 @@ class CheckWorker:
         self._limits, self._fork_server = limits, fork_server
         self._pid: int | None = None
         self._pipe: Connection | None = None
+        # The references that the worker has cached, the least recently used first. cachetools.LRUCache does not fit:
+        # the worker must be told which references are evicted, and none of the next workload may be among them.
         self._sent: OrderedDict[RowsKey, None] = OrderedDict()
         self._checks_run = 0
         fork_server.start()

@@ -1,4 +1,4 @@
-"""The scheduler: run jobs at fixed intervals, and enqueue work that a crash left unqueued.
+"""The scheduler: run jobs at fixed intervals, and enqueue work that a crash lost.
 
 One scheduler leads. The others wait for its lock.
 """
@@ -160,7 +160,7 @@ class OrganizationSweep:
 
 
 def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
-    """Enqueue organizations that have work, which a crash may have left unqueued. Return how many.
+    """Enqueue organizations that have work, in case a crash left them out of the queue. Return how many.
 
     Also make elapsed windows of live versions due. An organization without work costs one statement.
     """

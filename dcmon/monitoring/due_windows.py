@@ -126,8 +126,8 @@ def extend_leases(session: Session, claims: Sequence[Claim], lease: timedelta) -
 def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
     """End a claim whose window was evaluated.
 
-    `again_at`: when the window is due again; None: when rows touch it. A window that was touched after the claim is due
-    again at once.
+    `again_at`: when the window is due again; None: only when rows touch it. A window that was touched after the claim
+    is due again at once.
     """
     parameters = {**_claimed_row(claim), "touched": claim.touched_at, "again": again_at}
     if again_at is None:
@@ -160,9 +160,9 @@ def _claimed_row(claim: Claim) -> dict[str, Any]:
 
 
 def next_claimable_at(session: Session, backfill_pause: timedelta = timedelta()) -> datetime | None:
-    """Return when the organization has work again: a window to claim, or touched quarter hours to expand.
+    """Return when the organization has work again; None if it has none.
 
-    None if no window is due, and no quarter hour is touched.
+    Work is a window to claim, or touched quarter hours that were not expanded yet.
     """
     at: datetime | None = session.scalar(NEXT_CLAIMABLE_AT, {"backfill_pause": backfill_pause})
     return at

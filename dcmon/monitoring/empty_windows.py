@@ -1,7 +1,8 @@
-"""Find the empty windows that monitors on the flow of rows evaluate: they count rows, also none.
+"""Find the empty windows that monitors on the flow of rows evaluate.
 
-All other monitors: see monitoring.elapsed_windows. Only the first windows of each gap are evaluated. A gap lies between
-two rows, begins with the newest row of a live version, or begins with the creation of a version that has no row.
+Such a monitor counts rows, so that a window without rows has a value. For all other monitors see
+monitoring.elapsed_windows. Only the first windows of each gap are evaluated. A gap lies between two rows, begins with
+the newest row of a live version, or begins with the creation of a version that has no row.
 """
 
 from collections.abc import Collection, Iterator

@@ -1,4 +1,4 @@
-"""Evaluate a window: plan it and load its rows, and later store what its checks return.
+"""Evaluate a window: plan it, load its rows, store what its checks return.
 
 `dcmon worker start evaluate` and `dcmon monitor run` evaluate a window in the same steps. `prepare` lets
 monitoring.planner decide which monitors are evaluated, and monitoring.row_loader read their rows. Then the caller runs
@@ -26,7 +26,7 @@ from dcmon.states import ResultState
 
 
 class PreparedWindow(NamedTuple):
-    """A planned window: the checks to run with their rows, and the results that need no check."""
+    """A planned window, the checks to run, and the results that need no check."""
 
     plan: Plan
     workload: Workload

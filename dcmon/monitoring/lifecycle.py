@@ -61,7 +61,7 @@ def change_monitor(
 
 
 def change_model(session: Session, org: Organization, model: Model, timing: ModelTiming, public_url: str | None) -> int:
-    """Change a model's timing; return how many windows are due for another time zone.
+    """Change a model's timing; return how many windows a new time zone makes due.
 
     Another time zone moves all windows of the model. Windows that wait for labels or late rows are due now. Without
     `public_url` receivers are not notified. Raises InvalidInput.

@@ -120,7 +120,7 @@ def start_revision(session: Session, monitor: Monitor, org_retention: timedelta 
 
 
 def enqueue_since(session: Session, model: Model, since: datetime, org_retention: timedelta | None) -> list[Monitor]:
-    """Make the windows of a model's monitors due that end at `since` or later; return the monitors."""
+    """Make the windows of a model's monitors due since a time; return the monitors."""
     model_monitors = [monitor for monitor, _ in schedules.monitors_of_model(session, model)]
     for monitor in model_monitors:
         reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), since, org_retention)

@@ -53,8 +53,8 @@ class ComparedWindow:
 class Plan:
     """What is evaluated in a window of a version.
 
-    `monitors`: the monitors that evaluate the window now. `again_at`: when to plan the window again; None: when rows
-    touch it. `compared`: by monitor id, the earlier window that a monitor compares with in place of the reference.
+    `monitors`: the monitors that evaluate the window now. `again_at`: when to plan the window again; None: only when
+    rows touch it. `compared`: by monitor id, the earlier window that a monitor compares with in place of the reference.
     `flow`: the counts of arriving rows; None if no monitor counts them. `settled`: the ids of monitors whose result
     stays, because the rows that it was compared with are pruned.
     """

@@ -1,4 +1,4 @@
-"""Make windows due for another reason than new rows.
+"""Make windows due for other reasons than new rows.
 
 The reasons are a new or changed monitor, a new reference, and changed waiting times of a model. A window that begins
 before the retention is not evaluated again: it has lost rows, or will lose them soon, and its result from all rows is
@@ -52,7 +52,7 @@ def enqueue_for_reference(
 ) -> int:
     """Make a version's last windows due after a change of its reference; return how many.
 
-    Only windows of monitors that compare with the reference are due.     Results of older windows stay, and hold the
+    Only windows of monitors that compare with the reference are due. Results of older windows stay, and hold the
     revision of the reference that they were compared with.
     """
     model, grids = schedules.version_grids(session, version.id, needs_reference=True)
