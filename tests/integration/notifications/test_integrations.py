@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -397,9 +398,13 @@ def test_digest_of_hundreds_is_a_mail() -> None:
 
 # Commands.
 
+# Of this process's own: after a timeout, all processes of the machine that have the message's id are killed.
+COMMAND_MESSAGE = f"msg_{uuid.uuid4().hex}"
+
 
 def run(*argv: str, body: dict[str, Any] | None = None, ways: DeliverySettings = WAYS) -> Attempt:
-    return send("command", body=body, ways=ways, options={"argv": list(argv)})
+    target = DeliveryTarget("command", "team", "", options={"argv": list(argv)})
+    return registry.send(target, Message(COMMAND_MESSAGE, body or notification()), ways)
 
 
 def shell(script: str, body: dict[str, Any] | None = None, ways: DeliverySettings = WAYS) -> Attempt:
@@ -413,7 +418,7 @@ def test_command_gets_the_message_and_its_exit_code_counts(tmp_path: Path) -> No
     )
     assert (sent.is_delivered, sent.error) == (True, None)
     assert json.loads(out.read_text()) == notification()
-    assert Path(f"{out}.env").read_text() == "high alert.firing msg_1 credit\n"
+    assert Path(f"{out}.env").read_text() == f"high alert.firing {COMMAND_MESSAGE} credit\n"
     failed = shell("echo 'no   modem'; exit 3")
     assert (failed.is_delivered, failed.error) == (False, "The command ended with exit code 3: no modem")
 
