@@ -117,6 +117,10 @@ RETIRED_AS_NAMES = {
     "reached": "last_window_end",
     "said": "message",
     "says": "message",
+    "found": "rows, results, match",
+    "ours": "own",
+    "theirs": "other",
+    "planning": "planner",
     "whole": "the document, the line, ...",
     "why": "reason",
     "who": "receiver, process, ...",
@@ -169,8 +173,10 @@ def _names(tree: ast.Module) -> Iterator[str]:
 
 
 def _words_of(name: str) -> set[str]:
-    """Return the words of a name. A dead letter is one word: queues have it."""
-    name = re.sub("dead_?letter", "deadletter", name, flags=re.IGNORECASE)
+    """Return the words of a name. Dead letter (of queues) and not found (the status 404) are one word each."""
+    name = re.sub(
+        "(dead|not)_?(letter|found)", lambda match: f"{match[1]}{match[2].lower()}", name, flags=re.IGNORECASE
+    )
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", name)}
 
 
