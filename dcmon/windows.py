@@ -109,16 +109,16 @@ def _is_regular(start: datetime, target: datetime, frequency: Frequency, zone: Z
     A clock change of 30 minutes shortens an hour; a country that crosses the date line skips a day.
     """
     if frequency is Frequency.HOUR:
-        return not _misaligned(start, zone) and not _misaligned(target, zone)
+        return not _past_full_hour(start, zone) and not _past_full_hour(target, zone)
     first, last = sorted((start, target))
-    return abs(_offset(first - timedelta.resolution, zone) - _offset(last, zone)) < timedelta(hours=12)
+    return abs(_utc_offset(first - timedelta.resolution, zone) - _utc_offset(last, zone)) < timedelta(hours=12)
 
 
 def _one_step(start: datetime, frequency: Frequency, direction: int, zone: ZoneInfo) -> datetime:
     if frequency is Frequency.HOUR:
         if direction < 0:
             return _hour_start(start - timedelta.resolution, zone)
-        return _hour_start(start - _misaligned(start, zone) + timedelta(hours=1), zone)
+        return _hour_start(start - _past_full_hour(start, zone) + timedelta(hours=1), zone)
     target = _naive_step(start, frequency, direction, zone)
     return target if target != start else _naive_step(start, frequency, 2 * direction, zone)
 
@@ -128,11 +128,11 @@ def _hour_start(time: datetime, zone: ZoneInfo) -> datetime:
 
     After a clock change by a part of an hour, the hour starts at the change.
     """
-    hour = time - _misaligned(time, zone)
-    return _clock_change(hour, time, zone) if _misaligned(hour, zone) else hour
+    hour = time - _past_full_hour(time, zone)
+    return _clock_change(hour, time, zone) if _past_full_hour(hour, zone) else hour
 
 
-def _misaligned(time: datetime, zone: ZoneInfo) -> timedelta:
+def _past_full_hour(time: datetime, zone: ZoneInfo) -> timedelta:
     """Return how far a time is past the local clock's last full hour."""
     local = time.astimezone(zone)
     return timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
@@ -167,16 +167,16 @@ def _local_to_utc(day: datetime, zone: ZoneInfo) -> datetime:
     return _clock_change(day.replace(tzinfo=zone, fold=1).astimezone(UTC), first, zone)
 
 
-def _offset(time: datetime, zone: ZoneInfo) -> timedelta:
+def _utc_offset(time: datetime, zone: ZoneInfo) -> timedelta:
     return time.astimezone(zone).utcoffset() or timedelta()
 
 
 def _clock_change(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
     """Return the time of the clock change between two times, to the second."""
-    left, right, offset = int(before.timestamp()), int(after.timestamp()), _offset(before, zone)
+    left, right, offset = int(before.timestamp()), int(after.timestamp()), _utc_offset(before, zone)
     while right - left > 1:
         middle = (left + right) // 2
-        is_before = _offset(datetime.fromtimestamp(middle, UTC), zone) == offset
+        is_before = _utc_offset(datetime.fromtimestamp(middle, UTC), zone) == offset
         left, right = (middle, right) if is_before else (left, middle)
     return datetime.fromtimestamp(right, UTC)
 

@@ -235,7 +235,7 @@ def _version(session: Session, model: Model, version: Version) -> dict[str, Any]
         "end_time": (version.watermark or EPOCH).isoformat(),
         "features_columns": version.features,
         "additional_data_columns": version.additional,
-        "model_columns": version_columns.model,
+        "model_columns": version_columns.model_output,
         "meta_columns": {columns.SAMPLE_ID: "text", columns.TIME: "datetime"},
         "feature_importance": version.feature_importance,
         "statistics": {},

@@ -15,12 +15,12 @@ from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, T
 def sample_row_type(columns: Columns) -> RowType:
     """Return the type of a sample. Only additional columns and probabilities may be missing."""
     length = len(columns.classes or ()) or None
-    has_probabilities = PROBABILITIES in columns.model
+    has_probabilities = PROBABILITIES in columns.model_output
     return row_type(
         fields=(
             Field(SAMPLE_ID, "categorical", is_nullable=False),
             Field(TIME, "datetime", is_nullable=False),
-            Field(PREDICTION, columns.model[PREDICTION], is_nullable=False),
+            Field(PREDICTION, columns.model_output[PREDICTION], is_nullable=False),
             *(Field(name, kind) for name, kind in columns.features.items()),
             *(Field(name, kind, is_required=False) for name, kind in columns.additional.items()),
             *([Field(PROBABILITIES, "array_float", is_required=False, length=length)] if has_probabilities else ()),
@@ -39,11 +39,11 @@ def reference_row_type(columns: Columns, names: Sequence[str] | None = None) -> 
     Raises RejectedRow if the names do not match the version's columns.
     """
     known = {
-        PREDICTION: Field(PREDICTION, columns.model[PREDICTION], is_nullable=False),
+        PREDICTION: Field(PREDICTION, columns.model_output[PREDICTION], is_nullable=False),
         LABEL: Field(LABEL, columns.label_type, is_required=False),
-        **{name: Field(name, kind, name in columns.features) for name, kind in columns.own.items()},
+        **{name: Field(name, kind, name in columns.features) for name, kind in columns.user_columns.items()},
     }
-    if PROBABILITIES in columns.model:
+    if PROBABILITIES in columns.model_output:
         length = len(columns.classes or ())
         known[PROBABILITIES] = Field(PROBABILITIES, "array_float", is_required=False, length=length)
     if names is None:

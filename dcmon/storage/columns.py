@@ -69,12 +69,12 @@ class Columns:
         return self.task_type == TaskType.REGRESSION
 
     @property
-    def own(self) -> dict[str, str]:
+    def user_columns(self) -> dict[str, str]:
         """Return features, then additional columns: name to type."""
         return {**self.features, **self.additional}
 
     @property
-    def model(self) -> dict[str, str]:
+    def model_output(self) -> dict[str, str]:
         """Return the model's output: prediction, and probabilities if the version names its classes."""
         output = {PREDICTION: self.label_type}
         if self.classes and not self.is_regression:
@@ -84,19 +84,19 @@ class Columns:
     @property
     def all(self) -> dict[str, str]:
         """Return the model's output, the version's own columns and the label: name to type."""
-        return {**self.model, **self.own, LABEL: self.label_type}
+        return {**self.model_output, **self.user_columns, LABEL: self.label_type}
 
     @property
     def filterable(self) -> dict[str, str]:
         """Return the columns that filters may use: all columns and the sample's time."""
         return {**self.all, TIME: "datetime"}
 
-    def read(self, features: Sequence[str]) -> dict[str, str]:
+    def check_columns(self, features: Sequence[str]) -> dict[str, str]:
         """Return the columns that checks read: features, the model's output and the label.
 
         Features that the version does not have are left out.
         """
-        return {**{name: self.features[name] for name in features if name in self.features}, **self.model,
+        return {**{name: self.features[name] for name in features if name in self.features}, **self.model_output,
                 LABEL: self.label_type}  # fmt: skip
 
     @property
@@ -143,7 +143,7 @@ def monitor_schema(columns: Columns) -> dict[str, Any]:
         SAMPLE_ID: {"type": "string"},
         TIME: dict(TYPES["datetime"].json),
         **_model_properties(columns),
-        **{name: _nullable(TYPES[kind].json) for name, kind in columns.own.items()},
+        **{name: _nullable(TYPES[kind].json) for name, kind in columns.user_columns.items()},
     }
     required = [*columns.features, SAMPLE_ID, TIME, PREDICTION]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
@@ -156,7 +156,7 @@ def reference_schema(columns: Columns) -> dict[str, Any]:
     """
     properties = {
         **_model_properties(columns),
-        **{name: _nullable(TYPES[kind].json) for name, kind in columns.own.items()},
+        **{name: _nullable(TYPES[kind].json) for name, kind in columns.user_columns.items()},
         LABEL: _nullable(TYPES[columns.label_type].json),
     }
     required = [*columns.features, PREDICTION]
@@ -164,8 +164,8 @@ def reference_schema(columns: Columns) -> dict[str, Any]:
 
 
 def _model_properties(columns: Columns) -> dict[str, Any]:
-    properties: dict[str, Any] = {PREDICTION: dict(TYPES[columns.model[PREDICTION]].json)}
-    if PROBABILITIES in columns.model:
+    properties: dict[str, Any] = {PREDICTION: dict(TYPES[columns.model_output[PREDICTION]].json)}
+    if PROBABILITIES in columns.model_output:
         size = {"minItems": len(columns.classes or ()), "maxItems": len(columns.classes or ())}
         properties[PROBABILITIES] = _nullable({**TYPES["array_float"].json, **size})
     return properties

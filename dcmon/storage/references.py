@@ -30,7 +30,7 @@ def sample_rows(session: Session, selection: RowSelection) -> SampledRows:
     A reference has no times: filters on the sample's time do not apply to it.
     """
     columns = sample_tables.columns(selection.model, selection.version)
-    names = (*columns.model, *columns.own, LABEL)
+    names = (*columns.model_output, *columns.user_columns, LABEL)
     query = _sample_query(selection, ", ".join(map(_column, names)))
     return SampledRows(names, [tuple(row) for row in session.execute(text(query.sql), query.parameters)])
 
@@ -41,7 +41,7 @@ def sample_columns(
     """Return the selected reference rows in columns: features, predictions and labels; None without rows."""
     from dcmon.storage import column_blocks  # imports numpy, which most commands start without
 
-    column_types = sample_tables.columns(selection.model, selection.version).read(features)
+    column_types = sample_tables.columns(selection.model, selection.version).check_columns(features)
     select_list = column_blocks.select_list(map(_column, column_types), (f"r.{HASH}", "r._dc_position"))
     query = _sample_query(selection, select_list)
     return column_blocks.fetch(session, column_types, query, selection.limit, max_bytes)

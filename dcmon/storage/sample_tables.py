@@ -140,7 +140,7 @@ def create_model_tables(session: Session, model: Model) -> None:
 def create_version_tables(session: Session, model: Model, version: Version) -> None:
     """Create the partitioned tables of samples and labels, and the table of the reference."""
     relation, version_columns = version.relation, columns(model, version)
-    column_types = {**version_columns.model, **version_columns.own}
+    column_types = {**version_columns.model_output, **version_columns.user_columns}
     declarations = ", ".join(f"{quoted(name)} {TYPES[kind].sql}" for name, kind in column_types.items())
     session.execute(
         text(

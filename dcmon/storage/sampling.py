@@ -94,7 +94,7 @@ def sample_rows(
     does not grow with the window.
     """
     columns = sample_tables.columns(selection.model, selection.version)
-    names = (*columns.model, *columns.own, LABEL)
+    names = (*columns.model_output, *columns.user_columns, LABEL)
     lowest = _lowest_level_of(selection, statistics)
 
     def read(level: int) -> SampledRows:
@@ -122,7 +122,7 @@ def sample_columns(
     from dcmon.storage import column_blocks  # imports numpy, which a list of monitors starts without
 
     limit = selection.limit
-    column_types = sample_tables.columns(selection.model, selection.version).read(features)
+    column_types = sample_tables.columns(selection.model, selection.version).check_columns(features)
     lowest = _lowest_level_of(selection, statistics)
 
     def read(level: int) -> "ColumnarSample | None":
@@ -179,7 +179,7 @@ def rows(session: Session, window: Window, selection: RowSelection) -> list[dict
     """Return rows to show, with ids, times and labels, in the order of their hashes."""
     version = selection.version
     columns = sample_tables.columns(selection.model, version)
-    names = sorted([*columns.own, *columns.model, SAMPLE_ID, TIME])
+    names = sorted([*columns.user_columns, *columns.model_output, SAMPLE_ID, TIME])
     where, parameters = data_filters.condition(selection.filters, columns.filterable, "s", "l.label")
     select_list = ", ".join(_column(name) for name in [*names, LABEL])
     result = session.execute(

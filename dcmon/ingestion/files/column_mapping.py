@@ -80,7 +80,7 @@ def create(columns: Columns, kind: FileKind, renames: Mapping[str, str]) -> Colu
     types = {LABEL: _class_type(columns.label_type, columns)}
     required: Sequence[str] = (SAMPLE_ID, LABEL)
     if kind != FileKind.LABELS:
-        types |= {**columns.model, **columns.own}
+        types |= {**columns.model_output, **columns.user_columns}
         types[PREDICTION] = _class_type(types[PREDICTION], columns)
         required = (PREDICTION, *columns.features)
     if kind != FileKind.REFERENCE:

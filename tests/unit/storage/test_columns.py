@@ -26,14 +26,14 @@ REGRESSION = Columns("regression", {"a": "bigint"}, {})
 
 
 def test_classifier_has_columns_of_class_and_probabilities() -> None:
-    assert BINARY.model == {PREDICTION: "categorical", PROBABILITIES: "array_float"}
-    assert Columns("multiclass", {}, {}).model == {PREDICTION: "categorical"}
-    assert REGRESSION.model == {PREDICTION: "numeric"}
+    assert BINARY.model_output == {PREDICTION: "categorical", PROBABILITIES: "array_float"}
+    assert Columns("multiclass", {}, {}).model_output == {PREDICTION: "categorical"}
+    assert REGRESSION.model_output == {PREDICTION: "numeric"}
     assert (BINARY.label_type, REGRESSION.label_type) == ("categorical", "numeric")
 
 
 def test_columns_keep_the_users_order() -> None:
-    assert list(BINARY.own) == ["a", "b", "c"]
+    assert list(BINARY.user_columns) == ["a", "b", "c"]
     assert list(BINARY.all) == [PREDICTION, PROBABILITIES, "a", "b", "c", LABEL]
 
 
