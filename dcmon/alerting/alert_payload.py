@@ -56,7 +56,7 @@ def describe(
     return payload(view, _details(session, view, kind), org.name, public_url)
 
 
-def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
+def payload(view: AlertView, data: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
     """Return the payload of an alert.
 
     `summary` is one line. `moved` has the entries that changed most, with their values before and after.
@@ -78,7 +78,7 @@ def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -
         "summary": summary(view),
         "since": alert.first_window_start.isoformat(),
         "window": [
-            None if context.last is None else _iso(context.last.window_start),
+            None if data.last is None else _iso(data.last.window_start),
             alert.last_window_end.isoformat(),
         ],
         "last_window_end": alert.last_window_end.isoformat(),
@@ -86,9 +86,9 @@ def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -
         "n": alert.n,
         "metric": alert.metric,
         "value": alert.current_value,
-        "first_value": _value(details, "first_value", context.first, alert),
+        "first_value": _value(details, "first_value", data.first, alert),
         "first_window": [alert.first_window_start.isoformat(), alert.first_window_end.isoformat()],
-        "last_value": _value(details, "last_value", context.last, alert),
+        "last_value": _value(details, "last_value", data.last, alert),
         "worst_value": alert.worst_value,
         "worst_window": [details.get("worst_window_start"), alert.worst_window_end.isoformat()],
         "worst_n": details.get("worst_n"),
@@ -96,13 +96,13 @@ def payload(view: AlertView, context: AlertDetails, org: str, public_url: str) -
         "before_window_end": details.get("before_window_end"),
         "measured": details.get("measured"),
         "measured_against": _measured_against(rule, details),
-        "compared_with": _compared_with(view, context.worst),
+        "compared_with": _compared_with(view, data.worst),
         "reason": details.get("reason"),
         "drivers": alert.drivers,
         "moved": details.get("moved", []),
-        "versions": [_version(name, result, alert.metric) for name, result in context.versions],
-        "by": context.change and context.change.by,
-        "note": context.change and context.change.note,
+        "versions": [_version(name, result, alert.metric) for name, result in data.versions],
+        "by": data.change and data.change.by,
+        "note": data.change and data.change.note,
         "acknowledged_at": _iso(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
         "acknowledgement": alert.acknowledgement,

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from math import isfinite
+from typing import NamedTuple
 
 from dcmon import errors
 from dcmon.alerting.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, Operator
@@ -60,23 +61,31 @@ TOKEN = re.compile(
 )
 
 
+class _Token(NamedTuple):
+    """A token of a condition. `kind`: the name of its group in TOKEN. `start`: its first character."""
+
+    kind: str
+    text: str
+    start: int
+
+
 class _Tokens:
     """The tokens after a condition's target, read one by one."""
 
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+    def __init__(self, tokens: list[_Token]) -> None:
         self._remaining = tokens
 
     def take(self, kind: str) -> str:
         """Return the text of the next token. Raises ValueError when it has another kind."""
-        actual, text = self._remaining.pop(0)
-        if actual != kind:
-            raise ValueError(text)
-        return text
+        token = self._remaining.pop(0)
+        if token.kind != kind:
+            raise ValueError(token.text)
+        return token.text
 
     def take_word(self, *words: str) -> str | None:
         """Take the next token if it is one of these words; otherwise return None."""
-        if self._remaining and self._remaining[0][1].lower() in words:
-            return self._remaining.pop(0)[1].lower()
+        if self._remaining and self._remaining[0].text.lower() in words:
+            return self._remaining.pop(0).text.lower()
         return None
 
     def number(self) -> float:
@@ -95,11 +104,11 @@ class _Tokens:
 
     def range(self) -> tuple[float, float]:
         """Return the two ends of a range. 10%..20% and 10..20% are both 0.1 to 0.2."""
-        first, is_first = self.number_or_percent()
+        first, is_first_percent = self.number_or_percent()
         if self.take_word("..", "to", "and", ",") is None:
             raise ValueError("no range")
         last, is_percent = self.number_or_percent()
-        if is_first and not is_percent:
+        if is_first_percent and not is_percent:
             raise ValueError("from a percentage to a number")
         return (first / 100, last / 100) if is_percent else (first, last)
 
@@ -115,13 +124,13 @@ class _Tokens:
         return ChangeBase(word)
 
 
-def _scan(text: str) -> Iterator[tuple[str, str, int]]:
+def _scan(text: str) -> Iterator[_Token]:
     position, text = 0, text.rstrip()
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
             raise ValueError(text[position:])
-        yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)
+        yield _Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup))
         position = match.end()
 
 
@@ -129,11 +138,12 @@ def _parse(text: str) -> Condition:
     scanned = list(_scan(text))
     first = next(
         index
-        for index, (kind, word, _) in enumerate(scanned)
-        if kind == "sign" or (kind == "word" and word.lower() in (*RANGES, *CHANGES, Measure.DEVIATION))
+        for index, token in enumerate(scanned)
+        if token.kind == "sign"
+        or (token.kind == "word" and token.text.lower() in (*RANGES, *CHANGES, Measure.DEVIATION))
     )
-    target = _target(text[: scanned[first][2]].strip())
-    tokens = _Tokens([(kind, word) for kind, word, _ in scanned[first:]])
+    target = _target(text[: scanned[first].start].strip())
+    tokens = _Tokens(scanned[first:])
     condition = replace(_comparison(tokens), target=target)
     while tokens.has_more:
         if tokens.take_word("warn", "warning") and condition.warn is None:
@@ -166,9 +176,9 @@ def _target(text: str) -> Target:
 
 def _name(text: str) -> str:
     tokens = list(_scan(text))
-    if len(tokens) == 1 and tokens[0][0] == "quoted":
+    if len(tokens) == 1 and tokens[0].kind == "quoted":
         text = _unquote(text)
-    elif any(kind == "quoted" for kind, _, _ in tokens):
+    elif any(token.kind == "quoted" for token in tokens):
         raise ValueError(text)
     if not text:
         raise ValueError(text)

@@ -58,8 +58,8 @@ def isolated(session: Session, rule: AlertRule, result: Result | None = None) ->
             raise
         log.exception("rule failed to judge a result: rule %d", rule_id)
         if result is not None:
-            others = {key: value for key, value in result.how.items() if key != OLD_KEY}
-            result.how = {**others, KEY: {**of_result(result), str(rule_id): error_line(error)}}
+            other_entries = {key: value for key, value in result.how.items() if key != OLD_KEY}
+            result.how = {**other_entries, KEY: {**of_result(result), str(rule_id): error_line(error)}}
             session.flush()
 
 

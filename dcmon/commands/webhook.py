@@ -39,8 +39,7 @@ def add(
     from dcmon.commands.operations import receiver as operation
     from dcmon.commands.views import receiver as view
 
-    limits = operation.parse_limits(cap, repeat)
-    subscription = operation.new_subscription(severity, model, limits)
+    subscription = operation.TypedSubscription(severity, model, cap, repeat).to_subscription()
     added = operation.add(ctx.obj, name, address.to_address(kind.value), subscription, is_notified=not only_new)
     ctx.obj.output.page(view.added(ctx.obj, added, is_email=kind is ReceiverKind.EMAIL))
 

@@ -59,9 +59,14 @@ class TypedSubscription:
     cap: str | None
     repeat: str | None
 
+    def to_subscription(self) -> receivers.Subscription:
+        """Return the subscription of a new receiver. Raises BadParameter or InvalidInput."""
+        limits = _parse_limits(self.cap, self.repeat)
+        return replace(receivers.Subscription(self.severities or [], self.models or None), **limits)
+
     def changes(self) -> dict[str, Any]:
         """Return the fields of the subscription that change. Raises BadParameter or InvalidInput."""
-        fields = parse_limits(self.cap, self.repeat)
+        fields = _parse_limits(self.cap, self.repeat)
         if self.severities:
             fields["severities"] = self.severities
         if self.models:
@@ -69,14 +74,7 @@ class TypedSubscription:
         return fields
 
 
-def new_subscription(
-    severities: list[str] | None, models: list[str] | None, limits: dict[str, Any]
-) -> receivers.Subscription:
-    """Return the subscription of a new receiver; `limits` as from parse_limits."""
-    return replace(receivers.Subscription(severities or [], models or None), **limits)
-
-
-def parse_limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
+def _parse_limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
     """Parse --cap and --repeat into the fields that were given. Raises BadParameter or InvalidInput."""
     limits: dict[str, Any] = {}
     if cap is not None:

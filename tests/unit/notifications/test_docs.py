@@ -11,6 +11,7 @@ import pytest
 from dcmon.alerting import alert_payload
 from dcmon.alerting.alert_payload import AlertDetails, VersionResult
 from dcmon.alerting.alert_views import AlertView
+from dcmon.alerting.rule_conditions import ChangeBase
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.notifications import message_body, notification_writer
 from dcmon.notifications.integrations import message_text, registry, webhook
@@ -112,3 +113,8 @@ def test_docs_explain_every_kind(name: str) -> None:
 def test_docs_name_every_state() -> None:
     assert f"# {', '.join(NotificationState)}" in PAGE
     assert set(NotificationKind) == set(message_text.KIND_TEXTS)
+
+
+def test_each_base_of_a_change_has_a_text() -> None:
+    """The package of messages lies below alerting and can't import the enum."""
+    assert set(ChangeBase) == set(message_text.MEASURED_TEXTS)
