@@ -142,7 +142,7 @@ class Unreachable(DcmonError):
 
 class OutOfMemory(Unreachable):
     """PostgreSQL at {where} is out of memory: {reason}.
-    If it is for locks, raise its max_locks_per_transaction to 256."""
+    If PostgreSQL lacks memory for locks, raise its max_locks_per_transaction to 256."""
 
 
 class KafkaMisconfigured(DcmonError):
@@ -206,7 +206,7 @@ class FlightsMissing(DcmonError):
 
 
 class EndpointRefused(DcmonError):
-    """The endpoint answered {answer} to {method} {path}: {reason}"""
+    """The endpoint responded with {http_status} to {method} {path}: {reason}"""
 
 
 class FileRefused(DcmonError):

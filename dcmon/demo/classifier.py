@@ -31,7 +31,7 @@ class TrainedClassifier:
     held_out: Mapping[str, float]
 
     def predict(self, flights: "pd.DataFrame") -> "pd.DataFrame":
-        """The flights (rows of `flights.load`) with columns `prediction` and `probability`."""
+        """Return flights (rows of `flights.load`) with the columns `prediction` and `probability`."""
         return _predicted(self.pipeline, flights)
 
 

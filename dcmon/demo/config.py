@@ -21,10 +21,10 @@ DESCRIPTION = "Will a flight that leaves New York arrive more than 15 minutes la
 # A day's labels come together, 12 to 36 hours after its flights. Cancelled and diverted flights never get one: on the
 # worst day of April to December (storms of 23 May) 78 % of the flights were labelled, on the worst week 92 %.
 LABEL_RATIO = 0.75
-# No day of that year needs it. A worse day would be judged after two days, on the labels that it has then.
+# No day of that year needs this delay. A worse day would be judged after two days, on the labels that are known then.
 LABEL_DELAY = timedelta(days=2)
 
-# Monitors that are weekly, and why.
+# The monitors that are weekly, each with the reason.
 WEEKLY: Mapping[str, str] = {
     "Aggregated Feature Drift": (
         "a day has one weekday (drift of weekday is certain, 0.79 at the median day) and one weather: 266 of 275 "
@@ -47,7 +47,7 @@ class RulePlan:
 
 @dataclass(frozen=True)
 class MonitorPlan:
-    """A monitor to create on check `check`. `reason`: why it is not daily."""
+    """A monitor to create on check `check`. `reason`: why the monitor is not daily."""
 
     name: str
     check: str

