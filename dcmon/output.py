@@ -118,7 +118,7 @@ class Output:
             )
         for row in rows:
             table.add_row(*(_cell(row.get(column)) for column in columns))
-        self.print(table)
+        self._print(table)
         return None
 
     def tables(self, tables: Mapping[str, Sequence[Row]], columns: Mapping[str, Sequence[str]]) -> None:
@@ -144,13 +144,13 @@ class Output:
         for key, value in row.items():
             none_text = (none or {}).get(key) if value is None else None
             table.add_row(key.replace("_", " "), none_text or _cell(value))
-        self.print(table)
+        self._print(table)
         return None
 
     def page(self, page: Page) -> None:
         """Write a page: its data as JSON, or its parts; then its remarks."""
         if self.is_json:
-            self._json(page.data)
+            self._json(dict(page.data) if isinstance(page.data, Mapping) else [dict(row) for row in page.data])
         else:
             for part in page.parts:
                 self._part(part)
@@ -171,11 +171,11 @@ class Output:
         from rich.text import Text
 
         if part.title is not None:
-            self.print(Text(part.title, style="italic"))
+            self._print(Text(part.title, style="italic"))
         for line in part.lines:
-            self.print(Text(line))
+            self._print(Text(line))
 
-    def print(self, renderable: Any) -> None:
+    def _print(self, renderable: Any) -> None:
         """Write a rich renderable or a text to stdout, in the width of the terminal."""
         _console().print(renderable)
 
