@@ -18,7 +18,7 @@ UNREACHABLE = 7  # exit code
 
 
 def public_scalar(app: App, statement: str) -> object:
-    """Execute a statement on the public_scalar schema and return a single value."""
+    """Execute a statement on the public schema and return a single value."""
     with app.public() as session:
         return session.scalar(text(statement))
 

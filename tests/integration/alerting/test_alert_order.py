@@ -31,7 +31,7 @@ URL = "https://dcmon.example"
 
 
 @pytest.fixture
-def ruled(target: Target) -> Target:
+def monitored(target: Target) -> Target:
     """Create a monitor with a rule and a subscribed webhook."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
@@ -41,7 +41,7 @@ def ruled(target: Target) -> Target:
     return target
 
 
-def put(target: Target, number: int, value: float | None, revision: int = 1) -> None:
+def store_and_judge(target: Target, number: int, value: float | None, revision: int = 1) -> None:
     """Store and judge the result of a day; None is a window without verdict."""
     window = Window(START + timedelta(days=number), START + timedelta(days=number + 1))
     check_value = CheckValue("OK", {"score": value}) if value is not None else CheckValue("NO_DATA", reason="none")
@@ -56,7 +56,7 @@ def put(target: Target, number: int, value: float | None, revision: int = 1) -> 
         judging.judge_result(session, result, ChangeContext(target.org, URL))
 
 
-def newest(target: Target) -> list[Result]:
+def newest_results(target: Target) -> list[Result]:
     with db.org_session(target.engine, target.org) as session:
         stored_results = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
         return sorted(
@@ -64,7 +64,7 @@ def newest(target: Target) -> list[Result]:
         )
 
 
-def stored(target: Target) -> list[Alert]:
+def stored_alerts(target: Target) -> list[Alert]:
     with db.org_session(target.engine, target.org) as session:
         return list(session.scalars(select(Alert).order_by(Alert.first_window_end, Alert.id)))
 
@@ -76,21 +76,21 @@ def notified_states(target: Target) -> list[tuple[int | None, str]]:
         return [(notification.alert_id, notification.kind) for notification in notifications]
 
 
-def require_fold(target: Target) -> None:
-    spans = find_spans(newest(target), Policy(Condition("greater_than", 0.2)))
+def require_replayed_alerts(target: Target) -> None:
+    spans = find_spans(newest_results(target), Policy(Condition("greater_than", 0.2)))
     wanted = [
         (e.first.window_end, e.last.window_end, e.windows, e.worst_value, e.current_value, e.is_open) for e in spans
     ]
     assert [
         (a.first_window_end, a.last_window_end, a.windows, a.worst_value, a.current_value, a.state == "firing")
-        for a in stored(target)
+        for a in stored_alerts(target)
         if a.resolved_by != "revision"
     ] == wanted
 
 
-def require_receivers_know(target: Target) -> None:
+def require_last_notification_matches(target: Target) -> None:
     """Check that the last notification matches the alert and no state repeats."""
-    for alert in stored(target):
+    for alert in stored_alerts(target):
         kinds = [kind for about, kind in notified_states(target) if about == alert.id]
         assert all(a != b for a, b in pairwise(kinds))
         fires = {"firing": "firing", "reopened": "firing", "resolved": "resolved", "retracted": "resolved"}
@@ -99,16 +99,16 @@ def require_receivers_know(target: Target) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_order_of_windows_and_revisions_ends_as_replay(ruled: Target, seed: int) -> None:
+def test_any_order_of_windows_and_revisions_ends_as_replay(monitored: Target, seed: int) -> None:
     chance = random.Random(seed)
     values: Sequence[float | None] = (0.1, 0.1, 0.3, 0.5, 0.9, None)
     work = [(number, revision) for number in range(10) for revision in range(1, chance.randrange(1, 4))]
     chance.shuffle(work)
     for number, _ in work:
-        revision = 1 + sum(result.window_start == START + timedelta(days=number) for result in all_results(ruled))
-        put(ruled, number, chance.choice(values), revision)
-        require_fold(ruled)
-    require_receivers_know(ruled)
+        revision = 1 + sum(result.window_start == START + timedelta(days=number) for result in all_results(monitored))
+        store_and_judge(monitored, number, chance.choice(values), revision)
+        require_replayed_alerts(monitored)
+    require_last_notification_matches(monitored)
 
 
 def all_results(target: Target) -> list[Result]:
@@ -116,71 +116,78 @@ def all_results(target: Target) -> list[Result]:
         return list(session.scalars(select(Result)))
 
 
-def test_late_violating_window_extends_the_alert_to_the_front(ruled: Target) -> None:
-    """A late violating window extends the alert to an earlier start."""
-    put(ruled, 3, 0.5)
-    put(ruled, 2, 0.9)
-    assert notified_states(ruled) == [(1, "firing")]
-    require_fold(ruled)
-    put(ruled, 1, 0.1)
-    put(ruled, 0, 0.3)
-    require_fold(ruled)
-    assert notified_states(ruled) == [(1, "firing")]
+def test_late_violating_window_extends_the_alert_to_the_front(monitored: Target) -> None:
+    store_and_judge(monitored, 3, 0.5)
+    store_and_judge(monitored, 2, 0.9)
+    assert notified_states(monitored) == [(1, "firing")]
+    require_replayed_alerts(monitored)
+    store_and_judge(monitored, 1, 0.1)
+    store_and_judge(monitored, 0, 0.3)
+    require_replayed_alerts(monitored)
+    assert notified_states(monitored) == [(1, "firing")]
 
 
-def test_adjacent_alerts_merge_into_one(ruled: Target) -> None:
-    """Two adjacent alerts become one, and the other is notified as ended."""
-    put(ruled, 0, 0.5)
-    put(ruled, 1, 0.1)
-    put(ruled, 2, 0.5)
-    put(ruled, 1, 0.5, revision=2)
-    first, other = stored(ruled)
+def test_adjacent_alerts_merge_into_one(monitored: Target) -> None:
+    """One of the two alerts continues, and receivers are notified of the end of the other."""
+    store_and_judge(monitored, 0, 0.5)
+    store_and_judge(monitored, 1, 0.1)
+    store_and_judge(monitored, 2, 0.5)
+    store_and_judge(monitored, 1, 0.5, revision=2)
+    first, second = stored_alerts(monitored)
     assert (first.state, first.windows) == ("firing", 3)
-    assert (other.state, other.resolved_by) == ("resolved", "revision")
-    assert notified_states(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing"), (1, "reopened"), (2, "retracted")]
+    assert (second.state, second.resolved_by) == ("resolved", "revision")
+    assert notified_states(monitored) == [
+        (1, "firing"),
+        (1, "resolved"),
+        (2, "firing"),
+        (1, "reopened"),
+        (2, "retracted"),
+    ]
 
 
-def test_retracted_middle_window_splits_the_alert(ruled: Target) -> None:
+def test_retracted_middle_window_splits_the_alert(monitored: Target) -> None:
     for number in range(3):
-        put(ruled, number, 0.5)
-    put(ruled, 1, 0.1, revision=2)
-    require_fold(ruled)
-    require_receivers_know(ruled)
-    assert [alert.state for alert in stored(ruled)] == ["resolved", "firing"]
+        store_and_judge(monitored, number, 0.5)
+    store_and_judge(monitored, 1, 0.1, revision=2)
+    require_replayed_alerts(monitored)
+    require_last_notification_matches(monitored)
+    assert [alert.state for alert in stored_alerts(monitored)] == ["resolved", "firing"]
 
 
-def test_windows_before_an_operator_resolution_open_nothing(app: App, ruled: Target) -> None:
-    put(ruled, 3, 0.5)
-    with db.org_session(ruled.engine, ruled.org) as session:
-        assert operator_actions.resolve(session, session.scalars(select(Alert)).one(), ChangeContext(ruled.org, URL))
+def test_windows_before_an_operator_resolution_open_nothing(app: App, monitored: Target) -> None:
+    store_and_judge(monitored, 3, 0.5)
+    with db.org_session(monitored.engine, monitored.org) as session:
+        assert operator_actions.resolve(
+            session, session.scalars(select(Alert)).one(), ChangeContext(monitored.org, URL)
+        )
     for number in (0, 2, 3):
-        put(ruled, number, 0.9, revision=2)
-    assert [alert.resolved_by for alert in stored(ruled)] == ["operator"]
-    put(ruled, 4, 0.1)
-    put(ruled, 5, 0.3)
-    assert [alert.state for alert in stored(ruled)] == ["resolved", "firing"]
-    assert notified_states(ruled) == [(1, "firing"), (1, "resolved"), (2, "firing")]
+        store_and_judge(monitored, number, 0.9, revision=2)
+    assert [alert.resolved_by for alert in stored_alerts(monitored)] == ["operator"]
+    store_and_judge(monitored, 4, 0.1)
+    store_and_judge(monitored, 5, 0.3)
+    assert [alert.state for alert in stored_alerts(monitored)] == ["resolved", "firing"]
+    assert notified_states(monitored) == [(1, "firing"), (1, "resolved"), (2, "firing")]
 
 
-def test_alert_found_already_over_is_not_notified(ruled: Target) -> None:
-    put(ruled, 1, 0.1)
-    put(ruled, 0, 0.5)
-    assert [alert.state for alert in stored(ruled)] == ["resolved"]
-    assert notified_states(ruled) == []
+def test_alert_that_ended_before_evaluation_is_not_notified(monitored: Target) -> None:
+    store_and_judge(monitored, 1, 0.1)
+    store_and_judge(monitored, 0, 0.5)
+    assert [alert.state for alert in stored_alerts(monitored)] == ["resolved"]
+    assert notified_states(monitored) == []
 
 
-def test_inactive_rule_judges_nothing(ruled: Target) -> None:
-    with db.org_session(ruled.engine, ruled.org) as session:
+def test_inactive_rule_judges_nothing(monitored: Target) -> None:
+    with db.org_session(monitored.engine, monitored.org) as session:
         single(session.scalars(select(AlertRule)).all()).is_active = False
-    put(ruled, 0, 0.9)
-    assert stored(ruled) == []
+    store_and_judge(monitored, 0, 0.9)
+    assert stored_alerts(monitored) == []
 
 
-def test_confirmed_window_is_recorded_with_its_own_value(ruled: Target) -> None:
-    put(ruled, 0, 0.5)
-    put(ruled, 1, 0.3)
-    put(ruled, 0, 0.6, revision=2)
-    (alert,) = stored(ruled)
-    with db.org_session(ruled.engine, ruled.org) as session:
+def test_confirmed_window_is_recorded_with_its_own_value(monitored: Target) -> None:
+    store_and_judge(monitored, 0, 0.5)
+    store_and_judge(monitored, 1, 0.3)
+    store_and_judge(monitored, 0, 0.6, revision=2)
+    (alert,) = stored_alerts(monitored)
+    with db.org_session(monitored.engine, monitored.org) as session:
         last = alert_views.list_changes(session, alert.id)[-1]
         assert (last.kind, last.window_end, last.value) == ("confirmed", START + timedelta(days=1), 0.6)

@@ -22,7 +22,7 @@ from tests.integration.conftest import Target, single
 URL = "https://dcmon.example"
 
 
-def refer(app: App, target: Target, right: int) -> None:
+def load_reference(app: App, target: Target, right: int) -> None:
     """Load a reference of 300 rows with the given percentage of right predictions."""
     with app.org(target.org) as session:
         model, version = versions.get(session, target.version_id)
@@ -43,13 +43,13 @@ def label(app: App, target: Target, number: int, right: int) -> None:
         }
         for place, row in enumerate(decoded)
     ]
-    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in labels])
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(label).encode() for label in labels])
 
 
 @pytest.fixture
-def scored(app: App, target: Target) -> int:
+def monitor_id_of_scores(app: App, target: Target) -> int:
     """Create a daily accuracy monitor: 90, 88, 70, 90 percent right, reference 90."""
-    refer(app, target, 90)
+    load_reference(app, target, 90)
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(
             session, models.get(session, target.model_id), "SingleDatasetPerformance"
@@ -62,12 +62,12 @@ def scored(app: App, target: Target) -> int:
     return monitor.id
 
 
-def rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
+def create_rule(app: App, target: Target, monitor_id: int, condition: str) -> None:
     with app.org(target.org) as session:
         rules.create(session, monitor_id, rules.parse(condition), "high")
 
 
-def run(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
+def evaluate(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
     """Evaluate the windows from the given day to the fourth."""
     with app.org(target.org) as session:
         due = manual_runs.complete_windows(session, monitor_id, EndRange(day(first).start, day(3).end))
@@ -87,39 +87,39 @@ def spans(app: App, target: Target) -> list[tuple[Any, Any, Any]]:
         ]
 
 
-def test_rule_fires_where_a_score_fell_below_the_reference(app: App, target: Target, scored: int) -> None:
-    """A rule fires where a score fell below the score of the reference."""
-    rule(app, target, scored, "drop > 10% against reference")
-    results_by_window = run(app, target, scored)
+def test_rule_fires_where_a_score_fell_below_the_reference(app: App, target: Target, monitor_id_of_scores: int) -> None:
+    """The score is compared with the score of the reference."""
+    create_rule(app, target, monitor_id_of_scores, "drop > 10% against reference")
+    results_by_window = evaluate(app, target, monitor_id_of_scores)
     baseline = single(baselines(app, target))
-    assert [next(iter(each.metrics.values())) for each in results_by_window] == pytest.approx(
+    assert [next(iter(result.metrics.values())) for result in results_by_window] == pytest.approx(
         [0.9, 0.88, 0.7, 0.9], abs=1e-9
     )
     assert (baseline.state, baseline.n, list(baseline.metrics.values())) == ("OK", 300, pytest.approx([0.9]))
     assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
 
 
-def test_later_rule_judges_stored_results_after_scoring(app: App, target: Target, scored: int) -> None:
-    """A later rule judges stored results after the reference was scored."""
-    run(app, target, scored)
+def test_later_rule_judges_stored_results_after_scoring(app: App, target: Target, monitor_id_of_scores: int) -> None:
+    """The rule is added later; results are judged once the reference is scored."""
+    evaluate(app, target, monitor_id_of_scores)
     assert baselines(app, target) == []
-    rule(app, target, scored, "drop > 10% against reference")
+    create_rule(app, target, monitor_id_of_scores, "drop > 10% against reference")
     log_day(app, target, 3, 0, 301)
-    run(app, target, scored, 3)
+    evaluate(app, target, monitor_id_of_scores, 3)
     assert len(baselines(app, target)) == 1
     assert spans(app, target) == [(day(2).end, "resolved", pytest.approx(0.9))]
 
 
-def test_new_reference_is_scored_again(app: App, target: Target, scored: int) -> None:
-    rule(app, target, scored, "drop > 10% against reference")
-    run(app, target, scored)
-    refer(app, target, 60)
+def test_new_reference_is_scored_again(app: App, target: Target, monitor_id_of_scores: int) -> None:
+    create_rule(app, target, monitor_id_of_scores, "drop > 10% against reference")
+    evaluate(app, target, monitor_id_of_scores)
+    load_reference(app, target, 60)
     log_day(app, target, 3, 0, 302)
-    run(app, target, scored)
+    evaluate(app, target, monitor_id_of_scores)
     assert [round(single(list(baseline.metrics.values())), 9) for baseline in baselines(app, target)] == [0.9, 0.6]
 
 
-def test_no_baseline_without_a_rule_against_the_reference(app: App, target: Target, scored: int) -> None:
-    rule(app, target, scored, "drop > 10%")
-    run(app, target, scored)
+def test_no_baseline_without_a_rule_against_the_reference(app: App, target: Target, monitor_id_of_scores: int) -> None:
+    create_rule(app, target, monitor_id_of_scores, "drop > 10%")
+    evaluate(app, target, monitor_id_of_scores)
     assert baselines(app, target) == []

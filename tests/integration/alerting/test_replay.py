@@ -34,7 +34,7 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 URL = "https://dcmon.example"
 
 
-def ruled(target: Target, condition: str, severity: str = "high", **more: Any) -> int:
+def create_rule(target: Target, condition: str, severity: str = "high", **more: Any) -> int:
     """Create a monitor with a rule and a subscribed webhook."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
@@ -48,7 +48,9 @@ def window(number: int) -> Window:
     return Window(START + timedelta(days=number), START + timedelta(days=number + 1))
 
 
-def put(target: Target, number: int, value: float | str, revision: int = 1, n: int = 100, **how: Any) -> Result:
+def store_and_judge(
+    target: Target, number: int, value: float | str, revision: int = 1, n: int = 100, **context_options: Any
+) -> Result:
     """Store and judge the result of a day; `value` may be a state without value."""
     check_value = (
         CheckValue("OK", {"score": value}, None, {"age": value, "job": value / 2}) if isinstance(value, float) else None
@@ -62,25 +64,27 @@ def put(target: Target, number: int, value: float | str, revision: int = 1, n: i
         result = results.store(session, key, value_, ResultInputs(statistics, 1), CheckRun(n), last=last)
         assert result is not None
         session.flush()
-        judging.judge_result(session, result, ChangeContext(target.org, how.pop("url", URL), **how))
+        judging.judge_result(
+            session, result, ChangeContext(target.org, context_options.pop("url", URL), **context_options)
+        )
         return result
 
 
-def newest(session: Session) -> list[Result]:
+def newest_results(session: Session) -> list[Result]:
     stored_results = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
     return sorted(
         {result.window_end: result for result in stored_results}.values(), key=lambda result: result.window_end
     )
 
 
-def require_fold(target: Target) -> list[tuple[Any, ...]]:
+def require_replayed_alerts(target: Target) -> list[tuple[Any, ...]]:
     """Return the stored alerts after comparing them with a replay of all results."""
     with db.org_session(target.engine, target.org) as session:
         rule = session.scalars(select(AlertRule)).one()
         wanted = [
             (e.first.window_end, e.fired and e.fired.window_end, e.last.window_end, e.windows, e.metric, e.worst_value,
              e.current_value, e.state, e.severity)
-            for e in find_spans(newest(session), rules.policy(rule))
+            for e in find_spans(newest_results(session), rules.policy(rule))
         ]  # fmt: skip
         alerts = session.scalars(
             select(Alert).where(Alert.resolved_by.is_distinct_from("revision")).order_by(Alert.first_window_end)
@@ -105,14 +109,14 @@ def history(target: Target) -> list[str]:
         return list(session.scalars(select(AlertChange.kind).order_by(AlertChange.id)))
 
 
-def stored(target: Target) -> list[Alert]:
+def stored_alerts(target: Target) -> list[Alert]:
     with db.org_session(target.engine, target.org) as session:
         return list(session.scalars(select(Alert).order_by(Alert.id)))
 
 
-def require_receivers_know(target: Target) -> None:
+def require_last_notification_matches(target: Target) -> None:
     """Check that the last notification matches the alert and no state repeats."""
-    for alert in stored(target):
+    for alert in stored_alerts(target):
         kinds = [kind for about, kind in notified_states(target) if about == alert.id]
         is_told = False
         for kind in kinds:
@@ -137,7 +141,7 @@ POLICIES: list[tuple[str, dict[str, Any]]] = [
 def test_any_order_ends_as_the_replay_for_every_rule_kind(
     target: Target, condition: str, more: dict[str, Any], seed: int
 ) -> None:
-    ruled(target, condition, **more)
+    create_rule(target, condition, **more)
     chance = random.Random(seed)
     values = (0.1, 0.1, 0.3, 0.5, 0.9, 0.9, "NO_DATA", "ERROR", "INSUFFICIENT")
     work = [number for number in range(9) for _ in range(chance.randrange(1, 4))]
@@ -145,14 +149,14 @@ def test_any_order_ends_as_the_replay_for_every_rule_kind(
     seen: dict[int, int] = {}
     for number in work:
         seen[number] = seen.get(number, 0) + 1
-        put(target, number, chance.choice(values), seen[number], n=chance.choice((100, 100, 10)))
-        require_fold(target)
-        require_receivers_know(target)
+        store_and_judge(target, number, chance.choice(values), seen[number], n=chance.choice((100, 100, 10)))
+        require_replayed_alerts(target)
+        require_last_notification_matches(target)
 
 
 @pytest.mark.parametrize(("condition", "more"), POLICIES, ids=[f"{text} {more}" for text, more in POLICIES])
 def test_shuffled_windows_end_in_the_same_alerts(target: Target, condition: str, more: dict[str, Any]) -> None:
-    ruled(target, condition, **more)
+    create_rule(target, condition, **more)
     values = [0.1, 0.1, 0.5, 0.6, 0.6, "NO_DATA", 0.1, 0.9, 0.9, 0.1, 0.1, 0.1, "ERROR", 0.3, 0.4]
     ends = []
     for seed in (None, 1, 2):
@@ -160,8 +164,8 @@ def test_shuffled_windows_end_in_the_same_alerts(target: Target, condition: str,
         if seed is not None:
             random.Random(seed).shuffle(order)
         for number in order:
-            put(target, number, values[number])
-        ends.append(require_fold(target))
+            store_and_judge(target, number, values[number])
+        ends.append(require_replayed_alerts(target))
         with db.org_session(target.engine, target.org) as session:
             for row in session.scalars(select(Result)):
                 session.delete(row)
@@ -171,46 +175,46 @@ def test_shuffled_windows_end_in_the_same_alerts(target: Target, condition: str,
 
 
 def test_judging_a_result_twice_changes_nothing(target: Target) -> None:
-    ruled(target, "> 0.2", for_windows=2)
+    create_rule(target, "> 0.2", for_windows=2)
     for number, value in enumerate((0.5, 0.5, 0.1, 0.5)):
-        result = put(target, number, value)
-        before = (require_fold(target), notified_states(target), history(target))
+        result = store_and_judge(target, number, value)
+        before = (require_replayed_alerts(target), notified_states(target), history(target))
         with db.org_session(target.engine, target.org) as session:
             judging.judge_result(session, session.merge(result), ChangeContext(target.org, URL))
-        assert (require_fold(target), notified_states(target), history(target)) == before
+        assert (require_replayed_alerts(target), notified_states(target), history(target)) == before
 
 
 def test_pending_alert_that_never_fires_is_not_notified(target: Target) -> None:
     """A pending alert is not notified and is deleted when it does not fire."""
-    ruled(target, "> 0.2", for_windows=2)
-    put(target, 0, 0.5)
-    assert [alert.state for alert in stored(target)] == ["pending"]
-    put(target, 1, 0.1)
-    assert stored(target) == []
-    put(target, 2, 0.5)
-    put(target, 3, 0.5)
-    assert [alert.state for alert in stored(target)] == ["firing"]
+    create_rule(target, "> 0.2", for_windows=2)
+    store_and_judge(target, 0, 0.5)
+    assert [alert.state for alert in stored_alerts(target)] == ["pending"]
+    store_and_judge(target, 1, 0.1)
+    assert stored_alerts(target) == []
+    store_and_judge(target, 2, 0.5)
+    store_and_judge(target, 3, 0.5)
+    assert [alert.state for alert in stored_alerts(target)] == ["firing"]
     assert [kind for _, kind in notified_states(target)] == ["firing"]
 
 
 def test_alert_escalates_and_deescalates_with_notification(target: Target) -> None:
-    ruled(target, "> 0.5 warn 0.2", "critical")
+    create_rule(target, "> 0.5 warn 0.2", "critical")
     for number, value in enumerate((0.3, 0.6, 0.3, 0.1)):
-        put(target, number, value)
+        store_and_judge(target, number, value)
     assert [kind for _, kind in notified_states(target)] == ["firing", "escalated", "deescalated", "resolved"]
-    assert [alert.severity for alert in stored(target)] == ["high"]
+    assert [alert.severity for alert in stored_alerts(target)] == ["high"]
 
 
 def test_revision_confirms_retracts_and_reopens_an_alert(target: Target) -> None:
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
-    put(target, 0, 0.6, 2)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
+    store_and_judge(target, 0, 0.6, 2)
     assert notified_states(target) == [(1, "firing")]
-    put(target, 0, 0.1, 3)
-    assert [(alert.state, alert.resolved_by) for alert in stored(target)] == [("resolved", "revision")]
-    put(target, 0, 0.7, 4)
-    put(target, 1, 0.1)
-    put(target, 1, 0.5, 2)
+    store_and_judge(target, 0, 0.1, 3)
+    assert [(alert.state, alert.resolved_by) for alert in stored_alerts(target)] == [("resolved", "revision")]
+    store_and_judge(target, 0, 0.7, 4)
+    store_and_judge(target, 1, 0.1)
+    store_and_judge(target, 1, 0.5, 2)
     assert history(target) == ["firing", "confirmed", "retracted", "reopened", "resolved", "reopened"]
     assert notified_states(target) == [
         (1, kind) for kind in ("firing", "retracted", "reopened", "resolved", "reopened")
@@ -218,10 +222,10 @@ def test_revision_confirms_retracts_and_reopens_an_alert(target: Target) -> None
 
 
 def test_alert_names_drivers_since_the_last_good_window(target: Target) -> None:
-    ruled(target, "> 0.2")
-    put(target, 0, 0.1)
-    put(target, 1, 0.9)
-    (alert,) = stored(target)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.1)
+    store_and_judge(target, 1, 0.9)
+    (alert,) = stored_alerts(target)
     assert alert.details["moved"] == [
         {"name": "age", "before": 0.1, "after": 0.9}, {"name": "job", "before": 0.05, "after": 0.45},
     ]  # fmt: skip
@@ -235,15 +239,15 @@ def test_alert_names_drivers_since_the_last_good_window(target: Target) -> None:
 
 
 def test_messages_name_operator_action_and_comment(target: Target) -> None:
-    ruled(target, "> 0.2", name="drift", for_windows=1)
-    put(target, 0, 0.1)
-    put(target, 1, 0.9, n=70)
+    create_rule(target, "> 0.2", name="drift", for_windows=1)
+    store_and_judge(target, 0, 0.1)
+    store_and_judge(target, 1, 0.9, n=70)
     with db.org_session(target.engine, target.org) as session:
         alert = session.scalars(select(Alert)).one()
         operator_actions.acknowledge(session, alert, ChangeContext(target.org, URL, by="ann", note="looking"))
         operator_actions.resolve(session, alert, ChangeContext(target.org, URL, by="bob", note="expected: new pricing"))
         operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="cem", note="it is not"))
-    put(target, 2, 0.1)
+    store_and_judge(target, 2, 0.1)
     with db.org_session(target.engine, target.org) as session:
         bodies = list(session.scalars(select(Notification.body).order_by(Notification.position)))
     notified = [(body["type"], body["alert"]["by"], body["alert"]["note"]) for body in bodies]
@@ -264,9 +268,9 @@ def test_messages_name_operator_action_and_comment(target: Target) -> None:
 
 
 def test_message_about_a_change_names_the_earlier_value(target: Target) -> None:
-    ruled(target, "rise > 20%")
-    put(target, 0, 0.1)
-    put(target, 1, 0.4)
+    create_rule(target, "rise > 20%")
+    store_and_judge(target, 0, 0.1)
+    store_and_judge(target, 1, 0.4)
     with db.org_session(target.engine, target.org) as session:
         (body,) = session.scalars(select(Notification.body))
     assert body["alert"]["measured_against"] == {"what": "previous", "value": 0.1}
@@ -280,21 +284,20 @@ def test_message_about_a_change_names_the_earlier_value(target: Target) -> None:
      ("any feature > 0.2", "any feature > 0.2 (age)"), ("all features > 0.2", "all features > 0.2 (age)")],
 )  # fmt: skip
 def test_message_names_the_metric_of_its_rule_once(target: Target, condition: str, rule: str) -> None:
-    ruled(target, condition)
-    put(target, 0, 0.9)
+    create_rule(target, condition)
+    store_and_judge(target, 0, 0.9)
     with db.org_session(target.engine, target.org) as session:
         (body,) = session.scalars(select(Notification.body))
     assert body["alert"]["rule"] == rule
 
 
 def test_message_shows_other_versions_in_the_same_window(target: Target) -> None:
-    """A message shows the values of other versions in the same window."""
-    ruled(target, "> 0.2")
+    create_rule(target, "> 0.2")
     with db.org_session(target.engine, target.org) as session:
         model = models.get(session, target.model_id)
-        other = versions.create(session, model, NewVersion("v2", {"age": "numeric"}, classes=["0", "1"]))
-    put(replace(target, version_id=other.id), 0, 0.05, n=30)
-    put(target, 0, 0.9)
+        other_version = versions.create(session, model, NewVersion("v2", {"age": "numeric"}, classes=["0", "1"]))
+    store_and_judge(replace(target, version_id=other_version.id), 0, 0.05, n=30)
+    store_and_judge(target, 0, 0.9)
     with db.org_session(target.engine, target.org) as session:
         (body,) = session.scalars(select(Notification.body))
     assert body["alert"]["versions"] == [{"version": "v2", "value": 0.05, "n": 30, "state": "OK"}]
@@ -302,16 +305,16 @@ def test_message_shows_other_versions_in_the_same_window(target: Target) -> None
 
 
 def test_window_without_data_can_alert_with_its_reason(target: Target) -> None:
-    ruled(target, "> 0.2", no_data="alert")
-    put(target, 0, "NO_DATA")
-    (alert,) = stored(target)
+    create_rule(target, "> 0.2", no_data="alert")
+    store_and_judge(target, 0, "NO_DATA")
+    (alert,) = stored_alerts(target)
     assert (alert.metric, alert.worst_value, alert.details["reason"]) == ("NO_DATA", None, "why")
     assert [kind for _, kind in notified_states(target)] == ["firing"]
-    put(target, 1, 0.1)
+    store_and_judge(target, 1, 0.1)
     assert [kind for _, kind in notified_states(target)] == ["firing", "resolved"]
 
 
-def due(target: Target, number: int, when: timedelta) -> None:
+def insert_due_window(target: Target, number: int, age: timedelta) -> None:
     """Create a due window that waits for evaluation."""
     with db.org_session(target.engine, target.org) as session:
         now = datetime.now(UTC)
@@ -320,78 +323,78 @@ def due(target: Target, number: int, when: timedelta) -> None:
         session.flush()
         session.add(
             DueWindow(version_id=target.version_id, window_start=window(number).start, window_end=window(number).end,
-                      due_at=now + when, touched_at=now)
+                      due_at=now + age, touched_at=now)
         )  # fmt: skip
 
 
 def test_backfilled_alert_is_notified_only_if_it_still_fires(target: Target) -> None:
-    """An alert of a backfill is notified only if it still fires at the end."""
-    ruled(target, "> 0.2")
-    due(target, 30, -timedelta(minutes=1))
+    """The rule is checked at the end of the backfill."""
+    create_rule(target, "> 0.2")
+    insert_due_window(target, 30, -timedelta(minutes=1))
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
-        put(target, number, value)
-    assert [alert.state for alert in stored(target)] == ["resolved", "firing"]
+        store_and_judge(target, number, value)
+    assert [alert.state for alert in stored_alerts(target)] == ["resolved", "firing"]
     assert notified_states(target) == []
     for number in range(4, 30):
-        put(target, number, 0.5)
+        store_and_judge(target, number, 0.5)
     assert notified_states(target) == [(2, "firing")]
-    put(target, 30, 0.1)
+    store_and_judge(target, 30, 0.1)
     assert notified_states(target) == [(2, "firing"), (2, "resolved")]
 
 
 def test_window_delayed_by_labels_is_notified_at_any_age(target: Target) -> None:
-    ruled(target, "> 0.2")
-    due(target, 30, timedelta(hours=1))
-    put(target, 0, 0.5)
+    create_rule(target, "> 0.2")
+    insert_due_window(target, 30, timedelta(hours=1))
+    store_and_judge(target, 0, 0.5)
     assert notified_states(target) == [(1, "firing")]
 
 
 def test_change_of_a_notified_alert_is_notified_at_any_age(target: Target) -> None:
     """A change of a notified alert is notified, even when its window is old."""
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
-    due(target, 30, -timedelta(minutes=1))
-    put(target, 1, 0.1)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
+    insert_due_window(target, 30, -timedelta(minutes=1))
+    store_and_judge(target, 1, 0.1)
     assert notified_states(target) == [(1, "firing"), (1, "resolved")]
 
 
 def test_missing_age_limit_notifies_and_missing_url_does_not(target: Target) -> None:
     """Without an age limit an old window is notified; without a base URL no window is."""
-    ruled(target, "> 0.2")
-    due(target, 30, -timedelta(minutes=1))
-    put(target, 0, 0.5, recent=None)
+    create_rule(target, "> 0.2")
+    insert_due_window(target, 30, -timedelta(minutes=1))
+    store_and_judge(target, 0, 0.5, recent=None)
     assert notified_states(target) == [(1, "firing")]
-    put(target, 1, 0.1, url=None)
+    store_and_judge(target, 1, 0.1, url=None)
     assert notified_states(target) == [(1, "firing")]
-    put(target, 2, 0.1)
+    store_and_judge(target, 2, 0.1)
     assert notified_states(target) == [(1, "firing"), (1, "resolved")]
 
 
 def test_silent_retraction_is_notified_with_the_next_window(target: Target) -> None:
-    """A retraction without notification is notified with the next window."""
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
-    put(target, 0, 0.1, 2, url=None)
+    """A retraction that was stored without notification is notified later."""
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
+    store_and_judge(target, 0, 0.1, 2, url=None)
     assert notified_states(target) == [(1, "firing")]
-    put(target, 1, 0.1)
+    store_and_judge(target, 1, 0.1)
     assert notified_states(target) == [(1, "firing"), (1, "retracted")]
 
 
 def test_new_rule_judges_stored_results(target: Target) -> None:
-    first = ruled(target, "> 0.9")
+    first = create_rule(target, "> 0.9")
     for number, value in enumerate((0.5, 0.1, 0.5, 0.5)):
-        put(target, number, value)
+        store_and_judge(target, number, value)
     with db.org_session(target.engine, target.org) as session:
         rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
         judging.rejudge_rule(session, rule, ChangeContext(target.org, URL))
-    assert [(alert.state, alert.windows) for alert in stored(target)] == [("resolved", 1), ("firing", 2)]
+    assert [(alert.state, alert.windows) for alert in stored_alerts(target)] == [("resolved", 1), ("firing", 2)]
     assert notified_states(target) == [(2, "firing")]
 
 
 def test_new_rule_notifies_only_about_recent_windows(target: Target) -> None:
-    first = ruled(target, "> 0.9")
-    put(target, 0, 0.5)
-    due(target, 30, -timedelta(minutes=1))
+    first = create_rule(target, "> 0.9")
+    store_and_judge(target, 0, 0.5)
+    insert_due_window(target, 30, -timedelta(minutes=1))
     for recent, expected in ((timedelta(days=2), []), (timedelta(days=60), [(2, "firing")])):
         with db.org_session(target.engine, target.org) as session:
             rule = rules.create(session, session.get_one(AlertRule, first).monitor_id, rules.parse("> 0.2"))
@@ -401,9 +404,9 @@ def test_new_rule_notifies_only_about_recent_windows(target: Target) -> None:
 
 def test_changed_rule_judges_only_its_open_alerts_again(target: Target) -> None:
     """A changed rule judges its open alerts again and keeps the ended ones."""
-    rule_id = ruled(target, "> 0.2")
+    rule_id = create_rule(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.3, 0.5)):
-        put(target, number, value)
+        store_and_judge(target, number, value)
 
     def change(**wanted: Any) -> None:
         with db.org_session(target.engine, target.org) as session:
@@ -412,34 +415,33 @@ def test_changed_rule_judges_only_its_open_alerts_again(target: Target) -> None:
             judging.rejudge_rule(session, rule, ChangeContext(target.org, URL, by="ann", note="the rule was changed"))
 
     change(condition=rules.parse("> 0.4"))
-    assert [(a.state, a.resolved_by, a.windows) for a in stored(target)] == [
+    assert [(a.state, a.resolved_by, a.windows) for a in stored_alerts(target)] == [
         ("resolved", "recovery", 1), ("firing", None, 1),
     ]  # fmt: skip
     change(severity="critical")
     assert notified_states(target)[-1] == (2, "escalated")
     change(condition=rules.parse("> 0.8"))
-    assert [(a.state, a.resolved_by) for a in stored(target)][1] == ("resolved", "rule")
+    assert [(a.state, a.resolved_by) for a in stored_alerts(target)][1] == ("resolved", "rule")
     assert notified_states(target)[-1] == (2, "resolved")
-    change(condition=rules.parse("> 0.2"))  # the newest window is bad by it
+    change(condition=rules.parse("> 0.2"))  # the changed rule is violated in the newest window
     assert notified_states(target)[-1] == (2, "reopened")
-    put(target, 3, 0.6, 2)
-    put(target, 4, 0.5)
-    assert [(a.state, a.windows) for a in stored(target)][1:] == [("firing", 3)]
+    store_and_judge(target, 3, 0.6, 2)
+    store_and_judge(target, 4, 0.5)
+    assert [(a.state, a.windows) for a in stored_alerts(target)][1:] == [("firing", 3)]
     change(is_active=False)
-    assert [a.state for a in stored(target)] == ["resolved"] * 2
-    put(target, 5, 0.1)
-    change(is_active=True)  # the newest is good: what ended stays so
-    put(target, 4, 0.55, 2)
-    assert [a.state for a in stored(target)] == ["resolved"] * 2
-    put(target, 6, 0.5)
-    assert [a.state for a in stored(target)] == ["resolved", "resolved", "firing"]
+    assert [a.state for a in stored_alerts(target)] == ["resolved"] * 2
+    store_and_judge(target, 5, 0.1)
+    change(is_active=True)  # the newest window is OK, so ended alerts stay ended
+    store_and_judge(target, 4, 0.55, 2)
+    assert [a.state for a in stored_alerts(target)] == ["resolved"] * 2
+    store_and_judge(target, 6, 0.5)
+    assert [a.state for a in stored_alerts(target)] == ["resolved", "resolved", "firing"]
 
 
 def test_changed_monitor_ends_open_alerts_and_retracts_none(target: Target) -> None:
-    """A changed monitor ends its open alerts and retracts none."""
-    ruled(target, "> 0.2")
+    create_rule(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.5, 0.1, 0.5)):
-        put(target, number, value)
+        store_and_judge(target, number, value)
     with db.org_session(target.engine, target.org) as session:
         monitor = session.scalars(select(Monitor)).one()
 
@@ -451,22 +453,22 @@ def test_changed_monitor_ends_open_alerts_and_retracts_none(target: Target) -> N
         assert (rule.revision, rule.start_time) == (2, None)
         last = alert_views.list_changes(session, 3)[-1]
         assert (last.kind, last.note) == ("resolved", "the monitor was changed")
-    over = [(alert.state, alert.resolved_by) for alert in stored(target)]
+    over = [(alert.state, alert.resolved_by) for alert in stored_alerts(target)]
     assert over == [("resolved", "recovery"), ("resolved", "recovery"), ("resolved", "rule")]
     before = notified_states(target)
     assert before[-1] == (3, "resolved")
     for number in range(6):
-        put(target, number, 0.1, 2)
-    assert [(alert.state, alert.resolved_by) for alert in stored(target)] == over
+        store_and_judge(target, number, 0.1, 2)
+    assert [(alert.state, alert.resolved_by) for alert in stored_alerts(target)] == over
     assert notified_states(target) == before
-    put(target, 6, 0.5)
+    store_and_judge(target, 6, 0.5)
     assert notified_states(target) == [*before, (4, "firing")]
 
 
 def test_operator_actions_on_an_alert_are_recorded(target: Target) -> None:
     """Acknowledging, resolving and reopening an alert are recorded in its history."""
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
         alert = session.scalars(select(Alert)).one()
         assert operator_actions.acknowledge(session, alert, ChangeContext(target.org, URL, by="ann", note="on it"))
@@ -475,27 +477,27 @@ def test_operator_actions_on_an_alert_are_recorded(target: Target) -> None:
         assert operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="bob"))
         assert (alert.state, alert.acknowledged_by) == ("firing", None)
         assert not operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="bob"))
-        lines = [(line.kind, line.by, line.note) for line in alert_views.list_changes(session, alert.id)]
-    assert lines == [
+        history_lines = [(line.kind, line.by, line.note) for line in alert_views.list_changes(session, alert.id)]
+    assert history_lines == [
         ("firing", None, None), ("acknowledged", "ann", "on it"), ("resolved", "ann", "a fluke"),
         ("reopened", "bob", None),
     ]  # fmt: skip
     assert [kind for _, kind in notified_states(target)] == ["firing", "acknowledged", "resolved", "reopened"]
-    put(target, 1, 0.1)
-    require_fold(target)
+    store_and_judge(target, 1, 0.1)
+    require_replayed_alerts(target)
 
 
 def test_reopened_alert_that_recovered_meanwhile_is_resolved(
     target: Target,
 ) -> None:
     """A reopened alert that recovered is resolved; an automatically resolved one can't be reopened."""
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
         operator_actions.resolve(
             session, session.scalars(select(Alert)).one(), ChangeContext(target.org, URL, by="ann")
         )
-    put(target, 1, 0.1)
+    store_and_judge(target, 1, 0.1)
     with db.org_session(target.engine, target.org) as session:
         alert = session.scalars(select(Alert)).one()
         assert operator_actions.reopen(session, alert, ChangeContext(target.org, URL, by="ann"))
@@ -505,22 +507,22 @@ def test_reopened_alert_that_recovered_meanwhile_is_resolved(
         pytest.raises(Exception, match="not resolved by an operator"),
     ):
         operator_actions.reopen(session, session.scalars(select(Alert)).one(), ChangeContext(target.org, URL, by="ann"))
-    require_fold(target)
+    require_replayed_alerts(target)
 
 
 def test_violated_conditions_of_one_window_are_listed(target: Target) -> None:
-    ruled(target, "rise > 50% warn 10%", for_windows=3)
-    put(target, 0, 0.1)
+    create_rule(target, "rise > 50% warn 10%", for_windows=3)
+    store_and_judge(target, 0, 0.1)
     for number, value, expected in ((1, 0.2, ["high: score"]), (2, 0.23, ["medium: score"]), (3, 0.23, [])):
-        result = put(target, number, value)
+        result = store_and_judge(target, number, value)
         with db.org_session(target.engine, target.org) as session:
             assert verdicts.for_result(session, result).violations == expected
 
 
 def test_missing_verdict_of_a_rule_has_its_reason(target: Target) -> None:
-    ruled(target, "rise > 50%", min_n=50)
+    create_rule(target, "rise > 50%", min_n=50)
     for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
-        result = put(target, number, 0.1, n=few)
+        result = store_and_judge(target, number, 0.1, n=few)
         with db.org_session(target.engine, target.org) as session:
             reason = verdicts.for_result(session, result).no_verdict_reason
             assert (reason is None) if expected is None else expected in (reason or "")
@@ -529,7 +531,7 @@ def test_missing_verdict_of_a_rule_has_its_reason(target: Target) -> None:
 
 def test_concurrent_workers_and_operators_end_as_a_replay_does(target: Target) -> None:
     """Concurrent workers and operators end in the state that a replay computes."""
-    ruled(target, "> 0.2", for_windows=2, keep_firing=1)
+    create_rule(target, "> 0.2", for_windows=2, keep_firing=1)
     values = [0.1, 0.5, 0.5, 0.1, 0.5, 0.5, 0.1, 0.1, 0.5, 0.5, 0.5, 0.1, 0.5, 0.5]
     order = list(range(len(values)))
     random.Random(3).shuffle(order)
@@ -541,17 +543,17 @@ def test_concurrent_workers_and_operators_end_as_a_replay_does(target: Target) -
                     operator_actions.acknowledge(session, alert, ChangeContext(target.org, URL, by="ann"))
 
     with ThreadPoolExecutor(4) as pool:
-        work = [pool.submit(put, target, number, values[number]) for number in order]
+        work = [pool.submit(store_and_judge, target, number, values[number]) for number in order]
         work += [pool.submit(acknowledge) for _ in range(4)]
-        for each in work:
-            each.result()
-    require_fold(target)
-    require_receivers_know(target)
+        for future in work:
+            future.result()
+    require_replayed_alerts(target)
+    require_last_notification_matches(target)
 
 
 def test_rule_against_reference_is_refused_for_a_comparing_check(target: Target) -> None:
     """A check that itself compares with the reference refuses a rule against the reference."""
-    rule_id = ruled(target, "> 0.2")
+    rule_id = create_rule(target, "> 0.2")
     with db.org_session(target.engine, target.org) as session, pytest.raises(errors.InvalidInput, match="already"):
         rules.change(session, session.get_one(AlertRule, rule_id), Change(condition=rules.parse(AGAINST)))
 
@@ -559,59 +561,58 @@ def test_rule_against_reference_is_refused_for_a_comparing_check(target: Target)
 AGAINST = "rise > 20% against reference"
 
 
-def lines(target: Target) -> list[tuple[str, float | None]]:
+def history_lines(target: Target) -> list[tuple[str, float | None]]:
     with db.org_session(target.engine, target.org) as session:
         alert_changes = session.scalars(select(AlertChange).order_by(AlertChange.id))
         return [(alert_change.kind, alert_change.value) for alert_change in alert_changes]
 
 
 def test_first_and_last_value_follow_revisions(target: Target) -> None:
-    ruled(target, "> 0.2")
+    create_rule(target, "> 0.2")
     for number, value in enumerate((0.3, 0.6, 0.4)):
-        put(target, number, value)
-    (alert,) = stored(target)
+        store_and_judge(target, number, value)
+    (alert,) = stored_alerts(target)
     assert (alert.details["first_value"], alert.details["last_value"]) == (0.3, 0.4)
-    put(target, 0, 0.35, 2)
-    put(target, 2, 0.45, 2)
-    (alert,) = stored(target)
+    store_and_judge(target, 0, 0.35, 2)
+    store_and_judge(target, 2, 0.45, 2)
+    (alert,) = stored_alerts(target)
     assert (alert.details["first_value"], alert.details["last_value"]) == (0.35, 0.45)
-    put(target, 0, 0.1, 3)
-    assert stored(target)[0].details["first_value"] == 0.6
+    store_and_judge(target, 0, 0.1, 3)
+    assert stored_alerts(target)[0].details["first_value"] == 0.6
 
 
-def test_alert_found_already_over_fired_with_its_bad_value(target: Target) -> None:
-    ruled(target, "> 0.2")
-    put(target, 2, 0.0)
-    put(target, 1, 0.5143)
-    assert lines(target) == [("firing", 0.5143), ("resolved", 0.0)]
+def test_alert_that_ended_before_evaluation_keeps_bad_value(target: Target) -> None:
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 2, 0.0)
+    store_and_judge(target, 1, 0.5143)
+    assert history_lines(target) == [("firing", 0.5143), ("resolved", 0.0)]
 
 
 def test_retraction_has_the_revised_value(target: Target) -> None:
-    ruled(target, "> 0.2")
-    put(target, 1, 0.857)
-    put(target, 1, 0.043, 2)
-    assert lines(target) == [("firing", 0.857), ("retracted", 0.043)]
-    assert [(alert.current_value, alert.worst_value) for alert in stored(target)] == [(0.043, 0.857)]
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 1, 0.857)
+    store_and_judge(target, 1, 0.043, 2)
+    assert history_lines(target) == [("firing", 0.857), ("retracted", 0.043)]
+    assert [(alert.current_value, alert.worst_value) for alert in stored_alerts(target)] == [(0.043, 0.857)]
 
 
 def test_resolved_alert_keeps_its_newest_value_when_retracted(target: Target) -> None:
-    """A resolved alert keeps its newest value when it is retracted."""
-    ruled(target, "> 0.2")
-    put(target, 1, 0.857)
-    put(target, 2, 0.12)
-    put(target, 1, 0.043, 2)
-    assert lines(target) == [("firing", 0.857), ("resolved", 0.12), ("retracted", 0.043)]
-    assert [alert.current_value for alert in stored(target)] == [0.12]
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 1, 0.857)
+    store_and_judge(target, 2, 0.12)
+    store_and_judge(target, 1, 0.043, 2)
+    assert history_lines(target) == [("firing", 0.857), ("resolved", 0.12), ("retracted", 0.043)]
+    assert [alert.current_value for alert in stored_alerts(target)] == [0.12]
 
 
 def test_failing_rule_is_named_and_affects_no_other(target: Target) -> None:
-    broken = ruled(target, "> 0.9")
+    broken = create_rule(target, "> 0.9")
     with db.org_session(target.engine, target.org) as session:
         rule = session.get_one(AlertRule, broken)
         rule.condition = "as no dcmon writes it"
         rules.create(session, rule.monitor_id, rules.parse("> 0.2"), "high")
-    put(target, 1, 0.5)
-    assert [(alert.rule_id, alert.state) for alert in stored(target)] == [(broken + 1, "firing")]
+    store_and_judge(target, 1, 0.5)
+    assert [(alert.rule_id, alert.state) for alert in stored_alerts(target)] == [(broken + 1, "firing")]
     with db.org_session(target.engine, target.org) as session:
         assert list(rule_failures.failing(session)) == [broken]
         assert "as no dcmon writes it" in rule_failures.failing(session)[broken]
@@ -628,8 +629,8 @@ def test_failing_rule_is_named_and_affects_no_other(target: Target) -> None:
 
 def test_rule_failure_under_the_old_key_is_found_and_cleared(target: Target) -> None:
     """Results of an earlier version have the failures of rules under the key `unjudged`."""
-    rule_id = ruled(target, "> 0.2")
-    put(target, 1, 0.5)
+    rule_id = create_rule(target, "> 0.2")
+    store_and_judge(target, 1, 0.5)
     with db.org_session(target.engine, target.org) as session:
         result = session.scalars(select(Result)).one()
         result.how = {**result.how, "unjudged": {str(rule_id): "ValueError: earlier"}}
@@ -646,7 +647,7 @@ def test_rule_failure_under_the_old_key_is_found_and_cleared(target: Target) -> 
         assert "unjudged" not in result.how or result.how["unjudged"] == {}
 
 
-def changed(target: Target, rule_id: int, **wanted: Any) -> None:
+def change_rule(target: Target, rule_id: int, **wanted: Any) -> None:
     with db.org_session(target.engine, target.org) as session:
         rule = session.get_one(AlertRule, rule_id)
         assert rules.change(session, rule, Change(**wanted))
@@ -654,11 +655,11 @@ def changed(target: Target, rule_id: int, **wanted: Any) -> None:
 
 
 def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
-    return [(alert.id, alert.state, alert.resolved_by, alert.windows) for alert in stored(target)]
+    return [(alert.id, alert.state, alert.resolved_by, alert.windows) for alert in stored_alerts(target)]
 
 
 @pytest.mark.parametrize(
-    ("slip", "back"),
+    ("slip", "restored"),
     [
         ({"condition": rules.parse("> 0.9")}, {"condition": rules.parse("> 0.2")}),
         ({"is_active": False}, {"is_active": True}),
@@ -667,46 +668,46 @@ def spans(target: Target) -> list[tuple[int, str, str | None, int]]:
     ids=["condition", "inactive", "min-n"],
 )
 def test_restored_rule_reopens_alerts_ended_by_a_mistake(
-    target: Target, slip: dict[str, Any], back: dict[str, Any]
+    target: Target, slip: dict[str, Any], restored: dict[str, Any]
 ) -> None:
     """Alerts that a mistaken rule ended fire again when the rule is restored."""
-    rule_id = ruled(target, "> 0.2")
+    rule_id = create_rule(target, "> 0.2")
     for number, value in enumerate((0.1, 0.5, 0.6)):
-        put(target, number, value)
-    (alert,) = stored(target)
-    changed(target, rule_id, **slip)
+        store_and_judge(target, number, value)
+    (alert,) = stored_alerts(target)
+    change_rule(target, rule_id, **slip)
     assert [state for _, state, _, _ in spans(target)] == ["resolved"]
-    changed(target, rule_id, **back)
+    change_rule(target, rule_id, **restored)
     assert spans(target) == [(alert.id, "firing", None, 2)]
     assert history(target) == ["firing", "resolved", "reopened"]
     assert [kind for _, kind in notified_states(target)] == ["firing", "resolved", "reopened"]
-    put(target, 3, 0.7)
+    store_and_judge(target, 3, 0.7)
     assert spans(target) == [(alert.id, "firing", None, 3)]
-    put(target, 4, 0.1)
+    store_and_judge(target, 4, 0.1)
     assert spans(target) == [(alert.id, "resolved", "recovery", 3)]
-    require_fold(target)
+    require_replayed_alerts(target)
 
 
 def test_rule_change_that_fires_nothing_keeps_ended_alerts(target: Target) -> None:
-    rule_id = ruled(target, "> 0.2")
+    rule_id = create_rule(target, "> 0.2")
     for number, value in enumerate((0.1, 0.5, 0.6)):
-        put(target, number, value)
-    changed(target, rule_id, condition=rules.parse("> 0.9"))
+        store_and_judge(target, number, value)
+    change_rule(target, rule_id, condition=rules.parse("> 0.9"))
     before = spans(target), history(target), notified_states(target)
-    changed(target, rule_id, condition=rules.parse("> 0.8"))
+    change_rule(target, rule_id, condition=rules.parse("> 0.8"))
     assert (spans(target), history(target), notified_states(target)) == before
-    put(target, 3, 0.1)
-    changed(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is ok, so old alerts stay ended
+    store_and_judge(target, 3, 0.1)
+    change_rule(target, rule_id, condition=rules.parse("> 0.2"))  # the newest window is ok, so old alerts stay ended
     assert (spans(target), history(target), notified_states(target)) == before
 
 
 def test_alert_resolved_by_operator_stays_so_after_a_rule_change(target: Target) -> None:
     """An alert that an operator resolved stays resolved when the rule changes."""
-    rule_id = ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    rule_id = create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     with db.org_session(target.engine, target.org) as session:
         operator_actions.resolve(
             session, session.scalars(select(Alert)).one(), ChangeContext(target.org, URL, by="ann")
         )
-    changed(target, rule_id, condition=rules.parse("> 0.3"))
+    change_rule(target, rule_id, condition=rules.parse("> 0.3"))
     assert [(state, by) for _, state, by, _ in spans(target)] == [("resolved", "operator")]

@@ -1,4 +1,4 @@
-"""A check of a user's own: from a package that was built and installed to a stored value."""
+"""A user's own check, from a package that is built and installed to a stored value."""
 
 import importlib
 import json
@@ -24,13 +24,13 @@ from tests.helpers.evaluation import log_day, rows
 from tests.helpers.paths import ROOT
 from tests.integration.conftest import Target, eventually, running
 
-# Each process that asks what a check is like loads deepchecks: seconds, and more where others work.
+# Each process that reads the properties of a check loads deepchecks, which takes seconds on a busy machine.
 SOURCE = ROOT / "tests" / "helpers" / "own_checks"
 
 
 @pytest.fixture(scope="module")
 def wheel_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that pip built and installed the package into."""
+    """Build and install the package with pip; return the directory."""
     target = tmp_path_factory.mktemp("installed")
     offline = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--target", str(target)]
     subprocess.run([sys.executable, "-m", "pip", "install", *offline, str(SOURCE)], check=True, capture_output=True)
@@ -39,7 +39,7 @@ def wheel_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installed(wheel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The package beside dcmon, in this process and in those that it starts."""
+    """Make the package importable in this process and in its child processes."""
     monkeypatch.syspath_prepend(str(wheel_dir))
     monkeypatch.setenv("PYTHONPATH", str(wheel_dir))
     importlib.invalidate_caches()
@@ -50,7 +50,7 @@ def installed(wheel_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
 
 
 def restart() -> None:
-    """What was looked up before the package came is forgotten, as by a restart."""
+    """Clear all cached lookups of checks, as a restart does."""
     from dcmon.checks.worker_pool import FORK_SERVER
 
     plugins.clear_cache()
@@ -78,7 +78,6 @@ def span(number: int) -> float:
 
 
 def test_own_check_runs_on_windows_and_alone_with_parameters(app: App, target: Target, installed: Path) -> None:
-    """An own check is run on windows and alone with its parameters."""
     spans = create_monitor(app, target, "span", params={"column": "age"})
     wider = create_monitor(app, target, "wider", compared_with=ComparedWith.PREVIOUS)
     shares = create_monitor(app, target, "share of ones")
@@ -105,7 +104,7 @@ def test_own_check_runs_on_windows_and_alone_with_parameters(app: App, target: T
     assert (results[shares][1].state, results[shares][1].reason) == ("ERROR", message)
 
 
-def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
+def test_own_check_is_listed_and_described(installed: Path) -> None:
     def dcmon(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "dcmon", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=dict(os.environ), check=False)
@@ -124,7 +123,7 @@ def test_the_command_line_lists_and_describes_it(installed: Path) -> None:
 
 
 def test_sdk_config_names_own_check_and_imports_nothing_else(installed: Path) -> None:
-    """A config of the sdk names it by its class and nothing else is ever imported."""
+    """The config has the class of the check; other classes are never imported."""
     assert catalogue.for_config("drift_checks", "Span").class_name in ("span", "FeatureDrift")
     assert catalogue.for_config("dcmon.checks", "span").implementation == "drift_checks:Span"
     assert catalogue.for_config("deepchecks.tabular.checks", "FeatureDrift").is_own is False
@@ -134,12 +133,12 @@ def test_sdk_config_names_own_check_and_imports_nothing_else(installed: Path) ->
     assert "antigravity" not in sys.modules
 
 
-def test_where_the_package_is_missing_results_say_so(app: App, target: Target, installed: Path) -> None:
+def test_missing_package_of_a_check_is_an_error_result(app: App, target: Target, installed: Path) -> None:
     create_monitor(app, target, "span")
     restart()
-    with pytest.MonkeyPatch.context() as gone:
-        gone.setattr(sys, "path", [each for each in sys.path if each != str(installed)])
-        gone.delenv("PYTHONPATH")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [path for path in sys.path if path != str(installed)])
+        patch.delenv("PYTHONPATH")
         plugins.clear_cache()
         for number in range(2):
             log_day(app, target, number)

@@ -1,4 +1,4 @@
-"""A check that crashes, hangs, loops or eats memory costs its own result only; so does a process that is killed."""
+"""A check that crashes, hangs, loops or exhausts memory affects only its own result."""
 
 import itertools
 import os
@@ -92,7 +92,7 @@ CURRENT = replace(KEY, window=Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Scorers that do what strangers' code does, in a module that the children can import too."""
+    """Yield a module of misbehaving scorers, which child processes can import too."""
     path = tmp_path_factory.mktemp("faults")
     (path / "faults.py").write_text(FAULTS)
     with pytest.MonkeyPatch.context() as patch:
@@ -113,24 +113,24 @@ def clock_of_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def origin(faults: Any) -> Iterator[ForkServer]:
-    """A process of these tests' own that forks the children."""
+def fork_server(faults: Any) -> Iterator[ForkServer]:
+    """Run a fork server for these tests."""
     new_server = ForkServer()
     yield new_server
     new_server.stop()
 
 
 def rows(n: int = 100) -> ColumnarSample:
-    """What PostgreSQL would pack these rows into."""
+    """Return rows as PostgreSQL packs them into columns."""
     ages = b"".join(struct.pack(">id", 8, number) for number in range(n))
-    words = b"\0".join(b"%d" % (index % 2) for index in range(n))
-    kinds = {"age": "numeric", "_dc_prediction": "categorical", "_dc_label": "categorical"}
-    return ColumnarSample(kinds, [(n, bytes(20) + ages, words, words)])
+    classes = b"\0".join(b"%d" % (index % 2) for index in range(n))
+    column_types = {"age": "numeric", "_dc_prediction": "categorical", "_dc_label": "categorical"}
+    return ColumnarSample(column_types, [(n, bytes(20) + ages, classes, classes)])
 
 
 def request_for(number: int, scorer: Any) -> CheckRequest:
     module = "deepchecks.tabular.checks.model_evaluation.single_dataset_performance"
-    scorers = {"scorers": scorer if isinstance(scorer, list | dict) else {"found": scorer}}
+    scorers = {"scorers": scorer if isinstance(scorer, list | dict) else {"score": scorer}}
     return CheckRequest(number, module, "SingleDatasetPerformance", scorers, None, ("age",), KEY)
 
 
@@ -139,91 +139,93 @@ def run(child: CheckWorker, *scorers: Any) -> list[CheckResult]:
     return child.run(Workload(LAYOUT, asks, {KEY: rows()}))
 
 
-def summarize(answers: list[CheckResult]) -> list[tuple[str, object]]:
-    return [(answer.value.state, answer.value.reason or answer.value.metrics) for answer in answers]
+def summarize(results: list[CheckResult]) -> list[tuple[str, object]]:
+    return [(result.value.state, result.value.reason or result.value.metrics) for result in results]
 
 
-FOUND = ("OK", {"found": 0.5})
+VALUE = ("OK", {"score": 0.5})
 
 
-def test_check_that_ends_its_process_fails_alone(faults: Any, origin: ForkServer) -> None:
-    """One that ends its process is an error and the others have their values."""
-    with CheckWorker(Evaluate(), origin) as child:
+def test_check_that_ends_its_process_fails_alone(faults: Any, fork_server: ForkServer) -> None:
+    """Checks before and after it in the same request have their values."""
+    with CheckWorker(Evaluate(), fork_server) as child:
         outcomes = summarize(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
 
-    assert outcomes == [FOUND, ("ERROR", "The check ended its process with exit status 5."), FOUND]
+    assert outcomes == [VALUE, ("ERROR", "The check ended its process with exit status 5."), VALUE]
 
 
-def test_one_that_crashes_once_has_its_value_at_the_second_try(faults: Any, origin: ForkServer, tmp_path: Path) -> None:
-    with CheckWorker(Evaluate(), origin) as child:
-        outcomes = summarize(run(child, faults.CrashOnce(str(tmp_path / "was-here")), faults.Scorer()))
+def test_check_that_crashes_once_succeeds_at_the_second_try(
+    faults: Any, fork_server: ForkServer, tmp_path: Path
+) -> None:
+    with CheckWorker(Evaluate(), fork_server) as child:
+        outcomes = summarize(run(child, faults.CrashOnce(str(tmp_path / "crashed")), faults.Scorer()))
 
-    assert outcomes == [("OK", {"found": 0.25}), FOUND]
+    assert outcomes == [("OK", {"score": 0.25}), VALUE]
 
 
-def test_a_name_that_no_text_can_hold_is_replaced(faults: Any, origin: ForkServer) -> None:
-    with CheckWorker(Evaluate(), origin) as child:
+def test_invalid_characters_in_a_metric_name_are_replaced(faults: Any, fork_server: ForkServer) -> None:
+    with CheckWorker(Evaluate(), fork_server) as child:
         outcomes = summarize(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
 
-    assert outcomes == [("OK", {"name ?": 0.5, "?": 0.5}), FOUND]
+    assert outcomes == [("OK", {"name ?": 0.5, "?": 0.5}), VALUE]
 
 
-@pytest.mark.parametrize("words", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
-def test_check_that_writes_into_open_files_fails_alone(faults: Any, origin: ForkServer, words: bytes) -> None:
-    """One that writes into every open file is an error and the others have their values."""
-    with CheckWorker(Evaluate(), origin) as child:
-        outcomes = summarize(run(child, faults.Scorer(), faults.Scribble(words), faults.Scorer()))
+@pytest.mark.parametrize("written", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
+def test_check_that_writes_into_open_files_fails_alone(faults: Any, fork_server: ForkServer, written: bytes) -> None:
+    """It writes to every open file descriptor, also to the result pipe of the worker."""
+    with CheckWorker(Evaluate(), fork_server) as child:
+        outcomes = summarize(run(child, faults.Scorer(), faults.Scribble(written), faults.Scorer()))
 
     assert [state for state, _ in outcomes] == ["OK", "ERROR", "OK"]
 
 
-def test_one_that_loops_meets_its_bound_on_cpu_time(faults: Any, origin: ForkServer) -> None:
-    with CheckWorker(Evaluate(cpu=timedelta(seconds=1)), origin) as child:
+def test_endless_loop_of_a_check_ends_at_the_cpu_limit(faults: Any, fork_server: ForkServer) -> None:
+    with CheckWorker(Evaluate(cpu=timedelta(seconds=1)), fork_server) as child:
         outcomes = summarize(run(child, faults.Loop(), faults.Scorer()))
 
-    assert outcomes == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), FOUND]
+    assert outcomes == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), VALUE]
 
 
 @pytest.mark.usefixtures("clock_of_polls")
-def test_one_that_gives_no_answer_hangs(faults: Any, origin: ForkServer) -> None:
-    with CheckWorker(Evaluate(hang=timedelta(seconds=2)), origin) as child:
+def test_sleeping_check_is_stopped_as_hanging(faults: Any, fork_server: ForkServer) -> None:
+    with CheckWorker(Evaluate(hang=timedelta(seconds=2)), fork_server) as child:
         outcomes = summarize(run(child, faults.Scorer(), faults.Sleep()))
 
-    assert outcomes == [FOUND, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
+    assert outcomes == [VALUE, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
 
 
 @pytest.mark.usefixtures("clock_of_polls")
-def test_check_that_computes_longer_than_the_hang_bound_succeeds(faults: Any, origin: ForkServer) -> None:
-    """Three seconds, for on a busy machine a process may have to wait for a second until it has the processor."""
-    with CheckWorker(Evaluate(hang=timedelta(seconds=3)), origin) as child:
-        assert summarize(run(child, faults.Work(7.0))) == [FOUND]
+def test_check_that_computes_longer_than_the_hang_bound_succeeds(faults: Any, fork_server: ForkServer) -> None:
+    """The bound is 3 seconds, because a process on a busy machine may wait a second for CPU time."""
+    with CheckWorker(Evaluate(hang=timedelta(seconds=3)), fork_server) as child:
+        assert summarize(run(child, faults.Work(7.0))) == [VALUE]
 
 
 @pytest.mark.usefixtures("clock_of_polls")
-def test_check_that_only_polls_hangs_in_the_end(faults: Any, origin: ForkServer) -> None:
-    """One that looks all the time whether it may go on hangs in the end."""
-    with CheckWorker(Evaluate(hang=timedelta(seconds=1)), origin) as child:
+def test_check_that_only_polls_is_stopped_as_hanging(faults: Any, fork_server: ForkServer) -> None:
+    """Its CPU time is negligible."""
+    with CheckWorker(Evaluate(hang=timedelta(seconds=1)), fork_server) as child:
         [(state, reason)] = summarize(run(child, faults.Poll()))
 
     assert (state, "The check hung" in reason) == ("ERROR", True)
 
 
-def test_one_that_eats_memory_meets_its_bound(faults: Any, origin: ForkServer) -> None:
-    with CheckWorker(Evaluate(memory=300_000_000), origin) as child:
+def test_memory_use_of_a_check_ends_at_the_memory_limit(faults: Any, fork_server: ForkServer) -> None:
+    with CheckWorker(Evaluate(memory=300_000_000), fork_server) as child:
         outcomes = summarize(run(child, faults.Eat(), faults.Scorer()))
 
     assert outcomes == [
         ("ERROR", "The check needs more than 300,000,000 bytes of memory (DCMON_EVALUATE__MEMORY)."),
-        FOUND,
+        VALUE,
     ]
 
 
-def test_old_child_is_replaced_and_its_references_forgotten(faults: Any, origin: ForkServer) -> None:
-    """A process takes the place of one that is old and keeps nothing of it."""
-    with CheckWorker(Evaluate(recycle=2), origin) as child:
+def test_check_process_is_replaced_after_its_last_check(faults: Any, fork_server: ForkServer) -> None:
+    """The new process has no cached reference of the old one."""
+    with CheckWorker(Evaluate(recycle=2), fork_server) as child:
         pids = set()
         for _ in range(4):
-            assert summarize(run(child, faults.Scorer())) == [FOUND]
+            assert summarize(run(child, faults.Scorer())) == [VALUE]
             pids.add(child._pid)
 
     assert len(pids) == 2
@@ -231,20 +233,19 @@ def test_old_child_is_replaced_and_its_references_forgotten(faults: Any, origin:
 
 
 @pytest.mark.parametrize("whom", ["child", "fork server"])
-def test_child_killed_between_two_windows_is_replaced(faults: Any, origin: ForkServer, whom: str) -> None:
-    """A process that was killed between two windows is replaced."""
-    with CheckWorker(Evaluate(), origin) as child:
-        assert summarize(run(child, faults.Scorer())) == [FOUND]
+def test_killed_check_process_or_fork_server_is_replaced(faults: Any, fork_server: ForkServer, whom: str) -> None:
+    with CheckWorker(Evaluate(), fork_server) as child:
+        assert summarize(run(child, faults.Scorer())) == [VALUE]
         assert child._pid is not None
-        assert origin._process is not None
-        os.kill(child._pid if whom == "child" else origin._process.pid, signal.SIGKILL)
+        assert fork_server._process is not None
+        os.kill(child._pid if whom == "child" else fork_server._process.pid, signal.SIGKILL)
 
-        assert summarize(run(child, faults.Scorer(), faults.Scorer())) == [FOUND, FOUND]
+        assert summarize(run(child, faults.Scorer(), faults.Scorer())) == [VALUE, VALUE]
 
 
-def test_references_are_kept_and_the_least_used_are_forgotten(origin: ForkServer) -> None:
+def test_reference_cache_drops_the_least_recently_used(fork_server: ForkServer) -> None:
     keys = [replace(KEY, reference_revision=number) for number in range(40)]
-    with CheckWorker(Evaluate(), origin) as child:
+    with CheckWorker(Evaluate(), fork_server) as child:
         for key in [*keys, keys[-1], keys[0]]:
             request_for = CheckRequest(
                 1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key
@@ -254,18 +255,18 @@ def test_references_are_kept_and_the_least_used_are_forgotten(origin: ForkServer
         assert set(child._sent) == {*keys[-15:], keys[0]}
 
 
-def test_no_process_outlives_the_one_that_it_works_for() -> None:
-    origin = ForkServer()
-    with CheckWorker(Evaluate(), origin) as child:
+def test_check_processes_end_with_their_parent() -> None:
+    fork_server = ForkServer()
+    with CheckWorker(Evaluate(), fork_server) as child:
         assert run(child) == []
         drift = CheckRequest(1, "deepchecks.tabular.checks", "PercentOfNulls", {}, None, ("age",), KEY)
         assert child.run(Workload(LAYOUT, [drift], {KEY: rows()}))[0].value.state == "OK"
         assert child._pid is not None
-        assert origin._process is not None
-        forked, forking = psutil.Process(child._pid), psutil.Process(origin._process.pid)
-        assert origin._control is not None
-        origin._control.close()
+        assert fork_server._process is not None
+        forked, forking = psutil.Process(child._pid), psutil.Process(fork_server._process.pid)
+        assert fork_server._control is not None
+        fork_server._control.close()
         _, alive = psutil.wait_procs([forking], timeout=300)
         assert not alive
         assert eventually(lambda: not forked.is_running() or forked.status() == psutil.STATUS_ZOMBIE)
-    origin.stop()
+    fork_server.stop()

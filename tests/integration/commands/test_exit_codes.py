@@ -135,9 +135,9 @@ def test_json_output_is_alone_on_stdout(data_dir: Path, database_url: str, org: 
     done = dcmon("org", "list", "-o", "json", data_dir=data_dir, url=database_url)
     (listed,) = json.loads(done.stdout)
     assert listed.items() >= {"id": org.id, "name": "acme", "schema": org.schema, "retention": None}.items()
-    made = dcmon("-q", "-o", "json", "org", "create", "second", data_dir=data_dir, url=database_url)
-    assert set(json.loads(made.stdout)) == {"organization", "owner", "token"}
-    assert made.stderr == ""
+    created = dcmon("-q", "-o", "json", "org", "create", "second", data_dir=data_dir, url=database_url)
+    assert set(json.loads(created.stdout)) == {"organization", "owner", "token"}
+    assert created.stderr == ""
     assert db.head("org")
 
 

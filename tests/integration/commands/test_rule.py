@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.command_line import dcmon
-from tests.integration.alerting.test_replay import put, ruled
+from tests.integration.alerting.test_replay import create_rule, store_and_judge
 from tests.integration.conftest import Target
 
 RunDcmon = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -22,9 +22,9 @@ VALUES = [0.1, 0.1, 0.3, 0.5, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.4, 0.6]
 @pytest.fixture
 def run_dcmon(data_dir: Path, database_url: str, target: Target) -> RunDcmon:
     """Return dcmon at 80 columns on a model with a firing alert."""
-    ruled(target, "> 0.2", name="drift é")
+    create_rule(target, "> 0.2", name="drift é")
     for number, value in enumerate(VALUES):
-        put(target, number, value)
+        store_and_judge(target, number, value)
 
     def run(*arguments: str, columns: str = "80") -> "subprocess.CompletedProcess[str]":
         done = dcmon(*arguments, data_dir=data_dir, url=database_url, COLUMNS=columns)
@@ -74,9 +74,9 @@ def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmo
     people = run_dcmon("alert", "show", "3")
     require_fits(people)
     wide = " ".join(run_dcmon("alert", "show", "3", columns="200").stdout.split())
-    for each in ("check FeatureDrift", "drift é: high when > 0.2", "2026-03-13 to 2026-03-14", "0.6 now", "0.1 before",
+    for fact in ("check FeatureDrift", "drift é: high when > 0.2", "2026-03-13 to 2026-03-14", "0.6 now", "0.1 before",
                  "the reference (revision 1)", "age 0.1 → 0.6", "firing team", "dcmon --org acme alert"):  # fmt: skip
-        assert each in wide
+        assert fact in wide
 
     assert read_json(run_dcmon, "alert", "ack", "3", "--note", "on it")["changed"] is True
     assert [row["id"] for row in read_json(run_dcmon, "alert", "list", "--state", "acknowledged")] == [3]
@@ -93,7 +93,7 @@ def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmo
 
 
 def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
-    """An impossible action on an alert is refused with its reason."""
+    """The error has the reason."""
     for arguments, code, sentence in (
         (("alert", "show", "99"), 5, "There is no alert 99"),
         (("alert", "history", "99"), 5, "There is no alert 99"),
@@ -180,7 +180,6 @@ def test_rule_on_a_missing_feature_has_a_warning(run_dcmon: RunDcmon) -> None:
 
 
 def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None:
-    """A backtest counts how often a rule would have fired and writes nothing."""
     backtest = read_json(run_dcmon, "rule", "backtest", "drift é")
     assert (backtest["alerts"], backtest["alerts_of_one_window"], backtest["bad_windows"], backtest["windows"]) == (
         3,
@@ -189,8 +188,10 @@ def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None
         12,
     )
     assert backtest["fires_at_the_end"] is True
-    other = read_json(run_dcmon, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", "9d")
-    assert (other["alerts"], other["windows"], other["rule"]) == (1, 9, "> 0.2")
+    other_backtest = read_json(
+        run_dcmon, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", "9d"
+    )
+    assert (other_backtest["alerts"], other_backtest["windows"], other_backtest["rule"]) == (1, 9, "> 0.2")
     quiet = read_json(run_dcmon, "rule", "backtest", "1", "--rule", "deviation > 3 over 5", "--severity", "low")
     assert quiet["without_verdict"] == 3
     require_fits(run_dcmon("rule", "backtest", "drift é"))
@@ -228,7 +229,14 @@ def test_rule_set_changes_all_options_and_clears_the_name(run_dcmon: RunDcmon) -
     """`rule set` changes every option of a rule and removes its name."""
     values = {"--for": "2", "--keep-firing": "3", "--min-n": "4", "--no-data": "alert", "--error": "ok"}
     changed = read_json(
-        run_dcmon, "rule", "set", "1", "--no-inhibit", "--name", "", *(each for pair in values.items() for each in pair)
+        run_dcmon,
+        "rule",
+        "set",
+        "1",
+        "--no-inhibit",
+        "--name",
+        "",
+        *(argument for pair in values.items() for argument in pair),
     )
     shown = {name: changed[name] for name in ("for", "keep_firing", "min_n", "no_data", "error", "inhibit", "name")}
     assert shown == {

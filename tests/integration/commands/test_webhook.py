@@ -67,8 +67,8 @@ def test_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> Non
     assert shown["options"] == {"headers": ["X-Token"]}
     changed = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "--cap", "none", "--model", "all"))
     assert (changed["cap"], changed["models"], changed["severities"]) == (None, None, ["high"])
-    moved = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "https://hooks.example.org/y"))
-    assert (moved["to"], moved["options"]) == ("https://hooks.example.org/y", {"headers": ["X-Token"]})
+    changed_url = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "https://hooks.example.org/y"))
+    assert (changed_url["to"], changed_url["options"]) == ("https://hooks.example.org/y", {"headers": ["X-Token"]})
     elsewhere = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "https://other.example.org/"))
     assert elsewhere["options"] == {"headers": []}
     assert parse_json(run_dcmon("-o", "json", "webhook", "delete", "équipe 1", "--dry-run"))["dry_run"] is True
@@ -81,7 +81,6 @@ def test_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> Non
 
 
 def test_receiver_is_added_with_neither_cap_nor_repetition(run_dcmon: RunDcmon) -> None:
-    """A receiver can be added without cap and without repetition."""
     parse_json(
         run_dcmon("-o", "json", "webhook", "add", "free", "https://a.example/x", "--cap", "none", "--repeat", "none")
     )
@@ -90,7 +89,7 @@ def test_receiver_is_added_with_neither_cap_nor_repetition(run_dcmon: RunDcmon) 
 
 
 def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App, target: Target) -> None:
-    """A receiver whose only model was deleted gets no notification at all."""
+    """The deleted model was the only model of the receiver."""
     with app.org(target.org) as session:
         models.create(session, NewModel("fraud", "binary"))
         models.create(session, NewModel("churn", "binary"))
@@ -110,7 +109,7 @@ def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App,
     )
     write_notifications(app, target.org, insert_alert(app, target), "firing")
     notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
-    assert [each["receiver"] for each in notified] == ["every"]
+    assert [notification["receiver"] for notification in notified] == ["every"]
 
 
 def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmon, app: App, target: Target) -> None:
@@ -128,7 +127,7 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmo
     assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "low"))["notified"] == 0
     assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "high"))["notified"] == 1
     notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
-    assert sorted(each["receiver"] for each in notified) == ["late", "later"]
+    assert sorted(notification["receiver"] for notification in notified) == ["late", "later"]
 
 
 def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -> None:
@@ -144,7 +143,10 @@ def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -
     ):
         done = run_dcmon("webhook", "add", *arguments)
         assert done.returncode == 0, done.stderr
-        assert not any(each in done.stdout + done.stderr for each in ("XyzSecret", "S3cr3t", "R0UTING", "s3cretarg"))
+        assert not any(
+            notification in done.stdout + done.stderr
+            for notification in ("XyzSecret", "S3cr3t", "R0UTING", "s3cretarg")
+        )
     shown = [
         run_dcmon("webhook", "list"),
         run_dcmon("-o", "json", "webhook", "list"),
@@ -158,7 +160,7 @@ def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -
     hidden = ("XyzSecret", "S3cr3tS1g", "R0UTINGKEY", "s3cretargument", "t0psecretquery", secret, secret[6:])
     for done in shown:
         assert done.returncode == 0
-        assert not any(each in done.stdout + done.stderr for each in hidden)
+        assert not any(notification in done.stdout + done.stderr for notification in hidden)
     assert "ann@acme.example, bob@acme.example" in shown[1].stdout
     assert max(map(len, shown[-1].stdout.splitlines())) <= 80
 

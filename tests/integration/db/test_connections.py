@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL end when their server does, also when it goes without a word."""
+"""Connections to PostgreSQL end when the server stops, also without a message from the server."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,22 +19,21 @@ def parameters(engine: Engine) -> dict[str, str]:
 
 
 def test_connection_probes_its_server_after_ten_seconds(engine: Engine) -> None:
-    """A connection asks after ten seconds whether its server is there."""
-    given = parameters(engine)
-    assert (given["keepalives_idle"], given["tcp_user_timeout"]) == ("10", "25000")
+    connection_parameters = parameters(engine)
+    assert (connection_parameters["keepalives_idle"], connection_parameters["tcp_user_timeout"]) == ("10", "25000")
 
 
-def test_what_the_url_says_of_a_connection_counts(engine: Engine) -> None:
+def test_connection_parameters_of_the_url_have_priority(engine: Engine) -> None:
     url = engine.url.update_query_dict({"keepalives_idle": "3"}).render_as_string(hide_password=False)
-    other = db.engine(url)
-    given = parameters(other)
-    other.dispose()
-    assert (given["keepalives_idle"], given["keepalives_interval"]) == ("3", "5")
+    other_engine = db.engine(url)
+    connection_parameters = parameters(other_engine)
+    other_engine.dispose()
+    assert (connection_parameters["keepalives_idle"], connection_parameters["keepalives_interval"]) == ("3", "5")
 
 
 @pytest.fixture
-def narrow(engine: Engine) -> Iterator[Engine]:
-    """An engine that has one connection, for which nobody waits long."""
+def single_connection_engine(engine: Engine) -> Iterator[Engine]:
+    """Yield an engine with a single connection and a short wait for it."""
     new_engine = db.engine(engine.url.render_as_string(hide_password=False), pool_size=1)
     assert isinstance(new_engine.pool, QueuePool)
     new_engine.pool._max_overflow, new_engine.pool._timeout = 0, 0.2
@@ -42,11 +41,11 @@ def narrow(engine: Engine) -> Iterator[Engine]:
     new_engine.dispose()
 
 
-def test_rows_without_a_free_connection_are_refused(narrow: Engine, target: Target) -> None:
-    """Rows for which no connection is left are refused and not quarantined."""
-    direct = Direct(narrow)
+def test_rows_without_a_free_connection_are_refused(single_connection_engine: Engine, target: Target) -> None:
+    """The rows are not quarantined."""
+    direct = Direct(single_connection_engine)
     direct.ingest_samples(target.org, target.version_id, rows(0, 2))
-    with narrow.connect(), pytest.raises(errors.Unreachable, match="are in use"):
+    with single_connection_engine.connect(), pytest.raises(errors.Unreachable, match="are in use"):
         direct.ingest_samples(target.org, target.version_id, rows(2, 2))
     assert target.samples == 2
     direct.ingest_samples(target.org, target.version_id, rows(2, 2))

@@ -1,4 +1,4 @@
-"""Advisory locks: the work of one organization never waits for another's."""
+"""Advisory locks: work of one organization never waits for another organization."""
 
 import threading
 from collections.abc import Iterator
@@ -45,15 +45,15 @@ Held = set[tuple[int, int, int]]
 
 @pytest.fixture
 def beta(target: Target) -> Target:
-    """A second organization whose model, version and monitors have the same ids as those of acme."""
+    """Create a second organization whose model, version and monitors have the same ids as those of acme."""
     created = provisioning.create_organization(target.engine, "beta", "owner@beta.example")
-    other = new_target(target.engine, created.organization)
-    assert (other.model_id, other.version_id) == (target.model_id, target.version_id)
-    return other
+    beta_target = new_target(target.engine, created.organization)
+    assert (beta_target.model_id, beta_target.version_id) == (target.model_id, target.version_id)
+    return beta_target
 
 
 def held_locks(engine: Engine) -> Held:
-    """The advisory locks in the database: class, object and kind of key."""
+    """Return the advisory locks in the database: class, object and kind of key."""
     statement = text(
         "select classid::int8, objid::int8, objsubid from pg_locks where locktype = 'advisory'"
         " and database = (select oid from pg_database where datname = current_database())"
@@ -96,7 +96,7 @@ def test_two_organizations_work_without_a_common_lock(app: App, target: Target, 
 
 
 def test_same_work_in_one_organization_waits(app: App, target: Target) -> None:
-    """The counter-proof: the locks that the test above compares do keep out a second worker."""
+    """This confirms that the locks compared in the test above do exclude a second worker."""
     with working(app, target):
         with pytest.raises(errors.Locked), pruning.exclusive(target.engine, target.org):
             pass
@@ -115,7 +115,7 @@ def test_migration_of_one_organization_holds_up_no_other(app: App, target: Targe
 
 
 def test_prune_and_deletion_pass_another_reference_load(app: App, target: Target, beta: Target) -> None:
-    """The load's lock has the number of the version's tables, the prune's the number of its organization."""
+    """The lock of a load has the number of the version's tables, that of a prune the number of the organization."""
     for number in range(1, 30):  # whatever numbers the tables of acme have
         with target.engine.begin() as load:
             locks.acquire(load, LockSpace.REFERENCE, number)
@@ -133,15 +133,15 @@ def test_prune_and_deletion_pass_another_reference_load(app: App, target: Target
 
 
 def test_session_lock_ends_with_its_connection(engine: Engine) -> None:
-    with SessionLock(engine, LockSpace.LEADER, 0) as lock, SessionLock(engine, LockSpace.LEADER, 0) as other:
+    with SessionLock(engine, LockSpace.LEADER, 0) as lock, SessionLock(engine, LockSpace.LEADER, 0) as second_lock:
         assert lock.try_acquire()
         assert lock.try_acquire(), "it is held already"
-        assert not other.try_acquire()
+        assert not second_lock.try_acquire()
         with engine.begin() as connection:
             connection.execute(
                 text("select pg_terminate_backend(pid, 300000) from pg_locks where locktype = 'advisory' and granted")
             )
-        assert other.try_acquire()
+        assert second_lock.try_acquire()
         assert not lock.is_held()
         assert not lock.try_acquire()
 

@@ -1,4 +1,4 @@
-"""Migrations: every schema to its head, once and again, one at a time, never backwards."""
+"""Migrations bring every schema to its head, one at a time and never backwards."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ def states(engine: Engine) -> list[str]:
     return [state.state for state in provisioning.migration_states(engine)]
 
 
-def test_an_empty_database_is_brought_to_the_head_and_again(empty_url: str) -> None:
+def test_empty_database_is_migrated_to_the_head_once(empty_url: str) -> None:
     engine = db.engine(empty_url)
     assert states(engine) == ["absent"]
 
@@ -39,16 +39,16 @@ def test_an_empty_database_is_brought_to_the_head_and_again(empty_url: str) -> N
     engine.dispose()
 
 
-def test_several_at_once_migrate_one_after_the_other(empty_url: str) -> None:
+def test_concurrent_migrations_run_one_after_the_other(empty_url: str) -> None:
     engine, failed = db.engine(empty_url), list[BaseException]()
 
-    def one() -> None:
+    def migrate() -> None:
         try:
             provisioning.migrate_all(engine)
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=one) for _ in range(4)]
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -60,7 +60,7 @@ def test_several_at_once_migrate_one_after_the_other(empty_url: str) -> None:
 
 
 def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
-    """What the release before wrote under the old names is found, and worked on, under the new ones."""
+    """Rows written under the old names are found and used under the new names."""
     engine = db.engine(empty_url)
     with migrations._locked(engine, "public", "public") as config:
         command.upgrade(config, "0005")
@@ -89,7 +89,7 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
         assert work_queue.claim(session, work_queue.Work.notify, timedelta(minutes=1)) is None
         assert work_queue.claim(session, work_queue.Work.evaluate, timedelta(minutes=1)) == (1, 7)
         work_queue.enqueue(session, 1, work_queue.Work.notify)
-        assert [found.name for found in problems.notified(session)] == ["no worker"]
+        assert [problem.name for problem in problems.notified(session)] == ["no worker"]
         problems.mark_notified(session, problems.entries(session), datetime.now(UTC))
         jobs = scheduler_runs.entries(session)
         assert set(jobs) == {"lead", "check health", "ping", "compact read ranges", "fold ledger", "clock"}
@@ -113,7 +113,9 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
 
 
 @pytest.mark.parametrize("lineage", migrations.LINEAGES)
-def test_the_revisions_make_what_the_code_declares(engine: Engine, target: Target, lineage: migrations.Lineage) -> None:
+def test_migrated_schema_equals_the_declared_tables(
+    engine: Engine, target: Target, lineage: migrations.Lineage
+) -> None:
     from dcmon.ingestion.intake import Direct
 
     Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))  # tables made at run time do not count
@@ -122,7 +124,7 @@ def test_the_revisions_make_what_the_code_declares(engine: Engine, target: Targe
     assert migrations.check(engine, lineage) is None
 
 
-def test_a_table_that_no_revision_makes_is_a_difference(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_without_a_revision_is_reported(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     from sqlalchemy import Column, Integer, MetaData, Table
 
     wider = MetaData(naming_convention=migrations.METADATA["org"].naming_convention)
@@ -157,7 +159,7 @@ def test_schema_that_is_ahead_is_not_opened_or_migrated(engine: Engine, org: Org
         pass
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(engine: Engine, org: Organization) -> None:
+def test_failed_migration_is_rolled_back(engine: Engine, org: Organization) -> None:
     with engine.begin() as connection:
         connection.execute(text(f"drop schema {org.schema} cascade"))
         connection.execute(text(f"create schema {org.schema}"))
@@ -165,11 +167,11 @@ def test_a_migration_that_fails_leaves_nothing_behind(engine: Engine, org: Organ
     with pytest.raises(Exception, match="already exists"):
         migrations.upgrade_org(engine, org)
     with engine.connect() as connection:
-        left = connection.scalars(text("select tablename from pg_tables where schemaname = :s"), {"s": org.schema})
-        assert left.all() == ["results"]
+        tables = connection.scalars(text("select tablename from pg_tables where schemaname = :s"), {"s": org.schema})
+        assert tables.all() == ["results"]
 
 
-def test_a_schema_in_use_is_waited_for_and_then_refused(
+def test_migration_waits_for_transactions_in_the_schema(
     engine: Engine, org: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_revision(engine, org.schema, db.head("org"))
@@ -184,7 +186,7 @@ def test_a_schema_in_use_is_waited_for_and_then_refused(
 
 
 def test_migrated_quarantine_recognizes_rows_by_their_bytes(engine: Engine, target: Target) -> None:
-    """Rows that were quarantined by place are known by their bytes."""
+    """Before, quarantined rows were identified by their position in a source."""
     from dcmon.ingestion.intake import Direct
 
     bad = [b'{"_dc_sample_id": "x\xc3\xa9"}', b"null"]

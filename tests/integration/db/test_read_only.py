@@ -1,4 +1,4 @@
-"""A PostgreSQL that only reads, as a standby that took the address does, is waited for like one that is away."""
+"""A read-only PostgreSQL, such as a promoted standby's old address, counts as unavailable."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.integration.conftest import Target, eventually, rows, running
 
 @contextmanager
 def read_only(target: Target, server_url: str) -> Iterator[None]:
-    """The target's database takes nothing."""
+    """Make the target's database read-only."""
     name, connect = target.engine.url.database, f"{server_url.rsplit('/', 1)[0]}/postgres"
 
     def set_to(value: str) -> None:
@@ -30,7 +30,7 @@ def read_only(target: Target, server_url: str) -> Iterator[None]:
         set_to("off")
 
 
-def test_a_request_is_refused_as_if_postgresql_were_away(app: App, target: Target, server_url: str) -> None:
+def test_request_to_a_read_only_database_is_refused(app: App, target: Target, server_url: str) -> None:
     with read_only(target, server_url), pytest.raises(errors.Unreachable, match="read-only"):
         app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
     app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
@@ -38,7 +38,7 @@ def test_a_request_is_refused_as_if_postgresql_were_away(app: App, target: Targe
 
 
 @pytest.mark.kafka
-def test_a_worker_waits_until_rows_are_taken_again(
+def test_worker_waits_while_the_database_is_read_only(
     buffered: App, target: Target, server_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(ingest.run, buffered):

@@ -1,4 +1,4 @@
-"""The demo's client against a peer that fails in every way a killed or busy endpoint does."""
+"""The demo's HTTP client against a server that fails like a killed or busy endpoint."""
 
 import json
 import threading
@@ -18,13 +18,13 @@ from dcmon.errors import EndpointRefused, NotAuthenticated, Unreachable
 from tests.helpers.ports import free_port
 from tests.helpers.waiting import PATIENCE
 
-Answer = tuple[int, dict[str, str], bytes] | None
+Response = tuple[int, dict[str, str], bytes] | None
 Seen = list[tuple[str, str, dict[str, str], bytes]]
 
 
 @contextmanager
-def peer(answer: Callable[[str, str, bytes], Answer], port: int = 0) -> Iterator[tuple[int, Seen]]:
-    """A server that answers as told; None hangs up without an answer."""
+def peer(respond: Callable[[str, str, bytes], Response], port: int = 0) -> Iterator[tuple[int, Seen]]:
+    """Run a server with the given responses; None closes the connection without a response."""
     seen: Seen = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -33,11 +33,11 @@ def peer(answer: Callable[[str, str, bytes], Answer], port: int = 0) -> Iterator
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             seen.append((self.command, self.path, {key.lower(): value for key, value in self.headers.items()}, body))
-            given = answer(self.command, self.path, body)
-            if given is None:
+            response = respond(self.command, self.path, body)
+            if response is None:
                 self.close_connection = True
                 return
-            status, headers, content = given
+            status, headers, content = response
             self.send_response(status)
             for name, value in {**headers, "content-length": str(len(content))}.items():
                 self.send_header(name, value)
@@ -70,11 +70,11 @@ def endpoint(port: int, patience: float = PATIENCE) -> Iterator[Endpoint]:
         client.close()
 
 
-def fine(*_: Any) -> Answer:
+def fine(*_: Any) -> Response:
     return 200, {}, b""
 
 
-def test_samples_and_labels_go_where_the_sdk_sends_them() -> None:
+def test_samples_and_labels_are_sent_as_the_sdk_does() -> None:
     rows = [{"_dc_sample_id": str(number), "a": None} for number in range(10_001)]
     with peer(fine) as (port, seen), endpoint(port) as client:
         client.send_samples(7, rows)
@@ -90,8 +90,8 @@ def test_samples_and_labels_go_where_the_sdk_sends_them() -> None:
     assert json.loads(seen[1][3]) == [{"_dc_sample_id": "10000", "a": None}]
 
 
-def test_a_peer_that_hangs_up_or_is_busy_gets_the_rows_again() -> None:
-    answers: list[Answer] = [None, (503, {"retry-after": "1"}, b"{}"), (200, {}, b"")]
+def test_rows_are_repeated_after_a_lost_or_busy_response() -> None:
+    answers: list[Response] = [None, (503, {"retry-after": "1"}, b"{}"), (200, {}, b"")]
     with peer(lambda *_: answers.pop(0)) as (port, seen), endpoint(port) as client:
         started = time.monotonic()
         client.send_samples(1, [{"_dc_sample_id": "a"}])
@@ -100,7 +100,7 @@ def test_a_peer_that_hangs_up_or_is_busy_gets_the_rows_again() -> None:
     assert len(seen) == 3
 
 
-def test_a_peer_that_is_down_is_waited_for() -> None:
+def test_client_waits_for_an_unavailable_server() -> None:
     port = free_port()
     with endpoint(port) as client:
         has_failed, original = threading.Event(), client._pauses
@@ -120,19 +120,19 @@ def test_a_peer_that_is_down_is_waited_for() -> None:
             assert len(seen) == 1
 
 
-def test_patience_ends() -> None:
+def test_client_gives_up_after_its_patience() -> None:
     with endpoint(free_port(), patience=0.3) as client, pytest.raises(Unreachable, match="can't be reached"):
         client.connect()
 
 
-def test_what_would_be_made_twice_is_not_sent_twice() -> None:
+def test_request_that_creates_an_object_is_not_repeated() -> None:
     with peer(lambda *_: None) as (port, seen), endpoint(port) as client:
         with pytest.raises(Unreachable):
             client.post("checks/1/monitors", {"name": "M"})
         assert len(seen) == 1
 
 
-def test_a_refusal_says_what_was_asked_and_why() -> None:
+def test_refused_request_has_its_path_and_reason() -> None:
     message = json.dumps({"error_message": "The name is taken.", "additional_information": {}}).encode()
     with peer(lambda *_: (400, {}, message)) as (port, _), endpoint(port) as client:
         with pytest.raises(EndpointRefused, match=r"400 to POST models: The name is taken\.") as refused:
@@ -148,18 +148,18 @@ def test_wrong_token_and_missing_object_are_different_errors() -> None:
         assert seen[0][1] == "/api/v1/models/a%2Fb%20c%3F?identifier_kind=name"
 
 
-def test_a_reference_upload_goes_on_where_it_broke_off() -> None:
+def test_interrupted_reference_upload_is_continued() -> None:
     stored: list[list[Any]] = []
     hang_up_after_storing = [True]
 
-    def answer(method: str, path: str, body: bytes) -> Answer:
+    def respond(method: str, path: str, body: bytes) -> Response:
         if path.endswith("count-samples"):
             return 200, {}, json.dumps({"monitor_count": 0, "reference_count": len(stored)}).encode()
         stored.extend(json.loads(uploaded(body))["data"])
         return None if hang_up_after_storing and hang_up_after_storing.pop() else (200, {}, b"")
 
     frame = pd.DataFrame({"a": range(12_000), "_dc_label": [None, "1"] * 6_000})
-    with peer(answer) as (port, seen), endpoint(port) as client:
+    with peer(respond) as (port, seen), endpoint(port) as client:
         client.upload_reference(5, frame)
     assert [row[0] for row in stored] == list(range(12_000))
     uploads = [(path, body) for method, path, _, body in seen if method == "POST"]

@@ -1,4 +1,4 @@
-"""The embedded servers: started, killed, recovered; nothing innocent is hurt."""
+"""The embedded servers: start, kill and recovery without harm to other processes."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def fill(url: str) -> None:
 
 
 def test_postgres_keeps_data_and_port_after_a_restart(data_dir: Path) -> None:
-    """A second start finds the data, and the same URL."""
+    """A second start has the same data and the same URL."""
     first = postgres.start(data_dir)
     fill(first.url)
     assert postgres.url(data_dir) == first.url
@@ -103,7 +103,7 @@ def test_unreachable_data_directory_is_named(data_dir: Path) -> None:
 
 
 def test_postgres_ends_with_its_parent(data_dir: Path) -> None:
-    """No server outlives the process that started it."""
+    """No server runs longer than the process that started it."""
     code = (
         "import sys; from pathlib import Path; from dcmon.embedded import postgres\n"
         "print(postgres.start(Path(sys.argv[1])).process.pid, flush=True); sys.stdin.read()"

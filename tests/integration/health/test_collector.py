@@ -157,7 +157,7 @@ def test_leader_is_visible_and_its_runs_are_recorded(app: App, org: Organization
     assert not gather(app).has_leader
     with running(schedule.run, app):
         assert eventually(lambda: gather(app).has_leader)
-        done = lambda: {name for name, each in gather(app).runs.items() if each.succeeded_at}  # noqa: E731
+        done = lambda: {name for name, run in gather(app).runs.items() if run.succeeded_at}  # noqa: E731
         assert eventually(lambda: done() >= {"clock", "prune", "check health", "fold ledger"})
     with Leadership(app.engine) as leadership:
         assert leadership.holds()
@@ -165,15 +165,17 @@ def test_leader_is_visible_and_its_runs_are_recorded(app: App, org: Organization
     assert eventually(lambda: not gather(app).has_leader)
 
 
-def test_heartbeat_shows_the_end_and_a_loop_that_hangs(
+def test_heartbeat_shows_a_hanging_loop_and_the_end(
     app: App, org: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_heartbeats, "INTERVAL", 0.05)
     stop = threading.Event()
     pulse = WatchedStopEvent(stop)
     with HeartbeatSender(app.engine, {"evaluate": pulse, "serve": None}):
-        assert eventually(lambda: {each.kind for each in gather(app).alive(None, BOUNDS)} == {"evaluate", "serve"})
-        assert eventually(lambda: idle(app) > 0.3)  # nobody asks whether to stop
+        assert eventually(
+            lambda: {process.kind for process in gather(app).alive(None, BOUNDS)} == {"evaluate", "serve"}
+        )
+        assert eventually(lambda: idle(app) > 0.3)  # the loop does not check for a stop
         hanging_since = evaluate_worker(app).polled_at
         assert not pulse.is_set()
         assert eventually(lambda: evaluate_worker(app).polled_at - hanging_since > timedelta(seconds=0.2))
@@ -195,9 +197,9 @@ def idle(app: App) -> float:
 SICK = Problem("disk full", Severity.CRITICAL, "The disk is full.", "dcmon prune", NOW - timedelta(minutes=3), "")
 
 
-def keep(engine: Engine, *found: Problem, now: datetime = NOW) -> ProblemChanges:
+def store_problems(engine: Engine, *found_problems: Problem, now: datetime = NOW) -> ProblemChanges:
     with db.public_session(engine) as session:
-        return problems.store(session, found, now, timedelta(seconds=30))
+        return problems.store(session, found_problems, now, timedelta(seconds=30))
 
 
 def write_changes(engine: Engine, org: Organization, changes: ProblemChanges) -> int:
@@ -206,22 +208,20 @@ def write_changes(engine: Engine, org: Organization, changes: ProblemChanges) ->
 
 
 def test_problem_is_notified_once_and_once_when_resolved(engine: Engine, pager: Organization) -> None:
-    news = keep(engine, SICK)
-    assert [each.key for each in news.started] == [SICK.key]
-    assert write_changes(engine, pager, news) == 1
-    assert (
-        write_changes(engine, pager, news) == 0
-    )  # killed before it was marked, it is written again: under the same id
+    changes = store_problems(engine, SICK)
+    assert [problem.key for problem in changes.started] == [SICK.key]
+    assert write_changes(engine, pager, changes) == 1
+    assert write_changes(engine, pager, changes) == 0  # a repeated write has the same id, so it stores nothing
     with db.public_session(engine) as session:
-        problems.mark_notified(session, news.started, NOW)
-    assert keep(engine, SICK) == ProblemChanges([], news.started, [])
+        problems.mark_notified(session, changes.started, NOW)
+    assert store_problems(engine, SICK) == ProblemChanges([], changes.started, [])
 
-    over = keep(engine)
-    assert [each.key for each in over.resolved] == [SICK.key]
-    assert write_changes(engine, pager, over) == 1
+    end_changes = store_problems(engine)
+    assert [problem.key for problem in end_changes.resolved] == [SICK.key]
+    assert write_changes(engine, pager, end_changes) == 1
     with db.public_session(engine) as session:
-        problems.delete_problems(session, over.resolved)
-    assert keep(engine) == ProblemChanges([], [], [])
+        problems.delete_problems(session, end_changes.resolved)
+    assert store_problems(engine) == ProblemChanges([], [], [])
     with db.org_session(engine, pager) as session:
         bodies = session.scalars(select(Notification.body).order_by(Notification.position)).all()
     assert [body["type"] for body in bodies] == ["dcmon.firing", "dcmon.resolved"]
@@ -231,13 +231,13 @@ def test_problem_is_notified_once_and_once_when_resolved(engine: Engine, pager: 
 def test_problem_within_the_grace_time_is_not_notified(engine: Engine, org: Organization) -> None:
     moment = Problem("locked", Severity.HIGH, "It is locked.", "dcmon migrate status", NOW, "acme")
 
-    assert keep(engine, moment).started == []
-    assert keep(engine) == ProblemChanges([], [], [])
+    assert store_problems(engine, moment).started == []
+    assert store_problems(engine) == ProblemChanges([], [], [])
 
 
 def test_problem_keeps_its_first_start(engine: Engine, org: Organization) -> None:
-    keep(engine, SICK)
-    keep(engine, Problem("disk full", Severity.CRITICAL, "Still full.", "dcmon prune", NOW, ""))
+    store_problems(engine, SICK)
+    store_problems(engine, Problem("disk full", Severity.CRITICAL, "Still full.", "dcmon prune", NOW, ""))
 
     with db.public_session(engine) as session:
         entry = single(problems.entries(session))
@@ -245,8 +245,8 @@ def test_problem_keeps_its_first_start(engine: Engine, org: Organization) -> Non
 
 
 def test_problem_of_unsubscribed_severity_is_not_notified(engine: Engine, pager: Organization) -> None:
-    news = ProblemChanges([Problem("dead letters", Severity.MEDIUM, "Two.", "dcmon audit", NOW)])
-    assert write_changes(engine, pager, news) == 0
+    changes = ProblemChanges([Problem("dead letters", Severity.MEDIUM, "Two.", "dcmon audit", NOW)])
+    assert write_changes(engine, pager, changes) == 0
 
 
 @pytest.fixture
@@ -301,5 +301,5 @@ def test_watch_organization_is_notified_of_problems(app: App, pager: Organizatio
         assert job.check_health(notified) == "1 problems"
         assert job.check_health(notified) == "1 problems"
     with db.org_session(app.engine, pager) as session:
-        kinds = session.scalars(select(Notification.body).where(Notification.body.is_not(None))).all()
-    assert [kind["alert"]["monitor"] for kind in kinds if kind] == ["notifications stuck: acme"]
+        bodies = session.scalars(select(Notification.body).where(Notification.body.is_not(None))).all()
+    assert [body["alert"]["monitor"] for body in bodies if body] == ["notifications stuck: acme"]

@@ -25,7 +25,7 @@ def driver(app: App, target: Target) -> OutboxDriver:
     return created
 
 
-def wrong(
+def make_problem(
     driver: OutboxDriver, name: str = "no worker", subject: str = "evaluate", severity: str = "critical"
 ) -> Problem:
     since = driver.target.scalar("select created_at from webhooks limit 1")
@@ -56,7 +56,7 @@ def sent_problems(driver: OutboxDriver) -> list[str]:
 )
 def test_matching_silence_holds_a_problem(driver: OutboxDriver, matcher: str) -> None:
     silence(driver, matcher, hours=1)
-    write_problems(driver, started=[wrong(driver)])
+    write_problems(driver, started=[make_problem(driver)])
     assert sent_problems(driver) == []
     assert driver.states() == ["held"]
     driver.advance(hours=1)
@@ -66,40 +66,40 @@ def test_matching_silence_holds_a_problem(driver: OutboxDriver, matcher: str) ->
 @pytest.mark.parametrize("matcher", ["model=credit", "severity=low", "rule=disk full", "version=v1", "alert=1"])
 def test_other_silence_does_not_hold_a_problem(driver: OutboxDriver, matcher: str) -> None:
     silence(driver, matcher, hours=1)
-    write_problems(driver, started=[wrong(driver)])
+    write_problems(driver, started=[make_problem(driver)])
     assert sent_problems(driver) == ["dcmon.firing"]
 
 
 def test_mute_time_holds_a_problem(driver: OutboxDriver) -> None:
     with driver.app.org(driver.target.org) as session:
         mute_times.add(session, "always", "mon-sun", "0-24", "UTC", ["model=dcmon"])
-    write_problems(driver, started=[wrong(driver)])
+    write_problems(driver, started=[make_problem(driver)])
     assert sent_problems(driver) == []
 
 
 def test_problem_that_ends_in_a_silence_is_not_notified(driver: OutboxDriver) -> None:
     silence(driver, "model=dcmon", hours=1)
-    write_problems(driver, started=[wrong(driver)])
+    write_problems(driver, started=[make_problem(driver)])
     assert sent_problems(driver) == []
-    write_problems(driver, resolved=[wrong(driver)])
+    write_problems(driver, resolved=[make_problem(driver)])
     driver.advance(hours=2)
     assert sent_problems(driver) == []
     assert driver.states() == ["superseded", "superseded"]
 
 
 def test_end_supersedes_a_start_that_was_refused(driver: OutboxDriver) -> None:
-    write_problems(driver, started=[wrong(driver), wrong(driver, "disk full", "")])
+    write_problems(driver, started=[make_problem(driver), make_problem(driver, "disk full", "")])
     driver.record(driver.claim(), REFUSED)
-    write_problems(driver, resolved=[wrong(driver)])
+    write_problems(driver, resolved=[make_problem(driver)])
     driver.advance(minutes=1)
     assert sorted(sent_problems(driver)) == ["dcmon.firing", "dcmon.resolved"]
     assert sorted(driver.states()) == ["delivered", "delivered", "superseded"]
 
 
 def test_end_waits_for_a_start_in_flight(driver: OutboxDriver) -> None:
-    write_problems(driver, started=[wrong(driver)])
+    write_problems(driver, started=[make_problem(driver)])
     sending = driver.claim()
-    write_problems(driver, resolved=[wrong(driver)])
+    write_problems(driver, resolved=[make_problem(driver)])
     assert driver.claim() == []
     driver.record(sending)
     assert sent_problems(driver) == ["dcmon.resolved"]
@@ -107,27 +107,27 @@ def test_end_waits_for_a_start_in_flight(driver: OutboxDriver) -> None:
 
 def test_ongoing_problem_is_repeated_as_often_as_subscribed(driver: OutboxDriver) -> None:
     driver.add_receiver("never", repeat_every=None)
-    assert write_problems(driver, started=[wrong(driver)]) == 2
+    assert write_problems(driver, started=[make_problem(driver)]) == 2
     sent_problems(driver)
     driver.advance(hours=23)
-    assert write_problems(driver, ongoing=[wrong(driver)]) == 0
+    assert write_problems(driver, ongoing=[make_problem(driver)]) == 0
     driver.advance(hours=1)
-    assert write_problems(driver, ongoing=[wrong(driver)]) == 1
-    assert write_problems(driver, ongoing=[wrong(driver)]) == 0
+    assert write_problems(driver, ongoing=[make_problem(driver)]) == 1
+    assert write_problems(driver, ongoing=[make_problem(driver)]) == 0
     body = single(driver.deliver())
     assert body["type"] == "dcmon.repeated"
     assert message_text.subject(body) == "[acme] CRITICAL still firing: dcmon/no worker: evaluate"
     driver.advance(hours=24)
-    assert write_problems(driver, ongoing=[wrong(driver)]) == 1
+    assert write_problems(driver, ongoing=[make_problem(driver)]) == 1
 
 
 def test_new_receiver_is_notified_of_known_problems(driver: OutboxDriver) -> None:
-    problem = wrong(driver)
+    problem = make_problem(driver)
     with db.public_session(driver.app.engine) as session:
-        problems.store(session, [problem, wrong(driver, "disk full", "")], driver.now, timedelta())
+        problems.store(session, [problem, make_problem(driver, "disk full", "")], driver.now, timedelta())
         problems.mark_notified(session, [problem], driver.now)
         existing = problems.notified(session)
-    assert [each.key for each in existing] == [problem.key]
+    assert [existing_problem.key for existing_problem in existing] == [problem.key]
     driver.add_receiver("late")
     with driver.app.org(driver.target.org) as session:
         late = receivers.find(session, "late")
@@ -137,16 +137,19 @@ def test_new_receiver_is_notified_of_known_problems(driver: OutboxDriver) -> Non
 
 def test_ongoing_problem_counts_as_started_only_once(driver: OutboxDriver) -> None:
     with db.public_session(driver.app.engine) as session:
-        first = problems.store(session, [wrong(driver)], driver.now, timedelta())
+        first = problems.store(session, [make_problem(driver)], driver.now, timedelta())
         problems.mark_notified(session, first.started, driver.now)
-        second = problems.store(session, [wrong(driver)], driver.now, Health().heartbeat_timeout)
+        second = problems.store(session, [make_problem(driver)], driver.now, Health().heartbeat_timeout)
     assert (len(first.started), first.ongoing) == (1, [])
     assert (second.started, len(second.ongoing), second.resolved) == ([], 1, [])
 
 
-def test_problem_with_the_name_of_an_earlier_version_is_resolved_by_it(driver: OutboxDriver) -> None:
-    """After an upgrade the end is notified under the name and the id that receivers were notified of."""
-    earlier, renamed = wrong(driver, "evaluation stands", "acme"), wrong(driver, "evaluation stuck", "acme")
+def test_renamed_problem_is_resolved_under_its_former_name(driver: OutboxDriver) -> None:
+    """After an upgrade the end has the name and the id that receivers know."""
+    earlier, renamed = (
+        make_problem(driver, "evaluation stands", "acme"),
+        make_problem(driver, "evaluation stuck", "acme"),
+    )
     with db.public_session(driver.app.engine) as session:
         problems.store(session, [earlier], driver.now, timedelta())
         problems.mark_notified(session, [earlier], driver.now)

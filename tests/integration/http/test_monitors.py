@@ -1,4 +1,4 @@
-"""Monitors over HTTP: made, shown and changed; what a change touches is evaluated again, and nothing else."""
+"""Monitors over HTTP: create, show and change; a change re-evaluates only the windows it affects."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from dcmon.windows import Frequency
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.evaluation import log_day
-from tests.integration.alerting.test_replay import put, ruled
+from tests.integration.alerting.test_replay import create_rule, store_and_judge
 from tests.integration.conftest import Target
 from tests.integration.http.test_rules import send_request
 
@@ -25,17 +25,17 @@ DUE = "select count(*) from due_windows"
 
 @pytest.fixture
 def endpoint(app: App, acme: Acme, target: Target) -> Iterator[Endpoint]:
-    """The endpoint, on a model with samples and a daily monitor whose alert fires."""
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    """Serve a model with samples and a daily monitor whose alert fires."""
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     for number in range(4):
         log_day(app, target, number, count=5)
     with serving(app, acme.token) as client:
         yield client
 
 
-def settled(target: Target) -> None:
-    """As if everything due had been evaluated."""
+def delete_due_windows(target: Target) -> None:
+    """Delete all due windows, as if they had been evaluated."""
     target.scalar("with gone as (delete from due_windows returning 1) select count(*) from gone")
 
 
@@ -64,7 +64,7 @@ def change(endpoint: Endpoint, body: Mapping[str, Any], status: int = 200) -> An
 def test_change_of_values_evaluates_windows_again(endpoint: Endpoint, target: Target, body: Mapping[str, Any]) -> None:
     """A change that affects the values makes windows due and closes alerts."""
     before = send_request(endpoint, "GET", "monitors/1")
-    settled(target)
+    delete_due_windows(target)
     after = change(endpoint, body)
     (name, value), unchanged = next(iter(body.items())), before.keys() - body.keys()
     if name == "params":
@@ -81,7 +81,7 @@ def test_change_of_values_evaluates_windows_again(endpoint: Endpoint, target: Ta
 
 def test_change_of_name_or_lookback_keeps_the_revision(endpoint: Endpoint, target: Target) -> None:
     """Name, description, lookback and dashboard change nothing else."""
-    settled(target)
+    delete_due_windows(target)
     board = send_request(endpoint, "GET", "dashboards")["id"]
     body = {"name": "Ålder – 年齢", "description": "what for", "lookback": 86_400, "dashboard_id": board}
     after = change(endpoint, body)
@@ -93,7 +93,7 @@ def test_change_of_name_or_lookback_keeps_the_revision(endpoint: Endpoint, targe
 
 def test_change_to_present_values_changes_nothing(endpoint: Endpoint, target: Target) -> None:
     """Sending the present values keeps the revision."""
-    settled(target)
+    delete_due_windows(target)
     shown = send_request(endpoint, "GET", "monitors/1")
     named = ("name", "lookback", "aggregation_window", "frequency", "data_filters", "additional_kwargs", "rows")
     assert (
@@ -140,7 +140,7 @@ def test_invalid_change_is_refused_and_changes_nothing(
     endpoint: Endpoint, target: Target, body: Mapping[str, Any], status: int
 ) -> None:
     """A refused change leaves the monitor as it was."""
-    settled(target)
+    delete_due_windows(target)
     before = send_request(endpoint, "GET", "monitors/1")
     change(endpoint, {"aggregation_window": 2, **body}, status)
     assert send_request(endpoint, "GET", "monitors/1") == before
@@ -151,7 +151,7 @@ def test_schedule_time_makes_windows_of_all_monitors_due(app: App, endpoint: End
     """Windows since a time become due for all monitors of a model."""
     for number in range(4, 30):
         log_day(app, target, number, count=1)
-    settled(target)
+    delete_due_windows(target)
     path = f"models/{target.model_id}/monitors-set-schedule-time"
     response = send_request(endpoint, "POST", path, {"timestamp": "2026-03-05T00:00:00+00:00"})
     assert response == [{"id": 1, "latest_schedule": "2026-03-05T00:00:00+00:00"}]
@@ -174,7 +174,11 @@ def test_monitor_is_created_with_its_number_of_rows(endpoint: Endpoint) -> None:
         send_request(endpoint, "POST", f"checks/{check}/monitors", {**body, "rows": rows})["id"]
         for rows in (7, "all", None)
     ]
-    assert [send_request(endpoint, "GET", f"monitors/{each}")["rows"] for each in created] == [7, "all", None]
+    assert [send_request(endpoint, "GET", f"monitors/{monitor_id}")["rows"] for monitor_id in created] == [
+        7,
+        "all",
+        None,
+    ]
 
 
 def test_change_of_params_keeps_those_of_other_monitors(app: App, target: Target) -> None:
@@ -199,7 +203,7 @@ def test_change_of_params_keeps_those_of_other_monitors(app: App, target: Target
     assert set_params(second, min_samples=9) == "B"
     assert set_params(first) == "FeatureDrift"
     with app.org(target.org) as session:
-        checks = {each.name: each.params for each in session.scalars(select(Check))}
+        checks = {stored_check.name: stored_check.params for stored_check in session.scalars(select(Check))}
         assert checks == {"FeatureDrift": {}, "A": {"min_samples": 5}, "B": {"min_samples": 9}}
         assert session.get_one(Monitor, third).revision == 1
         assert session.get_one(Monitor, second).revision == 4
@@ -217,7 +221,7 @@ def test_windows_before_the_retention_are_never_due(app: App, target: Target) ->
     now = datetime.now(UTC)
     term = now - newest + timedelta(days=8)  # so far back that the month of the first samples is kept
     begins = datetime(2026, 3, 1, tzinfo=UTC)
-    settled(target)
+    delete_due_windows(target)
     with app.org(target.org) as session:
         monitor = monitors.get(session, monitor_row)
         version = versions.get(session, target.version_id)[1]

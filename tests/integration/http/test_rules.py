@@ -1,4 +1,4 @@
-"""Rules and alerts over HTTP: old simple rules as they were, and what is new beside them."""
+"""Rules and alerts over HTTP: the simple rules of the SDK and the extensions of dcmon."""
 
 import base64
 import json
@@ -11,25 +11,25 @@ import urllib3
 from dcmon.app import App
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
-from tests.integration.alerting.test_replay import put, ruled
+from tests.integration.alerting.test_replay import create_rule, store_and_judge
 from tests.integration.conftest import Target
 
-Ask = Callable[..., Any]
+Send = Callable[..., Any]
 
 
 @pytest.fixture
 def endpoint(app: App, acme: Acme, target: Target) -> Iterator[Endpoint]:
-    """The endpoint, on a model with a monitor whose alert fires."""
-    ruled(target, "> 0.2")
+    """Serve a model with a monitor whose alert fires."""
+    create_rule(target, "> 0.2")
     for number, value in enumerate((0.5, 0.1, 0.3, 0.6)):
-        put(target, number, value)
+        store_and_judge(target, number, value)
     with serving(app, acme.token) as client:
         yield client
 
 
 def send_request(endpoint: Endpoint, method: str, path: str, body: Any = None, status: int = 200) -> Any:
-    given = b"" if body is None else json.dumps(body).encode()
-    response = endpoint.request(method, path, given, **{"content-type": "application/json"})
+    content = b"" if body is None else json.dumps(body).encode()
+    response = endpoint.request(method, path, content, **{"content-type": "application/json"})
     assert response.status == status, response.data
     return json.loads(response.data)
 
@@ -74,7 +74,7 @@ def test_invalid_rule_is_refused(endpoint: Endpoint, body: Any) -> None:
 def test_alerts_are_listed_acknowledged_resolved_and_reactivated(endpoint: Endpoint) -> None:
     first, second = send_request(endpoint, "GET", "alert-rules/1/alerts")
     assert (first["resolved"], second["resolved"], second["failed_values"]) == (True, False, {"v1": {"score": 0.6}})
-    assert [each["id"] for each in send_request(endpoint, "GET", "alert-rules/1/alerts?resolved=false")] == [
+    assert [alert["id"] for alert in send_request(endpoint, "GET", "alert-rules/1/alerts?resolved=false")] == [
         second["id"]
     ]
     path = f"alerts/{second['id']}"
@@ -94,22 +94,22 @@ def test_alert_page_needs_a_token_and_shows_the_alert(endpoint: Endpoint) -> Non
     """The link of a notification is a page that shows the alert after a login."""
     send_request(endpoint, "POST", "alerts/2/acknowledge", {"note": "on <it>"})
     pair = base64.b64encode(f"ann:{endpoint.token}".encode()).decode()
-    for given in (endpoint.token, pair, base64.b64encode(f"{endpoint.token}:".encode()).decode()):
-        page = look(endpoint, "2?org=acme", authorization=f"Basic {given}")
+    for credentials in (endpoint.token, pair, base64.b64encode(f"{endpoint.token}:".encode()).decode()):
+        page = open_alert_page(endpoint, "2?org=acme", authorization=f"Basic {credentials}")
         assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         message = page.data.decode()
-        for each in ("HIGH firing: credit/Drift", "score &gt; 0.2", "age 0.1 → 0.6", "owner@acme.example",
+        for fact in ("HIGH firing: credit/Drift", "score &gt; 0.2", "age 0.1 → 0.6", "owner@acme.example",
                      "on &lt;it&gt;", "acknowledged", "dcmon --org acme alert show 2", "team", "waiting"):  # fmt: skip
-            assert each in message
+            assert fact in message
         assert "<it>" not in message
-    assert "resolved" in look(endpoint, "1", authorization=f"Bearer {endpoint.token}").data.decode()
-    assert look(endpoint, "99", authorization=f"Basic {endpoint.token}").status == 404
+    assert "resolved" in open_alert_page(endpoint, "1", authorization=f"Bearer {endpoint.token}").data.decode()
+    assert open_alert_page(endpoint, "99", authorization=f"Basic {endpoint.token}").status == 404
 
 
-@pytest.mark.parametrize("given", ["", "Basic nonsense", "Basic YW5uOm5vbnNlbnNl", "Basic Og==", "Bearer x"])
-def test_alert_page_shows_nothing_without_a_token(endpoint: Endpoint, given: str) -> None:
-    """Without a valid token the page asks for one and shows nothing of the alert."""
-    page = look(endpoint, "2?org=acme", **({"authorization": given} if given else {}))
+@pytest.mark.parametrize("authorization", ["", "Basic nonsense", "Basic YW5uOm5vbnNlbnNl", "Basic Og==", "Bearer x"])
+def test_alert_page_shows_nothing_without_a_token(endpoint: Endpoint, authorization: str) -> None:
+    """The page asks for a token."""
+    page = open_alert_page(endpoint, "2?org=acme", **({"authorization": authorization} if authorization else {}))
     assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon acme"')
     assert "dcmon --org acme alert show 2" in page.data.decode()
     assert "credit" not in page.data.decode()
@@ -117,10 +117,10 @@ def test_alert_page_shows_nothing_without_a_token(endpoint: Endpoint, given: str
 
 def test_alert_page_refuses_a_token_of_another_org(endpoint: Endpoint) -> None:
     """A link to another organization never shows an own alert with the same id."""
-    page = look(endpoint, "2?org=other%22%0d%0aX:%20y", authorization=f"Basic {endpoint.token}")
+    page = open_alert_page(endpoint, "2?org=other%22%0d%0aX:%20y", authorization=f"Basic {endpoint.token}")
     assert (page.status, page.headers["www-authenticate"]) == (401, 'Basic realm="dcmon otherX y"')
     assert "credit" not in page.data.decode()
 
 
-def look(endpoint: Endpoint, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
+def open_alert_page(endpoint: Endpoint, path: str, **headers: str) -> urllib3.BaseHTTPResponse:
     return endpoint.pool.request("GET", f"{endpoint.url}/alerts/{path}", headers=headers, retries=False, timeout=300)

@@ -14,7 +14,7 @@ from dcmon.monitoring.manual_runs import EndRange
 from dcmon.storage import models
 from dcmon.windows import ComparedWith
 from tests.helpers.evaluation import day, log_day
-from tests.integration.alerting.test_baselines import refer
+from tests.integration.alerting.test_baselines import load_reference
 from tests.integration.conftest import Target
 from tests.integration.monitoring.test_earlier_windows import compare
 from tests.integration.monitoring.test_flow_metrics import HOUR, create_monitor, log_hours, now, this_hour
@@ -48,13 +48,13 @@ def test_evaluated_flow_windows_are_not_evaluated_again(app: App, target: Target
 
 def test_new_reference_leaves_previous_comparisons_evaluated(app: App, target: Target) -> None:
     """A new reference leaves what was compared with the window before."""
-    refer(app, target, 90)
+    load_reference(app, target, 90)
     monitor_id = compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
     wanted = asked(app, target, monitor_id, day(0).end, day(2).end)
     evaluate(app, target, monitor_id, wanted)
-    refer(app, target, 60)
+    load_reference(app, target, 60)
     assert missing(app, target, monitor_id, wanted) == []
 
 

@@ -18,7 +18,7 @@ from dcmon.notifications.integrations import message_text
 from dcmon.storage import models, versions
 from dcmon.tenancy import tokens
 from tests.helpers.endpoint import serving
-from tests.integration.alerting.test_replay import notified_states, put, ruled
+from tests.integration.alerting.test_replay import create_rule, notified_states, store_and_judge
 from tests.integration.conftest import Target
 
 Delete = Callable[[Session, Target], None]
@@ -53,8 +53,8 @@ def hear(target: Target) -> None:
 
 @pytest.mark.parametrize("delete", [a_rule, a_monitor, a_check, a_version, a_model])
 def test_deletion_resolves_notified_alerts(target: Target, delete: Delete) -> None:
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     hear(target)
     with db.org_session(target.engine, target.org) as session:
         notified = session.scalars(select(Notification)).one()
@@ -74,10 +74,10 @@ def test_deletion_resolves_notified_alerts(target: Target, delete: Delete) -> No
 
 
 def test_deletion_repeats_only_ends_that_did_not_arrive(target: Target) -> None:
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     hear(target)
-    put(target, 1, 0.1)
+    store_and_judge(target, 1, 0.1)
     with db.org_session(target.engine, target.org) as session:
         a_rule(session, target)
     assert notified_states(target) == [(None, "resolved")]
@@ -85,10 +85,10 @@ def test_deletion_repeats_only_ends_that_did_not_arrive(target: Target) -> None:
 
 @pytest.mark.parametrize("is_over", [False, True])
 def test_deletion_notifies_no_receiver_without_open_alert(target: Target, is_over: bool) -> None:
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     if is_over:
-        put(target, 1, 0.1)
+        store_and_judge(target, 1, 0.1)
         hear(target)
     with db.org_session(target.engine, target.org) as session:
         a_rule(session, target)
@@ -107,8 +107,8 @@ OVER_HTTP = {
 
 @pytest.mark.parametrize("path", OVER_HTTP.values(), ids=OVER_HTTP)
 def test_closing_notification_needs_no_scheduler(app: App, target: Target, path: str) -> None:
-    ruled(target, "> 0.2")
-    put(target, 0, 0.5)
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
     hear(target)
     with app.org(target.org) as session:
         rule = session.scalars(select(AlertRule)).one()

@@ -1,4 +1,4 @@
-"""Organizations: each in a schema of its own, made whole and gone whole; tokens open one of them."""
+"""Organizations: each has its own schema, is created and deleted completely, and has its own tokens."""
 
 import threading
 from datetime import timedelta
@@ -24,7 +24,7 @@ def schemas(engine: Engine) -> set[str]:
         return set(connection.scalars(text("select nspname from pg_namespace where nspname like 'org%'")))
 
 
-def test_an_organization_is_made_whole(engine: Engine) -> None:
+def test_created_organization_has_an_owner_token_and_schema(engine: Engine) -> None:
     created = create(engine, "acme")
 
     with db.public_session(engine) as session:
@@ -35,33 +35,33 @@ def test_an_organization_is_made_whole(engine: Engine) -> None:
         assert session.scalar(text("select count(*) from models")) == 0
 
 
-def test_a_name_is_taken_once_also_by_two_at_once(engine: Engine) -> None:
-    made, refused = list[object](), list[errors.Conflict]()
+def test_concurrent_creations_with_one_name_create_one(engine: Engine) -> None:
+    created, refused = list[object](), list[errors.Conflict]()
 
-    def one() -> None:
+    def create_or_fail() -> None:
         try:
-            made.append(create(engine, "acme"))
+            created.append(create(engine, "acme"))
         except errors.Conflict as error:
             refused.append(error)
 
-    threads = [threading.Thread(target=one) for _ in range(3)]
+    threads = [threading.Thread(target=create_or_fail) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    assert (len(made), len(refused)) == (1, 2)
+    assert (len(created), len(refused)) == (1, 2)
     assert len(schemas(engine)) == 1
 
 
-def test_what_can_be_no_name_is_refused(engine: Engine) -> None:
+def test_invalid_organization_name_is_refused(engine: Engine) -> None:
     for name in ("", " a", "-a", "a/b", "a\n", "ä", "x" * 64, "a'b", 'a"b', "a\0"):
         with pytest.raises(errors.InvalidInput, match="can't name"):
             create(engine, name)
     assert schemas(engine) == set()
 
 
-def test_one_that_a_crash_left_half_is_completed_by_migrating(engine: Engine) -> None:
+def test_migration_completes_a_creation_that_crashed(engine: Engine) -> None:
     with db.public_session(engine) as session:
         org, _ = organizations.create(session, "half", "ann@acme.example")
     with pytest.raises(errors.OrganizationNotFound), db.org_session(engine, org):
@@ -74,7 +74,7 @@ def test_one_that_a_crash_left_half_is_completed_by_migrating(engine: Engine) ->
         assert session.scalar(text("select count(*) from models")) == 0
 
 
-def test_a_failed_creation_leaves_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_creation_is_rolled_back(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise errors.DiskFull(where="here")
 
@@ -87,28 +87,27 @@ def test_a_failed_creation_leaves_nothing(engine: Engine, monkeypatch: pytest.Mo
         assert organizations.entries(session) == []
 
 
-def test_a_public_session_can_not_see_an_organizations_tables(engine: Engine, org: Organization) -> None:
+def test_public_session_has_no_access_to_tables_of_an_org(engine: Engine, org: Organization) -> None:
     for table in ("models", "results", "alerts", "quarantine"):
         with pytest.raises(ProgrammingError, match="does not exist"), db.public_session(engine) as session:
             session.execute(text(f"select 1 from {table}"))
 
 
 def test_organization_sees_neither_public_nor_other_tables(engine: Engine, target: Target) -> None:
-    """An organization can not see the public tables nor anothers."""
-    other = create(engine, "other").organization
-    with pytest.raises(ProgrammingError, match="does not exist"), db.org_session(engine, other) as session:
+    other_org = create(engine, "other").organization
+    with pytest.raises(ProgrammingError, match="does not exist"), db.org_session(engine, other_org) as session:
         session.execute(text("select 1 from tokens"))
-    with db.org_session(engine, other) as session:
+    with db.org_session(engine, other_org) as session:
         assert session.scalar(text("select count(*) from models")) == 0
-    second = new_target(engine, other)
+    second = new_target(engine, other_org)
     from dcmon.ingestion.intake import Direct
 
-    Direct(engine).ingest_samples(other, second.version_id, rows(0, 10))
+    Direct(engine).ingest_samples(other_org, second.version_id, rows(0, 10))
     assert (target.samples, second.samples) == (0, 10)
 
 
-def test_failed_transaction_leaves_the_organization(engine: Engine, org: Organization) -> None:
-    """A failed transaction leaves the connection outside of the organization."""
+def test_failed_transaction_resets_the_schema_of_connection(engine: Engine, org: Organization) -> None:
+    """The next user of the connection is not in the organization's schema."""
     for _ in range(12):
         with pytest.raises(RuntimeError), db.org_session(engine, org):
             raise RuntimeError
@@ -116,7 +115,7 @@ def test_failed_transaction_leaves_the_organization(engine: Engine, org: Organiz
             assert connection.scalar(text("select current_schema()")) == "public"
 
 
-def test_what_is_to_be_deleted_is_counted_and_then_gone(engine: Engine, target: Target) -> None:
+def test_deletion_counts_and_removes_all_contents(engine: Engine, target: Target) -> None:
     from dcmon.ingestion.intake import Direct
 
     Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))
@@ -131,7 +130,7 @@ def test_what_is_to_be_deleted_is_counted_and_then_gone(engine: Engine, target: 
         assert session.scalar(text("select count(*) from work_queue")) == 0
 
 
-def test_deleting_waits_for_who_works_in_it(engine: Engine, org: Organization) -> None:
+def test_deletion_waits_for_running_transactions(engine: Engine, org: Organization) -> None:
     deleting = threading.Thread(target=provisioning.delete_organization, args=(engine, org))
     with db.org_session(engine, org) as session:
         deleting.start()
@@ -142,7 +141,7 @@ def test_deleting_waits_for_who_works_in_it(engine: Engine, org: Organization) -
     assert schemas(engine) == set()
 
 
-def test_a_name_is_needed_when_there_are_two(engine: Engine, acme: Acme) -> None:
+def test_organization_name_is_required_if_there_are_two(engine: Engine, acme: Acme) -> None:
     create(engine, "other")
     with db.public_session(engine) as session:
         with pytest.raises(errors.InvalidInput, match="--org"):
@@ -152,7 +151,7 @@ def test_a_name_is_needed_when_there_are_two(engine: Engine, acme: Acme) -> None
         assert organizations.choose(session, "other").name == "other"
 
 
-def test_without_any_it_says_how_to_make_one(engine: Engine) -> None:
+def test_missing_organization_has_an_error_with_the_command(engine: Engine) -> None:
     with db.public_session(engine) as session, pytest.raises(errors.OrganizationNotFound, match="org create"):
         organizations.choose(session, None)
 
@@ -160,7 +159,7 @@ def test_without_any_it_says_how_to_make_one(engine: Engine) -> None:
 # Tokens.
 
 
-def wrong(token: str) -> list[str]:
+def invalid_tokens(token: str) -> list[str]:
     last = "a" if token[-2] != "a" else "b"
     return [
         "",
@@ -175,22 +174,22 @@ def wrong(token: str) -> list[str]:
     ]
 
 
-def test_only_the_whole_token_opens(engine: Engine, acme: Acme) -> None:
+def test_only_the_complete_token_is_accepted(engine: Engine, acme: Acme) -> None:
     with db.public_session(engine) as session:
-        for attempt in wrong(acme.token):
+        for attempt in invalid_tokens(acme.token):
             with pytest.raises(errors.NotAuthenticated):
                 tokens.authenticate(session, attempt)
         assert tokens.authenticate(session, f" {acme.token}\n").organization == acme.org
 
 
-def test_a_token_is_kept_as_a_digest_only(engine: Engine, acme: Acme) -> None:
+def test_token_is_stored_only_as_a_digest(engine: Engine, acme: Acme) -> None:
     secret = acme.token.split("_", 2)[2]
     with db.public_session(engine) as session:
         assert secret not in str(session.execute(text("select t::text from tokens t".replace(":", "\\:"))).all())
         assert secret not in str(tokens.entries(session, acme.org.id))
 
 
-def test_a_revoked_or_expired_token_opens_nothing(engine: Engine, acme: Acme) -> None:
+def test_revoked_or_expired_token_is_refused(engine: Engine, acme: Acme) -> None:
     with db.public_session(engine) as session:
         user = organizations.owner(session, acme.org.id)
         expired = tokens.create(session, acme.org.id, user.id, "short", timedelta(microseconds=1))
@@ -201,13 +200,13 @@ def test_a_revoked_or_expired_token_opens_nothing(engine: Engine, acme: Acme) ->
         assert [entry["state"] for entry in tokens.entries(session, acme.org.id)] == ["expired", "revoked"]
 
 
-def test_a_token_of_a_deleted_organization_opens_nothing(engine: Engine, acme: Acme) -> None:
+def test_token_of_a_deleted_organization_is_refused(engine: Engine, acme: Acme) -> None:
     provisioning.delete_organization(engine, acme.org)
     with db.public_session(engine) as session, pytest.raises(errors.NotAuthenticated):
         tokens.authenticate(session, acme.token)
 
 
 def test_token_of_another_organization_is_not_revoked(engine: Engine, acme: Acme) -> None:
-    other = create(engine, "other")
+    other_org = create(engine, "other")
     with db.public_session(engine) as session, pytest.raises(errors.NotFound):
-        tokens.revoke(session, acme.org.id, other.token)
+        tokens.revoke(session, acme.org.id, other_org.token)

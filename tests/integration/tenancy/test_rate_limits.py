@@ -1,4 +1,4 @@
-"""Limits over HTTP: the whole request or nothing of it, one count for all processes, and none lost with Redis."""
+"""Rate limits over HTTP: requests are accepted or refused as a whole, and all processes share one count."""
 
 import gzip
 import json
@@ -26,57 +26,56 @@ from tests.integration.conftest import Target, labels, rows
 
 @pytest.fixture
 def client(app: App, acme: Acme) -> Iterator[Endpoint]:
-    with serving(app, acme.token) as made:
-        yield made
+    with serving(app, acme.token) as endpoint:
+        yield endpoint
 
 
-def limit(app: App, acme: Acme, **given: int | None) -> None:
+def set_limits(app: App, acme: Acme, **limits: int | None) -> None:
     with app.public() as session:
-        rate_limits.change(session, acme.org.id, given)
+        rate_limits.change(session, acme.org.id, limits)
 
 
-def log(client: Endpoint, target: Target, first: int, count: int) -> int:
-    return status(client.samples(target.version_id, rows(first, count)))
+def post_samples(client: Endpoint, target: Target, first: int, count: int) -> int:
+    return status_of(client.samples(target.version_id, rows(first, count)))
 
 
 def post(client: Endpoint, target: Target, body: bytes, **headers: str) -> int:
-    return status(client.request("POST", f"model-versions/{target.version_id}/data", body, **headers))
+    return status_of(client.request("POST", f"model-versions/{target.version_id}/data", body, **headers))
 
 
-def status(answer: urllib3.BaseHTTPResponse) -> int:
-    if answer.status == 429:
-        assert 0 < int(answer.headers["retry-after"]) <= 61
-        assert "Nothing was stored" in error_message(answer)
-    return answer.status
+def status_of(response: urllib3.BaseHTTPResponse) -> int:
+    if response.status == 429:
+        assert 0 < int(response.headers["retry-after"]) <= 61
+        assert "Nothing was stored" in error_message(response)
+    return response.status
 
 
 def log_labels(client: Endpoint, target: Target, first: int, count: int) -> int:
-    return status(client.labels(target.model_id, labels(first, count)))
+    return status_of(client.labels(target.model_id, labels(first, count)))
 
 
 def test_request_over_the_limit_is_refused_and_not_counted(
     app: App, acme: Acme, target: Target, client: Endpoint
 ) -> None:
-    """The whole request over the limit is refused and does not count."""
-    limit(app, acme, samples_per_minute=100)
+    set_limits(app, acme, samples_per_minute=100)
 
-    assert log(client, target, 0, 60) == 200
-    assert log(client, target, 60, 41) == 429
-    assert log(client, target, 60, 40) == 200
-    assert log(client, target, 100, 1) == 429
+    assert post_samples(client, target, 0, 60) == 200
+    assert post_samples(client, target, 60, 41) == 429
+    assert post_samples(client, target, 60, 40) == 200
+    assert post_samples(client, target, 100, 1) == 429
 
     assert target.samples == 100
 
 
-def test_samples_and_labels_are_counted_apart(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
-    limit(app, acme, samples_per_minute=10, labels_per_minute=20)
+def test_samples_and_labels_are_counted_separately(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+    set_limits(app, acme, samples_per_minute=10, labels_per_minute=20)
 
-    assert [log(client, target, 0, 10), log(client, target, 10, 1)] == [200, 429]
+    assert [post_samples(client, target, 0, 10), post_samples(client, target, 10, 1)] == [200, 429]
     assert [log_labels(client, target, 0, 20), log_labels(client, target, 20, 1)] == [200, 429]
 
 
-def test_what_never_fits_is_413_with_a_sentence(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
-    limit(app, acme, samples_per_minute=10)
+def test_request_larger_than_the_limit_is_413(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+    set_limits(app, acme, samples_per_minute=10)
     response = client.samples(target.version_id, rows(0, 11))
 
     assert response.status == 413
@@ -84,10 +83,10 @@ def test_what_never_fits_is_413_with_a_sentence(app: App, acme: Acme, target: Ta
     assert target.samples == 0
 
 
-def test_bytes_are_those_of_the_decompressed_body(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+def test_bytes_are_counted_in_the_decompressed_body(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
     body = b"[" + b",".join(rows(0, 50)) + b"]"
     packed = gzip.compress(body)
-    limit(app, acme, sample_bytes_per_minute=len(body) + len(packed))
+    set_limits(app, acme, sample_bytes_per_minute=len(body) + len(packed))
 
     assert post(client, target, packed, **{"content-encoding": "gzip"}) == 200
     assert post(client, target, body) == 429
@@ -97,8 +96,8 @@ def test_bytes_are_those_of_the_decompressed_body(app: App, acme: Acme, target: 
     assert target.samples == 50
 
 
-def test_a_request_that_fails_is_not_counted(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
-    limit(app, acme, samples_per_minute=10)
+def test_failed_request_is_not_counted(app: App, acme: Acme, target: Target, client: Endpoint) -> None:
+    set_limits(app, acme, samples_per_minute=10)
     for _ in range(3):
         assert client.samples(99999, rows(0, 10)).status == 404
         assert post(client, target, b"[" + b"{}," * 9 + b"{]") == 400
@@ -108,19 +107,19 @@ def test_a_request_that_fails_is_not_counted(app: App, acme: Acme, target: Targe
         ):
             raise ZeroDivisionError
 
-    assert log(client, target, 0, 10) == 200
+    assert post_samples(client, target, 0, 10) == 200
 
 
-def test_an_organization_without_limits_is_not_counted(target: Target, client: Endpoint) -> None:
-    assert [log(client, target, first, 500) for first in range(0, 2000, 500)] == [200] * 4
+def test_organization_without_limits_is_never_refused(target: Target, client: Endpoint) -> None:
+    assert [post_samples(client, target, first, 500) for first in range(0, 2000, 500)] == [200] * 4
 
 
 @contextmanager
-def shared(database_url: str, data_dir: Path, url: str) -> Iterator[tuple[App, App]]:
-    """Two server processes' worth of App, on one Redis."""
+def two_apps(database_url: str, data_dir: Path, url: str) -> Iterator[tuple[App, App]]:
+    """Open two Apps, as in two server processes, on one Redis."""
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, redis_url=SecretStr(url))
-    with App(settings, Output(quiet=True)) as one, App(settings, Output(quiet=True)) as other:
-        yield one, other
+    with App(settings, Output(quiet=True)) as first, App(settings, Output(quiet=True)) as second:
+        yield first, second
 
 
 @pytest.fixture
@@ -133,32 +132,36 @@ def server(data_dir: Path) -> Iterator[valkey.Server]:
 def test_two_processes_count_together_in_redis(
     database_url: str, data_dir: Path, server: valkey.Server, acme: Acme, target: Target
 ) -> None:
-    with shared(database_url, data_dir, server.url) as apps:
-        limit(apps[0], acme, samples_per_minute=100)
-        with serving(apps[0], acme.token) as one, serving(apps[1], acme.token) as other:
-            assert [log(one, target, 0, 60), log(other, target, 60, 60), log(other, target, 60, 40)] == [200, 429, 200]
-            assert [log(one, target, 100, 1), log(other, target, 100, 1)] == [429, 429]
+    with two_apps(database_url, data_dir, server.url) as apps:
+        set_limits(apps[0], acme, samples_per_minute=100)
+        with serving(apps[0], acme.token) as first, serving(apps[1], acme.token) as second:
+            assert [
+                post_samples(first, target, 0, 60),
+                post_samples(second, target, 60, 60),
+                post_samples(second, target, 60, 40),
+            ] == [200, 429, 200]
+            assert [post_samples(first, target, 100, 1), post_samples(second, target, 100, 1)] == [429, 429]
 
 
-def test_what_fails_is_given_back_in_redis_too(
+def test_failed_request_is_subtracted_in_redis(
     database_url: str, data_dir: Path, server: valkey.Server, acme: Acme
 ) -> None:
     ten = rate_limits.Limits(samples_per_minute=10, sample_bytes_per_minute=100)
-    with shared(database_url, data_dir, server.url) as (one, other):
-        with pytest.raises(ZeroDivisionError), one.meter.counting(acme.org, ten, "samples", range(10), 100):
+    with two_apps(database_url, data_dir, server.url) as (first, second):
+        with pytest.raises(ZeroDivisionError), first.meter.counting(acme.org, ten, "samples", range(10), 100):
             raise ZeroDivisionError
-        with other.meter.counting(acme.org, ten, "samples", range(10), 100):
+        with second.meter.counting(acme.org, ten, "samples", range(10), 100):
             pass
         with redis.Redis.from_url(server.url) as direct:
             assert sorted(int(direct.hvals(key)[0]) for key in direct.keys("dcmon:logged:*")) == [10, 100]
 
 
-def test_redis_counts_the_last_minute_and_says_how_long_to_wait(
+def test_redis_counts_the_last_minute_and_returns_the_wait(
     database_url: str, data_dir: Path, server: valkey.Server, acme: Acme
 ) -> None:
-    """Redis forgets what is older than a minute and says how long to wait."""
+    """Counts older than a minute are deleted."""
     ten, key = rate_limits.Limits(samples_per_minute=10), f"dcmon:logged:{acme.org.id}:samples"
-    with shared(database_url, data_dir, server.url) as (app, _), redis.Redis.from_url(server.url) as direct:
+    with two_apps(database_url, data_dir, server.url) as (app, _), redis.Redis.from_url(server.url) as direct:
         now = int(direct.time()[0])
         direct.hset(key, mapping={str(now - 90): 10, str(now - 61): 10, str(now - 50): 4, str(now - 20): 4})
         with app.meter.counting(acme.org, ten, "samples", range(2), 0):
@@ -175,7 +178,7 @@ def test_redis_counts_the_last_minute_and_says_how_long_to_wait(
         assert 0 < direct.ttl(key) <= 61
 
 
-def test_the_limit_holds_when_redis_goes_away_and_comes_back(
+def test_limit_holds_while_redis_is_unavailable(
     database_url: str,
     data_dir: Path,
     server: valkey.Server,
@@ -183,18 +186,22 @@ def test_the_limit_holds_when_redis_goes_away_and_comes_back(
     target: Target,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with shared(database_url, data_dir, server.url) as (app, _), serving(app, acme.token) as client:
-        limit(app, acme, samples_per_minute=100)
-        assert log(client, target, 0, 60) == 200
+    with two_apps(database_url, data_dir, server.url) as (app, _), serving(app, acme.token) as client:
+        set_limits(app, acme, samples_per_minute=100)
+        assert post_samples(client, target, 0, 60) == 200
         server.process.kill()
         server.process.wait()
-        assert [log(client, target, first, n) for first, n in ((60, 41), (60, 40), (100, 1))] == [429, 200, 429]
+        assert [post_samples(client, target, first, n) for first, n in ((60, 41), (60, 40), (100, 1))] == [
+            429,
+            200,
+            429,
+        ]
 
     assert sum("Redis is unavailable" in record.message for record in caplog.records) == 1
     assert target.samples == 100
 
 
-def test_the_embedded_server_is_found_again_after_a_restart(data_dir: Path, server: valkey.Server) -> None:
+def test_client_reconnects_after_a_restart_of_valkey(data_dir: Path, server: valkey.Server) -> None:
     with App(Settings(data_dir=data_dir), Output(quiet=True)) as app:
         script, keys = "return redis.call('INCRBY', KEYS[1], ARGV[1])", ["k"]
         assert app._cache.run(script, keys, [5]) == 5
@@ -208,7 +215,7 @@ def test_the_embedded_server_is_found_again_after_a_restart(data_dir: Path, serv
             again.stop()
 
 
-def test_limits_are_set_shown_and_lifted(data_dir: Path, database_url: str, acme: Acme) -> None:
+def test_limits_are_set_shown_and_removed(data_dir: Path, database_url: str, acme: Acme) -> None:
     def run(*arguments: str) -> object:
         done = dcmon("-o", "json", *arguments, data_dir=data_dir, url=database_url)
         assert done.returncode == 0, done.stderr
