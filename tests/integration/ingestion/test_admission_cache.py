@@ -1,4 +1,4 @@
-"""What is answered from memory, for how long, and what is promised while PostgreSQL or the broker is away."""
+"""Requests are checked by the cache, also while PostgreSQL or the broker does not respond."""
 
 import json
 import os
@@ -39,8 +39,8 @@ from tests.integration.conftest import Target, eventually, labels, new_target, r
 SHORT = Http(fresh=timedelta(milliseconds=300), stale=timedelta(minutes=10))
 
 
-def refused_for_now(answer: urllib3.BaseHTTPResponse) -> bool:
-    return answer.status == 503 and int(answer.headers["retry-after"]) > 0
+def refused_for_now(response: urllib3.BaseHTTPResponse) -> bool:
+    return response.status == 503 and int(response.headers["retry-after"]) > 0
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def app_on(url: str, data_dir: Path, kafka: Kafka | None = None, http: Http = SH
 
 @dataclass
 class Place:
-    """A PostgreSQL of the test's own, with a model to log to, that can be stopped and started."""
+    """A separate PostgreSQL that can be stopped and started, with a model to log to."""
 
     data_dir: Path
     server: postgres.Server
@@ -163,7 +163,7 @@ def test_expired_token_is_refused_at_once(
     database_url: str, data_dir: Path, kafka: Kafka, acme: Acme, target: Target
 ) -> None:
     with app_on(database_url, data_dir, kafka, Http(fresh=timedelta(hours=1))) as app:
-        for seconds in (2, 20, 200):  # a short time may be over before a busy machine has answered once
+        for seconds in (2, 20, 200):  # with a short time, an entry could expire before a busy machine responds once
             with app.public() as session:
                 token = tokens.create(session, acme.org.id, 1, "short", timedelta(seconds=seconds))
             with serving(app, token) as client:
@@ -217,13 +217,13 @@ def own_broker_settings(port: int, wait: float = 2) -> Kafka:
 def test_request_without_broker_is_503_in_bounded_time(
     database_url: str, data_dir: Path, acme: Acme, target: Target
 ) -> None:
-    """The same request is accepted as soon as the broker answers."""
+    """The same request is accepted as soon as the broker responds."""
     port = free_port()
     with app_on(database_url, data_dir, own_broker_settings(port)) as app, serving(app, acme.token) as client:
         for _ in range(3):
             started_at = time.monotonic()
             assert refused_for_now(client.samples(target.version_id, rows(0, 10)))
-            assert time.monotonic() - started_at < 60  # the client of Kafka would try for five minutes
+            assert time.monotonic() - started_at < 60  # by default, the client of Kafka tries for five minutes
         assert client.request("GET", "health-check").status == 200
         with tansu(port):
             assert eventually(lambda: client.samples(target.version_id, rows(0, 10)).status == 200)
@@ -235,7 +235,7 @@ def test_request_without_broker_is_503_in_bounded_time(
 def test_request_repeated_after_timeout_is_stored_once(
     database_url: str, data_dir: Path, acme: Acme, target: Target
 ) -> None:
-    """The broker is stopped, not killed: what waits in its socket is taken when it goes on, after the 503."""
+    """The suspended broker reads the request from its socket when it continues, after the 503."""
     port = free_port()
     with db.org_session(target.engine, target.org) as session:
         model, _ = versions.get(session, target.version_id)
@@ -247,7 +247,9 @@ def test_request_repeated_after_timeout_is_stored_once(
         serving(app, acme.token) as client,
     ):
         assert eventually(lambda: client.samples(other_version, rows(0, 10)).status == 200)
-        broker = next(each for each in psutil.Process().children() if f"tcp://127.0.0.1:{port}" in each.cmdline())
+        broker = next(
+            process for process in psutil.Process().children() if f"tcp://127.0.0.1:{port}" in process.cmdline()
+        )
         broker.suspend()
         refused = refused_for_now(client.samples(target.version_id, rows(10, 100)))
         broker.resume()
@@ -256,18 +258,18 @@ def test_request_repeated_after_timeout_is_stored_once(
         duplicates = f"select sum(duplicates) from batches where version_id = {target.version_id}"
         with running(ingest.run, app):
             assert eventually(lambda: target.samples == 100)
-            # On a busy machine the repetition may have come too late, and again.
+            # On a busy machine, the repeated request may time out too.
             assert eventually(lambda: (target.scalar(duplicates) or 0) >= 100)
 
 
 def test_serve_started_before_its_servers_answers_later(place: Place) -> None:
-    """Neither PostgreSQL nor the broker answers when it starts."""
+    """PostgreSQL and the broker do not respond when the endpoint starts."""
     broker_port, port = free_port(), free_port()
     place.stop()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
-    given = {"DATABASE_URL": place.server.url, "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{broker_port}",
+    settings = {"DATABASE_URL": place.server.url, "KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{broker_port}",
              "HTTP__PORT": str(port), "KAFKA__ACK_WAIT": "2"}  # fmt: skip
-    command, environment = [sys.executable, "-m", "dcmon", "serve"], {f"DCMON_{k}": v for k, v in given.items()}
+    command, environment = [sys.executable, "-m", "dcmon", "serve"], {f"DCMON_{k}": v for k, v in settings.items()}
     process = subprocess.Popen(command, env=inherited | environment, stderr=subprocess.PIPE, text=True)
     try:
         with urllib3.PoolManager() as pool:

@@ -1,4 +1,4 @@
-"""The audit of a real database: silent while all is well and everything runs, exact when something differs."""
+"""The audit of a real database finds nothing while all is well, and finds each difference."""
 
 import json
 import threading
@@ -35,14 +35,14 @@ FOR_EVER = datetime(2030, 1, 1, tzinfo=UTC)
 
 def take(target: Target, first: int, count: int, *more: bytes) -> None:
     with db.org_session(target.engine, target.org) as session:
-        delivery = RowBatch([*rows(first, count), *more], NOW, f"s{uuid.uuid4()}")
-        store.store_samples(session, target.org, target.version_id, [delivery])
+        batch = RowBatch([*rows(first, count), *more], NOW, f"s{uuid.uuid4()}")
+        store.store_samples(session, target.org, target.version_id, [batch])
 
 
 def ingest_labels(target: Target, first: int, count: int, *more: bytes) -> None:
     with db.org_session(target.engine, target.org) as session:
-        delivery = RowBatch([*labels(first, count), *more], NOW + timedelta(seconds=first), f"l{uuid.uuid4()}")
-        store.store_labels(session, target.model_id, [delivery])
+        batch = RowBatch([*labels(first, count), *more], NOW + timedelta(seconds=first), f"l{uuid.uuid4()}")
+        store.store_labels(session, target.model_id, [batch])
 
 
 def prune(target: Target, **changes: Any) -> None:
@@ -50,7 +50,7 @@ def prune(target: Target, **changes: Any) -> None:
     pruning.run(Prune(target.engine, target.org, terms, "tester", **changes))
 
 
-def found(target: Target) -> list[Finding]:
+def audit_findings(target: Target) -> list[Finding]:
     public, org = audit_reader.run_audit(target.engine, [target.org])
     assert org.left_out is None
     return [*public.findings, *org.findings]
@@ -58,7 +58,7 @@ def found(target: Target) -> list[Finding]:
 
 @pytest.fixture
 def used(target: Target) -> Target:
-    """A version with samples, labels and quarantined rows, that was corrected in every way and pruned in part."""
+    """A version with samples, labels and quarantined rows, corrected in all ways and partly pruned."""
     ingest_labels(target, 50, 100, b"[]")
     take(target, 0, 200, b"null", b"{}", rows(3, 1)[0].replace(b'"age": 3', b'"age": 4'))
     take(target, 150, 100)
@@ -76,7 +76,7 @@ def used(target: Target) -> Target:
 
 
 def test_audit_after_normal_work_finds_nothing(used: Target) -> None:
-    assert found(used) == []
+    assert audit_findings(used) == []
     checked = audit_reader.run_audit(used.engine, [used.org])[1].checked
     assert checked["samples"] == used.samples > 0
     assert checked["lines"] > 10
@@ -88,7 +88,7 @@ def test_audit_after_interrupted_prune_finds_nothing(used: Target) -> None:
         calls = iter([False] * stops_after)
         run = Prune(used.engine, used.org, late, "tester", lambda calls=calls: next(calls, True))  # type: ignore[misc]
         pruning.run(run)
-        assert found(used) == []
+        assert audit_findings(used) == []
 
 
 def test_audit_after_deletions_finds_nothing(used: Target) -> None:
@@ -98,14 +98,14 @@ def test_audit_after_deletions_finds_nothing(used: Target) -> None:
         second = versions.create(session, model, columns)
     other = Target(used.engine, used.org, used.model_id, second.id)
     take(other, 0, 50, b"null")
-    assert found(other) == []
+    assert audit_findings(other) == []
     with db.org_session(used.engine, used.org) as session:
         model, version = versions.get(session, used.version_id)
         lifecycle.delete_version(session, model, version)
-    assert found(other) == []
+    assert audit_findings(other) == []
     with db.org_session(used.engine, used.org) as session:
         lifecycle.delete_model(session, models.get(session, used.model_id))
-    assert found(other) == []
+    assert audit_findings(other) == []
 
 
 TAMPERING = {
@@ -128,11 +128,11 @@ TAMPERING = {
 def test_foreign_change_in_a_table_is_found(used: Target, check: str) -> None:
     take(used, 90_700, 10, b"null")
     ingest_labels(used, 90_100, 20)
-    assert found(used) == []
+    assert audit_findings(used) == []
     with db.org_session(used.engine, used.org) as session:
         model, version = versions.get(session, used.version_id)
         session.execute(text(TAMPERING[check].format(m=model.relation, v=version.relation)))
-    differing = found(used)
+    differing = audit_findings(used)
     assert check.strip() in {finding.check for finding in differing}
     assert all(finding.where and finding.message and finding.advice for finding in differing)
 
@@ -142,7 +142,10 @@ def test_committed_offset_without_history_is_found(app: App, used: Target) -> No
         session.execute(
             text("insert into committed_offsets (topic_id, partition, next_offset) values (gen_random_uuid(), 3, 9)")
         )
-    assert (single(found(used)).check, "partition 3" in single(found(used)).where) == ("committed offset", True)
+    assert (single(audit_findings(used)).check, "partition 3" in single(audit_findings(used)).where) == (
+        "committed offset",
+        True,
+    )
 
 
 def test_audit_beside_running_workers_finds_nothing(target: Target) -> None:
@@ -168,22 +171,22 @@ def test_audit_beside_running_workers_finds_nothing(target: Target) -> None:
     for thread in threads:
         thread.start()
     try:
-        looks = [found(target) for _ in range(30)]
+        looks = [audit_findings(target) for _ in range(30)]
     finally:
         stop.set()
         for thread in threads:
             thread.join()
     assert failed == []
     assert [look for look in looks if look] == []
-    assert found(target) == []
+    assert audit_findings(target) == []
 
 
 def test_organization_with_old_schema_is_left_out_of_audit(used: Target, engine: Engine) -> None:
     other = provisioning.create_organization(engine, "other", "o@other.example").organization
     with engine.begin() as connection:
         connection.execute(text(f"update {other.schema}.alembic_version set version_num = '0000'"))
-    public, mine, behind = audit_reader.run_audit(engine, [used.org, other])
-    assert (public.left_out, mine.left_out) == (None, None)
+    public, own, behind = audit_reader.run_audit(engine, [used.org, other])
+    assert (public.left_out, own.left_out) == (None, None)
     assert isinstance(behind.left_out, errors.SchemaOutOfDate)
 
 

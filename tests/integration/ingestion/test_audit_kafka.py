@@ -1,4 +1,4 @@
-"""The audit beside a worker that is killed, set back, and meets poison and a locked organization."""
+"""The audit agrees while a worker is killed, follows a seek, and meets bad messages and locks."""
 
 import signal
 
@@ -16,9 +16,9 @@ from tests.integration.conftest import Target, eventually, labels, new_target, r
 pytestmark = pytest.mark.kafka
 
 
-def found(app: App) -> list[Finding]:
+def audit_findings(app: App) -> list[Finding]:
     every = audit_reader.run_audit(app.engine, app.organizations())
-    return [finding for each in every if each.left_out is None for finding in each.findings]
+    return [finding for result in every if result.left_out is None for finding in result.findings]
 
 
 def poison(app: App) -> None:
@@ -40,37 +40,37 @@ def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target)
 
     def send_some(numbers: range) -> None:
         for number in numbers:
-            for each in (target, other):
-                send(buffered, each, 500 * number)
+            for logged_target in (target, other):
+                send(buffered, logged_target, 500 * number)
             poison(buffered)
 
     send_some(range(3))
 
     with worker(buffered) as process:
         assert eventually(lambda: target.samples > 0)
-        looks += found(buffered)
+        looks += audit_findings(buffered)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    looks += found(buffered)
+    looks += audit_findings(buffered)
     with target.engine.begin() as connection:
         connection.execute(text(f"update {created.schema}.alembic_version set version_num = '0000'"))
     send_some(range(3, 6))
     with worker(buffered):
         while target.samples < 3000:
-            looks += found(buffered)
+            looks += audit_findings(buffered)
         assert eventually(lambda: public_scalar(buffered, "select count(*) from parked_messages") != 0)
-        looks += found(buffered)
+        looks += audit_findings(buffered)
         with target.engine.begin() as connection:
             connection.execute(text(f"update {created.schema}.alembic_version set version_num = '{db.head('org')}'"))
         while other.samples < 3000 or public_scalar(buffered, "select count(*) from parked_messages"):
-            looks += found(buffered)
-    looks += found(buffered)
+            looks += audit_findings(buffered)
+    looks += audit_findings(buffered)
     seek(buffered, "--to", "beginning", "--yes")
-    looks += found(buffered)
+    looks += audit_findings(buffered)
     with worker(buffered):
         again = "select sum(duplicates) from batches where kind = 'samples'"
         assert eventually(lambda: (target.scalar(again), other.scalar(again)) == (3006, 3006))
-        looks += found(buffered)
+        looks += audit_findings(buffered)
 
     assert looks == []
     assert (target.samples, other.samples) == (3000, 3000)
@@ -84,9 +84,9 @@ def test_skipped_message_is_found_by_audit(buffered: App, target: Target) -> Non
         assert eventually(lambda: (target.samples, target.labels) == (500, 500))
         stands = "select coalesce(sum(next_offset), 0) from public.committed_offsets"
         stored = target.scalar("select sum(next_offset) from ingest_offsets")
-        # What lies beyond the floor is not judged: it may be under way.
+        # Messages beyond the committed offset are not judged: a worker may be storing them.
         assert eventually(lambda: target.scalar(stands) == stored)
-    assert eventually(lambda: found(buffered) == [])
+    assert eventually(lambda: audit_findings(buffered) == [])
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update batches set messages = messages - 1 where kind = 'samples' and messages > 1"))
-    assert {finding.check for finding in found(buffered)} == {"messages"}
+    assert {finding.check for finding in audit_findings(buffered)} == {"messages"}

@@ -1,4 +1,4 @@
-"""What was taken in wrongly is taken out, tried again or dropped; tables and ledger agree after each step."""
+"""Wrong rows are deleted, tried again or dropped; tables and ledger agree after each step."""
 
 import json
 import threading
@@ -30,14 +30,14 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 ALL = QuarantineFilter()
 
 
-def take(target: Target, given: Sequence[bytes], source: str = "s", logged_at: datetime = NOW) -> None:
+def take(target: Target, new_rows: Sequence[bytes], source: str = "s", logged_at: datetime = NOW) -> None:
     with db.org_session(target.engine, target.org) as session:
-        store.store_samples(session, target.org, target.version_id, [RowBatch(given, logged_at, source)])
+        store.store_samples(session, target.org, target.version_id, [RowBatch(new_rows, logged_at, source)])
 
 
-def ingest_labels(target: Target, given: Sequence[bytes], source: str = "l", logged_at: datetime = NOW) -> None:
+def ingest_labels(target: Target, new_rows: Sequence[bytes], source: str = "l", logged_at: datetime = NOW) -> None:
     with db.org_session(target.engine, target.org) as session:
-        store.store_labels(session, target.model_id, [RowBatch(given, logged_at, source)])
+        store.store_labels(session, target.model_id, [RowBatch(new_rows, logged_at, source)])
 
 
 def delete(target: Target, first: datetime, after: datetime, **options: Any) -> DeletedCounts:
@@ -49,12 +49,14 @@ def delete(target: Target, first: datetime, after: datetime, **options: Any) -> 
     return deleted
 
 
-def retry(target: Target, what: QuarantineFilter = ALL, org: Organization | None = None, **options: Any) -> RetryResult:
-    return corrections.retry_quarantined(target.engine, org or target.org, what, "tester", **options)
+def retry(
+    target: Target, row_filter: QuarantineFilter = ALL, org: Organization | None = None, **options: Any
+) -> RetryResult:
+    return corrections.retry_quarantined(target.engine, org or target.org, row_filter, "tester", **options)
 
 
 def require_agreement(target: Target) -> None:
-    """Samples, ids, quarter hours, labels, quarantine, the version's span and the ledger say the same."""
+    """Check that samples, ids, quarter hours, labels, quarantine, time span and ledger agree."""
     with db.org_session(target.engine, target.org, snapshot=True) as session:
         model, version = versions.get(session, target.version_id)
         own, of = {"version": version.id}, f"samples_{version.relation}"
@@ -93,7 +95,7 @@ def test_deleted_samples_logged_again_get_their_labels(target: Target) -> None:
 
 
 def test_deletion_with_labels_forgets_waiting_labels(target: Target) -> None:
-    """Labels that waited for these samples at an earlier time do not come back with them."""
+    """Labels that waited earlier for the deleted samples do not return with new samples."""
     ingest_labels(target, labels(0, 100))
     take(target, rows(0, 100))
     assert delete(target, START, START + timedelta(days=1), with_labels=True) == DeletedCounts(100, 100)
@@ -107,8 +109,8 @@ def test_deletion_keeps_labels_of_other_versions(target: Target) -> None:
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
         second = versions.create(session, models.get(session, target.model_id), columns).id
     other = Target(target.engine, target.org, target.model_id, second)
-    for each in (target, other):
-        take(each, rows(0, 10), str(each.version_id))
+    for versioned in (target, other):
+        take(versioned, rows(0, 10), str(versioned.version_id))
     ingest_labels(target, labels(0, 10))
 
     delete(target, START, START + timedelta(days=1))
@@ -118,8 +120,8 @@ def test_deletion_keeps_labels_of_other_versions(target: Target) -> None:
     assert target.scalar(f"select count(*) from orphan_labels_{relation}") == 0
     take(target, rows(0, 10), "again")
     assert target.labels == 10
-    for each in (target, other):
-        require_agreement(each)
+    for versioned in (target, other):
+        require_agreement(versioned)
 
 
 def test_deletion_makes_windows_due_with_new_revision(target: Target) -> None:
@@ -216,7 +218,7 @@ def test_retry_stores_valid_rows_and_keeps_bad_ones(target: Target) -> None:
     take(target, [rows(0, 1)[0].replace(b'"age": 0', b'"age": 5'), *wrong(3, 10), b"null"], "topic/0/1")
     ingest_labels(target, [b'{"_dc_sample_id": "s1"}', b"[]"], "labels/0/1")
     assert target.scalar("select count(*) from quarantine") == 7
-    delete(target, START, START + timedelta(seconds=15))  # s0, which the first of them conflicts with
+    delete(target, START, START + timedelta(seconds=15))  # s0, which conflicts with the first of them
 
     trial = retry(target, dry_run=True)
     assert target.scalar("select count(*) from quarantine") == 7
@@ -278,7 +280,7 @@ def test_retry_of_label_stores_it(target: Target) -> None:
 
 
 def test_row_read_again_after_retry_is_counted_once(target: Target) -> None:
-    """Also a row that is still in quarantine."""
+    """This holds for a row that is still in quarantine, too."""
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     assert target.scalar("select sum(quarantined) from batches") == 2
@@ -303,7 +305,7 @@ def test_two_retries_at_once_store_each_row_once(target: Target, monkeypatch: py
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum(each.stored for each in done) == target.samples == 100
+    assert sum(result.stored for result in done) == target.samples == 100
     require_agreement(target)
 
 
@@ -326,7 +328,9 @@ def test_filter_selects_quarantined_rows(target: Target) -> None:
         QuarantineFilter(ids=(1, 2, 99)): 2,
     }
     with db.org_session(target.engine, target.org) as session:
-        counts_by_value = {what: sum(group["rows"] for group in quarantine.summary(session, what)) for what in counts}
+        counts_by_value = {
+            row_filter: sum(group["rows"] for group in quarantine.summary(session, row_filter)) for row_filter in counts
+        }
         groups = quarantine.summary(session, ALL)
         newest = quarantine.newest_rows(session, ALL, 2)
         shown = quarantine.row_details(session, newest[1]["id"])
@@ -357,7 +361,7 @@ def test_sample_lookup_finds_every_place_of_a_sample(target: Target) -> None:
         with db.org_session(target.engine, target.org) as session:
             locations = sample_lookup.find(session, models.get(session, target.model_id), sample_id)
             json.dumps(locations, default=str)
-            return [each["state"] for each in locations]
+            return [location["state"] for location in locations]
 
     unreadable = [
         b'{"_dc_sample_id": "u1", "age": NaN}',

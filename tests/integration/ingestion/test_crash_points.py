@@ -1,4 +1,4 @@
-"""A process that dies before or after any statement of ingestion loses nothing, and what comes again is stored once."""
+"""A process that dies at any statement loses no row, and repeated rows are stored once."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 
 def messages_of(target: Target) -> list[kafka.ConsumerRecord]:
-    """Samples of which one is bad and some come twice, labels of which some wait, and a message that is none."""
+    """Return messages with a bad sample, repeated samples, waiting labels, and one that is unreadable."""
     bad = rows(20, 1)[0].replace(b'"age": 20', b'"age": "old"')
     pack = message_format.pack
     samples = [
@@ -42,21 +42,21 @@ def messages_of(target: Target) -> list[kafka.ConsumerRecord]:
 
 
 def take(app: App, topics: dict[str, uuid.UUID], received: list[kafka.ConsumerRecord]) -> None:
-    """What a worker does with what it has read."""
+    """Store messages as a worker does."""
     batch, targets = MessageBatch(), TargetCache(app.engine)
-    for each in received:
-        batch.add(TopicPartition(topics[each.position.topic], 0), each, LastSeek())
+    for record in received:
+        batch.add(TopicPartition(topics[record.position.topic], 0), record, LastSeek())
     message_batches.decode(targets, batch)
     message_batches.store(app.engine, targets, batch)
 
 
 def in_a_process_that_dies(settings: Settings, work: Callable[[App], None], at: int) -> bool:
-    """Work in a forked process that kills itself before its step number `at`; whether it came so far."""
+    """Work in a forked process that kills itself before step number `at`. Return True if it reached that step."""
     child = os.fork()
     if child == 0:
-        left = iter(range(at, -1, -1))
+        steps_left = iter(range(at, -1, -1))
         for kind, name in ((psycopg.Cursor, "execute"), (psycopg.Cursor, "copy"), (psycopg.Connection, "commit")):
-            setattr(kind, name, _dying(getattr(kind, name), left))
+            setattr(kind, name, _dying(getattr(kind, name), steps_left))
         try:
             with App(settings, Output(quiet=True)) as app:
                 work(app)
@@ -66,9 +66,9 @@ def in_a_process_that_dies(settings: Settings, work: Callable[[App], None], at: 
     return os.WIFSIGNALED(status)
 
 
-def _dying(step: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+def _dying(step: Callable[..., Any], steps_left: Iterator[int]) -> Callable[..., Any]:
     def counted(*arguments: Any, **named: Any) -> Any:
-        if next(left, -1) == 0:
+        if next(steps_left, -1) == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return step(*arguments, **named)
 
@@ -76,7 +76,7 @@ def _dying(step: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
 
 
 def state(app: App, target: Target, topics: dict[str, uuid.UUID]) -> dict[str, object]:
-    """Everything that must be the same, however often the work was begun."""
+    """Return all data that must be equal, no matter how often the work began."""
     named = {"topics": list(topics.values())}
 
     def public(statement: str) -> object:
@@ -104,7 +104,7 @@ WANTED = {
 
 
 def test_worker_killed_at_any_step_stores_exactly_once(app: App, engine: Engine) -> None:
-    """An organization and topics of its own for each step at which the first process dies; a second one ends it."""
+    """For each step, a first process dies at it, and a second process completes the work."""
     step = 0
     while True:
         org = provisioning.create_organization(engine, f"step-{step}", "o@step.example").organization

@@ -29,7 +29,7 @@ ROUNDS, ROWS = 12, 240
 
 @pytest.fixture
 def second(target: Target) -> Target:
-    """Another version of the same model."""
+    """Create another version of the same model."""
     with db.org_session(target.engine, target.org) as session:
         model, _ = versions.get(session, target.version_id)
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
@@ -41,14 +41,14 @@ def bad(number: int) -> bytes:
 
 
 def parts(first: int, seed: int) -> list[list[bytes]]:
-    """Rows of a round, some of them bad, shuffled and in two halves."""
-    given = [*rows(first, ROWS), *(bad(number) for number in range(first, first + 20))]
-    Random(seed).shuffle(given)
-    return [given[: len(given) // 2], given[len(given) // 2 :]]
+    """Return the rows of a round in two shuffled halves; some rows are bad."""
+    new_rows = [*rows(first, ROWS), *(bad(number) for number in range(first, first + 20))]
+    Random(seed).shuffle(new_rows)
+    return [new_rows[: len(new_rows) // 2], new_rows[len(new_rows) // 2 :]]
 
 
 def batch_of(round_: int, partitions: Sequence[int], targets: Sequence[Target], with_labels: bool) -> MessageBatch:
-    """What a worker has read of its partitions: of each the rows of both versions, in its own order."""
+    """Return a worker's batch: from each partition the rows of both versions, in an order of its own."""
     batch = MessageBatch()
     for partition, half in zip(partitions, parts(100 * round_, seed=partitions[0]), strict=True):
         for at, target in enumerate(targets):
@@ -71,7 +71,7 @@ def _add(batch: MessageBatch, kind: str, partition: int, offset: int, value: byt
 
 
 def at_once(*works: Callable[[], None]) -> None:
-    """All at once, on threads; what one raises is raised here."""
+    """Run all calls on threads at the same time, and raise their errors here."""
     raised, start = list[BaseException](), threading.Barrier(len(works))
 
     def run(work: Callable[[], None]) -> None:
@@ -92,12 +92,12 @@ def at_once(*works: Callable[[], None]) -> None:
 
 
 def deadlocks(app: App, target: Target) -> int:
-    """How many PostgreSQL ended in this database; a connection tells its numbers when it closes."""
+    """Return how many deadlocks PostgreSQL ended. A connection reports its counts when it closes."""
     name = target.engine.url.database
     for engine in (app.engine, target.engine):
         engine.dispose()
     others = "select count(*) = 0 from pg_stat_activity where datname = :name and pid <> pg_backend_pid()"
-    # In a transaction, each look at pg_stat_activity after the first one would see what the first one saw.
+    # Without autocommit, each query of pg_stat_activity would return the result of the first one.
     with target.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         assert eventually(lambda: bool(connection.scalar(text(others), {"name": name})))
         return int(connection.scalar(text("select deadlocks from pg_stat_database where datname = :n"), {"n": name}))
@@ -107,7 +107,9 @@ def deadlocks(app: App, target: Target) -> int:
 def test_workers_with_same_rows_in_opposite_order_both_end(
     app: App, target: Target, second: Target, with_labels: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(message_batches, "LOCK_WAIT", timedelta(seconds=PATIENCE))  # after it messages are parked
+    monkeypatch.setattr(
+        message_batches, "LOCK_WAIT", timedelta(seconds=PATIENCE)
+    )  # after this time, messages are parked
 
     def work(partitions: Sequence[int]) -> Callable[[], None]:
         def run() -> None:
@@ -129,13 +131,13 @@ def test_workers_with_same_rows_in_opposite_order_both_end(
 
 
 def test_worker_beside_retry_of_its_bad_rows_both_end(app: App, target: Target) -> None:
-    """The retry takes rows out and wants their ids; who stores these ids has the same rows to put in."""
-    given = rows(0, 600)
-    others = [each.replace(b'"job": "j', b'"job": "k') for each in given]
+    """The retry deletes quarantined rows and then claims ids; the worker claims ids and then quarantines."""
+    new_rows = rows(0, 600)
+    others = [row.replace(b'"job": "j', b'"job": "k') for row in new_rows]
     everything = SampleRange(target.version_id, START, START + timedelta(days=1), datetime(2030, 1, 1, tzinfo=UTC))
 
     def store() -> None:
-        app.ingestion.ingest_samples(target.org, target.version_id, [*given, *others])
+        app.ingestion.ingest_samples(target.org, target.version_id, [*new_rows, *others])
 
     def retry() -> None:
         corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")

@@ -1,4 +1,4 @@
-"""What goes wrong between a batch and PostgreSQL costs as little as it can, and loses nothing."""
+"""A failure while a batch is stored affects as few messages as possible, and loses none."""
 
 import time
 import uuid
@@ -32,7 +32,7 @@ NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
 
 def received(first: int, *values: bytes | None, kind: str = "samples") -> list[kafka.ConsumerRecord]:
-    """Messages as the consumer hands them over, at consecutive offsets of one partition."""
+    """Return messages as the consumer does, at consecutive offsets of one partition."""
     return [
         kafka.ConsumerRecord(kafka.RecordPosition(kind, 0, offset), value, offset or None, NOW + timedelta(days=1))
         for offset, value in enumerate(values, first)
@@ -40,7 +40,7 @@ def received(first: int, *values: bytes | None, kind: str = "samples") -> list[k
 
 
 def batch_of(app: App, messages: Iterable[kafka.ConsumerRecord], seek: LastSeek = NONE) -> MessageBatch:
-    """A batch as the worker has it before it stores it."""
+    """Return a batch as the worker has it before the batch is stored."""
     batch = MessageBatch()
     for message in messages:
         batch.add(TopicPartition(TOPICS[message.position.topic], message.position.partition), message, seek)
@@ -75,7 +75,7 @@ def public(app: App, statement: str) -> object:
 
 
 def test_messages_of_locked_organization_are_parked(app: App, target: Target) -> None:
-    """No other organization waits for it."""
+    """Other organizations do not wait for the locked one."""
     other = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
@@ -84,7 +84,7 @@ def test_messages_of_locked_organization_are_parked(app: App, target: Target) ->
         locks.acquire(migration, LockSpace.ORGANIZATION, target.org.id)
         started_at = time.monotonic()
         take(app, batch)
-        assert time.monotonic() - started_at < 60  # what waits for the lock would wait for ever
+        assert time.monotonic() - started_at < 60  # without a limit, the worker would wait for the lock for ever
         assert (other.samples, public(app, "select count(*) from parked_messages")) == (10, 1)
 
     retry_parked(app)
@@ -93,7 +93,7 @@ def test_messages_of_locked_organization_are_parked(app: App, target: Target) ->
 
 
 def test_message_refused_as_a_whole_is_a_dead_letter(app: App, target: Target) -> None:
-    """It can not be stored even without some of its rows. All other messages are stored."""
+    """The message can't be stored even without some of its rows. All other messages are stored."""
     ddl(
         target,
         "create function fails() returns trigger language plpgsql as 'begin"
@@ -162,7 +162,7 @@ def test_messages_that_find_no_lock_are_parked(app: App, target: Target) -> None
 
 
 def test_batch_read_from_new_position_commits_no_gap(app: App, target: Target) -> None:
-    """A partition was taken away and given back in the middle: what is not read again yet is not settled."""
+    """A partition was assigned again: messages that are not read again yet are not committed."""
     values = packed(target, rows(0, 50))
 
     take(app, batch_of(app, [*received(4, values[4]), *received(0, *values[:2])]))
@@ -185,7 +185,7 @@ def test_batch_committed_by_another_worker_changes_nothing(app: App, target: Tar
 
 
 def test_batch_of_samples_and_labels_locks_its_model_once(app: App, target: Target) -> None:
-    """Shared for samples, then exclusive for labels would be a deadlock between any two workers."""
+    """Two workers that lock first for samples (shared) and then for labels (exclusive) would deadlock."""
     both = [
         *received(0, *packed(target, rows(0, 10))),
         *received(0, *messages.pack(target.org.id, "labels", target.model_id, NOW, labels(0, 10), 10), kind="labels"),
@@ -265,18 +265,18 @@ def test_out_of_lock_memory_error_names_the_setting(app: App) -> None:
 
 
 def test_parked_messages_stored_twice_are_no_dead_letters(app: App, target: Target) -> None:
-    """Another worker stores them between the moment they are read and the moment they are stored."""
+    """Another worker stores the messages after this one has read them and before it stores them."""
     ddl(target, "alter table {samples} rename to away")
     take(app, batch_of(app, received(0, *packed(target, rows(0, 10)))))
     parked = public(app, "select count(*) from parked_messages")
     ddl(target, "alter table away rename to {samples}")
-    stretches = parked_messages.read_ranges
+    read_ranges = parked_messages.read_ranges
 
-    def late(session: Session, mine: Iterable[InboundMessage]) -> dict[TopicPartition, ReadRange]:
+    def late(session: Session, messages: Iterable[InboundMessage]) -> dict[TopicPartition, ReadRange]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(parked_messages, "read_ranges", stretches)
+            patch.setattr(parked_messages, "read_ranges", read_ranges)
             retry_parked(app)
-        return stretches(session, mine)
+        return read_ranges(session, messages)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parked_messages, "read_ranges", late)
@@ -307,7 +307,7 @@ def test_unknown_error_parks_the_organization_only(app: App, target: Target) -> 
 
 
 def test_worker_beside_restored_database_reads_again_first(app: App, target: Target) -> None:
-    """A standby that took over, or a backup, has less than was read: what comes next is not what it lacks."""
+    """A standby or a backup lacks messages that were read, so the next messages would leave a gap."""
     values = packed(target, rows(0, 80))
     take(app, batch_of(app, received(0, *values[:2])))
 
@@ -320,7 +320,7 @@ def test_worker_beside_restored_database_reads_again_first(app: App, target: Tar
 
 
 def test_messages_parked_after_a_seek_are_stored(app: App, target: Target) -> None:
-    """The log lost its end, an operator went back, and other messages stand at the same offsets now."""
+    """The log lost its end, an operator ran a seek, and the same offsets have other messages now."""
     take(app, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     with app.public() as session:
         offsets.seek(session, TopicPartition(TOPICS["samples"], 0), 4, "somebody")
@@ -360,19 +360,19 @@ def test_compacted_offset_history_passes_the_audit(app: App, target: Target) -> 
     take(app, batch_of(app, received(12, b"poison"), seek))
 
     with app.public() as session:
-        gone = offsets.compact(session, datetime.now(UTC) + timedelta(hours=1))
+        removed = offsets.compact(session, datetime.now(UTC) + timedelta(hours=1))
 
-    assert (gone, target.samples) == (5, 120)
+    assert (removed, target.samples) == (5, 120)
     last = "select array[first_offset, next_offset, dead] from ingest_spans order by id desc limit 1"
     assert public(app, last) == [2, 13, 1]
     with app.public() as session:
         orgs = organizations.entries(session)
-    assert [each.findings for each in audit_reader.run_audit(app.engine, orgs)] == [[], []]
+    assert [result.findings for result in audit_reader.run_audit(app.engine, orgs)] == [[], []]
 
 
 @pytest.mark.parametrize("is_decoded", [True, False])
 def test_message_with_valid_head_and_bad_rest_is_isolated(app: App, target: Target, is_decoded: bool) -> None:
-    """What counts is what JSON says: the last of two fields; and of fields that nobody knows, nothing."""
+    """Of a repeated field the last value counts, as in JSON; unknown fields are ignored."""
     other = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )

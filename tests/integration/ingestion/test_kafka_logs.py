@@ -1,4 +1,4 @@
-"""Logs that are not what they were: made again, cut, read again from the beginning."""
+"""Logs that were recreated, truncated, or are read again from the beginning."""
 
 import os
 import threading
@@ -27,25 +27,25 @@ pytestmark = pytest.mark.kafka
 
 
 def _made_again(kafka: Kafka, target: Target) -> None:
-    """Delete the topic of samples, make it again, and send 100 samples to the new one."""
+    """Delete and recreate the topic of samples, and send 100 samples to the new one."""
     samples, before = door.topic_name(kafka, "samples"), door.ensure_topics(kafka)
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     admin.delete_topics([samples])[samples].result()
     assert eventually(lambda: door.ensure_topics(kafka)[samples] != before[samples])
-    producer = door.Producer(kafka)  # the other one does not know yet that its topic is another
+    producer = door.Producer(kafka)  # the other producer does not know yet that the topic was recreated
     packed = message_format.pack(target.org.id, "samples", target.version_id, datetime.now(UTC), rows(500, 100), 10)
     producer.send(samples, packed)
     producer.close()
 
 
 def fails(app: App) -> bool:
-    """The worker ends with an error, which is raised here."""
+    """Run the worker until it ends with an error, and raise the error here."""
     ingest.run(app, threading.Event())
     return False
 
 
 def test_recreated_topic_stops_worker_until_a_seek(buffered: App, target: Target) -> None:
-    """Its offsets say nothing about the new one; going on by itself would hide that unread messages are gone."""
+    """If the worker continued by itself, the loss of unread messages would stay hidden."""
     with running(ingest.run, buffered):
         buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
         assert eventually(lambda: target.samples == 500)
@@ -83,7 +83,7 @@ def test_topic_recreated_under_running_worker_stops_it(
 def test_truncated_log_stops_worker_until_a_seek(
     buffered: App, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise new messages at old offsets would be taken for old ones, and dropped."""
+    """Otherwise new messages at earlier offsets would be mistaken for stored ones, and dropped."""
     monkeypatch.setattr(ingest, "TOPICS_INTERVAL", 1.0)
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     with running(ingest.run, buffered):
@@ -101,7 +101,7 @@ def test_truncated_log_stops_worker_until_a_seek(
 
 
 def test_partition_assigned_again_is_no_truncated_log(kafka: Kafka) -> None:
-    """What librdkafka remembers of a partition is older than the offset at which it is assigned again."""
+    """librdkafka remembers an older end of a partition than the offset at which it is assigned again."""
     samples, committed = door.topic_name(kafka, "samples"), [0, 0]
     place = TopicPartition(samples, 0)
     door.ensure_topics(kafka)
@@ -118,8 +118,8 @@ def test_partition_assigned_again_is_no_truncated_log(kafka: Kafka) -> None:
         assert eventually(lambda: read.extend(consumer.read(100, 1)) or len(read) == 100)
         consumer.require_not_truncated()
 
-        consumer._consumer.pause([place])  # as if it were another member's
-        time.sleep(1)  # for the fetch that is on its way
+        consumer._consumer.pause([place])  # as if it belonged to another member
+        time.sleep(1)  # for the fetch that has been sent
         send(400)
         committed[0] = 500
         consumer._on_assign(consumer._consumer, [place])

@@ -1,4 +1,4 @@
-"""Labels: whatever order they and their samples come in, the last one by logging time is everywhere."""
+"""Labels and samples come in any order: all versions have the label that was logged last."""
 
 import itertools
 import json
@@ -47,7 +47,7 @@ def send_label(target: Target, sample_id: str, label: object, hours: float = 0) 
 
 
 def stored_labels(target: Target) -> dict[str, object]:
-    """The labels of a version's samples."""
+    """Return the labels of a version's samples."""
     with db.org_session(target.engine, target.org) as session:
         relation = session.get_one(Version, target.version_id).relation
         label_rows = session.execute(
@@ -60,7 +60,7 @@ def stored_labels(target: Target) -> dict[str, object]:
 
 
 def require_true_counts(target: Target) -> None:
-    """Each quarter of an hour counts the rows and labelled rows that the tables have."""
+    """Check that quarter hours count the rows and labelled rows that the tables have."""
     with db.org_session(target.engine, target.org) as session:
         relation = session.get_one(Version, target.version_id).relation
         held = session.execute(
@@ -74,7 +74,7 @@ def require_true_counts(target: Target) -> None:
             text("select at, n, n_labelled from quarter_hours where version_id = :version order by at"),
             {"version": target.version_id},
         ).all()
-    assert [tuple(each) for each in counted] == [tuple(each) for each in held]
+    assert [tuple(row) for row in counted] == [tuple(row) for row in held]
 
 
 def test_label_repeated_later_wins_over_one_in_between(target: Target) -> None:
@@ -105,9 +105,9 @@ def test_versions_with_same_sample_get_the_same_label(target: Target) -> None:
         for step in order:
             steps[step]()
 
-        assert [stored_labels(each) for each in both.values()] == [{"s0": "new"}, {"s0": "new"}], order
-        for each in both.values():
-            require_true_counts(each)
+        assert [stored_labels(stored_in) for stored_in in both.values()] == [{"s0": "new"}, {"s0": "new"}], order
+        for stored_in in both.values():
+            require_true_counts(stored_in)
 
 
 def test_same_label_again_is_a_duplicate(target: Target) -> None:
@@ -174,44 +174,44 @@ def test_labels_and_samples_at_once_always_match(target: Target) -> None:
         lambda n=number: [send_label(target, f"s{index}", "x") for index in range(n, 220, 10)] for number in range(10)
     ]
     random.Random(3).shuffle(work)
-    threads = [threading.Thread(target=lambda part=part: [each() for each in part]) for part in (work[::2], work[1::2])]
+    threads = [threading.Thread(target=lambda part=part: [step() for step in part]) for part in (work[::2], work[1::2])]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    for each in (target, other):
-        assert stored_labels(each) == {f"s{number}": "x" for number in range(220)}
-        require_true_counts(each)
+    for stored_in in (target, other):
+        assert stored_labels(stored_in) == {f"s{number}": "x" for number in range(220)}
+        require_true_counts(stored_in)
 
 
 def test_labels_in_any_order_end_the_same(target: Target) -> None:
     chance = random.Random(5)
-    # Which of two labels of one moment wins is decided by arrival: here no two are of one moment.
-    given = [("label", f"s{chance.randrange(5)}", chance.choice(["a", "b", None]), hour) for hour in range(12)]
-    given += [(name, f"s{number}", None, 0) for name in ("v1", "v2") for number in range(5)]
+    # The order of storing decides between two labels of the same time, so no two have the same time here.
+    operations = [("label", f"s{chance.randrange(5)}", chance.choice(["a", "b", None]), hour) for hour in range(12)]
+    operations += [(name, f"s{number}", None, 0) for name in ("v1", "v2") for number in range(5)]
     ends = []
-    for turn in range(5):
-        chance.shuffle(given)
-        both = new_model(target, f"turn {turn}")
-        for kind, sample_id, label, hour in given:
+    for number in range(5):
+        chance.shuffle(operations)
+        both = new_model(target, f"turn {number}")
+        for kind, sample_id, label, hour in operations:
             if kind == "label":
                 send_label(both["v1"], sample_id, label, hour)
             else:
                 log(both[kind], int(sample_id[1:]), 1)
-        for each in both.values():
-            require_true_counts(each)
-        ends.append([stored_labels(each) for each in both.values()])
+        for stored_in in both.values():
+            require_true_counts(stored_in)
+        ends.append([stored_labels(stored_in) for stored_in in both.values()])
     assert all(end == ends[0] for end in ends)
 
 
 def new_model(target: Target, name: str) -> dict[str, Target]:
-    """A model with two versions, by their names."""
+    """Create a model with two versions, and return these by name."""
     with db.org_session(target.engine, target.org) as session:
         model = models.create(session, NewModel(name, "binary"))
         columns = {"age": "numeric", "job": "categorical"}
         version = [versions.create(session, model, NewVersion(v, columns, classes=["0", "1"])) for v in ("v1", "v2")]
-        return {each.name: Target(target.engine, target.org, model.id, each.id) for each in version}
+        return {row.name: Target(target.engine, target.org, model.id, row.id) for row in version}
 
 
 def test_quarter_hour_is_found_in_any_time_zone() -> None:

@@ -32,11 +32,12 @@ def lag(app: App) -> list[dict[str, Any]]:
     done = command(app, "-o", "json", "ingest", "lag")
     assert done.returncode == 0, done.stderr
     document: list[dict[str, Any]] = json.loads(done.stdout)["partitions"]
-    return [each for each in document if each["topic"].endswith(".samples")]
+    return [partition for partition in document if partition["topic"].endswith(".samples")]
 
 
 def findings(app: App) -> list[object]:
-    return [finding for each in audit_reader.run_audit(app.engine, app.organizations()) for finding in each.findings]
+    results = audit_reader.run_audit(app.engine, app.organizations())
+    return [finding for result in results for finding in result.findings]
 
 
 @only_apache
@@ -62,13 +63,13 @@ def test_transaction_is_stored_once_committed(buffered: App, target: Target) -> 
         send(400)
         producer.abort_transaction()
         send(500)
-        floor = f"select coalesce(sum(next_offset), 0) from committed_offsets where next_offset >= {4 * 3 - 1}"
-        assert eventually(lambda: bool(public_scalar(buffered, floor)))
-        assert [each["lag"] for each in lag(buffered)] == [0, 0]
+        committed = f"select coalesce(sum(next_offset), 0) from committed_offsets where next_offset >= {4 * 3 - 1}"
+        assert eventually(lambda: bool(public_scalar(buffered, committed)))
+        assert [partition["lag"] for partition in lag(buffered)] == [0, 0]
         producer.commit_transaction()
         assert eventually(lambda: target.samples == 400)
 
-    assert [(each["lag"], each["oldest_unread"]) for each in lag(buffered)] == [(0, None)] * 2
+    assert [(partition["lag"], partition["oldest_unread"]) for partition in lag(buffered)] == [(0, None)] * 2
     with running(ingest.run, buffered):
         send(600)
         producer.commit_transaction()
@@ -117,7 +118,7 @@ def test_invalid_messages_are_dead_letters_alone(buffered: App, target: Target) 
     with closing(consumer_of(settings, door.topic_name(settings, door.DEAD_LETTERS))) as consumer:
         collected = list[Any]()
         assert eventually(lambda: collected.extend(consumer.consume(10, 0.5)) or len(collected) >= len(poison))
-    assert {each.value() for each in collected if len(each.value()) < 100_000} >= {b"", good[:-1], good + good}
+    assert {message.value() for message in collected if len(message.value()) < 100_000} >= {b"", good[:-1], good + good}
     assert findings(buffered) == []
 
 
@@ -139,5 +140,5 @@ def test_new_partition_is_read_soon(buffered: App, target: Target) -> None:
         assert eventually(is_sent)
         assert eventually(lambda: target.samples == 150)
 
-    assert [each["lag"] for each in lag(buffered)] == [0, 0, 0]
+    assert [partition["lag"] for partition in lag(buffered)] == [0, 0, 0]
     assert findings(buffered) == []

@@ -1,4 +1,4 @@
-"""The ways of a reference: by HTTP, streamed and bounded, and by file."""
+"""References come by HTTP, in a body of limited size, and by file."""
 
 import json
 import tracemalloc
@@ -20,21 +20,21 @@ from tests.helpers.command_line import dcmon
 from tests.helpers.endpoint import Endpoint, error_message, serving
 from tests.integration.commands.test_exit_codes import require_refused
 from tests.integration.conftest import Target
-from tests.integration.ingestion.test_references import document, many, state
+from tests.integration.ingestion.test_references import document, reference_rows, state
 
 
 @pytest.fixture
 def client(app: App, acme: Acme) -> Iterator[Endpoint]:
-    with serving(app, acme.token) as made:
-        yield made
+    with serving(app, acme.token) as client:
+        yield client
 
 
 def test_upload_returns_row_count_and_revision(client: Endpoint, target: Target) -> None:
-    answers = [
-        client.reference(target.version_id, document(many(n)), query)
+    responses = [
+        client.reference(target.version_id, document(reference_rows(n)), query)
         for n, query in ((10, ""), (5, ""), (3, "?replace=true"))
     ]
-    assert [json.loads(answer.data) for answer in answers] == [
+    assert [json.loads(response.data) for response in responses] == [
         {"rows": 10, "reference_count": 10, "reference_revision": 1},
         {"rows": 5, "reference_count": 15, "reference_revision": 2},
         {"rows": 3, "reference_count": 3, "reference_revision": 3},
@@ -56,7 +56,7 @@ def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Tar
         assert (response.status, bool(error_message(response))) == (400, True)
     for rubbish in (b"", b"[]", b"\xff", b"[" * 100_000, b'{"columns": ["age"], "data": [[NaN]]}'):
         assert client.reference(target.version_id, rubbish).status == 400
-    assert client.reference(99_999, document(many(1))).status == 404
+    assert client.reference(99_999, document(reference_rows(1))).status == 404
     assert state(target) == (0, 0)
 
 
@@ -68,30 +68,32 @@ def test_wrong_method_is_405_with_allowed_ones(client: Endpoint, target: Target)
 
 def test_upload_without_token_is_not_read(client: Endpoint, target: Target) -> None:
     other = Endpoint(client.url, "nonsense", client.pool)
-    assert other.reference(target.version_id, document(many(1))).status == 401
+    assert other.reference(target.version_id, document(reference_rows(1))).status == 401
 
 
 def test_too_large_upload_is_refused(app: App, acme: Acme, target: Target) -> None:
-    """By bytes of the body, or by rows."""
+    """The limits are on the bytes of the body and on the rows."""
     changed = {"http": Http(max_body_bytes=20_000), "reference": Reference(largest=12)}
     with App(app.settings.model_copy(update=changed), app.output) as small, serving(small, acme.token) as client:
-        assert client.reference(target.version_id, document(many(1000))).status == 413
+        assert client.reference(target.version_id, document(reference_rows(1000))).status == 413
         path, chunks = f"/api/v1/model-versions/{target.version_id}/reference", (b"x" * 5000 for _ in range(10))
         headers = {"authorization": f"Basic {acme.token}", "content-type": "multipart/form-data; boundary=x"}
-        try:  # no content-length: it is found while it comes
+        try:  # without content-length, the size is checked while the body is read
             response = client.pool.request("POST", client.url + path, body=chunks, headers=headers, retries=False)
             assert response.status in (400, 413)
         except urllib3.exceptions.ProtocolError:
-            pass  # the server hung up
-        assert client.reference(target.version_id, document(many(12))).status == 200
-        assert "DCMON_REFERENCE__LARGEST" in error_message(client.reference(target.version_id, document(many(1))))
+            pass  # the server closed the connection
+        assert client.reference(target.version_id, document(reference_rows(12))).status == 200
+        assert "DCMON_REFERENCE__LARGEST" in error_message(
+            client.reference(target.version_id, document(reference_rows(1)))
+        )
     assert state(target) == (12, 1)
 
 
 def test_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: Target) -> None:
-    body = document(many(60_000))
+    body = document(reference_rows(60_000))
     with serving(app, acme.token) as client:
-        assert client.reference(target.version_id, document(many(1))).status == 200
+        assert client.reference(target.version_id, document(reference_rows(1))).status == 200
         connection, kind = urllib3.encode_multipart_formdata({"batch": ("upload", body, "application/octet-stream")})
         tracemalloc.start()
         response = client.request(
@@ -101,7 +103,9 @@ def test_large_upload_is_not_copied_into_memory(app: App, acme: Acme, target: Ta
         tracemalloc.stop()
     assert response.status == 200
     assert state(target) == (60_001, 2)
-    assert peak < 3 * len(body)  # an object for each raw row; no copy of the document, no decoded rows
+    assert peak < 3 * len(
+        body
+    )  # memory holds an object for each raw row, but no copy of the document and no decoded rows
 
 
 def test_reference_file_is_loaded_replaced_and_cleared(tmp_path: Path, database_url: str, target: Target) -> None:
@@ -112,14 +116,14 @@ def test_reference_file_is_loaded_replaced_and_cleared(tmp_path: Path, database_
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    whole, lines = tmp_path / "whole.json", tmp_path / "lines.jsonl"
-    whole.write_bytes(document(many(20)))
+    split_file, lines = tmp_path / "whole.json", tmp_path / "lines.jsonl"
+    split_file.write_bytes(document(reference_rows(20)))
     lines.write_text("\n".join(json.dumps({"job": "a", "age": n, "_dc_prediction": "1"}) for n in range(5)) + "\n\n")
 
-    assert run("load", str(whole), "--dry-run") == {
+    assert run("load", str(split_file), "--dry-run") == {
         "stored": 20, "removed": 0, "rows": 20, "revision": 1, "dry_run": True,
     }  # fmt: skip
-    assert run("load", str(whole)) == {"stored": 20, "removed": 0, "rows": 20, "revision": 1}
+    assert run("load", str(split_file)) == {"stored": 20, "removed": 0, "rows": 20, "revision": 1}
     assert run("load", str(lines)) == {"stored": 5, "removed": 0, "rows": 25, "revision": 2}
     require_refused(
         dcmon("reference", "load", str(lines), "--replace", *of, data_dir=tmp_path, url=database_url), 2, "--yes"
@@ -168,10 +172,10 @@ def test_unusable_reference_file_exits_2(tmp_path: Path, database_url: str, targ
     missing = ["reference", "load", str(tmp_path / "missing.json"), "--model", "credit", "--version", "v1"]
     require_refused(dcmon(*missing, data_dir=tmp_path, url=database_url), 5, "missing.json")
     require_refused(load("a.json", b""), 2, "not JSON")
-    require_refused(load("a.json", document([*many(3), [1]])), 2, "Row 3 ")
+    require_refused(load("a.json", document([*reference_rows(3), [1]])), 2, "Row 3 ")
     wrong_type = b'{"job": "a", "age": "x", "_dc_prediction": "1"}'
     require_refused(load("b.jsonl", wrong_type), 2, "$.age`. Nothing was stored.")
     require_refused(load("a.csv", b""), 2, "a.csv is empty: a CSV begins with a header.")
     require_refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
-    require_refused(load("a.json", document(many(1)), "v9"), 5, "v9")
+    require_refused(load("a.json", document(reference_rows(1)), "v9"), 5, "v9")
     assert state(target) == (0, 0)

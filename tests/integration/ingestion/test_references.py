@@ -1,4 +1,4 @@
-"""References: all or nothing, revised by each upload, read in the order of their hashes."""
+"""References are stored completely or not, get a revision by each upload, and are read by hash."""
 
 import json
 import threading
@@ -34,12 +34,12 @@ def upload(target: Target, body: bytes) -> int:
         return lifecycle.append_reference(session, *versions.get(session, target.version_id), body)
 
 
-def many(count: int, first: int = 0) -> list[list[Any]]:
+def reference_rows(count: int, first: int = 0) -> list[list[Any]]:
     return [[f"j{n % 4}", n, "1", [0.5, 0.5], str(n % 2) if n % 3 else None] for n in range(first, first + count)]
 
 
 def state(target: Target) -> tuple[int, int]:
-    """How many rows, and which revision."""
+    """Return the number of rows and the revision."""
     with db.org_session(target.engine, target.org) as session:
         _, version = versions.get(session, target.version_id)
         return references.count(session, version), version.reference_revision
@@ -60,8 +60,8 @@ BAD: list[tuple[Any, str]] = [
 
 
 def test_bad_row_refuses_the_whole_reference(target: Target) -> None:
-    for bad, what in BAD:
-        with pytest.raises(InvalidInput, match=rf"Row 2 .*{what}"):
+    for bad, problem in BAD:
+        with pytest.raises(InvalidInput, match=rf"Row 2 .*{problem}"):
             upload(target, document([GOOD, GOOD, bad, GOOD]))
 
     assert state(target) == (0, 0)
@@ -85,13 +85,13 @@ def test_column_given_twice_is_refused(target: Target) -> None:
 
 
 def test_uploads_append_rows_and_make_revisions(target: Target) -> None:
-    assert upload(target, document(many(10))) == 10
-    assert upload(target, document(many(5, 10))) == 5
+    assert upload(target, document(reference_rows(10))) == 10
+    assert upload(target, document(reference_rows(5, 10))) == 5
     assert state(target) == (15, 2)
 
 
 def test_two_uploads_at_once_are_both_stored(target: Target) -> None:
-    threads = [threading.Thread(target=upload, args=(target, document(many(200, n * 200)))) for n in range(4)]
+    threads = [threading.Thread(target=upload, args=(target, document(reference_rows(200, n * 200)))) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -108,23 +108,23 @@ def load(target: Target, table: ReferenceTable, **options: Any) -> ReferenceLoad
 
 
 def test_rows_over_the_limit_store_nothing(target: Target) -> None:
-    upload(target, document(many(10)))
+    upload(target, document(reference_rows(10)))
     with pytest.raises(InvalidInput, match="has 10 rows, and at most 12 are allowed"):
-        load(target, split_document(document(many(3))), max_rows=12)
+        load(target, split_document(document(reference_rows(3))), max_rows=12)
     assert state(target) == (10, 1)
 
-    load(target, split_document(document(many(2))), max_rows=12)
-    load(target, split_document(document(many(12))), max_rows=12, replace=True)
+    load(target, split_document(document(reference_rows(2))), max_rows=12)
+    load(target, split_document(document(reference_rows(12))), max_rows=12, replace=True)
     assert state(target) == (12, 3)
 
 
 def test_replacement_replaces_all_rows_or_none(target: Target) -> None:
-    upload(target, document(many(10)))
+    upload(target, document(reference_rows(10)))
     with pytest.raises(InvalidInput, match="Row 4 "):
-        load(target, split_document(document([*many(4), ["j"]])), replace=True)
+        load(target, split_document(document([*reference_rows(4), ["j"]])), replace=True)
     assert state(target) == (10, 1)
 
-    assert load(target, split_document(document(many(4, 100))), replace=True) == ReferenceLoad(4, 10, 4, 2)
+    assert load(target, split_document(document(reference_rows(4, 100))), replace=True) == ReferenceLoad(4, 10, 4, 2)
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
         assert {row["age"] for row in references.rows(session, RowSelection(model, version, 100))} == {
@@ -141,29 +141,29 @@ def test_replacement_replaces_all_rows_or_none(target: Target) -> None:
 
 
 def test_snapshot_during_replacement_has_old_reference(target: Target) -> None:
-    upload(target, document(many(10)))
+    upload(target, document(reference_rows(10)))
     with db.org_session(target.engine, target.org, snapshot=True) as session:
         _, version = versions.get(session, target.version_id)
-        load(target, split_document(document(many(3))), replace=True)
+        load(target, split_document(document(reference_rows(3))), replace=True)
         assert (references.count(session, version), version.reference_revision) == (10, 1)
 
 
 def test_dry_run_counts_and_stores_nothing(target: Target) -> None:
-    upload(target, document(many(10)))
+    upload(target, document(reference_rows(10)))
     for replace, wanted in ((False, ReferenceLoad(5, 0, 15, 2)), (True, ReferenceLoad(5, 10, 5, 2))):
-        assert load(target, split_document(document(many(5))), dry_run=True, replace=replace) == wanted
+        assert load(target, split_document(document(reference_rows(5))), dry_run=True, replace=replace) == wanted
         with pytest.raises(InvalidInput, match="Row 1 "):
-            load(target, split_document(document([*many(1), 5])), dry_run=True, replace=replace)
+            load(target, split_document(document([*reference_rows(1), 5])), dry_run=True, replace=replace)
     assert state(target) == (10, 1)
-    assert load(target, split_document(document(many(5)))) == ReferenceLoad(5, 0, 15, 2)
+    assert load(target, split_document(document(reference_rows(5)))) == ReferenceLoad(5, 0, 15, 2)
 
 
 def test_reference_rows_may_be_objects(target: Target) -> None:
     first = b'{"job": "a", "age": 1, "_dc_prediction": "1"}'
     second = b'{"age": 2, "job": null, "_dc_prediction": "0", "_dc_label": "1"}'
     assert load(target, ReferenceTable(msgspec.Raw(row) for row in (first, second))).total == 2
-    for bad, why in ((b'{"age": 1, "_dc_prediction": "1"}', "'job' is missing"), (b"NaN", "malformed")):
-        with pytest.raises(InvalidInput, match=f"Row 1 .*{why}"):
+    for bad, problem in ((b'{"age": 1, "_dc_prediction": "1"}', "'job' is missing"), (b"NaN", "malformed")):
+        with pytest.raises(InvalidInput, match=f"Row 1 .*{problem}"):
             load(target, ReferenceTable(msgspec.Raw(row) for row in (first, bad)))
     assert state(target) == (2, 1)
 
@@ -181,22 +181,22 @@ def test_new_reference_makes_last_windows_due(target: Target) -> None:
             return list(session.scalars(text("select due_at > now() from due_windows")))
 
     with db.org_session(target.engine, target.org) as session:
-        given = [msgspec.Raw(row) for row in rows(0, 6000)]
-        store.restore_samples(session, *versions.get(session, target.version_id), [RowBatch(given, NOW, "test")])
-    upload(target, document(many(10)))
-    assert due() == []  # nothing is monitored
+        sample_rows = [msgspec.Raw(row) for row in rows(0, 6000)]
+        store.restore_samples(session, *versions.get(session, target.version_id), [RowBatch(sample_rows, NOW, "test")])
+    upload(target, document(reference_rows(10)))
+    assert due() == []  # no monitor exists
 
     with db.org_session(target.engine, target.org) as session:
         default_monitors.create_defaults(session, versions.get(session, target.version_id)[0], Frequency.DAY)
         session.execute(text("delete from due_windows"))
-    upload(target, document(many(10)))
+    upload(target, document(reference_rows(10)))
     assert due() == [True] * 3
 
 
 @pytest.mark.parametrize("labelled", [False, True])
 def test_deterministic_sample_has_the_lowest_hashes(target: Target, labelled: bool) -> None:
     """Filters apply before the limit."""
-    upload(target, document(many(500)))
+    upload(target, document(reference_rows(500)))
     filters = {"filters": [{"column": "job", "operator": "equals", "value": "j1"}]}
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)

@@ -1,4 +1,4 @@
-"""Samples, labels and references: taken exactly once, in any order, and read back the same."""
+"""Samples and labels are stored exactly once, in any order, and read back unchanged."""
 
 import json
 import random
@@ -56,7 +56,7 @@ def label_of(target: Target, sample_id: str) -> object:
 
 
 def require_true_counts(target: Target) -> None:
-    """What the quarter hours count is what the tables hold."""
+    """Check that quarter hours count the rows that the tables have."""
     with db.org_session(target.engine, target.org) as session:
         _, version = versions.get(session, target.version_id)
         counted = session.execute(
@@ -139,12 +139,12 @@ def test_two_writers_with_same_ids_store_each_once(target: Target) -> None:
         random.Random(4).shuffle(batch)
     direct = intake.Direct(target.engine)
     with ThreadPoolExecutor(len(batches)) as pool:
-        taken = [
+        futures = [
             pool.submit(direct.ingest_samples, target.org, target.version_id, [Raw(row) for row in batch])
             for batch in batches
         ]
-    for each in taken:
-        each.result()
+    for future in futures:
+        future.result()
     assert target.samples == 600
     require_true_counts(target)
 
@@ -159,14 +159,14 @@ def test_values_of_every_type_are_read_back_unchanged(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         version = versions.create(session, models.get(session, target.model_id), NewVersion("types", columns))
     row = {"_dc_sample_id": "1", "_dc_time": "2026-01-01T00:00:00Z", "_dc_prediction": "1"}
-    given = row | {name: values[kind] for name, kind in columns.items()}
+    full = row | {name: values[kind] for name, kind in columns.items()}
     own = Target(target.engine, target.org, target.model_id, version.id)
     empty = row | {"_dc_sample_id": "2"} | dict.fromkeys(columns)
-    assert take(own, [json.dumps(given).encode(), json.dumps(empty).encode()]).stored == 2
+    assert take(own, [json.dumps(full).encode(), json.dumps(empty).encode()]).stored == 2
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, version.id)
         sample = sampling.rows(session, Window(datetime(2025, 1, 1, tzinfo=UTC), NOW), RowSelection(model, version, 10))
-    one, two = sorted(sample, key=lambda each: str(each["_dc_sample_id"]))
+    one, two = sorted(sample, key=lambda row: str(row["_dc_sample_id"]))
     expected = {**values, "datetime": datetime(2020, 2, 29, 23, 59, 59, 123456, tzinfo=UTC)}
     assert {kind: one[name] for name, kind in columns.items()} == expected
     assert {two[name] for name in columns} == {None}
@@ -203,10 +203,10 @@ def test_label_reaches_every_version_with_the_sample(target: Target) -> None:
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
         second = versions.create(session, models.get(session, target.model_id), columns)
     other = Target(target.engine, target.org, target.model_id, second.id)
-    for each in (target, other):
-        take(each, conftest.rows(0, 1), str(each.version_id))
+    for logged_to in (target, other):
+        take(logged_to, conftest.rows(0, 1), str(logged_to.version_id))
     label(target, [label_row("s0", 1)])
-    assert [label_of(each, "s0") for each in (target, other)] == ["1", "1"]
+    assert [label_of(logged_to, "s0") for logged_to in (target, other)] == ["1", "1"]
 
 
 def test_shuffled_and_repeated_rows_end_the_same(target: Target) -> None:
@@ -298,8 +298,8 @@ def test_deleted_model_drops_its_tables(target: Target) -> None:
     take(target, conftest.rows(0, 10))
     with db.org_session(target.engine, target.org) as session:
         lifecycle.delete_model(session, models.get(session, target.model_id))
-    left = "select count(*) from pg_class where relnamespace = current_schema()::regnamespace and relname ~ '_[0-9]+'"
-    assert target.scalar(left.replace(":", "\\:")) == 0
+    tables = "select count(*) from pg_class where relnamespace = current_schema()::regnamespace and relname ~ '_[0-9]+'"
+    assert target.scalar(tables.replace(":", "\\:")) == 0
 
 
 def test_tables_of_two_organizations_differ_in_name(target: Target) -> None:
@@ -313,7 +313,7 @@ def test_tables_of_two_organizations_differ_in_name(target: Target) -> None:
 
 
 def test_rows_twice_in_one_transaction_are_stored_once(target: Target) -> None:
-    """Two partitions of a topic may bring the same ids in one batch."""
+    """Two partitions of a topic may have the same ids in one batch."""
     first, second = (
         row_batch.RowBatch(conftest.rows(0, 60), NOW, "p0"),
         row_batch.RowBatch(conftest.rows(40, 60), NOW, "p1"),
@@ -321,7 +321,7 @@ def test_rows_twice_in_one_transaction_are_stored_once(target: Target) -> None:
     take(target, conftest.rows(90, 20))
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
-        outcomes = [store.restore_samples(session, model, version, [each]) for each in (first, second, first)]
+        outcomes = [store.restore_samples(session, model, version, [batch]) for batch in (first, second, first)]
 
     assert outcomes == [ledger.Outcome(60, 60, 0, 0), ledger.Outcome(60, 30, 30, 0), ledger.Outcome(60, 0, 60, 0)]
     assert target.samples == 110

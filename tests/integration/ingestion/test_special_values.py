@@ -29,7 +29,7 @@ GOOD: dict[str, Any] = {
     **dict.fromkeys(FEATURES),
 }  # fmt: skip
 STORED, DEEP = "stored", 50_000
-# The field, its value as it stands in the JSON, and what becomes of the row.
+# The field, its value in JSON, and the reason if the row is quarantined.
 VALUES: list[tuple[str, str, str]] = [
     ("n", "NaN", "malformed"),
     ("n", "Infinity", "malformed"),
@@ -119,7 +119,7 @@ VALUES: list[tuple[str, str, str]] = [
     ("x" * 200_000, "1", "unknown_field"),
     ("_dc_too_long", "1", "too_long"),
 ]  # fmt: skip
-WHOLE: list[tuple[str, str]] = [
+WHOLE_ROWS: list[tuple[str, str]] = [
     ("5", "wrong_type"),
     ("null", "wrong_type"),
     ('"text"', "wrong_type"),
@@ -138,14 +138,14 @@ def row(number: int, field: str, value: str) -> str:
     return json.dumps(changed).replace('"@@"', value)
 
 
-ROWS = [row(number, field, value) for number, (field, value, _) in enumerate(VALUES)] + [each for each, _ in WHOLE]
-REASONS = [wanted for *_, wanted in VALUES] + [wanted for _, wanted in WHOLE]
+ROWS = [row(number, field, value) for number, (field, value, _) in enumerate(VALUES)] + [text for text, _ in WHOLE_ROWS]
+REASONS = [wanted for *_, wanted in VALUES] + [wanted for _, wanted in WHOLE_ROWS]
 WANTED = Counter(REASONS)
 
 
 @pytest.fixture
 def odd(engine: Engine, org: Organization) -> Target:
-    """A version with a feature of each type."""
+    """Create a version with a feature of each type."""
     with db.org_session(engine, org) as session:
         model = models.create(session, NewModel("odd", "binary"))
         version = versions.create(session, model, NewVersion("v1", FEATURES, classes=["0", "1"]))
@@ -247,7 +247,7 @@ LABEL_IDS = [
 def label_rows() -> list[bytes]:
     by_value = [f'{{"_dc_sample_id": "s{n}", "_dc_label": {value}}}' for n, (value, _) in enumerate(LABELS)]
     by_id = [f'{{"_dc_sample_id": {value}, "_dc_label": 1}}' for value, _ in LABEL_IDS]
-    return [each.encode() for each in [*by_value, *by_id, '{"_dc_label": 1}', "nonsense"]]
+    return [text.encode() for text in [*by_value, *by_id, '{"_dc_label": 1}', "nonsense"]]
 
 
 LABELS_WANTED = Counter([w for _, w in LABELS + LABEL_IDS] + ["missing_feature", "malformed"])
@@ -288,7 +288,7 @@ def test_reference_value_is_stored_or_named_in_a_400(direct: Endpoint, odd: Targ
 
 
 def test_invalid_json_row_of_a_message_is_quarantined(buffered: App, odd: Target, data_dir: Path) -> None:
-    """The message is of another producer."""
+    """The message comes from another producer than dcmon."""
     from dcmon.ingestion import kafka
 
     producer, settings = kafka.Producer(buffered.settings.kafka), buffered.settings.kafka

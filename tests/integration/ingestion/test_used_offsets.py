@@ -1,4 +1,4 @@
-"""A log that lost its end has other messages at offsets that were used before: nothing of them is taken for the old."""
+"""A log that lost its end reuses offsets: new messages are not mistaken for earlier ones."""
 
 from sqlalchemy import text
 
@@ -26,7 +26,7 @@ PARTITION = TopicPartition(TOPICS["samples"], 0)
 
 
 def seek(app: App, to: int) -> LastSeek:
-    """What `dcmon ingest seek` does."""
+    """Seek as `dcmon ingest seek` does."""
     with app.public() as session:
         offsets.seek(session, PARTITION, to, "somebody")
         return offsets.last_seek(session, PARTITION)
@@ -37,7 +37,7 @@ def bad(number: int) -> bytes:
 
 
 def park(app: App, target: Target, batch: MessageBatch) -> None:
-    """Take a batch while the organization is locked."""
+    """Store a batch while the organization is locked."""
     with target.engine.begin() as migration:
         locks.acquire(migration, LockSpace.ORGANIZATION, target.org.id)
         take(app, batch)
@@ -46,7 +46,7 @@ def park(app: App, target: Target, batch: MessageBatch) -> None:
 def require_agreement(app: App) -> None:
     with app.public() as session:
         orgs = organizations.entries(session)
-    assert [each.findings for each in audit_reader.run_audit(app.engine, orgs)] == [[], []]
+    assert [result.findings for result in audit_reader.run_audit(app.engine, orgs)] == [[], []]
 
 
 def test_bad_row_at_reused_offset_is_quarantined_too(app: App, target: Target) -> None:
@@ -113,14 +113,14 @@ def test_parked_messages_in_parts_follow_seeks_in_order(app: App, target: Target
     again = seek(app, 10)
     park(app, target, batch_of(app, received(10, *packed(target, rows(500, 120), 1)), again))
 
-    retry_parked(app)  # a hundred at a time
+    retry_parked(app)  # parked messages are stored a hundred at a time
 
     assert (target.samples, public(app, "select count(*) from parked_messages")) == (200, 0)
     require_agreement(app)
 
 
 def test_messages_parked_before_a_seek_move_no_offset(app: App, target: Target) -> None:
-    """Others have stored them since; the offset that they reached would hide what stands there now."""
+    """Other workers have stored the messages since. Their offset must not hide the new messages there."""
     park(app, target, batch_of(app, received(0, *packed(target, rows(0, 80)))))
     with app.public() as session:
         slept = parked_messages.oldest_messages(session, target.org.id, 100, 10**6)
@@ -130,8 +130,8 @@ def test_messages_parked_before_a_seek_move_no_offset(app: App, target: Target) 
     take(app, batch_of(app, received(4, *values[:1]), again))
 
     with app.public() as session:
-        for letter in slept:
-            parked_messages.park(session, letter, "slept")
+        for message in slept:
+            parked_messages.park(session, message, "slept")
     retry_parked(app)
     take(app, batch_of(app, received(5, *values[1:]), again))
 

@@ -32,10 +32,10 @@ GOOD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def decode(row: object, shape: RowType | None = None) -> dict[str, Any]:
-    shape = shape or sample_row_type(COLUMNS)
+def decode(row: object, row_type: RowType | None = None) -> dict[str, Any]:
+    row_type = row_type or sample_row_type(COLUMNS)
     raw = row if isinstance(row, bytes) else json.dumps(row).encode()
-    return dict(zip(shape.names, shape.decode(msgspec.Raw(raw)), strict=True))
+    return dict(zip(row_type.names, row_type.decode(msgspec.Raw(raw)), strict=True))
 
 
 def test_valid_row_keeps_its_values() -> None:
@@ -116,7 +116,7 @@ def test_arbitrary_json_is_decoded_or_rejected(value: object) -> None:
 
 
 def test_rows_decoded_together_equal_rows_decoded_alone() -> None:
-    shape = sample_row_type(Columns("binary", {"n": "numeric"}, {}, ["0", "1"]))
+    row_type = sample_row_type(Columns("binary", {"n": "numeric"}, {}, ["0", "1"]))
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": "1", "n": 1}
     for odd in (
         {**good, "_dc_prediction": "2"},
@@ -124,10 +124,10 @@ def test_rows_decoded_together_equal_rows_decoded_alone() -> None:
         {**good, "n": "x"},
         good,
     ):
-        given_rows = [msgspec.Raw(json.dumps(row).encode()) for row in (good, odd, good)]
-        decoded = [row for part in shape.decode_all(given_rows) for row in part]
+        encoded_rows = [msgspec.Raw(json.dumps(row).encode()) for row in (good, odd, good)]
+        decoded = [row for part in row_type.decode_all(encoded_rows) for row in part]
         assert [isinstance(row, RejectedRow) for row in decoded] == [False, odd is not good, False]
-        assert decoded[0] == shape.decode(given_rows[0])
+        assert decoded[0] == row_type.decode(encoded_rows[0])
 
 
 def test_row_too_long_for_a_message_is_truncated() -> None:
@@ -136,28 +136,28 @@ def test_row_too_long_for_a_message_is_truncated() -> None:
     assert bytes(shortened) == b"{}"
     assert len(bytes(cut)) < 100_000
     assert '"_dc_sample_id": "s1"' in json.loads(bytes(cut))["_dc_begins"]
-    for shape in (sample_row_type(COLUMNS), label_row_type(False)):
+    for row_type in (sample_row_type(COLUMNS), label_row_type(False)):
         with pytest.raises(RejectedRow) as raised:
-            decode(bytes(cut), shape)
+            decode(bytes(cut), row_type)
         assert raised.value.reason == "too_long"
 
 
 def test_label_may_be_text_number_or_null() -> None:
-    shape = label_row_type(False)
+    row_type = label_row_type(False)
     for label in ("a", 1, 1.5, None):
-        assert decode({"_dc_sample_id": "s", "_dc_label": label}, shape)["_dc_label"] == label
+        assert decode({"_dc_sample_id": "s", "_dc_label": label}, row_type)["_dc_label"] == label
     for bad in ({"_dc_sample_id": "s"}, {"_dc_sample_id": 5, "_dc_label": 1}, {"_dc_sample_id": "s", "_dc_label": [1]}):
         with pytest.raises(RejectedRow):
-            decode(bad, shape)
+            decode(bad, row_type)
 
 
 def test_reference_row_follows_the_order_of_columns() -> None:
-    given_names = ["_dc_label", "n", "_dc_prediction"]
-    shape = reference_row_type(Columns("binary", {"n": "numeric"}, {}), given_names)
-    assert shape.decode(msgspec.Raw(b'["1", 2, "0"]')) == ("1", 2.0, "0")
+    names = ["_dc_label", "n", "_dc_prediction"]
+    row_type = reference_row_type(Columns("binary", {"n": "numeric"}, {}), names)
+    assert row_type.decode(msgspec.Raw(b'["1", 2, "0"]')) == ("1", 2.0, "0")
     for bad in (b'["1", 2]', b'{"n": 1}', b'["1", "x", "0"]'):
         with pytest.raises(RejectedRow):
-            shape.decode(msgspec.Raw(bad))
+            row_type.decode(msgspec.Raw(bad))
 
 
 def test_reference_needs_exactly_the_known_columns() -> None:
@@ -198,10 +198,10 @@ def test_array_in_chunks_has_the_same_rows(objects: list[dict[str, Any]]) -> Non
     good = {"_dc_sample_id": "s", "_dc_time": "2026-11-24T10:00:00Z", "_dc_prediction": 1, "a": "}", "c": '"},{"'}
     texts = [json.dumps(good | changed).encode() for changed in objects]
     array = RowArray(memoryview(b"[" + b",".join(texts) + b"]"))
-    shape = sample_row_type(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
-    decoded_together = [repr(row) for part in shape.decode_all([Raw(text) for text in texts]) for row in part]
+    row_type = sample_row_type(Columns("regression", {"a": "text"}, {"b": "text", "c": "text"}))
+    decoded_together = [repr(row) for part in row_type.decode_all([Raw(text) for text in texts]) for row in part]
     with mock.patch.object(raw_rows, "CHUNK_BYTES", 40):
-        assert [repr(row) for part in shape.decode_all(array) for row in part] == decoded_together
+        assert [repr(row) for part in row_type.decode_all(array) for row in part] == decoded_together
     assert array.is_validated
 
 

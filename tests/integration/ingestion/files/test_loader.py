@@ -1,4 +1,4 @@
-"""Files are loaded exactly once: resumed after a kill, shared by two loaders, counted first without a trace."""
+"""Files are loaded exactly once: also after a kill, by two loaders, and after a dry run."""
 
 import csv
 import json
@@ -41,7 +41,7 @@ def write(path: Path, lines: Sequence[Mapping[str, Any]], header: Sequence[str] 
 
 
 def lines(first: int, count: int, **more: Any) -> list[dict[str, Any]]:
-    """Samples as a file has them; the same numbers give the same rows."""
+    """Return the lines of a file of samples. The same numbers give the same rows."""
     return [{**json.loads(row), **more} for row in rows(first, count)]
 
 
@@ -57,7 +57,7 @@ def load(stored: Stored, path: Path, kind: str = "samples", *, is_dry_run: bool 
 
 
 def ledger(stored: Stored) -> tuple[int, ...]:
-    """The sums of the ledger, each line of which adds up."""
+    """Return the sums of the ledger, and check that each line adds up."""
     columns = "taken, stored, duplicates, quarantined, dropped, removed"
     with db.org_session(stored.engine, stored.org) as session:
         stored_rows = session.execute(text(f"select {columns} from batches where kind = 'samples'")).all()
@@ -65,23 +65,23 @@ def ledger(stored: Stored) -> tuple[int, ...]:
     return tuple(int(sum(column)) for column in zip(*stored_rows, strict=True))
 
 
-def lines_kept(stored: Stored) -> list[int]:
-    """How many lines quarantine, ledger and list of files have."""
+def line_counts(stored: Stored) -> list[int]:
+    """Return how many rows quarantine, ledger and list of files have."""
     return [stored.scalar(f"select count(*) from {table}") for table in ("quarantine", "batches", "ingested_files")]
 
 
-def reached(stored: Stored) -> int:
-    """How many rows of the file are in."""
+def next_row_of(stored: Stored) -> int:
+    """Return the next row of the file that is not stored."""
     return int(stored.scalar("select coalesce(max(next_row), 0) from ingested_files"))
 
 
 def has_reached(stored: Stored, wanted: int) -> bool:
-    return reached(stored) >= wanted
+    return next_row_of(stored) >= wanted
 
 
 @pytest.fixture
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces of 40 rows, so that small files have many."""
+    """Load chunks of 40 rows, so that small files have many chunks."""
     monkeypatch.setattr(reader.File.chunks, "__defaults__", (0, 40))
 
 
@@ -167,10 +167,10 @@ def test_dry_run_counts_what_the_load_then_stores(target: Stored, tmp_path: Path
         line["_dc_label"] = generator.choice(["0", "1", ""])
     path = write(tmp_path / "a.csv", [*mixed, *mixed[100:140]], [*HEADER, "_dc_label"])
     path.write_text(path.read_text() + "too,few\n" * 3 + "fewer\n")
-    before = (target.samples, target.labels, lines_kept(target))
+    before = (target.samples, target.labels, line_counts(target))
 
     counted = load(target, path, is_dry_run=True)
-    assert (target.samples, target.labels, lines_kept(target)) == before
+    assert (target.samples, target.labels, line_counts(target)) == before
     loaded = load(target, path)
 
     assert (counted.outcome, counted.labels) == (loaded.outcome, loaded.labels)
@@ -231,16 +231,16 @@ manual_load.load(engine, org, target, manual_load.LoadRequest(sys.argv[5]))
 def test_killed_load_continues_at_the_next_row(target: Stored, database_url: str, tmp_path: Path, seed: int) -> None:
     """After kill -9 no row is lost or stored twice."""
     path = write(tmp_path / "a.csv", [*lines(0, 2000), *({**line, "age": "x"} for line in lines(2000, 200))])
-    org, made = target.org, random.Random(seed)
+    org, randomness = target.org, random.Random(seed)
     command = [sys.executable, "-c", SLOW_LOAD, database_url, str(org.id), org.name, org.schema, str(path)]
     for _ in range(4):
-        wanted = min(2200, reached(target) + made.randrange(1, 500))
+        wanted = min(2200, next_row_of(target) + randomness.randrange(1, 500))
         process = subprocess.Popen(command)
         assert eventually(partial(has_reached, target, wanted))
-        time.sleep(made.random() / 50)
+        time.sleep(randomness.random() / 50)
         process.kill()
         process.wait(300)
-    before = reached(target)
+    before = next_row_of(target)
     loaded = load(target, path)
     good, bad = max(0, 2000 - before), min(200, 2200 - before)
     assert (loaded.first_row, loaded.outcome) == (before, Outcome(good + bad, good, 0, bad))

@@ -1,4 +1,4 @@
-"""Sources: what is new or changed in a directory or a bucket is loaded, once, whatever else lies there."""
+"""New or changed files of a directory or bucket are loaded once."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ HEADER = "_dc_sample_id,_dc_time,_dc_prediction,age,job"
 
 
 def csv_of(first: int, count: int, age: str | None = None) -> str:
-    """Samples as a CSV; the same numbers give the same rows."""
+    """Return samples as a CSV. The same numbers give the same rows."""
     created = [json.loads(row) for row in rows(first, count)]
     return "\n".join(
         [
@@ -48,7 +48,7 @@ def csv_of(first: int, count: int, age: str | None = None) -> str:
 
 
 def put(path: Path, content: str, age: float = 60) -> Path:
-    """A file that was written some seconds ago."""
+    """Write a file that looks as if it was written some seconds ago."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     os.utime(path, (time.time() - age, time.time() - age))
@@ -79,12 +79,12 @@ def test_new_files_in_any_folder_are_loaded_once(target: Target, tmp_path: Path)
     """A scan loads new files of all folders, and no file twice."""
     put(tmp_path / "a.csv", csv_of(0, 10))
     add_source(target, str(tmp_path))
-    assert [each.path for each in scan(target).loaded] == ["a.csv"]
+    assert [file.path for file in scan(target).loaded] == ["a.csv"]
     put(tmp_path / "v1" / "production" / "2026-03-01" / "b.csv", csv_of(10, 10))
 
     scan_result = scan(target)
 
-    assert [each.path for each in scan_result.loaded] == ["v1/production/2026-03-01/b.csv"]
+    assert [file.path for file in scan_result.loaded] == ["v1/production/2026-03-01/b.csv"]
     assert (scan_result.seen, target.samples) == (2, 20)
     assert scan(target).loaded == []
     assert described(target)["loaded"] == 2
@@ -108,7 +108,7 @@ def test_changed_file_is_loaded_again_without_duplicates(target: Target, tmp_pat
 
 def test_file_being_written_waits_for_the_next_scan(target: Target, tmp_path: Path) -> None:
     """Files that changed just now, and hidden or temporary ones, are not loaded."""
-    path = put(tmp_path / "a.csv", csv_of(0, 10), age=-3600)  # also when a busy machine looks much later
+    path = put(tmp_path / "a.csv", csv_of(0, 10), age=-3600)  # also if a busy machine lists the files much later
     for name in (".a.csv", "_a.csv", "a.csv.tmp", "a.csv.part", "_temporary/b.csv", "notes.txt"):
         put(tmp_path / name, csv_of(50, 10))
     add_source(target, str(tmp_path))
@@ -138,19 +138,19 @@ def test_unreadable_file_is_retried_after_a_change(target: Target, tmp_path: Pat
     add_source(target, str(tmp_path))
 
     scan_result = scan(target)
-    assert (sorted(scan_result.failed), [each.path for each in scan_result.loaded]) == (
+    assert (sorted(scan_result.failed), [file.path for file in scan_result.loaded]) == (
         ["bad.csv", "no.parquet"],
         ["good.csv"],
     )
     assert "no column for _dc_prediction" in scan_result.failed["bad.csv"]
     with db.org_session(target.engine, target.org) as session:
         failed = sources.failed_files(session, sources.find(session, "lake"))
-        assert [each.path for each in failed] == ["bad.csv", "no.parquet"]
+        assert [file.path for file in failed] == ["bad.csv", "no.parquet"]
 
     assert scan(target).failed == {}
     assert sorted(scan(target, retry=True).failed) == ["bad.csv", "no.parquet"]
     put(bad, csv_of(10, 10), age=30)
-    assert [each.path for each in scan(target).loaded] == ["bad.csv"]
+    assert [file.path for file in scan(target).loaded] == ["bad.csv"]
     about = described(target)
     assert (about["files"], about["loaded"], about["failed"]) == (3, 2, 1)
 
@@ -161,7 +161,7 @@ def test_files_of_labels_are_loaded_in_order_of_writing(target: Target, tmp_path
     put(tmp_path / "b.csv", "_dc_sample_id,_dc_label\ns1,0\n", age=3600)
     add_source(target, str(tmp_path), "labels")
 
-    assert [each.path for each in scan(target).loaded] == ["b.csv", "a.csv"]
+    assert [file.path for file in scan(target).loaded] == ["b.csv", "a.csv"]
     with db.org_session(target.engine, target.org) as session:
         relation = session.scalar(text("select relation from models"))
         assert session.scalar(text(f"select label from orphan_labels_{relation}")) == "1"
@@ -202,7 +202,7 @@ def test_concurrent_scan_of_a_source_is_refused(target: Target, tmp_path: Path) 
         thread.join(300)
 
     assert len(held) + len(refused) == 4
-    assert sum(len(each.loaded) for each in held) == 20
+    assert sum(len(result.loaded) for result in held) == 20
     assert target.samples == 200
     held.clear()
     put(tmp_path / "more.csv", csv_of(200, 10))
@@ -276,7 +276,7 @@ def test_inaccessible_file_is_retried_without_a_change(target: Target, tmp_path:
     """A file that could not be opened is tried at each scan."""
     path = put(tmp_path / "a.csv", csv_of(0, 10))
     path.rename(tmp_path / "kept")
-    path.mkdir()  # cannot be read as a file, also by root
+    path.mkdir()  # can't be read as a file, even by root
     add_source(target, str(tmp_path))
     with db.org_session(target.engine, target.org) as session:
         source = sources.find(session, "lake")
@@ -288,20 +288,20 @@ def test_inaccessible_file_is_retried_without_a_change(target: Target, tmp_path:
     path.rmdir()
     (tmp_path / "kept").rename(path)
 
-    assert [each.path for each in scan(target).loaded] == ["a.csv"]
+    assert [file.path for file in scan(target).loaded] == ["a.csv"]
     assert described(target)["failed"] == 0
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Server]:
-    """An S3 server for the session."""
+    """Start an S3 server for the session."""
     with server() as created:
         yield created
 
 
 @pytest.fixture
 def bucket(s3: Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket of this test's own, and the credentials for it."""
+    """Create a bucket for this test, and set the credentials."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     name = f"bucket-{uuid.uuid4().hex[:8]}"
@@ -325,7 +325,7 @@ def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Serve
         "credit/later/1.jsonl",
         b"\n".join(rows(3000, 4)).replace(b'"_dc_prediction_probabilities": [0.5, 0.5], ', b""),
     )
-    assert sorted(each.path for each in scan(target, s3.settings).loaded) == ["later/1.jsonl", "v1/0000.csv"]
+    assert sorted(file.path for file in scan(target, s3.settings).loaded) == ["later/1.jsonl", "v1/0000.csv"]
     assert target.samples == 1057
     assert scan(target, s3.settings).loaded == []
 
@@ -375,7 +375,7 @@ def test_scan_continues_after_an_s3_outage(target: Target, bucket: str, s3: Serv
     for number in range(5):
         s3.put(bucket, f"{number}.csv", csv_of(number, 1).encode())
     add_source(target, f"s3://{bucket}")
-    scanner, taken = Scanner(target.engine, target.org, s3.settings), 0
+    scanner, page_count = Scanner(target.engine, target.org, s3.settings), 0
 
     @contextmanager
     def away() -> Iterator[None]:
@@ -386,6 +386,6 @@ def test_scan_continues_after_an_s3_outage(target: Target, bucket: str, s3: Serv
     location = sources.location(f"s3://{bucket}", s3.settings)
     pages = [entry.path for page in location.pages() for entry in page]
     with away(), pytest.raises(errors.Unreachable), location.fetch(pages[0]):
-        taken += 1
-    assert (len(pages), taken) == (5, 0)
+        page_count += 1
+    assert (len(pages), page_count) == (5, 0)
     assert len(scanner.scan("lake").loaded) == 5

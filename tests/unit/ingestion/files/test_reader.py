@@ -45,14 +45,14 @@ def chunks(path: Path, mapping: Mapping[str, str] | None = None, kind: str = "sa
 
 def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[Any]:
     """Return the fields with a value, or the reason of a rejection, by row number."""
-    shape = sample_row_type(COLUMNS)
+    row_type = sample_row_type(COLUMNS)
     for chunk in chunks(path, mapping):
         for number in range(chunk.first_row, chunk.next_row):
             if number in chunk.malformed:
                 yield "malformed"
                 continue
             try:
-                values = zip(shape.names, shape.decode(chunk.samples[number]), strict=True)
+                values = zip(row_type.names, row_type.decode(chunk.samples[number]), strict=True)
                 yield {name: value for name, value in values if value is not None}
             except RejectedRow as why:
                 yield f"{why.reason} {why.field}"
@@ -377,9 +377,9 @@ def test_labels_beside_samples_become_rows_of_labels(tmp_path: Path) -> None:
 def test_class_1_0_is_1_unless_a_class_has_that_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
     """1.0 stands for class 1, unless the version has a class "1.0"."""
     path = write_csv(tmp_path / "a.csv", [["a", "1.0"]], ["_dc_sample_id", "_dc_label"])
-    layout = column_mapping.create(Columns("binary", {}, {}, classes), "labels", {})
+    mapping = column_mapping.create(Columns("binary", {}, {}, classes), "labels", {})
     with reader.open_file(str(path)) as file:
-        (chunk,) = file.chunks(layout)
+        (chunk,) = file.chunks(mapping)
 
     assert label_row_type(False).decode(chunk.labels[0]) == ("a", wanted)
 
@@ -396,11 +396,11 @@ def test_file_of_labels_keeps_empty_labels(tmp_path: Path) -> None:
 def test_reading_continues_from_any_row(tmp_path: Path) -> None:
     """Chunks from any row on equal the end of the complete file."""
     path = write_csv(tmp_path / "a.csv", [[f"s{number}", *ROW[1:]] for number in range(25)])
-    layout = column_mapping.create(COLUMNS, "samples", {})
+    mapping = column_mapping.create(COLUMNS, "samples", {})
     with reader.open_file(str(path)) as file:
-        all_rows = {at: bytes(row) for chunk in file.chunks(layout, rows=7) for at, row in chunk.samples.items()}
+        all_rows = {at: bytes(row) for chunk in file.chunks(mapping, rows=7) for at, row in chunk.samples.items()}
         for skip in range(26):
-            parts = list(file.chunks(layout, skip, rows=7))
+            parts = list(file.chunks(mapping, skip, rows=7))
             assert {at: bytes(row) for part in parts for at, row in part.samples.items()} == {
                 at: row for at, row in all_rows.items() if at >= skip
             }
