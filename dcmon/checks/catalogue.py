@@ -16,6 +16,7 @@ from dcmon.checks.kinds import (
     FEATURE_AGGREGATIONS,
     NUMERIC_TYPES,
     PACKAGE,
+    PERFORMANCE,
     REGISTRY,
     STRING_TYPES,
     CheckKind,
@@ -45,7 +46,7 @@ def _kind(group: str, class_name: str, module: str, *, labels: bool = False, ref
 
 KINDS: tuple[CheckKind, ...] = (
     replace(
-        _kind(_EVALUATION, "SingleDatasetPerformance", "single_dataset_performance", labels=True),
+        _kind(_EVALUATION, PERFORMANCE, "single_dataset_performance", labels=True),
         reads_predictions=True,
         choices=("scorer", "class"),
     ),

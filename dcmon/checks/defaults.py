@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Literal
 
 from dcmon.checks.catalogue import for_config
-from dcmon.checks.kinds import PACKAGE, CheckKind
+from dcmon.checks.kinds import PACKAGE, PERFORMANCE, CheckKind
 from dcmon.errors import InvalidInput
 from dcmon.severity import Severity
 from dcmon.states import TaskType
@@ -103,10 +103,10 @@ def for_task(task_type: str, frequency: str = Frequency.DAY) -> list[DefaultChec
     ]
     performance = shown("Performance")
     if task_type == TaskType.REGRESSION:
-        return [*checks, _check("SingleDatasetPerformance", performance, params={"scorers": ["RMSE"]})]
+        return [*checks, _check(PERFORMANCE, performance, params={"scorers": ["RMSE"]})]
     return [
         *checks,
-        _check("SingleDatasetPerformance", performance, params={"scorers": ["Accuracy"]}),
+        _check(PERFORMANCE, performance, params={"scorers": ["Accuracy"]}),
         _check("NewLabelTrainTest", hidden("New Label Train-Test"), DefaultRule(0.01, Severity.HIGH)),
     ]
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 PACKAGE = "deepchecks.tabular.checks"
+PERFORMANCE = "SingleDatasetPerformance"  # the only check that computes scorers
 REGISTRY = "dcmon.checks"  # the group of entry points in which a user's package registers its checks
 PLUGIN = "own"  # the group of all checks that users' packages register
 DATA_FLOW_GROUP = "dcmon"  # the module and the group of dcmon's own check, which reads no rows

@@ -25,11 +25,9 @@ with quick_import():
 
 from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features, storable
-from dcmon.checks.kinds import REGISTRY, CheckKind
+from dcmon.checks.kinds import PERFORMANCE, REGISTRY, CheckKind
 from dcmon.checks.no_value_reasons import NoValue
 from dcmon.states import ResultState, TaskType
-
-PERFORMANCE = "SingleDatasetPerformance"
 
 __all__ = ["PreparedRows", "prepare", "run"]
 

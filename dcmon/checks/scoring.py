@@ -13,10 +13,9 @@ from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
 from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.datasets import PreparedRows
+from dcmon.checks.kinds import PERFORMANCE
 from dcmon.checks.no_value_reasons import NoValue
 from dcmon.states import ResultState, TaskType
-
-NAME = "SingleDatasetPerformance"
 
 
 def reads_probabilities(scorers: Iterable[Any]) -> bool:
@@ -85,13 +84,13 @@ class Scoring:
         """
         if isinstance(error, NoValue):
             return error
-        reason = no_value_reasons.check_failed(NAME, no_value_reasons.error_sentence(error, DeepchecksBaseError))
+        reason = no_value_reasons.check_failed(PERFORMANCE, no_value_reasons.error_sentence(error, DeepchecksBaseError))
         if self.schema.task_type == TaskType.REGRESSION or "is unknown" in str(error) or self.current.labels is None:
             return NoValue(ResultState.ERROR, reason)
         labels, classes = sorted(set(self.current.labels.dropna())), self.schema.classes
         if len(labels) == 1:
             return NoValue(
-                ResultState.INSUFFICIENT, no_value_reasons.one_class(labels[0], self.check.scorers or [NAME])
+                ResultState.INSUFFICIENT, no_value_reasons.one_class(labels[0], self.check.scorers or [PERFORMANCE])
             )
         if classes and len(classes) == 2 and (unknown := [label for label in labels if label not in classes]):
             return NoValue(ResultState.ERROR, no_value_reasons.unknown_classes(unknown, classes))

@@ -103,9 +103,9 @@ def log_failures(job: Callable[..., object], name: str) -> Callable[..., None]:
         try:
             job(*arguments)
         except errors.DcmonError as error:
-            log.warning("%s waits: %s", name, error)
+            log.warning("%s was interrupted, it runs again at its next time: %s", name, error)
         except Exception:
-            log.exception("%s failed, it is tried again", name)
+            log.exception("%s failed, it runs again at its next time", name)
 
     return run
 
@@ -170,7 +170,7 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
         for org in _organizations(app) if orgs is None else orgs:
             row = run_query(org, query)
             if row is None:
-                log.warning("organization %s is skipped", org.name)
+                log.warning("organization %s can't be read now, the next sweep tries it again", org.name)
                 continue
             has_windows, has_notifications, may_have_elapsed = row
             has_windows = (may_have_elapsed and _enqueue_elapsed_windows(app, org) > 0) or has_windows
@@ -191,7 +191,7 @@ def _enqueue_elapsed_windows(app: App, org: Organization) -> int:
         log.warning("organization %s is skipped: %s", org.name, error)
         return 0
     if added:
-        log.info("organization %s: %d elapsed windows without rows are due", org.name, added)
+        log.info("organization %s: %d windows without new rows are due, because their time is over", org.name, added)
     for name in stale:
         log.warning(
             "organization %s: %s is stale: it gets no new samples, so its empty windows are not evaluated any more",

@@ -28,7 +28,7 @@ def poll_until_stopped(stop: Event, poll: Callable[[], bool], idle: timedelta, l
                 log.warning("PostgreSQL can be reached again: work continues")
             has_outage = False
         except errors.OrganizationNotFound as error:
-            log.info("an organization was deleted meanwhile: %s", error)
+            log.info("an organization was deleted while it was served: %s", error)
             has_worked = True
         except OUTAGES as error:
             if not has_outage:

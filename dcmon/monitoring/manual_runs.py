@@ -38,7 +38,7 @@ POLL_INTERVAL = 0.2  # seconds
 
 
 class EndRange(NamedTuple):
-    """The windows that end after `after`, and not after `until`.
+    """A range of windows: those that end later than `after`, and at `until` or before.
 
     `after`: None for only the last window of each version. `until`: None for all windows up to the newest rows.
     """
@@ -48,7 +48,7 @@ class EndRange(NamedTuple):
 
 
 class Readiness(NamedTuple):
-    """The windows that are complete, and the reason to wait for more of them.
+    """The windows that are complete, and the reason to wait for more windows.
 
     `reason`: None if no more windows are expected.
     """
@@ -234,7 +234,7 @@ def _incomplete_reason(
 def _unlabelled_reason(
     session: Session, schedule: Schedule, version: Version, window: Window, now: datetime
 ) -> str | None:
-    """Return which labels are awaited; None if no labels are.
+    """Return for how many samples labels have come; None if no more labels are awaited.
 
     These are labels of the window, or of the window that it is compared with.
     """
@@ -246,5 +246,5 @@ def _unlabelled_reason(
             [statistics], schedule.model.label_ratio, schedule.model.label_delay, now
         ):
             where = "" if source == window else " of the window that it is compared with"
-            return f"labels of {statistics.n_labelled} of {statistics.n} samples{where} are there"
+            return f"labels have come for {statistics.n_labelled} of {statistics.n} samples{where}"
     return None

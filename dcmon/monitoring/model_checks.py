@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.checks import catalogue, no_value_reasons, parameters
+from dcmon.checks.kinds import PERFORMANCE
 from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables
 
 MAX_NAME_LENGTH = 100
-CLASS_ORDER = ("SingleDatasetPerformance", "FeatureDrift", "LabelDrift", "PredictionDrift")
+CLASS_ORDER = (PERFORMANCE, "FeatureDrift", "LabelDrift", "PredictionDrift")
 
 
 def create_check(

@@ -77,7 +77,7 @@ def current_spec(monitor: Monitor) -> MonitorSpec:
 def lock(session: Session, monitor: Monitor) -> MonitorSpec:
     """Lock a monitor's row until the commit, and return its specification.
 
-    No other session can change the monitor in this time.
+    Until then no other session can change the monitor.
     """
     session.refresh(monitor, with_for_update={"key_share": True})
     return current_spec(monitor)

@@ -21,7 +21,7 @@ from dcmon.windows import Window, time_zone
 MAX_QUARTER_HOURS = 5_000  # that one call takes of each table
 
 # The version is locked before its quarter hours, in the same order as when it is deleted, to avoid a deadlock.
-# A row that another transaction has locked is skipped: that transaction queues the organization again after its commit.
+# A row that another transaction has locked is skipped. While touched rows are left, the organization stays due.
 TAKE_TOUCHED = """
     update {table} touched set is_touched = false
       from (select t.version_id, t.at from {table} t join versions v on v.id = t.version_id

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import alert_views, rules
 from dcmon.alerting.alert_views import AlertView
 from dcmon.checks import data_flow
+from dcmon.checks.kinds import PERFORMANCE
 from dcmon.db.tables.org import AlertRule, Model
 from dcmon.monitoring import monitor_views
 from dcmon.monitoring.monitor_views import MonitorView
@@ -59,7 +60,7 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
 
 def _has_own_axes(view: MonitorView) -> bool:
     """Return True if the metrics have different units, such as rows and shares."""
-    is_regression = view.check.class_name == "SingleDatasetPerformance" and view.model.task_type == TaskType.REGRESSION
+    is_regression = view.check.class_name == PERFORMANCE and view.model.task_type == TaskType.REGRESSION
     return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression)
 
 

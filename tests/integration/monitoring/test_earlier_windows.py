@@ -236,7 +236,7 @@ def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) ->
     with app.org(target.org) as session:
         _, why = manual_runs.readiness(session, monitor, day(1).end, datetime.now(UTC))
         assert why is not None
-        assert "labels of 30 of 60 samples of the window that it is compared with are there" in why
+        assert "labels have come for 30 of 60 samples of the window that it is compared with" in why
     label(app, target, 0, 30, 60)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, target)) == 2)
