@@ -170,6 +170,16 @@ def test_slow_https_receiver_is_timed_out(certificate: Path, monkeypatch: pytest
     assert delivery.seconds < 60  # a receiver that drips needs two minutes
 
 
+def test_socket_connected_at_the_deadline_is_shut_down() -> None:
+    """A socket that is registered after the first shutdown is shut down too."""
+    early, late = socket.socketpair(), socket.socketpair()
+    with early[0], early[1], late[0], late[1], http_delivery.abort_after(0) as sockets:
+        for connected, peer in (early, late):
+            sockets.append(connected)
+            peer.settimeout(PATIENCE)
+            assert peer.recv(1) == b""
+
+
 # The worker.
 
 
