@@ -8,6 +8,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -63,8 +64,9 @@ def ingest_labels(target: Target, rows: Sequence[bytes], logged_at: datetime = N
         store.store_labels(session, target.model_id, [RowBatch(rows, logged_at, f"l{logged_at}")])
 
 
-def pruned(target: Target, terms: Terms = TERMS, **changes: Any) -> dict[str, int]:
-    done = pruning.run(Prune(target.engine, target.org, terms, "tester", **changes))
+def pruned(target: Target, terms: Terms = TERMS, *, is_fast: bool = True, **changes: Any) -> dict[str, int]:
+    """Prune without pauses, because nothing else uses the database, and return the rows deleted from each table."""
+    done = pruning.run(Prune(target.engine, target.org, terms, "tester", is_fast=is_fast, **changes))
     return {place.table: rows for place, rows in done.items()}
 
 
@@ -342,12 +344,27 @@ def test_ingestion_while_pruning_loses_and_doubles_nothing(target: Target, monke
         thread.start()
     assert ready.wait(300)
     while any(thread.is_alive() for thread in threads):
-        pruned(target)
+        pruned(target, is_fast=False)
     pruned(target)
 
     assert failed == []
     require_agreement(target)
     assert target.samples == sum(json.loads(each)["_dc_time"] >= "2026-04-01" for each in chain(*batches))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_fast", "pauses"),
+    [(0.01, False, [0.09]), (5.0, False, [pruning_transactions.MAX_PAUSE]), (5.0, True, [])],
+)
+def test_transaction_of_a_prune_is_followed_by_a_pause(
+    target: Target, monkeypatch: pytest.MonkeyPatch, seconds: float, is_fast: bool, pauses: list[float]
+) -> None:
+    """The pause is nine times as long as the transaction, and at most a second."""
+    ticks, slept = iter([0.0, seconds]), list[float]()
+    clock = SimpleNamespace(monotonic=lambda: next(ticks), sleep=slept.append)
+    monkeypatch.setattr(pruning_transactions, "time", clock)
+    Prune(target.engine, target.org, TERMS, "tester", is_fast=is_fast).in_transaction(lambda _: None)
+    assert slept == pytest.approx(pauses)
 
 
 def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
