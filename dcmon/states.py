@@ -1,4 +1,4 @@
-"""The states of results, alerts and notifications, and the kinds of rows, models, receivers and processes.
+"""States of results, alerts and notifications, and kinds of rows, models, receivers and processes.
 
 The database stores these texts, and the interfaces show them.
 """

@@ -12,7 +12,7 @@ from dcmon.commands.shared.wording import NO_END
 app = group(__doc__)
 
 # The same as dcmon.storage.columns.TYPES, written here so that --help does not import it.
-KINDS = "numeric, integer, bigint, categorical, text, boolean, array_float, array_float_2d or datetime"
+COLUMN_TYPES = "numeric, integer, bigint, categorical, text, boolean, array_float, array_float_2d or datetime"
 
 
 @app.command()
@@ -22,7 +22,9 @@ def create(
     task: Annotated[str, typer.Option(help="Task of the model: regression, binary or multiclass.")],
     description: Annotated[str | None, typer.Option(help="What the model predicts.")] = None,
     version: Annotated[str | None, typer.Option(help="Also create this version, with the given columns.")] = None,
-    feature: Annotated[list[str] | None, typer.Option(help=f"Feature as NAME:TYPE; repeatable. TYPE: {KINDS}.")] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help=f"Feature as NAME:TYPE; repeatable. TYPE: {COLUMN_TYPES}.")
+    ] = None,
     additional: Annotated[
         list[str] | None, typer.Option(help="Column that is not a feature, as NAME:TYPE; repeatable.")
     ] = None,

@@ -62,7 +62,7 @@ def added(app: "App", stored: StoredReceiver, *, is_email: bool) -> Page:
 def changed(stored: StoredReceiver) -> Page:
     """Show a changed receiver, with remarks on notifications and on a pause."""
     name, remarks = stored.row["name"], _notified_remarks(stored.notified)
-    if stored.row["state"] == "paused":
+    if stored.row["state"] == receivers.ReceiverState.PAUSED:
         remarks.append(f'Receiver {name!r} is paused: "dcmon notification resume {name!r}" sends again.')
     fields = {**_to_text(stored.row), "notified": stored.notified}
     return Page({**stored.row, "notified": stored.notified}, [Fields(fields, NONE_WORDS)], remarks)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dcmon import cli
-from dcmon.commands.model import KINDS
+from dcmon.commands.model import COLUMN_TYPES
 from dcmon.storage.columns import TYPES
 
 LARGE = (
@@ -62,7 +62,7 @@ def test_help_of_a_command_loads_no_large_module(command: str) -> None:
 def test_help_of_model_create_lists_every_column_type() -> None:
     message = loaded("model", "create", "--help")[0]
     assert all(re.search(rf"\b{kind}\b", message) for kind in TYPES)
-    assert sorted(KINDS.replace(" or ", ", ").split(", ")) == sorted(TYPES)
+    assert sorted(COLUMN_TYPES.replace(" or ", ", ").split(", ")) == sorted(TYPES)
 
 
 def test_version_loads_no_large_module() -> None:
