@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from dcmon.alerting.operators import Operator
 from dcmon.checks.defaults import LOOKBACK, DefaultCheck, for_task
 from dcmon.severity import Severity
 from dcmon.states import TaskType
@@ -38,7 +39,7 @@ WEEKLY: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class RulePlan:
-    """A threshold. `operator` is "greater_than" or "less_than"."""
+    """A threshold of an alert rule. `operator`: an Operator."""
 
     operator: str
     value: float
@@ -108,6 +109,6 @@ def _f1() -> MonitorPlan:
         LOOKBACK["WEEK"],
         {"check_conf": {"scorer": ["f1"]}, "res_conf": None},
         "How well late flights are found; the worst week of the reference had 0.69.",
-        (RulePlan("less_than", 0.67, Severity.HIGH),),
+        (RulePlan(Operator.LESS_THAN, 0.67, Severity.HIGH),),
         WEEKLY[name],
     )
