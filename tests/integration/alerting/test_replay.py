@@ -521,7 +521,7 @@ def test_violated_conditions_of_one_window_are_listed(target: Target) -> None:
 
 def test_missing_verdict_of_a_rule_has_its_reason(target: Target) -> None:
     create_rule(target, "rise > 50%", min_n=50)
-    for number, few, expected in ((0, 100, "no window before"), (1, 100, None), (2, 10, "10 of 50 rows")):
+    for number, few, expected in ((0, 100, "no earlier window"), (1, 100, None), (2, 10, "10 of 50 rows")):
         result = store_and_judge(target, number, 0.1, n=few)
         with db.org_session(target.engine, target.org) as session:
             reason = verdicts.for_result(session, result).no_verdict_reason
