@@ -45,7 +45,13 @@ def run(prune: Prune) -> Counts:
         for model in _models(prune):
             pruning_months.detach_expired(prune, model, removed)
         pruning_months.drop_detached(prune, removed)
-        for work in (_waiting_labels, _quarantine, _receipts, _history, _of_no_model):
+        for work in (
+            _prune_waiting_labels,
+            _prune_quarantine,
+            _prune_receipts,
+            _prune_history,
+            _prune_rows_of_no_model,
+        ):
             work(prune, removed)
     return +removed
 
@@ -65,7 +71,7 @@ def _in_batches(prune: Prune, removed: Counts, delete_batch: Callable[..., Count
             removed += counts
 
 
-def _waiting_labels(prune: Prune, removed: Counts) -> None:
+def _prune_waiting_labels(prune: Prune, removed: Counts) -> None:
     """Delete labels whose sample did not arrive within the retention."""
     _in_batches(prune, removed, _delete_waiting)
 
@@ -91,7 +97,7 @@ def _delete_waiting(session: Session, by: str, model_id: int, before: datetime) 
     return Counts({TableOfVersion(model.name, "", "waiting_labels"): rows})
 
 
-def _quarantine(prune: Prune, removed: Counts) -> None:
+def _prune_quarantine(prune: Prune, removed: Counts) -> None:
     """Delete quarantined rows that were logged before the retention begins."""
     _in_batches(prune, removed, _delete_quarantined)
 
@@ -111,7 +117,7 @@ def _delete_quarantined(session: Session, by: str, model_id: int, before: dateti
     return counts
 
 
-def _receipts(prune: Prune, removed: Counts) -> None:
+def _prune_receipts(prune: Prune, removed: Counts) -> None:
     """Delete the receipts that are past the retention of samples."""
     for model in _models(prune):
         if (before := prune.terms.samples_begin(model)) is not None:
@@ -120,7 +126,7 @@ def _receipts(prune: Prune, removed: Counts) -> None:
             removed[TableOfVersion(model.name, "", "receipts")] += rows
 
 
-def _of_no_model(prune: Prune, removed: Counts) -> None:
+def _prune_rows_of_no_model(prune: Prune, removed: Counts) -> None:
     """Delete notifications about dcmon itself and silences that have ended, by the term of results."""
     if (before := prune.terms.organization_rows_begin()) is not None:
         for table, expired in expiry.OF_NO_MODEL.items():
@@ -128,7 +134,7 @@ def _of_no_model(prune: Prune, removed: Counts) -> None:
             removed[TableOfVersion("", "", table)] += rows
 
 
-def _history(prune: Prune, removed: Counts) -> None:
+def _prune_history(prune: Prune, removed: Counts) -> None:
     """Delete resolved alerts, then results, by the longer term of results."""
     for model in _models(prune):
         if (before := prune.terms.results_begin(model)) is None:

@@ -91,7 +91,7 @@ def test_data_of_another_postgres_version_is_refused(data_dir: Path) -> None:
         postgres.start(data_dir)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 def test_unreachable_data_directory_is_named(data_dir: Path) -> None:
     """The error names the directory that PostgreSQL's user can't enter."""
     inside = data_dir / "private" / "data"

@@ -1,4 +1,4 @@
-"""Rows in columns are the rows: whatever a column may hold, in one block or in many, with gaps or without."""
+"""A columnar sample holds the same values as the rows, in one block or many, with and without nulls."""
 
 import json
 import math
@@ -47,7 +47,7 @@ values = st.fixed_dictionaries(
 
 def same(left: Any, right: Any) -> bool:
     """Equal; a missing number is not a number in a column of numbers."""
-    is_missing = [each is None or (isinstance(each, float) and math.isnan(each)) for each in (left, right)]
+    is_missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in (left, right)]
     return all(is_missing) or bool(left == right)
 
 
@@ -90,16 +90,18 @@ def compare(app: App, org: Organization, version_id: int, n: int, limit: int | N
     for position, name in enumerate(rows.names):
         if name == "more":
             continue
-        expected, found = [row[position] for row in rows.rows], list(block.column(name))
-        assert all(map(same, expected, found)), (name, expected, found)
+        expected, column = [row[position] for row in rows.rows], list(block.column(name))
+        assert all(map(same, expected, column)), (name, expected, column)
 
 
 @settings(max_examples=examples(15))
 @given(st.lists(values, min_size=1, max_size=12), st.booleans())
-def test_columns_hold_what_the_rows_hold(app: App, org: Organization, rows: list[dict[str, Any]], whole: bool) -> None:
+def test_columns_hold_what_the_rows_hold(
+    app: App, org: Organization, rows: list[dict[str, Any]], in_one_block: bool
+) -> None:
     version_id = logged(app, org, rows)
     for labelled in (False, True):
-        compare(app, org, version_id, len(rows), None if whole else 8, labelled)
+        compare(app, org, version_id, len(rows), None if in_one_block else 8, labelled)
 
 
 @pytest.mark.parametrize("limit", [None, 100, 95])

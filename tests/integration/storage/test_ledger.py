@@ -109,13 +109,13 @@ def test_merged_batches_with_offsets_tell_the_audit_the_same(
 
     before = read()
     with db.org_session(target.engine, target.org) as session:
-        gone = ledger.fold_moves(session, datetime.now(UTC))
+        folded = ledger.fold_moves(session, datetime.now(UTC))
     after = read()
 
     assert (after.stored, after.unbalanced, after.chains) == (before.stored, [], before.chains)
     with db.org_session(target.engine, target.org) as session:
         assert ledger.fold_moves(session, datetime.now(UTC)) == 0
-    assert bool(gone) == (after.lines < before.lines)
+    assert bool(folded) == (after.lines < before.lines)
 
 
 def test_lines_of_today_are_not_folded(target: Target) -> None:

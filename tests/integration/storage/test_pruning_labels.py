@@ -36,7 +36,7 @@ def prune_some(target: Target, calls: int) -> None:
     pruned(target, is_over=lambda: next(stop))
 
 
-def found(target: Target) -> list[Finding]:
+def audit_findings(target: Target) -> list[Finding]:
     public, org = audit_reader.run_audit(target.engine, [target.org])
     assert org.left_out is None
     return [*public.findings, *org.findings]
@@ -55,43 +55,43 @@ def test_label_during_a_prune_waits_for_its_sample(target: Target) -> None:
     ingest_labels(target, label_rows(0, 30))
     prune_some(target, 1)
     assert held(target)["left"] == 1
-    assert found(target) == []
+    assert audit_findings(target) == []
 
     ingest_labels(target, label_rows(20, 50), NOW + timedelta(seconds=1))
-    assert found(target) == []
+    assert audit_findings(target) == []
     pruned(target)
 
-    assert found(target) == []
+    assert audit_findings(target) == []
     require_agreement(target)
     assert waiting(target) == 30
     take(target, january(0, 60), EARLY)
     assert target.labels == 30
-    assert found(target) == []
+    assert audit_findings(target) == []
 
 
 @pytest.mark.parametrize("label_first", [True, False])
 def test_recreated_quarter_hour_counts_only_its_own_labels(target: Target, label_first: bool) -> None:
-    """A quarter of an hour that is made anew counts its own labels alone."""
+    """A quarter hour that is created again counts only the labels of its new samples."""
     take(target, january(0, 15), EARLY)
     prune_some(target, 1)
-    assert found(target) == []
+    assert audit_findings(target) == []
 
     again = [row(200 + number, JANUARY + timedelta(minutes=number)) for number in range(10)]
     if label_first:
         ingest_labels(target, label_rows(0, 8))
     take(target, again, EARLY)
-    assert found(target) == []
+    assert audit_findings(target) == []
     ingest_labels(target, [*label_rows(5, 15), *label_rows(200, 204)], NOW + timedelta(seconds=1))
-    assert found(target) == []
+    assert audit_findings(target) == []
     prune_some(target, 3)
-    assert found(target) == []
+    assert audit_findings(target) == []
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_audit_agrees_between_any_two_steps_of_a_prune(
     target: Target, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The audit agrees whatever comes between two steps of a prune."""
+    """The audit has no findings if samples and labels arrive between two steps of a prune."""
     monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 10)
     random, logged = Random(seed), (NOW + timedelta(seconds=second) for second in count())
     take(target, january(0, 60), EARLY)
@@ -106,21 +106,21 @@ def test_audit_agrees_between_any_two_steps_of_a_prune(
                 take(target, january(first, first + 10), EARLY + timedelta(seconds=random.randrange(60)))
             case _:
                 prune_some(target, random.randrange(6))
-        assert found(target) == []
+        assert audit_findings(target) == []
     pruned(target)
 
-    assert found(target) == []
+    assert audit_findings(target) == []
     require_agreement(target)
 
 
 def test_foreign_change_is_found_while_a_month_is_pruned(target: Target) -> None:
-    """What somebody else changed is found while a month is pruned."""
+    """While a month is pruned, the audit finds a change that dcmon did not make."""
     take(target, january(0, 60), EARLY)
     take(target, [row(number, NOW - timedelta(minutes=number)) for number in range(100, 160)])
     ingest_labels(target, label_rows(100, 160))
     prune_some(target, 1)
-    assert found(target) == []
+    assert audit_findings(target) == []
     with db.org_session(target.engine, target.org) as session:
         _, version = versions.get(session, target.version_id)
         session.execute(text(f"update labels_{version.relation} set k = gen_random_uuid() where label = '1'"))
-    assert {each.check for each in found(target)} == {"labels"}
+    assert {finding.check for finding in audit_findings(target)} == {"labels"}

@@ -59,18 +59,18 @@ def large(app: App, target: Target) -> Iterator[tuple[Session, Model, Version]]:
 
 
 def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, **how: Any) -> tuple[int, set[str]]:
-    """How many rows the scans of the reader's own statement saw, and which kinds of scans these were."""
+    """Return how many rows the scans of the sample's query read, and which kinds of scans they were."""
     session, model, version = large
     population = how.pop("population")
     lowest = sampling.lowest_level(population, LIMIT)
     labelled = how.get("labelled", False)
-    message = f"s.{HASH}, l.label"
+    select_list = f"s.{HASH}, l.label"
     statement, values = sampling._sample_query(
-        Window(start, end), RowSelection(model, version, LIMIT, labelled), lowest, message
+        Window(start, end), RowSelection(model, version, LIMIT, labelled), lowest, select_list
     )
-    [[found]] = session.execute(text(f"explain (analyze, timing off, format json) {statement}"), values)
+    [[explained]] = session.execute(text(f"explain (analyze, timing off, format json) {statement}"), values)
     seen, kinds = 0, set[str]()
-    stack = [found[0]["Plan"]]
+    stack = [explained[0]["Plan"]]
     while stack:
         node = stack.pop()
         stack += node.get("Plans", [])
@@ -85,12 +85,13 @@ def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, 
 def test_sampling_reads_a_bounded_number_of_rows(
     large: tuple[Session, Model, Version], days: int, labelled: bool
 ) -> None:
-    """The reader sees a bounded number of rows whatever the window holds."""
+    """The number of rows that a sample reads does not grow with the window."""
     end = START + timedelta(days=days)
     population = ROWS * days // 60 // (5 if labelled else 1)
     seen, kinds = plan(large, START, end, labelled=labelled, population=population)
-    # Levels halve the rows: at most twice the limit and its slack lie on those that are read. Each may have a label;
-    # of labelled rows as many are wanted, and a fifth of the samples on their levels is labelled.
+    # Each level has half of the rows of the level below, so the levels that are read have at most twice the limit with
+    # its slack. Each row may have a label. For labelled rows, the limit is the same, but only a fifth of the samples
+    # in these levels has a label.
     assert seen <= 2 * sampling.SLACK * LIMIT * (1 + 5 if labelled else 2) * 1.1
     if population > 4 * LIMIT:
         assert kinds <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
