@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import psutil
@@ -234,48 +234,65 @@ def _bare_checks(installation: Installation, version_id: int) -> Callable[[], No
     """Return a function that runs the checks with deepchecks alone, as a notebook does."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from deepchecks.tabular import Dataset
         from deepchecks.tabular import checks as library
 
-    with installation.app.org(installation.org) as session:
-        model, version = versions.get(session, version_id)
-        start = datetime(2026, 3, 7, tzinfo=UTC)
-        current = sampling.sample_rows(
-            session, Window(start, start + timedelta(days=1)), RowSelection(model, version, ROWS)
-        )
-        reference = references.sample_rows(session, RowSelection(model, version, ROWS))
-    frames = [pd.DataFrame(sample.rows, columns=sample.names) for sample in (current, reference)]
-
-    def dataset(frame: pd.DataFrame, has_labels: bool) -> Any:
-        columns = frame[[*FEATURES]].assign(**({"label": frame["_dc_label"]} if has_labels else {}))
-        categories = [name for name, kind in FEATURES.items() if kind == "categorical"]
-        return Dataset(columns, label="label" if has_labels else None, cat_features=categories, label_type="multiclass")
-
-    def outputs(frame: pd.DataFrame) -> tuple[Any, Any]:
-        return frame["_dc_prediction"].to_numpy(), pd.DataFrame(
-            frame["_dc_prediction_probabilities"].tolist()
-        ).to_numpy()
-
-    (now_pred, now_proba), (ref_pred, ref_proba) = map(outputs, frames)
+    current, reference = _window_and_reference(installation, version_id)
+    current_output, reference_output = _output(current), _output(reference)
 
     def work() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            datasets = {has_labels: [dataset(frame, has_labels) for frame in frames] for has_labels in (False, True)}
+            datasets = {
+                has_labels: [_dataset(frame, has_labels) for frame in (current, reference)]
+                for has_labels in (False, True)
+            }
             for default in defaults.for_task("multiclass"):
                 if default.monitor is None:
                     continue
                 kind = for_config(default.kind.module_name, default.kind.class_name)
-                now, ref = datasets[kind.needs_labels]
+                test, train = datasets[kind.needs_labels]
                 check = getattr(library, kind.implementation)(**default.params, n_samples=None)
                 options = {"model_classes": CLASSES, "with_display": False}
                 if kind.needs_reference:
-                    options |= {"y_pred_train": ref_pred, "y_proba_train": ref_proba}
-                    check.run(ref, now, y_pred_test=now_pred, y_proba_test=now_proba, **options).reduce_output()
+                    options |= {"y_pred_train": reference_output.classes, "y_pred_test": current_output.classes}
+                    options |= {"y_proba_train": reference_output.probabilities}
+                    options |= {"y_proba_test": current_output.probabilities}
+                    check.run(train, test, **options).reduce_output()
                 else:
-                    check.run(now, y_pred=now_pred, y_proba=now_proba, **options).reduce_output()
+                    options |= {"y_pred": current_output.classes, "y_proba": current_output.probabilities}
+                    check.run(test, **options).reduce_output()
 
     return work
+
+
+def _window_and_reference(installation: Installation, version_id: int) -> list[pd.DataFrame]:
+    """Read the rows of a window, and those of the reference."""
+    with installation.app.org(installation.org) as session:
+        selection = RowSelection(*versions.get(session, version_id), ROWS)
+        start = datetime(2026, 3, 7, tzinfo=UTC)
+        current = sampling.sample_rows(session, Window(start, start + timedelta(days=1)), selection)
+        reference = references.sample_rows(session, selection)
+    return [pd.DataFrame(sample.rows, columns=sample.names) for sample in (current, reference)]
+
+
+class _ModelOutput(NamedTuple):
+    """The predicted classes of rows, and their probabilities."""
+
+    classes: Any
+    probabilities: Any
+
+
+def _output(frame: pd.DataFrame) -> _ModelOutput:
+    probabilities = pd.DataFrame(frame["_dc_prediction_probabilities"].tolist()).to_numpy()
+    return _ModelOutput(frame["_dc_prediction"].to_numpy(), probabilities)
+
+
+def _dataset(frame: pd.DataFrame, has_labels: bool) -> Any:
+    from deepchecks.tabular import Dataset
+
+    columns = frame[[*FEATURES]].assign(**({"label": frame["_dc_label"]} if has_labels else {}))
+    categories = [name for name, kind in FEATURES.items() if kind == "categorical"]
+    return Dataset(columns, label="label" if has_labels else None, cat_features=categories, label_type="multiclass")
 
 
 if __name__ == "__main__":
