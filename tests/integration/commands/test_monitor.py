@@ -139,7 +139,7 @@ def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     assert credit.json("monitor", "backfill", "Nulls", "--from", "2026-03-01")["evaluated"] == 9
     shown = credit.json("monitor", "history", "Nulls", "--revisions")
     assert {(result["monitor_revision"], result["revision"]) for result in shown} == {(1, 1), (2, 2)}
-    first = next(each for each in shown if each["revision"] == 2)
+    first = next(result for result in shown if result["revision"] == 2)
     assert (first["n"], first["of"], first["label_coverage"], first["how"]["rows"]) == (12, 24, 0.0, "all")
     assert first["how"]["deepchecks"] == "0.19.1"
     reset = credit.json("monitor", "set", "Nulls", "--reset", "filter", "--frequency", "hour")

@@ -1,4 +1,4 @@
-"""Due windows are evaluated once, by any number of workers; alerts follow."""
+"""Each due window is evaluated once by any number of workers, and alerts follow."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -67,7 +67,7 @@ def test_complete_windows_are_evaluated_and_the_open_one_waits(app: App, watched
 def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
     for number in range(12):
         log_day(app, watched, number)
-    with running(evaluate.run, app), App(app.settings, app.output) as other, running(evaluate.run, other):
+    with running(evaluate.run, app), App(app.settings, app.output) as second_app, running(evaluate.run, second_app):
         assert eventually(lambda: len(stored_results(app, watched)) >= 11)
     assert [stored_result.window_start for stored_result in stored_results(app, watched)] == [
         day(number).start for number in range(11)
@@ -75,7 +75,7 @@ def test_two_workers_store_each_window_once(app: App, watched: Target) -> None:
 
 
 def test_late_rows_revise_only_the_window_they_touch(app: App, watched: Target) -> None:
-    """Late rows create a second revision of only the window they touch."""
+    """Its result gets a second revision."""
     for number in range(3):
         log_day(app, watched, number, count=200)
     with running(evaluate.run, app):
@@ -93,11 +93,11 @@ def test_new_reference_reevaluates_the_last_windows(app: App, watched: Target) -
         log_day(app, watched, number)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 2)
-    names, given = ("age", "job", "_dc_prediction"), [json.loads(row) for row in rows(-2, 60)]
-    other = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in given]
+    names, parsed_rows = ("age", "job", "_dc_prediction"), [json.loads(row) for row in rows(-2, 60)]
+    new_rows = [msgspec.Raw(json.dumps({name: row[name] for name in names}).encode()) for row in parsed_rows]
     with app.org(watched.org) as session:
         model_and_version = versions.get(session, watched.version_id)
-        lifecycle.load_reference(session, *model_and_version, reference_loading.ReferenceTable(other), REPLACE)
+        lifecycle.load_reference(session, *model_and_version, reference_loading.ReferenceTable(new_rows), REPLACE)
         session.execute(text("update due_windows set due_at = now() where due_at > now()"))
     with app.public() as session:
         work_queue.enqueue(session, watched.org.id, work_queue.Work.evaluate)
@@ -183,10 +183,10 @@ def test_failing_window_is_retried_then_stored_as_an_error(
     monkeypatch.setattr(evaluate, "PAUSE", timedelta(milliseconds=10))
     gather = row_loader.build_workload
 
-    def broken(session: Any, org: Any, plan: Any, limit: int, kept: Any) -> Any:
+    def broken(session: Any, org: Any, plan: Any, limit: int, cached: Any) -> Any:
         if plan.window == day(1):
             raise RuntimeError("a stranger's fault")
-        return gather(session, org, plan, limit, kept)
+        return gather(session, org, plan, limit, cached)
 
     monkeypatch.setattr(row_loader, "build_workload", broken)
     for number in range(4):
@@ -211,12 +211,12 @@ def test_alert_without_features_names_drifted_features(app: App, watched: Target
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored_results(app, watched)) == 4)
     with app.org(watched.org) as session:
-        moved = drivers.drifting_features(session, watched.version_id, day(1).start, day(1).end)
-    assert list(moved) == ["age"]
-    assert moved["age"] > 0.5
+        drifted = drivers.drifting_features(session, watched.version_id, day(1).start, day(1).end)
+    assert list(drifted) == ["age"]
+    assert drifted["age"] > 0.5
 
 
-# The queue.
+# The queue of due windows.
 
 
 def expanded(app: App, target: Target, days: int) -> None:
@@ -235,7 +235,7 @@ def test_claim_excludes_other_workers_until_its_lease_ends(app: App, watched: Ta
         session.execute(update(DueWindow).values(lease_until=func.now() - timedelta(seconds=1)))
     with app.org(watched.org) as session:
         again = due_windows.claim(session, 8, timedelta(minutes=30))
-    assert [(each.window, each.attempts) for each in again] == [(day(0), 2), (day(1), 2)]
+    assert [(claimed_window.window, claimed_window.attempts) for claimed_window in again] == [(day(0), 2), (day(1), 2)]
 
 
 def test_window_touched_during_evaluation_is_due_again(app: App, watched: Target) -> None:
@@ -295,7 +295,11 @@ def test_result_of_the_same_inputs_is_stored_once(app: App, watched: Target) -> 
 
 
 def test_one_scheduler_leads_and_the_next_takes_over(app: App) -> None:
-    with App(app.settings, app.output) as other, Leadership(app.engine) as first, Leadership(other.engine) as second:
+    with (
+        App(app.settings, app.output) as second_app,
+        Leadership(app.engine) as first,
+        Leadership(second_app.engine) as second,
+    ):
         assert first.holds()
         assert not second.holds()
         assert first.holds()

@@ -26,11 +26,11 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 LEASE = timedelta(minutes=30)
 
 
-def create_monitor(app: App, target: Target, **given: object) -> int:
+def create_monitor(app: App, target: Target, **more: object) -> int:
     """Create a daily monitor of nulls, which needs no reference."""
     with app.org(target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
-        return monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY, **given)).id  # type: ignore[arg-type]
+        return monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY, **more)).id  # type: ignore[arg-type]
 
 
 def log(app: App, target: Target, first: int = 0, count: int = 6000) -> None:
@@ -49,11 +49,11 @@ BOTH = [(START, 1, "OK"), (START + timedelta(days=1), 1, "OK")]
 
 def test_unreadable_window_is_put_off_and_delays_no_other(app: App, target: Target) -> None:
     """An unreadable window is postponed and delays no other window."""
-    other = new_target(
+    other_target = new_target(
         app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
     )
-    for each in (target, other):
-        create_monitor(app, each)
+    for watched_target in (target, other_target):
+        create_monitor(app, watched_target)
     with app.org(target.org) as session:
         table = f"samples_{session.get_one(Version, target.version_id).relation}"
     log(app, target)
@@ -61,8 +61,8 @@ def test_unreadable_window_is_put_off_and_delays_no_other(app: App, target: Targ
         session.execute(text(f"alter table {table} rename to away"))
     with running(evaluate.run, app):
         assert eventually(lambda: target.scalar("select count(*) from due_windows where due_at > now()") == 2)
-        log(app, other)
-        assert eventually(lambda: stored_windows(other) == BOTH)
+        log(app, other_target)
+        assert eventually(lambda: stored_windows(other_target) == BOTH)
         assert stored_windows(target) == []
         with app.org(target.org) as session:
             session.execute(text(f"alter table away rename to {table}"))
@@ -73,12 +73,11 @@ def test_unreadable_window_is_put_off_and_delays_no_other(app: App, target: Targ
 
 
 def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, target: Target) -> None:
-    """An organization deleted meanwhile does not stop the worker."""
-    gone = provisioning.create_organization(app.engine, "gone", "g@gone.example").organization
+    deleted_org = provisioning.create_organization(app.engine, "gone", "g@gone.example").organization
     with app.engine.begin() as connection:
-        connection.execute(text(f"drop schema {gone.schema} cascade"))
+        connection.execute(text(f"drop schema {deleted_org.schema} cascade"))
     with app.public() as session:
-        work_queue.enqueue(session, gone.id, work_queue.Work.evaluate)
+        work_queue.enqueue(session, deleted_org.id, work_queue.Work.evaluate)
     create_monitor(app, target)
     with running(evaluate.run, app):
         log(app, target)
@@ -86,7 +85,6 @@ def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, targe
 
 
 def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target: Target) -> None:
-    """A version deleted during its evaluation does not stop the worker."""
     create_monitor(app, target)
     with running(evaluate.run, app):
         for number in range(3):
@@ -256,7 +254,7 @@ def test_recent_windows_are_claimed_before_history(app: App, target: Target) -> 
     assert [windows_claimed(app, target) for _ in range(7)] == [[5], [4], [0], [1], [2], [3], []]
 
 
-def test_first_evaluations_go_before_repeated_ones(app: App, target: Target) -> None:
+def test_first_evaluations_are_claimed_before_repeated_ones(app: App, target: Target) -> None:
     create_monitor(app, target)
     log(app, target, 0, 20_000)
     with app.org(target.org) as session:
@@ -304,9 +302,13 @@ def test_rows_in_time_do_not_delay_their_window(app: App, target: Target) -> Non
 
 
 def test_leader_without_its_connection_loses_leadership(app: App) -> None:
-    with App(app.settings, app.output) as other, Leadership(app.engine) as first, Leadership(other.engine) as second:
+    with (
+        App(app.settings, app.output) as second_app,
+        Leadership(app.engine) as first,
+        Leadership(second_app.engine) as second,
+    ):
         assert first.holds()
-        with other.engine.begin() as connection:
+        with second_app.engine.begin() as connection:
             connection.execute(
                 text("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted")
             )
@@ -343,7 +345,7 @@ def test_leadership_is_held_by_one_scheduler_at_a_time(app: App) -> None:
 
 def test_scheduler_takes_over_from_a_stopped_one(app: App, target: Target) -> None:
     create_monitor(app, target)
-    with App(app.settings, app.output) as other, running(schedule.run, other):
+    with App(app.settings, app.output) as second_app, running(schedule.run, second_app):
         with running(schedule.run, app):
             log(app, target)
             with app.public() as session:

@@ -1,4 +1,4 @@
-"""Messages reach PostgreSQL exactly once, whichever process dies."""
+"""Messages reach PostgreSQL exactly once, whichever process is killed."""
 
 import json
 import signal
@@ -34,7 +34,6 @@ def another_organization(target: Target) -> Organization:
 
 
 def test_samples_and_labels_reach_postgresql_through_kafka(buffered: App, target: Target) -> None:
-    """Samples and labels reach PostgreSQL through the broker."""
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
     buffered.ingestion.ingest_labels(target.org, target.model_id, labels(0, 500))
 
@@ -48,18 +47,18 @@ def test_replay_of_the_topic_stores_nothing_twice(buffered: App, target: Target)
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 300))
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 300)
-    taken = target.scalar("select sum(taken) from batches")
+    counted = target.scalar("select sum(taken) from batches")
     with buffered.public() as session:
         session.execute(text("delete from committed_offsets"))
 
     again = buffered.settings.kafka.model_copy(update={"group_id": "another-group"})
     with (
-        App(buffered.settings.model_copy(update={"kafka": again}), buffered.output) as other,
-        running(ingest.run, other),
+        App(buffered.settings.model_copy(update={"kafka": again}), buffered.output) as second_app,
+        running(ingest.run, second_app),
     ):
-        assert eventually(lambda: public_scalar(other, "select sum(next_offset) from committed_offsets") == 6)
+        assert eventually(lambda: public_scalar(second_app, "select sum(next_offset) from committed_offsets") == 6)
 
-    assert (target.samples, target.scalar("select sum(taken) from batches")) == (300, taken)
+    assert (target.samples, target.scalar("select sum(taken) from batches")) == (300, counted)
 
 
 def test_killed_worker_loses_and_duplicates_nothing(buffered: App, target: Target) -> None:
@@ -78,7 +77,7 @@ def test_killed_worker_loses_and_duplicates_nothing(buffered: App, target: Targe
     assert target.scalar("select sum(n) from quarter_hours") == 6000
 
 
-def test_stopping_worker_drains_and_leaves(buffered: App, target: Target) -> None:
+def test_stopped_worker_stores_its_messages_and_leaves_group(buffered: App, target: Target) -> None:
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
     with worker(buffered) as process:
         assert eventually(lambda: target.samples == 100)
@@ -87,7 +86,11 @@ def test_stopping_worker_drains_and_leaves(buffered: App, target: Target) -> Non
 
 
 def test_two_workers_share_a_topic(buffered: App, target: Target) -> None:
-    with running(ingest.run, buffered), App(buffered.settings, buffered.output) as other, running(ingest.run, other):
+    with (
+        running(ingest.run, buffered),
+        App(buffered.settings, buffered.output) as second_app,
+        running(ingest.run, second_app),
+    ):
         for first in range(0, 2000, 200):
             buffered.ingestion.ingest_samples(target.org, target.version_id, rows(first, 200))
         assert eventually(lambda: target.samples >= 2000)
@@ -120,26 +123,26 @@ def test_poison_row_quarantines_only_itself(buffered: App, target: Target) -> No
 
 
 def test_organizations_in_one_topic_get_their_own(buffered: App, target: Target) -> None:
-    other = new_target(
+    other_target = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
-    for each, count in ((target, 120), (other, 80)):
-        buffered.ingestion.ingest_samples(each.org, each.version_id, rows(0, count))
+    for receiving_target, count in ((target, 120), (other_target, 80)):
+        buffered.ingestion.ingest_samples(receiving_target.org, receiving_target.version_id, rows(0, count))
 
     with running(ingest.run, buffered):
-        assert eventually(lambda: (target.samples, other.samples) == (120, 80))
+        assert eventually(lambda: (target.samples, other_target.samples) == (120, 80))
 
 
 def test_messages_to_deleted_targets_do_not_block_others(buffered: App, target: Target) -> None:
     deleted = provisioning.create_organization(target.engine, "gone", "g@gone.example").organization
     with db.org_session(target.engine, target.org) as session:
         model, _ = versions.get(session, target.version_id)
-        other = versions.create(session, model, versions.NewVersion("gone", {"age": "numeric"}))
+        deleted_version = versions.create(session, model, versions.NewVersion("gone", {"age": "numeric"}))
     buffered.ingestion.ingest_samples(deleted, 1, rows(0, 10))
-    buffered.ingestion.ingest_samples(target.org, other.id, rows(0, 10))
+    buffered.ingestion.ingest_samples(target.org, deleted_version.id, rows(0, 10))
     provisioning.delete_organization(target.engine, deleted)
     with db.org_session(target.engine, target.org) as session:
-        lifecycle.delete_version(session, model, session.get_one(Version, other.id))
+        lifecycle.delete_version(session, model, session.get_one(Version, deleted_version.id))
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
 
     with running(ingest.run, buffered):
@@ -153,14 +156,14 @@ def test_messages_of_an_organization_behind_are_parked(buffered: App, target: Ta
     """Messages of an organization with an old schema are parked and stored later."""
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("update alembic_version set version_num = '0000'"))
-    other = new_target(
+    other_target = new_target(
         target.engine, provisioning.create_organization(target.engine, "other", "o@other.example").organization
     )
-    for logged_target in (target, other):
+    for logged_target in (target, other_target):
         buffered.ingestion.ingest_samples(logged_target.org, logged_target.version_id, rows(0, 100))
 
     with running(ingest.run, buffered):
-        assert eventually(lambda: other.samples == 100)
+        assert eventually(lambda: other_target.samples == 100)
         assert eventually(lambda: public_scalar(buffered, "select count(*) from parked_messages") == 2)
         with target.engine.begin() as connection:
             connection.execute(text(f"update {target.org.schema}.alembic_version set version_num = '{db.head('org')}'"))
@@ -180,8 +183,8 @@ def test_message_of_a_custom_producer_is_stored(buffered: App, target: Target) -
         assert eventually(lambda: target.samples == 1)
 
 
-def test_message_is_kept_while_postgresql_is_away(kafka: Kafka) -> None:
-    """A message that arrives while PostgreSQL is unavailable is kept."""
+def test_message_is_stored_after_an_outage_of_postgresql(kafka: Kafka) -> None:
+    """The message arrives while PostgreSQL is unavailable."""
     door.ensure_topics(kafka)
     producer = door.Producer(kafka)
     producer.send(door.topic_name(kafka, "samples"), [b"1", b"2", b"3"])
@@ -192,7 +195,7 @@ def test_message_is_kept_while_postgresql_is_away(kafka: Kafka) -> None:
             consumer.idle(1)  # the partitions are assigned in one of these
 
         def has_all() -> bool:
-            collected.extend(each.value for each in consumer.read(10, 0.1))
+            collected.extend(record.value for record in consumer.read(10, 0.1))
             return len(collected) >= 3
 
         assert eventually(has_all)
@@ -221,7 +224,6 @@ def test_worker_waits_for_an_unavailable_postgresql(
 
 
 def test_dead_letters_go_to_their_own_topic_with_the_reason(buffered: App, target: Target) -> None:
-    """Dead letters go to their own topic with the reason."""
     settings = buffered.settings.kafka
     samples = door.topic_name(settings, "samples")
     never = message_format.pack(target.org.id, "samples", 999, datetime.now(UTC), rows(0, 1), 1)
@@ -262,16 +264,24 @@ def test_lag_is_shown_by_partition_and_by_organization(buffered: App, target: Ta
         }
 
     assert eventually(lambda: measured()[0] == 1)
-    _, found = measured()
-    assert (found["acme"]["unread"] > 0, found["idle"]["unread"], found["acme"]["rows_per_second"]) == (True, 0, 0)
+    _, lag_by_org = measured()
+    assert (lag_by_org["acme"]["unread"] > 0, lag_by_org["idle"]["unread"], lag_by_org["acme"]["rows_per_second"]) == (
+        True,
+        0,
+        0,
+    )
 
     with running(ingest.run, buffered):
         assert eventually(lambda: target.samples == 500)
         assert eventually(lambda: public_scalar(buffered, "select sum(next_offset) from committed_offsets") == 10)
-    code, found = measured()
+    code, lag_by_org = measured()
 
     assert code == 0
-    assert (found["acme"]["unread"], found["acme"]["parked"], found["acme"]["rows_per_second"]) == (0, 0, 1.7)
+    assert (lag_by_org["acme"]["unread"], lag_by_org["acme"]["parked"], lag_by_org["acme"]["rows_per_second"]) == (
+        0,
+        0,
+        1.7,
+    )
 
 
 def test_row_too_large_for_kafka_is_quarantined_in_part(buffered: App, target: Target) -> None:
@@ -283,10 +293,10 @@ def test_row_too_large_for_kafka_is_quarantined_in_part(buffered: App, target: T
         assert eventually(lambda: target.samples > 0)
 
     assert target.samples == 60
-    reason, kept = target.scalar("select (reason, convert_from(row, 'utf8')) from quarantine")
+    reason, stored_text = target.scalar("select (reason, convert_from(row, 'utf8')) from quarantine")
     assert reason == "too_long"
-    assert str(len(large)) in kept
-    assert "s60" in kept
+    assert str(len(large)) in stored_text
+    assert "s60" in stored_text
 
 
 def test_message_too_large_for_kafka_is_refused_unsent(buffered: App) -> None:

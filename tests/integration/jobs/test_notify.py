@@ -90,7 +90,7 @@ def test_endless_receiver_is_timed_out(behave: Behaviour) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "response_bytes",
     [
         b"HTTP/1.1 200 OK\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n",
@@ -98,11 +98,11 @@ def test_endless_receiver_is_timed_out(behave: Behaviour) -> None:
         b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9999\r\n\r\n",
     ],
 )
-def test_endless_body_does_not_change_the_response(said: bytes) -> None:
+def test_endless_body_does_not_change_the_response(response_bytes: bytes) -> None:
     """A response body without an end does not change the status of the response."""
 
     def behave(wire: socket.socket, _: bytes) -> None:
-        wire.sendall(said)
+        wire.sendall(response_bytes)
         drip(b"x" * 2500)(wire, b"")
 
     with receiver(behave) as at:
@@ -115,10 +115,10 @@ def test_endless_body_does_not_change_the_response(said: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000]
+    "response_bytes", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000]
 )
-def test_invalid_response_has_a_readable_error(said: bytes) -> None:
-    with receiver(respond_with(said)) as at:
+def test_invalid_response_has_a_readable_error(response_bytes: bytes) -> None:
+    with receiver(respond_with(response_bytes)) as at:
         delivery = deliver(at.url)
     assert (delivery.status, delivery.is_delivered) == (None, False)
     assert delivery.error
@@ -246,22 +246,22 @@ def test_receiver_gets_all_notifications_after_an_outage(notifying_app: App, tar
     write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
     with running(notify.run, notifying_app):
         assert eventually(lambda: "refused" in str(target.scalar("select last_error from notifications")).lower())
-        back = Receiver.__new__(Receiver)
-        back.behave, back.context, back.requests = respond_with(OK), None, []
-        back.socket, back.port = socket.create_server(("127.0.0.1", port)), port
-        threading.Thread(target=back._serve, daemon=True).start()
+        restarted = Receiver.__new__(Receiver)
+        restarted.behave, restarted.context, restarted.requests = respond_with(OK), None, []
+        restarted.socket, restarted.port = socket.create_server(("127.0.0.1", port)), port
+        threading.Thread(target=restarted._serve, daemon=True).start()
         assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
-        back.socket.close()
-    assert len(back.requests) == 1
+        restarted.socket.close()
+    assert len(restarted.requests) == 1
 
 
 def test_two_workers_send_each_notification_once(notifying_app: App, target: Target) -> None:
-    with receiver(respond_with(OK)) as at, App(notifying_app.settings, notifying_app.output) as other:
+    with receiver(respond_with(OK)) as at, App(notifying_app.settings, notifying_app.output) as second_app:
         add_receiver(notifying_app, target.org, at.url)
-        with running(notify.run, notifying_app), running(notify.run, other):
+        with running(notify.run, notifying_app), running(notify.run, second_app):
             about = [insert_alert(notifying_app, target) for _ in range(30)]
-            for each in about:
-                write_notifications(notifying_app, target.org, each, "firing")
+            for alert_id in about:
+                write_notifications(notifying_app, target.org, alert_id, "firing")
             assert eventually(lambda: set(notification_states(notifying_app, target)) == {"delivered"})
     notified = [
         notification["alert"]["id"] for body in at.bodies() for notification in message_text.notifications(body)
@@ -271,17 +271,16 @@ def test_two_workers_send_each_notification_once(notifying_app: App, target: Tar
 
 
 def test_hanging_receiver_does_not_delay_another_organization(notifying_app: App, target: Target) -> None:
-    """A hanging receiver does not delay another organization."""
-    other = provisioning.create_organization(notifying_app.engine, "other", "o@other.example").organization
+    other_org = provisioning.create_organization(notifying_app.engine, "other", "o@other.example").organization
     from tests.integration.conftest import new_target
 
-    second = new_target(notifying_app.engine, other)
+    second = new_target(notifying_app.engine, other_org)
     with receiver(hang := Hang()) as hanging, receiver(respond_with(OK)) as at:
         add_receiver(notifying_app, target.org, hanging.url)
-        add_receiver(notifying_app, other, at.url)
+        add_receiver(notifying_app, other_org, at.url)
         for _ in range(4):
             write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
-        write_notifications(notifying_app, other, insert_alert(notifying_app, second), "firing")
+        write_notifications(notifying_app, other_org, insert_alert(notifying_app, second), "firing")
         with running(notify.run, notifying_app):
             is_sent = eventually(lambda: bool(hanging.requests) and bool(at.requests))
             hang.stop()
@@ -289,12 +288,11 @@ def test_hanging_receiver_does_not_delay_another_organization(notifying_app: App
 
 
 def test_organization_deleted_meanwhile_does_not_stop_notifying(notifying_app: App, target: Target) -> None:
-    """An organization deleted meanwhile does not stop notifying."""
-    gone = provisioning.create_organization(notifying_app.engine, "gone", "g@gone.example").organization
+    deleted_org = provisioning.create_organization(notifying_app.engine, "gone", "g@gone.example").organization
     with notifying_app.engine.begin() as connection:
-        connection.execute(text(f"drop schema {gone.schema} cascade"))
+        connection.execute(text(f"drop schema {deleted_org.schema} cascade"))
     with notifying_app.public() as session:
-        work_queue.enqueue(session, gone.id, work_queue.Work.notify)
+        work_queue.enqueue(session, deleted_org.id, work_queue.Work.notify)
     with receiver(respond_with(OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
         with running(notify.run, notifying_app):
@@ -342,13 +340,13 @@ def test_written_notification_is_sent_within_a_second(notifying_app: App, target
             write_notifications(notifying_app, target.org, about, "firing")
             assert eventually(lambda: len(at.requests) == expected, every=0.005)  # noqa: B023
             waits.append(time.monotonic() - started_at)
-    assert sorted(waits)[len(waits) // 2] < 20  # without being rung it would be looked at each minute
+    assert sorted(waits)[len(waits) // 2] < 20  # without a wake-up the outbox is checked each minute
 
 
 def test_message_of_a_killed_worker_is_repeated_with_its_id(
     notifying_app: App, target: Target, database_url: str, data_dir: Path
 ) -> None:
-    """A worker killed after sending, before it records the delivery: the next worker repeats the message."""
+    """The worker is killed after sending and before recording; the next worker sends the message again."""
     workers: list[subprocess.Popen[bytes]] = []
 
     def kill_first(wire: socket.socket, _: bytes) -> None:
@@ -391,18 +389,17 @@ SET_MODEL = text("""
 """)
 
 
-def test_storm_reaches_a_receiver_within_its_cap_complete(notifying_app: App, target: Target) -> None:
-    """A storm of alerts reaches a receiver within its cap and complete."""
+def test_alert_storm_is_delivered_completely_within_the_cap(notifying_app: App, target: Target) -> None:
     about = [insert_alert(notifying_app, target) for _ in range(40)]
     with receiver(respond_with(OK)) as at:
         add_receiver(notifying_app, target.org, at.url)
         with notifying_app.org(target.org) as session:
             receivers.find(session, "team").cap = 5
         newest = target.scalar("select max(id) from models")
-        for number, each in enumerate(about):
-            write_notifications(notifying_app, target.org, each, "firing")
-            with notifying_app.org(target.org) as session:  # as if each were of a model of its own
-                session.execute(SET_MODEL, {"model": newest + number, "alert": each})
+        for number, alert_id in enumerate(about):
+            write_notifications(notifying_app, target.org, alert_id, "firing")
+            with notifying_app.org(target.org) as session:  # as if each alert had its own model
+                session.execute(SET_MODEL, {"model": newest + number, "alert": alert_id})
         with running(notify.run, notifying_app):
             assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"] * 40)
     assert len(at.requests) == 5
@@ -450,4 +447,6 @@ def test_newer_state_waits_for_the_older_that_is_claimed(
     with db.org_session(notifying_app.engine, target.org) as session:
         renderer = AlertRenderer(target.org, notifying_app.settings.url, alert_payload.describe)
         claimed = outbox.claim(session, renderer, notifying_app.settings.webhooks)
-    assert [(each.message.body["type"], each.notification_count) for each in claimed] == [("alert.firing", 1)]
+    assert [
+        (claimed_message.message.body["type"], claimed_message.notification_count) for claimed_message in claimed
+    ] == [("alert.firing", 1)]

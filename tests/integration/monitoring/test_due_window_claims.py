@@ -1,4 +1,4 @@
-"""Claims: taken over after a kill -9, fair between organizations, never stored twice, cheap where nothing is due."""
+"""Claims of due windows: taken over after a kill, fair between organizations, stored once, cheap when idle."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def create_monitor(app: App, target: Target, frequency: Frequency = Frequency.DA
 
 
 def log(app: App, target: Target, count: int) -> None:
-    """A sample each 30 seconds."""
+    """Log a sample for each 30 seconds."""
     app.ingestion.ingest_samples(target.org, target.version_id, rows(0, count))
 
 
@@ -39,14 +39,13 @@ def stored(target: Target) -> list[tuple[datetime, int]]:
 
 
 def test_claims_of_a_killed_worker_are_taken_over_in_15_s(app: App, target: Target, database_url: str) -> None:
-    """Windows of a worker that was killed are taken over within 15 seconds."""
     create_monitor(app, target)
     with app.org(target.org) as session:
         table = f"samples_{session.get_one(Version, target.version_id).relation}"
     log(app, target, 9000)
     environment = {**os.environ, "DCMON_DATABASE_URL": database_url, "DCMON_EVALUATE__BACKFILL_QUIET": "0"}
     with app.engine.connect() as holding:
-        # Whoever reads the rows hangs, with its claim, until it is killed.
+        # The process that reads rows hangs with its claim until it is killed.
         holding.execute(text(f"lock table {target.org.schema}.{table} in access exclusive mode"))
         worker = subprocess.Popen([sys.executable, "-m", "dcmon", "worker", "start", "evaluate"], env=environment)
         assert eventually(lambda: target.scalar("select count(*) from due_windows where lease_until > now()") == 3)
@@ -66,19 +65,19 @@ def test_claims_of_a_killed_worker_are_taken_over_in_15_s(app: App, target: Targ
     assert [revision for _, revision in stored(target)] == [1, 1, 1]
 
 
-def test_organization_with_many_windows_starves_no_other(app: App, target: Target) -> None:
-    other = new_target(
+def test_organization_with_many_windows_delays_no_other(app: App, target: Target) -> None:
+    other_target = new_target(
         app.engine, provisioning.create_organization(app.engine, "other", "o@other.example").organization
     )
     create_monitor(app, target, Frequency.HOUR)
-    create_monitor(app, other)
+    create_monitor(app, other_target)
     log(app, target, 24 * 120 * 20)
     with app.org(target.org) as session:
         window_expansion.expand(session)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(target)) > 8)
-        log(app, other, 3000)
-        assert eventually(lambda: stored(other) != [])
+        log(app, other_target, 3000)
+        assert eventually(lambda: stored(other_target) != [])
         assert target.scalar("select count(*) from due_windows where window_end < '2026-03-20'") > 100
 
 
@@ -112,7 +111,7 @@ def test_released_claim_counts_no_attempt(app: App, target: Target) -> None:
 
 
 def test_silent_live_version_is_stale_until_new_samples(app: App, target: Target) -> None:
-    """A live version that falls silent is stale said once and live again with new samples."""
+    """The change to stale is reported once."""
     create_monitor(app, target)
     log(app, target, 3000)
     with app.org(target.org) as session:
@@ -149,7 +148,7 @@ def test_scheduler_run_checks_each_organization_once(app: App, target: Target) -
 
 
 def test_window_larger_than_its_bound_is_an_error(app: App, target: Target) -> None:
-    """A window larger than its bound is an error that says what to do."""
+    """The error has the next step."""
     create_monitor(app, target)
     with app.org(target.org) as session:
         session.scalars(select(Monitor)).one().rows = 0

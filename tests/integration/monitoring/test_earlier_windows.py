@@ -1,4 +1,4 @@
-"""A drift check may compare a window with an earlier one; what comes late there makes the later one due again."""
+"""A drift check can compare a window with an earlier one; late rows there make the later window due again."""
 
 import json
 from dataclasses import replace
@@ -39,7 +39,7 @@ def stored(app: App, target: Target) -> list[Result]:
 
 
 def settle(app: App, target: Target) -> None:
-    """Evaluate until nothing complete is due, whatever was to wait."""
+    """Evaluate until no complete window is due, without waiting periods."""
     with app.org(target.org) as session:
         session.execute(text("update due_windows set due_at = now()"))
     with app.public() as session:
@@ -51,13 +51,13 @@ def settle(app: App, target: Target) -> None:
 
 
 def drift(app: App, target: Target, number: int, before: int, counts: tuple[int, int]) -> float:
-    """The drift of age between two days, by the library itself."""
+    """Return the drift of age between two days, computed by the library."""
     import pandas as pd
     from deepchecks.tabular import Dataset, checks
 
     sides = [
-        Dataset(pd.DataFrame({"age": [json.loads(row)["age"] for row in rows(each, 0, count)]}), cat_features=[])
-        for each, count in zip((before, number), counts, strict=True)
+        Dataset(pd.DataFrame({"age": [json.loads(row)["age"] for row in rows(day_number, 0, count)]}), cat_features=[])
+        for day_number, count in zip((before, number), counts, strict=True)
     ]
     check = checks.FeatureDrift(n_samples=None)
     reduced = check.reduce_output(check.run(*sides, with_display=False))
@@ -69,20 +69,19 @@ def test_window_is_compared_with_the_previous_one(app: App, target: Target) -> N
     for number in range(4):
         log_day(app, target, number)
     settle(app, target)
-    first, *others = stored(app, target)
+    first, *later_results = stored(app, target)
     assert (first.state, first.window_start) == ("NO_DATA", day(0).start)
     assert first.reason is not None
     assert "2026-03-01 00:00 to 2026-03-02 00:00 UTC, has no row" in first.reason
-    assert [(other.compared_start, other.compared_end, other.compared_n) for other in others] == [
+    assert [(result.compared_start, result.compared_end, result.compared_n) for result in later_results] == [
         (day(number - 1).start, day(number - 1).end, 300) for number in (1, 2)
     ]
-    for number, each in enumerate(others, 1):
+    for number, result in enumerate(later_results, 1):
         value = drift(app, target, number, number - 1, (300, 300))
-        assert each.metrics == pytest.approx({"L3 Weighted Drift Score": value}, rel=0, abs=1e-12)
+        assert result.metrics == pytest.approx({"L3 Weighted Drift Score": value}, rel=0, abs=1e-12)
 
 
 def test_late_rows_in_compared_window_cause_reevaluation(app: App, target: Target) -> None:
-    """Late rows in the earlier window have the later one evaluated again."""
     compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number, count=200)
@@ -91,7 +90,7 @@ def test_late_rows_in_compared_window_cause_reevaluation(app: App, target: Targe
     log_day(app, target, 0, count=300)
     settle(app, target)
     again = [stored_result for stored_result in stored(app, target) if stored_result.revision == 2]
-    assert [(each.window_start, each.n, each.compared_n) for each in again] == [
+    assert [(result.window_start, result.n, result.compared_n) for result in again] == [
         (day(0).start, 300, 0), (day(1).start, 200, 300),
     ]  # fmt: skip
     assert again[1].compared_rows_revision > before[day(1).start]
@@ -100,7 +99,7 @@ def test_late_rows_in_compared_window_cause_reevaluation(app: App, target: Targe
 
 
 def test_few_late_rows_in_compared_window_wait_for_quiet(app: App, target: Target) -> None:
-    """A few late rows in the earlier window wait until it is quiet."""
+    """The later window is evaluated again after a quiet period."""
     compare(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number, count=200)
@@ -131,8 +130,8 @@ def test_window_is_compared_with_the_same_weekday(app: App, target: Target) -> N
     ]
 
 
-def test_new_reference_spares_monitors_of_earlier_windows(app: App, target: Target) -> None:
-    """Another reference leaves those alone that compare with earlier windows."""
+def test_new_reference_does_not_affect_window_comparisons(app: App, target: Target) -> None:
+    """A new reference re-evaluates only monitors that compare with the reference."""
     compare(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number)
@@ -146,26 +145,25 @@ def test_new_reference_spares_monitors_of_earlier_windows(app: App, target: Targ
 
 
 def test_version_is_compared_with_its_own_windows(app: App, target: Target) -> None:
-    """Each version is compared with its own past and has its own results."""
     compare(app, target, ComparedWith.PREVIOUS)
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
-        other = versions.create(session, model, columns).id
+        other_version_id = versions.create(session, model, columns).id
     for number in range(4):
         log_day(app, target, number)
     for number in (2, 3):
         renamed = [row.replace(b'"_dc_sample_id": "', b'"_dc_sample_id": "b') for row in rows(number, 40, 250)]
-        app.ingestion.ingest_samples(target.org, other, renamed)
+        app.ingestion.ingest_samples(target.org, other_version_id, renamed)
     settle(app, target)
     results = {(result.version_id, result.window_start): result for result in stored(app, target)}
-    assert results[other, day(2).start].state == "NO_DATA"
+    assert results[other_version_id, day(2).start].state == "NO_DATA"
     assert results[target.version_id, day(2).start].state == "OK"
-    assert (results[target.version_id, day(2).start].n, results[other, day(2).start].n) == (300, 250)
+    assert (results[target.version_id, day(2).start].n, results[other_version_id, day(2).start].n) == (300, 250)
 
 
 def test_late_labels_in_compared_window_matter_to_label_checks(app: App, target: Target) -> None:
-    """Labels that come late to the earlier window count for checks on labels."""
+    """Checks without labels are not evaluated again."""
     compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta()
@@ -174,15 +172,15 @@ def test_late_labels_in_compared_window_matter_to_label_checks(app: App, target:
 
     def label(number: int, first: int, last: int) -> None:
         message = [{"_dc_sample_id": f"{number}/{index}", "_dc_label": str(index % 2)} for index in range(first, last)]
-        app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in message])
+        app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(row).encode() for row in message])
 
-    for number, many in ((0, 30), (1, 60), (2, 60)):
-        label(number, 0, many)
+    for number, label_count in ((0, 30), (1, 60), (2, 60)):
+        label(number, 0, label_count)
     settle(app, target)
     label(0, 30, 60)
     settle(app, target)
     again = [result for result in stored(app, target) if result.window_start == day(1).start]
-    assert [(each.revision, each.compared_n, each.state) for each in again] == [(1, 30, "OK"), (2, 60, "OK")]
+    assert [(result.revision, result.compared_n, result.state) for result in again] == [(1, 30, "OK"), (2, 60, "OK")]
 
 
 def test_monitor_that_can_not_compare_is_refused(app: App, target: Target) -> None:
@@ -196,7 +194,7 @@ def test_time_zone_decides_the_compared_hours(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         models.get(session, target.model_id).time_zone = "Europe/Berlin"
     compare(app, target, ComparedWith.PREVIOUS)
-    start = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)  # half an hour before the Sunday of the clock change
+    start = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)  # half an hour before the Sunday with the clock change
     times = [start + timedelta(hours=hour) for hour in range(60)]
     created = [
         json.dumps(
@@ -215,11 +213,11 @@ def test_time_zone_decides_the_compared_hours(app: App, target: Target) -> None:
 
 def label(app: App, target: Target, number: int, first: int, last: int) -> None:
     message = [{"_dc_sample_id": f"{number}/{index}", "_dc_label": str(index % 2)} for index in range(first, last)]
-    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in message])
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(row).encode() for row in message])
 
 
 def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) -> None:
-    """A first evaluation waits for the labels of the window that it is compared with."""
+    """The labels are those of the window that it is compared with."""
     monitor = compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta(hours=1)
@@ -234,9 +232,9 @@ def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) ->
         assert eventually(lambda: target.scalar(waits, start=day(1).start) == 1)
     assert stored(app, target) == []
     with app.org(target.org) as session:
-        _, why = manual_runs.readiness(session, monitor, day(1).end, datetime.now(UTC))
-        assert why is not None
-        assert "labels have come for 30 of 60 samples of the window that it is compared with" in why
+        _, reason = manual_runs.readiness(session, monitor, day(1).end, datetime.now(UTC))
+        assert reason is not None
+        assert "labels have come for 30 of 60 samples of the window that it is compared with" in reason
     label(app, target, 0, 30, 60)
     with running(evaluate.run, app):
         assert eventually(lambda: len(stored(app, target)) == 2)
@@ -245,7 +243,7 @@ def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) ->
 
 
 def test_result_compared_with_pruned_rows_stays(app: App, target: Target) -> None:
-    """What was compared with rows that are pruned stays when late rows come."""
+    """Late rows do not replace a result whose compared rows were pruned."""
     monitor = compare(app, target, ComparedWith.PREVIOUS)
     first = datetime(2026, 2, 28, tzinfo=UTC)  # the last day of a month that is pruned, and the first of the next one
     for days in (0, 1, 2):
@@ -274,8 +272,7 @@ def test_result_compared_with_pruned_rows_stays(app: App, target: Target) -> Non
     assert (shown.revision, shown.state) == before[compared][:2]
 
 
-def test_first_comparison_with_pruned_rows_says_so(app: App, target: Target) -> None:
-    """A first comparison with pruned rows says that they are pruned."""
+def test_first_comparison_with_pruned_rows_has_a_reason(app: App, target: Target) -> None:
     first = datetime(2026, 2, 28, tzinfo=UTC)
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)

@@ -1,4 +1,4 @@
-"""Whether a silent window has a result already is asked each minute: by an index, however many results there are."""
+"""Each minute an index finds out if an empty window has a result, for any number of results."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ PUT = text("""
       from generate_series(cast(:end as timestamptz) - :many * interval '1 hour', cast(:end as timestamptz),
                            interval '1 hour') t
 """)
-# What is bound is typed as in the statement itself.
+# The bound values have the types of the original statement.
 EXPLAIN = text(f"explain {elapsed_windows.HANDLED_WINDOWS.text}").bindparams(*elapsed_windows.WINDOW_PARAMETERS)
 
 

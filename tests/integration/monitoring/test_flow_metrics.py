@@ -1,4 +1,4 @@
-"""Monitors on the flow of rows: what is counted for which window, and what is counted again."""
+"""Monitors of the data flow: counts per window, and repeated counts."""
 
 import json
 from collections.abc import Sequence
@@ -46,13 +46,13 @@ def now() -> datetime:
 
 
 def this_hour() -> datetime:
-    """The start of the hour that runs."""
+    """Return the start of the current hour."""
     return now().replace(minute=0, second=0, microsecond=0)
 
 
 @pytest.fixture(autouse=True)
 def _away_from_the_turn_of_the_hour() -> None:
-    """What is counted back from this hour must be so until the end of the test."""
+    """Start the test only if the current hour does not end during it."""
     next_hour = this_hour() + HOUR
     if next_hour - now() < timedelta(seconds=60):
         assert eventually(lambda: now() >= next_hour)
@@ -61,7 +61,7 @@ def _away_from_the_turn_of_the_hour() -> None:
 def create_monitor(
     target: Target, metric: str | None = None, frequency: Frequency = Frequency.HOUR, rule: str = ""
 ) -> int:
-    """A monitor on the flow, with a rule."""
+    """Create a data flow monitor with a rule."""
     kwargs = {"check_conf": {}, "res_conf": [metric]} if metric else None
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "DataFlow")
@@ -71,20 +71,20 @@ def create_monitor(
         return monitor.id
 
 
-def row(number: int, time: datetime, **other: Any) -> bytes:
+def row(number: int, time: datetime, **changes: Any) -> bytes:
     known = {"_dc_sample_id": f"s{number}", "age": 3, "job": "a", "_dc_time": time.isoformat(), "_dc_prediction": "1"}
-    return json.dumps({**known, "_dc_prediction_probabilities": [0.5, 0.5], **other}).encode()
+    return json.dumps({**known, "_dc_prediction_probabilities": [0.5, 0.5], **changes}).encode()
 
 
 def log(target: Target, rows: Sequence[bytes], logged_at: datetime) -> None:
-    """Log rows as if they had been received then."""
+    """Log rows with a given time of receipt."""
     with db.org_session(target.engine, target.org) as session:
         delivery = RowBatch(rows, logged_at, f"test/{logged_at.isoformat()}")  # type: ignore[arg-type]
         store.store_samples(session, target.org, target.version_id, [delivery])
 
 
 def log_hours(target: Target, counts: dict[int, int]) -> None:
-    """So many rows in each hour, counted back from this one, received at once."""
+    """Log rows into the given number of hours before the current one, all received now."""
     for hours_ago, count in sorted(counts.items(), reverse=True):
         start = this_hour() - hours_ago * HOUR
         log(
@@ -95,7 +95,7 @@ def log_hours(target: Target, counts: dict[int, int]) -> None:
 
 
 def evaluate_due(target: Target) -> int:
-    """Evaluate whatever is due, as a worker does; returns how many windows."""
+    """Evaluate all due windows as a worker does; return their number."""
     settings, done = Evaluate(), 0
     with db.org_session(target.engine, target.org) as session:
         window_expansion.expand(session)
@@ -120,7 +120,7 @@ def by_clock(target: Target) -> int:
 
 
 def found(target: Target) -> dict[int, dict[str, float]]:
-    """The newest metrics of each window, by the hours between its start and this hour."""
+    """Return the newest metrics of each window by its start, in hours before the current one."""
     with db.org_session(target.engine, target.org) as session:
         results = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
         return {round((this_hour() - result.window_start) / HOUR): result.metrics for result in results}
@@ -138,7 +138,6 @@ def alerts(target: Target) -> list[tuple[str, float]]:
 
 
 def test_empty_window_between_others_counts_0_and_alerts(target: Target) -> None:
-    """A window without rows between others counts nothing and alerts."""
     create_monitor(target, "rows", rule="< 1")
     log_hours(target, {8: 5, 7: 4, 4: 3, 3: 2})
 
@@ -149,7 +148,6 @@ def test_empty_window_between_others_counts_0_and_alerts(target: Target) -> None
 
 
 def test_late_rows_are_counted_in_a_new_revision(target: Target) -> None:
-    """Rows that come late are counted again as another revision."""
     monitor_id = create_monitor(target, "rows")
     log_hours(target, {8: 5, 4: 3})
     evaluate_due(target)
@@ -167,7 +165,7 @@ def test_late_rows_are_counted_in_a_new_revision(target: Target) -> None:
 
 
 def test_silent_live_version_counts_0_for_24_windows(target: Target) -> None:
-    """A live version that falls silent counts nothing for a day of hours and is stale."""
+    """After a day without rows the version is stale."""
     create_monitor(target, rule="< 1", metric="rows")
     log_hours(target, {30: 5, 29: 5})
 
@@ -193,7 +191,6 @@ def test_loaded_history_is_not_expected_to_continue(target: Target) -> None:
 
 
 def test_version_without_rows_counts_0_from_its_creation(target: Target) -> None:
-    """A version that never got a row counts nothing from its creation on."""
     create_monitor(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
         session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
@@ -207,7 +204,7 @@ def test_version_without_rows_counts_0_from_its_creation(target: Target) -> None
 
 
 def test_flow_windows_are_not_evaluated_by_other_monitors(target: Target) -> None:
-    """Other monitors say nothing of windows that only the flow is due in."""
+    """Windows that are due for data flow only have no results of other monitors."""
     create_monitor(target, "rows")
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
@@ -218,15 +215,15 @@ def test_flow_windows_are_not_evaluated_by_other_monitors(target: Target) -> Non
         window_expansion.expand(session)
         waiting = session.execute(text("select window_start, is_flow from due_windows order by 1")).all()
         plans = {
-            each.window_start: planner.plan(
+            window.window_start: planner.plan(
                 session,
                 PlanRequest(
-                    target.version_id, planner.Window(each.window_start, each.window_start + HOUR), now(), now(),
-                    is_flow=each.is_flow,
+                    target.version_id, planner.Window(window.window_start, window.window_start + HOUR), now(), now(),
+                    is_flow=window.is_flow,
                 ),
                 Evaluate(),
             )
-            for each in waiting
+            for window in waiting
         }  # fmt: skip
 
     looked_at = [round((this_hour() - start) / HOUR) for start, plan in plans.items() if nulls in _ids(plan)]
@@ -239,7 +236,7 @@ def _ids(plan: planner.Plan) -> list[int]:
 
 
 def bad(target: Target, hours_ago: int, good: int, wrong: int) -> None:
-    """Rows of an hour, some of which can't be stored, received in that hour."""
+    """Return rows of an hour, some of them invalid, received in that hour."""
     start = this_hour() - hours_ago * HOUR
     rows = [row(1000 * hours_ago + number, start) for number in range(good)]
     rows += [row(1000 * hours_ago + 500 + index, start, age="old") for index in range(wrong)]
@@ -247,7 +244,7 @@ def bad(target: Target, hours_ago: int, good: int, wrong: int) -> None:
 
 
 def test_quarantined_rows_count_in_the_hour_of_receipt(target: Target) -> None:
-    """Refused rows belong to the hour of their receipt and a share of them alerts."""
+    """A rule on their share of all rows fires."""
     create_monitor(target, "quarantine share", rule="> 0.2")
     bad(target, 5, good=9, wrong=1)
     bad(target, 4, good=3, wrong=1)
@@ -282,7 +279,7 @@ def test_dropped_or_retried_rows_are_not_counted(target: Target) -> None:
 
 
 def test_quarantined_old_rows_do_not_count_as_traffic(target: Target) -> None:
-    """Rows of last year that are refused now say nothing of the traffic."""
+    """The rows are of last year and are quarantined now."""
     create_monitor(target, rule="")
     last_year = this_hour() - 9000 * HOUR
     log(target, [row(1, last_year), row(2, last_year + 2 * HOUR), row(3, last_year, age="old")], this_hour() - HOUR / 2)
@@ -294,7 +291,7 @@ def test_quarantined_old_rows_do_not_count_as_traffic(target: Target) -> None:
 
 
 def test_lag_is_the_longest_wait_of_a_row(target: Target) -> None:
-    """The lag is how long the slowest row waited until it was stored."""
+    """The lag is the longest time from receipt to storage."""
     create_monitor(target, "lag")
     log_hours(target, {3: 1, 2: 1})
 
@@ -320,14 +317,14 @@ def test_flow_awaits_labels_as_label_checks_do(target: Target) -> None:
 
     with db.org_session(target.engine, target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta(seconds=1)
-        session.execute(text("update due_windows set due_at = now()"))  # as it will be when the delay is over
+        session.execute(text("update due_windows set due_at = now()"))  # as after the label delay
     evaluate_due(target)
     assert found(target)[3] == {"label ratio": 0.0}
     assert alerts(target) == [("firing", 0.0)]
 
 
 def test_flow_metrics_without_labels_do_not_wait(target: Target) -> None:
-    """What does not need labels is said at once and labels when they are due."""
+    """Metrics of labels are stored when labels are due."""
     create_monitor(target)
     log_hours(target, {5: 4, 4: 1})
     evaluate_due(target)
@@ -351,7 +348,7 @@ def test_flow_monitor_with_filter_or_unknown_metric_is_refused(target: Target) -
             monitors.create(session, check, MonitorSpec("Old", Frequency.DAY, data_filters=wanted))
 
 
-def test_workers_evaluate_the_flow_without_help(app: App, target: Target) -> None:
+def test_running_workers_evaluate_the_data_flow(app: App, target: Target) -> None:
     create_monitor(target, "rows", rule="< 1")
     log_hours(target, {4: 5, 3: 5})
     with running(schedule.run, app), running(evaluate.run, app):
@@ -372,7 +369,7 @@ def test_manual_run_reaches_the_last_complete_hour(app: App, target: Target) -> 
 
 
 def test_rule_without_a_metric_on_the_flow_is_refused(target: Target) -> None:
-    """A rule that does not say which number it is about is refused wherever it is made."""
+    """Every command and request that creates or changes a rule refuses it."""
     monitor_id = create_monitor(target)
     with db.org_session(target.engine, target.org) as session:
         rule = rules.create(session, monitor_id, rules.parse("Rows < 100"))
@@ -402,7 +399,7 @@ POLICY = {"severity": "low", "for_windows": 1, "keep_firing": 0, "min_n": 0, "no
 
 
 def test_old_reference_rule_on_the_flow_spares_others(target: Target) -> None:
-    """A rule of an older release against the reference leaves the other monitors alone."""
+    """A rule of an older release against the reference does not affect other monitors."""
     monitor_id = create_monitor(target, "rows", rule="< 1")
     with db.org_session(target.engine, target.org) as session:
         created = session.scalars(select(AlertRule)).one()

@@ -1,7 +1,7 @@
-"""Real flights in which it is known what happened: alerts open there, name what moved, end after it, and are none else.
+"""Real flights with known events: each event is one alert that names its driver, and there are no other alerts.
 
-Flights that left New York in February 2013, against those of January. One event is real: the blizzard of 8 and 9
-February, for which half of the flights were cancelled and so have no departure delay. The others are put in.
+Flights that left New York in February 2013 are compared with those of January. One event is real: in the blizzard of
+8 and 9 February half of the flights were cancelled and so have no departure delay. The other events are added here.
 """
 
 import json
@@ -39,19 +39,19 @@ from tests.integration.conftest import eventually, running
 FEATURES = {
     "carrier": "categorical", "origin": "categorical", "hour": "integer", "distance": "numeric", "dep_delay": "numeric",
 }  # fmt: skip
-STEADY = ["carrier", "origin", "hour", "distance"]  # what one day of flights has as the other, whatever the weather
+STEADY = ["carrier", "origin", "hour", "distance"]  # what all days have in common in any weather
 DAYS = 28
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happens from one day of February until another, both in it; `entry`: what has to be named."""
+    """An event in some days of February; `entry` is the feature that the alert must name."""
 
     first: int
     last: int
     monitor: str
     entry: str | None
-    late: int = 0  # windows after which it is known
+    late: int = 0  # the number of windows until the alert
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ EVENTS = (BLIZZARD, KILOMETRES, NO_CARRIER, NO_KENNEDY, FLIPPED)
 
 
 def changed(rows: pd.DataFrame) -> pd.DataFrame:
-    """The flights of February with what is put in."""
+    """Return the flights of February with the added events."""
     day = rows["time"].dt.day
     kilometres, no_carrier = (
         day.between(KILOMETRES.first, KILOMETRES.last),
@@ -87,7 +87,7 @@ def changed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def encoded(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
-    """The rows as a service sends them. The model is a simple one: who leaves late arrives late."""
+    """Encode rows as a service sends them. The prediction is that a late departure arrives late."""
     for row in rows.to_dict("records"):
         values = {name: None if pd.isna(row[name]) else row[name] for name in FEATURES}
         yield {
@@ -133,7 +133,7 @@ def log(app: App, org: Organization, model_id: int, version_id: int, february: p
 
 @pytest.fixture(scope="module")
 def found(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Found]]:
-    """The alerts of the month."""
+    """Yield the alerts of the month."""
     year = flights.load()
     january = year[(year["time"] >= "2013-01-01") & (year["time"] < "2013-02-01")]
     february = changed(year[(year["time"] >= "2013-02-01") & (year["time"] < "2013-03-02")].copy())
@@ -177,11 +177,11 @@ def alerts_of(app: App, org: Organization) -> list[Found]:
 
 @pytest.mark.parametrize("event", EVENTS, ids=["blizzard", "kilometres", "no carrier", "no kennedy", "flipped"])
 def test_event_is_one_alert_that_names_its_driver(found: list[Found], event: Event) -> None:
-    """An event is one alert that names what moved and ends after it."""
+    """The alert ends after the event."""
     (alert,) = [
-        each
-        for each in found
-        if each.monitor == event.monitor and each.first <= event.last and each.last >= event.first
+        known_alert
+        for known_alert in found
+        if known_alert.monitor == event.monitor and known_alert.first <= event.last and known_alert.last >= event.first
     ]
     assert (alert.first, alert.last, alert.state) == (event.first, event.last, "resolved")
     if event.entry is not None:

@@ -1,4 +1,4 @@
-"""Labels that come three months late, and receivers that are away for hours: what was missed is told once, no flood."""
+"""Labels that are three months late, and receivers that are unavailable for hours: one notification each, no flood."""
 
 import json
 import subprocess
@@ -39,21 +39,21 @@ from tests.helpers.alerts import (
 from tests.integration.conftest import Target, eventually, running, single
 
 DAYS, ROWS = 92, 12
-LONG_AGO = (30, 31, 32)  # days on which the model was wrong, and then right again
+LONG_AGO = (30, 31, 32)  # days on which the model was wrong; later it was right again
 LATELY = (90, 91)  # and the last ones
 DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
 @pytest.fixture
 def notifying_app(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
-    """An App that may reach receivers on this machine, and tries again only when the test lets hours pass."""
+    """Return an App that may notify receivers on this machine."""
     monkeypatch.setattr(outbox, "SHORTEST_DELAY", outbox.LONGEST_DELAY)
     with App(app.settings.model_copy(update={"webhooks": ALLOWED}), Output(quiet=True)) as new_app:
         yield new_app
 
 
 def begins() -> datetime:
-    """The first day: the last one is over since three months."""
+    """Return the first day, such that the last day ended three months ago."""
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return today - timedelta(days=90 + DAYS)
 
@@ -63,7 +63,7 @@ def name(day: int, number: int) -> str:
 
 
 def log(app: App, target: Target, first: datetime) -> None:
-    """Every sample was logged when it was young; one more, of the day after, ends the last window."""
+    """Log each sample near its time, and one of the next day, which ends the last window."""
     with app.org(target.org) as session:
         model, version = models.get(session, target.model_id), session.get_one(Version, target.version_id)
         for day in range(DAYS + 1):
@@ -101,7 +101,7 @@ def found(target: Target, state: str, revision: int) -> int:
 
 
 def test_labels_three_months_late_revise_each_window(notifying_app: App, target: Target) -> None:
-    """Labels that come three months late revise each window and tell of what is so now."""
+    """Receivers are notified only of the current state."""
     first = begins()
     with notifying_app.org(target.org) as session:
         check = model_checks.get_or_create_check(
@@ -112,7 +112,7 @@ def test_labels_three_months_late_revise_each_window(notifying_app: App, target:
     with receiver(respond_with(OK)) as to, running(evaluate.run, notifying_app), running(notify.run, notifying_app):
         add_receiver(notifying_app, target.org, to.url)
         log(notifying_app, target, first)
-        # With the last one, which its one row and the clock complete.
+        # This includes the last window, which is complete by its row and the clock.
         assert eventually(lambda: found(target, "NO_DATA", 1) == DAYS + 1), "without labels no window has a value"
         assert target.scalar("select count(*) from alerts") == 0
 
@@ -134,14 +134,14 @@ def test_labels_three_months_late_revise_each_window(notifying_app: App, target:
 
 
 def span(one: Alert, first: datetime) -> tuple[int, ...]:
-    """The days of an alert."""
+    """Return the days of an alert."""
     ends = one.first_window_end, one.last_window_end
-    begin, end = ((each - first).days - 1 for each in ends)
+    begin, end = ((end_time - first).days - 1 for end_time in ends)
     return tuple(range(begin, end + 1))
 
 
 def later(app: App, target: Target, passed: timedelta) -> bool:
-    """So much time passes for what waits. False, so that it can stand in a condition that is waited for."""
+    """Let time pass for waiting notifications. Return False, for use in a condition that is waited for."""
     with app.org(target.org) as session:
         # In this mode no worker holds a row with FOR UPDATE: otherwise it and this update could wait for each other.
         session.execute(text("lock table notifications in exclusive mode"))
@@ -163,30 +163,30 @@ def become(app: App, target: Target, one: int, **values: Any) -> None:
 
 
 def heard(to: Receiver, one: int) -> Sequence[str]:
-    """What a receiver was told of an alert, in order."""
-    every = [each for body in to.bodies() for each in body.get("notifications", [body])]
-    return [each["type"].removeprefix("alert.") for each in every if each["alert"]["id"] == one]
+    """Return the changes of an alert that a receiver was notified of, in order."""
+    every = [notification for body in to.bodies() for notification in body.get("notifications", [body])]
+    return [notification["type"].removeprefix("alert.") for notification in every if notification["alert"]["id"] == one]
 
 
 def test_receiver_back_after_hours_gets_each_alert_once(notifying_app: App, target: Target) -> None:
-    """A receiver that was down for hours hears the newest of each alert once."""
-    one, other, quiet = (insert_alert(notifying_app, target) for _ in range(3))
+    """The notification has the newest state."""
+    one, other_alert, quiet = (insert_alert(notifying_app, target) for _ in range(3))
     message = [DOWN]
     with receiver(lambda wire, _: wire.sendall(message[0])) as to, running(notify.run, notifying_app):
         add_receiver(notifying_app, target.org, to.url)
-        for each in (one, other):
-            write_notifications(notifying_app, target.org, each, "firing")
-        assert eventually(lambda: {*heard(to, one), *heard(to, other)} == {"firing"})
+        for alert_id in (one, other_alert):
+            write_notifications(notifying_app, target.org, alert_id, "firing")
+        assert eventually(lambda: {*heard(to, one), *heard(to, other_alert)} == {"firing"})
         for kind, severity in (("escalated", "critical"), ("deescalated", "high"), ("escalated", "critical")):
             become(notifying_app, target, one, severity=severity)
             write_notifications(notifying_app, target.org, one, kind)
             later(notifying_app, target, timedelta(hours=2))
-        become(notifying_app, target, other, state="resolved")
-        write_notifications(notifying_app, target.org, other, "resolved")
+        become(notifying_app, target, other_alert, state="resolved")
+        write_notifications(notifying_app, target.org, other_alert, "resolved")
         write_notifications(notifying_app, target.org, quiet, "firing")
-        # Again and again: an attempt that was on its way is put off by hours when it ends.
+        # Repeatedly, because an attempt in flight is postponed by hours when it ends.
         assert eventually(
-            lambda: "resolved" in heard(to, other) or later(notifying_app, target, timedelta(hours=1)), every=2
+            lambda: "resolved" in heard(to, other_alert) or later(notifying_app, target, timedelta(hours=1)), every=2
         )
         assert "delivered" not in notification_states(notifying_app, target)
         assert eventually(lambda: only_waiting(notifying_app, target) == 3), "of each alert the newest waits"
@@ -195,7 +195,7 @@ def test_receiver_back_after_hours_gets_each_alert_once(notifying_app: App, targ
         later(notifying_app, target, timedelta(hours=1))
         assert eventually(lambda: notification_states(notifying_app, target).count("delivered") == 3)
     to.requests[:missed] = []
-    assert (heard(to, one), heard(to, other), heard(to, quiet)) == (["escalated"], ["resolved"], ["firing"])
+    assert (heard(to, one), heard(to, other_alert), heard(to, quiet)) == (["escalated"], ["resolved"], ["firing"])
     assert set(notification_states(notifying_app, target)) == {"delivered", "superseded"}
 
 

@@ -37,7 +37,6 @@ def evaluate(app: App, target: Target, monitor_id: int, wanted: Sequence[Version
 
 
 def test_evaluated_flow_windows_are_not_evaluated_again(app: App, target: Target) -> None:
-    """Windows of the flow that were counted are not counted again."""
     monitor_id = create_monitor(target, "rows")
     log_hours(target, {6: 5, 5: 5, 4: 5})
     wanted = asked(app, target, monitor_id, this_hour() - 7 * HOUR, this_hour() - 3 * HOUR)
@@ -47,7 +46,7 @@ def test_evaluated_flow_windows_are_not_evaluated_again(app: App, target: Target
 
 
 def test_new_reference_leaves_previous_comparisons_evaluated(app: App, target: Target) -> None:
-    """A new reference leaves what was compared with the window before."""
+    """Results of comparisons with the previous window stay valid."""
     load_reference(app, target, 90)
     monitor_id = compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
@@ -59,7 +58,7 @@ def test_new_reference_leaves_previous_comparisons_evaluated(app: App, target: T
 
 
 def test_late_compared_rows_make_a_result_outdated(app: App, target: Target) -> None:
-    """Rows that came late to the window before leave the result behind."""
+    """The rows are late in the window that the result is compared with."""
     monitor_id = compare(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
@@ -70,16 +69,15 @@ def test_late_compared_rows_make_a_result_outdated(app: App, target: Target) -> 
 
 
 def test_version_without_rows_has_ready_flow_windows(app: App, target: Target) -> None:
-    """A version without a row has windows of the flow that are ready."""
     monitor_id = create_monitor(target, "rows")
     with app.org(target.org) as session:
         session.get_one(Version, target.version_id).created_at = now() - 3 * HOUR
     with app.org(target.org) as session:
-        ready, why = manual_runs.readiness(session, monitor_id, None, datetime.now(UTC))
-        assert why is None
+        ready, reason = manual_runs.readiness(session, monitor_id, None, datetime.now(UTC))
+        assert reason is None
         assert [version for version, _ in ready] == [target.version_id]
-        ready, why = manual_runs.readiness(session, monitor_id, now() + 3 * HOUR, datetime.now(UTC))
-        assert (ready, why is None) == ([], False)
+        ready, reason = manual_runs.readiness(session, monitor_id, now() + 3 * HOUR, datetime.now(UTC))
+        assert (ready, reason is None) == ([], False)
 
 
 @pytest.mark.parametrize(("young", "lateness"), [(50, 0), (70, 0), (60, 0), (70, 30), (90, 30), (100, 30)])

@@ -1,4 +1,4 @@
-"""What is impossible is a state with a sentence, stored once: never an endless retry, never a silent null."""
+"""A value that can't be computed is stored once as a state with a reason, without endless retries."""
 
 import json
 from datetime import timedelta
@@ -37,16 +37,16 @@ def found(app: App, target: Target, version_id: int) -> dict[str, tuple[str, str
     with app.org(target.org) as session:
         statement = select(Monitor.name, Result).join(Monitor, Monitor.id == Result.monitor_id)
         chosen = statement.where(Result.version_id == version_id, Result.window_start == day(0).start)
-        return {name: (each.state, each.reason or "") for name, each in session.execute(chosen)}
+        return {name: (result.state, result.reason or "") for name, result in session.execute(chosen)}
 
 
 def label(app: App, target: Target, values: dict[int, str]) -> None:
-    message = [{"_dc_sample_id": f"0/{each}", "_dc_label": value} for each, value in values.items()]
-    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(each).encode() for each in message])
+    message = [{"_dc_sample_id": f"0/{sample_id}", "_dc_label": value} for sample_id, value in values.items()]
+    app.ingestion.ingest_labels(target.org, target.model_id, [json.dumps(row).encode() for row in message])
 
 
 def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> None:
-    """Each impossible value is a state with its reason and is not tried again."""
+    """The window is not evaluated again."""
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
         model.label_delay = timedelta()

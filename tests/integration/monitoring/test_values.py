@@ -1,4 +1,4 @@
-"""What is stored is what deepchecks says: each check, parameter, scorer and choice, all the way through PostgreSQL."""
+"""Stored values equal the values of deepchecks for each check, parameter and scorer, through PostgreSQL."""
 
 import json
 import math
@@ -38,7 +38,7 @@ Place = tuple[str, str]
 
 
 def cases(task_type: str, name: str) -> list[Case]:
-    """Everything on plain rows; on odd ones each check as it is, and each scorer."""
+    """Return all cases for plain rows; for unusual rows each check without parameters and each scorer."""
     task_cases = cases_of_task(task_type)
     if name == "plain":
         return task_cases
@@ -48,7 +48,7 @@ def cases(task_type: str, name: str) -> list[Case]:
     return alone + (scored if "class" in name or "probabilities" in name else scored[:3])
 
 
-PLACES = [(place, case) for place in WORLDS for case in cases(*place)]
+CASES_BY_WORLD = [(place, case) for place in WORLDS for case in cases(*place)]
 
 
 def plain_value(value: Any) -> Any:
@@ -60,11 +60,11 @@ def plain_value(value: Any) -> Any:
 
 
 def rows_of(world: World, rows: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
-    return [{name: plain_value(each[name]) for name in names} for each in rows[names].to_dict("records")]
+    return [{name: plain_value(row[name]) for name in names} for row in rows[names].to_dict("records")]
 
 
 def log(app: App, org: Organization, model_id: int, version_id: int, world: World) -> None:
-    """The rows of the window, their labels, and a row of the next day, so that the window is complete."""
+    """Log the rows of the window, their labels, and a row of the next day that completes the window."""
     names = [*world.columns, PREDICTION, *([PROBABILITIES] if world.classes else [])]
     sent_rows = rows_of(world, world.current, names)
     samples = [
@@ -78,11 +78,11 @@ def log(app: App, org: Organization, model_id: int, version_id: int, world: Worl
         for number, label in enumerate(world.current[LABEL])
         if plain_value(label) is not None
     ]
-    app.ingestion.ingest_labels(org, model_id, [json.dumps(each).encode() for each in labels])
+    app.ingestion.ingest_labels(org, model_id, [json.dumps(label).encode() for label in labels])
 
 
 def build(app: App, org: Organization, place: Place, world: World) -> dict[int, Case]:
-    """A model with a reference and a monitor for each case; by the monitors' ids."""
+    """Create a model with a reference and a monitor for each case; return cases by monitor id."""
     task_type, name = place
     names = [*world.columns, PREDICTION, LABEL, *([PROBABILITIES] if world.classes else [])]
     table = [list(row.values()) for row in rows_of(world, world.reference, names)]
@@ -110,7 +110,7 @@ def build(app: App, org: Organization, place: Place, world: World) -> dict[int, 
 def stored(
     server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[tuple[Place, str], Result]]:
-    """What the evaluator stored, by world and case."""
+    """Return the stored values by world and case."""
     name = "dcmon_test_values"
     _administer(server_url, f"create database {name} template {template}")
     directory: Path = tmp_path_factory.mktemp("values")
@@ -120,13 +120,13 @@ def stored(
         org = provisioning.create_organization(app.engine, "acme", "owner@acme.example").organization
         created = {place: build(app, org, place, world) for place, world in WORLDS.items()}
 
-        def count(what: str) -> int:
+        def count(relation: str) -> int:
             with app.org(org) as session:
-                return int(session.scalar(text(f"select count(*) from {what}")) or 0)
+                return int(session.scalar(text(f"select count(*) from {relation}")) or 0)
 
         assert count("quarantine") == 0
         with running(evaluate.run, app):
-            assert eventually(lambda: count("results") == len(PLACES)), count("results")
+            assert eventually(lambda: count("results") == len(CASES_BY_WORLD)), count("results")
         with app.org(org) as session:
             stored_results = {result.monitor_id: result for result in session.scalars(select(Result))}
         yield {
@@ -138,25 +138,25 @@ def stored(
 
 
 def difference(case: Case, world: World, result: Result) -> str | None:
-    """How a result differs from what the library says, and None when it does not."""
+    """Return how a result differs from the value of the library; None if it does not."""
     try:
-        expected, why = library.value(case, world), "nothing finite"
+        expected, reason = library.value(case, world), "nothing finite"
     except Exception as error:
-        expected, why = {}, f"{type(error).__name__}: {error}"
+        expected, reason = {}, f"{type(error).__name__}: {error}"
     description = f"{case.name}: {result.state} {result.metrics} {result.reason!r}"
     if expected:
         is_equal = result.metrics == pytest.approx(expected, rel=0, abs=1e-12)
         return None if result.state == "OK" and is_equal else f"{description}, and not {expected}"
     is_said = result.reason is not None and result.reason[0].isupper() and result.reason.endswith((".", "?"))
     is_named = result.state in ("NO_DATA", "INSUFFICIENT", "ERROR") and result.metrics == {}
-    return None if is_said and is_named else f"{description}, where the library gives {why}"
+    return None if is_said and is_named else f"{description}, where the library gives {reason}"
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("place", WORLDS, ids=" ".join)
 def test_stored_value_is_the_librarys_or_has_a_reason(stored: dict[tuple[Place, str], Result], place: Place) -> None:
     differences = [difference(case, WORLDS[place], stored[place, case.name]) for case in cases(*place)]
-    assert [each for each in differences if each] == []
+    assert [text for text in differences if text] == []
 
 
 @pytest.mark.parametrize("task_type", ["binary", "multiclass", "regression"])
@@ -164,16 +164,15 @@ def test_plain_rows_give_every_check_and_scorer_a_value(
     stored: dict[tuple[Place, str], Result], task_type: str
 ) -> None:
     results_by_case = {case.name: stored[(task_type, "plain"), case.name] for case in cases_of_task(task_type)}
-    assert {name: each.reason for name, each in results_by_case.items() if each.state != "OK"} == {}
+    assert {name: result.reason for name, result in results_by_case.items() if result.state != "OK"} == {}
 
 
 def test_every_check_and_scorer_has_a_case_with_a_value() -> None:
-    """Every check and every scorer has a case with a value that is not nothing."""
     for task_type in ("binary", "multiclass", "regression"):
         cases = cases_of_task(task_type)
         missing = {kind.class_name for kind in KINDS} - {case.class_name for case in cases}
         assert missing <= ({"NewLabelTrainTest"} if task_type == "regression" else set())
-        alone = {each["scorers"][0] for case in cases if len((each := case.params).get("scorers", [])) == 1}
+        alone = {params["scorers"][0] for case in cases if len((params := case.params).get("scorers", [])) == 1}
         assert alone == set(scorers(task_type))
 
 

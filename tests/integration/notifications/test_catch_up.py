@@ -67,7 +67,7 @@ def test_new_receiver_is_notified_once_of_firing_alerts(driver: OutboxDriver) ->
     driver.write(firing, "resolved", state="resolved", told_severity=None)
     driver.write(low, "resolved", state="resolved", told_severity=None)
     assert written_for(driver, "late") == [(firing, "firing"), (firing, "resolved")]
-    assert quiet not in [id_ for id_, _ in written_for(driver, "late")]  # nobody was told of it
+    assert quiet not in [id_ for id_, _ in written_for(driver, "late")]  # no receiver was notified of it
 
 
 def test_new_receiver_gets_no_acknowledged_alert(driver: OutboxDriver) -> None:
@@ -119,10 +119,10 @@ def test_catch_up_waits_for_the_end_of_a_silence(driver: OutboxDriver) -> None:
     assert driver.deliver_kinds() == ["firing"]
 
 
-def test_resume_retries_given_up_alerts_that_still_fire(driver: OutboxDriver) -> None:
+def test_resume_retries_given_up_notifications_of_firing_alerts(driver: OutboxDriver) -> None:
     firing, over = driver.insert_alert(), driver.insert_alert()
-    for each in (firing, over):
-        driver.write(each, told_severity="high")
+    for alert_id in (firing, over):
+        driver.write(alert_id, told_severity="high")
     driver.record(driver.claim(), REFUSED)
     driver.advance(hours=73)
     driver.record(driver.claim(), Attempt(500, "no"))
@@ -133,7 +133,7 @@ def test_resume_retries_given_up_alerts_that_still_fire(driver: OutboxDriver) ->
         receivers.resume(session, webhook)
         assert catch_up.retry_given_up(session, webhook) == 1
         assert catch_up.retry_given_up(session, webhook) == 0
-    assert [each["alert"]["id"] for each in driver.deliver()] == [firing]
+    assert [alert_id["alert"]["id"] for alert_id in driver.deliver()] == [firing]
 
 
 @pytest.mark.parametrize("is_first", [True, False])

@@ -45,7 +45,7 @@ def a_model(session: Session, target: Target) -> None:
 
 
 def hear(target: Target) -> None:
-    """All notifications arrive."""
+    """Deliver all notifications."""
     with db.org_session(target.engine, target.org) as session:
         for notification in session.scalars(select(Notification)):
             notification.attempts, notification.delivered_at = 1, datetime.now(UTC)
@@ -60,17 +60,22 @@ def test_deletion_resolves_notified_alerts(target: Target, delete: Delete) -> No
         notified = session.scalars(select(Notification)).one()
         delete(session, target)
     with db.org_session(target.engine, target.org) as session:
-        left = session.scalars(select(Notification)).one()
-        assert (left.alert_id, left.kind, left.delivered_at, left.severity) == (None, "resolved", None, "high")
-        assert left.webhook_id == notified.webhook_id
-        assert left.body["type"] == "alert.resolved"
-        message = left.body["alert"]
+        remaining = session.scalars(select(Notification)).one()
+        assert (remaining.alert_id, remaining.kind, remaining.delivered_at, remaining.severity) == (
+            None,
+            "resolved",
+            None,
+            "high",
+        )
+        assert remaining.webhook_id == notified.webhook_id
+        assert remaining.body["type"] == "alert.resolved"
+        message = remaining.body["alert"]
         ended = {name: message[name] for name in ("resolved_at", "by", "note")}
         assert (ended["by"], ended["note"]) == (None, closing.NOTE)
         assert message == {**notified.body["alert"], "state": "resolved", "resolved_by": "deletion", **ended}
-        assert (left.body["link"], left.body["command"]) == (None, "dcmon --org acme alert list --all")
-        assert "alert show" not in message_text.plain(left.body)
-        assert "/alerts/" not in message_text.plain(left.body)
+        assert (remaining.body["link"], remaining.body["command"]) == (None, "dcmon --org acme alert list --all")
+        assert "alert show" not in message_text.plain(remaining.body)
+        assert "/alerts/" not in message_text.plain(remaining.body)
 
 
 def test_deletion_repeats_only_ends_that_did_not_arrive(target: Target) -> None:

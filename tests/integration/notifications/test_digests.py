@@ -21,13 +21,14 @@ def driver(app: App, target: Target) -> OutboxDriver:
     return created
 
 
-def test_cap_sends_the_worst_alone_and_a_digest_of_the_rest(app: App, target: Target) -> None:
+def test_cap_sends_worst_alerts_alone_and_others_as_digest(app: App, target: Target) -> None:
     driver = OutboxDriver(app, target)
     driver.add_receiver(cap=3)
     with app.org(target.org) as session:
         model = [models.create(session, NewModel(f"m{number}", "binary")) for number in range(8)]
         version_ids = [
-            versions.create(session, each, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"])).id for each in model
+            versions.create(session, owner_model, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"])).id
+            for owner_model in model
         ]
     for number, version_id in enumerate(version_ids):
         driver.write(driver.insert_alert("critical" if number > 5 else "low"), version_id=version_id)

@@ -88,16 +88,16 @@ def test_retraction_of_an_unnotified_alert_is_not_sent(driver: OutboxDriver) -> 
 
 def test_silence_holds_part_of_a_message_tried_before(driver: OutboxDriver) -> None:
     """A silence holds one notification of a message already tried; the others are sent."""
-    held, other = driver.insert_alert("low"), driver.insert_alert("critical")
+    held, sent = driver.insert_alert("low"), driver.insert_alert("critical")
     driver.write(held)
-    driver.write(other)
+    driver.write(sent)
     first = single(driver.claim())
     driver.record([first], REFUSED)
     with driver.app.org(driver.target.org) as session:
         silences.add(session, NewSilence(["severity=low"], driver.now, driver.now + timedelta(hours=2), "why", "ann"))
     driver.advance(minutes=1)
     again = single(driver.claim())
-    assert (alert_ids(again), again.id == first.id) == ([other], False)
+    assert (alert_ids(again), again.id == first.id) == ([sent], False)
     driver.record([again])
     assert driver.states() == ["held", "delivered"]
     driver.advance(hours=2)

@@ -66,7 +66,7 @@ def test_webhook_has_body_headers_and_both_signatures() -> None:
 
 
 def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
-    """Verify a message as the Standard Webhooks specification 1.0.0 requires, for each secret."""
+    """Verify a message for each secret as the Standard Webhooks specification 1.0.0 requires."""
     head, _, payload = request.partition(b"\r\n\r\n")
     headers = {
         name.lower(): value.strip()
@@ -347,7 +347,7 @@ def test_refused_mail_has_an_error_without_the_password(says: dict[str, str], sa
     assert "s3cret" not in (sent.error or "")
 
 
-def test_mail_reaches_others_when_one_address_is_refused() -> None:
+def test_mail_with_one_refused_address_reaches_the_others() -> None:
     with mail_server(refuse="bob") as server:
         sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
     assert sent.is_delivered
@@ -355,7 +355,7 @@ def test_mail_reaches_others_when_one_address_is_refused() -> None:
     assert len(server.mails) == 1
 
 
-def test_address_refused_for_now_remains() -> None:
+def test_temporarily_refused_address_is_retried() -> None:
     with mail_server(later="bob") as server:
         sent = mail(smtp(server.port), to=("ann@acme.example", "bob@acme.example"))
         alone = mail(smtp(server.port), to=("bob@acme.example",))
@@ -423,7 +423,7 @@ def test_command_gets_the_message_and_its_exit_code_counts(tmp_path: Path) -> No
     assert (failed.is_delivered, failed.error) == (False, "The command ended with exit code 3: no modem")
 
 
-def test_command_has_none_of_the_workers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_does_not_get_the_environment_of_the_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCMON_DATABASE_URL", "postgresql://dcmon:s3cret@h/d")
     assert shell(f"env > {tmp_path}/env").is_delivered
     assert "s3cret" not in (tmp_path / "env").read_text()
@@ -472,7 +472,7 @@ def test_command_may_ignore_a_large_message() -> None:
 def test_command_that_is_missing_or_dies_has_an_error() -> None:
     assert "can't be started" in (run("/nothing/here").error or "")
     assert f"killed by signal {int(signal.SIGTERM)}" in (shell("kill -TERM $$").error or "")
-    assert os.getpgid(0)  # we are still here
+    assert os.getpgid(0)  # the worker process still runs
 
 
 def test_smtp_password_setting_is_not_shown() -> None:

@@ -37,8 +37,8 @@ def test_alerts_are_grouped_by_model(driver: OutboxDriver) -> None:
     """Alerts of one model share a message; another model has its own message."""
     first, second = driver.insert_alert("low"), driver.insert_alert("critical")
     with driver.app.org(driver.target.org) as session:
-        other = models.create(session, NewModel("fraud", "binary"))
-        version = versions.create(session, other, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"]))
+        other_alert = models.create(session, NewModel("fraud", "binary"))
+        version = versions.create(session, other_alert, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"]))
     third = driver.insert_alert()
     for each in (first, second):
         driver.write(each)
@@ -67,7 +67,7 @@ def test_message_keeps_id_and_content_over_attempts(driver: OutboxDriver) -> Non
     driver.record([first], REFUSED)
     driver.advance(seconds=5)
     driver.write(driver.insert_alert())
-    again, other = sorted(driver.claim(), key=lambda each: -each.notification_count)
+    again, other = sorted(driver.claim(), key=lambda claimed_message: -claimed_message.notification_count)
     assert (again.id, again.message) == (first.id, first.message)
     assert (other.id != first.id, other.notification_count) == (True, 1)
 
@@ -79,7 +79,7 @@ def test_message_of_a_dead_worker_is_sent_again_with_its_id(driver: OutboxDriver
     driver.advance(seconds=60)
     again = single(driver.claim())
     assert (again.id, again.message) == (first.id, first.message)
-    driver.record([first])  # the one that was thought dead was only slow
+    driver.record([first])  # the first worker was only slow
     driver.record([again], REFUSED)
     assert driver.states() == ["delivered"]
 
@@ -108,12 +108,12 @@ def test_newer_state_waits_for_an_older_one_in_flight(driver: OutboxDriver) -> N
 
 def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -> None:
     """If one notification of a message is superseded, the others get a new message id."""
-    gone, stays = driver.insert_alert(), driver.insert_alert()
-    driver.write(gone)
+    superseded, stays = driver.insert_alert(), driver.insert_alert()
+    driver.write(superseded)
     driver.write(stays)
     first = single(driver.claim())
     driver.record([first], REFUSED)
-    driver.write(gone, "resolved", state="resolved")
+    driver.write(superseded, "resolved", state="resolved")
     driver.advance(seconds=10)
     again = single(driver.claim())
     assert again.id != first.id
@@ -121,7 +121,7 @@ def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -
         notification["alert"]["id"]: notification["type"]
         for notification in message_text.notifications(again.message.body)
     }
-    assert notified == {gone: "alert.resolved", stays: "alert.firing"}
+    assert notified == {superseded: "alert.resolved", stays: "alert.firing"}
 
 
 @given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
@@ -134,11 +134,16 @@ def test_receiver_always_ends_with_the_newest_state(driver: OutboxDriver, steps:
         elif step in ("send", "fail"):
             claimed = [message for message in driver.claim() if about in alert_ids(message)]
             if step == "send":
-                heard += [(each.message.body["alert"]["id"], each.message.body["type"][6:]) for each in claimed]
+                heard += [
+                    (notification.message.body["alert"]["id"], notification.message.body["type"][6:])
+                    for notification in claimed
+                ]
             driver.record(claimed, DELIVERED if step == "send" else REFUSED)
         else:
             driver.write(about, step, state="resolved" if step == "resolved" else "firing")
-            written += [step] if written or step != "resolved" else []  # whoever was not told hears of no end
+            written += (
+                [step] if written or step != "resolved" else []
+            )  # a receiver that was not notified of the start is not notified of the end
     kinds = [kind for id_, kind in heard if id_ == about and kind != "repeated"]
     assert kinds[-1:] == written[-1:]
     left = iter(written)
@@ -237,7 +242,7 @@ def test_pause_ends_and_waiting_notifications_are_sent(driver: OutboxDriver) -> 
     assert driver.deliver_kinds() == ["firing"]
 
 
-# Who is told.
+# Subscriptions.
 
 
 def test_subscribed_alert_brings_all_later_changes(app: App, target: Target) -> None:

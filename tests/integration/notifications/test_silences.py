@@ -131,12 +131,12 @@ def test_more_severe_alert_inhibits_lower_ones(target: Target) -> None:
     """An alert inhibits only alerts of the same monitor and version."""
     with db.org_session(target.engine, target.org) as session:
         low, critical, same = ruled(session, target, ["low", "critical", "low"])
-        lower, higher, other = (alert(session, target, rule) for rule in (low, critical, same))
+        lower, higher, other_alert = (alert(session, target, rule) for rule in (low, critical, same))
         assert f"alert {higher.id} (critical)" in (silences.hold_reason(session, lower, NOW) or "")
         assert until(session, lower, NOW) is None
         assert silences.hold_reason(session, higher, NOW) is None
         low.is_inhibited = False
         assert silences.hold_reason(session, lower, NOW) is None
-        assert silences.hold_reason(session, other, NOW) is not None
+        assert silences.hold_reason(session, other_alert, NOW) is not None
         higher.state = "resolved"
-        assert silences.hold_reason(session, other, NOW) is None
+        assert silences.hold_reason(session, other_alert, NOW) is None
