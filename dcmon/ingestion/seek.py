@@ -49,14 +49,14 @@ class PlannedSeek:
         return max(0, self.to - max(self.committed or 0, self.watermarks.low))
 
 
-def plan(engine: Engine, settings: Kafka, kinds: Iterable[str], to: str | datetime) -> list[PlannedSeek]:
-    """Plan a seek of each partition. A time stands for the first message that was sent at this time or later.
+def plan(engine: Engine, settings: Kafka, row_kinds: Iterable[str], to: str | datetime) -> list[PlannedSeek]:
+    """Plan a seek of each partition of the topics of these kinds.
 
-    Raises Unreachable.
+    A time stands for the first message that was sent at this time or later. Raises Unreachable.
     """
     ids, planned = kafka.ensure_topics(settings), list[PlannedSeek]()
-    for kind in kinds:
-        name = kafka.topic_name(settings, kind)
+    for row_kind in row_kinds:
+        name = kafka.topic_name(settings, row_kind)
         for watermarks in kafka.read_watermarks(settings, name):
             partition = TopicPartition(ids[name], watermarks.partition)
             with db.public_session(engine) as session:

@@ -110,7 +110,7 @@ def test_worker_killed_at_any_step_stores_exactly_once(app: App, engine: Engine)
         org = provisioning.create_organization(engine, f"step-{step}", "o@step.example").organization
         target, topics = new_target(engine, org), {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
         received = messages_of(target)
-        died = in_a_process_that_dies(app.settings, lambda each: take(each, topics, received), step)  # noqa: B023
+        died = in_a_process_that_dies(app.settings, lambda child_app: take(child_app, topics, received), step)  # noqa: B023
         take(app, topics, received)
         assert state(app, target, topics) == WANTED, f"after dying before step {step}"
         if not died:
@@ -122,7 +122,7 @@ def test_worker_killed_at_any_step_stores_exactly_once(app: App, engine: Engine)
 
 def test_worker_killed_repeatedly_reaches_the_end(app: App, target: Target) -> None:
     topics, received, step = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}, messages_of(target), 0
-    while in_a_process_that_dies(app.settings, lambda each: take(each, topics, received), step):
+    while in_a_process_that_dies(app.settings, lambda child_app: take(child_app, topics, received), step):
         step += 1
 
     assert state(app, target, topics) == WANTED
