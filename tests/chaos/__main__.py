@@ -6,24 +6,24 @@ import sys
 import time
 
 from tests.chaos.monitors import run as watched
-from tests.chaos.reaper import Reaper
-from tests.chaos.run import RunConfig, carry_out
+from tests.chaos.reaper import ProcessKiller
+from tests.chaos.run import RunConfig, run_chaos_test
 
 
 class Progress:
     """Prints the progress of a run on stderr every ten seconds."""
 
     def __init__(self) -> None:
-        self.began = self.last = time.monotonic()
+        self.started_at = self.last = time.monotonic()
 
-    def __call__(self, reaper: Reaper) -> None:
+    def __call__(self, reaper: ProcessKiller) -> None:
         if (now := time.monotonic()) - self.last < 10:
             return
         self.last, counts = now, reaper.book.counts
         killed = ", ".join(f"{kind} {count}" for kind, count in sorted(reaper.kills.items()))
-        said = f"{now - self.began:5.0f} s  {reaper.kills.total()} kills ({killed})"
+        line = f"{now - self.started_at:5.0f} s  {reaper.kills.total()} kills ({killed})"
         rows = f"{counts['rows']} rows in " if counts["rows"] else ""
-        print(f"{said}  {rows}{counts['requests']} requests", file=sys.stderr, flush=True)
+        print(f"{line}  {rows}{counts['requests']} requests", file=sys.stderr, flush=True)
 
 
 def main() -> int:
@@ -37,27 +37,29 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60, help="at most")
     parser.add_argument("--pause", type=float, help="seconds between a client's requests, on average")
     parser.add_argument("--between", type=float, help="seconds between kills, on average")
-    given = parser.parse_args()
-    print(f"seed {given.seed}", file=sys.stderr, flush=True)
-    return _run_monitoring(given) if given.what == "monitors" else _run_ingestion(given)
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}", file=sys.stderr, flush=True)
+    return _run_monitoring(arguments) if arguments.what == "monitors" else _run_ingestion(arguments)
 
 
-def _run_ingestion(given: argparse.Namespace) -> int:
-    pause, between, seconds = given.pause or 0.3, given.between or 2, given.minutes * 60
-    config = RunConfig(given.seed, given.broker, given.kills, seconds=seconds, pause=pause, between=between, audits=20)
-    result = carry_out(config, Progress())
+def _run_ingestion(arguments: argparse.Namespace) -> int:
+    pause, between, seconds = arguments.pause or 0.3, arguments.between or 2, arguments.minutes * 60
+    config = RunConfig(
+        arguments.seed, arguments.broker, arguments.kills, seconds=seconds, pause=pause, between=between, audits=20
+    )
+    result = run_chaos_test(config, Progress())
     if not result.is_well:
         print(f"{result.verdict}\n{result.audit.stdout}{result.audit.stderr}\nsee {result.folder}", file=sys.stderr)
     print(result.line)
     return 0 if result.is_well else 1
 
 
-def _run_monitoring(given: argparse.Namespace) -> int:
+def _run_monitoring(arguments: argparse.Namespace) -> int:
     """Rows for about as long as there are kills."""
-    pause, between, seconds = given.pause or 0.8, given.between or 1.5, given.minutes * 60
-    hours = max(8, int(given.kills * between / pause / watched.REQUESTS_OF_AN_HOUR))
-    config = watched.RunConfig(given.seed, given.kills, seconds, hours, pause, between, patience=180)
-    result = watched.carry_out(config, Progress())
+    pause, between, seconds = arguments.pause or 0.8, arguments.between or 1.5, arguments.minutes * 60
+    hours = max(8, int(arguments.kills * between / pause / watched.REQUESTS_OF_AN_HOUR))
+    config = watched.RunConfig(arguments.seed, arguments.kills, seconds, hours, pause, between, patience=180)
+    result = watched.run_chaos_test(config, Progress())
     if not result.is_well:
         print(f"{result.verdict}\nsee {result.folder}", file=sys.stderr)
     print(result.line)

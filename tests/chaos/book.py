@@ -35,7 +35,7 @@ class SentLabel:
 
 
 @dataclass
-class Book:
+class AcceptedRows:
     """Everything that was acknowledged. Safe for several threads."""
 
     samples: dict[Target, dict[int, set[int]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
@@ -67,11 +67,11 @@ class Book:
             if request.kind == "message":
                 self.messages.update(request.rows)
 
-    def count(self, what: str) -> None:
+    def count(self, name: str) -> None:
         with self._lock:
-            self.counts[what] += 1
+            self.counts[name] += 1
 
-    def fault(self, what: str) -> None:
+    def fault(self, fault: str) -> None:
         """Record a response that a client must not get."""
         with self._lock:
-            self.faults.append(what)
+            self.faults.append(fault)

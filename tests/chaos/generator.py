@@ -11,7 +11,7 @@ from random import Random
 import confluent_kafka as ck
 import urllib3
 
-from tests.chaos.book import Book, Request
+from tests.chaos.book import AcceptedRows, Request
 from tests.chaos.rows import Rows, Target
 
 PATIENCE = 8.0  # seconds that a client waits for an answer
@@ -106,7 +106,7 @@ class Plan:
 class Client(threading.Thread):
     """Sends each request of its plan until it is acknowledged; clients may share a plan."""
 
-    def __init__(self, plan: Plan, book: Book, pause: float) -> None:
+    def __init__(self, plan: Plan, book: AcceptedRows, pause: float) -> None:
         super().__init__(name=f"client {plan.client}", daemon=True)
         self.plan, self.book, self.pause = plan, book, pause
         self.rng, self.ends = Random(plan.client), threading.Event()
@@ -134,7 +134,7 @@ class Client(threading.Thread):
 class HttpClient(Client):
     """Sends to one of several servers, any of which may be down."""
 
-    def __init__(self, plan: Plan, book: Book, pause: float, ports: Sequence[int]) -> None:
+    def __init__(self, plan: Plan, book: AcceptedRows, pause: float, ports: Sequence[int]) -> None:
         super().__init__(plan, book, pause)
         self.ports, self.pool = ports, urllib3.PoolManager(retries=False, timeout=PATIENCE)
 
@@ -144,7 +144,7 @@ class HttpClient(Client):
         if request.kind == "labels":
             method, path = "PUT", f"model/{target.model.id}/labels"
         try:
-            answer = self.pool.request(
+            response = self.pool.request(
                 method,
                 f"http://127.0.0.1:{self.rng.choice(self.ports)}/api/v1/{path}",
                 body=b"[" + b", ".join(request.rows) + b"]",
@@ -152,18 +152,18 @@ class HttpClient(Client):
             )
         except urllib3.exceptions.HTTPError:
             return False
-        if answer.status < 300:
+        if response.status < 300:
             return True
-        if answer.status not in (500, 503):
-            self.book.fault(f"{method} {path}: {answer.status} {answer.data[:300]!r}")
-        self.book.count(f"answered {answer.status}")
+        if response.status not in (500, 503):
+            self.book.fault(f"{method} {path}: {response.status} {response.data[:300]!r}")
+        self.book.count(f"answered {response.status}")
         return False
 
 
 class TopicClient(Client):
     """A custom producer that writes to the topics itself, sometimes a poison message."""
 
-    def __init__(self, plan: Plan, book: Book, pause: float, servers: str, prefix: str) -> None:
+    def __init__(self, plan: Plan, book: AcceptedRows, pause: float, servers: str, prefix: str) -> None:
         super().__init__(plan, book, pause)
         self.prefix = prefix
         # Idempotent: a poison message that is in the log twice would correctly become two dead letters.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
-from tests.chaos.book import Book
+from tests.chaos.book import AcceptedRows
 from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program
 
 AIM = 1.0  # seconds to wait for a transaction to kill in
@@ -51,13 +51,13 @@ ON_APACHE = (Victim("worker", 4, 4, ALL), Victim("broker", 1, 40), *COMMON_VICTI
 
 
 @dataclass
-class Reaper:
+class ProcessKiller:
     """Kills and restarts processes until there were enough kills and enough work."""
 
     rng: Random
     running: list[Killable]
     victims: Sequence[Victim]
-    book: Book
+    book: AcceptedRows
     pause: float
     kills: Counter[str] = field(default_factory=Counter)
     other_events: Counter[str] = field(default_factory=Counter)
@@ -65,7 +65,7 @@ class Reaper:
     _away: list[Killable] = field(default_factory=list)  # signalled, and not running again yet
     _rests_until: dict[str, float] = field(default_factory=dict)
 
-    def run(self, kills: int, requests: int, seconds: float, say: Callable[["Reaper"], None]) -> None:
+    def run(self, kills: int, requests: int, seconds: float, say: Callable[["ProcessKiller"], None]) -> None:
         """Kill `kills` times, wait for `requests` acknowledged requests, then let everything run.
 
         `seconds` ends the run earlier; tests pass math.inf, because a busy machine only needs longer.

@@ -29,10 +29,10 @@ from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
-from tests.chaos.book import Book
+from tests.chaos.book import AcceptedRows
 from tests.chaos.generator import Client, HttpClient, Plan, TopicClient
 from tests.chaos.processes import Broker, Killable, PostgreSQL, Valkey, dcmon
-from tests.chaos.reaper import ON_APACHE, ON_TANSU, Reaper
+from tests.chaos.reaper import ON_APACHE, ON_TANSU, ProcessKiller
 from tests.chaos.rows import ADDITIONAL, CLASSES, FEATURES, Model, Rows, Target
 from tests.chaos.verdict import Judge, Verdict
 from tests.helpers.kafka_broker import tansu
@@ -146,7 +146,7 @@ class System:
         if not process.wait_until(lambda: all(map(_answers, self.ports)), PATIENCE, every=0.2):
             raise RuntimeError(f"the servers did not start: see {self.folder}/logs")
 
-    def clients(self, book: Book, rows: Rows, found: Sequence[Target], pause: float) -> list[Client]:
+    def clients(self, book: AcceptedRows, rows: Rows, found: Sequence[Target], pause: float) -> list[Client]:
         """Create the clients; the first two share a plan, so that equal rows arrive together."""
         clients: list[Client] = [
             HttpClient(Plan(rows, found, max(0, n - 1)), book, pause, self.ports) for n in range(5)
@@ -165,7 +165,7 @@ class System:
 class Auditor(threading.Thread):
     """Audits repeatedly during the kills; the ledger must add up then too."""
 
-    def __init__(self, audited: System, book: Book, pause: float) -> None:
+    def __init__(self, audited: System, book: AcceptedRows, pause: float) -> None:
         super().__init__(name="auditor", daemon=True)
         self.audited, self.book, self.pause = audited, book, pause
         self.ends = threading.Event()
@@ -208,16 +208,16 @@ def running_system(config: RunConfig) -> Iterator[System]:
         yield System(folder, postgres, running, ports, kafka)
 
 
-def carry_out(config: RunConfig, say: Callable[[Reaper], None] = lambda _: None) -> Result:
+def run_chaos_test(config: RunConfig, say: Callable[[ProcessKiller], None] = lambda _: None) -> Result:
     """Carry out a run; its folder is left when a fault was found."""
     began = time.monotonic()
     with running_system(config) as system:
-        book, rows = Book(), Rows(config.seed, datetime.now(UTC))
+        book, rows = AcceptedRows(), Rows(config.seed, datetime.now(UTC))
         found = _prepared(system.postgres.url)
         system.start(workers=1 if config.broker == "tansu" else 3)
         clients = system.clients(book, rows, found, config.pause)
         victims = ON_APACHE if config.broker == "apache" else ON_TANSU
-        reaper = Reaper(Random(config.seed), system.running, victims, book, config.between)
+        reaper = ProcessKiller(Random(config.seed), system.running, victims, book, config.between)
         auditor = Auditor(system, book, config.audits)
         for each in (*clients, auditor):
             each.start()
@@ -243,7 +243,7 @@ def _prepared(url: str) -> list[Target]:
         engine.dispose()
 
 
-def _end(clients: Sequence[Client], book: Book) -> None:
+def _end(clients: Sequence[Client], book: AcceptedRows) -> None:
     """Let each client get its last request acknowledged, then end it."""
     for client in clients:
         client.ends.set()

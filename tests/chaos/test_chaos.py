@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.chaos.run import RunConfig, carry_out
+from tests.chaos.run import RunConfig, run_chaos_test
 
 # A run ends after a number of kills and acknowledged requests, never after a time.
 FEW, MANY = 10, 30
@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def require_well(config: RunConfig) -> None:
-    result = carry_out(config)
+    result = run_chaos_test(config)
     assert result.is_well, f"{result.line}\n{result.verdict}\n{result.audit.stdout}\nsee {result.folder}"
     assert sum(result.kills.values()) >= config.kills, result.line
     assert min(result.verdict.counts[name] for name in ("samples", "labels", "duplicates", "quarantined")) > 50

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from dcmon.db import Organization
 from dcmon.ingestion.intake import Direct
-from tests.chaos.book import Book, Request
+from tests.chaos.book import AcceptedRows, Request
 from tests.chaos.generator import Plan
 from tests.chaos.rows import Rows, Target
 from tests.chaos.run import targets
@@ -19,7 +19,7 @@ from tests.chaos.verdict import Judge, Verdict
 ROWS = Rows(7, datetime.now(UTC))
 
 
-def send(engine: Engine, book: Book, request: Request) -> None:
+def send(engine: Engine, book: AcceptedRows, request: Request) -> None:
     """Store the rows of a request directly and record the request in the book."""
     model, direct = request.target.model, Direct(engine)
     org = Organization(model.org_id, "", model.schema)
@@ -32,15 +32,15 @@ def send(engine: Engine, book: Book, request: Request) -> None:
 
 
 @pytest.fixture
-def sent(engine: Engine) -> Book:
+def sent(engine: Engine) -> AcceptedRows:
     """Store the requests of a plan and return their book."""
-    book = Book()
+    book = AcceptedRows()
     for request in islice(Plan(ROWS, targets(engine), 0).requests(), 60):
         send(engine, book, request)
     return book
 
 
-def judged(database_url: str, sent: Book) -> Verdict:
+def judged(database_url: str, sent: AcceptedRows) -> Verdict:
     return Judge(database_url, sent, ROWS).judge()
 
 
@@ -51,7 +51,7 @@ def tampered(engine: Engine, target: Target, statement: str) -> None:
         assert done.rowcount == 1, statement
 
 
-def test_verdict_is_well_when_all_rows_are_stored_once(database_url: str, sent: Book) -> None:
+def test_verdict_is_well_when_all_rows_are_stored_once(database_url: str, sent: AcceptedRows) -> None:
     judge = Judge(database_url, sent, ROWS)
     verdict = judge.judge()
     assert verdict.is_well, str(verdict)
@@ -93,7 +93,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_verdict_finds_each_fault(engine: Engine, database_url: str, sent: Book, fault: str) -> None:
+def test_verdict_finds_each_fault(engine: Engine, database_url: str, sent: AcceptedRows, fault: str) -> None:
     statement, kind = FAULTS[fault]
     target = max(
         (candidate for candidate in sent.samples if candidate.task == "binary"),
@@ -104,7 +104,7 @@ def test_verdict_finds_each_fault(engine: Engine, database_url: str, sent: Book,
     assert getattr(verdict, kind), fault
 
 
-def test_verdict_includes_a_wrong_http_status(database_url: str, sent: Book) -> None:
+def test_verdict_includes_a_wrong_http_status(database_url: str, sent: AcceptedRows) -> None:
     sent.fault("POST: 404")
     assert judged(database_url, sent).wrong == ["POST: 404"]
 

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from dcmon.storage.sample_ids import key_of
-from tests.chaos.book import Book, SentLabel
+from tests.chaos.book import AcceptedRows, SentLabel
 from tests.chaos.rows import Model, Rows, Target
 
 SHOWN = 20
@@ -47,7 +47,7 @@ class Verdict:
 class Judge:
     """Reads the tables with its own client."""
 
-    def __init__(self, url: str, book: Book, rows: Rows) -> None:
+    def __init__(self, url: str, book: AcceptedRows, rows: Rows) -> None:
         self.url, self.book, self.rows = url, book, rows
 
     def wait(self, longest: float, meanwhile: Callable[[float], None], step: float = 1.0) -> None:

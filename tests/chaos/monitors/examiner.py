@@ -219,8 +219,8 @@ def _differs(result: Mapping[str, Any], wanted: ExpectedResult) -> Iterator[str]
         yield f"{result['entries']} where {wanted.entries} are right"
 
 
-def _is_close(one: float, other: float) -> bool:
-    return isclose(one, other, rel_tol=0, abs_tol=CLOSE)
+def _is_close(first: float, second: float) -> bool:
+    return isclose(first, second, rel_tol=0, abs_tol=CLOSE)
 
 
 def _rounded(value: Any) -> Any:

@@ -34,11 +34,11 @@ from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.settings import Alerts, Evaluate, Settings, Webhooks
 from dcmon.storage import models
-from tests.chaos.book import Book
+from tests.chaos.book import AcceptedRows
 from tests.chaos.monitors.examiner import Examiner, locks
 from tests.chaos.monitors.world import HOUR, Row, Target, World, build
 from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program, dcmon
-from tests.chaos.reaper import Reaper, Victim
+from tests.chaos.reaper import ProcessKiller, Victim
 from tests.chaos.verdict import Verdict
 from tests.helpers.paths import ROOT
 
@@ -120,7 +120,9 @@ class Client(threading.Thread):
     After the first requests it waits until they are evaluated, so that later rows are late.
     """
 
-    def __init__(self, engine: Engine, target: Target, book: Book, pause: float, is_watched: threading.Event) -> None:
+    def __init__(
+        self, engine: Engine, target: Target, book: AcceptedRows, pause: float, is_watched: threading.Event
+    ) -> None:
         super().__init__(name=target.name, daemon=True)
         self.is_watched = is_watched
         self.engine, self.target, self.book, self.pause = engine, target, book, pause
@@ -164,8 +166,8 @@ class Client(threading.Thread):
     def _log(self, names: Sequence[str]) -> None:
         self.direct.ingest_samples(self.target.org, self.target.version_id, _encoded(map(self.target.rows.get, names)))
 
-    def _label(self, names: Sequence[str], turn: int) -> None:
-        rows = ({"_dc_sample_id": name, "_dc_label": self.target.labels[name][turn]} for name in names)
+    def _label(self, names: Sequence[str], revision: int) -> None:
+        rows = ({"_dc_sample_id": name, "_dc_label": self.target.labels[name][revision]} for name in names)
         self.direct.ingest_labels(self.target.org, self.target.model_id, _encoded(rows))
 
     def _log_newest(self, name: str) -> None:
@@ -194,7 +196,7 @@ def _encoded(rows: Iterable[Row | None]) -> list[Any]:
     return [json.dumps(row).encode() for row in rows]
 
 
-class Hurry(threading.Thread):
+class ImmediateRetries(threading.Thread):
     """Makes retries due at once, because a run can't wait for minutes or hours."""
 
     def __init__(self, url: str, world: World) -> None:
@@ -286,24 +288,24 @@ def running_system() -> Iterator[System]:
             each.end()
 
 
-def carry_out(config: RunConfig, say: Callable[[Reaper], None] = lambda _: None) -> Result:
+def run_chaos_test(config: RunConfig, say: Callable[[ProcessKiller], None] = lambda _: None) -> Result:
     """Carry out a run; its folder is left when a fault was found."""
     import deepchecks.tabular  # noqa: F401 - while nothing waits for it
 
     began = time.monotonic()
     with running_system() as system:
-        book, engine = Book(), db.engine(system.postgres.url)
+        book, engine = AcceptedRows(), db.engine(system.postgres.url)
         migrations.upgrade_public(engine)
         world = build(engine, config.seed, config.hours, system.port, LABEL_DELAY)
         system.start(config.seed)
         is_watched = threading.Event()
         clients = [Client(engine, target, book, config.pause, is_watched) for target in world.targets]
-        hurry = Hurry(system.postgres.url, world)
+        hurry = ImmediateRetries(system.postgres.url, world)
         for each in (*clients, hurry):
             each.start()
         process.wait_until(system.is_at_work, BEGINS_WITHIN, every=0.1)
         is_watched.set()
-        reaper = Reaper(Random(config.seed), system.running, VICTIMS, book, config.between)
+        reaper = ProcessKiller(Random(config.seed), system.running, VICTIMS, book, config.between)
         reaper.run(config.kills, 0, config.seconds, say)
         system.calm()
         _end(clients, book, reaper)
@@ -321,7 +323,7 @@ def carry_out(config: RunConfig, say: Callable[[Reaper], None] = lambda _: None)
     return result
 
 
-def _end(clients: Sequence[Client], book: Book, reaper: Reaper) -> None:
+def _end(clients: Sequence[Client], book: AcceptedRows, reaper: ProcessKiller) -> None:
     """Wait until each client has its last request stored."""
     ends = time.monotonic() + LOGGED_WITHIN
     while any(client.is_alive() for client in clients) and time.monotonic() < ends:
@@ -332,7 +334,7 @@ def _end(clients: Sequence[Client], book: Book, reaper: Reaper) -> None:
             book.fault(f"{client.name} could not log everything in {LOGGED_WITHIN:.0f} s, though everything runs")
 
 
-def _settled(examiner: Examiner, url: str, patience: int, reaper: Reaper) -> Verdict:
+def _settled(examiner: Examiner, url: str, patience: int, reaper: ProcessKiller) -> Verdict:
     """Examine until there is no fault or no progress for `patience` checks."""
     fewest, remaining = sys.maxsize, patience  # counted in checks, not seconds, so that a stalled machine fails no run
     while True:

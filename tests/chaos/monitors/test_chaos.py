@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chaos.monitors.run import RunConfig, carry_out
+from tests.chaos.monitors.run import RunConfig, run_chaos_test
 
 FEW, MANY = 10, 20
 
@@ -10,7 +10,7 @@ FEW, MANY = 10, 20
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.thorough)])
 def test_monitoring_under_kills_evaluates_and_notifies_all(kills: int) -> None:
-    result = carry_out(RunConfig(seed=21, kills=kills, hours=7, pause=0.5, between=0.7))
+    result = run_chaos_test(RunConfig(seed=21, kills=kills, hours=7, pause=0.5, between=0.7))
     assert result.is_well, f"{result.line}\n{result.verdict}\nsee {result.folder}"
     assert sum(result.kills.values()) >= kills, result.line
     counts = result.verdict.counts

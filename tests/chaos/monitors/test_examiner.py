@@ -18,7 +18,7 @@ from dcmon.app import App
 from dcmon.embedded import process
 from dcmon.jobs import evaluate, notify, schedule
 from dcmon.output import Output
-from tests.chaos.book import Book
+from tests.chaos.book import AcceptedRows
 from tests.chaos.monitors import run
 from tests.chaos.monitors.examiner import Examiner, locks
 from tests.chaos.monitors.rules import Rule, WindowResult, beyond, spans
@@ -50,7 +50,7 @@ def completed_world(
         stack.callback(receiver.end)
         world = build(app.engine, 3, 4, port, run.LABEL_DELAY)
         for target in world.targets:
-            run.Client(app.engine, target, Book(), 0, is_watched).run()
+            run.Client(app.engine, target, AcceptedRows(), 0, is_watched).run()
         for job in (evaluate.run, notify.run, schedule.run):
             stack.enter_context(running(job, app))
         examiner = Examiner(world, log)

@@ -202,16 +202,16 @@ def build(engine: Engine, seed: int, hours: int, port: int, delay: timedelta) ->
     """
     reference = _reference(seed)
     now, created = datetime.now(UTC), list[Target]()
-    for name, called, zone, past, kinds in (
+    for name, model_name, zone, past, live_versions in (
         ("acme", "credit", "UTC", timedelta(), (False, False, True)),
         ("other", "claims ü", "Asia/Kathmandu", HOUR / 4, (False,)),
     ):
         org = provisioning.create_organization(engine, name, f"o@{name}.example").organization
         with db.org_session(engine, org) as session:
             model = models.create(
-                session, NewModel(called, "binary", label_ratio=0.8, label_delay=delay, time_zone=zone)
+                session, NewModel(model_name, "binary", label_ratio=0.8, label_delay=delay, time_zone=zone)
             )
-            for number, is_live in enumerate(kinds):
+            for number, is_live in enumerate(live_versions):
                 version = versions.create(session, model, NewVersion(f"v{number}", FEATURES, classes=CLASSES))
                 lifecycle.append_reference(session, model, version, _document(reference))
                 this_hour = now.replace(minute=0, second=0, microsecond=0) + past

@@ -41,7 +41,7 @@ def test_upload_returns_row_count_and_revision(client: Endpoint, target: Target)
     ]
 
 
-def test_invalid_upload_is_refused_with_a_sentence(client: Endpoint, target: Target) -> None:
+def test_invalid_upload_is_refused_with_a_reason(client: Endpoint, target: Target) -> None:
     path = f"model-versions/{target.version_id}/reference"
     form = {"content-type": "multipart/form-data; boundary=x"}
     for body, headers in (

@@ -1,4 +1,4 @@
-"""A columnar sample holds the same values as the rows, in one block or many, with and without nulls."""
+"""Columnar samples equal the rows, for all column values, any number of blocks, and gaps."""
 
 import json
 import math
@@ -46,7 +46,7 @@ values = st.fixed_dictionaries(
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal; a missing number is not a number in a column of numbers."""
+    """Compare values; a missing number is NaN in a column of numbers."""
     is_missing = [value is None or (isinstance(value, float) and math.isnan(value)) for value in (left, right)]
     return all(is_missing) or bool(left == right)
 
@@ -96,9 +96,7 @@ def compare(app: App, org: Organization, version_id: int, n: int, limit: int | N
 
 @settings(max_examples=examples(15))
 @given(st.lists(values, min_size=1, max_size=12), st.booleans())
-def test_columns_hold_what_the_rows_hold(
-    app: App, org: Organization, rows: list[dict[str, Any]], in_one_block: bool
-) -> None:
+def test_columns_equal_the_rows(app: App, org: Organization, rows: list[dict[str, Any]], in_one_block: bool) -> None:
     version_id = logged(app, org, rows)
     for labelled in (False, True):
         compare(app, org, version_id, len(rows), None if in_one_block else 8, labelled)
@@ -114,7 +112,7 @@ def test_many_blocks_make_one_sample(app: App, org: Organization, monkeypatch: p
     compare(app, org, version_id, limit or 100, limit, False)
 
 
-def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organization) -> None:
+def test_integers_stay_integers_unless_one_is_missing(app: App, org: Organization) -> None:
     row = dict.fromkeys(FEATURES)
     version_id = logged(app, org, [{**row, "i": 1, "big": 2**62 + 1}, {**row, "i": None, "big": 2}])
     with app.org(org) as session:
@@ -125,7 +123,7 @@ def test_whole_numbers_stay_whole_unless_one_is_missing(app: App, org: Organizat
 
 
 def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organization) -> None:
-    """Rows that take too much are refused before they are read."""
+    """They are refused before they are read."""
     version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
     with app.org(org) as session, pytest.raises(TooManyRows, match="The rows take more than 400 bytes"):
         sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["n"], max_bytes=400)

@@ -1,4 +1,4 @@
-"""Filters in SQL choose the rows that the same words choose in Python, in production and in the reference."""
+"""Filters in SQL select the same rows as equal filters in Python, in production and in the reference."""
 
 import json
 import operator
@@ -51,7 +51,7 @@ COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def meant(column: str, value: Any) -> Any:
-    """A value as the column has it: times are moments."""
+    """Convert a filter value to the column's type: text of a time becomes a datetime."""
     is_time = column in ("d", TIME) and isinstance(value, str)
     return datetime.fromisoformat(value) if is_time else value
 
@@ -95,7 +95,7 @@ def conditions(draw: st.DrawFn) -> dict[str, Any]:
 
 @pytest.fixture
 def filled(app: App, org: Organization) -> tuple[int, int]:
-    """A version with rows of every type in production, and the same in its reference."""
+    """Create a version with rows of every type in production and in its reference."""
     with app.org(org) as session:
         model = models.create(session, NewModel("types", "binary"))
         version = versions.create(session, model, NewVersion("v1", COLUMNS, classes=["0", "1"]))
@@ -110,7 +110,6 @@ def filled(app: App, org: Organization) -> tuple[int, int]:
 
 
 def test_sql_and_python_filters_choose_the_same_rows(app: App, org: Organization, filled: tuple[int, int]) -> None:
-    """Sql chooses the rows that the same words choose in python."""
     end = START + timedelta(hours=1)
     with app.org(org) as session:
         model, version = versions.get(session, filled[1])

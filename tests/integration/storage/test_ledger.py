@@ -1,4 +1,4 @@
-"""What ingestion writes about itself is folded when it is old, and the audit still adds up."""
+"""Old entries of the ledger are merged, and the audit result stays the same."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -26,7 +26,7 @@ TOPIC = TopicPartition(UUID(int=7), 0)
 
 @pytest.fixture
 def logged(engine: Engine, target: Target) -> Target:
-    """Five requests of samples and two of labels, of ten days ago; and one of today."""
+    """Log five requests of samples and two of labels ten days ago, and one request today."""
     take = Direct(engine)
     for number in range(5):
         take.ingest_samples(target.org, target.version_id, [Raw(row) for row in rows(10 * number, 12)])
@@ -44,7 +44,6 @@ def fold(target: Target) -> int:
 
 
 def test_old_request_batches_are_merged_per_day_and_target(logged: Target) -> None:
-    """Old lines of requests become one for each day and target."""
     assert fold(logged) == 7
     assert logged.scalar("select count(*) from batches") == 3
     folded = (
@@ -53,14 +52,16 @@ def test_old_request_batches_are_merged_per_day_and_target(logged: Target) -> No
     assert logged.scalar(folded) == '(60,52,8,"5 requests")'
 
 
-def test_what_is_folded_is_not_folded_again(logged: Target) -> None:
+def test_merged_entries_are_not_merged_again(logged: Target) -> None:
     fold(logged)
     assert fold(logged) == 0
 
 
-def test_the_audit_adds_up_after_folding(logged: Target, org: Organization) -> None:
+def test_audit_finds_nothing_after_merging(logged: Target, org: Organization) -> None:
     fold(logged)
-    assert [finding for each in audit_reader.run_audit(logged.engine, [org]) for finding in each.findings] == []
+    assert [
+        finding for entry_kind in audit_reader.run_audit(logged.engine, [org]) for finding in entry_kind.findings
+    ] == []
 
 
 moves = st.lists(
@@ -78,10 +79,9 @@ moves = st.lists(
 @settings(max_examples=examples(25))
 @given(moves)
 @example([*[(0, 1, {1}, 0, "batch")] * 2, (0, 2, {1}, 0, "seek"), *[(0, 1, {1}, 0, "batch")] * 2])
-def test_merged_batches_with_offsets_tell_the_audit_the_same(
+def test_merged_batches_with_offsets_give_an_equal_audit(
     target: Target, found: list[tuple[int, int, set[int], int, str]]
 ) -> None:
-    """Lines that moved offsets are folded and tell the audit the same."""
     at, day = [0, 0], datetime.now(UTC) - timedelta(days=40)
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("truncate batches"))
@@ -104,7 +104,7 @@ def test_merged_batches_with_offsets_tell_the_audit_the_same(
             committed = {TopicPartition(TOPIC.topic_id, number): offset for number, offset in enumerate(at)}
             summary = audit.summarize(audit_reader._ledger_lines(session), SharedState(committed=committed))
         for chain in summary.chains.values():
-            chain.last_range = None  # which lines were of one transaction
+            chain.last_range = None  # which entries belong to one transaction
         return summary
 
     before = read()
@@ -118,7 +118,7 @@ def test_merged_batches_with_offsets_tell_the_audit_the_same(
     assert bool(folded) == (after.lines < before.lines)
 
 
-def test_lines_of_today_are_not_folded(target: Target) -> None:
+def test_entries_of_today_are_not_merged(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         for first in (0, 10):
             span = ledger.OffsetMove(TOPIC, first, first + 10, 10)
@@ -126,7 +126,7 @@ def test_lines_of_today_are_not_folded(target: Target) -> None:
         assert ledger.fold_moves(session, datetime.now(UTC)) == 0
 
 
-def test_old_spans_become_one_that_ends_where_the_last_did(engine: Engine, target: Target) -> None:
+def test_old_read_ranges_become_one_with_the_last_end(engine: Engine, target: Target) -> None:
     with db.public_session(engine) as session:
         for first in range(0, 50, 10):
             read = OffsetCommit(
@@ -140,7 +140,7 @@ def test_old_spans_become_one_that_ends_where_the_last_did(engine: Engine, targe
     assert tuple(span) == (0, 50, {str(target.org.id): 10}, 5)
 
 
-def test_spans_before_a_seek_stay(engine: Engine) -> None:
+def test_read_ranges_before_a_seek_are_kept(engine: Engine) -> None:
     with db.public_session(engine) as session:
         for first in (0, 10):
             offsets.commit(session, TOPIC, OffsetCommit(first, first + 10, LastSeek(), first == 0, {}, []))

@@ -1,4 +1,4 @@
-"""Partitions are made on demand, some at a time: rows over decades must not take more locks than PostgreSQL has."""
+"""Partitions are created on demand in steps, so that rows over decades do not exceed PostgreSQL's lock table."""
 
 import pytest
 from msgspec import Raw
@@ -15,13 +15,13 @@ MONTHS = 12 * 10
 
 @pytest.fixture(params=["samples", "labels"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """What has partitions."""
+    """Return the kind of partitioned table."""
     return str(request.param)
 
 
 @pytest.fixture
 def decades(engine: Engine, org: Organization) -> Target:
-    """A model with a sample, and its label, in each month from 1990 to 1999; sent in one request each."""
+    """Create a model and send a sample and a label for each month from 1990 to 1999, each kind in one request."""
     target = new_target(engine, org)
     sent = [
         Raw(row.replace(b"2026-03-01T", b"%d-%02d-01T" % (1990 + month // 12, month % 12 + 1)))
@@ -34,7 +34,7 @@ def decades(engine: Engine, org: Organization) -> Target:
 
 
 def test_request_over_decades_makes_partitions_in_steps(decades: Target, kind: str) -> None:
-    """A request over decades makes its partitions in many transactions."""
+    """Each step is a transaction."""
     assert (decades.samples, decades.labels) == (MONTHS, MONTHS)
     newest = (
         "select max(n) from (select count(*) n from pg_inherits i join pg_class p on p.oid = i.inhrelid where"
@@ -44,12 +44,12 @@ def test_request_over_decades_makes_partitions_in_steps(decades: Target, kind: s
     assert 1 < decades.scalar(newest) <= sample_tables.MONTHS_AT_ONCE
 
 
-def test_the_ledger_has_such_a_request_once(decades: Target) -> None:
+def test_request_over_decades_is_in_the_ledger_once(decades: Target) -> None:
     assert decades.scalar("select count(*) from batches where kind = 'samples'") == 1
     assert decades.scalar("select sum(stored) from batches") == 2 * MONTHS
 
 
-def test_a_version_that_goes_meanwhile_ends_the_making(decades: Target) -> None:
+def test_deleted_version_ends_the_creation_of_partitions(decades: Target) -> None:
     with pytest.raises(DBAPIError, match="does not exist"):
         sample_tables.with_partitions(decades.engine, decades.org, _missing_for_ever)
 

@@ -1,4 +1,4 @@
-"""Pruning: rows past their retention are removed and counted, one prune at a time, while other work goes on."""
+"""Rows past their retention are deleted and counted, by one prune at a time, beside other work."""
 
 import json
 import signal
@@ -76,7 +76,7 @@ def expected(target: Target, terms: Terms = TERMS) -> dict[str, int]:
 
 
 def held(target: Target) -> dict[str, object]:
-    """What the tables hold, by every way of counting it."""
+    """Count the rows of the tables in every available way."""
     with db.org_session(target.engine, target.org) as session:
         model, version = versions.get(session, target.version_id)
         counted = {
@@ -103,7 +103,6 @@ def require_agreement(target: Target) -> None:
 
 
 def test_prune_removes_whole_months_as_its_dry_run_counted(target: Target) -> None:
-    """A prune takes out whole months and what a dry run counted."""
     take(target, spread(1000))
     ingest_labels(target, [label(number) for number in range(1000)])
     ingest_labels(target, [label(number) for number in range(2000, 2010)], NOW - timedelta(days=90))
@@ -125,7 +124,7 @@ def test_prune_removes_whole_months_as_its_dry_run_counted(target: Target) -> No
     assert target.scalar("select array_agg(distinct by) from batches where action = 'prune'") == ["tester"]
 
 
-def test_a_month_is_kept_until_its_last_row_is_too_old(target: Target) -> None:
+def test_month_is_kept_until_its_last_row_is_too_old(target: Target) -> None:
     take(target, [row(1, datetime(2026, 3, 31, 23, 59, tzinfo=UTC))])
     last_day = Terms(timedelta(days=60), None, datetime(2026, 5, 30, 23, 59, tzinfo=UTC))
     assert pruned(target, last_day) == {}
@@ -134,7 +133,7 @@ def test_a_month_is_kept_until_its_last_row_is_too_old(target: Target) -> None:
 
 
 def test_prune_without_retention_removes_nothing(target: Target) -> None:
-    """Without a retention nothing goes and a model may have its own."""
+    """A model can have its own retention."""
     take(target, spread(100))
     for_ever = Terms(None, None, NOW)
     assert pruned(target, for_ever) == {}
@@ -144,7 +143,7 @@ def test_prune_without_retention_removes_nothing(target: Target) -> None:
     require_agreement(target)
 
 
-def test_a_version_that_lost_all_its_samples_is_as_if_new(target: Target) -> None:
+def test_version_without_remaining_samples_is_like_a_new_one(target: Target) -> None:
     take(target, spread(10, last=datetime(2026, 2, 1, tzinfo=UTC)))
     pruned(target)
     with db.org_session(target.engine, target.org) as session:
@@ -156,7 +155,7 @@ def test_a_version_that_lost_all_its_samples_is_as_if_new(target: Target) -> Non
 
 
 @pytest.mark.parametrize("steps", range(1, 9))
-def test_a_prune_that_stops_anywhere_is_finished_by_the_next(target: Target, monkeypatch: Any, steps: int) -> None:
+def test_interrupted_prune_is_completed_by_the_next(target: Target, monkeypatch: Any, steps: int) -> None:
     monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 50)
     rows = spread(300)
     take(target, rows)
@@ -173,7 +172,7 @@ def test_a_prune_that_stops_anywhere_is_finished_by_the_next(target: Target, mon
     assert between["ids"] >= between["samples"]  # type: ignore[operator]
     assert between["labels"] == between["labelled"]
     assert first.get("samples", 0) + expected(target).get("samples", 0) == whole["samples"]
-    # A row that comes again in between, logged when it was young, is never stored twice.
+    # A row sent again in between, with its original time of logging, is not stored twice.
     take(target, rows[:20], datetime(2026, 1, 20, tzinfo=UTC), "again")
     pruned(target)
     require_agreement(target)
@@ -181,7 +180,7 @@ def test_a_prune_that_stops_anywhere_is_finished_by_the_next(target: Target, mon
 
 
 def test_row_logged_again_into_a_pruned_month_keeps_its_id(target: Target) -> None:
-    """A row logged again into a month that was taken off keeps its id."""
+    """The month was already detached."""
     early = datetime(2026, 1, 20, tzinfo=UTC)
     take(target, [row(1, early), row(2, early)])
     stopped = iter([False])
@@ -219,7 +218,7 @@ def test_pruned_windows_are_not_due_again(target: Target) -> None:
 
 
 def test_results_of_open_alerts_outlive_their_retention(target: Target) -> None:
-    """Results and alerts go on their own term and those of open alerts stay."""
+    """Results and alerts have their own retention."""
     with db.org_session(target.engine, target.org) as session:
         session.execute(
             text(
@@ -263,20 +262,20 @@ def test_results_of_open_alerts_outlive_their_retention(target: Target) -> None:
             {"version": target.version_id},
         )
     counted = expected(target)
-    # All 59 that end before March of the quiet monitor; of the other those before its alert that still fires.
+    # All 59 results before March of the monitor without alert, and those before the firing alert of the other monitor.
     assert (counted["alerts"], counted["results"]) == (2, 58 + 40)
     assert pruned(target) == counted
     assert target.scalar("select string_agg(state, ',') from alerts") == "firing"
     assert pruned(target) == {}
 
 
-def test_the_second_of_two_prunes_says_so(target: Target) -> None:
+def test_second_concurrent_prune_is_refused(target: Target) -> None:
     with pruning.exclusive(target.engine, target.org), pytest.raises(errors.Locked, match="Another prune"):
         pruned(target)
     assert pruned(target) == {}
 
 
-def test_a_prune_killed_in_the_middle_lets_the_next_one_in(app: App, target: Target) -> None:
+def test_killed_prune_does_not_block_the_next(app: App, target: Target) -> None:
     script = (
         "import sys\nfrom dcmon import db\nfrom dcmon.db import Organization\n"
         "from dcmon.storage import pruning\n"
@@ -305,7 +304,7 @@ def test_a_prune_killed_in_the_middle_lets_the_next_one_in(app: App, target: Tar
 
 
 def test_prune_skips_an_organization_that_is_migrated(app: App, target: Target) -> None:
-    """An organization that is migrated is left out and the others are pruned."""
+    """Other organizations are pruned."""
     take(target, spread(100))
     other = provisioning.create_organization(target.engine, "other", "o@other.example").organization
     with app.public() as session:
@@ -324,7 +323,6 @@ def test_prune_skips_an_organization_that_is_migrated(app: App, target: Target) 
 
 
 def test_ingestion_while_pruning_loses_and_doubles_nothing(target: Target, monkeypatch: Any) -> None:
-    """Ingestion and pruning beside each other lose and double nothing."""
     monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 40)
     batches = [spread(600)[at::30] for at in range(30)]
     failed, ready = list[BaseException](), threading.Event()
@@ -332,7 +330,7 @@ def test_ingestion_while_pruning_loses_and_doubles_nothing(target: Target, monke
     def ingest(part: int) -> None:
         try:
             for number, batch in enumerate(batches[part::2]):
-                # The organization's row says nothing of a retention: the months that are taken off fill again.
+                # The organization has no retention in its row, so the detached months are filled again.
                 take(target, batch, NOW, f"{part}/{number}")
                 ingest_labels(target, [label(int(json.loads(each)["_dc_sample_id"][1:])) for each in batch])
                 ready.set()
@@ -367,7 +365,7 @@ def test_transaction_of_a_prune_is_followed_by_a_pause(
     assert slept == pytest.approx(pauses)
 
 
-def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
+def test_deleted_version_removes_its_half_pruned_months(target: Target) -> None:
     take(target, spread(50))
     stopped = iter([False])
     pruned(target, is_over=lambda: next(stopped, True))
@@ -381,7 +379,7 @@ def test_a_version_takes_its_half_pruned_months_with_it(target: Target) -> None:
 
 
 def test_problem_messages_and_silences_go_with_results(target: Target) -> None:
-    """Messages about dcmon and silences that are over go on the term of results."""
+    """Messages about problems of dcmon and ended silences have the retention of results."""
     old, young = datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
     with db.org_session(target.engine, target.org) as session:
         webhook = Webhook(name="w", kind="webhook", url="https://hooks.example.org/x", secret=b"", severities=[])
@@ -405,7 +403,7 @@ def test_problem_messages_and_silences_go_with_results(target: Target) -> None:
     assert target.scalar("select count(*) from silences") == 1
 
 
-def test_receipts_are_counted_by_a_dry_run_as_by_a_prune(target: Target) -> None:
+def test_receipts_are_counted_by_dry_run_and_prune_alike(target: Target) -> None:
     take(target, spread(10), NOW - timedelta(days=100), "then")
     would = expected(target)
     assert would["receipts"] == 1
@@ -414,7 +412,7 @@ def test_receipts_are_counted_by_a_dry_run_as_by_a_prune(target: Target) -> None
 
 
 def test_old_baseline_goes_with_the_last_result_that_used_it(target: Target) -> None:
-    """The baseline of an older reference goes with the last result that used it."""
+    """The baseline belongs to an older reference."""
     with db.org_session(target.engine, target.org) as session:
         check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "PercentOfNulls")
         monitor = monitors.create(session, check, MonitorSpec("Nulls", Frequency.DAY)).id

@@ -1,4 +1,4 @@
-"""Labels that come while the month of their samples is pruned: the audit agrees at every moment, and none is lost."""
+"""Labels that arrive while the month of their samples is pruned are not lost, and the audit always agrees."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ def waiting(target: Target) -> int:
 
 
 def test_label_during_a_prune_waits_for_its_sample(target: Target) -> None:
-    """A label that comes in between is no difference and waits for its sample."""
+    """The audit finds no difference."""
     take(target, [*january(0, 60), row(100, NOW)], EARLY)
     take(target, [row(100, NOW)])
     ingest_labels(target, label_rows(0, 30))
@@ -71,7 +71,6 @@ def test_label_during_a_prune_waits_for_its_sample(target: Target) -> None:
 
 @pytest.mark.parametrize("label_first", [True, False])
 def test_recreated_quarter_hour_counts_only_its_own_labels(target: Target, label_first: bool) -> None:
-    """A quarter hour that is created again counts only the labels of its new samples."""
     take(target, january(0, 15), EARLY)
     prune_some(target, 1)
     assert audit_findings(target) == []
@@ -91,7 +90,6 @@ def test_recreated_quarter_hour_counts_only_its_own_labels(target: Target, label
 def test_audit_agrees_between_any_two_steps_of_a_prune(
     target: Target, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The audit has no findings if samples and labels arrive between two steps of a prune."""
     monkeypatch.setattr(pruning_transactions, "ROWS_AT_ONCE", 10)
     random, logged = Random(seed), (NOW + timedelta(seconds=second) for second in count())
     take(target, january(0, 60), EARLY)
@@ -114,7 +112,7 @@ def test_audit_agrees_between_any_two_steps_of_a_prune(
 
 
 def test_foreign_change_is_found_while_a_month_is_pruned(target: Target) -> None:
-    """While a month is pruned, the audit finds a change that dcmon did not make."""
+    """A change made outside of dcmon is found."""
     take(target, january(0, 60), EARLY)
     take(target, [row(number, NOW - timedelta(minutes=number)) for number in range(100, 160)])
     ingest_labels(target, label_rows(100, 160))

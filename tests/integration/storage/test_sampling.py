@@ -1,4 +1,4 @@
-"""The deterministic sample: its cost is bounded, however many rows a window has."""
+"""The deterministic sample has a bounded cost for any number of rows in the window."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ COLUMNS = 'id, k, h, lvl, ts, "_dc_prediction", age, job, logged_at'
 
 @pytest.fixture
 def large(app: App, target: Target) -> Iterator[tuple[Session, Model, Version]]:
-    """300,000 rows over two months, a fifth of them labelled, written as ingestion writes them but all at once."""
+    """Insert 300,000 rows over two months, a fifth of them labelled, as ingestion does but in bulk."""
     with app.org(target.org) as session:
         model, version = versions.get(session, target.version_id)
         own = f"samples_{version.relation}"
@@ -59,7 +59,7 @@ def large(app: App, target: Target) -> Iterator[tuple[Session, Model, Version]]:
 
 
 def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, **how: Any) -> tuple[int, set[str]]:
-    """Return how many rows the scans of the sample's query read, and which kinds of scans they were."""
+    """Return the number of rows read by the reader's statement and the kinds of its scans."""
     session, model, version = large
     population = how.pop("population")
     lowest = sampling.lowest_level(population, LIMIT)
@@ -85,7 +85,6 @@ def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, 
 def test_sampling_reads_a_bounded_number_of_rows(
     large: tuple[Session, Model, Version], days: int, labelled: bool
 ) -> None:
-    """The number of rows that a sample reads does not grow with the window."""
     end = START + timedelta(days=days)
     population = ROWS * days // 60 // (5 if labelled else 1)
     seen, kinds = plan(large, START, end, labelled=labelled, population=population)
@@ -99,7 +98,6 @@ def test_sampling_reads_a_bounded_number_of_rows(
 
 @pytest.mark.parametrize("labelled", [False, True])
 def test_sample_is_the_lowest_by_hash_across_partitions(large: tuple[Session, Model, Version], labelled: bool) -> None:
-    """The sample is the bottom by hash of all rows across partitions."""
     session, model, version = large
     start, end = START + timedelta(days=20), START + timedelta(days=45)
     join = "join" if labelled else "left join"
@@ -125,7 +123,7 @@ def test_sample_is_the_lowest_by_hash_across_partitions(large: tuple[Session, Mo
     assert [row[position] for row in sample.rows] == [age for (age,) in expected]
 
 
-def test_more_rows_elsewhere_change_nothing(app: App, target: Target) -> None:
+def test_rows_outside_of_the_window_do_not_change_the_sample(app: App, target: Target) -> None:
     def log(first: int, count: int, day: int) -> None:
         rows = [
             {"_dc_sample_id": f"s{number}", "_dc_time": (START + timedelta(days=day, seconds=number)).isoformat(),
@@ -151,7 +149,7 @@ def test_more_rows_elsewhere_change_nothing(app: App, target: Target) -> None:
     assert ages(500) == before
 
 
-def test_a_model_without_rows_has_an_empty_sample(app: App, target: Target) -> None:
+def test_model_without_rows_has_an_empty_sample(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         model = models.create(session, NewModel("empty", "binary"))
         version = versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
