@@ -6,16 +6,19 @@ process and all check workers end.
 """
 
 import ctypes
+import fcntl
 import gc
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import struct
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
@@ -32,7 +35,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent ends this process, after the window that it evaluates
     control = socket.socket(fileno=int(sys.argv[1]))
-    import dcmon.checks.worker  # noqa: F401
+    with _end_when_closed(control):
+        import dcmon.checks.worker  # noqa: F401
 
     gc.collect()
     gc.freeze()  # the workers share these pages with this process until one writes to them
@@ -41,6 +45,23 @@ def main() -> None:
         _serve_requests(control, workers)
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
+
+
+@contextmanager
+def _end_when_closed(control: socket.socket) -> Iterator[None]:
+    """End this process at once when the parent closes the control socket or ends.
+
+    Loading takes seconds, on a busy machine half a minute, in which nothing reads the socket. The kernel sends SIGIO
+    when the socket is closed. The parent sends no request before this process is ready, so nothing else causes SIGIO.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([control], [], [], 0)[0]:  # the socket was closed before the kernel was asked for the signal
+        sys.exit(0)
+    yield
+    fcntl.fcntl(control, fcntl.F_SETFL, flags)
 
 
 def _serve_requests(control: socket.socket, workers: set[int]) -> None:

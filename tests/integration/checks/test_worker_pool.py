@@ -1,9 +1,12 @@
 """A check that crashes, hangs, loops or exhausts memory affects only its own result."""
 
+import fcntl
 import itertools
 import os
 import signal
+import socket
 import struct
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -270,3 +273,15 @@ def test_check_processes_end_with_their_parent() -> None:
         assert not alive
         assert eventually(lambda: not forked.is_running() or forked.status() == psutil.STATUS_ZOMBIE)
     fork_server.stop()
+
+
+def test_fork_server_ends_while_it_loads_when_it_is_no_longer_needed() -> None:
+    """Loading deepchecks takes half a minute on a busy machine; `dcmon down` must leave no process."""
+    control, child_end = socket.socketpair()
+    with child_end:
+        command = [sys.executable, "-m", "dcmon.checks.fork_server", str(child_end.fileno())]
+        process = subprocess.Popen(command, pass_fds=[child_end.fileno()], stdin=subprocess.DEVNULL)
+        # Both processes have the same socket in the same open file, and with it the flags.
+        assert eventually(lambda: bool(fcntl.fcntl(child_end, fcntl.F_GETFL) & os.O_ASYNC), every=0.001)
+    control.close()
+    assert process.wait(PATIENCE) == -signal.SIGIO
