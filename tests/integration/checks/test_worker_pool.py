@@ -275,7 +275,7 @@ def test_check_processes_end_with_their_parent() -> None:
     fork_server.stop()
 
 
-def test_fork_server_ends_while_it_loads_when_it_is_no_longer_needed() -> None:
+def test_fork_server_that_still_loads_ends_with_its_parent() -> None:
     """Loading deepchecks takes half a minute on a busy machine; `dcmon down` must leave no process."""
     control, child_end = socket.socketpair()
     with child_end:
