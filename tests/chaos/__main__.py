@@ -6,7 +6,7 @@ import sys
 import time
 
 from tests.chaos.monitors import run as watched
-from tests.chaos.reaper import ProcessKiller
+from tests.chaos.process_killer import ProcessKiller
 from tests.chaos.run import RunConfig, run_chaos_test
 
 
@@ -16,12 +16,12 @@ class Progress:
     def __init__(self) -> None:
         self.started_at = self.last = time.monotonic()
 
-    def __call__(self, reaper: ProcessKiller) -> None:
+    def __call__(self, killer: ProcessKiller) -> None:
         if (now := time.monotonic()) - self.last < 10:
             return
-        self.last, counts = now, reaper.book.counts
-        killed = ", ".join(f"{kind} {count}" for kind, count in sorted(reaper.kills.items()))
-        line = f"{now - self.started_at:5.0f} s  {reaper.kills.total()} kills ({killed})"
+        self.last, counts = now, killer.book.counts
+        killed = ", ".join(f"{kind} {count}" for kind, count in sorted(killer.kills.items()))
+        line = f"{now - self.started_at:5.0f} s  {killer.kills.total()} kills ({killed})"
         rows = f"{counts['rows']} rows in " if counts["rows"] else ""
         print(f"{line}  {rows}{counts['requests']} requests", file=sys.stderr, flush=True)
 

@@ -119,7 +119,7 @@ class PostgreSQL:
     def backends(self) -> list[tuple[int, bool]]:
         """Return dcmon's backends and whether each writes, writers first; empty if unreachable."""
         try:
-            with psycopg.connect(self.url, connect_timeout=2, application_name="reaper") as connection:
+            with psycopg.connect(self.url, connect_timeout=2, application_name="process_killer") as connection:
                 return connection.execute(
                     "select pid, xact_start is not null and query ~* 'insert|copy|update|commit' from pg_stat_activity"
                     " where application_name = 'dcmon' order by 2 desc, xact_start"

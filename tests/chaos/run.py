@@ -31,8 +31,8 @@ from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from tests.chaos.book import AcceptedRows
 from tests.chaos.generator import Client, HttpClient, Plan, TopicClient
+from tests.chaos.process_killer import ON_APACHE, ON_TANSU, ProcessKiller
 from tests.chaos.processes import Broker, Killable, PostgreSQL, Valkey, dcmon
-from tests.chaos.reaper import ON_APACHE, ON_TANSU, ProcessKiller
 from tests.chaos.rows import ADDITIONAL, CLASSES, FEATURES, Model, Rows, Target
 from tests.chaos.verdict import Judge, Verdict
 from tests.helpers.kafka_broker import tansu
@@ -81,20 +81,20 @@ class Result:
     @property
     def line(self) -> str:
         """The result as one line of JSON."""
-        counted, found = self.verdict.counts, self.verdict
+        verdict, counts = self.verdict, self.verdict.counts
         names = ("requests", "repeated", "rows", "taken", "samples", "labels", "duplicates", "quarantined", "dead")
         return json.dumps({
             "seed": self.config.seed, "broker": self.config.broker, "kills": sum(self.kills.values()),
-            "killed": self.kills, "others": self.other_events, **{name: counted[name] for name in names},
-            "audits": {name[-1]: number for name, number in counted.items() if name.startswith("audits")},
-            "lost": len(found.lost), "doubled": len(found.doubled), "wrong": len(found.wrong),
+            "killed": self.kills, "others": self.other_events, **{name: counts[name] for name in names},
+            "audits": {name[-1]: number for name, number in counts.items() if name.startswith("audits")},
+            "lost": len(verdict.lost), "doubled": len(verdict.doubled), "wrong": len(verdict.wrong),
             "audit": self.audit.returncode, "seconds": round(self.seconds, 1),
         })  # fmt: skip
 
 
 def targets(engine: Engine) -> list[Target]:
     """Create several organizations with models of each task and their versions."""
-    found = []
+    created_targets = []
     for name, wanted in WORLD.items():
         created = provisioning.create_organization(engine, name, f"o@{name}.example")
         for title, (task, count) in wanted.items():
@@ -106,8 +106,8 @@ def targets(engine: Engine) -> list[Target]:
                 for number in range(count):
                     new = NewVersion(f"v{number}", FEATURES, ADDITIONAL, classes=CLASSES[task])
                     version = versions.create(session, model, new)
-                    found.append(Target(own, version.id, version.relation))
-    return found
+                    created_targets.append(Target(own, version.id, version.relation))
+    return created_targets
 
 
 @dataclass
@@ -122,7 +122,7 @@ class System:
 
     def settings(self, port: int = 8000, *, is_direct: bool = False) -> Settings:
         kafka = Kafka() if is_direct else self.kafka
-        redis = next(each.url for each in self.running if isinstance(each, Valkey))
+        redis = next(service.url for service in self.running if isinstance(service, Valkey))
         return Settings(
             database_url=SecretStr(self.postgres.url), redis_url=SecretStr(redis), data_dir=self.folder, kafka=kafka,
             http=Http(port=port),
@@ -140,19 +140,19 @@ class System:
         for number in range(workers if has_broker else 0):
             own = child_environment(self.settings())
             self.running.append(dcmon("worker", f"worker-{number}", ["worker", "start", "ingest"], own, self.folder))
-        for each in self.running:
-            if not each.is_running:
-                each.start()
-        if not process.wait_until(lambda: all(map(_answers, self.ports)), PATIENCE, every=0.2):
+        for program in self.running:
+            if not program.is_running:
+                program.start()
+        if not process.wait_until(lambda: all(map(_responds, self.ports)), PATIENCE, every=0.2):
             raise RuntimeError(f"the servers did not start: see {self.folder}/logs")
 
-    def clients(self, book: AcceptedRows, rows: Rows, found: Sequence[Target], pause: float) -> list[Client]:
+    def clients(self, book: AcceptedRows, rows: Rows, sent_to: Sequence[Target], pause: float) -> list[Client]:
         """Create the clients; the first two share a plan, so that equal rows arrive together."""
         clients: list[Client] = [
-            HttpClient(Plan(rows, found, max(0, n - 1)), book, pause, self.ports) for n in range(5)
+            HttpClient(Plan(rows, sent_to, max(0, n - 1)), book, pause, self.ports) for n in range(5)
         ]
         if servers := self.kafka.bootstrap_servers:
-            clients.append(TopicClient(Plan(rows, found, 9, with_messages=True), book, pause, servers, "dcmon"))
+            clients.append(TopicClient(Plan(rows, sent_to, 9, with_messages=True), book, pause, servers, "dcmon"))
         return clients
 
     def audit(self) -> "subprocess.CompletedProcess[str]":
@@ -178,7 +178,7 @@ class Auditor(threading.Thread):
                 self.book.fault(f"an audit beside it all: {done.stdout}")
 
 
-def _answers(port: int) -> bool:
+def _responds(port: int) -> bool:
     try:
         response = urllib3.request("GET", f"http://127.0.0.1:{port}/api/v1/health-check", retries=False, timeout=2)
     except urllib3.exceptions.HTTPError:
@@ -194,7 +194,7 @@ def running_system(config: RunConfig) -> Iterator[System]:
     (folder / "logs").mkdir()
     running: list[Killable] = []
     with ExitStack() as stack:
-        stack.callback(lambda: [each.end() for each in reversed(running)])
+        stack.callback(lambda: [program.end() for program in reversed(running)])
         running.append(postgres := PostgreSQL(folder))
         running.append(Valkey(folder))
         address = None
@@ -208,27 +208,27 @@ def running_system(config: RunConfig) -> Iterator[System]:
         yield System(folder, postgres, running, ports, kafka)
 
 
-def run_chaos_test(config: RunConfig, say: Callable[[ProcessKiller], None] = lambda _: None) -> Result:
+def run_chaos_test(config: RunConfig, report: Callable[[ProcessKiller], None] = lambda _: None) -> Result:
     """Carry out a run; its folder is left when a fault was found."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     with running_system(config) as system:
         book, rows = AcceptedRows(), Rows(config.seed, datetime.now(UTC))
-        found = _prepared(system.postgres.url)
+        created_targets = _prepared(system.postgres.url)
         system.start(workers=1 if config.broker == "tansu" else 3)
-        clients = system.clients(book, rows, found, config.pause)
+        clients = system.clients(book, rows, created_targets, config.pause)
         victims = ON_APACHE if config.broker == "apache" else ON_TANSU
-        reaper = ProcessKiller(Random(config.seed), system.running, victims, book, config.between)
+        killer = ProcessKiller(Random(config.seed), system.running, victims, book, config.between)
         auditor = Auditor(system, book, config.audits)
-        for each in (*clients, auditor):
-            each.start()
-        reaper.run(config.kills, config.requests, config.seconds, say)
+        for thread in (*clients, auditor):
+            thread.start()
+        killer.run(config.kills, config.requests, config.seconds, report)
         auditor.ends.set()
         _end(clients, book)
         judge = Judge(system.postgres.url, book, rows)
-        judge.wait(config.patience, reaper.tend)
+        judge.wait(config.patience, killer.tend)
         verdict, audit = judge.judge(), system.audit()
-    seconds = time.monotonic() - began
-    result = Result(config, verdict, dict(reaper.kills), dict(reaper.other_events), audit, seconds, system.folder)
+    seconds = time.monotonic() - started_at
+    result = Result(config, verdict, dict(killer.kills), dict(killer.other_events), audit, seconds, system.folder)
     if result.is_well:
         shutil.rmtree(system.folder, ignore_errors=True)
     return result

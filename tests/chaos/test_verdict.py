@@ -114,8 +114,8 @@ def first(plan: Plan) -> list[Request]:
 
 
 def test_plan_is_the_same_for_the_same_seed(engine: Engine) -> None:
-    found = targets(engine)
-    make: Callable[[int], Plan] = lambda client: Plan(ROWS, found, client, with_messages=True)  # noqa: E731
+    created_targets = targets(engine)
+    make: Callable[[int], Plan] = lambda client: Plan(ROWS, created_targets, client, with_messages=True)  # noqa: E731
     assert first(make(1)) == first(make(1)) != first(make(2))
 
 
@@ -136,5 +136,5 @@ def test_plan_contains_every_difficult_case(engine: Engine) -> None:
     assert len({request.target.model.org_id for request in requests}) == 2
     messages = [request.rows[0] for request in requests if request.kind == "message"]
     assert len(messages) == len(set(messages)) > 10, "each message is known by what it says"
-    contents = [(request.target, *each) for request in requests for each in request.samples]
+    contents = [(request.target, *sample) for request in requests for sample in request.samples]
     assert {variant for *_, variant in contents} == {0, 1}

@@ -34,14 +34,14 @@ class Verdict:
         return not (self.lost or self.doubled or self.wrong)
 
     def __str__(self) -> str:
-        named = {"lost": self.lost, "doubled": self.doubled, "wrong": self.wrong}
-        return "\n".join(f"{name}: {each}" for name, found in named.items() for each in found[:SHOWN])
+        faults = {"lost": self.lost, "doubled": self.doubled, "wrong": self.wrong}
+        return "\n".join(f"{name}: {message}" for name, messages in faults.items() for message in messages[:SHOWN])
 
-    def expect(self, what: str, wanted: Mapping[Any, Any], found: Counter[Any]) -> None:
+    def expect(self, subject: str, wanted: Mapping[Any, Any], stored: Counter[Any]) -> None:
         """Require each wanted item exactly once and no other item."""
-        self.lost += [f"{what} {each}" for each in wanted if not found[each]]
-        self.doubled += [f"{what} {each}: {number} times" for each, number in found.items() if number > 1]
-        self.wrong += [f"{what} {each} was never sent" for each in found if each not in wanted]
+        self.lost += [f"{subject} {item}" for item in wanted if not stored[item]]
+        self.doubled += [f"{subject} {item}: {number} times" for item, number in stored.items() if number > 1]
+        self.wrong += [f"{subject} {item} was never sent" for item in stored if item not in wanted]
 
 
 class Judge:
@@ -68,13 +68,13 @@ class Judge:
 
     def count_stored(self) -> int:
         """Count the stored samples, labels, waiting labels, bad rows and dead letters."""
-        tables = [f"{each.model.schema}.{kind}_{each.relation}" for each in self.book.samples for kind in SHELVES]
-        tables += [f"{schema}.quarantine" for schema in {each.model.schema for each in self.book.samples}]
+        tables = [f"{target.model.schema}.{kind}_{target.relation}" for target in self.book.samples for kind in SHELVES]
+        tables += [f"{schema}.quarantine" for schema in {target.model.schema for target in self.book.samples}]
         tables.append("public.dead_letters where sent_at is not null")
         counts = " + ".join(f"(select count(*) from {table})" for table in tables)
         with psycopg.connect(self.url) as connection:
-            ((found,),) = connection.execute(f"select {counts}".encode()).fetchall()
-        return int(found) + sum(len(self._waiting_there(model)) for model in self.book.labels)
+            ((count,),) = connection.execute(f"select {counts}".encode()).fetchall()
+        return int(count) + sum(len(self._stored_waiting(model)) for model in self.book.labels)
 
     def judge(self) -> Verdict:
         """Judge everything that was acknowledged."""
@@ -99,16 +99,16 @@ class Judge:
             yield connection
 
     def _judge_samples(self, verdict: Verdict, connection: Any, target: Target, numbers: dict[int, set[int]]) -> None:
-        found = Counter[str]()
+        stored = Counter[str]()
         with connection.cursor("samples") as cursor:
             for row in cursor.execute(f"select * from samples_{target.relation}".encode()):
                 name = row["_dc_sample_id"]
-                found[name] += 1
+                stored[name] += 1
                 variants = numbers.get(int(name[1:]), set())
-                if not any(_is_same(self.rows.sample(target, int(name[1:]), each), row) for each in variants):
+                if not any(_is_same(self.rows.sample(target, int(name[1:]), variant), row) for variant in variants):
                     verdict.wrong.append(f"sample {name} of version {target.version_id}: {row}")
-        verdict.expect(f"version {target.version_id}: sample", {f"s{number}": None for number in numbers}, found)
-        verdict.counts["samples"] += found.total()
+        verdict.expect(f"version {target.version_id}: sample", {f"s{number}": None for number in numbers}, stored)
+        verdict.counts["samples"] += stored.total()
 
     def _labels(self, target: Target) -> dict[str, Sequence[SentLabel]]:
         """Return the sent labels of samples that the version has."""
@@ -116,29 +116,29 @@ class Judge:
         return {f"s{number}": labels[f"s{number}"] for number in numbers if f"s{number}" in labels}
 
     def _judge_labels(self, verdict: Verdict, connection: Any, target: Target) -> None:
-        wanted, found = self._labels(target), Counter[str]()
+        wanted, stored = self._labels(target), Counter[str]()
         with connection.cursor("labels") as cursor:
             for row in cursor.execute(_labels_of(target).encode()):
-                found[row["name"]] += 1
+                stored[row["name"]] += 1
                 _judge_label(verdict, f"version {target.version_id}: label of", row, wanted.get(row["name"], ()))
-        verdict.expect(f"version {target.version_id}: label of", wanted, found)
-        verdict.counts["labels"] += found.total()
+        verdict.expect(f"version {target.version_id}: label of", wanted, stored)
+        verdict.counts["labels"] += stored.total()
 
     def _waiting(self, model: Model) -> dict[bytes, Sequence[SentLabel]]:
         """Return the labels whose sample was never sent, by the key of the sample id."""
         known = {f"s{n}" for target, all_ in self.book.samples.items() if target.model == model for n in all_}
         return {key_of(name): labels for name, labels in self.book.labels[model].items() if name not in known}
 
-    def _waiting_there(self, model: Model) -> list[dict[str, Any]]:
+    def _stored_waiting(self, model: Model) -> list[dict[str, Any]]:
         query = f"select k as name, label from orphan_labels_{model.relation} where k = any(%s::uuid[])"
         with self._open(model) as connection:
             return connection.execute(query.encode(), [[key.hex() for key in self._waiting(model)]]).fetchall()
 
     def _judge_waiting(self, verdict: Verdict, model: Model) -> None:
-        wanted, found = self._waiting(model), self._waiting_there(model)
-        for row in found:
+        wanted, stored = self._waiting(model), self._stored_waiting(model)
+        for row in stored:
             _judge_label(verdict, f"model {model.id}: waiting", row, wanted[row["name"].bytes])
-        verdict.expect(f"model {model.id}: waiting label", wanted, Counter(row["name"].bytes for row in found))
+        verdict.expect(f"model {model.id}: waiting label", wanted, Counter(row["name"].bytes for row in stored))
 
     def _conflicts(self) -> dict[tuple[Model, int, str], tuple[bytes, ...]]:
         """Return samples sent with several contents; all but the first are quarantined."""
@@ -152,25 +152,25 @@ class Judge:
         }
 
     def _judge_quarantine(self, verdict: Verdict) -> None:
-        conflicts, found = self._conflicts(), Counter[Any]()
-        of = {(each.model, each.version_id) for each in self.book.samples}
-        for model in {model for model, _ in of}:
+        conflicts, stored = self._conflicts(), Counter[Any]()
+        model_versions = {(target.model, target.version_id) for target in self.book.samples}
+        for model in {model for model, _ in model_versions}:
             with self._open(model) as connection:
                 query = "select version_id, sample_id, kind, reason, row from quarantine where model_id = %s"
                 for row in connection.execute(query, [model.id]):
-                    self._judge_bad(verdict, model, row, conflicts, found)
+                    self._judge_bad(verdict, model, row, conflicts, stored)
         wanted = dict.fromkeys([*self.book.poison, *conflicts])
-        verdict.expect("in quarantine:", wanted, found)
-        verdict.counts["quarantined"] += found.total()
+        verdict.expect("in quarantine:", wanted, stored)
+        verdict.counts["quarantined"] += stored.total()
 
-    def _judge_bad(self, verdict: Verdict, model: Model, row: Any, conflicts: Any, found: Counter[Any]) -> None:
+    def _judge_bad(self, verdict: Verdict, model: Model, row: Any, conflicts: Any, stored: Counter[Any]) -> None:
         """Count a quarantined row as the poison or the conflict that was sent."""
         contested = (model, row["version_id"], row["sample_id"])
         if row["reason"] == "conflict" and row["row"] in conflicts.get(contested, ()):
-            found[contested] += 1
+            stored[contested] += 1
             return
         sent = (model, row["version_id"], row["row"])
-        found[sent] += 1
+        stored[sent] += 1
         bad = self.book.poison.get(sent)
         if bad is not None and (bad.kind, bad.reason) != (row["kind"], row["reason"]):
             verdict.wrong.append(f"{bad} is in quarantine as {row}")
@@ -184,7 +184,7 @@ class Judge:
 
     def _count(self, verdict: Verdict) -> None:
         """Add the sums of the ledger to the counts."""
-        for model in {each.model.schema: each.model for each in self.book.samples}.values():
+        for model in {target.model.schema: target.model for target in self.book.samples}.values():
             with self._open(model) as connection:
                 row = connection.execute("select sum(taken) as taken, sum(duplicates) as duplicates from batches")
                 for name, number in (row.fetchone() or {}).items():
@@ -208,9 +208,9 @@ def _is_same(sent: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return own == dict.fromkeys(own) | {**sent, "_dc_time": time}
 
 
-def _judge_label(verdict: Verdict, what: str, row: Mapping[str, Any], labels: Sequence[SentLabel]) -> None:
+def _judge_label(verdict: Verdict, subject: str, row: Mapping[str, Any], labels: Sequence[SentLabel]) -> None:
     """Require the label logged last; among overlapping labels any may be last."""
     latest = max((label.after for label in labels), default=0.0)
     allowed = {label.value for label in labels if label.before >= latest - SAME_MOMENT}
     if row["label"] not in allowed:
-        verdict.wrong.append(f"{what} {row['name']} is {row['label']}, not {allowed}")
+        verdict.wrong.append(f"{subject} {row['name']} is {row['label']}, not {allowed}")

@@ -64,11 +64,11 @@ class Examiner:
                 for rule in plan.rules:
                     self._alerts(verdict, connection, target, plan, rule, monitor)
         for org in self.world.orgs:
-            target = next(each for each in self.world.targets if each.org == org)
+            target = next(target for target in self.world.targets if target.org == org)
             _enter(connection, target)
             self._notifications(verdict, connection, target, got)
-            for what, query in LEFTOVERS.items():
-                verdict.wrong += [f"{org.name}: {what} is left: {row}" for row in _rows(connection, query)]
+            for leftover, query in LEFTOVERS.items():
+                verdict.wrong += [f"{org.name}: {leftover} is left: {row}" for row in _rows(connection, query)]
         self._messages(verdict)
         return verdict
 
@@ -89,14 +89,20 @@ class Examiner:
             self._revisions(verdict, f"{where} until {end}", rows)
             if end in wanted:
                 newest = max(rows, key=lambda row: row["revision"])
-                verdict.wrong += [f"{where} until {end}: {each}" for each in _differs(newest, expected.find(plan, end))]
+                verdict.wrong += [
+                    f"{where} until {end}: {difference}" for difference in _differs(newest, expected.find(plan, end))
+                ]
         verdict.counts["results"] += sum(map(len, results.values()))
         verdict.counts["windows"] += len(results)
 
     def _revisions(self, verdict: Verdict, where: str, rows: Rows) -> None:
         counted = Counter(row["revision"] for row in rows)
-        verdict.doubled += [f"{where}: revision {each} is there {n} times" for each, n in counted.items() if n > 1]
-        verdict.lost += [f"{where}: no revision {each}" for each in range(1, max(counted)) if each not in counted]
+        verdict.doubled += [
+            f"{where}: revision {revision} is there {n} times" for revision, n in counted.items() if n > 1
+        ]
+        verdict.lost += [
+            f"{where}: no revision {revision}" for revision in range(1, max(counted)) if revision not in counted
+        ]
         if len({row["monitor_revision"] for row in rows}) > 1:
             verdict.wrong.append(f"{where}: results of several revisions of the monitor, which was not changed")
 
@@ -210,8 +216,8 @@ def _differs(result: Mapping[str, Any], wanted: ExpectedResult) -> Iterator[str]
         yield f"of {result['n']} rows, where {wanted.n} are"
     if not wanted.is_ok:
         return
-    found = sorted(result["metrics"].values())
-    if len(found) != len(wanted.numbers) or not all(map(_is_close, found, sorted(wanted.numbers))):
+    values = sorted(result["metrics"].values())
+    if len(values) != len(wanted.numbers) or not all(map(_is_close, values, sorted(wanted.numbers))):
         yield f"{result['metrics']} where {wanted.numbers} is right (revision {result['revision']})"
     if wanted.entries is not None and not all(
         _is_close(result["entries"].get(name, -1), value) for name, value in wanted.entries.items()

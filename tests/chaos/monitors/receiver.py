@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
-AWAY = 7  # the exit code after which the reaper starts it again
+AWAY = 7  # the exit code after which the process killer starts it again
 ANSWERS = {"200": 70, "500": 9, "429": 3, "301": 3, "hangs": 6, "cuts": 6, "dies": 3}
 LATE = 3.0  # seconds; longer than the sender's timeout
 

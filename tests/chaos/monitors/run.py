@@ -37,8 +37,8 @@ from dcmon.storage import models
 from tests.chaos.book import AcceptedRows
 from tests.chaos.monitors.examiner import Examiner, locks
 from tests.chaos.monitors.world import HOUR, Row, Target, World, build
+from tests.chaos.process_killer import ProcessKiller, Victim
 from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program, dcmon
-from tests.chaos.reaper import ProcessKiller, Victim
 from tests.chaos.verdict import Verdict
 from tests.helpers.paths import ROOT
 
@@ -92,12 +92,12 @@ class Result:
     @property
     def line(self) -> str:
         """The result as one line of JSON."""
-        found = self.verdict
+        verdict = self.verdict
         return json.dumps({
             "seed": self.config.seed, "kills": sum(self.kills.values()), "killed": self.kills,
             "others": self.other_events,
-            "requests": self.requests, **found.counts, "lost": len(found.lost), "doubled": len(found.doubled),
-            "wrong": len(found.wrong), "seconds": round(self.seconds, 1),
+            "requests": self.requests, **verdict.counts, "lost": len(verdict.lost), "doubled": len(verdict.doubled),
+            "wrong": len(verdict.wrong), "seconds": round(self.seconds, 1),
         })  # fmt: skip
 
 
@@ -107,9 +107,9 @@ def settings(url: str, folder: Path) -> Settings:
         label_quiet=timedelta(milliseconds=10), backfill_quiet=timedelta(milliseconds=200), check_processes=1,
         lease=timedelta(seconds=2),
     )  # fmt: skip
-    told = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1), group_wait=timedelta(milliseconds=100))
+    webhooks = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1), group_wait=timedelta(milliseconds=100))
     return Settings(
-        database_url=SecretStr(url), data_dir=folder, evaluate=quick, webhooks=told,
+        database_url=SecretStr(url), data_dir=folder, evaluate=quick, webhooks=webhooks,
         alerts=Alerts(recent=timedelta(days=3650)),
     )  # fmt: skip
 
@@ -139,29 +139,29 @@ class Client(threading.Thread):
             time.sleep(self.rng.uniform(0, 2 * self.pause))
 
     def _requests(self) -> Iterator[Callable[[], None]]:
-        """Samples about in order of time, each with its labels at once, soon or late; corrections after them."""
-        names, left, corrections = self._shuffled(), list[Callable[[], None]](), list[Callable[[], None]]()
+        """Yield requests: samples roughly in order of time, their labels at once or later, then corrections."""
+        names, labels, corrections = self._shuffled(), list[Callable[[], None]](), list[Callable[[], None]]()
         while names:
             count = self.rng.choice([5, 15, 30])
             some, names = names[:count], names[count:]
             yield partial(self._log, some)
-            for turn, put_off in enumerate((left, corrections)):
-                if labelled := [name for name in some if len(self.target.labels.get(name, ())) > turn]:
-                    put_off.append(partial(self._label, labelled, turn))
-            while left and self.rng.random() < 0.5:
-                yield left.pop(0)
-        yield from left
+            for revision, postponed in enumerate((labels, corrections)):
+                if labelled := [name for name in some if len(self.target.labels.get(name, ())) > revision]:
+                    postponed.append(partial(self._label, labelled, revision))
+            while labels and self.rng.random() < 0.5:
+                yield labels.pop(0)
+        yield from labels
         yield partial(self._log_newest, self.target.newest)
         yield from corrections
 
     def _shuffled(self) -> list[str]:
-        """The rows but for the newest, in order of time, give or take some hours."""
-        moved = {
+        """Return all rows except the newest, in order of time with a random error of some hours."""
+        logged_at = {
             name: datetime.fromisoformat(row["_dc_time"]) + self.rng.gauss(0, 1.5) * HOUR
             for name, row in self.target.rows.items()
             if name != self.target.newest
         }
-        return sorted(moved, key=lambda name: moved[name])
+        return sorted(logged_at, key=lambda name: logged_at[name])
 
     def _log(self, names: Sequence[str]) -> None:
         self.direct.ingest_samples(self.target.org, self.target.version_id, _encoded(map(self.target.rows.get, names)))
@@ -200,7 +200,7 @@ class ImmediateRetries(threading.Thread):
     """Makes retries due at once, because a run can't wait for minutes or hours."""
 
     def __init__(self, url: str, world: World) -> None:
-        super().__init__(name="hurry", daemon=True)
+        super().__init__(name="immediate retries", daemon=True)
         self.url, self.world, self.ends = url, world, threading.Event()
 
     def run(self) -> None:
@@ -237,17 +237,17 @@ class System:
                 command = ["-v", "worker", "start", kind]
                 self.running.append(dcmon(kind, f"{kind}-{number}", command, own, self.folder))
         command = [sys.executable, "-m", "tests.chaos.monitors.receiver", str(self.port), str(self.log), str(seed)]
-        given = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         log = self.folder / "logs" / "receiver.log"
-        self.running.append(Program("receiver", "receiver", command, given, log))
-        for each in self.running:
-            if not each.is_running:
-                each.start()
+        self.running.append(Program("receiver", "receiver", command, environment, log))
+        for program in self.running:
+            if not program.is_running:
+                program.start()
 
     def is_at_work(self) -> bool:
         """Return True if an evaluator runs a check."""
-        workers = [each for each in self.running if isinstance(each, Program) and each.kind == "evaluate"]
-        return any(len(each.descendants()) >= AT_WORK for each in workers)
+        workers = [worker for worker in self.running if isinstance(worker, Program) and worker.kind == "evaluate"]
+        return any(len(worker.descendants()) >= AT_WORK for worker in workers)
 
     def calm(self) -> None:
         """Make the receivers accept every message from now on."""
@@ -255,22 +255,22 @@ class System:
 
     def stop(self) -> list[str]:
         """Stop every worker; return those that do not stop and orphaned processes."""
-        workers = [each for each in self.running if isinstance(each, Program) and each.kind != "receiver"]
-        for each in workers:
-            each.send(signal.SIGTERM)
-        stopped = process.wait_until(lambda: not any(each.is_running for each in workers), STOPS_WITHIN, every=0.1)
-        faults = [] if stopped else [f"{each.name} does not stop" for each in workers if each.is_running]
+        workers = [worker for worker in self.running if isinstance(worker, Program) and worker.kind != "receiver"]
+        for worker in workers:
+            worker.send(signal.SIGTERM)
+        stopped = process.wait_until(lambda: not any(worker.is_running for worker in workers), STOPS_WITHIN, every=0.1)
+        faults = [] if stopped else [f"{worker.name} does not stop" for worker in workers if worker.is_running]
         is_clean = process.wait_until(lambda: not self._orphans(), STOPS_WITHIN, every=0.2)
-        return faults + ([] if is_clean else [f"left behind: {each}" for each in self._orphans()])
+        return faults + ([] if is_clean else [f"left behind: {command_line}" for command_line in self._orphans()])
 
     def _orphans(self) -> list[str]:
         """Return the processes of dcmon that use this folder as data directory."""
-        mark, found = f"DCMON_DATA_DIR={self.folder}\0".encode(), []
-        for place in Path("/proc").glob("[0-9]*"):
+        variable, orphans = f"DCMON_DATA_DIR={self.folder}\0".encode(), []
+        for path in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if mark in (place / "environ").read_bytes() and process.is_alive(int(place.name)):
-                    found.append(process.command_line(int(place.name)))
-        return found
+                if variable in (path / "environ").read_bytes() and process.is_alive(int(path.name)):
+                    orphans.append(process.command_line(int(path.name)))
+        return orphans
 
 
 @contextmanager
@@ -284,15 +284,15 @@ def running_system() -> Iterator[System]:
         running.append(postgres := PostgreSQL(folder))
         yield System(folder, postgres, running, process.free_port(), folder / "received.jsonl")
     finally:
-        for each in reversed(running):
-            each.end()
+        for program in reversed(running):
+            program.end()
 
 
-def run_chaos_test(config: RunConfig, say: Callable[[ProcessKiller], None] = lambda _: None) -> Result:
+def run_chaos_test(config: RunConfig, report: Callable[[ProcessKiller], None] = lambda _: None) -> Result:
     """Carry out a run; its folder is left when a fault was found."""
     import deepchecks.tabular  # noqa: F401 - while nothing waits for it
 
-    began = time.monotonic()
+    started_at = time.monotonic()
     with running_system() as system:
         book, engine = AcceptedRows(), db.engine(system.postgres.url)
         migrations.upgrade_public(engine)
@@ -300,45 +300,45 @@ def run_chaos_test(config: RunConfig, say: Callable[[ProcessKiller], None] = lam
         system.start(config.seed)
         is_watched = threading.Event()
         clients = [Client(engine, target, book, config.pause, is_watched) for target in world.targets]
-        hurry = ImmediateRetries(system.postgres.url, world)
-        for each in (*clients, hurry):
-            each.start()
+        immediate_retries = ImmediateRetries(system.postgres.url, world)
+        for thread in (*clients, immediate_retries):
+            thread.start()
         process.wait_until(system.is_at_work, BEGINS_WITHIN, every=0.1)
         is_watched.set()
-        reaper = ProcessKiller(Random(config.seed), system.running, VICTIMS, book, config.between)
-        reaper.run(config.kills, 0, config.seconds, say)
+        killer = ProcessKiller(Random(config.seed), system.running, VICTIMS, book, config.between)
+        killer.run(config.kills, 0, config.seconds, report)
         system.calm()
-        _end(clients, book, reaper)
-        verdict = _settled(Examiner(world, system.log), system.postgres.url, config.patience, reaper)
-        hurry.ends.set()
-        hurry.join()
+        _end(clients, book, killer)
+        verdict = _settled(Examiner(world, system.log), system.postgres.url, config.patience, killer)
+        immediate_retries.ends.set()
+        immediate_retries.join()
         engine.dispose()
         verdict.wrong += book.faults + system.stop()
         with psycopg.connect(system.postgres.url, row_factory=dict_row) as connection:
             verdict.wrong += locks(connection)
-    seconds, kills, other_events = time.monotonic() - began, dict(reaper.kills), dict(reaper.other_events)
+    seconds, kills, other_events = time.monotonic() - started_at, dict(killer.kills), dict(killer.other_events)
     result = Result(config, verdict, kills, other_events, book.counts["requests"], seconds, system.folder)
     if result.is_well:
         shutil.rmtree(system.folder, ignore_errors=True)
     return result
 
 
-def _end(clients: Sequence[Client], book: AcceptedRows, reaper: ProcessKiller) -> None:
+def _end(clients: Sequence[Client], book: AcceptedRows, killer: ProcessKiller) -> None:
     """Wait until each client has its last request stored."""
     ends = time.monotonic() + LOGGED_WITHIN
     while any(client.is_alive() for client in clients) and time.monotonic() < ends:
-        reaper.tend(time.monotonic())
+        killer.tend(time.monotonic())
         time.sleep(0.1)
     for client in clients:
         if client.is_alive():
             book.fault(f"{client.name} could not log everything in {LOGGED_WITHIN:.0f} s, though everything runs")
 
 
-def _settled(examiner: Examiner, url: str, patience: int, reaper: ProcessKiller) -> Verdict:
+def _settled(examiner: Examiner, url: str, patience: int, killer: ProcessKiller) -> Verdict:
     """Examine until there is no fault or no progress for `patience` checks."""
     fewest, remaining = sys.maxsize, patience  # counted in checks, not seconds, so that a stalled machine fails no run
     while True:
-        reaper.tend(time.monotonic())
+        killer.tend(time.monotonic())
         with psycopg.connect(url, row_factory=dict_row) as connection:
             verdict = examiner.examine(connection)
         faults = len(verdict.lost) + len(verdict.doubled) + len(verdict.wrong)

@@ -1,7 +1,7 @@
 """Kill processes at seeded random points and start them again.
 
 Most signals are SIGKILL, some SIGTERM, or SIGSTOP followed by SIGCONT. Child processes get a signal when the
-thread that started them ends, so the reaper runs on the main thread of the run.
+thread that started them ends, so the process killer runs on the main thread of the run.
 """
 
 import math
@@ -65,7 +65,7 @@ class ProcessKiller:
     _away: list[Killable] = field(default_factory=list)  # signalled, and not running again yet
     _rests_until: dict[str, float] = field(default_factory=dict)
 
-    def run(self, kills: int, requests: int, seconds: float, say: Callable[["ProcessKiller"], None]) -> None:
+    def run(self, kills: int, requests: int, seconds: float, report: Callable[["ProcessKiller"], None]) -> None:
         """Kill `kills` times, wait for `requests` acknowledged requests, then let everything run.
 
         `seconds` ends the run earlier; tests pass math.inf, because a busy machine only needs longer.
@@ -75,7 +75,7 @@ class ProcessKiller:
             self.tend(now)
             if now >= next_kill and self.kills.total() < kills:
                 self._hit_one(now)
-                say(self)
+                report(self)
                 next_kill = time.monotonic() + self.pause * self.rng.uniform(0.1, 1.9)
             time.sleep(0.02)
         self._let_all_run()
@@ -202,30 +202,30 @@ class ProcessKiller:
 
     def tend(self, now: float) -> None:
         """Start the processes that are due to start, as an init system would."""
-        self._do_what_is_due(now)
-        self._start_what_gave_up()
+        self._run_due_actions(now)
+        self._restart_ended()
 
-    def _do_what_is_due(self, now: float) -> None:
+    def _run_due_actions(self, now: float) -> None:
         for due in [due for due in self._due if due[0] <= now]:
             self._due.remove(due)
             due[1]()
 
-    def _start_what_gave_up(self) -> None:
+    def _restart_ended(self) -> None:
         """Restart processes that ended; only one without its services may end by itself."""
-        programs = [each for each in self.running if isinstance(each, Program) and each not in self._away]
-        for each in programs:
-            if each.is_running:
+        programs = [process for process in self.running if isinstance(process, Program) and process not in self._away]
+        for program in programs:
+            if program.is_running:
                 continue
-            self.other_events[f"{each.kind} ended with {each.code}"] += 1
-            if each.code != NEEDS_ARE_AWAY:
-                self.book.fault(f"{each.name} ended by itself with {each.code}; see {each.log}")
-            self._away.append(each)
-            self._after(0.5, partial(self._start, each))
+            self.other_events[f"{program.kind} ended with {program.code}"] += 1
+            if program.code != NEEDS_ARE_AWAY:
+                self.book.fault(f"{program.name} ended by itself with {program.code}; see {program.log}")
+            self._away.append(program)
+            self._after(0.5, partial(self._start, program))
 
     def _let_all_run(self) -> None:
         """Continue stopped processes and start all others until everything runs."""
         ends = time.monotonic() + 2 * STOPS_WITHIN
-        while time.monotonic() < ends and (self._due or not all(each.is_running for each in self.running)):
+        while time.monotonic() < ends and (self._due or not all(process.is_running for process in self.running)):
             self.tend(math.inf)
             time.sleep(0.1)
         self._postgres.wait()
