@@ -46,12 +46,12 @@ class App:
         """
         from pydantic import ValidationError
 
-        from dcmon.settings import Settings
+        from dcmon.settings import Settings, variable_name
 
         try:
             return self._given_settings or Settings()
         except ValidationError as error:
-            problems = "; ".join(f"DCMON_{'__'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+            problems = "; ".join(f"{variable_name(e['loc'])}: {e['msg']}" for e in error.errors())
             raise errors.InvalidInput(f"A setting can't be used. {problems}") from error
 
     def with_http(self, host: str | None, port: int | None) -> App:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -57,6 +57,13 @@ def _with_new_names(variables: Mapping[str, str | None], given: set[str]) -> dic
     """Replace old names of variables; drop those whose new name is in `given`. Names are lower case."""
     renamed = {old.lower(): new.lower() for old, new in OLD_NAMES.items()}
     return {renamed.get(name, name): value for name, value in variables.items() if renamed.get(name) not in given}
+
+
+def variable_name(location: Iterable[str | int]) -> str:
+    """Return the variable of the setting at a location like ("http", "port"); its old name follows if it has one."""
+    name = f"DCMON_{'__'.join(map(str, location)).upper()}"
+    old_name = next((old for old, new in OLD_NAMES.items() if new == name), None)
+    return name if old_name is None else f"{name} (old name: {old_name})"
 
 
 class Http(BaseModel):

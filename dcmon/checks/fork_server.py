@@ -58,7 +58,9 @@ def _end_when_closed(control: socket.socket) -> Iterator[None]:
     flags = fcntl.fcntl(control, fcntl.F_GETFL)
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if select.select([control], [], [], 0)[0]:  # the socket was closed before the kernel was asked for the signal
+    poll = select.poll()  # select.select fails with file descriptors above 1023, which a large server has
+    poll.register(control, select.POLLIN)
+    if poll.poll(0):  # the socket was closed before the kernel was asked for the signal
         sys.exit(0)
     yield
     fcntl.fcntl(control, fcntl.F_SETFL, flags)

@@ -172,7 +172,8 @@ def _plain(text: str, tokens: Sequence[Token]) -> str:
     """Return a quoted text without its quotes, or words as they are written."""
     if any(token.kind == "quoted" for token in tokens):
         if len(tokens) > 1:
-            raise _invalid_filter(text, f"A text in quotes must stand alone, without {tokens[1].text}.")
+            other = next((token for token in tokens if token.kind != "quoted"), tokens[1])
+            raise _invalid_filter(text, f"A text in quotes must stand alone, without {other.text}.")
         quote = tokens[0].text[0]
         return tokens[0].text[1:-1].replace(2 * quote, quote)
     return text[tokens[0].start : tokens[-1].end]

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from dcmon.app import App
+from dcmon.errors import InvalidInput
+from dcmon.output import Output
 from dcmon.settings import OLD_NAMES, Settings
 from tests.helpers.paths import ROOT
 
@@ -54,6 +57,14 @@ def test_environment_wins_over_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / ".env").write_text(f"{OLD}=5\nDCMON_WATCH__EVERY=4\n")
     assert heartbeat_timeout() == 7
     assert Settings().health.every == timedelta(seconds=4)
+
+
+def test_error_names_the_old_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable that is set may have the old name."""
+    monkeypatch.setenv(OLD, "soon")
+    monkeypatch.setenv("DCMON_HTTP__PORT", "many")
+    with pytest.raises(InvalidInput, match=rf"DCMON_HTTP__PORT: .*; {NEW} \(old name: {OLD}\): "):
+        _ = App(output=Output()).settings
 
 
 def test_every_old_name_sets_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:

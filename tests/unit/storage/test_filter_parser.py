@@ -83,6 +83,8 @@ def test_several_conditions_are_joined_by_and() -> None:
         ("age == f(x)", "a comma must be in quotes"),
         ("age < 3 or age > 5", "There is no 'or'"),
         ("city == 'a' b", "A text in quotes must stand alone, without b."),
+        ("city == b 'a'", "A text in quotes must stand alone, without b."),
+        ("city == 'a' 'b'", "A text in quotes must stand alone, without 'b'."),
     ],
 )
 def test_invalid_filter_is_refused_with_an_example(text: str, says: str) -> None:
