@@ -1,7 +1,10 @@
 """The command line as a whole: global options anywhere, every command with help and an example."""
 
+import json
 import re
 import shlex
+import subprocess
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -88,3 +91,18 @@ def test_durations_are_shown_with_a_unit() -> None:
     for bad in ("3", "d", "-1d", "1q", ""):
         with pytest.raises(InvalidInput, match="not a duration"):
             durations.parse(bad)
+
+
+def test_command_runs_with_the_garbage_collector() -> None:
+    """The collector is disabled only while modules load: a worker without it would grow without a limit."""
+    program = """
+import gc
+import sys
+from dcmon.__main__ import main
+from dcmon.commands.views import check
+check.rows = lambda: [{"check": gc.isenabled()}]
+sys.argv = ["dcmon", "-o", "json", "check", "list"]
+main()
+"""
+    completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(completed.stdout) == [{"check": True}]
