@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from dcmon.notifications.integrations.base import Body
+from dcmon.notifications.message_types import MessageType
 from dcmon.severity import Severity
 from dcmon.states import CLOSING_KINDS, NotificationKind
 from dcmon.windows import ComparedWith
@@ -59,9 +60,9 @@ def kind(notification: Body) -> str:
 def subject(body: Body) -> str:
     """Return a message in one line."""
     organization, listed = f"[{body['organization']}]", notifications(body)
-    if body["type"] == "test":
+    if body["type"] == MessageType.TEST:
         return f"{organization} dcmon: a test message"
-    if body["type"] == "digest":
+    if body["type"] == MessageType.DIGEST:
         return f"{organization} {body['count']} notifications at once: {counted(body['counts']['severity'])}"
     if len(listed) == 1:
         return f"{organization} {headline(listed[0])}"
@@ -261,13 +262,13 @@ def omitted(body: Body, shown: int = SHOWN_AT_MOST) -> str:
 
 def plain(body: Body) -> str:
     """Return a message as plain text."""
-    if body["type"] == "test":
+    if body["type"] == MessageType.TEST:
         return f"{body.get('text', 'A test message.')}\n"
     listed = notifications(body)
     if len(listed) == 1:
         return _plain(listed[0])
     counts, shown = count_lines(body), listed[:SHOWN_AT_MOST]
-    if body["type"] == "digest":
+    if body["type"] == MessageType.DIGEST:
         lines = [f"- {line(notification)}" for notification in shown]
         return "\n".join([DIGEST_INTRO, *counts, "", *lines, omitted(body), ""])
     return "\n".join([*counts, "", *(_plain(notification) for notification in shown), omitted(body), ""])
