@@ -9,72 +9,29 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.alerting import alert_views, judging, operator_actions, rule_failures, rules, verdicts
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.rules import Change
 from dcmon.alerting.state_machine import find_spans
-from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
-from dcmon.monitoring import lifecycle, model_checks, monitors, results
+from dcmon.monitoring import lifecycle
 from dcmon.monitoring.monitor_spec import MonitorSpec
-from dcmon.monitoring.results import CheckRun, ResultInputs, ResultKey
-from dcmon.notifications import receivers
 from dcmon.notifications.integrations import message_text
-from dcmon.settings import Webhooks
 from dcmon.storage import models, versions
-from dcmon.storage.sampling import WindowStatistics
 from dcmon.storage.versions import NewVersion
-from dcmon.windows import Frequency, Window
+from tests.helpers.evaluation import day
+from tests.helpers.judged_results import (
+    URL,
+    create_rule,
+    newest_results,
+    notified_states,
+    require_last_notification_matches,
+    store_and_judge,
+    stored_alerts,
+)
 from tests.integration.conftest import Target
-
-START = datetime(2026, 3, 2, tzinfo=UTC)
-URL = "https://dcmon.example"
-
-
-def create_rule(target: Target, condition: str, severity: str = "high", **more: Any) -> int:
-    """Create a monitor with a rule and a subscribed webhook."""
-    with db.org_session(target.engine, target.org) as session:
-        check = model_checks.get_or_create_check(session, models.get(session, target.model_id), "FeatureDrift")
-        monitor = monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY))
-        rule = rules.create(session, monitor.id, rules.parse(condition), severity, more=Change(**more))
-        receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
-        return rule.id
-
-
-def window(number: int) -> Window:
-    return Window(START + timedelta(days=number), START + timedelta(days=number + 1))
-
-
-def store_and_judge(
-    target: Target, number: int, value: float | str, revision: int = 1, n: int = 100, **context_options: Any
-) -> Result:
-    """Store and judge the result of a day; `value` may be a state without value."""
-    check_value = (
-        CheckValue("OK", {"score": value}, None, {"age": value, "job": value / 2}) if isinstance(value, float) else None
-    )
-    with db.org_session(target.engine, target.org) as session:
-        monitor = session.scalars(select(Monitor)).one()
-        statistics = WindowStatistics(n, 0, revision, 0, START)
-        last = results.lock_newest(session, target.version_id, window(number), [monitor.id]).get(monitor.id)
-        key = ResultKey(monitor, target.version_id, window(number))
-        value_ = check_value or CheckValue(value, reason="why")  # type: ignore[arg-type]
-        result = results.store(session, key, value_, ResultInputs(statistics, 1), CheckRun(n), last=last)
-        assert result is not None
-        session.flush()
-        judging.judge_result(
-            session, result, ChangeContext(target.org, context_options.pop("url", URL), **context_options)
-        )
-        return result
-
-
-def newest_results(session: Session) -> list[Result]:
-    stored_results = session.scalars(select(Result).order_by(Result.window_end, Result.revision))
-    return sorted(
-        {result.window_end: result for result in stored_results}.values(), key=lambda result: result.window_end
-    )
 
 
 def require_replayed_alerts(target: Target) -> list[tuple[Any, ...]]:
@@ -98,31 +55,9 @@ def require_replayed_alerts(target: Target) -> list[tuple[Any, ...]]:
         return existing
 
 
-def notified_states(target: Target) -> list[tuple[int | None, str]]:
-    with db.org_session(target.engine, target.org) as session:
-        notifications = session.scalars(select(Notification).order_by(Notification.position))
-        return [(notification.alert_id, notification.kind) for notification in notifications]
-
-
 def history(target: Target) -> list[str]:
     with db.org_session(target.engine, target.org) as session:
         return list(session.scalars(select(AlertChange.kind).order_by(AlertChange.id)))
-
-
-def stored_alerts(target: Target) -> list[Alert]:
-    with db.org_session(target.engine, target.org) as session:
-        return list(session.scalars(select(Alert).order_by(Alert.id)))
-
-
-def require_last_notification_matches(target: Target) -> None:
-    """Check that the last notification matches the alert and no state repeats."""
-    for alert in stored_alerts(target):
-        kinds = [kind for about, kind in notified_states(target) if about == alert.id]
-        is_told = False
-        for kind in kinds:
-            assert is_told is (kind not in ("firing", "reopened"))
-            is_told = kind not in ("resolved", "retracted")
-        assert is_told is (alert.state == "firing")
 
 
 POLICIES: list[tuple[str, dict[str, Any]]] = [
@@ -229,7 +164,7 @@ def test_alert_names_drivers_since_the_last_good_window(target: Target) -> None:
     assert alert.details["moved"] == [
         {"name": "age", "before": 0.1, "after": 0.9}, {"name": "job", "before": 0.05, "after": 0.45},
     ]  # fmt: skip
-    assert (alert.details["before_value"], alert.details["before_window_end"]) == (0.1, window(0).end.isoformat())
+    assert (alert.details["before_value"], alert.details["before_window_end"]) == (0.1, day(0).end.isoformat())
     with db.org_session(target.engine, target.org) as session:
         (body,) = session.scalars(select(Notification.body))
     about = body["alert"]
@@ -260,7 +195,7 @@ def test_messages_name_operator_action_and_comment(target: Target) -> None:
     assert "note: expected: new pricing" in message_text.plain(bodies[2])
     assert "acknowledged: by ann: looking" in message_text.plain(bodies[2])
     about = bodies[0]["alert"]
-    assert about["window"] == about["worst_window"] == [window(1).start.isoformat(), window(1).end.isoformat()]
+    assert about["window"] == about["worst_window"] == [day(1).start.isoformat(), day(1).end.isoformat()]
     assert (about["n"], about["worst_n"], about["rule_name"]) == (70, 70, "drift")
     assert (about["sentence"], about["compared_with"]) == ("high when > 0.2", {"what": "reference", "revision": 1})
     assert bodies[0]["link"] == f"{URL}/alerts/1?org=acme"
@@ -308,7 +243,7 @@ def test_window_without_data_can_alert_with_its_reason(target: Target) -> None:
     create_rule(target, "> 0.2", no_data="alert")
     store_and_judge(target, 0, "NO_DATA")
     (alert,) = stored_alerts(target)
-    assert (alert.metric, alert.worst_value, alert.details["reason"]) == ("NO_DATA", None, "why")
+    assert (alert.metric, alert.worst_value, alert.details["reason"]) == ("NO_DATA", None, "no row")
     assert [kind for _, kind in notified_states(target)] == ["firing"]
     store_and_judge(target, 1, 0.1)
     assert [kind for _, kind in notified_states(target)] == ["firing", "resolved"]
@@ -322,7 +257,7 @@ def insert_due_window(target: Target, number: int, age: timedelta) -> None:
             session.delete(row)
         session.flush()
         session.add(
-            DueWindow(version_id=target.version_id, window_start=window(number).start, window_end=window(number).end,
+            DueWindow(version_id=target.version_id, window_start=day(number).start, window_end=day(number).end,
                       due_at=now + age, touched_at=now)
         )  # fmt: skip
 

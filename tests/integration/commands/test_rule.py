@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.command_line import dcmon
-from tests.integration.alerting.test_replay import create_rule, store_and_judge
+from tests.helpers.judged_results import create_rule, store_and_judge
 from tests.integration.conftest import Target
 
 RunDcmon = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -16,7 +16,7 @@ from dcmon.windows import Frequency
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.evaluation import log_day
-from tests.integration.alerting.test_replay import create_rule, store_and_judge
+from tests.helpers.judged_results import create_rule, store_and_judge
 from tests.integration.conftest import Target
 from tests.integration.http.test_rules import send_request
 

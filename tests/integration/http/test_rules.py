@@ -11,7 +11,7 @@ import urllib3
 from dcmon.app import App
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
-from tests.integration.alerting.test_replay import create_rule, store_and_judge
+from tests.helpers.judged_results import create_rule, store_and_judge
 from tests.integration.conftest import Target
 
 Send = Callable[..., Any]

@@ -18,7 +18,7 @@ from dcmon.notifications.integrations import message_text
 from dcmon.storage import models, versions
 from dcmon.tenancy import tokens
 from tests.helpers.endpoint import serving
-from tests.integration.alerting.test_replay import create_rule, notified_states, store_and_judge
+from tests.helpers.judged_results import create_rule, notified_states, store_and_judge
 from tests.integration.conftest import Target
 
 Delete = Callable[[Session, Target], None]
