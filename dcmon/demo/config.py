@@ -13,6 +13,7 @@ from dcmon.alerting.operators import Operator
 from dcmon.checks.defaults import LOOKBACK, DefaultCheck, for_task
 from dcmon.severity import Severity
 from dcmon.states import TaskType
+from dcmon.windows import Frequency
 
 MODEL = "flights-late"
 VERSION = "winter-2013"
@@ -52,7 +53,7 @@ class MonitorPlan:
 
     name: str
     check: str
-    frequency: str
+    frequency: Frequency
     lookback: timedelta
     additional_kwargs: Mapping[str, Any] | None = None
     description: str = ""
@@ -81,7 +82,7 @@ def demo_plan() -> DemoPlan:
 def _monitor(check: DefaultCheck) -> MonitorPlan:
     assert check.monitor is not None
     reason = WEEKLY.get(check.monitor.name)
-    frequency = "WEEK" if reason else "DAY"
+    frequency = Frequency.WEEK if reason else Frequency.DAY
     rules = (RulePlan(check.rule.operator, check.rule.threshold, check.rule.severity),) if check.rule else ()
     return MonitorPlan(
         check.monitor.name,
@@ -105,8 +106,8 @@ def _f1() -> MonitorPlan:
     return MonitorPlan(
         name,
         "Performance",
-        "WEEK",
-        LOOKBACK["WEEK"],
+        Frequency.WEEK,
+        LOOKBACK[Frequency.WEEK],
         {"check_conf": {"scorer": ["f1"]}, "res_conf": None},
         "How well late flights are found; the worst week of the reference had 0.69.",
         (RulePlan(Operator.LESS_THAN, 0.67, Severity.HIGH),),

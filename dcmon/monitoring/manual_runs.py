@@ -57,6 +57,13 @@ class Readiness(NamedTuple):
     reason: str | None
 
 
+class _WaitReason(NamedTuple):
+    """Why a window of a version is not complete, and whether labels are all that is missing."""
+
+    text: str
+    is_for_labels: bool = False
+
+
 class _VersionRange(NamedTuple):
     """A version, and the period in which it has windows."""
 
@@ -207,33 +214,35 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
             ready.append(VersionWindow(version.id, window))
             continue
         state = liveness.classify(schedule.model, version)
-        if state in (Liveness.LIVE, Liveness.EMPTY) or reason.startswith("labels"):
-            reasons.append(f"version {version.name} of {schedule.model.name}: {reason}")
+        if state in (Liveness.LIVE, Liveness.EMPTY) or reason.is_for_labels:
+            reasons.append(f"version {version.name} of {schedule.model.name}: {reason.text}")
     if reasons or not ready:
         no_samples = f"no version of {schedule.model.name} has samples newer than {window.end:%Y-%m-%d %H:%M} UTC"
         return Readiness(ready, "; ".join(reasons) or no_samples)
     return Readiness(ready, None)
 
 
-def _uncounted_reason(window: Window, newest: datetime) -> str | None:
+def _uncounted_reason(window: Window, newest: datetime) -> _WaitReason | None:
     """Return why arriving rows are not counted yet; None if the window's time is over."""
-    return None if window.end <= newest else f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC"
+    if window.end <= newest:
+        return None
+    return _WaitReason(f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC")
 
 
 def _incomplete_reason(
     session: Session, schedule: Schedule, version: Version, window: Window, now: datetime
-) -> str | None:
+) -> _WaitReason | None:
     assert version.watermark is not None
     is_live = liveness.classify(schedule.model, version) == Liveness.LIVE
     is_over = is_live and window.end + schedule.model.lateness + GRACE <= now
     if version.watermark < window.end + schedule.model.lateness and not is_over:
-        return f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC"
+        return _WaitReason(f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC")
     return _unlabelled_reason(session, schedule, version, window, now) if schedule.check.needs_labels else None
 
 
 def _unlabelled_reason(
     session: Session, schedule: Schedule, version: Version, window: Window, now: datetime
-) -> str | None:
+) -> _WaitReason | None:
     """Return for how many samples labels have come; None if no more labels are awaited.
 
     These are labels of the window, or of the window that it is compared with.
@@ -246,5 +255,6 @@ def _unlabelled_reason(
             [statistics], schedule.model.label_ratio, schedule.model.label_delay, now
         ):
             where = "" if source == window else " of the window that it is compared with"
-            return f"labels have come for {statistics.n_labelled} of {statistics.n} samples{where}"
+            text = f"labels have come for {statistics.n_labelled} of {statistics.n} samples{where}"
+            return _WaitReason(text, is_for_labels=True)
     return None

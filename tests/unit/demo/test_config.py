@@ -1,6 +1,7 @@
 """The checks, monitors and rules of the demo."""
 
 from dcmon.demo.config import DESCRIPTION, MODEL, WEEKLY, demo_plan
+from dcmon.windows import Frequency
 
 
 def test_demo_has_the_default_monitors_and_one_more() -> None:
@@ -12,8 +13,8 @@ def test_demo_has_the_default_monitors_and_one_more() -> None:
 
 
 def test_weekly_monitors_have_a_reason() -> None:
-    assert {monitor.name for monitor in demo_plan().monitors if monitor.frequency == "WEEK"} == set(WEEKLY)
-    assert all(bool(monitor.reason) == (monitor.frequency == "WEEK") for monitor in demo_plan().monitors)
+    assert {monitor.name for monitor in demo_plan().monitors if monitor.frequency == Frequency.WEEK} == set(WEEKLY)
+    assert all(bool(monitor.reason) == (monitor.frequency == Frequency.WEEK) for monitor in demo_plan().monitors)
 
 
 def test_names_have_a_length_that_the_endpoint_accepts() -> None:
