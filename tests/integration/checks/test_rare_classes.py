@@ -12,7 +12,7 @@ from dcmon.storage import versions
 from dcmon.windows import ComparedWith
 from tests.helpers.evaluation import log_day, rows
 from tests.integration.conftest import Target
-from tests.integration.monitoring.test_earlier_windows import NAMES, compare, label, settle, stored
+from tests.integration.monitoring.test_earlier_windows import NAMES, create_comparing_monitor, label, settle, stored
 
 
 def load_reference(app: App, target: Target, rare: int, of: int = 100) -> None:
@@ -35,7 +35,7 @@ def test_class_with_a_twentieth_of_the_labels_is_rare(
 
 
 def reasons_of_results(app: App, target: Target, **asked: Any) -> set[str | None]:
-    compare(app, target, **asked)
+    create_comparing_monitor(app, target, **asked)
     for number in range(3):
         log_day(app, target, number, count=60)
         label(app, target, number, 0, 60)
@@ -45,11 +45,11 @@ def reasons_of_results(app: App, target: Target, **asked: Any) -> set[str | None
 
 def test_label_drift_with_a_rare_class_reports_balancing(app: App, target: Target) -> None:
     load_reference(app, target, 3)
-    (reason,) = reasons_of_results(app, target, how=ComparedWith.REFERENCE, check="LabelDrift")
+    (reason,) = reasons_of_results(app, target, compared_with=ComparedWith.REFERENCE, check="LabelDrift")
     assert reason is not None
     assert reason.startswith("gave both classes the same weight")
 
 
 def test_drift_from_an_earlier_window_is_not_balanced(app: App, target: Target) -> None:
     load_reference(app, target, 3)
-    assert reasons_of_results(app, target, how=ComparedWith.PREVIOUS, check="LabelDrift") == {None}
+    assert reasons_of_results(app, target, compared_with=ComparedWith.PREVIOUS, check="LabelDrift") == {None}

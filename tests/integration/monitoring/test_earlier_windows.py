@@ -25,11 +25,15 @@ from tests.integration.conftest import Target, eventually, running
 NAMES = ("age", "job", "_dc_prediction")
 
 
-def compare(app: App, target: Target, how: ComparedWith, check: str = "FeatureDrift", **more: Any) -> int:
+def create_comparing_monitor(
+    app: App, target: Target, compared_with: ComparedWith, check: str = "FeatureDrift", **more: Any
+) -> int:
     with app.org(target.org) as session:
         on = model_checks.get_or_create_check(session, models.get(session, target.model_id), check)
         kwargs = {"check_conf": {"feature": ["age"]}, "res_conf": None} if check == "FeatureDrift" else None
-        new = MonitorSpec(f"{check} {how}", Frequency.DAY, additional_kwargs=kwargs, compared_with=how, **more)
+        new = MonitorSpec(
+            f"{check} {compared_with}", Frequency.DAY, additional_kwargs=kwargs, compared_with=compared_with, **more
+        )
         return monitors.create(session, on, new).id
 
 
@@ -65,7 +69,7 @@ def drift(app: App, target: Target, number: int, before: int, counts: tuple[int,
 
 
 def test_window_is_compared_with_the_previous_one(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.PREVIOUS)
+    create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
     settle(app, target)
@@ -82,7 +86,7 @@ def test_window_is_compared_with_the_previous_one(app: App, target: Target) -> N
 
 
 def test_late_rows_in_compared_window_cause_reevaluation(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.PREVIOUS)
+    create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number, count=200)
     settle(app, target)
@@ -100,7 +104,7 @@ def test_late_rows_in_compared_window_cause_reevaluation(app: App, target: Targe
 
 def test_few_late_rows_in_compared_window_wait_for_quiet(app: App, target: Target) -> None:
     """The later window is evaluated again after a quiet period."""
-    compare(app, target, ComparedWith.PREVIOUS)
+    create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number, count=200)
     settle(app, target)
@@ -115,7 +119,7 @@ def test_few_late_rows_in_compared_window_wait_for_quiet(app: App, target: Targe
 
 
 def test_window_is_compared_with_the_same_weekday(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.WEEK_BEFORE)
+    create_comparing_monitor(app, target, ComparedWith.WEEK_BEFORE)
     for number in (0, 7, 8):
         log_day(app, target, number)
     settle(app, target)
@@ -132,7 +136,7 @@ def test_window_is_compared_with_the_same_weekday(app: App, target: Target) -> N
 
 def test_new_reference_does_not_affect_window_comparisons(app: App, target: Target) -> None:
     """A new reference re-evaluates only monitors that compare with the reference."""
-    compare(app, target, ComparedWith.PREVIOUS)
+    create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     for number in range(3):
         log_day(app, target, number)
     settle(app, target)
@@ -145,7 +149,7 @@ def test_new_reference_does_not_affect_window_comparisons(app: App, target: Targ
 
 
 def test_version_is_compared_with_its_own_windows(app: App, target: Target) -> None:
-    compare(app, target, ComparedWith.PREVIOUS)
+    create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     with app.org(target.org) as session:
         model = models.get(session, target.model_id)
         columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
@@ -164,7 +168,7 @@ def test_version_is_compared_with_its_own_windows(app: App, target: Target) -> N
 
 def test_late_labels_in_compared_window_matter_to_label_checks(app: App, target: Target) -> None:
     """Checks without labels are not evaluated again."""
-    compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
+    create_comparing_monitor(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta()
     for number in range(3):
@@ -185,15 +189,15 @@ def test_late_labels_in_compared_window_matter_to_label_checks(app: App, target:
 
 def test_monitor_that_can_not_compare_is_refused(app: App, target: Target) -> None:
     with pytest.raises(errors.InvalidInput, match="Checks that compare: FeatureDrift, PredictionDrift, LabelDrift"):
-        compare(app, target, ComparedWith.PREVIOUS, "MixedNulls")
+        create_comparing_monitor(app, target, ComparedWith.PREVIOUS, "MixedNulls")
     with pytest.raises(errors.InvalidInput, match="longer than a week"):
-        compare(app, target, ComparedWith.WEEK_BEFORE, aggregation_window=8)
+        create_comparing_monitor(app, target, ComparedWith.WEEK_BEFORE, aggregation_window=8)
 
 
 def test_time_zone_decides_the_compared_hours(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         models.get(session, target.model_id).time_zone = "Europe/Berlin"
-    compare(app, target, ComparedWith.PREVIOUS)
+    create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     start = datetime(2026, 3, 28, 22, 30, tzinfo=UTC)  # half an hour before the Sunday with the clock change
     times = [start + timedelta(hours=hour) for hour in range(60)]
     created = [
@@ -218,7 +222,7 @@ def label(app: App, target: Target, number: int, first: int, last: int) -> None:
 
 def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) -> None:
     """The labels are those of the window that it is compared with."""
-    monitor = compare(app, target, ComparedWith.PREVIOUS, "LabelDrift")
+    monitor = create_comparing_monitor(app, target, ComparedWith.PREVIOUS, "LabelDrift")
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta(hours=1)
     for number in range(3):
@@ -244,7 +248,7 @@ def test_first_evaluation_waits_for_compared_labels(app: App, target: Target) ->
 
 def test_result_compared_with_pruned_rows_stays(app: App, target: Target) -> None:
     """Late rows do not replace a result whose compared rows were pruned."""
-    monitor = compare(app, target, ComparedWith.PREVIOUS)
+    monitor = create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     first = datetime(2026, 2, 28, tzinfo=UTC)  # the last day of a month that is pruned, and the first of the next one
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)
@@ -276,7 +280,7 @@ def test_first_comparison_with_pruned_rows_has_a_reason(app: App, target: Target
     first = datetime(2026, 2, 28, tzinfo=UTC)
     for days in (0, 1, 2):
         log_day(app, target, (first - day(0).start).days + days, count=60)
-    monitor = compare(app, target, ComparedWith.PREVIOUS)
+    monitor = create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     age = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
     with app.org(target.org) as session:
         asked = manual_runs.complete_windows(

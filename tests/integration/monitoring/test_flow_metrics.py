@@ -119,7 +119,7 @@ def by_clock(target: Target) -> int:
         return elapsed_windows.enqueue_elapsed(session, now())
 
 
-def found(target: Target) -> dict[int, dict[str, float]]:
+def metrics_by_hour(target: Target) -> dict[int, dict[str, float]]:
     """Return the newest metrics of each window by its start, in hours before the current one."""
     with db.org_session(target.engine, target.org) as session:
         results = session.scalars(select(Result).order_by(Result.window_end, Result.revision)).all()
@@ -127,7 +127,7 @@ def found(target: Target) -> dict[int, dict[str, float]]:
 
 
 def rows_by_hour(target: Target) -> dict[int, float]:
-    return {hour: metrics["rows"] for hour, metrics in found(target).items() if "rows" in metrics}
+    return {hour: metrics["rows"] for hour, metrics in metrics_by_hour(target).items() if "rows" in metrics}
 
 
 def alerts(target: Target) -> list[tuple[str, float]]:
@@ -252,7 +252,9 @@ def test_quarantined_rows_count_in_the_hour_of_receipt(target: Target) -> None:
 
     evaluate_due(target)
 
-    assert found(target) == {hour: {"quarantine share": share} for hour, share in ((5, 0.1), (4, 0.25), (3, 0.0))}
+    assert metrics_by_hour(target) == {
+        hour: {"quarantine share": share} for hour, share in ((5, 0.1), (4, 0.25), (3, 0.0))
+    }
     assert alerts(target) == [("resolved", 0.25)]
 
 
@@ -262,7 +264,7 @@ def test_version_with_only_quarantined_rows_alerts(target: Target) -> None:
 
     evaluate_due(target)
 
-    assert found(target) == {3: {"quarantine share": 1.0}}
+    assert metrics_by_hour(target) == {3: {"quarantine share": 1.0}}
     assert alerts(target) == [("firing", 1.0)]
 
 
@@ -270,12 +272,12 @@ def test_dropped_or_retried_rows_are_not_counted(target: Target) -> None:
     create_monitor(target, "quarantined")
     bad(target, 4, good=3, wrong=5)
     evaluate_due(target)
-    assert found(target)[4] == {"quarantined": 5.0}
+    assert metrics_by_hour(target)[4] == {"quarantined": 5.0}
 
     corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(model="credit"), "me")
     evaluate_due(target)
 
-    assert found(target)[4] == {"quarantined": 0.0}
+    assert metrics_by_hour(target)[4] == {"quarantined": 0.0}
 
 
 def test_quarantined_old_rows_do_not_count_as_traffic(target: Target) -> None:
@@ -286,8 +288,8 @@ def test_quarantined_old_rows_do_not_count_as_traffic(target: Target) -> None:
 
     evaluate_due(target)
 
-    assert found(target)[1].keys() == {"quarantined", "quarantine share", "lag"}
-    assert found(target)[1]["quarantine share"] == pytest.approx(1 / 3)
+    assert metrics_by_hour(target)[1].keys() == {"quarantined", "quarantine share", "lag"}
+    assert metrics_by_hour(target)[1]["quarantine share"] == pytest.approx(1 / 3)
 
 
 def test_lag_is_the_longest_wait_of_a_row(target: Target) -> None:
@@ -298,28 +300,28 @@ def test_lag_is_the_longest_wait_of_a_row(target: Target) -> None:
     evaluate_due(target)
 
     waited = (now() - (this_hour() - 2.5 * HOUR)).total_seconds()
-    assert found(target)[3]["lag"] == pytest.approx(waited, abs=600)
+    assert metrics_by_hour(target)[3]["lag"] == pytest.approx(waited, abs=600)
 
 
 def test_flow_awaits_labels_as_label_checks_do(target: Target) -> None:
     create_monitor(target, "label ratio", rule="< 0.9")
     log_hours(target, {5: 4, 3: 4, 1: 1})
     evaluate_due(target)
-    assert found(target) == {4: {}, 2: {}}  # without rows there is no ratio
+    assert metrics_by_hour(target) == {4: {}, 2: {}}  # without rows there is no ratio
 
     with db.org_session(target.engine, target.org) as session:
         rows = [json.dumps({"_dc_sample_id": f"s{5000 + number}", "_dc_label": 1}).encode() for number in range(4)]
         store.restore_labels(session, models.get(session, target.model_id), [RowBatch(rows, now(), "labels")])  # type: ignore[arg-type]
     evaluate_due(target)
-    assert found(target)[5] == {"label ratio": 1.0}
-    assert 3 not in found(target)
+    assert metrics_by_hour(target)[5] == {"label ratio": 1.0}
+    assert 3 not in metrics_by_hour(target)
     assert alerts(target) == []
 
     with db.org_session(target.engine, target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta(seconds=1)
         session.execute(text("update due_windows set due_at = now()"))  # as after the label delay
     evaluate_due(target)
-    assert found(target)[3] == {"label ratio": 0.0}
+    assert metrics_by_hour(target)[3] == {"label ratio": 0.0}
     assert alerts(target) == [("firing", 0.0)]
 
 
@@ -328,14 +330,15 @@ def test_flow_metrics_without_labels_do_not_wait(target: Target) -> None:
     create_monitor(target)
     log_hours(target, {5: 4, 4: 1})
     evaluate_due(target)
-    assert found(target)[5].keys() == {"rows", "quarantined", "quarantine share", "lag"}
+    assert metrics_by_hour(target)[5].keys() == {"rows", "quarantined", "quarantine share", "lag"}
 
     with db.org_session(target.engine, target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta(seconds=1)
         session.execute(text("update due_windows set due_at = now()"))
     evaluate_due(target)
 
-    assert found(target)[5].keys() == {"rows", "labels", "label ratio", "quarantined", "quarantine share", "lag"}
+    names = {"rows", "labels", "label ratio", "quarantined", "quarantine share", "lag"}
+    assert metrics_by_hour(target)[5].keys() == names
 
 
 def test_flow_monitor_with_filter_or_unknown_metric_is_refused(target: Target) -> None:

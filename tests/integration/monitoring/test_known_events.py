@@ -55,14 +55,14 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Found:
-    """An alert: on which days it was bad, what became of it, and what it says moved most."""
+class AlertSummary:
+    """An alert: the days on which the rule was violated, its state, and its drivers."""
 
     monitor: str
     first: int
     last: int
     state: str
-    moved: Sequence[str]
+    drivers: Sequence[str]
 
 
 BLIZZARD = Event(8, 9, "Nulls", "dep_delay")
@@ -132,7 +132,7 @@ def log(app: App, org: Organization, model_id: int, version_id: int, february: p
 
 
 @pytest.fixture(scope="module")
-def found(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Found]]:
+def alerts(server_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[AlertSummary]]:
     """Yield the alerts of the month."""
     year = flights.load()
     january = year[(year["time"] >= "2013-01-01") & (year["time"] < "2013-02-01")]
@@ -158,7 +158,7 @@ def evaluated(app: App, org: Organization) -> int:
         return int(session.scalar(text("select count(distinct (monitor_id, window_end)) from results")) or 0)
 
 
-def alerts_of(app: App, org: Organization) -> list[Found]:
+def alerts_of(app: App, org: Organization) -> list[AlertSummary]:
     with db.org_session(app.engine, org) as session:
         rows = session.execute(
             select(Alert, Monitor.name)
@@ -167,7 +167,7 @@ def alerts_of(app: App, org: Organization) -> list[Found]:
             .order_by(Alert.first_window_end)
         ).all()
         return [
-            Found(
+            AlertSummary(
                 name, (alert.first_window_end - timedelta(days=1)).day, (alert.last_window_end - timedelta(days=1)).day,
                 alert.state, [row["name"] for row in alert.details["moved"]],
             )
@@ -176,17 +176,17 @@ def alerts_of(app: App, org: Organization) -> list[Found]:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=["blizzard", "kilometres", "no carrier", "no kennedy", "flipped"])
-def test_event_is_one_alert_that_names_its_driver(found: list[Found], event: Event) -> None:
+def test_event_is_one_alert_that_names_its_driver(alerts: list[AlertSummary], event: Event) -> None:
     """The alert ends after the event."""
     (alert,) = [
-        known_alert
-        for known_alert in found
-        if known_alert.monitor == event.monitor and known_alert.first <= event.last and known_alert.last >= event.first
+        alert
+        for alert in alerts
+        if alert.monitor == event.monitor and alert.first <= event.last and alert.last >= event.first
     ]
     assert (alert.first, alert.last, alert.state) == (event.first, event.last, "resolved")
     if event.entry is not None:
-        assert alert.moved[0] == event.entry
+        assert alert.drivers[0] == event.entry
 
 
-def test_known_events_alone_cause_alerts(found: list[Found]) -> None:
-    assert len(found) == len(EVENTS), found
+def test_known_events_alone_cause_alerts(alerts: list[AlertSummary]) -> None:
+    assert len(alerts) == len(EVENTS), alerts

@@ -16,7 +16,7 @@ from dcmon.windows import ComparedWith
 from tests.helpers.evaluation import day, log_day
 from tests.integration.alerting.test_baselines import load_reference
 from tests.integration.conftest import Target
-from tests.integration.monitoring.test_earlier_windows import compare
+from tests.integration.monitoring.test_earlier_windows import create_comparing_monitor
 from tests.integration.monitoring.test_flow_metrics import HOUR, create_monitor, log_hours, now, this_hour
 
 
@@ -48,7 +48,7 @@ def test_evaluated_flow_windows_are_not_evaluated_again(app: App, target: Target
 def test_new_reference_leaves_previous_comparisons_evaluated(app: App, target: Target) -> None:
     """Results of comparisons with the previous window stay valid."""
     load_reference(app, target, 90)
-    monitor_id = compare(app, target, ComparedWith.PREVIOUS)
+    monitor_id = create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
     wanted = asked(app, target, monitor_id, day(0).end, day(2).end)
@@ -59,7 +59,7 @@ def test_new_reference_leaves_previous_comparisons_evaluated(app: App, target: T
 
 def test_late_compared_rows_make_a_result_outdated(app: App, target: Target) -> None:
     """The rows are late in the window that the result is compared with."""
-    monitor_id = compare(app, target, ComparedWith.PREVIOUS)
+    monitor_id = create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     for number in range(4):
         log_day(app, target, number)
     wanted = asked(app, target, monitor_id, day(0).end, day(2).end)

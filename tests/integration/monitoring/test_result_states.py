@@ -33,7 +33,7 @@ def create_monitor(
         monitors.create(session, on, MonitorSpec(name, Frequency.DAY, additional_kwargs=kwargs, **more))
 
 
-def found(app: App, target: Target, version_id: int) -> dict[str, tuple[str, str]]:
+def states_and_reasons(app: App, target: Target, version_id: int) -> dict[str, tuple[str, str]]:
     with app.org(target.org) as session:
         statement = select(Monitor.name, Result).join(Monitor, Monitor.id == Result.monitor_id)
         chosen = statement.where(Result.version_id == version_id, Result.window_start == day(0).start)
@@ -71,10 +71,10 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
         log_day(app, target, number)
     open_windows = "select count(*) from due_windows where window_end <= '2026-03-03'"
     with running(evaluate.run, app):
-        assert eventually(lambda: len(found(app, target, target.version_id)) == 10)
+        assert eventually(lambda: len(states_and_reasons(app, target, target.version_id)) == 10)
         assert eventually(lambda: target.scalar(open_windows) == 0)
-    message = found(app, target, target.version_id)
-    assert message["no earlier"][0] == "OK"
+    outcomes = states_and_reasons(app, target, target.version_id)
+    assert outcomes["no earlier"][0] == "OK"
     expected = {
         "no reference": ("NO_DATA", "The version has no reference to compare with. Load one with"),
         "no row fits": ("NO_DATA", "No row of the window matches the monitor's filters."),
@@ -87,7 +87,7 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
         "bad parameter": ("ERROR", "There is no feature 3 in this version."),
     }
     for name, (state, reason) in expected.items():
-        assert (message[name][0], message[name][1][: len(reason)]) == (state, reason), name
+        assert (outcomes[name][0], outcomes[name][1][: len(reason)]) == (state, reason), name
     assert newer != target.version_id
 
 
@@ -107,12 +107,14 @@ def test_missing_labels_and_missing_rows_are_different_reasons(app: App, target:
     for number in (0, 1):
         log_day(app, target, number)
     with small, running(evaluate.run, small):
-        assert eventually(lambda: len(found(app, target, target.version_id)) == 2)
+        assert eventually(lambda: len(states_and_reasons(app, target, target.version_id)) == 2)
     reason = "No row of the window has a label. The result is computed again when labels arrive."
-    assert set(found(app, target, target.version_id).values()) == {("NO_DATA", reason)}
+    assert set(states_and_reasons(app, target, target.version_id).values()) == {("NO_DATA", reason)}
     label(app, target, dict.fromkeys(range(300), "1"))
     with App(small.settings, app.output) as again, running(evaluate.run, again):
         assert eventually(
-            lambda: found(app, target, target.version_id)["reference unlabelled"][1].startswith("No row of the ref")
+            lambda: states_and_reasons(app, target, target.version_id)["reference unlabelled"][1].startswith(
+                "No row of the ref"
+            )
         )
-        assert eventually(lambda: found(app, target, target.version_id)["unlabelled"][0] == "OK")
+        assert eventually(lambda: states_and_reasons(app, target, target.version_id)["unlabelled"][0] == "OK")

@@ -43,13 +43,13 @@ from tests.helpers.waiting import PATIENCE, eventually
 from tests.integration.conftest import Target
 from tests.unit.notifications.test_integrations import combined, notification
 
-WAYS = DeliverySettings(ALLOWED)
+SETTINGS = DeliverySettings(ALLOWED)
 
 
 def send(
-    kind: str, url: str = "", body: dict[str, Any] | None = None, ways: DeliverySettings = WAYS, **to: Any
+    kind: str, url: str = "", body: dict[str, Any] | None = None, settings: DeliverySettings = SETTINGS, **to: Any
 ) -> Attempt:
-    return registry.send(DeliveryTarget(kind, "team", url, **to), Message("msg_1", body or notification()), ways)
+    return registry.send(DeliveryTarget(kind, "team", url, **to), Message("msg_1", body or notification()), settings)
 
 
 # Over HTTP.
@@ -59,14 +59,17 @@ def test_webhook_has_body_headers_and_both_signatures() -> None:
     with receiver(respond_with(OK)) as at:
         sent = send("webhook", at.url, secrets=(b"new", b"old"), credentials={"X-Token": "abc"})
     assert sent.is_delivered
-    head, _, said = at.requests[0].partition(b"\r\n\r\n")
-    assert json.loads(said) == notification()
+    head, _, payload = at.requests[0].partition(b"\r\n\r\n")
+    assert json.loads(payload) == notification()
     assert b"X-Token: abc" in head
     assert head.count(b"v1,") == 2
 
 
-def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
-    """Verify a message for each secret as the Standard Webhooks specification 1.0.0 requires."""
+def verify_signatures(secrets: list[str], request: bytes, now: float) -> list[bool]:
+    """Return for each secret whether it signed the message.
+
+    The message is verified as the Standard Webhooks specification 1.0.0 requires.
+    """
     head, _, payload = request.partition(b"\r\n\r\n")
     headers = {
         name.lower(): value.strip()
@@ -76,16 +79,16 @@ def genuine(secrets: list[str], request: bytes, now: float) -> list[bool]:
     assert "." not in identity  # it separates the parts that are signed
     assert timestamp.isdecimal()
     assert abs(now - int(timestamp)) < 300
-    collected = []
+    verified = []
     for secret in secrets:
         assert secret.startswith("whsec_")
         key = base64.b64decode(secret[len("whsec_") :], validate=True)
         assert 24 <= len(key) <= 64
         mac = hmac.new(key, b".".join([identity.encode(), timestamp.encode(), payload]), "sha256")
-        given = [part.split(",", 1) for part in headers["webhook-signature"].split(" ")]
-        assert {version for version, _ in given} == {"v1"}
-        collected.append(any(hmac.compare_digest(base64.b64decode(each), mac.digest()) for _, each in given))
-    return collected
+        signatures = [part.split(",", 1) for part in headers["webhook-signature"].split(" ")]
+        assert {version for version, _ in signatures} == {"v1"}
+        verified.append(any(hmac.compare_digest(base64.b64decode(value), mac.digest()) for _, value in signatures))
+    return verified
 
 
 def test_webhook_verifies_by_the_specification(
@@ -96,15 +99,15 @@ def test_webhook_verifies_by_the_specification(
     with db.org_session(target.engine, target.org) as session, receiver(respond_with(OK)) as at:
         made, old = receivers.add(session, "team", at.url, ALLOWED)
         now = receivers.database_time(session)
-        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification()), WAYS)
+        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification()), SETTINGS)
         new = receivers.rotate_secret(session, made)
-        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification(note="ü")), WAYS)
-        registry.send(receivers.delivery_target(made, now + day), Message("msg_1", notification()), WAYS)
-    seen = [genuine([old, new], request, time.time()) for request in at.requests]
+        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification(note="ü")), SETTINGS)
+        registry.send(receivers.delivery_target(made, now + day), Message("msg_1", notification()), SETTINGS)
+    seen = [verify_signatures([old, new], request, time.time()) for request in at.requests]
     assert seen == [[True, False], [True, True], [False, True]]
     head, _, payload = at.requests[0].partition(b"\r\n\r\n")
     forged = head + b"\r\n\r\n" + payload.replace(b"credit", b"Credit")
-    assert genuine([old], forged, time.time()) == [False]
+    assert verify_signatures([old], forged, time.time()) == [False]
 
 
 @pytest.mark.parametrize("kind", ["slack", "teams"])
@@ -120,8 +123,8 @@ def test_pagerduty_test_opens_and_closes_an_incident() -> None:
     with receiver(respond_with(OK)) as at:
         body = {"type": "test", "organization": "acme", "text": "hello"}
         assert send("pagerduty", at.url, body, credentials={"routing_key": "R0UTINGKEY"}).is_delivered
-    assert [each["event_action"] for each in at.bodies()] == ["trigger", "resolve"]
-    assert len({each["dedup_key"] for each in at.bodies()}) == 1
+    assert [body["event_action"] for body in at.bodies()] == ["trigger", "resolve"]
+    assert len({body["dedup_key"] for body in at.bodies()}) == 1
 
 
 def test_error_hides_a_secret_that_the_receiver_repeats() -> None:
@@ -170,8 +173,8 @@ def test_next_address_is_tried_when_one_is_unreachable(monkeypatch: pytest.Monke
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, at.port)) for address in ("127.0.0.2", "127.0.0.1")
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
-        ways = DeliverySettings(Webhooks(allow=["hooks.internal"], timeout=timedelta(seconds=PATIENCE)))
-        assert send("webhook", f"http://hooks.internal:{at.port}/x", secrets=(b"x",), ways=ways).is_delivered
+        settings = DeliverySettings(Webhooks(allow=["hooks.internal"], timeout=timedelta(seconds=PATIENCE)))
+        assert send("webhook", f"http://hooks.internal:{at.port}/x", secrets=(b"x",), settings=settings).is_delivered
     assert b"hooks.internal" in at.requests[0]
 
 
@@ -184,7 +187,7 @@ def test_host_with_one_non_public_address_is_refused(monkeypatch: pytest.MonkeyP
 def test_hanging_resolver_is_timed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait() and [])
-    sent = send("webhook", "https://slow.example/", secrets=(b"x",), ways=DeliverySettings(SHORT_TIMEOUT))
+    sent = send("webhook", "https://slow.example/", secrets=(b"x",), settings=DeliverySettings(SHORT_TIMEOUT))
     released.set()
     assert "resolved within 1 s" in (sent.error or "")
 
@@ -271,9 +274,9 @@ def smtp(port: int, security: str = "none", webhooks: Webhooks = ALLOWED, **more
 
 
 def mail(
-    ways: DeliverySettings, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)
+    settings: DeliverySettings, body: dict[str, Any] | None = None, to: tuple[str, ...] = ("ann@acme.example",)
 ) -> Attempt:
-    return send("email", body=body, ways=ways, options={"to": list(to)})
+    return send("email", body=body, settings=settings, options={"to": list(to)})
 
 
 @pytest.fixture(scope="module")
@@ -310,8 +313,8 @@ def test_mail_has_both_parts_and_a_constant_id() -> None:
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_mail_goes_by_tls_with_a_login(trusted: ssl.SSLContext, security: str) -> None:
     with mail_server(trusted, is_tls=security == "tls") as server:
-        ways = smtp(server.port, security, username="dcmon", password="s3cret")
-        assert mail(ways).is_delivered
+        settings = smtp(server.port, security, username="dcmon", password="s3cret")
+        assert mail(settings).is_delivered
     login = base64.b64encode(b"\0dcmon\0s3cret").decode()
     assert any(line.upper().startswith("AUTH PLAIN") and login in line for line in server.lines)
     assert len(server.mails) == 1
@@ -340,8 +343,8 @@ def test_mail_server_without_tls_gets_no_password() -> None:
 )  # fmt: skip
 def test_refused_mail_has_an_error_without_the_password(says: dict[str, str], said: str) -> None:
     with mail_server(**says) as server:
-        ways = smtp(server.port, username="dcmon", password="s3cret")
-        sent = mail(ways)
+        settings = smtp(server.port, username="dcmon", password="s3cret")
+        sent = mail(settings)
     assert not sent.is_delivered
     assert said in (sent.error or "")
     assert "s3cret" not in (sent.error or "")
@@ -386,7 +389,7 @@ def test_endless_mail_server_is_timed_out(behave: Callable[..., None]) -> None:
 
 
 def test_missing_mail_server_names_the_setting() -> None:
-    assert "DCMON_SMTP__HOST" in (mail(WAYS).error or "")
+    assert "DCMON_SMTP__HOST" in (mail(SETTINGS).error or "")
     assert "mail server" in (mail(smtp(1)).error or "").lower()
 
 
@@ -402,13 +405,13 @@ def test_digest_of_hundreds_is_a_mail() -> None:
 COMMAND_MESSAGE = f"msg_{uuid.uuid4().hex}"
 
 
-def run(*argv: str, body: dict[str, Any] | None = None, ways: DeliverySettings = WAYS) -> Attempt:
+def run(*argv: str, body: dict[str, Any] | None = None, settings: DeliverySettings = SETTINGS) -> Attempt:
     target = DeliveryTarget("command", "team", "", options={"argv": list(argv)})
-    return registry.send(target, Message(COMMAND_MESSAGE, body or notification()), ways)
+    return registry.send(target, Message(COMMAND_MESSAGE, body or notification()), settings)
 
 
-def shell(script: str, body: dict[str, Any] | None = None, ways: DeliverySettings = WAYS) -> Attempt:
-    return run("/bin/sh", "-c", script, body=body, ways=ways)
+def shell(script: str, body: dict[str, Any] | None = None, settings: DeliverySettings = SETTINGS) -> Attempt:
+    return run("/bin/sh", "-c", script, body=body, settings=settings)
 
 
 def test_command_gets_the_message_and_its_exit_code_counts(tmp_path: Path) -> None:
@@ -434,14 +437,14 @@ def test_command_runs_without_a_shell(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("how", ["", "setsid "], ids=["in its group", "in a session of its own"])
-def test_endless_command_is_killed_with_its_children(tmp_path: Path, how: str) -> None:
-    if how and not (Path("/proc/self/environ").exists() and shutil.which("setsid")):
+@pytest.mark.parametrize("prefix", ["", "setsid "], ids=["in its group", "in a session of its own"])
+def test_endless_command_is_killed_with_its_children(tmp_path: Path, prefix: str) -> None:
+    if prefix and not (Path("/proc/self/environ").exists() and shutil.which("setsid")):
         pytest.skip("there is no /proc, or no setsid, here")
     pid_file = tmp_path / "pid"
     for seconds in (1, 10, 100):  # a short timeout may be over before a busy machine has started the child
-        ways = DeliverySettings(Webhooks(timeout=timedelta(seconds=seconds)))
-        sent = shell(f"{how}sh -c 'echo $$ > {pid_file}; exec sleep 500' & sleep 500", ways=ways)
+        settings = DeliverySettings(Webhooks(timeout=timedelta(seconds=seconds)))
+        sent = shell(f"{prefix}sh -c 'echo $$ > {pid_file}; exec sleep 500' & sleep 500", settings=settings)
         assert sent.error == f"The command did not end within {seconds} s and was killed."
         assert sent.seconds < 300  # of the 500 that it would take
         if pid_file.exists() and pid_file.read_text():

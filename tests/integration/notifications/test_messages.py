@@ -72,7 +72,7 @@ def test_resolved_alert_stays_and_next_violation_opens_another(app: App, watched
         assert operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
         assert not operator_actions.resolve(session, view.alert, ChangeContext(watched.org, None))
     store_result(app, watched, 1, 0.6)
-    assert [(each.state, each.resolved_by, each.windows) for each in stored_alerts(app, watched)] == [
+    assert [(alert.state, alert.resolved_by, alert.windows) for alert in stored_alerts(app, watched)] == [
         ("resolved", "operator", 1), ("firing", None, 1),
     ]  # fmt: skip
 
@@ -172,7 +172,7 @@ def test_undeliverable_notification_is_given_up_with_a_reason(
     with running(notify.run, notifying_app):
         assert eventually(lambda: watched.scalar("select dead_at from notifications") is not None)
     with notifying_app.org(watched.org) as session:
-        shown = [notification_views.state(each.notification) for each in notification_views.for_alert(session, 1)]
+        shown = [notification_views.state(view.notification) for view in notification_views.for_alert(session, 1)]
     assert shown == ["dead"]
     notifying_app.close()
 

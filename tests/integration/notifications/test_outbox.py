@@ -40,8 +40,8 @@ def test_alerts_are_grouped_by_model(driver: OutboxDriver) -> None:
         other_alert = models.create(session, NewModel("fraud", "binary"))
         version = versions.create(session, other_alert, NewVersion("v1", {"a": "numeric"}, classes=["0", "1"]))
     third = driver.insert_alert()
-    for each in (first, second):
-        driver.write(each)
+    for alert_id in (first, second):
+        driver.write(alert_id)
     driver.write(third, version_id=version.id)
     together, alone = sorted(driver.deliver(), key=lambda body: body["type"], reverse=True)
     assert (together["type"], together["model"], together["count"]) == ("alerts", "credit", 2)

@@ -38,7 +38,7 @@ POOL: Mapping[str, Sequence[Any]] = {
     "v": [None, [1.0, 2.0]],
     PREDICTION: ["0", "1"],
     LABEL: [None, "0", "1"],
-    TIME: [(START + timedelta(minutes=each)).isoformat() for each in (0, 7, 59)],
+    TIME: [(START + timedelta(minutes=minutes)).isoformat() for minutes in (0, 7, 59)],
 }
 COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
     "greater_than": operator.gt,
@@ -50,17 +50,17 @@ COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def meant(column: str, value: Any) -> Any:
+def converted(column: str, value: Any) -> Any:
     """Convert a filter value to the column's type: text of a time becomes a datetime."""
     is_time = column in ("d", TIME) and isinstance(value, str)
     return datetime.fromisoformat(value) if is_time else value
 
 
 def fits(row: Mapping[str, Any], column: str, comparison: str, value: Any) -> bool:
-    filter_value = meant(column, row[column])
+    filter_value = converted(column, row[column])
     if comparison == "in":
-        return filter_value in [meant(column, each) for each in value]
-    wanted = meant(column, value)
+        return filter_value in [converted(column, item) for item in value]
+    wanted = converted(column, value)
     if filter_value is None or wanted is None:
         return comparison in ("equals", "not_equals") and COMPARED[comparison](filter_value, wanted)
     return COMPARED[comparison](filter_value, wanted)
@@ -77,7 +77,7 @@ def row(number: int) -> dict[str, Any]:
 
 
 ROWS = [row(number) for number in range(60)]
-LABELS = {each["_dc_sample_id"]: POOL[LABEL][number % 3] for number, each in enumerate(ROWS)}
+LABELS = {record["_dc_sample_id"]: POOL[LABEL][number % 3] for number, record in enumerate(ROWS)}
 
 
 @st.composite
@@ -105,7 +105,7 @@ def filled(app: App, org: Organization) -> tuple[int, int]:
         lifecycle.append_reference(session, model, version, json.dumps({"columns": names, "data": table}).encode())
     app.ingestion.ingest_samples(org, version_id, [json.dumps(record).encode() for record in ROWS])
     message = [{"_dc_sample_id": name, LABEL: label} for name, label in LABELS.items()]
-    app.ingestion.ingest_labels(org, model_id, [json.dumps(each).encode() for each in message])
+    app.ingestion.ingest_labels(org, model_id, [json.dumps(record).encode() for record in message])
     return model_id, version_id
 
 
@@ -115,7 +115,7 @@ def test_sql_and_python_filters_choose_the_same_rows(app: App, org: Organization
         model, version = versions.get(session, filled[1])
         every = sampling.rows(session, Window(START, end), RowSelection(model, version, 100))
         assert len(every) == len(ROWS)
-        times = [{**each, "d": each["d"] and each["d"].isoformat(), TIME: each[TIME].isoformat()} for each in every]
+        encoded = [{**row, "d": row["d"] and row["d"].isoformat(), TIME: row[TIME].isoformat()} for row in every]
         names = sampling.sample_rows(session, Window(START, end), RowSelection(model, version, 100)).names
         compared = references.sample_rows(session, RowSelection(model, version, 100))
 
@@ -128,15 +128,15 @@ def test_sql_and_python_filters_choose_the_same_rows(app: App, org: Organization
                 sample = sampling.sample_rows(session, Window(START, end), selection).rows
                 expected = [
                     tuple(row[name] for name in names)
-                    for row, plain in zip(every, times, strict=True)
-                    if all(fits(plain, each["column"], each["operator"], each["value"]) for each in chosen)
+                    for row, plain in zip(every, encoded, strict=True)
+                    if all(fits(plain, *condition.values()) for condition in chosen)
                 ][:limit]
                 assert sample == expected
-                no_time = [each for each in chosen if each["column"] != TIME]
+                no_time = [condition for condition in chosen if condition["column"] != TIME]
                 remaining = [
                     row for row in compared.rows if all(
-                        fits(plain_reference(compared.names, row), each["column"], each["operator"], each["value"])
-                        for each in no_time
+                        fits(plain_reference(compared.names, row), *condition.values())
+                        for condition in no_time
                     )
                 ]  # fmt: skip
                 of_reference = references.sample_rows(session, selection)

@@ -315,7 +315,7 @@ def test_prune_skips_an_organization_that_is_migrated(app: App, target: Target) 
         locks.acquire(connection, LockSpace.ORGANIZATION, other.id)
         done = prune.prune(app, orgs, "tester")
         counted = prune.count_expired(app, orgs)
-    assert [each.org.name for each in done if each.skipped is None] == ["acme"]
+    assert [pruned_org.org.name for pruned_org in done if pruned_org.skipped is None] == ["acme"]
     for left in (done[1], counted[1]):
         assert isinstance(left.skipped, errors.Locked)
         assert "migrated" in str(left.skipped)
@@ -332,7 +332,7 @@ def test_ingestion_while_pruning_loses_and_doubles_nothing(target: Target, monke
             for number, batch in enumerate(batches[part::2]):
                 # The organization has no retention in its row, so the detached months are filled again.
                 take(target, batch, NOW, f"{part}/{number}")
-                ingest_labels(target, [label(int(json.loads(each)["_dc_sample_id"][1:])) for each in batch])
+                ingest_labels(target, [label(int(json.loads(row)["_dc_sample_id"][1:])) for row in batch])
                 ready.set()
         except BaseException as error:
             failed.append(error)
@@ -347,7 +347,7 @@ def test_ingestion_while_pruning_loses_and_doubles_nothing(target: Target, monke
 
     assert failed == []
     require_agreement(target)
-    assert target.samples == sum(json.loads(each)["_dc_time"] >= "2026-04-01" for each in chain(*batches))
+    assert target.samples == sum(json.loads(row)["_dc_time"] >= "2026-04-01" for row in chain(*batches))
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,12 @@ def large(app: App, target: Target) -> Iterator[tuple[Session, Model, Version]]:
         yield session, model, version
 
 
-def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, **how: Any) -> tuple[int, set[str]]:
+def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, **options: Any) -> tuple[int, set[str]]:
     """Return the number of rows read by the reader's statement and the kinds of its scans."""
     session, model, version = large
-    population = how.pop("population")
+    population = options.pop("population")
     lowest = sampling.lowest_level(population, LIMIT)
-    labelled = how.get("labelled", False)
+    labelled = options.get("labelled", False)
     select_list = f"s.{HASH}, l.label"
     statement, values = sampling._sample_query(
         Window(start, end), RowSelection(model, version, LIMIT, labelled), lowest, select_list
