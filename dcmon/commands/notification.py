@@ -11,9 +11,9 @@ app = group(__doc__)
 
 COLUMNS = {  # headings by key
     "id": "", "state": "", "kind": "", "severity": "", "alert": "", "monitor": "", "receiver": "", "created_at": "",
-    "attempts": "", "next_try": "next attempt", "why": "reason",
+    "attempts": "", "next_try": "next attempt", "reason": "",
 }  # fmt: skip
-NARROW = {key: COLUMNS[key] for key in ("id", "state", "kind", "alert", "receiver", "attempts", "why")}
+NARROW = {key: COLUMNS[key] for key in ("id", "state", "kind", "alert", "receiver", "attempts", "reason")}
 
 
 @app.command("list")

@@ -131,7 +131,7 @@ def row(view: NotificationView, now: datetime) -> dict[str, Any]:
         "delivered_at": notification.delivered_at,
         "message": f"msg_{notification.message_id.hex}" if notification.message_id else None,
         "in_digest": notification.is_digest,
-        "why": _undelivered_reason(view, now),
+        "reason": _undelivered_reason(view, now),
     }
 
 

@@ -72,6 +72,6 @@ def backfill(app: "App", request: RunRequest, advance: Callable[[int, int], None
     if request.notifies:
         app.enqueue(org, work_queue.Work.notify)
     return {
-        "monitor": request.monitor, "windows": len(windows), "there": len(windows) - len(due), "evaluated": len(due),
+        "monitor": request.monitor, "windows": len(windows), "existing": len(windows) - len(due), "evaluated": len(due),
         "states": states,
     }  # fmt: skip

@@ -24,7 +24,7 @@ ALERT_COLUMNS = {  # headings by key
 SHOWN_ALERTS = 10  # the newest
 SPAN_COLUMNS = ["version", "severity", "since", "until", "windows", "days", "metric", "worst"]
 TEST_COLUMNS = {  # headings by key
-    "": "", "window": "", "value": "", "expected": "", "found": "actual", "why": "reason",
+    "": "", "window": "", "value": "", "expected": "", "actual": "", "reason": "",
 }  # fmt: skip
 
 
@@ -155,8 +155,8 @@ def test_report(tested: list[FileOutcome]) -> Page:
 def _test_row(tested: FileOutcome) -> dict[str, Any]:
     outcome = tested.outcome
     lines = [
-        {"window": line.number, "value": line.window, "expected": line.expected, "found": line.actual,
-         "why": line.reason, "right": line.is_right}
+        {"window": line.number, "value": line.window, "expected": line.expected, "actual": line.actual,
+         "reason": line.reason, "passed": line.is_right}
         for line in outcome.lines
     ]  # fmt: skip
     return {
@@ -172,6 +172,6 @@ def _test_lines(outcome: "RuleTestResult") -> list[dict[str, Any]]:
     """Return the windows of a failed rule test, with the wrong ones marked."""
     return [
         {"": "" if line.is_right else ">", "window": line.number, "value": line.window, "expected": line.expected,
-         "found": line.actual, "why": line.reason}
+         "actual": line.actual, "reason": line.reason}
         for line in outcome.lines
     ]  # fmt: skip

@@ -122,9 +122,9 @@ def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app
     assert interrupted.returncode == 130
     assert 5 <= existing < 71
     done = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-09")
-    assert (done["windows"], done["there"], done["evaluated"]) == (71, existing, 71 - existing)
+    assert (done["windows"], done["existing"], done["evaluated"]) == (71, existing, 71 - existing)
     again = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-09")
-    assert (again["there"], again["evaluated"], again["states"]) == (71, 0, {})
+    assert (again["existing"], again["evaluated"], again["states"]) == (71, 0, {})
     assert {revision for _, _, revision in values(credit, "--revisions")} == {1}
 
 

@@ -251,7 +251,7 @@ def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunD
         write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
         with running(notify.run, notifying_app):
             (row,) = parse_json(run_dcmon("-o", "json", "notification", "list", "--state", "waiting"))
-            assert row["why"] == "The receiver is paused."
+            assert row["reason"] == "The receiver is paused."
             assert single(parse_json(run_dcmon("-o", "json", "webhook", "list")))["state"] == "paused"
             assert parse_json(run_dcmon("-o", "json", "notification", "resume", "team"))["waiting"] == 1
             assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])

@@ -232,7 +232,7 @@ def test_notification_is_dead_after_three_days_and_can_retry(notifying_app: App,
         let_time_pass(notifying_app, target, timedelta(hours=2))
         assert eventually(lambda: notification_states(notifying_app, target) == ["dead"])
         (listed,) = json.loads(dcmon(notifying_app, "notification", "list", "--state", "dead", "-o", "json"))
-        assert "503" in listed["why"]
+        assert "503" in listed["reason"]
 
         message[0] = OK
         dcmon(notifying_app, "notification", "retry", listed["id"])

@@ -191,7 +191,7 @@ def test_notification_is_dead_after_three_days_and_retryable(driver: OutboxDrive
     assert driver.states() == ["dead"]
     with driver.app.org(driver.target.org) as session:
         view = single(notification_views.entries(session, NotificationFilter(state="dead")))
-        assert notification_views.row(view, driver.now)["why"] == "The receiver answered 500."
+        assert notification_views.row(view, driver.now)["reason"] == "The receiver answered 500."
         assert retries.retry(session) == {"retried": 1, "superseded": 0}
     assert driver.deliver_kinds() == ["firing"]
 

@@ -118,7 +118,7 @@ def test_rule_test_command_exits_1_and_shows_differences(tmp_path: Path) -> None
     assert "firing:medium" in done.stdout
     assert "> 1: > 1" in done.stdout  # the title of the table: which test, and which rule
     done = runner.invoke(cli.app, ["-o", "json", "rule", "test", str(bad)])
-    assert [window["right"] for window in json.loads(done.stdout)[0]["windows"]] == [True, False]
+    assert [window["passed"] for window in json.loads(done.stdout)[0]["windows"]] == [True, False]
 
 
 PAGE = (DOCS / "alerts.md").read_text()
