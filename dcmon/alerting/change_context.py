@@ -1,10 +1,11 @@
-"""The context of changes to alerts: their cause, and whether receivers are notified of them."""
+"""Who or what changes alerts, and whether receivers are notified of it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Result
+from dcmon.settings import Settings
 from dcmon.states import ResolvedBy
 
 RECENT = timedelta(days=2)
@@ -30,3 +31,25 @@ class ChangeContext:
     note: str | None = None
     resolved_by: ResolvedBy = ResolvedBy.REVISION
     ended_alert: Alert | None = None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person who changes rules or alerts of an organization, by a command or over HTTP.
+
+    `public_url`, `recent`: as in ChangeContext.
+    """
+
+    org: Organization
+    name: str
+    public_url: str | None
+    recent: timedelta | None
+
+    @classmethod
+    def from_settings(cls, org: Organization, name: str, settings: Settings) -> "Actor":
+        """Return an actor whose changes notify receivers as the settings say."""
+        return cls(org, name, settings.url, settings.alerts.recent)
+
+    def context(self, note: str | None = None) -> ChangeContext:
+        """Return the context of a change by this person."""
+        return ChangeContext(self.org, self.public_url, self.recent, by=self.name, note=note)

@@ -2,19 +2,38 @@
 
 Each function locks the alert's rule, so that no result is judged at the same time, and writes notifications when the
 context has a public URL. `context.by` is the operator. Raises AlertNotFound when the alert was deleted meanwhile.
+`apply` runs one of them on the alert with an id.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.alerting import alert_sync, replay, rules
-from dcmon.alerting.change_context import ChangeContext
+from dcmon.alerting import alert_sync, alert_views, replay, rules
+from dcmon.alerting.alert_views import AlertView
+from dcmon.alerting.change_context import Actor, ChangeContext
 from dcmon.alerting.notify_policy import record_change, write_notifications
 from dcmon.db.tables.org import Alert, AlertRule
 from dcmon.states import AlertChangeKind, AlertState, ResolvedBy
+
+Action = Callable[[Session, Alert, ChangeContext], bool]
+
+
+class ActionOutcome(NamedTuple):
+    """An alert after an action, and whether the action changed it."""
+
+    view: AlertView
+    is_changed: bool
+
+
+def apply(session: Session, actor: Actor, alert_id: int, action: Action, note: str | None = None) -> ActionOutcome:
+    """Apply an action to an alert; the note is kept in its history. Raises AlertNotFound or Conflict."""
+    view = alert_views.get_alert(session, alert_id)
+    return ActionOutcome(view, action(session, view.alert, actor.context(note)))
 
 
 def resolve(session: Session, alert: Alert, context: ChangeContext) -> bool:

@@ -50,12 +50,11 @@ def create(
     condition: Condition,
     severity: str = Severity.MEDIUM,
     *,
-    is_active: bool = True,
     more: Change | None = None,
 ) -> AlertRule:
     """Add a rule to a monitor. Raises InvalidInput, Conflict, or NotFound for the monitor."""
     require_judged(session, monitor_id, condition)
-    rule = _default_rule(monitor_id, is_active=is_active)
+    rule = _default_rule(monitor_id)
     _require(condition)
     _change(session, rule, Change(condition=condition, severity=severity))
     if more is not None:
@@ -66,10 +65,10 @@ def create(
     return rule
 
 
-def _default_rule(monitor_id: int, *, is_active: bool = True) -> AlertRule:
+def _default_rule(monitor_id: int) -> AlertRule:
     """Return a rule with the default settings, before its condition is set."""
     return AlertRule(
-        monitor_id=monitor_id, severity=Severity.MEDIUM, is_active=is_active, revision=0, for_windows=1, keep_firing=0,
+        monitor_id=monitor_id, severity=Severity.MEDIUM, is_active=True, revision=0, for_windows=1, keep_firing=0,
         min_n=0, no_data=MissingValuePolicy.KEEP, on_error=MissingValuePolicy.KEEP, is_inhibited=True,
         operator=Operator.GREATER_THAN, threshold=0,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import typer
 
 from dcmon.commands import _monitor_results
 from dcmon.commands.shared import option_groups, options
-from dcmon.commands.shared.arguments import check_parameters, duration, frequency
+from dcmon.commands.shared.arguments import check_parameters, duration, frequency, parse_condition
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.severity import Severity
@@ -50,7 +50,7 @@ def create(
     from dcmon.monitoring.monitor_spec import MonitorSpec
 
     every = frequency(frequency_)
-    condition, filters = operation.parse_condition(rule), operation.parse_filters(filter_)
+    condition, filters = parse_condition(rule), operation.parse_filters(filter_)
     spec = MonitorSpec(
         name, every, aggregation_window, duration(lookback), description, filters, choices.kwargs,
         compared_with=operation.parse_compare(compare), rows=operation.parse_rows(rows),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options
+from dcmon.commands.shared.arguments import parse_condition
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
@@ -97,7 +98,7 @@ def set_(
     from dcmon.alerting.rules import Change
     from dcmon.commands.operations import rule as operation
 
-    parsed = operation.parse_condition(condition)
+    parsed = parse_condition(condition)
     wanted = replace(policy, condition=parsed, name=rename, is_inhibited=inhibit, is_active=active)
     if wanted == Change() and not no_warn:
         raise typer.BadParameter('Nothing to change: give an option that "dcmon rule set --help" lists.')
@@ -158,7 +159,6 @@ def backtest(
     Example: dcmon rule backtest "credit/Prediction Drift" --since 90d --rule "> 0.3" --for 2
     """
     from dcmon import durations
-    from dcmon.commands.operations.rule import parse_condition
     from dcmon.commands.views import rule as view
 
     wanted = replace(policy, condition=parse_condition(condition))

@@ -1,22 +1,17 @@
 """Routes of alerts."""
 
-from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
-from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_views, operator_actions, rules
 from dcmon.alerting.alert_views import AlertView
-from dcmon.alerting.change_context import ChangeContext
-from dcmon.db.tables.org import Alert
+from dcmon.alerting.operator_actions import Action
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Authenticated
 from dcmon.severity import Severity
 from dcmon.states import AlertState
-
-Action = Callable[[Session, Alert, ChangeContext], bool]
 
 router = APIRouter(tags=["alerts"])
 
@@ -83,12 +78,10 @@ def reactivate(access: Authenticated, alert_id: int, body: ActionBody | None = N
     return _act(access, alert_id, operator_actions.reopen, body)
 
 
-def _act(access: Access, alert_id: int, act: Action, body: ActionBody | None) -> dict[str, Any]:
+def _act(access: Access, alert_id: int, action: Action, body: ActionBody | None) -> dict[str, Any]:
     """Apply an operator's action to an alert, and return the alert after it."""
     with access.session() as session:
-        alert = alert_views.get_alert(session, alert_id).alert
-        note = body.note if body else None
-        act(session, alert, ChangeContext(access.org, access.app.settings.url, by=access.email, note=note))
+        operator_actions.apply(session, access.actor, alert_id, action, body.note if body else None)
     access.enqueue(Work.notify)
     with access.session() as session:
         return describe_alert(alert_views.get_alert(session, alert_id))

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
+from dcmon.alerting.change_context import Actor
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.work_queue import Work
@@ -28,6 +29,11 @@ class Access:
     org: Organization
     email: str
     limits: Limits
+
+    @property
+    def actor(self) -> Actor:
+        """The person who sends the request."""
+        return Actor.from_settings(self.org, self.email, self.app.settings)
 
     @contextmanager
     def session(self, *, snapshot: bool = False) -> Iterator[Session]:

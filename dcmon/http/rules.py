@@ -6,8 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from dcmon import errors
-from dcmon.alerting import condition_parser, judging, rules
-from dcmon.alerting.change_context import ChangeContext
+from dcmon.alerting import condition_parser, rule_changes, rules
 from dcmon.alerting.rules import Change, Condition
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
@@ -63,13 +62,8 @@ def create(access: Authenticated, monitor_id: int, body: RuleBody) -> dict[str, 
     """Add a rule to a monitor, and judge the stored results by it immediately."""
     condition = _condition(body.condition)
     with access.session() as session:
-        rule = rules.create(
-            session, monitor_id, condition, body.alert_severity, is_active=body.is_active, more=body.change()
-        )
-        settings = access.app.settings
-        context = ChangeContext(access.org, settings.url, settings.alerts.recent, by=access.email)
-        judging.rejudge_rule(session, rule, context)
-        rule_id = rule.id
+        settings = body.change(severity=body.alert_severity, is_active=body.is_active)
+        rule_id = rule_changes.add(session, access.actor, monitor_id, condition, settings).rule.id
     access.enqueue(Work.notify)
     return {"id": rule_id}
 
@@ -95,13 +89,7 @@ def change(access: Authenticated, rule_id: int, body: RuleChange) -> None:
     condition = None if body.condition is None else _condition(body.condition)
     wanted = body.change(condition=condition, severity=body.alert_severity, is_active=body.is_active)
     with access.session() as session:
-        rule = rules.get(session, rule_id)
-        if rules.change(session, rule, wanted):
-            settings = access.app.settings
-            context = ChangeContext(
-                access.org, settings.url, settings.alerts.recent, by=access.email, note="the rule was changed"
-            )
-            judging.rejudge_rule(session, rule, context)
+        rule_changes.change(session, access.actor, rules.get(session, rule_id), wanted)
     access.enqueue(Work.notify)
 
 

@@ -2,20 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dcmon.alerting import alert_views, operator_actions
-from dcmon.alerting.change_context import ChangeContext
+from dcmon.alerting import operator_actions
+from dcmon.alerting.change_context import Actor
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.db import work_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy.orm import Session
-
+    from dcmon.alerting.operator_actions import Action
     from dcmon.app import App
-    from dcmon.db.tables.org import Alert
-
-    Action = Callable[[Session, Alert, ChangeContext], bool]
 
 
 def acknowledge(app: "App", alert_id: int, note: str | None, *, is_withdrawn: bool) -> dict[str, Any]:
@@ -41,9 +35,8 @@ def _act(app: "App", alert_id: int, note: str | None, action: "Action", keys: tu
     """
     org = app.organization()
     with app.org(org) as session:
-        view = alert_views.get_alert(session, alert_id)
-        context = ChangeContext(org, app.settings.url, by=operator_name(), note=note)
-        is_changed = action(session, view.alert, context)
+        actor = Actor.from_settings(org, operator_name(), app.settings)
+        view, is_changed = operator_actions.apply(session, actor, alert_id, action, note)
         row = {"alert": view.alert.id, "monitor": view.name, "state": view.alert.state}
         values = {"acknowledged_by": view.alert.acknowledged_by, keys[-1]: is_changed}
         row |= {key: values[key] for key in keys}

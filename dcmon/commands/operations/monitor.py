@@ -147,11 +147,6 @@ def _changed_kwargs(stored: Mapping[str, Any] | None, choices: CheckChoices, res
     return {**kwargs, "check_conf": conf, "res_conf": metrics} if conf or metrics else None
 
 
-def parse_condition(text: str | None) -> "Condition | None":
-    """Parse the condition of a first rule; None stays None. Raises InvalidInput."""
-    return None if text is None else rules.parse(text)
-
-
 def parse_filters(texts: list[str] | None) -> Any:
     """Parse --filter options. Raises InvalidInput."""
     return filter_parser.parse(texts or ())

@@ -1,9 +1,12 @@
 """Parse typed arguments and options into values."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import typer
+
+if TYPE_CHECKING:
+    from dcmon.alerting.rules import Condition
 
 
 def column_mapping(options: list[str] | None, ignore_extra: bool) -> dict[str, str]:
@@ -64,6 +67,13 @@ def duration(text: str | None, examples: str = "90s, 30m, 12h, 3d, 2w or 1y") ->
     from dcmon import durations
 
     return None if text is None else durations.parse(text, examples)
+
+
+def parse_condition(text: str | None) -> "Condition | None":
+    """Parse the condition of a rule; None stays None. Raises InvalidInput."""
+    from dcmon.alerting import condition_parser
+
+    return None if text is None else condition_parser.parse(text)
 
 
 def operator_name() -> str:
