@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization, sql, transactions, work_queue
+from dcmon.db import Organization, sql, work_queue
 from dcmon.db.tables.org import Model, Quarantined, Version
 from dcmon.ingestion import quarantine, receipts, refused_rows, store
 from dcmon.ingestion.quarantine import QuarantineFilter, QuarantineTarget
@@ -211,26 +211,29 @@ class Retry:
         If PostgreSQL refuses a row, find that row by halving the chunk. The row stays in quarantine.
         """
 
-        def transaction() -> Counter[str]:
-            with db.org_session(self.engine, self.org) as session:
-                counts = self._retry(session, chunk)
-                if self.dry_run:
-                    session.rollback()
-                return counts
+        total = Counter[str]()
 
-        if (counts := self._run(transaction)) is not None:
-            return counts
-        if len(chunk.row_ids) == 1:
-            return Counter({"tried": 1, f"{BAD_PREFIX}{RejectionReason.REFUSED}": 1})
-        half = len(chunk.row_ids) // 2
-        halves = chunk.row_ids[:half], chunk.row_ids[half:]
-        return sum((self.by_chunk(Chunk(chunk.target, ids)) for ids in halves), Counter[str]())
+        def refusal(row_ids: Sequence[int]) -> str | None:
+            def transaction() -> Counter[str]:
+                with db.org_session(self.engine, self.org) as session:
+                    counts = self._retry(session, Chunk(chunk.target, row_ids))
+                    if self.dry_run:
+                        session.rollback()
+                    return counts
+
+            if (counts := self._run(transaction)) is None:
+                return RejectionReason.REFUSED
+            total.update(counts)
+            return None
+
+        refused = len(refused_rows.find_by_halving(chunk.row_ids, refusal))
+        return total + Counter({"tried": refused, f"{BAD_PREFIX}{RejectionReason.REFUSED}": refused})
 
     def _run(self, transaction: Callable[[], Counter[str]]) -> Counter[str] | None:
         """Run a transaction, and repeat it after conflicts. None if PostgreSQL refuses the content of a row."""
         try:
-            return transactions.retry(
-                lambda: sample_tables.with_partitions(self.engine, self.org, transaction), store.RETRY_POLICY
+            return store.retry_transaction(
+                self.org, lambda: sample_tables.with_partitions(self.engine, self.org, transaction)
             )
         except DBAPIError as error:
             if not refused_rows.is_content_error(error):

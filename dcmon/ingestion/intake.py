@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dcmon import errors
-from dcmon.db import Organization, transactions, work_queue
+from dcmon.db import Organization, work_queue
 from dcmon.ingestion import message_format, refused_rows, store
 from dcmon.ingestion.raw_rows import Raw, RowArray, truncate_long_rows
 from dcmon.ingestion.row_batch import RowBatch
@@ -66,12 +66,8 @@ class Direct:
             prepared = store.prepare(self.targets, target, [batch])
             store.store_in_transaction(self.engine, target.org, prepared)
 
-        transactions.retry(
-            transaction,
-            store.RETRY_POLICY,
-            after_failure=lambda: self.targets.forget(target.org),
-            give_up=lambda error: store.gave_up_error(target.org, error),
-        )
+        # The model or version may have been deleted, so each new try looks it up again.
+        store.retry_transaction(target.org, transaction, lambda: self.targets.forget(target.org))
 
 
 class Buffered:

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dcmon import db, errors
-from dcmon.db import Organization, transactions
+from dcmon.db import Organization
 from dcmon.ingestion import dead_letters, message_groups, refused_rows, store
 from dcmon.ingestion.dead_letters import NewDeadLetter
 from dcmon.ingestion.message_groups import MessageGroup, group_by_target
@@ -104,11 +104,11 @@ class MessageStore:
             for group in groups:
                 group.prepared = None
 
-        deleted = transactions.retry(
+        # Safe to repeat: the offsets advance in the same transaction, so messages that are stored already are dropped.
+        deleted = store.retry_transaction(
+            self.org,
             lambda: sample_tables.with_partitions(self.engine, self.org, transaction, self.lock_wait),
-            store.RETRY_POLICY,
-            after_failure=forget_targets,
-            give_up=lambda error: store.gave_up_error(self.org, error),
+            forget_targets,
         )
         for reason in sorted(deleted):
             log.warning("dropped messages of organization %s: %s", self.org.name, reason)

@@ -1,15 +1,16 @@
 """Store samples of a version, or labels of a model, with their ledger line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.db import Organization, transactions
 from dcmon.db.tables.org import Model, Version
 from dcmon.db.transactions import CONTENTION, RetryPolicy
 from dcmon.ingestion import label_decoder, labels, sample_decoder, samples
@@ -21,6 +22,8 @@ from dcmon.states import RowKind, TaskType
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import LedgerEntry, OffsetMove, Outcome
 
+T = TypeVar("T")
+
 # Besides contention: a table (42P01) or a referenced row (23503) was deleted a moment ago, or another transaction has
 # added the same id or label (23505). Each failed try means that another transaction stored rows, so there is progress.
 RETRY_POLICY = RetryPolicy(
@@ -28,10 +31,19 @@ RETRY_POLICY = RetryPolicy(
 )
 
 
-def gave_up_error(org: Organization, last_error: DBAPIError) -> errors.Locked:
-    """Return the error for a transaction that failed in each try."""
-    tries = RETRY_POLICY.max_tries
-    return errors.Locked(f"Organization {org.name!r} could not be written in {tries} tries: {last_error.orig}")
+def retry_transaction(
+    org: Organization, transaction: Callable[[], T], after_failure: Callable[[], object] = lambda: None
+) -> T:
+    """Run a transaction that stores rows; repeat it after conflicts with others.
+
+    `after_failure` is called after each failed try, to clear caches. Raises Locked if every try failed.
+    """
+
+    def locked_error(last_error: DBAPIError) -> errors.Locked:
+        tries = RETRY_POLICY.max_tries
+        return errors.Locked(f"Organization {org.name!r} could not be written in {tries} tries: {last_error.orig}")
+
+    return transactions.retry(transaction, RETRY_POLICY, after_failure=after_failure, give_up=locked_error)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db
-from dcmon.db import Organization, transactions, work_queue
+from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import IngestedFile, Quarantined
 from dcmon.ingestion import quarantine, refused_rows, store
 from dcmon.ingestion.files import registry
@@ -128,12 +128,8 @@ class FileLoader:
             store_once = partial(self._store_once, load, chunk, prepared)
             return sample_tables.with_partitions(self.engine, self.org, store_once)
 
-        return transactions.retry(
-            transaction,
-            store.RETRY_POLICY,
-            after_failure=lambda: self._targets.forget(self.org),
-            give_up=lambda error: store.gave_up_error(self.org, error),
-        )
+        # The model or version may have been deleted, so each new try looks it up again.
+        return store.retry_transaction(self.org, transaction, lambda: self._targets.forget(self.org))
 
     def _store_once(self, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]) -> _StoredChunk:
         """Store a chunk in one transaction, unless another loader has stored rows of it."""

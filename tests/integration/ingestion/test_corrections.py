@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -246,6 +247,27 @@ def test_retry_with_refused_row_stores_the_others(target: Target) -> None:
     assert trial == done
     assert (done.tried, done.stored, done.still_bad) == (2, 0, {"conflict": 1, "refused": 1})
     require_agreement(target)
+
+
+def test_retry_that_conflicts_in_all_tries_is_locked(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user is told that the organization is busy, instead of getting the database's own error."""
+    take(target, wrong(1))
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(
+            text(
+                "create function deadlocks() returns trigger language plpgsql as"
+                " 'begin raise exception using errcode = ''40P01''; end'"
+            )
+        )
+        session.execute(
+            text("create trigger deadlocks before delete on quarantine for each row execute function deadlocks()")
+        )
+    monkeypatch.setattr(store, "RETRY_POLICY", replace(store.RETRY_POLICY, max_tries=2))
+
+    with pytest.raises(errors.Locked, match="in 2 tries"):
+        retry(target)
+
+    assert target.scalar("select count(*) from quarantine") == 1
 
 
 def test_retry_uses_time_of_logging_and_current_retention(target: Target) -> None:
