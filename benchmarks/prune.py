@@ -22,10 +22,10 @@ from benchmarks.measurement import print_figure, print_progress
 from benchmarks.sample_rows import make_rows
 from dcmon import db
 from dcmon.db import Organization
-from dcmon.ingestion import audit_reader, corrections
-from dcmon.ingestion.corrections import SampleRange
+from dcmon.ingestion import audit_reader, sample_deletion
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.raw_rows import Raw
+from dcmon.ingestion.sample_deletion import SampleRange
 from dcmon.storage import pruning
 from dcmon.storage.expiry import Terms
 from dcmon.storage.pruning_transactions import Prune
@@ -121,7 +121,7 @@ def _delete_span(installation: Installation, logger: LoggingProcess, version_id:
     span = SampleRange(version_id, first, first + timedelta(days=31), datetime.now(UTC))
     with _watched_lock_waits(installation.app.engine, logger.backend_pid) as waits:
         started_at = time.monotonic()
-        deleted = corrections.delete_samples(installation.app.engine, installation.org, span, "benchmark").samples
+        deleted = sample_deletion.delete_samples(installation.app.engine, installation.org, span, "benchmark").samples
         seconds = time.monotonic() - started_at
     _print_value(f"delete of {deleted} samples", seconds, "s")
     _print_value("delete.longest_lock_wait_of_ingestion", 1000 * max(waits, default=0), "ms")

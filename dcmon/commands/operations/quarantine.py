@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from dcmon.ingestion import corrections, quarantine
+from dcmon.ingestion import quarantine, quarantine_corrections
 
 if TYPE_CHECKING:
     from dcmon.app import App
-    from dcmon.ingestion.corrections import RetryResult
     from dcmon.ingestion.quarantine import QuarantineFilter
+    from dcmon.ingestion.quarantine_corrections import RetryResult
 
 
 def retry(app: "App", row_filter: "QuarantineFilter", by: str, *, dry_run: bool) -> "RetryResult":
@@ -15,9 +15,9 @@ def retry(app: "App", row_filter: "QuarantineFilter", by: str, *, dry_run: bool)
     org = app.organization()
     with app.org(org) as session:
         quarantine.require_known(session, row_filter)
-    return corrections.retry_quarantined(app.engine, org, row_filter, by, dry_run=dry_run)
+    return quarantine_corrections.retry_quarantined(app.engine, org, row_filter, by, dry_run=dry_run)
 
 
 def drop(app: "App", row_filter: "QuarantineFilter", by: str) -> int:
     """Drop rows for ever; return how many."""
-    return corrections.drop_quarantined(app.engine, app.organization(), row_filter, by)
+    return quarantine_corrections.drop_quarantined(app.engine, app.organization(), row_filter, by)

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcmon.ingestion import corrections
+from dcmon.ingestion import sample_deletion
 from dcmon.storage import models
 
 if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.db import Organization
-    from dcmon.ingestion.corrections import DeletedCounts, SampleRange
+    from dcmon.ingestion.sample_deletion import DeletedCounts, SampleRange
 
 
 class Deletion(NamedTuple):
@@ -28,15 +28,15 @@ def prepare_deletion(app: "App", model: str, version: str | None, start: datetim
     """Count the samples in [start, end) of one version, or of all. Raises NotFound or InvalidInput."""
     org = app.organization()
     with app.org(org, snapshot=True) as session:
-        ranges = corrections.sample_ranges(session, models.find(session, model), version, start, end)
-        counts = {name: corrections.count_samples(session, sample_range) for name, sample_range in ranges.items()}
+        ranges = sample_deletion.sample_ranges(session, models.find(session, model), version, start, end)
+        counts = {name: sample_deletion.count_samples(session, sample_range) for name, sample_range in ranges.items()}
     return Deletion(org, ranges, counts)
 
 
 def delete(app: "App", deletion: Deletion, by: str, *, with_labels: bool) -> "dict[str, DeletedCounts]":
     """Delete the samples; return the deleted counts of each version that had samples."""
     return {
-        version: corrections.delete_samples(app.engine, deletion.org, sample_range, by, with_labels=with_labels)
+        version: sample_deletion.delete_samples(app.engine, deletion.org, sample_range, by, with_labels=with_labels)
         for version, sample_range in deletion.ranges.items()
         if deletion.counts[version].samples
     }

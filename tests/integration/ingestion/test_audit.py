@@ -14,11 +14,11 @@ from sqlalchemy import Engine, text
 from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db import transactions
-from dcmon.ingestion import audit_reader, corrections, store
+from dcmon.ingestion import audit_reader, quarantine_corrections, sample_deletion, store
 from dcmon.ingestion.audit import Finding
-from dcmon.ingestion.corrections import SampleRange
 from dcmon.ingestion.quarantine import QuarantineFilter
 from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.sample_deletion import SampleRange
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, pruning, versions
 from dcmon.storage.expiry import Terms
@@ -64,9 +64,9 @@ def used(target: Target) -> Target:
     take(target, 150, 100)
     ingest_labels(target, 0, 30)
     hour = SampleRange(target.version_id, START, START + timedelta(minutes=20), FOR_EVER)
-    corrections.delete_samples(target.engine, target.org, hour, "tester")
-    corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
-    corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(reason="malformed"), "tester")
+    sample_deletion.delete_samples(target.engine, target.org, hour, "tester")
+    quarantine_corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
+    quarantine_corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(reason="malformed"), "tester")
     take(target, 0, 20)
     take(target, 90_000, 400)  # in April
     prune(target)
@@ -161,9 +161,9 @@ def test_audit_beside_running_workers_finds_nothing(target: Target) -> None:
                 if number % 3 == 2:
                     first = START + timedelta(minutes=20 * number)
                     span = SampleRange(target.version_id, first, first + timedelta(minutes=50), FOR_EVER)
-                    corrections.delete_samples(target.engine, target.org, span, "tester")
-                    corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
-                    corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
+                    sample_deletion.delete_samples(target.engine, target.org, span, "tester")
+                    quarantine_corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
+                    quarantine_corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
         except BaseException as error:
             failed.append(error)
 

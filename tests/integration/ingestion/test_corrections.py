@@ -15,11 +15,12 @@ from sqlalchemy import text
 from dcmon import db, errors
 from dcmon.db import Organization, transactions
 from dcmon.db.tables.org import Quarantined, Version
-from dcmon.ingestion import corrections, quarantine, store
-from dcmon.ingestion.corrections import DeletedCounts, RetryResult, SampleRange
+from dcmon.ingestion import quarantine, quarantine_corrections, sample_deletion, store
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.quarantine_corrections import RetryResult
 from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.sample_deletion import DeletedCounts, SampleRange
 from dcmon.monitoring import due_windows
 from dcmon.storage import models, sample_lookup, versions
 from dcmon.storage.models import NewModel
@@ -44,8 +45,8 @@ def ingest_labels(target: Target, new_rows: Sequence[bytes], source: str = "l", 
 def delete(target: Target, first: datetime, after: datetime, **options: Any) -> DeletedCounts:
     span = SampleRange(target.version_id, first, after, datetime.now(UTC) + timedelta(days=1))
     with db.org_session(target.engine, target.org) as session:
-        counted = corrections.count_samples(session, span)
-    deleted = corrections.delete_samples(target.engine, target.org, span, "tester", **options)
+        counted = sample_deletion.count_samples(session, span)
+    deleted = sample_deletion.delete_samples(target.engine, target.org, span, "tester", **options)
     assert deleted == counted
     return deleted
 
@@ -53,7 +54,7 @@ def delete(target: Target, first: datetime, after: datetime, **options: Any) -> 
 def retry(
     target: Target, row_filter: QuarantineFilter = ALL, org: Organization | None = None, **options: Any
 ) -> RetryResult:
-    return corrections.retry_quarantined(target.engine, org or target.org, row_filter, "tester", **options)
+    return quarantine_corrections.retry_quarantined(target.engine, org or target.org, row_filter, "tester", **options)
 
 
 def require_agreement(target: Target) -> None:
@@ -152,7 +153,7 @@ def test_emptied_window_is_due_at_once(target: Target) -> None:
 
 
 def test_deletion_in_slices_deletes_the_same_samples(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "ROWS_AT_ONCE", 70)
+    monkeypatch.setattr(sample_deletion, "ROWS_AT_ONCE", 70)
     take(target, rows(0, 2000))
     ingest_labels(target, labels(500, 1000))
     first = START + timedelta(minutes=7)
@@ -165,13 +166,13 @@ def test_rows_logged_during_deletion_stay(target: Target) -> None:
     take(target, rows(0, 10), logged_at=NOW)
     take(target, rows(10, 10), "later", logged_at=NOW + timedelta(minutes=2))
     span = SampleRange(target.version_id, START, START + timedelta(days=1), NOW + timedelta(minutes=1))
-    assert corrections.delete_samples(target.engine, target.org, span, "tester").samples == 10
+    assert sample_deletion.delete_samples(target.engine, target.org, span, "tester").samples == 10
     assert target.samples == 10
     require_agreement(target)
 
 
 def test_deletion_beside_ingestion_stays_exactly_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "ROWS_AT_ONCE", 100)
+    monkeypatch.setattr(sample_deletion, "ROWS_AT_ONCE", 100)
     failed = list[BaseException]()
 
     def ingest(part: int) -> None:
@@ -189,7 +190,7 @@ def test_deletion_beside_ingestion_stays_exactly_once(target: Target, monkeypatc
         span = SampleRange(
             target.version_id, START, START + timedelta(hours=8), datetime.now(UTC) + timedelta(days=400)
         )
-        corrections.delete_samples(target.engine, target.org, span, "tester")
+        sample_deletion.delete_samples(target.engine, target.org, span, "tester")
     assert failed == []
     require_agreement(target)
     take(target, rows(0, 1510), "all again")
@@ -201,10 +202,10 @@ def test_invalid_or_unknown_range_is_refused(target: Target) -> None:
     with db.org_session(target.engine, target.org) as session:
         model = models.get(session, target.model_id)
         with pytest.raises(errors.InvalidInput, match="is not after its start"):
-            corrections.sample_ranges(session, model, None, START, START)
+            sample_deletion.sample_ranges(session, model, None, START, START)
         with pytest.raises(errors.NotFound):
-            corrections.sample_ranges(session, model, "v9", START, NOW)
-        assert list(corrections.sample_ranges(session, model, None, START, NOW)) == ["v1"]
+            sample_deletion.sample_ranges(session, model, "v9", START, NOW)
+        assert list(sample_deletion.sample_ranges(session, model, None, START, NOW)) == ["v1"]
     assert delete(target, START, NOW) == DeletedCounts(0, 0)
 
 
@@ -307,14 +308,14 @@ def test_row_read_again_after_retry_is_counted_once(target: Target) -> None:
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     assert target.scalar("select sum(quarantined) from batches") == 2
     require_agreement(target)
-    assert corrections.drop_quarantined(target.engine, target.org, ALL, "tester") == 2
+    assert quarantine_corrections.drop_quarantined(target.engine, target.org, ALL, "tester") == 2
     take(target, [*rows(0, 3), *wrong(2, 5)], "topic/0/1")
     assert target.scalar("select count(*) from quarantine") == 2
     require_agreement(target)
 
 
 def test_two_retries_at_once_store_each_row_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corrections, "RETRIED_AT_ONCE", 7)
+    monkeypatch.setattr(quarantine_corrections, "RETRIED_AT_ONCE", 7)
     take(target, wrong(100))
     with db.org_session(target.engine, target.org) as session:
         for number, row in enumerate(rows(0, 100)):
@@ -366,9 +367,8 @@ def test_filter_selects_quarantined_rows(target: Target) -> None:
 
 def test_dropped_rows_are_deleted_and_in_the_ledger(target: Target) -> None:
     take(target, [*wrong(5), b"null"])
-    assert (
-        corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(reason="unknown_field"), "tester") == 5
-    )
+    unknown = QuarantineFilter(reason="unknown_field")
+    assert quarantine_corrections.drop_quarantined(target.engine, target.org, unknown, "tester") == 5
     assert target.scalar("select count(*) from quarantine") == 1
     require_agreement(target)
     with db.org_session(target.engine, target.org) as session:

@@ -10,11 +10,11 @@ from sqlalchemy import text
 
 from dcmon import db
 from dcmon.app import App
-from dcmon.ingestion import corrections, kafka, message_batches, message_format
-from dcmon.ingestion.corrections import SampleRange
+from dcmon.ingestion import kafka, message_batches, message_format, quarantine_corrections, sample_deletion
 from dcmon.ingestion.message_batches import MessageBatch
 from dcmon.ingestion.offsets import LastSeek
 from dcmon.ingestion.quarantine import QuarantineFilter
+from dcmon.ingestion.sample_deletion import SampleRange
 from dcmon.ingestion.target_cache import TargetCache
 from dcmon.storage import versions
 from dcmon.storage.ledger import TopicPartition
@@ -140,11 +140,11 @@ def test_worker_beside_retry_of_its_bad_rows_both_end(app: App, target: Target) 
         app.ingestion.ingest_samples(target.org, target.version_id, [*new_rows, *others])
 
     def retry() -> None:
-        corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
+        quarantine_corrections.retry_quarantined(target.engine, target.org, QuarantineFilter(), "tester")
 
     store()
     for _ in range(8):
-        corrections.delete_samples(target.engine, target.org, everything, "tester")
+        sample_deletion.delete_samples(target.engine, target.org, everything, "tester")
         at_once(store, retry, retry)
 
     assert deadlocks(app, target) == 0

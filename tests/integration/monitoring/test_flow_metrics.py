@@ -13,7 +13,7 @@ from dcmon.alerting import backtest, baselines, rules
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, AlertRule, Check, Monitor, MonitorWithCheck, Result, Version
-from dcmon.ingestion import corrections, store
+from dcmon.ingestion import quarantine_corrections, store
 from dcmon.ingestion.quarantine import QuarantineFilter
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
@@ -274,7 +274,7 @@ def test_dropped_or_retried_rows_are_not_counted(target: Target) -> None:
     evaluate_due(target)
     assert metrics_by_hour(target)[4] == {"quarantined": 5.0}
 
-    corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(model="credit"), "me")
+    quarantine_corrections.drop_quarantined(target.engine, target.org, QuarantineFilter(model="credit"), "me")
     evaluate_due(target)
 
     assert metrics_by_hour(target)[4] == {"quarantined": 0.0}
