@@ -16,7 +16,6 @@ from math import isfinite
 from typing import NamedTuple
 
 from dcmon import errors
-from dcmon.alerting.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, Operator
 from dcmon.alerting.rule_conditions import (
     CHANGES,
     DEFAULT_FLOOR,
@@ -29,6 +28,7 @@ from dcmon.alerting.rule_conditions import (
     Source,
     Target,
 )
+from dcmon.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, Operator
 
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
 METRIC_WORDS = ("metric", "metrics")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import fsum, hypot, inf, isfinite, isnan, sqrt
 from typing import Protocol
 
-from dcmon.alerting.operators import COMPARISONS, LOWER_BOUNDS, UPPER_BOUNDS, Operator
+from dcmon.operators import COMPARISONS, LOWER_BOUNDS, UPPER_BOUNDS, Operator
 
 DEFAULT_OVER, DEFAULT_FLOOR = 14, 0.001
 SIGNIFICANT_DIGITS = 12  # of a change: more are rounding errors of floats

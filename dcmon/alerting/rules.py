@@ -13,14 +13,14 @@ from dcmon import errors
 from dcmon import severity as severities
 from dcmon.alerting import rule_targets
 from dcmon.alerting.condition_parser import parse, to_text
-from dcmon.alerting.operators import COMPARISONS, OPERATOR_OF_SIGN, Operator
 from dcmon.alerting.rule_conditions import Condition
 from dcmon.alerting.state_machine import MissingValuePolicy, Policy
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor
 from dcmon.notifications import closing
+from dcmon.operators import COMPARISONS, Operator
 from dcmon.severity import Severity
 
-__all__ = ["OPERATOR_OF_SIGN", "Condition", "parse"]
+__all__ = ["Condition", "parse"]
 
 MAX_NAME_LENGTH = 100
 MAX_WINDOWS = 1000

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from dcmon.checks.catalogue import for_config
 from dcmon.checks.kinds import PACKAGE, PERFORMANCE, CheckKind
 from dcmon.errors import InvalidInput
+from dcmon.operators import Operator
 from dcmon.severity import Severity
 from dcmon.states import TaskType
 from dcmon.windows import Frequency
@@ -43,7 +44,7 @@ class DefaultRule:
 
     threshold: float
     severity: Severity
-    operator: Literal["greater_than"] = "greater_than"
+    operator: Operator = Operator.GREATER_THAN
 
 
 @dataclass(frozen=True)

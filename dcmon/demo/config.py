@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from dcmon.alerting.operators import Operator
 from dcmon.checks.defaults import LOOKBACK, DefaultCheck, for_task
+from dcmon.operators import Operator
 from dcmon.severity import Severity
 from dcmon.states import TaskType
 from dcmon.windows import Frequency

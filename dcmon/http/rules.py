@@ -12,6 +12,7 @@ from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Authenticated
 from dcmon.monitoring import monitors
+from dcmon.operators import OPERATOR_OF_SIGN
 from dcmon.severity import Severity
 
 router = APIRouter(tags=["alert rules"])
@@ -118,7 +119,7 @@ def describe(rule: AlertRule) -> dict[str, Any]:
 def _condition(body: ConditionBody | str) -> Condition:
     if isinstance(body, str):
         return condition_parser.parse(body)
-    if body.operator not in rules.OPERATOR_OF_SIGN.values():
-        operators = ", ".join(dict.fromkeys(rules.OPERATOR_OF_SIGN.values()))
+    if body.operator not in OPERATOR_OF_SIGN.values():
+        operators = ", ".join(dict.fromkeys(OPERATOR_OF_SIGN.values()))
         raise errors.InvalidInput(f"{body.operator!r} is not an operator. Use one of {operators}.")
     return Condition(body.operator, body.value)

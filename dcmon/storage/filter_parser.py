@@ -10,19 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from dcmon import errors
-from dcmon.storage.filters import Filters, conditions
+from dcmon.operators import OPERATOR_OF_SIGN, SIGN_OF_OPERATOR, Operator
+from dcmon.storage.filters import IN, Filters, conditions
 
-OPERATOR_SIGNS = {
-    ">=": "greater_than_equals",
-    "<=": "less_than_equals",
-    "==": "equals",
-    "=": "equals",
-    "!=": "not_equals",
-    "<>": "not_equals",
-    ">": "greater_than",
-    "<": "less_than",
-}
-SIGN_BY_OPERATOR = {operator: sign for sign, operator in OPERATOR_SIGNS.items() if sign not in ("=", "<>")}
+OPERATOR_OF_FILTER_SIGN = {**OPERATOR_OF_SIGN, "<>": Operator.NOT_EQUALS}
 TOKEN = re.compile(
     r"""\s*(?: (?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`) | (?P<sign>>=|<=|==|!=|<>|=|>|<)
       | (?P<mark>[(),\[\]]) | (?P<word>[^\s'"`<>=!(),\[\]]+) | (?P<wrong>.) )""",
@@ -65,8 +56,8 @@ def write(filters: Filters) -> str:
 
 def _text(column: str, operator: str, value: Any) -> str:
     name = column if re.fullmatch(r"[^\W\d]\w*", column) and column.lower() not in _RESERVED else _quoted(column, '"')
-    if operator != "in":
-        return f"{name} {SIGN_BY_OPERATOR.get(operator, operator)} {_literal(value)}"
+    if operator != IN:
+        return f"{name} {SIGN_OF_OPERATOR.get(operator, operator)} {_literal(value)}"
     values = value if isinstance(value, list | tuple) else [value]
     return f"{name} in ({', '.join(map(_literal, values))})"
 
@@ -118,12 +109,14 @@ def _condition(text: str, tokens: Sequence[Token]) -> dict[str, Any]:
         raise _invalid_filter(text, "There is no 'not in': use != for each value.")
     column, after = _plain(text, tokens[:at]), tokens[at + 1 :]
     if tokens[at].is_word("in"):
-        return {"column": column, "operator": "in", "value": _values(text, after)}
+        return {"column": column, "operator": IN, "value": _values(text, after)}
     if tokens[at].is_word("is"):
         is_not = bool(after) and after[0].is_word("not")
         after = after[1:] if is_not else after
-        return {"column": column, "operator": "not_equals" if is_not else "equals", "value": _value(text, after)}
-    return {"column": column, "operator": OPERATOR_SIGNS[tokens[at].text], "value": _value(text, after)}
+        operator = Operator.NOT_EQUALS if is_not else Operator.EQUALS
+    else:
+        operator = OPERATOR_OF_FILTER_SIGN[tokens[at].text]
+    return {"column": column, "operator": operator, "value": _value(text, after)}
 
 
 def _values(text: str, tokens: Sequence[Token]) -> list[Any]:

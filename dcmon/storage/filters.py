@@ -12,17 +12,21 @@ from typing import Any, NamedTuple
 
 from dcmon import errors
 from dcmon.db.sql import BoundSql
+from dcmon.operators import Operator
 from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, qualified
 
-OPERATORS = {
-    "greater_than": ">",
-    "greater_than_equals": ">=",
-    "less_than": "<",
-    "less_than_equals": "<=",
-    "equals": "is not distinct from",
-    "not_equals": "is distinct from",
+# Null equals only null. Filters have no ranges.
+SQL_OF_OPERATOR: Mapping[str, str] = {
+    Operator.GREATER_THAN: ">",
+    Operator.GREATER_THAN_EQUALS: ">=",
+    Operator.LESS_THAN: "<",
+    Operator.LESS_THAN_EQUALS: "<=",
+    Operator.EQUALS: "is not distinct from",
+    Operator.NOT_EQUALS: "is distinct from",
 }
-KNOWN_OPERATORS = (*OPERATORS, "in")
+EQUALITIES = (Operator.EQUALS, Operator.NOT_EQUALS)
+IN = "in"  # the operator of filters that compares with a list; rules do not have it
+KNOWN_OPERATORS = (*SQL_OF_OPERATOR, IN)
 # Short names of columns. Each is valid if the version has no own column of that name.
 SHORT_NAMES = {"prediction": PREDICTION, "label": LABEL, "time": TIME}
 MAX_LISTED = 10  # columns that a message lists
@@ -110,15 +114,15 @@ def _column_name(name: Any, column_types: Mapping[str, str]) -> str:
 
 
 def _comparison(column: _Column, operator: Any, value: Any, parameter: str) -> _Comparison:
-    if operator == "in":
+    if operator == IN:
         return _membership(column, value, parameter)
-    if operator not in OPERATORS:
+    if operator not in SQL_OF_OPERATOR:
         raise _unknown_operator(operator)
     if value is None:
-        if operator not in ("equals", "not_equals"):
+        if operator not in EQUALITIES:
             raise errors.InvalidInput(f"Column {column.name!r} can't be {operator} null: use equals or not_equals.")
-        return _Comparison(f"{column.sql} {OPERATORS[operator]} null")
-    sql = f"{_ordered(column, operator)} {OPERATORS[operator]} cast(:{parameter} as {_sql_type(column.kind)})"
+        return _Comparison(f"{column.sql} {SQL_OF_OPERATOR[operator]} null")
+    sql = f"{_ordered(column, operator)} {SQL_OF_OPERATOR[operator]} cast(:{parameter} as {_sql_type(column.kind)})"
     return _Comparison(sql, _value(column, value), has_parameter=True)
 
 
@@ -142,7 +146,8 @@ def _ordered(column: _Column, operator: str) -> str:
 
     Text is ordered by code points, so that the result does not depend on the language of the database.
     """
-    return f'{column.sql} collate "C"' if TYPES[column.kind].sql == "text" and "than" in operator else column.sql
+    is_ordered_text = TYPES[column.kind].sql == "text" and operator not in EQUALITIES
+    return f'{column.sql} collate "C"' if is_ordered_text else column.sql
 
 
 def _sql_type(kind: str) -> str:

@@ -7,8 +7,8 @@ from datetime import datetime
 from html import escape
 from typing import Any
 
-from dcmon.alerting.operators import LOWER_BOUNDS, SIGN_OF_OPERATOR, Operator
 from dcmon.formatting import format_number, format_time
+from dcmon.operators import LOWER_BOUNDS, SIGN_OF_OPERATOR, Operator
 from dcmon.severity import Severity
 from dcmon.states import ResultState
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from dcmon import errors
 from dcmon.alerting.condition_parser import default_min_windows, parse, to_text
-from dcmon.alerting.operators import OPERATOR_OF_SIGN
 from dcmon.alerting.rule_conditions import CHANGES, DEFAULT_FLOOR, Condition, Target
+from dcmon.operators import OPERATOR_OF_SIGN
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The operators of conditions, their signs, and the comparisons that they stand for."""
+"""Comparison operators of rules and filters, their signs, and the comparisons that they stand for."""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Operator(StrEnum):
-    """How a condition compares a number with its threshold, or with its range."""
+    """How a rule compares a number with its threshold or range, or a filter a column with a value."""
 
     GREATER_THAN = "greater_than"
     GREATER_THAN_EQUALS = "greater_than_equals"
