@@ -48,7 +48,7 @@ class AcceptedRows:
     faults: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def enter(self, request: Request, began: float, ended: float, *, is_repeated: bool) -> None:
+    def enter(self, request: Request, started_at: float, ended_at: float, *, is_repeated: bool) -> None:
         """Record an acknowledged request.
 
         An attempt without response may still be logged later, so a repeated label has no upper bound.
@@ -60,7 +60,9 @@ class AcceptedRows:
             for number, variant in request.samples:
                 self.samples[target][number].add(variant)
             for name, value in request.labels:
-                self.labels[target.model][name].append(SentLabel(value, began, math.inf if is_repeated else ended))
+                self.labels[target.model][name].append(
+                    SentLabel(value, started_at, math.inf if is_repeated else ended_at)
+                )
             for bad in request.poison:
                 version = target.version_id if bad.kind == "samples" else None
                 self.poison[target.model, version, bad.row] = bad

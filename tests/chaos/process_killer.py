@@ -26,14 +26,14 @@ NEEDS_ARE_AWAY = 7  # exit code of a process that can't reach PostgreSQL or Kafk
 
 @dataclass(frozen=True)
 class Victim:
-    """A kind of process to kill: its relative frequency and its seconds of rest after a hit.
+    """A kind of process to kill: its relative frequency and its seconds without another hit.
 
     `needs`: how many processes it must have started, so that a kill hits it at work.
     """
 
     kind: str
     weight: float
-    rest: float = 0.0
+    pause: float = 0.0
     signals: Sequence[int] = (signal.SIGKILL,)
     needs: int = 0
 
@@ -63,7 +63,7 @@ class ProcessKiller:
     other_events: Counter[str] = field(default_factory=Counter)
     _due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _away: list[Killable] = field(default_factory=list)  # signalled, and not running again yet
-    _rests_until: dict[str, float] = field(default_factory=dict)
+    _paused_until: dict[str, float] = field(default_factory=dict)
 
     def run(self, kills: int, requests: int, seconds: float, report: Callable[["ProcessKiller"], None]) -> None:
         """Kill `kills` times, wait for `requests` acknowledged requests, then let everything run.
@@ -87,12 +87,12 @@ class ProcessKiller:
         able = [
             candidate
             for candidate in self.victims
-            if self._rests_until.get(candidate.kind, 0) <= now and self._of(candidate)
+            if self._paused_until.get(candidate.kind, 0) <= now and self._of(candidate)
         ]
         if not able:
             return
         victim = self.rng.choices(able, [candidate.weight for candidate in able])[0]
-        self._rests_until[victim.kind] = now + victim.rest
+        self._paused_until[victim.kind] = now + victim.pause
         if self.rng.random() < 0.5:
             self._aim()
         if not (processes := self._of(victim)):  # it ended meanwhile

@@ -206,8 +206,8 @@ def _prose(path: Path) -> str:
 def _retired_in(path: Path, text: str) -> Iterator[str]:
     """Yield the retired words of a text, with the file and the word to write."""
     place = str(path.relative_to(ROOT))
-    for found in {match[0].lower() for match in RETIRED_PATTERN.finditer(text.replace("_", " "))}:
-        word = " ".join(found.split())
+    for phrase in {match[0].lower() for match in RETIRED_PATTERN.finditer(text.replace("_", " "))}:
+        word = " ".join(phrase.split())
         if (place, word) not in KEPT_WORDS:
             yield f"{place}: {word!r}, write: {RETIRED[word]}"
 

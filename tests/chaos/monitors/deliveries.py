@@ -38,7 +38,7 @@ def _deliveries(line: Row) -> Iterator[Delivery]:
         about = notification["alert"]
         yield Delivery(
             line["path"], line["id"], about["id"], notification["type"].removeprefix("alert."), about["severity"],
-            notification["timestamp"], line["answer"] == ACCEPTED,
+            notification["timestamp"], line["response"] == ACCEPTED,
         )  # fmt: skip
 
 
@@ -64,13 +64,13 @@ def expected_kinds(history: Sequence[Row], wanted: Sequence[str]) -> list[str]:
 
     `wanted`: the receiver's severities. Lines of one moment are one transaction, whose inner states never were visible.
     """
-    told: str | None = None  # the severity last notified to a receiver of all severities
+    notified_severity: str | None = None  # the severity last notified to a receiver of all severities
     expected: list[str] = []
     for kinds, severity in _moments(history):
-        kind = _due_kind(kinds, severity, told)
+        kind = _due_kind(kinds, severity, notified_severity)
         if kind is None:
             continue
-        told = None if kind in ENDS else severity
+        notified_severity = None if kind in ENDS else severity
         if expected or (kind not in ENDS and severity in wanted):
             expected.append(kind)
     return expected
@@ -85,14 +85,14 @@ def _moments(history: Sequence[Row]) -> Iterator[tuple[list[str], str]]:
             kinds = []
 
 
-def _due_kind(kinds: Sequence[str], severity: str, told: str | None) -> str | None:
+def _due_kind(kinds: Sequence[str], severity: str, notified_severity: str | None) -> str | None:
     """Return the notification due after a transaction; None if there is nothing new."""
     last = next((kind for kind in reversed(kinds) if kind != "confirmed"), None)
     if last is None or last in ("pending", *ENDS):
         ended = "resolved" if last == "resolved" else "retracted"
-        return ended if told is not None and last is not None else None
-    if told is None:
+        return ended if notified_severity is not None and last is not None else None
+    if notified_severity is None:
         return "reopened" if "reopened" in kinds else "firing"
-    if told == severity:
+    if notified_severity == severity:
         return None
-    return "escalated" if SEVERITIES.index(severity) > SEVERITIES.index(told) else "deescalated"
+    return "escalated" if SEVERITIES.index(severity) > SEVERITIES.index(notified_severity) else "deescalated"

@@ -142,8 +142,8 @@ class Examiner:
                 )
                 if [row["kind"] for row in notifications] != due:
                     verdict.wrong.append(f"{where}: {[row['kind'] for row in notifications]} written, {due} expected")
-                here = received.get((f"/{target.org.name}/{receiver}", alert["id"]), [])
-                self._delivered(verdict, where, alert, notifications, here)
+                deliveries_of_alert = received.get((f"/{target.org.name}/{receiver}", alert["id"]), [])
+                self._delivered(verdict, where, alert, notifications, deliveries_of_alert)
         verdict.counts["notifications"] += sum(map(len, written.values()))
         verdict.counts["deliveries"] += sum(map(len, received.values()))
 

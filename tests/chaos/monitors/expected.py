@@ -62,8 +62,8 @@ class Expected:
         if plan.reads == "flow":
             ends |= set(self._silences(plan.hours))
         if self.target.is_live:
-            many = COUNTED if plan.reads == "flow" else SILENT
-            ends |= {over + (1 + more) * HOUR for more in range(many)}
+            count = COUNTED if plan.reads == "flow" else SILENT
+            ends |= {over + (1 + more) * HOUR for more in range(count)}
         return {end for end in ends if end <= newest or (self.target.is_live and end + GRACE <= now)}
 
     def _silences(self, hours: int) -> Iterable[datetime]:

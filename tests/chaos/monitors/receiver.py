@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 AWAY = 7  # the exit code after which the process killer starts it again
-ANSWERS = {"200": 70, "500": 9, "429": 3, "301": 3, "hangs": 6, "cuts": 6, "dies": 3}
+RESPONSES = {"200": 70, "500": 9, "429": 3, "301": 3, "hangs": 6, "cuts": 6, "dies": 3}
 LATE = 3.0  # seconds; longer than the sender's timeout
 
 
@@ -28,10 +28,10 @@ class Log:
         """Write a message to the file and return how to respond."""
         with self.lock, self.path.open("ab") as log:
             is_calm = self.path.with_suffix(".calm").exists()
-            answer = "200" if is_calm else self.rng.choices(list(ANSWERS), list(ANSWERS.values()))[0]
-            line = {"path": path, "id": name, "answer": answer, "body": json.loads(body)}
+            response = "200" if is_calm else self.rng.choices(list(RESPONSES), list(RESPONSES.values()))[0]
+            line = {"path": path, "id": name, "response": response, "body": json.loads(body)}
             log.write(json.dumps(line).encode() + b"\n")
-        return answer
+        return response
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -41,17 +41,17 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
-        answer = self.log.put(self.path, self.headers["webhook-id"], body)
-        if answer == "dies":
+        response = self.log.put(self.path, self.headers["webhook-id"], body)
+        if response == "dies":
             os._exit(AWAY)
-        if answer == "hangs":
+        if response == "hangs":
             time.sleep(LATE)
-        if answer in ("hangs", "cuts"):
+        if response in ("hangs", "cuts"):
             self.close_connection = True
             return
-        self.send_response(int(answer))
+        self.send_response(int(response))
         for name, value in {"429": {"retry-after": "1"}, "301": {"location": "http://127.0.0.1:1/"}}.get(
-            answer, {}
+            response, {}
         ).items():
             self.send_header(name, value)
         self.send_header("content-length", "0")

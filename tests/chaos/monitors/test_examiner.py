@@ -42,8 +42,8 @@ def completed_world(
     url, log, port = _database(server_url, name), folder / "received.jsonl", process.free_port()
     log.with_suffix(".calm").touch()
     command = [sys.executable, "-m", "tests.chaos.monitors.receiver", str(port), str(log), "1"]
-    given = {**os.environ, "PYTHONPATH": str(ROOT)}
-    receiver = Program("receiver", "receiver", command, given, folder / "receiver.log")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    receiver = Program("receiver", "receiver", command, environment, folder / "receiver.log")
     receiver.start()
     (is_watched := threading.Event()).set()
     with App(run.settings(url, folder), Output(quiet=True)) as app, ExitStack() as stack:
@@ -89,7 +89,7 @@ A_RESULT = (
     " and r.state = 'OK')"
 )
 AN_ALERT = "where id = (select max(id) from alerts where resolved_by is distinct from 'revision')"
-TOLD = "(select max(id) from alerts a where exists (select 1 from notifications n where n.alert_id = a.id))"
+NOTIFIED_ALERT = "(select max(id) from alerts a where exists (select 1 from notifications n where n.alert_id = a.id))"
 FAULTS = {
     "a window without a result": ("delete from results " + A_RESULT.format("Nulls"), "lost"),
     "a revision that is missing": ("update results set revision = revision + 1 " + A_RESULT.format("Rows"), "lost"),
@@ -127,7 +127,7 @@ FAULTS = {
         "wrong",
     ),
     "another worst value": ("update alerts set worst_value = coalesce(worst_value, 0) + 1 " + AN_ALERT, "wrong"),
-    "a notification that was never written": (f"delete from notifications where alert_id = {TOLD}", "wrong"),
+    "a notification that was never written": (f"delete from notifications where alert_id = {NOTIFIED_ALERT}", "wrong"),
     "a notification that waits": (
         "update notifications set delivered_at = null where position = (select max(position) from notifications)",
         "lost",
@@ -195,7 +195,7 @@ def turned(lines: Lines) -> Lines:
 DELIVERY_FAULTS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "nothing came": (lambda _: [], "lost"),
     "a message that never came": (lambda lines: lines[1:], "lost"),
-    "a message that was refused": (lambda lines: [{**lines[0], "answer": "500"}, *lines[1:]], "lost"),
+    "a message that was refused": (lambda lines: [{**lines[0], "response": "500"}, *lines[1:]], "lost"),
     "an id of two contents": (doubled, "wrong"),
     "messages out of order": (turned, "wrong"),
 }

@@ -97,12 +97,12 @@ def test_webhook_verifies_by_the_specification(
     """Both signatures are sent while the old secret of a rotation is valid."""
     day = timedelta(days=1, minutes=1)
     with db.org_session(target.engine, target.org) as session, receiver(respond_with(OK)) as at:
-        made, old = receivers.add(session, "team", at.url, ALLOWED)
+        added, old = receivers.add(session, "team", at.url, ALLOWED)
         now = receivers.database_time(session)
-        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification()), SETTINGS)
-        new = receivers.rotate_secret(session, made)
-        registry.send(receivers.delivery_target(made, now), Message("msg_1", notification(note="ü")), SETTINGS)
-        registry.send(receivers.delivery_target(made, now + day), Message("msg_1", notification()), SETTINGS)
+        registry.send(receivers.delivery_target(added, now), Message("msg_1", notification()), SETTINGS)
+        new = receivers.rotate_secret(session, added)
+        registry.send(receivers.delivery_target(added, now), Message("msg_1", notification(note="ü")), SETTINGS)
+        registry.send(receivers.delivery_target(added, now + day), Message("msg_1", notification()), SETTINGS)
     seen = [verify_signatures([old, new], request, time.time()) for request in at.requests]
     assert seen == [[True, False], [True, True], [False, True]]
     head, _, payload = at.requests[0].partition(b"\r\n\r\n")
@@ -337,16 +337,16 @@ def test_mail_server_without_tls_gets_no_password() -> None:
 
 
 @pytest.mark.parametrize(
-    ("says", "said"),
+    ("responses", "error"),
     [({"AUTH": "535 wrong password s3cret"}, "535 wrong password …"), ({"DATA": "452 disk full"}, "452 disk full"),
      ({"hello": "554 go away"}, "554"), ({"hello": "nonsense"}, "mail server"), ({"refuse": "rcpt"}, "refused ann@")],
 )  # fmt: skip
-def test_refused_mail_has_an_error_without_the_password(says: dict[str, str], said: str) -> None:
-    with mail_server(**says) as server:
+def test_refused_mail_has_an_error_without_the_password(responses: dict[str, str], error: str) -> None:
+    with mail_server(**responses) as server:
         settings = smtp(server.port, username="dcmon", password="s3cret")
         sent = mail(settings)
     assert not sent.is_delivered
-    assert said in (sent.error or "")
+    assert error in (sent.error or "")
     assert "s3cret" not in (sent.error or "")
 
 

@@ -127,28 +127,28 @@ def test_message_that_loses_a_notification_gets_a_new_id(driver: OutboxDriver) -
 @given(st.lists(st.sampled_from(["firing", "escalated", "resolved", "send", "fail", "wait"]), max_size=25))
 @settings(max_examples=examples(25))
 def test_receiver_always_ends_with_the_newest_state(driver: OutboxDriver, steps: list[str]) -> None:
-    about, heard, written = driver.insert_alert(), list[tuple[int, str]](), list[str]()
+    alert_id, received, written = driver.insert_alert(), list[tuple[int, str]](), list[str]()
     for step in [*steps, "wait", "send"]:
         if step == "wait":
             driver.advance(hours=2)
         elif step in ("send", "fail"):
-            claimed = [message for message in driver.claim() if about in alert_ids(message)]
+            claimed = [message for message in driver.claim() if alert_id in alert_ids(message)]
             if step == "send":
-                heard += [
+                received += [
                     (notification.message.body["alert"]["id"], notification.message.body["type"][6:])
                     for notification in claimed
                 ]
             driver.record(claimed, DELIVERED if step == "send" else REFUSED)
         else:
-            driver.write(about, step, state="resolved" if step == "resolved" else "firing")
+            driver.write(alert_id, step, state="resolved" if step == "resolved" else "firing")
             written += (
                 [step] if written or step != "resolved" else []
             )  # a receiver that was not notified of the start is not notified of the end
-    kinds = [kind for id_, kind in heard if id_ == about and kind != "repeated"]
+    kinds = [kind for id_, kind in received if id_ == alert_id and kind != "repeated"]
     assert kinds[-1:] == written[-1:]
-    left = iter(written)
-    assert all(kind in left for kind in kinds)  # in the order in which they were written
-    driver.write(about, "resolved", state="resolved")
+    remaining = iter(written)
+    assert all(kind in remaining for kind in kinds)  # in the order in which they were written
+    driver.write(alert_id, "resolved", state="resolved")
     driver.deliver()
 
 

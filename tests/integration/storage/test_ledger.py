@@ -80,12 +80,12 @@ moves = st.lists(
 @given(moves)
 @example([*[(0, 1, {1}, 0, "batch")] * 2, (0, 2, {1}, 0, "seek"), *[(0, 1, {1}, 0, "batch")] * 2])
 def test_merged_batches_with_offsets_give_an_equal_audit(
-    target: Target, found: list[tuple[int, int, set[int], int, str]]
+    target: Target, steps: list[tuple[int, int, set[int], int, str]]
 ) -> None:
     at, day = [0, 0], datetime.now(UTC) - timedelta(days=40)
     with db.org_session(target.engine, target.org) as session:
         session.execute(text("truncate batches"))
-        for partition, count, versions, days, action in found:
+        for partition, count, versions, days, action in steps:
             place = TopicPartition(TOPIC.topic_id, partition)
             if action == "seek":
                 at[partition] -= min(count, at[partition])

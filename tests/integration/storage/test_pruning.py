@@ -160,7 +160,7 @@ def test_interrupted_prune_is_completed_by_the_next(target: Target, monkeypatch:
     rows = spread(300)
     take(target, rows)
     ingest_labels(target, [label(number) for number in range(300)])
-    whole, done = expected(target), list[int]()
+    before, done = expected(target), list[int]()
 
     def is_over() -> bool:
         done.append(1)
@@ -171,7 +171,7 @@ def test_interrupted_prune_is_completed_by_the_next(target: Target, monkeypatch:
     assert between["samples"] == between["quarters"] == between["ledger"]
     assert between["ids"] >= between["samples"]  # type: ignore[operator]
     assert between["labels"] == between["labelled"]
-    assert first.get("samples", 0) + expected(target).get("samples", 0) == whole["samples"]
+    assert first.get("samples", 0) + expected(target).get("samples", 0) == before["samples"]
     # A row sent again in between, with its original time of logging, is not stored twice.
     take(target, rows[:20], datetime(2026, 1, 20, tzinfo=UTC), "again")
     pruned(target)
@@ -187,15 +187,15 @@ def test_row_logged_again_into_a_pruned_month_keeps_its_id(target: Target) -> No
     pruned(target, is_over=lambda: next(stopped, True))
     assert (held(target)["ids"], held(target)["left"]) == (2, 1)
     with db.org_session(target.engine, target.org) as session:
-        left = single(sample_tables.detached(session))
+        table = single(sample_tables.detached(session))
         model = models.get(session, target.model_id)
         session.execute(text(f"delete from ids_{model.relation} where k = :key"), {"key": UUID(bytes=key_of("s1"))})
     take(target, [row(1, early), row(2, early)], early + timedelta(days=1), "again")
     assert target.samples == 1
 
     with db.org_session(target.engine, target.org) as session:
-        assert pruning_months._delete_ids_of(session, left, 0, 10).total() == 1
-        assert pruning_months._delete_ids_of(session, left, 0, 10).total() == 0
+        assert pruning_months._delete_ids_of(session, table, 0, 10).total() == 1
+        assert pruning_months._delete_ids_of(session, table, 0, 10).total() == 0
 
     before = held(target)
     assert (before["ids"], before["samples"]) == (1, 1)
@@ -316,9 +316,9 @@ def test_prune_skips_an_organization_that_is_migrated(app: App, target: Target) 
         done = prune.prune(app, orgs, "tester")
         counted = prune.count_expired(app, orgs)
     assert [pruned_org.org.name for pruned_org in done if pruned_org.skipped is None] == ["acme"]
-    for left in (done[1], counted[1]):
-        assert isinstance(left.skipped, errors.Locked)
-        assert "migrated" in str(left.skipped)
+    for pruned_org in (done[1], counted[1]):
+        assert isinstance(pruned_org.skipped, errors.Locked)
+        assert "migrated" in str(pruned_org.skipped)
     assert sum(done[0].removed.values()) > 0
 
 
@@ -370,8 +370,8 @@ def test_deleted_version_removes_its_half_pruned_months(target: Target) -> None:
     stopped = iter([False])
     pruned(target, is_over=lambda: next(stopped, True))
     with db.org_session(target.engine, target.org) as session:
-        left = single(sample_tables.detached(session))
-        assert migrations.RUN_TIME_TABLE.match(left.name)
+        table = single(sample_tables.detached(session))
+        assert migrations.RUN_TIME_TABLE.match(table.name)
         model, version = versions.get(session, target.version_id)
         lifecycle.delete_version(session, model, version)
         assert sample_tables.detached(session) == []
