@@ -29,6 +29,7 @@ class Claim(NamedTuple):
     seq: int
 
 
+# Skip locked rows: another worker is claiming that organization now, so this worker takes the next one and never waits.
 NEXT_DUE = text("""
     select org_id, seq from work_queue
      where kind = :kind and due_at <= now()
@@ -45,6 +46,7 @@ ENQUEUE_NOW = text("""
     on conflict (org_id, kind) do update
        set due_at = least(work_queue.due_at, excluded.due_at), seq = work_queue.seq + 1
 """)
+# The number `seq` is compared, so that work that was queued after the claim is not lost.
 RELEASE = text("""
     update work_queue set due_at = :at, served_at = now() where org_id = :org and kind = :kind and seq = :seq
 """)

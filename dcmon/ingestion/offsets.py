@@ -27,6 +27,9 @@ CREATE = text("""
     insert into ingest_offsets (topic_id, partition, next_offset, seek) values (:topic, :partition, 0, :seek)
     on conflict do nothing
 """)
+# The lock excludes another worker that has messages of the same partition, for example after the partition was assigned
+# to that worker. It waits, then reads the new offset and drops the messages that are stored. The committed offset is
+# not locked, because all organizations would wait for each other.
 LOCK = text("""
     select o.next_offset, o.seek, (select f.next_offset from public.committed_offsets f
                                     where (f.topic_id, f.partition) = (o.topic_id, o.partition)) as committed
@@ -45,6 +48,7 @@ CREATE_COMMITTED = text("""
     insert into committed_offsets (topic_id, partition, next_offset) values (:topic, :partition, :first)
     on conflict do nothing
 """)
+# A worker's commit and an operator's seek exclude each other: whichever comes second sees what the first one wrote.
 LOCK_COMMITTED = text("""
     select next_offset from committed_offsets where topic_id = :topic and partition = :partition for update
 """)

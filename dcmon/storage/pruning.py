@@ -80,6 +80,8 @@ def _delete_waiting(session: Session, by: str, model_id: int, before: datetime) 
     model = session.get(Model, model_id)
     if model is None:
         return Counts()
+    # A shared lock is enough: transactions that store labels lock the model exclusively, so none of them writes this
+    # table meanwhile. Transactions that store samples only read it, and need not wait.
     sample_tables.lock_model(session, model, shared=True)
     table = f"orphan_labels_{model.relation}"
     deleted = session.execute(

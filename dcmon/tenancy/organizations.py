@@ -53,6 +53,8 @@ def create(session: Session, name: str, owner_email: str) -> NewOrganization:
         )
     if "@" not in owner_email:
         raise errors.InvalidInput(f"{owner_email!r} is not an e-mail address.")
+    # One creation at a time: two transactions could both find the name free. The unique index would then refuse one of
+    # them with PostgreSQL's own error instead of Conflict.
     locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
     if session.scalar(select(OrganizationRow.id).where(OrganizationRow.name == name)):
         raise errors.Conflict(f'Organization {name!r} already exists; "dcmon org show {name}" shows it.')

@@ -42,6 +42,7 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
     except Exception as error:  # A bug in an integration costs this message an attempt, and does not stop the worker.
         attempt = Attempt(None, f"{type(error).__name__}: {error}")
     error_text = attempt.error
+    # Longest first: a secret may contain another one, and replacing the short one first would leave parts of the long.
     for secret in sorted(_secrets(target, settings), key=len, reverse=True):
         error_text = error_text and error_text.replace(secret, "…")
     return dataclasses.replace(attempt, error=error_text, seconds=time.monotonic() - started_at)
