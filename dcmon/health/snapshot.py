@@ -44,7 +44,7 @@ class Backlog:
     oldest_at: datetime | None = None
 
     def is_older_than(self, limit: timedelta, now: datetime) -> bool:
-        """True if the oldest has waited longer than the limit."""
+        """Return True if the oldest has waited longer than the limit."""
         return self.oldest_at is not None and now - self.oldest_at > limit
 
 
@@ -129,7 +129,7 @@ class HealthSnapshot:
         ]
 
     def is_alive(self, process: ProcessHeartbeat, limits: Health) -> bool:
-        """True if a process has not ended and its last heartbeat is recent."""
+        """Return True if a process has not ended and its last heartbeat is recent."""
         return process.ended_at is None and self.now - process.seen_at <= limits.heartbeat_timeout
 
     def running_since(self, limits: Health) -> datetime:

@@ -1,1 +1,1 @@
-"""Store rows from HTTP, Kafka and files exactly once, or quarantine them. Correct and audit stored rows."""
+"""Store rows from HTTP, Kafka and files exactly once or quarantine them, and correct and audit stored rows."""

@@ -47,7 +47,7 @@ class Matcher:
     value: str
 
     def matches(self, labels: Labels) -> bool:
-        """True if an alert with these labels matches."""
+        """Return True if an alert with these labels matches."""
         forms = labels.get(self.label, "")
         is_equal = any(self._is_equal(form) for form in ((forms,) if isinstance(forms, str) else forms))
         return is_equal is not self.operator.is_negated
@@ -60,7 +60,10 @@ class Matcher:
 
 
 def parse(text: str) -> Matcher:
-    """Parse a matcher as an operator types it; the value may be in quotes. Raises InvalidInput."""
+    """Parse a matcher as an operator types it.
+
+    The value may be in quotes. Raises InvalidInput.
+    """
     match = re.fullmatch(r"\s*(\w+)\s*(=~|!~|!=|=)\s*(.*?)\s*", text, re.DOTALL)
     if match is None:
         raise errors.InvalidInput(
@@ -83,5 +86,8 @@ def parse(text: str) -> Matcher:
 
 
 def match(matchers: Sequence[str], labels: Labels) -> bool:
-    """True if all matchers match these labels. Without matchers, every alert matches."""
+    """Return True if all matchers match these labels.
+
+    Without matchers, every alert matches.
+    """
     return all(parse(matcher).matches(labels) for matcher in matchers)
