@@ -68,7 +68,9 @@ def reopen(session: Session, alert: Alert, context: ChangeContext) -> bool:
     session.flush()
     settled_until = replay.settled_until(session, rule, alert.version_id)
     if settled_until is not None and settled_until >= alert.last_window_end:
-        raise errors.Conflict(f"A later alert of rule {rule.id} was resolved: reopen that one.")
+        raise errors.Conflict(
+            f'A later alert of rule {rule.id} was resolved. Reopen that one: "dcmon alert list --all" lists the alerts.'
+        )
     context = replace(context, recent=None)
     alert_sync.sync_alerts(session, context, rule, alert.version_id, alert.first_window_end)
     if alert.state == AlertState.RESOLVED and alert.resolved_by is None:  # its windows are no longer violated
@@ -119,4 +121,7 @@ def _lock_and_refresh(session: Session, alert: Alert) -> AlertRule:
 def _lock_and_require_open(session: Session, alert: Alert) -> None:
     _lock_and_refresh(session, alert)
     if alert.state == AlertState.RESOLVED:
-        raise errors.Conflict(f"Alert {alert.id} is resolved: only open alerts can be acknowledged.")
+        raise errors.Conflict(
+            f"Alert {alert.id} is resolved: only open alerts can be acknowledged."
+            f' "dcmon alert history {alert.id}" shows who resolved it.'
+        )

@@ -137,7 +137,9 @@ def _locked(engine: Engine, lineage: Lineage, schema: str, org_id: int | None = 
             else:  # also excludes each transaction in the organization, and the organization's deletion
                 locks.acquire(connection, LockSpace.ORGANIZATION, org_id)
         except DBAPIError as error:
-            raise errors.Locked(f"Schema {schema!r} is in use: it could not be locked in 30 s. Try again.") from error
+            raise errors.Locked(
+                f'Schema {schema!r} is in use: it could not be locked in 30 s. Type "dcmon migrate" to try again.'
+            ) from error
         connection.execute(CreateSchema(schema, if_not_exists=True))
         _enter(connection, schema)
         current = revision(connection, schema)

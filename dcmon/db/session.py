@@ -140,7 +140,10 @@ def enter(connection: Connection, org: Organization) -> None:
     except DBAPIError as error:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
-        raise errors.Locked(f"Organization {org.name!r} is migrated or deleted just now.") from error
+        raise errors.Locked(
+            f"Organization {org.name!r} is being migrated or deleted. Try again later;"
+            ' "dcmon migrate status" shows the schemas.'
+        ) from error
     current = _entered(connection, org.schema)
     if current == NO_SCHEMA:
         raise errors.OrganizationNotFound(name=org.name)

@@ -88,7 +88,9 @@ def stop(settings: Settings, timeout: float = 60) -> bool:
         return False
     os.kill(running.pid, signal.SIGTERM)
     if not process.wait_until(lambda: not process.is_alive(running.pid), timeout):
-        raise errors.Locked(f"The supervisor (pid {running.pid}) did not stop in {timeout:.0f} s. Try again.")
+        raise errors.Locked(
+            f'The supervisor (pid {running.pid}) did not stop in {timeout:.0f} s. Type "dcmon down" to try again.'
+        )
     return True
 
 

@@ -44,7 +44,7 @@ def start(data_dir: Path) -> Server:
     if not process.wait_until(lambda: child.poll() is not None or redis_scripts.is_up(server.url), START_SECONDS):
         server.stop()
     if child.poll() is not None:
-        raise errors.DcmonError(f"Valkey did not start; see {log}.")
+        raise errors.DcmonError(f"Valkey did not start; see {log}. Or set DCMON_REDIS_URL to a server of your own.")
     json_file.write(data_dir / STATE_FILE, {"url": server.url, "port": port, "pid": child.pid})
     return server
 

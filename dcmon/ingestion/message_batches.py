@@ -142,13 +142,15 @@ def decode(targets: TargetCache, batch: MessageBatch) -> None:
     """
     for org_id, messages in batch.by_organization().items():
         groups = batch.groups[org_id] = group_by_target(messages)
+        org = None
         try:
             org = targets.organization(org_id)
             if org is not None:
                 message_groups.decode_groups(targets, org, groups)
         except Exception as error:
             # The same error is raised again when the messages are stored. There it affects only this organization.
-            log.debug("rows of organization %d could not be decoded ahead: %s", org_id, error)
+            name = f"with id {org_id}" if org is None else org.name
+            log.debug("rows of organization %s could not be decoded before their transaction: %s", name, error)
 
 
 def _validate(part: PartitionBatch) -> bool:
@@ -186,7 +188,7 @@ def store(engine: Engine, targets: TargetCache, batch: MessageBatch) -> list[int
         if org is None and org_id > newest_id:
             batch.reject_organization(org_id, f"there has never been an organization {org_id}")
         elif org is None:
-            log.warning("dropped %d messages of organization %d: it was deleted", len(messages), org_id)
+            log.warning("dropped %d messages of the organization with id %d: it was deleted", len(messages), org_id)
         elif org_id in with_parked:
             batch.parked += [MessageToPark(inbound, "earlier messages are parked") for inbound in messages]
         else:

@@ -69,5 +69,5 @@ def ping_dead_mans_switch(app: App) -> str:
     if delivery is None:
         return f"withheld: {reasons[0]}"
     if not delivery.is_delivered:
-        raise errors.DcmonError(delivery.error or "The receiver did not respond.")
+        raise errors.DcmonError(delivery.error or "The receiver at DCMON_PING__URL did not respond.")
     return f"sent as failed: {reasons[0]}" if reasons else f"sent, answered {delivery.status}"

@@ -75,10 +75,11 @@ def _require_valid(new: NewModel) -> None:
 
 
 def _require_same(existing: Model, new: NewModel) -> None:
+    advice = f'"dcmon model show {new.name}" shows it. Choose another name.'
     if existing.task_type != new.task_type:
-        raise errors.Conflict(f"Model {new.name!r} already exists, with task type {existing.task_type}.")
+        raise errors.Conflict(f"Model {new.name!r} already exists, with task type {existing.task_type}. {advice}")
     if new.description is not None and existing.description != new.description:
-        raise errors.Conflict(f"Model {new.name!r} already exists, with another description.")
+        raise errors.Conflict(f"Model {new.name!r} already exists, with another description. {advice}")
 
 
 def entries(session: Session) -> list[Model]:

@@ -40,7 +40,7 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
     sample_tables.lock_naming(session, f"versions of {model.id}")
     existing = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == new.name))
     if existing is not None:
-        _require_same(existing, new)
+        _require_same(model, existing, new)
         return existing
     _require_valid(model, new)
     version = Version(
@@ -59,7 +59,7 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
     return version
 
 
-def _require_same(existing: Version, new: NewVersion) -> None:
+def _require_same(model: Model, existing: Version, new: NewVersion) -> None:
     pairs: dict[str, tuple[Any, Any]] = {
         "features": (existing.features, dict(new.features)),
         "additional data": (existing.additional, dict(new.additional)),
@@ -70,7 +70,10 @@ def _require_same(existing: Version, new: NewVersion) -> None:
         pairs["classes"] = (existing.classes, list(new.classes))
     for title, (current, wanted) in pairs.items():
         if current != wanted:
-            raise errors.Conflict(f"Version {new.name!r} already exists, with other {title}. Choose another name.")
+            raise errors.Conflict(
+                f"Version {new.name!r} already exists, with other {title}. Choose another name:"
+                f' "dcmon model show {model.name}" lists the versions.'
+            )
 
 
 def _require_valid(model: Model, new: NewVersion) -> None:
@@ -160,7 +163,11 @@ def change(
     if name is not None and name != version.name:
         same_name = select(Version.id).where(Version.model_id == version.model_id, Version.name == name)
         if session.scalar(same_name) is not None:
-            raise errors.Conflict(f"The model already has a version {name!r}.")
+            model = session.get_one(Model, version.model_id)
+            raise errors.Conflict(
+                f"Model {model.name!r} already has a version {name!r}. Choose another name:"
+                f' "dcmon model show {model.name}" lists the versions.'
+            )
         version.name = name
     session.flush()
 
