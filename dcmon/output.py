@@ -103,7 +103,7 @@ class Output:
         if self.is_json:
             return self._json([dict(row) for row in rows])
         if not rows:
-            return self.say(empty or "Nothing to show.")
+            return self.remark(empty or "Nothing to show.")
         import rich.table
 
         table = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -132,20 +132,23 @@ class Output:
             self.table(rows, columns[name], title=name.replace("_", " "), empty=f"No {name.replace('_', ' ')}.")
         return None
 
-    def value(self, row: Row, *, none: Mapping[str, str] | None = None) -> None:
-        """Write one object: a line for each key, or JSON. `none` has the texts that people read for None."""
-        if self.is_json:
-            return self._json(dict(row))
+    def value(self, row: Row, *, none: Mapping[str, str] | None = None, remark: str | None = None) -> None:
+        """Write one object, a line for each key, or JSON; then the remark.
+
+        `none` has the texts that people read for None.
+        """
+        self.page(Page(row, [Fields(row, none)], [remark] if remark else []))
+
+    def _fields(self, fields: Fields) -> None:
         import rich.table
 
         table = rich.table.Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
-        for key, value in row.items():
-            none_text = (none or {}).get(key) if value is None else None
+        for key, value in fields.row.items():
+            none_text = (fields.none or {}).get(key) if value is None else None
             table.add_row(key.replace("_", " "), none_text or _cell(value))
         self._print(table)
-        return None
 
     def page(self, page: Page) -> None:
         """Write a page: its data as JSON, or its parts; then its remarks."""
@@ -155,17 +158,17 @@ class Output:
             for part in page.parts:
                 self._part(part)
         for remark in page.remarks:
-            self.say(remark)
+            self.remark(remark)
 
     def _part(self, part: Part) -> None:
         if isinstance(part, Table):
             self.table(part.rows, part.columns, title=part.title, empty=part.empty, unfolded=part.unfolded)
         elif isinstance(part, Fields):
-            self.value(part.row, none=part.none)
+            self._fields(part)
         elif isinstance(part, Lines):
             self._lines(part)
         else:
-            self.say(part.text)
+            self.remark(part.text)
 
     def _lines(self, part: Lines) -> None:
         from rich.text import Text
@@ -198,7 +201,7 @@ class Output:
             task = bar.add_task(label, total=None)
             yield lambda done, size: bar.update(task, completed=done, total=size)
 
-    def say(self, text: str) -> None:
+    def remark(self, text: str) -> None:
         """Write a remark for people to stderr."""
         if not self.quiet:
             print(text, file=sys.stderr, flush=True)

@@ -1,11 +1,12 @@
 """Stop what "dcmon up" started."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import single
 
 app = single()
@@ -21,18 +22,9 @@ def down(
     dry_run: options.DryRun = False,
 ) -> None:
     """Stop the processes that "dcmon up" started; stored data stays. Example: dcmon down"""
-    from dcmon.commands.operations import data_directory
-    from dcmon.embedded import supervisor, supervisor_state
+    from dcmon.commands.operations import supervisor as operation
 
-    settings, output = ctx.obj.settings, ctx.obj.output
-    entries = data_directory.own_entries(settings.data_dir) if purge else []
+    shutdown = operation.prepare_stop(ctx.obj, with_data=purge)
+    ask_and_run(shutdown.question, partial(operation.stop, ctx.obj, shutdown), dry_run=dry_run, yes=yes)
     if dry_run:
-        running = supervisor_state.read(settings)
-        output.value(outcome({"stopped": running and running.pid, **data_directory.size(entries)}, dry_run=True))
-        return
-    if entries:
-        confirm(f"Delete everything that dcmon stored in {settings.data_dir}?", yes)
-    output.say("dcmon is stopped." if supervisor.stop(settings) else "dcmon was not running.")
-    data_directory.delete(entries)
-    if purge:
-        output.say(f"Deleted {len(entries)} entries of {settings.data_dir}.")
+        ctx.obj.output.value(outcome(shutdown.preview(), dry_run=True))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options
-from dcmon.commands.shared.arguments import operator_name, require_one_of
+from dcmon.commands.shared.arguments import require_one_of
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
@@ -98,6 +98,7 @@ def seek(
 
     Example: dcmon ingest seek --to end --dry-run
     """
+    from dcmon.commands.operations import seek as operation
     from dcmon.ingestion import seek as seeking
     from dcmon.states import RowKind
 
@@ -106,9 +107,7 @@ def seek(
     ctx.obj.output.table([outcome(move.output_row, dry_run=dry_run) for move in moves], SEEK_COLUMNS)
     repeated, skipped = sum(move.read_again for move in moves), sum(move.left_out for move in moves)
     question = f"Read {repeated} messages again, and skip {skipped} messages for ever?"
-    ask_and_run(question, partial(seeking.apply, ctx.obj.engine, moves, operator_name()), dry_run=dry_run, yes=yes)
-    if not dry_run:
-        ctx.obj.output.say('Offsets are moved; running workers follow. "dcmon worker start ingest" starts a worker.')
+    ask_and_run(question, partial(operation.apply, ctx.obj, moves), dry_run=dry_run, yes=yes)
 
 
 def require_broker(ctx: typer.Context) -> "Kafka":

@@ -68,5 +68,4 @@ def revision(
     if lineage not in migrate.LINEAGES:
         raise errors.InvalidInput(f"There is no lineage {lineage!r}: give public or org.")
     path = migrate.write_revision(ctx.obj.engine, lineage, message)
-    ctx.obj.output.value({"lineage": lineage, "written": path})
-    ctx.obj.output.say("Review the revision before you commit it.")
+    ctx.obj.output.value({"lineage": lineage, "written": path}, remark="Review the revision before you commit it.")

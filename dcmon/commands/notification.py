@@ -14,6 +14,7 @@ COLUMNS = {  # headings by key
     "attempts": "", "next_try": "next attempt", "reason": "",
 }  # fmt: skip
 NARROW = {key: COLUMNS[key] for key in ("id", "state", "kind", "alert", "receiver", "attempts", "reason")}
+NOT_SENT_AGAIN = "Delivered notifications, and those that a newer state superseded, are not sent again."
 
 
 @app.command("list")
@@ -57,9 +58,8 @@ def retry(
     if bool(ids) == all_dead:
         raise errors.InvalidInput('Give ids, or --all-dead. "dcmon notification list" shows the ids.')
     retried = operation.retry(ctx.obj, ids or ())
-    ctx.obj.output.value(retried.counts)
+    ctx.obj.output.value(retried.counts, remark=None if retried.is_complete else NOT_SENT_AGAIN)
     if not retried.is_complete:
-        ctx.obj.output.say("Delivered notifications, and those that a newer state superseded, are not sent again.")
         raise typer.Exit(8)
 
 

@@ -7,9 +7,13 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.wording import NO_END
+from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
 
 app = group(__doc__)
+
+PRUNE_FOLLOWS = (
+    '"dcmon prune --dry-run" counts the rows past their retention; the scheduler deletes them within an hour.'
+)
 
 
 @app.command()
@@ -22,8 +26,8 @@ def create(
     from dcmon.tenancy.provisioning import create_organization
 
     created = create_organization(ctx.obj.engine, name, owner)
-    ctx.obj.output.value({"organization": created.organization.name, "owner": owner, "token": created.token})
-    ctx.obj.output.say("Store the token now: it is not shown again.")
+    row = {"organization": created.organization.name, "owner": owner, "token": created.token}
+    ctx.obj.output.value(row, remark=STORE_TOKEN)
 
 
 @app.command("list")
@@ -100,10 +104,8 @@ def set_retention(
 
     if samples is None and results is None:
         raise errors.InvalidInput("Nothing to set: give --samples 90d, --results 2y or both; none keeps them for ever.")
-    ctx.obj.output.value(operation.set_retention(ctx.obj, name, samples, results), none=NO_END)
-    ctx.obj.output.say(
-        '"dcmon prune --dry-run" counts the rows past their retention; the scheduler deletes them within an hour.'
-    )
+    terms = operation.set_retention(ctx.obj, name, samples, results)
+    ctx.obj.output.value(terms, none=NO_END, remark=PRUNE_FOLLOWS)
 
 
 @app.command()

@@ -67,9 +67,7 @@ def retry(
     from dcmon.commands.operations import quarantine as operation
 
     retried = operation.retry(ctx.obj, row_filter, by or operator_name(), dry_run=dry_run)
-    ctx.obj.output.value(outcome(vars(retried), dry_run=dry_run))
-    if not retried.tried:
-        ctx.obj.output.say(NO_SUCH_ROW)
+    ctx.obj.output.value(outcome(vars(retried), dry_run=dry_run), remark=None if retried.tried else NO_SUCH_ROW)
     if retried.still_bad:
         raise typer.Exit(8)
 
@@ -88,9 +86,8 @@ def drop(
     from dcmon.commands.views import quarantine as view
 
     count = sum(group["rows"] for group in view.counts(ctx.obj, row_filter))
-    if not count:
-        ctx.obj.output.say(NO_SUCH_ROW)
     question = f"Drop {count:,} quarantined rows for ever?"
     drop_rows = partial(operation.drop, ctx.obj, row_filter, by or operator_name())
     dropped = ask_and_run(question, drop_rows, dry_run=dry_run or not count, yes=yes)
-    ctx.obj.output.value(outcome({"dropped": count if dropped is None else dropped}, dry_run=dry_run))
+    row = outcome({"dropped": count if dropped is None else dropped}, dry_run=dry_run)
+    ctx.obj.output.value(row, remark=None if count else NO_SUCH_ROW)

@@ -25,5 +25,5 @@ def serve(
     try:
         app.require_database()  # fail now, not at the first request, if it is not migrated or refuses the password
     except Unreachable as error:
-        app.output.say(f"{error}: the endpoint responds with 503 until PostgreSQL can be reached.")
+        app.output.remark(f"{error}: the endpoint responds with 503 until PostgreSQL can be reached.")
     server.serve(app)

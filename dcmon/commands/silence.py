@@ -43,9 +43,7 @@ def add(
     begins = as_utc(from_) if from_ else datetime.now(UTC)
     ends = as_utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
     row = operation.add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()))
-    ctx.obj.output.value(row)
-    if not row["alerts"]:
-        ctx.obj.output.say("No alert that fires now matches.")
+    ctx.obj.output.value(row, remark=None if row["alerts"] else "No alert that fires now matches.")
 
 
 @app.command("list")

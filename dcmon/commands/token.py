@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.wording import STORE_TOKEN
 
 app = group(__doc__)
 
@@ -21,8 +22,8 @@ def create(
 
     from dcmon.commands.operations import token as operation
 
-    ctx.obj.output.value(operation.create(ctx.obj, name, user, timedelta(days=days) if days else None))
-    ctx.obj.output.say("Store the token now: it is not shown again.")
+    row = operation.create(ctx.obj, name, user, timedelta(days=days) if days else None)
+    ctx.obj.output.value(row, remark=STORE_TOKEN)
 
 
 @app.command("list")

@@ -20,18 +20,8 @@ def up(
 
     Example: dcmon up
     """
-    from dcmon.embedded import supervisor, supervisor_state
+    from dcmon.commands.operations import supervisor as operation
 
-    settings, output = ctx.obj.settings, ctx.obj.output
-    running = supervisor_state.read(settings)
-    if running is not None:
-        output.say(f'dcmon runs already (pid {running.pid}) at {running.url}. "dcmon down" stops it.')
-        return
-    if foreground:
-        supervisor.run(settings, ready=lambda url: output.say(f"dcmon is up at {url}. Ctrl-C stops it."))
-        return
-    state = supervisor.start_in_background(settings, die_with_parent=False)
-    output.value(
-        {"endpoint": state.url, "data": settings.data_dir, "logs": settings.data_dir / "logs", "pid": state.pid}
-    )
-    output.say('dcmon is up. "dcmon status" shows it, "dcmon down" stops it.')
+    started = operation.start(ctx.obj, in_foreground=foreground)
+    if started is not None:
+        ctx.obj.output.value(started, remark='dcmon is up. "dcmon status" shows it, "dcmon down" stops it.')

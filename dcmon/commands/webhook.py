@@ -16,6 +16,9 @@ app = group(__doc__)
 
 COLUMNS = ["name", "kind", "to", "severities", "models", "cap", "repeat", "state", "waiting", "dead", "last_delivery"]
 NARROW = ["name", "kind", "to", "state", "waiting", "dead"]
+STORE_SECRET = (
+    "Store the secret now: it is not shown again. Messages carry both signatures until the old secret expires."
+)
 
 
 @app.command()
@@ -107,10 +110,7 @@ def rotate(ctx: typer.Context, name: str) -> None:
     """Create a new signing secret, shown once; the old one stays valid for 24 h. Example: dcmon webhook rotate team"""
     from dcmon.commands.operations import receiver as operation
 
-    ctx.obj.output.value(operation.rotate_secret(ctx.obj, name))
-    ctx.obj.output.say(
-        "Store the secret now: it is not shown again. Messages carry both signatures until the old secret expires."
-    )
+    ctx.obj.output.value(operation.rotate_secret(ctx.obj, name), remark=STORE_SECRET)
 
 
 @app.command()

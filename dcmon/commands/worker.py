@@ -43,7 +43,7 @@ def start(
     names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != ProcessKind.INGEST or servers)]
     ctx.obj.require_database()  # fail now, with a clear message, if it is unreachable or not migrated
     topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
-    ctx.obj.output.say(f"worker {', '.join(names)}: started{topics}")
+    ctx.obj.output.remark(f"worker {', '.join(names)}: started{topics}")
     if not jobs.run_jobs(ctx.obj, names):
         raise typer.Exit(3)
 

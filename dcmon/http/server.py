@@ -32,7 +32,7 @@ def serve(app: App) -> None:
             api.create(app), log_config=None, access_log=False, timeout_graceful_shutdown=10, server_header=False
         )
         app.tune_for_long_run()
-        app.output.say(f"dcmon's endpoint listens at {app.settings.url}")
+        app.output.remark(f"dcmon's endpoint listens at {app.settings.url}")
         with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
             _Server(config).run(sockets=[listener])
 

@@ -17,7 +17,7 @@ STATEMENTS = sorted((ROOT / "dcmon").rglob("*.sql"))
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = sorted((ROOT / "dcmon" / "commands").glob("*.py"))
 SESSIONS = {"session", "org", "public", "org_session", "public_session"}  # calls that open a transaction
-PRINTS = {"page", "table", "tables", "value"}  # methods of Output that write to stdout
+PRINTS = {"page", "table", "tables", "value", "remark"}  # methods of Output that print
 MOST_PARAMETERS = 6
 MOST_LINES = 400
 # Words that a reader could not guess, with the words that replace them. They are not in code, text or names of tests.

@@ -40,14 +40,14 @@ def load_all(app: "App", typed: "TypedTarget", requests: "Sequence[LoadRequest]"
                     loaded = manual_load.load(app.engine, org, target, request, advance)
                 result.rows.append(_row(loaded))
                 if remark := _remark(loaded):
-                    app.output.say(remark)
+                    app.output.remark(remark)
             except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
                 if len(requests) == 1:
                     raise _named(request.path, error) from error
                 result.errors.append(error)
-                app.output.say(str(_named(request.path, error)))
+                app.output.remark(str(_named(request.path, error)))
     except KeyboardInterrupt:
-        app.output.say("Loaded rows stay stored. Repeat the command to continue from there.")
+        app.output.remark("Loaded rows stay stored. Repeat the command to continue from there.")
         raise
     return result
 

@@ -41,8 +41,8 @@ def run(app: "App", request: RunRequest) -> "ResultRows":
                 return Readiness(manual_runs.complete_windows(session, monitor_id, request.ends), None)
             return manual_runs.readiness(session, monitor_id, request.ends.until, datetime.now(UTC))
 
-    due = manual_runs.wait_until_complete(ready_windows, request.timeout, app.output.say)
-    with manual_runs.exclusive_run(app.engine, org, request.monitor, monitor_id, request.timeout, app.output.say):
+    due = manual_runs.wait_until_complete(ready_windows, request.timeout, app.output.remark)
+    with manual_runs.exclusive_run(app.engine, org, request.monitor, monitor_id, request.timeout, app.output.remark):
         link = app.settings.url if request.notifies else None
         results = list(manual_runs.evaluate_windows(app.engine, org, monitor_id, due, app.settings.evaluate, link))
     if request.notifies:
@@ -60,7 +60,7 @@ def backfill(app: "App", request: RunRequest, advance: Callable[[int, int], None
     with app.org(org) as session:
         monitor_id = monitors.find(session, request.monitor).id
     states: dict[str, int] = {}
-    with manual_runs.exclusive_run(app.engine, org, request.monitor, monitor_id, request.timeout, app.output.say):
+    with manual_runs.exclusive_run(app.engine, org, request.monitor, monitor_id, request.timeout, app.output.remark):
         with app.org(org) as session:
             windows = manual_runs.complete_windows(session, monitor_id, request.ends)
             due = manual_runs.unevaluated_windows(session, monitor_id, windows, evaluate, org.retention)

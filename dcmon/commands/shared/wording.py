@@ -1,4 +1,5 @@
-"""Text that people read in place of empty values."""
+"""Texts that several commands print."""
 
 # A retention term of None keeps rows for ever.
 NO_END = {"samples_kept": "for ever", "results_kept": "for ever"}
+STORE_TOKEN = "Store the token now: it is not shown again."
