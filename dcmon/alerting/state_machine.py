@@ -29,11 +29,11 @@ class MissingValuePolicy(StrEnum):
 
 
 class RuleState(StrEnum):
-    """The state of a rule on a version after a window."""
+    """The state of a rule on a version after a window: that of its open alert, or INACTIVE without one."""
 
     INACTIVE = "inactive"
-    PENDING = "pending"
-    FIRING = "firing"
+    PENDING = AlertState.PENDING
+    FIRING = AlertState.FIRING
 
 
 _OUTCOMES = {

@@ -4,6 +4,7 @@ This module does not load deepchecks, because monitoring.row_loader imports it t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 
 from dcmon.states import ResultState
 
@@ -16,6 +17,14 @@ NO_REFERENCE = (
     " with the previous window (--compare previous)."
 )
 BALANCED = "gave both classes the same weight, because one of them is rare in the reference (balance_classes)"
+
+
+class SideName(StrEnum):
+    """The rows on one side of a check, as sentences name them."""
+
+    WINDOW = "window"
+    REFERENCE = "reference"
+    EARLIER_WINDOW = "earlier window"
 
 
 class NoValue(Exception):
@@ -44,7 +53,7 @@ def pruned_rows(earlier_window: str) -> str:
 
 def no_label(where: str) -> str:
     """Say that no row has a label."""
-    if where == "reference":
+    if where == SideName.REFERENCE:
         return "No row of the reference has a label. Load one with labels (_dc_label)."
     return f"No row of the {where} has a label. The result is computed again when labels arrive."
 
@@ -79,7 +88,7 @@ def all_null(features: Sequence[str]) -> str:
     return f"All values of {names} are null in the window. Check whether the service still sends them."
 
 
-def too_few_rows(n_by_side: Mapping[str, int], min_samples: int) -> str:
+def too_few_rows(n_by_side: Mapping[SideName, int], min_samples: int) -> str:
     """Say that one side of the check has fewer rows than the check needs."""
     counts = " and ".join(f"{n:,} in the {side}" for side, n in n_by_side.items())
     return (

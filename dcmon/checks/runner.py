@@ -26,7 +26,7 @@ with quick_import():
 from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features, storable
 from dcmon.checks.kinds import PERFORMANCE, REGISTRY, CheckKind
-from dcmon.checks.no_value_reasons import NoValue
+from dcmon.checks.no_value_reasons import NoValue, SideName
 from dcmon.states import ResultState, TaskType
 
 __all__ = ["PreparedRows", "prepare", "run"]
@@ -39,14 +39,14 @@ logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
 class CheckSetup:
     """A check with its parameters, a monitor's choices, and the columns of the version.
 
-    `compared`: the name of the rows to compare with in a reason: "reference", or "earlier window".
+    `compared`: the rows to compare with.
     """
 
     kind: CheckKind
     params: Mapping[str, Any]
     additional_kwargs: Mapping[str, Any]
     schema: DatasetSchema
-    compared: str = "reference"
+    compared: SideName = SideName.REFERENCE
 
 
 def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None = None) -> CheckValue:
@@ -109,7 +109,7 @@ class _CheckRun:
             min_samples = getattr(self.check, "min_samples", None)
             if not isinstance(min_samples, int):
                 raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.error_line(error)) from error
-            n_by_side = {"window": self._count(current)}
+            n_by_side = {SideName.WINDOW: self._count(current)}
             if reference is not None and self.kind.needs_reference:
                 n_by_side[self.compared] = self._count(reference)
             raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.too_few_rows(n_by_side, min_samples)) from error
@@ -180,13 +180,14 @@ class _CheckRun:
             raise NoValue(ResultState.NO_DATA, no_value_reasons.NO_ROWS)
         if self.kind.needs_reference and (reference is None or not len(reference)):
             raise NoValue(ResultState.NO_DATA, no_value_reasons.NO_REFERENCE)
-        for where, side in (("window", current), (self.compared, reference if self.kind.needs_reference else None)):
+        compared = reference if self.kind.needs_reference else None
+        for name, side in ((SideName.WINDOW, current), (self.compared, compared)):
             if side is None:
                 continue
             if self.kind.needs_labels and side.labels is None:
-                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_label(where))
+                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_label(name))
             if self.kind.reads_predictions and side.predictions is None and side.probabilities is None:
-                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_prediction(where))
+                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_prediction(name))
 
     def _result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
         options = {
@@ -196,7 +197,7 @@ class _CheckRun:
         }
         if not self.kind.needs_reference:
             uses_probabilities = self._uses_probabilities([current])
-            side = self._side(current, "window", uses_probabilities)
+            side = self._side(current, SideName.WINDOW, uses_probabilities)
             if self.kind.implementation == "MixedNulls":
                 return self.check.run(side.dataset.with_equal_numbers(), **options)
             return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **options)
@@ -204,27 +205,27 @@ class _CheckRun:
         uses_probabilities = self._uses_probabilities([current, reference])
         train, test = (
             self._side(reference, self.compared, uses_probabilities),
-            self._side(current, "window", uses_probabilities),
+            self._side(current, SideName.WINDOW, uses_probabilities),
         )
         options |= {"y_pred_train": train.y_pred, "y_pred_test": test.y_pred}
         return self.check.run(
             train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **options
         )
 
-    def _side(self, rows: PreparedRows, where: str, uses_probabilities: bool) -> Side:
+    def _side(self, rows: PreparedRows, name: SideName, uses_probabilities: bool) -> Side:
         side = rows.side(
             SideRequest(
                 tuple(self.features),
                 needs_labels=self.kind.needs_labels,
                 needs_predictions=self.kind.reads_predictions,
                 needs_probabilities=uses_probabilities,
-                is_reference=where != "window",
+                is_reference=name != SideName.WINDOW,
                 is_shared=not self.kind.is_own,
             )
         )
         if side.left_out:
             output = "a prediction and probabilities" if uses_probabilities else "a prediction"
-            self.remarks.append(f"left out {side.left_out} rows of the {where} without {output}")
+            self.remarks.append(f"left out {side.left_out} rows of the {name} without {output}")
         return side
 
     def _uses_probabilities(self, sides: Sequence[PreparedRows]) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 from dcmon import errors
 from dcmon.checks.catalogue import CheckKind, for_config
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
+from dcmon.checks.no_value_reasons import SideName
 from dcmon.checks.runner import CheckSetup, PreparedRows, prepare, run
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.states import ResultState
@@ -112,7 +113,7 @@ def _run_check(
             request.params,
             request.additional_kwargs or {},
             replace(schema, balance_classes=schema.balance_classes and is_with_reference),
-            "earlier window" if request.compared and request.compared.window else "reference",
+            SideName.EARLIER_WINDOW if request.compared and request.compared.window else SideName.REFERENCE,
         ),
         current.prepared(request.features),
         compared.prepared(request.features) if compared else None,

@@ -11,14 +11,14 @@ from dcmon.states import ProcessKind
 app = group(__doc__)
 
 
-class Worker(StrEnum):
-    """The kinds of workers."""
+class WorkerChoice(StrEnum):
+    """What can be started: each kind of process that is a worker, or all of them."""
 
-    ingest = ProcessKind.INGEST
-    evaluate = ProcessKind.EVALUATE
-    notify = ProcessKind.NOTIFY
-    scheduler = ProcessKind.SCHEDULER
-    all = "all"
+    INGEST = ProcessKind.INGEST
+    EVALUATE = ProcessKind.EVALUATE
+    NOTIFY = ProcessKind.NOTIFY
+    SCHEDULER = ProcessKind.SCHEDULER
+    ALL = "all"
 
 
 @app.callback()
@@ -29,18 +29,19 @@ def workers() -> None:
 @app.command()
 def start(
     ctx: typer.Context,
-    which: Annotated[Worker, typer.Argument(help="The worker to run; all runs every worker.")] = Worker.all,
+    which: Annotated[WorkerChoice, typer.Argument(help="The worker to run; all runs every worker.")] = WorkerChoice.ALL,
 ) -> None:
     """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""
     from dcmon import errors, jobs
 
     kafka = ctx.obj.settings.kafka
     servers = kafka.bootstrap_servers
-    if which is Worker.ingest and not servers:
+    if which is WorkerChoice.INGEST and not servers:
         raise errors.InvalidInput(
             "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: samples are stored directly, so no ingest worker is needed."
         )
-    names = [name for name in jobs.JOBS if which in (Worker.all, name) and (name != ProcessKind.INGEST or servers)]
+    chosen = [name for name in jobs.JOBS if which in (WorkerChoice.ALL, name)]
+    names = [name for name in chosen if name != ProcessKind.INGEST or servers]
     ctx.obj.require_database()  # fail now, with a clear message, if it is unreachable or not migrated
     topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
     ctx.obj.output.remark(f"worker {', '.join(names)}: started{topics}")

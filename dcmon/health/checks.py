@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
@@ -57,9 +58,16 @@ class ProblemName(StrEnum):
     PING_FAILS = "ping fails"
 
 
+class ProblemKey(NamedTuple):
+    """What identifies a problem from one check to the next."""
+
+    name: str
+    subject: str
+
+
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong. `name` and `subject` identify it from one check to the next."""
+    """Something that is wrong."""
 
     name: str  # a ProblemName, or a stored name of an earlier version
     severity: Severity
@@ -69,9 +77,9 @@ class Problem:
     subject: str = ""
 
     @property
-    def key(self) -> tuple[str, str]:
-        """The name and the subject."""
-        return self.name, self.subject
+    def key(self) -> ProblemKey:
+        """The name and the subject, which identify the problem from one check to the next."""
+        return ProblemKey(self.name, self.subject)
 
     @property
     def rank(self) -> tuple[int, datetime]:
@@ -85,7 +93,7 @@ def find_problems(snapshot: HealthSnapshot, limits: Health) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.rank)
 
 
-def with_known_start(problems: Iterable[Problem], known: Mapping[tuple[str, str], datetime]) -> list[Problem]:
+def with_known_start(problems: Iterable[Problem], known: Mapping[ProblemKey, datetime]) -> list[Problem]:
     """Return the problems, with `since` from `known` where it has their key.
 
     `known` comes from an earlier check.

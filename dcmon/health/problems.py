@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.public import KnownProblem
-from dcmon.health.checks import Problem
+from dcmon.health.checks import Problem, ProblemKey
 from dcmon.severity import Severity
 
 
@@ -56,8 +56,8 @@ def store(session: Session, current_problems: Sequence[Problem], now: datetime, 
         session.execute(statement.on_conflict_do_update(index_elements=["name", "subject"], set_=values))
     current_keys = {problem.key for problem in current_problems}
     rows = session.scalars(select(KnownProblem).order_by(KnownProblem.name, KnownProblem.subject)).all()
-    over = [row for row in rows if (row.name, row.subject) not in current_keys]
-    lasting = [row for row in rows if (row.name, row.subject) in current_keys]
+    over = [row for row in rows if ProblemKey(row.name, row.subject) not in current_keys]
+    lasting = [row for row in rows if ProblemKey(row.name, row.subject) in current_keys]
     delete_problems(session, [_problem(row) for row in over if row.notified_at is None])
     return ProblemChanges(
         [_problem(row) for row in lasting if row.notified_at is None and now - row.since >= grace],

@@ -16,6 +16,7 @@ from dcmon import errors
 from dcmon.alerting import baselines
 from dcmon.checks import data_flow, no_value_reasons
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features
+from dcmon.checks.no_value_reasons import SideName
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.db import Organization
 from dcmon.db.tables.org import Check, Monitor
@@ -129,14 +130,14 @@ def _no_data_reason(plan: Plan, request: CheckRequest, rows: Mapping[RowsKey, Co
     None when it can be run, or when the check itself says why not.
     """
     if rows[request.current] is None:
-        return no_value_reasons.NO_ROWS if not plan.statistics.n else _no_rows_reason(request.current, "window")
+        return no_value_reasons.NO_ROWS if not plan.statistics.n else _no_rows_reason(request.current, SideName.WINDOW)
     compared = request.compared
     if compared is None:
         return None
     if compared.window is None:
-        return None if rows[compared] is not None else _no_rows_reason(compared, "reference")
+        return None if rows[compared] is not None else _no_rows_reason(compared, SideName.REFERENCE)
     earlier = next(candidate for candidate in plan.compared.values() if candidate.window == compared.window)
-    name = f"earlier window, {_window_text(compared.window)},"
+    name = f"{SideName.EARLIER_WINDOW}, {_window_text(compared.window)},"
     if earlier.is_pruned:
         return no_value_reasons.pruned_rows(name)
     if rows[compared] is not None:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, select, text
 from sqlalchemy.orm import Session
@@ -62,6 +62,13 @@ class ClaimContext:
         return self.renderer.body(self.session, alert, kind)
 
 
+class Urgency(NamedTuple):
+    """Sort key of notifications: the most severe first, then the oldest."""
+
+    severity: int  # 0: the most severe
+    position: int
+
+
 @dataclass(frozen=True)
 class PendingMessage:
     """Notifications that are sent in one message."""
@@ -70,14 +77,14 @@ class PendingMessage:
     is_digest: bool = False
 
     @property
-    def urgency(self) -> tuple[int, int]:
-        """Sort key: the most severe notification first, then the oldest."""
+    def urgency(self) -> Urgency:
+        """The urgency of the most urgent notification."""
         return min(map(urgency, self.notifications))
 
 
-def urgency(notification: Notification) -> tuple[int, int]:
-    """Sort key: the most severe first, then the oldest."""
-    return severity.descending_rank(notification.severity), notification.position
+def urgency(notification: Notification) -> Urgency:
+    """Return the sort key of a notification."""
+    return Urgency(severity.descending_rank(notification.severity), notification.position)
 
 
 def next_messages(claim: ClaimContext, receiver: Webhook) -> list[PendingMessage]:

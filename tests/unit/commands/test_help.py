@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from dcmon import cli
+from dcmon import cli, jobs
 from dcmon.commands.model import COLUMN_TYPES
+from dcmon.commands.worker import WorkerChoice
 from dcmon.storage.columns import TYPES
 
 LARGE = (
@@ -70,3 +71,8 @@ def test_version_loads_no_large_module() -> None:
 
     assert output.startswith("dcmon ")
     assert modules == []
+
+
+def test_worker_start_offers_every_worker() -> None:
+    """The choices of `dcmon worker start` are the jobs that exist, and all of them together."""
+    assert [*jobs.JOBS, WorkerChoice.ALL] == list(WorkerChoice)
