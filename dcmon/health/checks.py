@@ -1,15 +1,14 @@
 """Health checks: find the problems of dcmon itself in a health snapshot.
 
-A problem has a sentence, a severity, its start, and the command to type next. The checks are pure functions: the
-leading scheduler runs them each minute and stores the problems, and `dcmon status` runs them when a person calls it.
+The checks are pure functions: the leading scheduler runs them each minute and stores the problems, and `dcmon status`
+runs them when a person calls it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import NamedTuple
 
+from dcmon.health.problem import Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
 from dcmon.settings import Health
@@ -28,63 +27,6 @@ LONG_TRANSACTION = timedelta(hours=1)
 MIN_QUARANTINED = 100  # rows an hour
 CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
 START_SCHEDULER = "dcmon worker start scheduler"
-
-
-class ProblemName(StrEnum):
-    """The names of the problems: `dcmon status`, notifications and silences use them."""
-
-    NO_LEADER = "no leader"
-    NO_WORKER = "no worker"
-    NO_ENDPOINT = "no endpoint"
-    WORKER_HANGS = "worker hangs"
-    CRASHES = "crashes"
-    MISSED_RUN = "missed scheduler run"
-    EVALUATION_STUCK = "evaluation stuck"
-    EVALUATION_BEHIND = "evaluation behind"
-    RULES_FAIL = "rules fail"
-    NOTIFICATIONS_STUCK = "notifications stuck"
-    NOTIFICATIONS_GIVEN_UP = "notifications given up"
-    NO_KAFKA = "no kafka"
-    INGESTION_BEHIND = "ingestion behind"
-    PARKED = "parked"
-    DEAD_LETTERS = "dead letters"
-    QUARANTINE_GROWS = "quarantine grows"
-    SCHEMA_BEHIND = "schema behind"
-    LOCKED = "locked"
-    POSTGRESQL_FULL = "postgresql full"
-    WRAPAROUND = "wraparound"
-    LONG_TRANSACTION = "long transaction"
-    DISK_FULL = "disk full"
-    PING_FAILS = "ping fails"
-
-
-class ProblemKey(NamedTuple):
-    """What identifies a problem from one check to the next."""
-
-    name: str
-    subject: str
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong."""
-
-    name: str  # a ProblemName, or a stored name of an earlier version
-    severity: Severity
-    sentence: str
-    command: str
-    since: datetime
-    subject: str = ""
-
-    @property
-    def key(self) -> ProblemKey:
-        """The name and the subject, which identify the problem from one check to the next."""
-        return ProblemKey(self.name, self.subject)
-
-    @property
-    def rank(self) -> tuple[int, datetime]:
-        """Sort key: the most severe first, then the oldest."""
-        return -self.severity.rank, self.since
 
 
 def find_problems(snapshot: HealthSnapshot, limits: Health) -> list[Problem]:

@@ -6,7 +6,7 @@ from sqlalchemy import Engine
 
 from dcmon import db
 from dcmon.health import checks, collector, problems
-from dcmon.health.checks import Problem
+from dcmon.health.problem import Problem
 from dcmon.health.snapshot import HealthSnapshot
 from dcmon.settings import Settings
 

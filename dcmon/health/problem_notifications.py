@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.db import Organization
 from dcmon.db.tables.org import Notification, Webhook
-from dcmon.health.checks import Problem
+from dcmon.health.problem import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import notification_writer, receivers
 from dcmon.notifications.message_types import problem_type

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.public import KnownProblem
-from dcmon.health.checks import Problem, ProblemKey
+from dcmon.health.problem import Problem, ProblemKey
 from dcmon.severity import Severity
 
 

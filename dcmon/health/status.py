@@ -13,7 +13,7 @@ from dcmon import errors, redis_scripts
 from dcmon.embedded import supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.health import checks, current_health
-from dcmon.health.checks import Problem, ProblemName
+from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
 from dcmon.settings import Settings

@@ -15,7 +15,7 @@ from dcmon.db import Organization
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.tables.org import Notification
 from dcmon.health import checks, collector, dead_mans_switch, problem_notifications, problems, process_heartbeats
-from dcmon.health.checks import Problem
+from dcmon.health.problem import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth

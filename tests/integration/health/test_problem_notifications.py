@@ -7,7 +7,7 @@ import pytest
 from dcmon import db
 from dcmon.app import App
 from dcmon.health import problem_notifications, problems
-from dcmon.health.checks import Problem
+from dcmon.health.problem import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.notifications import mute_times, receivers, silences
 from dcmon.notifications.integrations import message_text

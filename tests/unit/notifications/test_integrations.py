@@ -12,7 +12,7 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Webhook
 from dcmon.errors import InvalidInput
 from dcmon.health import problem_notifications
-from dcmon.health.checks import Problem
+from dcmon.health.problem import Problem
 from dcmon.notifications import message_body, receivers
 from dcmon.notifications.integrations import command, email, message_text, pagerduty, registry, slack, teams, webhook
 from dcmon.notifications.integrations.base import Address, DeliveryTarget, Message

@@ -1,0 +1,68 @@
+"""A problem of dcmon itself, and the names of all problems.
+
+A problem has a sentence, a severity, its start, and the command to type next.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from dcmon.severity import Severity
+
+
+class ProblemName(StrEnum):
+    """The names of the problems: `dcmon status`, notifications and silences use them."""
+
+    NO_LEADER = "no leader"
+    NO_WORKER = "no worker"
+    NO_ENDPOINT = "no endpoint"
+    WORKER_HANGS = "worker hangs"
+    CRASHES = "crashes"
+    MISSED_RUN = "missed scheduler run"
+    EVALUATION_STUCK = "evaluation stuck"
+    EVALUATION_BEHIND = "evaluation behind"
+    RULES_FAIL = "rules fail"
+    NOTIFICATIONS_STUCK = "notifications stuck"
+    NOTIFICATIONS_GIVEN_UP = "notifications given up"
+    NO_KAFKA = "no kafka"
+    INGESTION_BEHIND = "ingestion behind"
+    PARKED = "parked"
+    DEAD_LETTERS = "dead letters"
+    QUARANTINE_GROWS = "quarantine grows"
+    SCHEMA_BEHIND = "schema behind"
+    LOCKED = "locked"
+    POSTGRESQL_FULL = "postgresql full"
+    WRAPAROUND = "wraparound"
+    LONG_TRANSACTION = "long transaction"
+    DISK_FULL = "disk full"
+    PING_FAILS = "ping fails"
+
+
+class ProblemKey(NamedTuple):
+    """What identifies a problem from one check to the next."""
+
+    name: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong."""
+
+    name: str  # a ProblemName, or a stored name of an earlier version
+    severity: Severity
+    sentence: str
+    command: str
+    since: datetime
+    subject: str = ""
+
+    @property
+    def key(self) -> ProblemKey:
+        """The name and the subject, which identify the problem from one check to the next."""
+        return ProblemKey(self.name, self.subject)
+
+    @property
+    def rank(self) -> tuple[int, datetime]:
+        """Sort key: the most severe first, then the oldest."""
+        return -self.severity.rank, self.since
