@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmon import errors
@@ -53,6 +54,8 @@ class App:
         except ValidationError as error:
             problems = "; ".join(f"{variable_name(e['loc'])}: {e['msg']}" for e in error.errors())
             raise errors.InvalidInput(f"A setting can't be used. {problems}") from error
+        except UnicodeDecodeError as error:
+            raise errors.InvalidInput(f"{Path('.env').absolute()} is not text in UTF-8: {error}.") from error
 
     def with_http(self, host: str | None, port: int | None) -> App:
         """Return an App with another HTTP address.

@@ -58,7 +58,7 @@ class Backtest:
             "until": self.until,
             "windows": self.windows,
             "without_verdict": self.without_verdict,
-            "bad_windows": self.violated,
+            "violated_windows": self.violated,
             "alerts": len(self.alerts),
             "alerts_of_one_window": sum(alert.span.windows == 1 for alert in self.alerts),
             "alerts_per_30_days": round(30 * len(self.alerts) / days, 1) if days else None,

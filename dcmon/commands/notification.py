@@ -11,7 +11,7 @@ app = group(__doc__)
 
 COLUMNS = {  # headings by key
     "id": "", "state": "", "kind": "", "severity": "", "alert": "", "monitor": "", "receiver": "", "created_at": "",
-    "attempts": "", "next_try": "next attempt", "reason": "",
+    "attempts": "", "next_attempt": "next attempt", "reason": "",
 }  # fmt: skip
 NARROW = {key: COLUMNS[key] for key in ("id", "state", "kind", "alert", "receiver", "attempts", "reason")}
 NOT_SENT_AGAIN = "Delivered notifications, and those that a newer state superseded, are not sent again."

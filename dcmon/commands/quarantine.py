@@ -68,7 +68,7 @@ def retry(
 
     retried = operation.retry(ctx.obj, row_filter, by or operator_name(), dry_run=dry_run)
     ctx.obj.output.value(outcome(vars(retried), dry_run=dry_run), remark=None if retried.tried else NO_SUCH_ROW)
-    if retried.still_bad:
+    if retried.refused_again:
         raise typer.Exit(8)
 
 

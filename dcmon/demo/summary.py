@@ -1,5 +1,8 @@
 """Show the demo's results: monitors, alerts, a report, a code example, and the next commands."""
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -102,13 +105,19 @@ def _hints(alerts: list[alert_views.AlertView], demo: DemoState, stays_up: bool)
     org = f"--org {demo.org.name} "
     up = "" if stays_up else "dcmon up                        # start the system again\n  "
     return (
-        f"\nCommands to try next:\n  {up}"
+        f"\nCommands to try next:\n  {_activation()}{up}"
         f"dcmon {org}alert show {longest}\n  "
         f"dcmon {org}monitor list\n  "
         f'dcmon {org}monitor run "Late Flights F1"\n  '
         f"dcmon {org}model show {MODEL}\n  "
         f'dcmon {org}rule add "Performance" "< 0.85" --severity low'
     )
+
+
+def _activation() -> str:
+    """Return the command that puts `dcmon` on the path of the shell, if it is not there."""
+    script = Path(sys.prefix, "bin", "activate")
+    return "" if shutil.which("dcmon") or not script.exists() else f". {os.path.relpath(script)}\n  "
 
 
 def _json(

@@ -32,12 +32,12 @@ BAD_PREFIX = "bad: "  # this prefix and a reason name the count of rows that sta
 
 @dataclass(frozen=True)
 class RetryResult:
-    """The counts of quarantined rows that were retried. `still_bad` counts rows that stay, by their new reason."""
+    """The counts of quarantined rows that were retried. `refused_again` counts rows that stay, by their new reason."""
 
     tried: int
     stored: int
     duplicates: int
-    still_bad: dict[str, int]
+    refused_again: dict[str, int]
 
 
 class Chunk(NamedTuple):
@@ -123,14 +123,14 @@ class Retry:
             return Counter()
         session.execute(delete(Quarantined).where(Quarantined.id.in_([row.id for row in rows])))
         outcome = self._store(session, model, chunk.target, rows)
-        still_bad = quarantine.restore_ids(session, rows)
+        refused_again = quarantine.restore_ids(session, rows)
         receipts.mark_windows_due(session, rows)
         correction = Correction(
             LedgerAction.RETRY, kind, self.by, f"{len(rows)} rows were tried again", model_id, version_id,
             stored=outcome.stored, duplicates=outcome.duplicates, quarantined=outcome.quarantined - len(rows),
         )  # fmt: skip
         ledger.record_correction(session, correction)
-        reasons = Counter({f"{BAD_PREFIX}{reason}": number for reason, number in still_bad.items()})
+        reasons = Counter({f"{BAD_PREFIX}{reason}": number for reason, number in refused_again.items()})
         return Counter(tried=len(rows), stored=outcome.stored, duplicates=outcome.duplicates) + reasons
 
     def _store(self, session: Session, model: Model, target: QuarantineTarget, rows: Sequence[Quarantined]) -> Outcome:

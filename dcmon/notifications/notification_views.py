@@ -127,7 +127,7 @@ def row(view: NotificationView, now: datetime) -> dict[str, Any]:
         "receiver": view.receiver.name,
         "created_at": notification.created_at,
         "attempts": notification.attempts,
-        "next_try": _next_attempt_at(view, now),
+        "next_attempt": _next_attempt_at(view, now),
         "delivered_at": notification.delivered_at,
         "message": f"msg_{notification.message_id.hex}" if notification.message_id else None,
         "in_digest": notification.is_digest,

@@ -67,6 +67,12 @@ def test_error_names_the_old_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
         _ = App(output=Output()).settings
 
 
+def test_env_file_that_is_not_utf_8_is_named_in_the_error(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"DCMON_ORG=caf\xe9\n")
+    with pytest.raises(InvalidInput, match=f"{tmp_path}/.env is not text in UTF-8"):
+        _ = App(output=Output()).settings
+
+
 def test_every_old_name_sets_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = {"URL": "https://hc.example", "FAIL": "true", "ORG": "ops", "QUARANTINE": "0.5", "DISK": "0.5"}
     for old in OLD_NAMES:

@@ -30,7 +30,7 @@ def detail(app: "App", notification_id: str) -> dict[str, Any]:
         return {
             **notification_views.row(view, receivers.database_time(session)),
             "to": registry.find(receiver.kind).display_address(receiver.url, receiver.options),
-            "first_try": view.notification.tried_at,
+            "first_attempt": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,
             "body": body if app.output.is_json else json.dumps(body, ensure_ascii=False, indent=2),

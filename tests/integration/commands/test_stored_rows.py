@@ -166,7 +166,7 @@ def test_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
 
     again = acme("-o", "json", "quarantine", "retry", "--all")
     assert (again.returncode, json.loads(again.stdout)["tried"]) == (8, 2)
-    assert sum(json.loads(again.stdout)["still_bad"].values()) == 2
+    assert sum(json.loads(again.stdout)["refused_again"].values()) == 2
     assert acme.json("quarantine", "list", "--rows") == listed
 
     require_refused(acme, 2, "--all", "quarantine", "drop", "--yes")

@@ -228,7 +228,7 @@ def test_retry_stores_valid_rows_and_keeps_bad_ones(target: Target) -> None:
 
     assert trial == done
     assert (done.tried, done.stored, done.duplicates) == (7, 1, 0)
-    assert sum(done.still_bad.values()) == 6
+    assert sum(done.refused_again.values()) == 6
     assert target.samples == 2
     require_agreement(target)
     assert retry(target).stored == 0
@@ -246,7 +246,7 @@ def test_retry_with_refused_row_stores_the_others(target: Target) -> None:
     trial, done = retry(target, dry_run=True), retry(target)
 
     assert trial == done
-    assert (done.tried, done.stored, done.still_bad) == (2, 0, {"conflict": 1, "refused": 1})
+    assert (done.tried, done.stored, done.refused_again) == (2, 0, {"conflict": 1, "refused": 1})
     require_agreement(target)
 
 
@@ -277,7 +277,7 @@ def test_retry_uses_time_of_logging_and_current_retention(target: Target) -> Non
         deliveries = [RowBatch(rows(0, 20), NOW, "s")]
         outcome = store.store_samples(session, short, target.version_id, deliveries)
     assert outcome.quarantined == 20
-    assert retry(target, org=short).still_bad == {"too_old": 20}
+    assert retry(target, org=short).refused_again == {"too_old": 20}
     assert retry(target).stored == 20
     relation = target.scalar("select relation from versions")
     assert target.scalar(f"select array_agg(distinct _dc_logged_at) from samples_{relation}") == [NOW]
