@@ -9,7 +9,10 @@ from dcmon.db.tables.public import SchedulerRun
 
 
 class ScheduledJobName(StrEnum):
-    """The names under which the runs of the leader's jobs are recorded."""
+    """The names under which the runs of the leader's jobs are recorded.
+
+    PostgreSQL stores them, so a changed name needs a migration.
+    """
 
     LEAD = "lead"  # not a job: since when the leader leads, with its host and pid as the message
     CLOCK = "clock"

@@ -219,7 +219,7 @@ def lock_committed(session: Session, partition: TopicPartition, first_offset: in
     return current
 
 
-def compact(session: Session, before: datetime, limit: int = 20_000) -> int:
+def merge_moves(session: Session, before: datetime, limit: int = 20_000) -> int:
     """Merge consecutive entries of the history that are older than `before`. Return how many rows were removed.
 
     In the schema "public". Without this, the table would grow with every batch.

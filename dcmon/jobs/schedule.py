@@ -74,8 +74,8 @@ def _start_scheduler(app: App, stop: Event) -> BackgroundScheduler:
         ScheduledJob(ScheduledJobName.CLOCK, OrganizationSweep(app).step, [], SWEEP_STEP_INTERVAL),
         ScheduledJob(ScheduledJobName.SCAN, scan_sources, [app, stop], scan_every),
         ScheduledJob(ScheduledJobName.PRUNE, prune.run, [app, stop], PRUNE_INTERVAL),
-        ScheduledJob(ScheduledJobName.COMPACT_READ_RANGES, compact_read_ranges, [app, stop], PRUNE_INTERVAL),
-        ScheduledJob(ScheduledJobName.FOLD_LEDGER, fold_ledger, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob(ScheduledJobName.COMPACT_READ_RANGES, merge_offset_moves, [app, stop], PRUNE_INTERVAL),
+        ScheduledJob(ScheduledJobName.FOLD_LEDGER, merge_ledger_lines, [app, stop], PRUNE_INTERVAL),
         ScheduledJob(
             ScheduledJobName.CHECK_HEALTH, health.check_health, [app], app.settings.health.every.total_seconds()
         ),
@@ -201,13 +201,13 @@ def _enqueue_elapsed_windows(app: App, org: Organization) -> int:
     return added
 
 
-def compact_read_ranges(app: App, stop: Event) -> int:
+def merge_offset_moves(app: App, stop: Event) -> int:
     """Merge older entries in the history of committed offsets. Return how many rows were removed."""
     before, removed = datetime.now(UTC) - READ_RANGE_AGE, 0
     try:
         while not stop.is_set():
             with app.public() as session:
-                count = offsets.compact(session, before)
+                count = offsets.merge_moves(session, before)
             removed += count
             if not count:
                 break
@@ -216,19 +216,19 @@ def compact_read_ranges(app: App, stop: Event) -> int:
     return removed
 
 
-def fold_ledger(app: App, stop: Event) -> int:
+def merge_ledger_lines(app: App, stop: Event) -> int:
     """Merge the older ledger lines of requests and batches. Return how many rows were removed."""
     before, removed = datetime.now(UTC) - LEDGER_LINE_AGE, 0
     for org in _organizations(app):
         try:
             while not stop.is_set():
                 with db.org_session(app.engine, org) as session:
-                    count = ledger.fold_requests(session, before)
+                    count = ledger.merge_requests(session, before)
                 removed += count
-                if count < ledger.MAX_FOLDED:
+                if count < ledger.MAX_MERGED:
                     break
             with db.org_session(app.engine, org) as session:
-                removed += ledger.fold_moves(session, before)
+                removed += ledger.merge_moves(session, before)
         except errors.DcmonError as error:
             log.warning("organization %s: its ledger is merged at the next run: %s", org.name, error)
     return removed

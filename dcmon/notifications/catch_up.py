@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
-from dcmon.notifications import notification_writer, receivers, retries
+from dcmon.notifications import manual_retry, notification_writer, receivers
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.states import CLOSING_KINDS, AlertState, NotificationKind
 
@@ -69,4 +69,4 @@ def retry_given_up(session: Session, receiver: Webhook) -> int:
     """
     newest = _newest_notifications(session, receiver)
     given_up = [last.id for last in newest if last.dead_at is not None and not last.is_superseded]
-    return retries.retry(session, given_up)["retried"] if given_up else 0
+    return manual_retry.retry(session, given_up)["retried"] if given_up else 0

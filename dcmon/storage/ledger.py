@@ -52,7 +52,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-MAX_FOLDED = 20_000  # lines in one statement
+MAX_MERGED = 20_000  # lines in one statement
 
 
 @dataclass(frozen=True)
@@ -139,24 +139,24 @@ def record_correction(session: Session, correction: Correction) -> None:
     _write(session, source=correction.action, taken=0, **asdict(correction))
 
 
-def fold_requests(session: Session, before: datetime, limit: int = MAX_FOLDED) -> int:
+def merge_requests(session: Session, before: datetime, limit: int = MAX_MERGED) -> int:
     """Replace the lines of requests by one line for each day and target.
 
     Each request writes its own line. Only lines before the time `before` are replaced, and at most `limit` of them.
     Lines that loaded a file or corrected rows stay as they are. Returns how many lines were replaced.
     """
-    [[count]] = db.fetch(session, SQL.statement("fold_requests"), {"before": before, "limit": limit})
+    [[count]] = db.fetch(session, SQL.statement("merge_requests"), {"before": before, "limit": limit})
     return int(count)
 
 
-def fold_moves(session: Session, before: datetime) -> int:
+def merge_moves(session: Session, before: datetime) -> int:
     """Replace lines that moved offsets by one line for each partition, target and day.
 
     Only lines before the day of `before` are replaced. The lines of a day share their range of offsets, like the lines
     of one batch. If a seek set the offset back, the lines before the seek and the lines after it are replaced
     separately. Returns how many lines were replaced.
     """
-    [[count]] = db.fetch(session, SQL.statement("fold_moves"), {"before": before})
+    [[count]] = db.fetch(session, SQL.statement("merge_moves"), {"before": before})
     return int(count)
 
 

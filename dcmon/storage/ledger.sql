@@ -1,11 +1,11 @@
--- name: fold_requests
+-- name: merge_requests
 with old as (
     select id from batches
      where action = 'ingest' and topic_id is null and source like 'request/%%' and dropped = 0
        and created_at < %(before)b
      order by id limit %(limit)b for update skip locked),
 removed as (delete from batches using old where batches.id = old.id returning batches.*),
-folded as (
+merged as (
     insert into batches (kind, source, model_id, version_id, taken, stored, duplicates, quarantined, conflicts,
                          note, created_at)
     select kind, 'requests', model_id, version_id, sum(taken), sum(stored), sum(duplicates), sum(quarantined),
@@ -14,9 +14,9 @@ folded as (
      group by kind, model_id, version_id, date_trunc('day', created_at, 'UTC'))
 select count(*) from removed
 
--- name: fold_moves
+-- name: merge_moves
 -- A run: the lines of a partition and a day between two seeks. The smallest id of a target's lines becomes the id of
--- their folded line, which so keeps its place before lines that came later.
+-- their merged line, so that it keeps its place before lines that came later.
 with lines as (
     select id, topic_id, partition, kind, model_id, version_id, action, first_offset, next_offset,
            date_trunc('day', created_at, 'UTC') as day,
@@ -34,7 +34,7 @@ removed as (
      using lines l join runs r using (topic_id, partition, day, seeks)
      where b.id = l.id and l.action = 'ingest'
     returning b.*, l.day, l.seeks, r.first_offset as run_first, r.next_offset as run_next),
-folded as (
+merged as (
     insert into batches (id, kind, source, model_id, version_id, topic_id, partition, first_offset, next_offset,
                          messages, taken, stored, duplicates, quarantined, dropped, conflicts, note, created_at)
     overriding system value

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon.db import work_queue
-from dcmon.notifications import catch_up, notification_views, receivers, retries
+from dcmon.notifications import catch_up, manual_retry, notification_views, receivers
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -29,7 +29,7 @@ def retry(app: "App", id_prefixes: Sequence[str]) -> Retry:
     org = app.organization()
     with app.org(org) as session:
         chosen = {notification_views.find(session, prefix).notification.id for prefix in id_prefixes}
-        counts = retries.retry(session, list(chosen) if id_prefixes else None)
+        counts = manual_retry.retry(session, list(chosen) if id_prefixes else None)
     app.enqueue(org, work_queue.Work.notify)
     return Retry(counts, not id_prefixes or counts["retried"] == len(chosen))
 

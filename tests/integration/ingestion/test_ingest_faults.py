@@ -360,7 +360,7 @@ def test_compacted_offset_history_passes_the_audit(app: App, target: Target) -> 
     take(app, batch_of(app, received(12, b"poison"), seek))
 
     with app.public() as session:
-        removed = offsets.compact(session, datetime.now(UTC) + timedelta(hours=1))
+        removed = offsets.merge_moves(session, datetime.now(UTC) + timedelta(hours=1))
 
     assert (removed, target.samples) == (5, 120)
     last = "select array[first_offset, next_offset, dead] from ingest_spans order by id desc limit 1"

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from dcmon import errors
 from dcmon.app import App
-from dcmon.notifications import notification_views, receivers, retries
+from dcmon.notifications import manual_retry, notification_views, receivers
 from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import Address
@@ -192,7 +192,7 @@ def test_notification_is_dead_after_three_days_and_retryable(driver: OutboxDrive
     with driver.app.org(driver.target.org) as session:
         view = single(notification_views.entries(session, NotificationFilter(state="dead")))
         assert notification_views.row(view, driver.now)["reason"] == "The receiver answered 500."
-        assert retries.retry(session) == {"retried": 1, "superseded": 0}
+        assert manual_retry.retry(session) == {"retried": 1, "superseded": 0}
     assert driver.deliver_kinds() == ["firing"]
 
 
@@ -206,7 +206,7 @@ def test_retry_supersedes_outdated_dead_notifications(driver: OutboxDriver) -> N
     driver.write(about, "resolved", state="resolved")
     assert driver.deliver_kinds() == ["resolved"]
     with driver.app.org(driver.target.org) as session:
-        assert retries.retry(session) == {"retried": 0, "superseded": 1}
+        assert manual_retry.retry(session) == {"retried": 0, "superseded": 1}
     assert driver.states() == ["superseded", "delivered"]
 
 

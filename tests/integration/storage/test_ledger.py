@@ -38,27 +38,27 @@ def logged(engine: Engine, target: Target) -> Target:
     return target
 
 
-def fold(target: Target) -> int:
+def merge(target: Target) -> int:
     with db.org_session(target.engine, target.org) as session:
-        return ledger.fold_requests(session, datetime.now(UTC) - timedelta(days=7))
+        return ledger.merge_requests(session, datetime.now(UTC) - timedelta(days=7))
 
 
 def test_old_request_batches_are_merged_per_day_and_target(logged: Target) -> None:
-    assert fold(logged) == 7
+    assert merge(logged) == 7
     assert logged.scalar("select count(*) from batches") == 3
-    folded = (
+    merged = (
         "select (taken, stored, duplicates, note)::text from batches where source = 'requests' and kind = 'samples'"
     )
-    assert logged.scalar(folded) == '(60,52,8,"5 requests")'
+    assert logged.scalar(merged) == '(60,52,8,"5 requests")'
 
 
 def test_merged_entries_are_not_merged_again(logged: Target) -> None:
-    fold(logged)
-    assert fold(logged) == 0
+    merge(logged)
+    assert merge(logged) == 0
 
 
 def test_audit_finds_nothing_after_merging(logged: Target, org: Organization) -> None:
-    fold(logged)
+    merge(logged)
     assert [
         finding for entry_kind in audit_reader.run_audit(logged.engine, [org]) for finding in entry_kind.findings
     ] == []
@@ -109,13 +109,13 @@ def test_merged_batches_with_offsets_give_an_equal_audit(
 
     before = read()
     with db.org_session(target.engine, target.org) as session:
-        folded = ledger.fold_moves(session, datetime.now(UTC))
+        merged = ledger.merge_moves(session, datetime.now(UTC))
     after = read()
 
     assert (after.stored, after.unbalanced, after.chains) == (before.stored, [], before.chains)
     with db.org_session(target.engine, target.org) as session:
-        assert ledger.fold_moves(session, datetime.now(UTC)) == 0
-    assert bool(folded) == (after.lines < before.lines)
+        assert ledger.merge_moves(session, datetime.now(UTC)) == 0
+    assert bool(merged) == (after.lines < before.lines)
 
 
 def test_entries_of_today_are_not_merged(target: Target) -> None:
@@ -123,7 +123,7 @@ def test_entries_of_today_are_not_merged(target: Target) -> None:
         for first in (0, 10):
             span = ledger.OffsetMove(TOPIC, first, first + 10, 10)
             ledger.record(session, LedgerEntry("samples", "topic", Outcome(taken=0), 1, 1), [span])
-        assert ledger.fold_moves(session, datetime.now(UTC)) == 0
+        assert ledger.merge_moves(session, datetime.now(UTC)) == 0
 
 
 def test_old_read_ranges_become_one_with_the_last_end(engine: Engine, target: Target) -> None:
@@ -134,7 +134,7 @@ def test_old_read_ranges_become_one_with_the_last_end(engine: Engine, target: Ta
             )
             offsets.commit(session, TOPIC, read)
     with db.public_session(engine) as session:
-        assert offsets.compact(session, datetime.now(UTC) + timedelta(seconds=1)) == 4
+        assert offsets.merge_moves(session, datetime.now(UTC) + timedelta(seconds=1)) == 4
     with db.public_session(engine) as session:
         (span,) = session.execute(text("select first_offset, next_offset, messages, dead from ingest_spans")).all()
     assert tuple(span) == (0, 50, {str(target.org.id): 10}, 5)
@@ -146,4 +146,4 @@ def test_read_ranges_before_a_seek_are_kept(engine: Engine) -> None:
             offsets.commit(session, TOPIC, OffsetCommit(first, first + 10, LastSeek(), first == 0, {}, []))
         offsets.seek(session, TOPIC, 5, "ops")
     with db.public_session(engine) as session:
-        assert offsets.compact(session, datetime.now(UTC) + timedelta(seconds=1)) == 0
+        assert offsets.merge_moves(session, datetime.now(UTC) + timedelta(seconds=1)) == 0

@@ -1,4 +1,4 @@
-"""Try again to send notifications that were given up or still wait."""
+"""Send notifications again that were given up or still wait, when an operator asks for it."""
 
 import uuid
 from collections.abc import Sequence
