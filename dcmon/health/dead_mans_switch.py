@@ -13,7 +13,7 @@ from dcmon.health.problem import Problem
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot
 from dcmon.notifications import egress_guard, http_delivery
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.settings import Health, Ping, Webhooks
 from dcmon.severity import Severity
 

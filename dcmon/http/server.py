@@ -4,6 +4,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import uvicorn
 
@@ -27,6 +28,7 @@ class _Server(uvicorn.Server):
 def serve(app: App) -> None:
     """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken."""
     settings = app.settings.http
+    import_module("dcmon.ingestion.intake")  # it loads numpy: otherwise the first request with rows would wait for that
     with _listen(settings.host, settings.port) as listener:
         config = uvicorn.Config(
             api.create(app), log_config=None, access_log=False, timeout_graceful_shutdown=10, server_header=False

@@ -14,7 +14,7 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
-from dcmon.ingestion import samples
+from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
 from dcmon.states import TaskType
 from dcmon.storage import columns, models, references, sample_tables, sampling, versions
@@ -171,7 +171,7 @@ def count(access: Authenticated, version_id: int) -> dict[str, int]:
     with access.session() as session:
         _, version = versions.get(session, version_id)
         return {
-            "monitor_count": samples.count(session, version),
+            "monitor_count": sample_counts.count(session, version),
             "reference_count": references.count(session, version),
         }
 
@@ -181,7 +181,9 @@ def statistics(access: Authenticated, version_id: int, body: TimeRange) -> dict[
     """Count the samples, and the samples with a label, with a time in [start_time, end_time)."""
     with access.session() as session:
         _, version = versions.get(session, version_id)
-        n, labelled = samples.window_counts(session, version, body.start_time or EPOCH, body.end_time or DISTANT_FUTURE)
+        n, labelled = sample_counts.window_counts(
+            session, version, body.start_time or EPOCH, body.end_time or DISTANT_FUTURE
+        )
     return {"num_labeled_samples": labelled, "num_samples": n}
 
 

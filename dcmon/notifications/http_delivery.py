@@ -19,40 +19,16 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from dcmon.notifications import egress_guard
+from dcmon.notifications.attempt import Attempt
 from dcmon.settings import Webhooks
 
 READ_AT_MOST, SHOWN_AT_MOST = 64 * 1024, 200  # bytes of a response that are read, characters that are kept
 LONGEST_RETRY_AFTER = timedelta(days=1)
 LONGEST_ERROR = 300
-HTTP_GONE, TOO_MANY_REQUESTS, UNAVAILABLE = 410, 429, 503
+TOO_MANY_REQUESTS, UNAVAILABLE = 429, 503
 FAILURES = (urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)  # a wrong certificate raises ValueError
 ABORT_INTERVAL = 0.2  # seconds
 USER_AGENT = "dcmon/1"
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """How an attempt to send a message went.
-
-    `status`: of an HTTP response. `error`: what went wrong. `retry_after`: how long the receiver asked to wait.
-    `is_accepted`: the message was accepted without HTTP. `remaining`: e-mail addresses to try again.
-    """
-
-    status: int | None
-    error: str | None
-    seconds: float = 0.0
-    retry_after: timedelta | None = None
-    is_accepted: bool = False
-    remaining: tuple[str, ...] = ()
-
-    @property
-    def is_delivered(self) -> bool:
-        return (self.is_accepted and not self.remaining) or (self.status is not None and 200 <= self.status < 300)
-
-    @property
-    def is_gone(self) -> bool:
-        """True if the receiver asked to get no more messages at all."""
-        return self.status == HTTP_GONE
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from dcmon.db import locks, sql
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Alert, Notification, Webhook
 from dcmon.notifications import batching, message_body, notification_conditions, receivers
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.batching import ClaimContext, PendingMessage
-from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliveryTarget, Message
 from dcmon.notifications.notification_writer import AlertRenderer

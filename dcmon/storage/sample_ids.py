@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-import numpy as np
-
 
 def key_of(sample_id: str) -> bytes:
     """Return the key of a sample id, which has 128 bits.
@@ -33,6 +31,8 @@ class KeyLevels(NamedTuple):
 
 def levels_of(keys: Sequence[bytes]) -> KeyLevels:
     """Return the hashes and levels of keys."""
+    import numpy as np  # a command that only needs the key of an id starts faster without numpy
+
     hashes = np.frombuffer(b"".join(keys), ">u4")[::4] >> 1
     _, bits = np.frexp(hashes.astype(np.float64))  # exact: 31 bits fit a double, whose exponent counts them
     return KeyLevels(hashes, 31 - bits)

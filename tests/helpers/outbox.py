@@ -9,7 +9,7 @@ from dcmon.alerting import alert_payload
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
 from dcmon.notifications import notification_views, notification_writer, outbox, receivers, silences
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import Address
 from dcmon.notifications.notification_writer import AlertRenderer

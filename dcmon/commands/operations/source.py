@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcmon.ingestion.files import file_target, sources
-from dcmon.ingestion.files.scanner import Scanner
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -46,6 +45,8 @@ def remove(app: "App", name: str) -> None:
 
 def scan(app: "App", name: str | None, *, retries_failed: bool) -> "list[ScanResult]":
     """Load the new files of a source, or of all sources if `name` is None. Raises SourceNotFound."""
+    from dcmon.ingestion.files.scanner import Scanner
+
     with app.org() as session:
         names = [name] if name is not None else [source.name for source in sources.entries(session)]
     scanner = Scanner(app.engine, app.organization(), app.settings.s3)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from dcmon import durations
 from dcmon.alerting import alert_views
 from dcmon.commands.shared.wording import NO_END
-from dcmon.ingestion import quarantine, samples
+from dcmon.ingestion import quarantine, sample_counts
 from dcmon.monitoring import liveness, monitors
 from dcmon.output import Fields, Page, Table
 from dcmon.states import AlertState
@@ -36,7 +36,7 @@ def _list_row(session: "Session", model: "Model") -> dict[str, Any]:
         "id": model.id,
         "task": model.task_type,
         "versions": len(model_versions),
-        "samples": sum(samples.count(session, version) for version in model_versions),
+        "samples": sum(sample_counts.count(session, version) for version in model_versions),
         "newest_sample": max(watermarks, default=None),
     }
 
@@ -71,7 +71,7 @@ def _version_row(session: "Session", model: "Model", version: "Version") -> dict
         "version": version.name,
         "id": version.id,
         "features": len(version.features),
-        "samples": samples.count(session, version),
+        "samples": sample_counts.count(session, version),
         "reference": references.count(session, version),
         "newest_sample": version.watermark,
         "state": liveness.classify(model, version),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.settings import Smtp, Webhooks
 from dcmon.states import ReceiverKind
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dcmon.errors import InvalidInput
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import Address, DeliverySettings, DeliveryTarget, Message, StoredAddress
 from dcmon.notifications.integrations.webhook import encode

@@ -2,18 +2,13 @@
 
 import html
 import re
-import smtplib
-import socket
-import ssl
 from collections.abc import Mapping
-from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, localtime
 from typing import Any
 
 from dcmon.errors import InvalidInput
-from dcmon.notifications import http_delivery
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import (
     Address,
@@ -29,8 +24,7 @@ from dcmon.settings import Smtp, Webhooks
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = False, False, False
 ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\]{1,255}")
 NO_SERVER = "No e-mail can be sent: DCMON_SMTP__HOST is not set."
-PORTS = {"tls": 465, "starttls": 587, "none": 25}
-LONGEST_ERROR, LONGEST_REFUSAL = 300, 250
+LONGEST_ERROR = 300
 
 
 def validate(address: Address, settings: Webhooks) -> StoredAddress:
@@ -54,80 +48,16 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
     smtp = settings.smtp
     if smtp.host is None:
         return Attempt(None, NO_SERVER)
-    seconds = settings.webhooks.timeout.total_seconds()
+    from dcmon.notifications import smtp_delivery
+
     try:
-        with http_delivery.abort_after(seconds) as sockets:
-            refused = _hand_over(smtp, seconds, render(target, message, smtp), sockets)
-    except (smtplib.SMTPException, OSError, ValueError) as error:
-        return Attempt(None, f"The mail server: {_describe_error(error)}"[:LONGEST_ERROR])
-    error_text = f"The mail server refused {_refusals(refused)}." if refused else None
+        email = render(target, message, smtp)
+        refused = smtp_delivery.hand_over(smtp, email, settings.webhooks.timeout.total_seconds())
+    except smtp_delivery.FAILURES as error:
+        return Attempt(None, f"The mail server: {smtp_delivery.describe_error(error)}"[:LONGEST_ERROR])
+    error_text = f"The mail server refused {smtp_delivery.describe_refusals(refused)}." if refused else None
     remaining = tuple(sorted(address for address, (code, _) in refused.items() if 400 <= code < 500))
     return Attempt(None, error_text, is_accepted=True, remaining=remaining)
-
-
-def _refusals(responses: Mapping[str, tuple[int, bytes]]) -> str:
-    """Return refused addresses, each with the server's response."""
-    texts = {
-        address: " ".join(f"{code} {response.decode('utf-8', 'replace')}".split())
-        for address, (code, response) in responses.items()
-    }
-    return ", ".join(f"{address} ({texts[address]})" for address in sorted(texts))[:LONGEST_REFUSAL]
-
-
-def _describe_error(error: Exception) -> str:
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return f"it refused {_refusals(error.recipients)}"
-    if isinstance(error, smtplib.SMTPResponseException):
-        response = error.smtp_error
-        response = response.decode("utf-8", "replace") if isinstance(response, bytes) else response
-        return " ".join(f"{error.smtp_code} {response}".split())
-    return http_delivery.describe_error(error)
-
-
-class _PlainConnection(smtplib.SMTP):
-    """A connection that registers its socket with `abort_after` before the server's first response."""
-
-    sockets: list[Any]
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        connected = socket.create_connection((host, port), timeout)
-        self.sockets.append(connected)
-        return connected
-
-
-class _TlsConnection(_PlainConnection):
-    """A connection that registers its socket, with TLS from the first byte."""
-
-    context: ssl.SSLContext
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return self.context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
-
-
-def _hand_over(
-    smtp: Smtp, seconds: float, message: EmailMessage, sockets: list[Any]
-) -> Mapping[str, tuple[int, bytes]]:
-    """Run an SMTP session; return the addresses that were refused, with the server's responses."""
-    assert smtp.host is not None
-    session = (_TlsConnection if smtp.security == "tls" else _PlainConnection)(timeout=seconds)
-    session.sockets = sockets
-    session._host = smtp.host  # type: ignore[attr-defined]  # starttls checks the certificate for this name.
-    if isinstance(session, _TlsConnection):
-        session.context = ssl.create_default_context()
-    try:
-        code, response = session.connect(smtp.host, smtp.port or PORTS.get(smtp.security, PORTS["starttls"]))
-        if code != 220:
-            raise smtplib.SMTPConnectError(code, response)
-        if smtp.security == "starttls":
-            session.starttls(context=ssl.create_default_context())
-        if smtp.username is not None:
-            session.login(smtp.username, smtp.password.get_secret_value() if smtp.password else "")
-        refused = session.send_message(message)
-        with suppress(smtplib.SMTPException, OSError):  # The message is accepted: the end of the session can't undo it.
-            session.quit()
-        return refused
-    finally:
-        session.close()
 
 
 def render(target: DeliveryTarget, message: Message, smtp: Smtp) -> EmailMessage:

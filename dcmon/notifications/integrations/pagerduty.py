@@ -7,8 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from dcmon.errors import InvalidInput
-from dcmon.notifications import egress_guard, http_delivery
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications import egress_guard
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import (
     Address,
@@ -78,6 +78,8 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
 
     A test sends an event that opens an incident, and one that closes it.
     """
+    from dcmon.notifications import http_delivery
+
     attempt = Attempt(None, "The message has no alert to send.")
     for event in render(target, message):
         body = json.dumps(event, ensure_ascii=False).encode()

@@ -1,6 +1,7 @@
 """The integrations by kind.
 
-A new integration is a module, a ReceiverKind, and a line in INTEGRATIONS.
+A new integration is a module, a ReceiverKind, and a line in INTEGRATIONS. Importing an integration is cheap, because
+most commands only show or check addresses: its `send` imports the module that speaks HTTP or SMTP.
 """
 
 import dataclasses
@@ -9,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from dcmon.errors import InvalidInput
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import command, email, pagerduty, slack, teams, webhook
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Integration, Message
 from dcmon.states import ReceiverKind

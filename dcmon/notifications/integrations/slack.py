@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dcmon.notifications import egress_guard
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import (
     Address,

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dcmon.errors import InvalidInput
-from dcmon.notifications import egress_guard, http_delivery
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications import egress_guard
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations.base import (
     Address,
     Body,
@@ -61,6 +61,8 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
     """POST the body unchanged."""
+    from dcmon.notifications import http_delivery
+
     body = encode(message.body)
     signature = sign(target.secrets, message.id, int(time.time()), body)
     headers = {**target.credentials, "content-type": "application/json", **signature}
@@ -69,6 +71,8 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
 
 def post_json(url: str, document: Body, settings: DeliverySettings) -> Attempt:
     """POST a document as JSON, without a signature."""
+    from dcmon.notifications import http_delivery
+
     return http_delivery.post(url, encode(document), {"content-type": "application/json"}, settings.webhooks)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.db.tables.org import Model, Version
 from dcmon.errors import InvalidInput
-from dcmon.ingestion import intake, row_batch, samples, store
+from dcmon.ingestion import intake, row_batch, sample_counts, store
 from dcmon.monitoring import lifecycle
 from dcmon.storage import ledger, models, references, sample_ids, sample_tables, sampling, versions
 from dcmon.storage.columns import TYPES
@@ -62,7 +62,7 @@ def require_true_counts(target: Target) -> None:
         counted = session.execute(
             text("select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0) from quarter_hours")
         ).one()
-        held = samples.window_counts(session, version, datetime(1970, 1, 1, tzinfo=UTC), NOW + timedelta(days=9))
+        held = sample_counts.window_counts(session, version, datetime(1970, 1, 1, tzinfo=UTC), NOW + timedelta(days=9))
     assert tuple(counted) == held
 
 

@@ -23,8 +23,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.jobs import notify
 from dcmon.notifications import http_delivery, outbox, receivers
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.batching import ClaimContext
-from dcmon.notifications.http_delivery import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.settings import Webhooks

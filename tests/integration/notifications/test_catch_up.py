@@ -10,7 +10,7 @@ from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.db.tables.org import Alert, Notification
 from dcmon.notifications import catch_up, notification_writer, receivers
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations.base import Address
 from dcmon.notifications.receivers import Subscription
 from tests.helpers.outbox import REFUSED, URL, OutboxDriver

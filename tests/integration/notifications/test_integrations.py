@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from dcmon import db
 from dcmon.notifications import receivers
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Message
 from dcmon.settings import Smtp, Webhooks

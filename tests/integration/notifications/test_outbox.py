@@ -11,7 +11,7 @@ from sqlalchemy import text
 from dcmon import errors
 from dcmon.app import App
 from dcmon.notifications import manual_retry, notification_views, receivers
-from dcmon.notifications.http_delivery import Attempt
+from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import message_text
 from dcmon.notifications.integrations.base import Address
 from dcmon.notifications.notification_views import NotificationFilter
