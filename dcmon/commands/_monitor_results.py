@@ -65,11 +65,9 @@ def run(
     _require_one_way(at, from_, to, wait=wait)
     ends = EndRange(as_utc(from_), as_utc(at or to))
     request = operation.RunRequest(name, ends, durations.parse(timeout), wait, notify)
-    rows, metrics = operation.run(ctx.obj, request)
-    shown = view.metric_columns(rows, metrics[: view.SHOWN_METRICS])
-    columns = ["window_end", *view.version_columns(rows), "state", *shown, "n", "violates", "reason"]
-    ctx.obj.output.table(rows, columns, empty="There is no complete window with samples yet.")
-    if code := _exit_code(rows):
+    judged = operation.run(ctx.obj, request)
+    ctx.obj.output.page(view.judged_page(judged))
+    if code := _exit_code(judged.rows):
         raise typer.Exit(code)
 
 

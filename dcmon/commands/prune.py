@@ -7,7 +7,7 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
-from dcmon.commands.shared.confirmation import ask_and_run
+from dcmon.commands.shared.confirmation import confirm
 from dcmon.commands.shared.groups import single
 
 app = single()
@@ -29,16 +29,11 @@ def prune(
 
     Example: dcmon prune --dry-run
     """
+    from dcmon.commands.operations import prune as operation
     from dcmon.commands.views import prune as view
-    from dcmon.jobs import prune as job
 
-    orgs = ctx.obj.organizations()
-    expired = job.count_expired(ctx.obj, orgs)
-    prune_all = partial(job.prune, ctx.obj, orgs, by or operator_name(), is_fast=fast)
-    pruned = ask_and_run(view.question(expired), prune_all, dry_run=dry_run, yes=yes) or expired
-    skipped = [result.skipped for result in pruned if result.skipped is not None]
-    if skipped and len(skipped) == len(pruned):
-        raise skipped[0]
+    request = operation.PruneRequest(by or operator_name(), fast, dry_run)
+    pruned = operation.prune(ctx.obj, request, partial(confirm, yes=yes))
     ctx.obj.output.page(view.report(pruned, dry_run=dry_run))
-    if skipped:
+    if any(result.skipped is not None for result in pruned):
         raise typer.Exit(8)

@@ -9,15 +9,12 @@ from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.wording import NO_SUCH_ROW
 
 if TYPE_CHECKING:
     from dcmon.ingestion.quarantine import QuarantineFilter
 
 app = group(__doc__)
-
-COUNTED = ["model", "version", "kind", "reason", "rows", "first", "last", "example"]
-EMPTY = "No row is quarantined."
-NO_SUCH_ROW = "No quarantined row matches."
 
 
 @app.command("list")
@@ -34,12 +31,7 @@ def list_(
     """
     from dcmon.commands.views import quarantine as view
 
-    output = ctx.obj.output
-    listed = view.rows(ctx.obj, row_filter, limit) if rows else view.counts(ctx.obj, row_filter)
-    detail = [] if output.is_narrow else ["detail"]
-    row_columns = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail, "logged_at"]
-    columns, empty = row_columns if rows else COUNTED, EMPTY if row_filter.is_all else NO_SUCH_ROW
-    output.table(listed, columns, empty=empty, unfolded=["id", "reason"])
+    ctx.obj.output.page(view.listing(ctx.obj, row_filter, limit if rows else None))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """References, with which production rows are compared: load, show, clear."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -35,16 +36,10 @@ def load(
     Example: dcmon reference load training.parquet --model credit --version v1 --map target=_dc_label --dry-run
     """
     from dcmon.commands.operations import reference as operation
-    from dcmon.ingestion.files import reference_file
-    from dcmon.ingestion.reference_loading import LoadOptions
 
-    mapping = column_mapping(map_, ignore_extra)
-    load_options = LoadOptions(replace, ctx.obj.settings.reference.largest, dry_run)
-    reference = operation.find(ctx.obj, model, version)
-    with reference_file.opened_table(file, reference.columns, mapping) as table:
-        if replace and not dry_run:
-            confirm(f"Replace {reference.rows:,} reference rows of {model}/{version}?", yes)
-        loaded = operation.load(ctx.obj, reference, table, load_options)
+    reference_file = operation.ReferenceFile(file, column_mapping(map_, ignore_extra), replace, dry_run)
+    names = operation.VersionNames(model, version)
+    loaded = operation.load(ctx.obj, names, reference_file, partial(confirm, yes=yes))
     ctx.obj.output.value(outcome(loaded, dry_run=dry_run))
 
 
@@ -70,8 +65,6 @@ def clear(
     """Delete all rows of a reference. Example: dcmon reference clear --model credit --version v1 --dry-run"""
     from dcmon.commands.operations import reference as operation
 
-    reference = operation.find(ctx.obj, model, version)
-    if not dry_run:
-        confirm(f"Delete {reference.rows:,} reference rows of {model}/{version}?", yes)
-    cleared = operation.clear(ctx.obj, reference, dry_run=dry_run)
+    names = operation.VersionNames(model, version)
+    cleared = operation.clear(ctx.obj, names, partial(confirm, yes=yes), dry_run=dry_run)
     ctx.obj.output.value(outcome(cleared, dry_run=dry_run))

@@ -134,9 +134,10 @@ def test(
 
     Example: dcmon rule test rules.yaml
     """
+    from dcmon.commands.operations import rule_test_files as operation
     from dcmon.commands.views import rule as view
 
-    tests = view.run_tests(files)
+    tests = operation.run(files)
     ctx.obj.output.page(view.test_report(tests))
     if not all(tested.outcome.is_passed for tested in tests):
         raise typer.Exit(1)
@@ -159,7 +160,9 @@ def backtest(
     Example: dcmon rule backtest "credit/Prediction Drift" --since 90d --rule "> 0.3" --for 2
     """
     from dcmon import durations
+    from dcmon.commands.operations import backtest as operation
     from dcmon.commands.views import rule as view
 
     wanted = replace(policy, condition=parse_condition(condition))
-    ctx.obj.output.page(view.run_backtest(ctx.obj, name, wanted, durations.parse(since)))
+    tested = operation.run(ctx.obj, name, wanted, durations.parse(since))
+    ctx.obj.output.page(view.backtest_report(tested))

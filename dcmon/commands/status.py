@@ -16,12 +16,10 @@ def status(ctx: typer.Context) -> None:
 
     Example: dcmon status -o json
     """
+    from dcmon.commands.operations import status as operation
     from dcmon.commands.views import status as view
-    from dcmon.embedded import supervisor_state
-    from dcmon.health import status as health_status
 
-    local = supervisor_state.read(ctx.obj.settings)
-    current = health_status.collect(ctx.obj.engine, ctx.obj.settings, local)
+    current = operation.collect(ctx.obj)
     ctx.obj.output.page(view.report(current, quiet=ctx.obj.output.quiet))
     if current.failure is not None:
         raise current.failure

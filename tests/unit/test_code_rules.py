@@ -18,6 +18,8 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *s
 COMMANDS = sorted((ROOT / "dcmon" / "commands").glob("*.py"))
 SESSIONS = {"session", "org", "public", "org_session", "public_session"}  # calls that open a transaction
 PRINTS = {"page", "table", "tables", "value", "remark"}  # methods of Output that print
+PARSING = ("dcmon.commands.shared.", "dcmon.durations", "dcmon.errors")  # modules that a command parses with
+NO_WORK = re.compile(r"parse_|is_|has_|[A-Z]")  # functions that parse, predicates, and classes
 MOST_PARAMETERS = 6
 MOST_LINES = 400
 # Words that a reader could not guess, with the words that replace them. They are not in code, text or names of tests.
@@ -278,6 +280,49 @@ def test_command_opens_no_session() -> None:
     """A command leaves this to one call: a view reads in a transaction, an operation changes."""
     opening = [path.name for path in COMMANDS if SESSIONS & set(_calls(ast.parse(path.read_text())))]
     assert opening == []
+
+
+def _imported_modules(function: ast.AST) -> dict[str, str]:
+    """Return the names that are imported in a function, with the modules that they come from."""
+    return {
+        name.asname or name.name: f"{node.module}.{name.name}"
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    }
+
+
+def _nodes_outside_lambdas(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a function without those of lambdas, which run after a confirmation."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.Lambda):
+            yield child
+            yield from _nodes_outside_lambdas(child)
+
+
+def _house_calls(function: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[list[str], list[str]]:
+    """Return the calls of a command to views, and to operations or domains. Parsing and predicates don't count."""
+    imported = _imported_modules(function)
+    views, others = list[str](), list[str]()
+    for node in _nodes_outside_lambdas(function):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute)):
+            continue
+        root, _, name = ast.unparse(node.func).rpartition(".")
+        module = imported.get(root or name, "")
+        if module.startswith("dcmon.") and not module.startswith(PARSING) and not NO_WORK.match(name):
+            (views if module.startswith("dcmon.commands.views") else others).append(ast.unparse(node.func))
+    return views, others
+
+
+def test_command_makes_one_call() -> None:
+    """A command calls one operation, and one view to show its result; an action to confirm is a further one."""
+    commands = {
+        f"{path.stem}.{function.name}": _house_calls(function)
+        for path in COMMANDS
+        for function in _functions(ast.parse(path.read_text()))
+        if function.decorator_list
+    }
+    assert {name: calls for name, calls in commands.items() if max(map(len, calls)) > 1} == {}
 
 
 def _prints(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

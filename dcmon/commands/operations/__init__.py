@@ -1,1 +1,1 @@
-"""Changes that need several calls into the domain, some in transactions of their own."""
+"""Work of commands that needs several calls into the domain, some in transactions of their own."""

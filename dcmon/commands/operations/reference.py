@@ -1,8 +1,12 @@
 """Load and clear references."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon.db import work_queue
+from dcmon.ingestion.files import reference_file
 from dcmon.ingestion.reference_loading import LoadOptions, ReferenceLoad
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, references, sample_tables, versions
@@ -10,8 +14,24 @@ from dcmon.storage import models, references, sample_tables, versions
 if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.db.tables.org import Model, Version
-    from dcmon.ingestion.reference_loading import ReferenceTable
     from dcmon.storage.columns import Columns
+
+
+class VersionNames(NamedTuple):
+    """The names of a model and its version."""
+
+    model: str
+    version: str
+
+
+@dataclass(frozen=True)
+class ReferenceFile:
+    """A file to load as a reference. `renames` maps its columns to fields."""
+
+    path: Path
+    renames: Mapping[str, str]
+    replaces: bool
+    is_dry_run: bool
 
 
 class Reference(NamedTuple):
@@ -31,21 +51,34 @@ def find(app: "App", model: str, version: str) -> Reference:
         return Reference(owner, row, references.count(session, row), sample_tables.columns(owner, row))
 
 
-def load(app: "App", reference: Reference, table: "ReferenceTable", options: LoadOptions) -> dict[str, Any]:
-    """Append rows to a reference, or replace it; then enqueue its windows."""
-    org = app.organization()
-    with app.org(org) as session:
-        reference_load = lifecycle.load_reference(
-            session, reference.model, reference.version, table, options, org.retention
-        )
-    return _finish(app, reference_load, dry_run=options.dry_run)
+def load(app: "App", names: VersionNames, file: ReferenceFile, confirm: Callable[[str], None]) -> dict[str, Any]:
+    """Append a file's rows to a reference, or replace it after `confirm(question)`; then enqueue its windows.
+
+    Raises ModelNotFound, VersionNotFound, InvalidInput or FileRefused.
+    """
+    options = LoadOptions(file.replaces, app.settings.reference.largest, file.is_dry_run)
+    reference = find(app, names.model, names.version)
+    with reference_file.opened_table(file.path, reference.columns, file.renames) as table:
+        if options.replace and not options.dry_run:
+            confirm(f"Replace {reference.rows:,} reference rows of {names.model}/{names.version}?")
+        org = app.organization()
+        with app.org(org) as session:
+            reference_load = lifecycle.load_reference(
+                session, reference.model, reference.version, table, options, org.retention
+            )
+        return _finish(app, reference_load, dry_run=options.dry_run)
 
 
-def clear(app: "App", reference: Reference, *, dry_run: bool) -> dict[str, Any]:
-    """Delete all rows of a reference; then enqueue its windows."""
+def clear(app: "App", names: VersionNames, confirm: Callable[[str], None], *, dry_run: bool) -> dict[str, Any]:
+    """Delete all rows of a reference after `confirm(question)`; then enqueue its windows.
+
+    Raises ModelNotFound or VersionNotFound.
+    """
+    reference = find(app, names.model, names.version)
     if dry_run:
         revision = reference.version.reference_revision + 1
         return _finish(app, ReferenceLoad(0, reference.rows, 0, revision), dry_run=True)
+    confirm(f"Delete {reference.rows:,} reference rows of {names.model}/{names.version}?")
     org = app.organization()
     with app.org(org) as session:
         reference_load = lifecycle.clear_reference(session, reference.version, org.retention)

@@ -2,4 +2,5 @@
 
 # A retention term of None keeps rows for ever.
 NO_END = {"samples_kept": "for ever", "results_kept": "for ever"}
+NO_SUCH_ROW = "No quarantined row matches."
 STORE_TOKEN = "Store the token now: it is not shown again."

@@ -59,6 +59,14 @@ def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> Re
     return ResultRows(rows, metrics)
 
 
+def judged_page(judged_results: ResultRows) -> Page:
+    """Show results with the rules that each violates, as `judged` lists them."""
+    rows, metrics = judged_results
+    shown = metric_columns(rows, metrics[:SHOWN_METRICS])
+    columns = ["window_end", *version_columns(rows), "state", *shown, "n", "violates", "reason"]
+    return Page(rows, [Table(rows, columns, empty="There is no complete window with samples yet.")])
+
+
 def _usual_metrics(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> list[str]:
     """Return the metrics that rules name, or all that the results have."""
     return replace(monitor_views.get_view(session, monitor_id, last=0), results=shown).metrics

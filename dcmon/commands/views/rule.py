@@ -1,11 +1,9 @@
 """Rules, their backtests and their tests, as rows."""
 
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from dcmon import errors
-from dcmon.alerting import alert_views, backtest, rule_failures, rules
+from dcmon.alerting import alert_views, rule_failures, rules
 from dcmon.output import Fields, Page, Part, Remark, Table
 from dcmon.storage import models
 
@@ -14,9 +12,8 @@ if TYPE_CHECKING:
 
     from dcmon.alerting.backtest import Backtest
     from dcmon.alerting.rule_tests import RuleTestResult
-    from dcmon.alerting.rules import Change
-    from dcmon.alerting.state_machine import Policy
     from dcmon.app import App
+    from dcmon.commands.operations.rule_test_files import FileOutcome
 
 ALERT_COLUMNS = {  # headings by key
     "id": "", "state": "", "since": "", "until": "", "windows": "", "worst": "worst value",
@@ -26,20 +23,6 @@ SPAN_COLUMNS = ["version", "severity", "since", "until", "windows", "days", "met
 TEST_COLUMNS = {  # headings by key
     "": "", "window": "", "value": "", "expected": "", "actual": "", "reason": "",
 }  # fmt: skip
-
-
-class TestedPolicy(NamedTuple):
-    """The policy that a backtest applies, and the monitor whose results it judges."""
-
-    monitor_id: int
-    policy: "Policy"
-
-
-class FileOutcome(NamedTuple):
-    """The outcome of one rule test, and the file that contains it."""
-
-    file: Path
-    outcome: "RuleTestResult"
 
 
 def row(session: "Session", rule_id: int) -> dict[str, Any]:
@@ -80,34 +63,14 @@ def detail(app: "App", name: str) -> Page:
     return Page({**rule_row, "alerts": alerts}, [Fields(shown), table])
 
 
-def run_backtest(app: "App", name: str, wanted: "Change", lookback: timedelta) -> Page:
-    """Judge stored results by a changed rule. `name` may be a monitor if `wanted` has a condition."""
+def backtest_report(tested: "Backtest") -> Page:
+    """Show the numbers of a backtest, and the alerts that the rule would have opened."""
     from dcmon.alerting import condition_parser
-    from dcmon.monitoring import results
 
-    with app.org() as session:
-        monitor_id, policy = _policy(session, name, wanted)
-        tested = backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, lookback))
-        summary = {"rule": condition_parser.to_text(policy.condition), **tested.summary()}
-        spans = _span_rows(tested)
+    summary = {"rule": condition_parser.to_text(tested.policy.condition), **tested.summary()}
+    spans = _span_rows(tested)
     table = Table(spans, SPAN_COLUMNS, title="Alerts it would have opened", empty="It would not have fired.")
     return Page({**summary, "spans": spans}, [Fields(summary), table])
-
-
-def _policy(session: "Session", name: str, wanted: "Change") -> "TestedPolicy":
-    """Return the monitor and the policy to test.
-
-    For a monitor without a rule, `wanted` must have a condition.
-    """
-    from dcmon.monitoring import monitors
-
-    try:
-        rule = rules.find(session, name)
-    except (errors.RuleNotFound, errors.InvalidInput):
-        if wanted.condition is None:
-            raise
-        return TestedPolicy(monitors.find(session, name).id, rules.preview(None, wanted))
-    return TestedPolicy(rule.monitor_id, rules.preview(rule, wanted))
 
 
 def _span_rows(tested: "Backtest") -> list[dict[str, Any]]:
@@ -126,21 +89,7 @@ def _span_rows(tested: "Backtest") -> list[dict[str, Any]]:
     ]
 
 
-def run_tests(files: list[Path]) -> list[FileOutcome]:
-    """Run the rule tests of YAML files. Raises FileRefused or InvalidInput."""
-    from dcmon.alerting import rule_tests
-
-    outcomes: list[FileOutcome] = []
-    for file in files:
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            raise errors.FileRefused(path=file, reason=error.strerror or error) from None
-        outcomes += [FileOutcome(file, outcome) for outcome in rule_tests.run_all(content, file.name)]
-    return outcomes
-
-
-def test_report(tested: list[FileOutcome]) -> Page:
+def test_report(tested: "list[FileOutcome]") -> Page:
     """Show a line for each rule test, and the windows of a failed test."""
     parts: list[Part] = []
     for test in tested:
@@ -152,7 +101,7 @@ def test_report(tested: list[FileOutcome]) -> Page:
     return Page([_test_row(test) for test in tested], parts, [f"{len(tested) - failed} passed, {failed} failed"])
 
 
-def _test_row(tested: FileOutcome) -> dict[str, Any]:
+def _test_row(tested: "FileOutcome") -> dict[str, Any]:
     outcome = tested.outcome
     lines = [
         {"window": line.number, "value": line.window, "expected": line.expected, "actual": line.actual,

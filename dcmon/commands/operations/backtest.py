@@ -1,0 +1,44 @@
+"""Judge stored results by a changed rule, without writing anything."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from dcmon import errors
+from dcmon.alerting import backtest, rules
+from dcmon.monitoring import monitors, results
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.alerting.backtest import Backtest
+    from dcmon.alerting.rules import Change
+    from dcmon.alerting.state_machine import Policy
+    from dcmon.app import App
+
+
+class TestedPolicy(NamedTuple):
+    """The policy that a backtest applies, and the monitor whose results it judges."""
+
+    monitor_id: int
+    policy: "Policy"
+
+
+def run(app: "App", name: str, wanted: "Change", lookback: timedelta) -> "Backtest":
+    """Judge stored results by a changed rule. `name` may be a monitor if `wanted` has a condition."""
+    with app.org() as session:
+        monitor_id, policy = _policy(session, name, wanted)
+        return backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, lookback))
+
+
+def _policy(session: "Session", name: str, wanted: "Change") -> TestedPolicy:
+    """Return the monitor and the policy to test.
+
+    For a monitor without a rule, `wanted` must have a condition.
+    """
+    try:
+        rule = rules.find(session, name)
+    except (errors.RuleNotFound, errors.InvalidInput):
+        if wanted.condition is None:
+            raise
+        return TestedPolicy(monitors.find(session, name).id, rules.preview(None, wanted))
+    return TestedPolicy(rule.monitor_id, rules.preview(rule, wanted))
