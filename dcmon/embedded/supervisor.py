@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from dcmon import errors
+from dcmon import errors, stop_signals
 from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.environment import child_environment
 from dcmon.embedded.process_manager import READY_SECONDS, STOP_SECONDS, ProcessManager
@@ -31,8 +31,7 @@ def run(settings: Settings, stop: threading.Event | None = None, ready: Callable
     """
     stop = stop or threading.Event()
     _require_writable(settings.data_dir)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop_signals.set_at_signals(stop, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with ExitStack() as stack:
         stack.enter_context(supervisor_state.exclusive(settings.data_dir))
         stack.callback(supervisor_state.remove, settings.data_dir)

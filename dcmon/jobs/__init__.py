@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
+from dcmon import stop_signals
 from dcmon.app import App
 from dcmon.errors import DcmonError
 from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
@@ -28,8 +29,7 @@ JOBS: dict[str, str] = {
 def run_jobs(app: App, names: Sequence[str]) -> bool:
     """Run jobs in parallel until SIGTERM or SIGINT. Return False if a job failed, which stops the others too."""
     stop, failed = threading.Event(), threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop.set())
+    stop_signals.set_at_signals(stop, signal.SIGTERM, signal.SIGINT)
     stop_events = {name: WatchedStopEvent(stop) for name in names}
     modules = {name: import_module(f"dcmon.jobs.{JOBS[name]}") for name in names}
 
