@@ -26,6 +26,7 @@ REASONS = (
     (r"`str` of length >=", RejectionReason.WRONG_TYPE),
     (r"length", RejectionReason.WRONG_LENGTH),
     (r"out of range|>=|<=", RejectionReason.OUT_OF_RANGE),
+    (r"^Invalid UTF-8", RejectionReason.MALFORMED),  # msgspec 0.23; earlier versions raise UnicodeDecodeError
     (r"^(Expected|Invalid)", RejectionReason.WRONG_TYPE),
     (r"", RejectionReason.MALFORMED),
 )
