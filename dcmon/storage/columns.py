@@ -17,6 +17,9 @@ RESERVED = frozenset(
     {SAMPLE_ID, TIME, LABEL, PREDICTION, PROBABILITIES, KEY, HASH, LEVEL, LOGGED_AT, "_dc_position", "_dc_too_long"}
 )
 
+# Names that the tables at run time have already: PostgreSQL's system columns, and a column of each reference table.
+TAKEN_NAMES = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "revision"})
+
 
 @dataclass(frozen=True)
 class ColumnType:
@@ -112,9 +115,9 @@ def label_type_of(task_type: str) -> str:
 def sql_name(name: str) -> str:
     """Return the name of a feature's column in SQL.
 
-    PostgreSQL allows 63 bytes: the end of a longer name is replaced by a hash.
+    PostgreSQL allows 63 bytes: the end of a longer name is replaced by a hash. A taken name gets a hash as its end.
     """
-    if len(name.encode()) <= 63:
+    if len(name.encode()) <= 63 and name not in TAKEN_NAMES:
         return name
     return name.encode()[:46].decode(errors="ignore") + "_" + hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Model, Quarantined, Version
-from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
+from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME, sql_name
 from dcmon.storage.sample_ids import key_of
 
 
@@ -46,7 +46,8 @@ def _stored(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:
 def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[str, Any]:
     row = session.execute(
         text(
-            f"select to_jsonb(s) - cast(:own as text[]) as row, s.{LOGGED_AT} as logged_at, l.label,"
+            # `s.*`, because `to_jsonb(s)` would be the feature `s` of a version that has one.
+            f"select to_jsonb(s.*) - cast(:own as text[]) as row, s.{LOGGED_AT} as logged_at, l.label,"
             f" l.logged_at as labelled_at from samples_{version.relation} s"
             f" left join labels_{version.relation} l on l.ts = s.{TIME} and l.k = s.{KEY}"
             f" where s.{TIME} = :time and s.{KEY} = :key limit 1"
@@ -55,9 +56,11 @@ def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[st
     ).one_or_none()
     if row is None:
         return {"state": SampleState.PRUNED, "version": version.name, "time": time}
+    names = {sql_name(name): name for name in (*version.features, *version.additional)}
     return {
         "state": SampleState.STORED, "version": version.name, "time": time, "logged_at": row.logged_at,
-        "label": row.label, "labelled_at": row.labelled_at, "row": row.row,
+        "label": row.label, "labelled_at": row.labelled_at,
+        "row": {names.get(column, column): value for column, value in row.row.items()},
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from dcmon.storage.columns import (
     PROBABILITIES,
     RESERVED,
     SAMPLE_ID,
+    TAKEN_NAMES,
     TIME,
     TYPES,
     Columns,
@@ -40,7 +41,13 @@ def test_columns_keep_the_users_order() -> None:
 @given(st.text(min_size=1, max_size=300))
 def test_sql_name_is_not_longer_than_postgresql_allows(name: str) -> None:
     assert len(sql_name(name).encode()) <= 63
-    assert sql_name(name) == name or len(name.encode()) > 63
+    assert sql_name(name) == name or len(name.encode()) > 63 or name in TAKEN_NAMES
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN_NAMES))
+def test_taken_name_gets_another_name_in_sql(name: str) -> None:
+    assert sql_name(name).startswith(f"{name}_")
+    assert sql_name(name.upper()) == name.upper(), "names in SQL are quoted, so that upper case is another name"
 
 
 def test_long_names_with_a_common_start_stay_different() -> None:
