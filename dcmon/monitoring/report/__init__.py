@@ -1,1 +1,1 @@
-"""A report on the monitors of a model, as one HTML file with plotly charts."""
+"""A report on the monitors of a model, as one HTML file with charts."""

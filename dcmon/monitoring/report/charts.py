@@ -1,26 +1,25 @@
-"""Draw a monitor's values over its windows, as a figure in plotly's JSON."""
+"""Describe the chart of a monitor's values over its windows, as JSON for the page's script."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
+from dcmon import severity
 from dcmon.formatting import format_number, format_time
 from dcmon.operators import LOWER_BOUNDS, SIGN_OF_OPERATOR, Operator
-from dcmon.severity import Severity
 from dcmon.states import ResultState
 
-SEVERITY_COLORS: dict[str, str] = {
-    Severity.LOW: "#5b8def",
-    Severity.MEDIUM: "#d99a00",
-    Severity.HIGH: "#e8702a",
-    Severity.CRITICAL: "#d6336c",
-}
-# People with any colour vision can distinguish these colours, on white and on black (Okabe and Ito).
-_TRACE_COLORS = ("#2f86d6", "#1aa179", "#c774a8", "#a58a2c", "#7a6ff0", "#8a8f98")
+_LINE_COLORS = 6  # the page's style has so many colors for lines
 _CHART_SIGNS = {">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}  # the other signs are drawn as they are
+
+
+class Interval(NamedTuple):
+    """The values between which the true value of a metric lies, with the probability that the page names."""
+
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,7 @@ class Point:
     """The result of the window [`start`, `end`).
 
     `metrics`: by name. `n`: the number of samples that they were computed from. `reason`: why there is no value.
+    `intervals`: by name of the metric, for metrics that have one.
     """
 
     start: datetime
@@ -37,6 +37,7 @@ class Point:
     state: str = ResultState.OK
     reason: str | None = None
     version: str = ""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,14 @@ class MonitorSeries:
         """The metrics by axis: each panel is a list of metrics that share an axis."""
         return [[name] for name in self.metrics] if self.has_own_axes else [self.metrics]
 
+    @property
+    def versions(self) -> dict[str, list[Point]]:
+        """The points by version, in the order in which versions appear."""
+        versions: dict[str, list[Point]] = {}
+        for point in self.points:
+            versions.setdefault(point.version, []).append(point)
+        return versions
+
     def values_of(self, metrics: Sequence[str]) -> list[float]:
         """Return the values of these metrics in all windows."""
         return [point.metrics[name] for point in self.points for name in metrics if name in point.metrics]
@@ -127,8 +136,7 @@ class MonitorSeries:
     def open_severity(self) -> str | None:
         """The highest severity of the open alerts; None if no alert is open."""
         open_severities = [alert.severity for alert in self.alerts if alert.until is None]
-        order = list(SEVERITY_COLORS)
-        return max(open_severities, key=lambda name: order.index(name) if name in order else -1, default=None)
+        return min(open_severities, key=severity.descending_rank, default=None)
 
     @property
     def state(self) -> str:
@@ -148,157 +156,120 @@ def figures_json(figures: Sequence[Mapping[str, Any]]) -> str:
 
 
 def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, Any]:
-    """Return a figure as plotly's `{"data": …, "layout": …}`.
+    """Return what the page's script draws; times are seconds since 1970.
 
-    It has a line for each version and metric, thresholds, alerts as bands, and marks with reasons for windows without a
-    value. The time axis is [`start`, `end`], so that figures of the same period can be compared by eye. Metrics with
-    different units are drawn one above the other, over the same time axis.
+    A figure has a panel for each axis, with a line for each version and metric, thresholds, alerts as bands, and the
+    reasons of windows without a value. The time axis is [`start`, `end`] with a margin, so that figures of the same
+    period can be compared by eye.
     """
     margin = (end - start) * 0.015
-    span = (start - margin, end + margin)
-    panels = series.panels
-    axes = ["y", *(f"y{number}" for number in range(3, 2 + len(panels)))]
-    lines = [line for axis, panel in zip(axes, panels, strict=True) for line in _lines(series, panel, axis)]
-    thresholds = [
-        (axis, rule)
-        for axis, panel in zip(axes, panels, strict=True)
-        for rule in series.thresholds
-        if _applies_to(rule, panel)
-    ]
-    bands = [_band(alert, alert.until or span[1]) for alert in series.alerts]
-    layout: dict[str, Any] = {
-        "height": 300 if len(panels) < 2 else 60 + 150 * len(panels),
-        "margin": {"l": 56, "r": 120 if thresholds else 24, "t": 12, "b": 36},
-        "showlegend": len(lines) > 1 and (len(panels) < 2 or len(lines) > len(panels)),
-        "legend": {"orientation": "h", "y": 1.12 if len(panels) < 2 else 1.04, "x": 0},
-        "hovermode": "closest",
-        "xaxis": {"type": "date", "tickangle": 0, "range": [time.isoformat() for time in span], "anchor": axes[-1]},
-        **_axes(series, axes),
-        # Windows without a value are marked at the bottom, on an axis of their own.
-        "yaxis2": {"overlaying": axes[-1], "range": [0, 1], "visible": False, "fixedrange": True},
-        "shapes": [*bands, *(_threshold(rule, axis) for axis, rule in thresholds)],
-        "annotations": [_label(rule, axis) for axis, rule in thresholds],
+    span = (_seconds(start - margin), _seconds(end + margin))
+    return {
+        "span": span,
+        "windows": [_windows(version, points) for version, points in series.versions.items()],
+        "panels": [_panel(series, metrics) for metrics in series.panels or [[]]],
+        "alerts": [_alert(alert, span[1]) for alert in series.alerts],
     }
-    return {"data": [*lines, *_no_value_marks(series)], "layout": layout}
 
 
-def _axes(series: MonitorSeries, axes: Sequence[str]) -> dict[str, Any]:
-    """Return an axis of values for each panel, from the top down."""
-    height, layout = 1 / len(axes), dict[str, Any]()
-    for row, (axis, panel) in enumerate(zip(axes, series.panels, strict=True)):
-        layout[axis.replace("y", "yaxis")] = axis_layout = {
-            "zeroline": False,
-            "automargin": True,
-            **_range(series, panel),
-        }
-        if len(axes) > 1:
-            top = 1 - row * height
-            axis_layout |= {"domain": [max(0.0, top - 0.82 * height), top], "title": {"text": escape(panel[0])}}
-    return layout
+def _seconds(time: datetime) -> int:
+    return int(time.timestamp())
 
 
-def _applies_to(rule: Threshold, panel: Sequence[str]) -> bool:
-    return rule.metric is None or rule.metric.lower() in (name.lower() for name in panel)
+def _windows(version: str, points: Sequence[Point]) -> dict[str, Any]:
+    """Return the windows of a version in columns; `notes` has remarks by the window's place."""
+    notes = {place: _note(point) for place, point in enumerate(points)}
+    return {
+        "version": version,
+        "starts": [_seconds(point.start) for point in points],
+        "ends": [_seconds(point.end) for point in points],
+        "n": [point.n for point in points],
+        "notes": {str(place): note for place, note in notes.items() if note},
+    }
 
 
-def _lines(series: MonitorSeries, panel: Sequence[str], axis: str) -> list[dict[str, Any]]:
-    names = dict.fromkeys(
-        (point.version, metric) for point in series.points for metric in point.metrics if metric in panel
+def _note(point: Point) -> str:
+    if point.metrics:
+        return point.reason or ""
+    return f"no value ({point.state}): {point.reason or 'no reason given'}"
+
+
+def _panel(series: MonitorSeries, metrics: Sequence[str]) -> dict[str, Any]:
+    rules = [rule for rule in series.thresholds if _applies_to(rule, metrics)]
+    return {
+        "title": metrics[0] if series.has_own_axes and metrics else "",
+        "range": _range(series, metrics, rules),
+        "lines": _lines(series, metrics),
+        "thresholds": [
+            {"value": rule.value, "severity": rule.severity, "text": f"{rule.text} {rule.severity}"} for rule in rules
+        ],
+    }
+
+
+def _applies_to(rule: Threshold, metrics: Sequence[str]) -> bool:
+    return rule.metric is None or rule.metric.lower() in (name.lower() for name in metrics)
+
+
+def _lines(series: MonitorSeries, metrics: Sequence[str]) -> list[dict[str, Any]]:
+    versions = series.versions
+    names = list(
+        dict.fromkeys((point.version, name) for point in series.points for name in point.metrics if name in metrics)
     )
     has_versions = len({version for version, _ in names}) > 1
     return [
-        _line(series, version, metric, f"{version} · {metric}" if has_versions else metric, color) | {"yaxis": axis}
-        for (version, metric), color in zip(names, _TRACE_COLORS * (len(names) // len(_TRACE_COLORS) + 1), strict=False)
-    ]
-
-
-def _line(series: MonitorSeries, version: str, metric: str, name: str, color: str) -> dict[str, Any]:
-    points = [point for point in series.points if point.version == version]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": escape(name),
-        "x": [point.end.isoformat() for point in points],
-        "y": [point.metrics.get(metric) for point in points],
-        "text": [_value_text(point, name, point.metrics.get(metric)) for point in points],
-        "hovertemplate": "%{text}<extra></extra>",
-        "connectgaps": False,
-        "line": {"color": color, "width": 1.8},
-        "marker": {"color": color, "size": 6 if len(points) < 100 else 4},
-    }
-
-
-def _value_text(point: Point, name: str, value: float | None) -> str:
-    reason = f"<br>{_wrapped(point.reason)}" if point.reason else ""
-    return f"<b>{format_number(value)}</b> {escape(name)}<br>{_window(point)}, n = {point.n:,}{reason}"
-
-
-def _no_value_marks(series: MonitorSeries) -> list[dict[str, Any]]:
-    points = [point for point in series.points if not point.metrics]
-    if not points:
-        return []
-    return [
         {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "no value",
-            "showlegend": False,
-            "yaxis": "y2",
-            "x": [point.end.isoformat() for point in points],
-            "y": [0.04] * len(points),
-            "text": [_no_value_text(point) for point in points],
-            "hovertemplate": "%{text}<extra></extra>",
-            "marker": {"symbol": "x-thin", "size": 8, "line": {"width": 2, "color": "#8a8f98"}},
+            "version": version,
+            "name": f"{version} · {metric}" if has_versions else metric,
+            "color": place % _LINE_COLORS + 1,
+            **_values(versions[version], metric),
         }
+        for place, (version, metric) in enumerate(names)
     ]
 
 
-def _no_value_text(point: Point) -> str:
-    return f"<b>no value</b> ({escape(point.state)})<br>{_window(point)}, n = {point.n:,}<br>{_wrapped(point.reason)}"
+def _values(points: Sequence[Point], metric: str) -> dict[str, Any]:
+    """Return the values of a metric in columns: numbers, texts, and the ends of intervals if there are any."""
+    values = [_rounded(point.metrics.get(metric)) for point in points]
+    intervals = [point.intervals.get(metric) for point in points]
+    columns: dict[str, Any] = {
+        "values": values,
+        "texts": [_text(value, interval) for value, interval in zip(values, intervals, strict=True)],
+    }
+    if any(intervals):
+        columns["lows"] = [interval and _rounded(interval.low) for interval in intervals]
+        columns["highs"] = [interval and _rounded(interval.high) for interval in intervals]
+    return columns
 
 
-def _window(point: Point) -> str:
-    return f"{format_time(point.start)} to {format_time(point.end)}"
+def _rounded(value: float | None) -> float | None:
+    """Return the value with six significant digits, more than a chart can show."""
+    return None if value is None else float(f"{value:.6g}")
 
 
-def _wrapped(text: str | None, width: int = 70) -> str:
-    from textwrap import wrap
-
-    return "<br>".join(escape(line) for line in wrap(text or "no reason given", width))
-
-
-def _band(alert: AlertSpan, until: datetime) -> dict[str, Any]:
-    color = SEVERITY_COLORS.get(alert.severity, "#8a8f98")
-    edges = {"x0": alert.since.isoformat(), "x1": until.isoformat(), "y0": 0, "y1": 1}
-    style = {"fillcolor": color, "opacity": 0.16, "line": {"width": 1, "color": color}, "layer": "below"}
-    return {"type": "rect", "xref": "x", "yref": "paper", **edges, **style}
+def _text(value: float | None, interval: Interval | None) -> str:
+    ends = f" ({format_number(interval.low)} to {format_number(interval.high)})" if interval else ""
+    return f"{format_number(value)}{ends}"
 
 
-def _threshold(rule: Threshold, axis: str) -> dict[str, Any]:
-    color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
-    edges = {"x0": 0, "x1": 1, "y0": rule.value, "y1": rule.value}
+def _alert(alert: AlertSpan, end: int) -> dict[str, Any]:
+    until = f"until {format_time(alert.until)}" if alert.until else "still open"
     return {
-        "type": "line",
-        "xref": "paper",
-        "yref": axis,
-        **edges,
-        "line": {"color": color, "width": 1.6, "dash": "dash"},
+        "start": _seconds(alert.since),
+        "end": _seconds(alert.until) if alert.until else end,
+        "severity": alert.severity,
+        "text": f"alert {alert.severity} since {format_time(alert.since)}, {until}"
+        + (f": {alert.driver}" if alert.driver else ""),
     }
 
 
-def _label(rule: Threshold, axis: str) -> dict[str, Any]:
-    color = SEVERITY_COLORS.get(rule.severity, "#8a8f98")
-    position = {"xref": "paper", "yref": axis, "x": 1.005, "y": rule.value, "xanchor": "left", "yanchor": "middle"}
-    return {**position, "text": escape(f"{rule.text} {rule.severity}"), "showarrow": False, "font": {"color": color}}
-
-
-def _range(series: MonitorSeries, panel: Sequence[str]) -> dict[str, Any]:
-    """Return an axis range with all values and thresholds, and with zero if near."""
-    values = [*series.values_of(panel), *(rule.value for rule in series.thresholds if _applies_to(rule, panel))]
+def _range(series: MonitorSeries, metrics: Sequence[str], rules: Sequence[Threshold]) -> tuple[float, float]:
+    """Return an axis range with all values, intervals and thresholds, and with zero if near."""
+    ends = [end for point in series.points for name in metrics for end in point.intervals.get(name, ())]
+    values = [*series.values_of(metrics), *ends, *(rule.value for rule in rules)]
     if not values:
-        return {"range": [0, 1]}
+        return 0, 1
     low, high = min(values), max(values)
     if 0 <= low <= (high - low):
         low = 0.0
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
-    return {"range": [low - margin if low else -0.05 * (high or margin), high + margin]}
+    return (low - margin if low else -0.05 * (high or margin)), high + margin
