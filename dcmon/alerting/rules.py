@@ -201,13 +201,14 @@ def _require_free(session: Session, rule: AlertRule, name: str) -> None:
 
 
 @lru_cache(maxsize=1000)
-def _parsed(text: str) -> Condition:
+def parse_stored(text: str) -> Condition:
+    """Parse a condition as it is stored; conditions that were parsed lately are cached. Raises InvalidInput."""
     return parse(text)
 
 
 def condition_of(rule: AlertRule) -> Condition:
     """Return a rule's condition."""
-    return Condition(rule.operator, rule.threshold) if rule.condition is None else _parsed(rule.condition)
+    return Condition(rule.operator, rule.threshold) if rule.condition is None else parse_stored(rule.condition)
 
 
 def condition_text(rule: AlertRule) -> str:

@@ -83,8 +83,10 @@ class Evaluator:
         org = claimed.org
         with db.org_session(app.engine, org) as session:
             window_expansion.expand(session, org.retention)
+        claimed_at = time.monotonic()
         with db.org_session(app.engine, org) as session:
             claims = due_windows.claim(session, MAX_CLAIMED_WINDOWS, lease, backfill_quiet)
+        self._held_claims, self._leases_extended_at = claims, claimed_at
         deadline = time.monotonic() + MAX_POLL.total_seconds()
         for position, claim in enumerate(claims):
             if self.stop.is_set() or (position and time.monotonic() > deadline):
@@ -119,7 +121,7 @@ class Evaluator:
     def evaluate(self, org: Organization, claim: Claim, held: Sequence[Claim]) -> None:
         """Evaluate one claimed window: read in one snapshot, store in one transaction, enqueue notifications."""
         app, settings = self.app, self.app.settings.evaluate
-        self._extend_leases(org, held)
+        self._hold_leases(org, held)
         if claim.attempts > MAX_CLAIMS:
             raise RuntimeError(f"The worker ended {MAX_CLAIMS} times while it evaluated this window.")
         with db.org_session(app.engine, org, snapshot=True) as session:
@@ -140,6 +142,17 @@ class Evaluator:
             stored.results, stored.notifications,
         )  # fmt: skip
 
+    def _hold_leases(self, org: Organization, claims: Sequence[Claim]) -> None:
+        """Extend the leases of claims, unless they were made or extended a short time ago."""
+        is_same_lease = {claim.token for claim in claims} == {claim.token for claim in self._held_claims}
+        if not is_same_lease or self._must_extend_leases():
+            self._extend_leases(org, claims)
+        self._held_claims = claims
+
+    def _must_extend_leases(self) -> bool:
+        age = time.monotonic() - self._leases_extended_at
+        return age > self.app.settings.evaluate.lease.total_seconds() / 3
+
     def _extend_leases(self, org: Organization, claims: Sequence[Claim]) -> None:
         with db.org_session(self.app.engine, org) as session:
             due_windows.extend_leases(session, claims, self.app.settings.evaluate.lease)
@@ -152,7 +165,7 @@ class Evaluator:
             self._stop_seen_at = self._stop_seen_at or now
             if now - self._stop_seen_at > STOP_GRACE.total_seconds():
                 raise Stopped
-        if now - self._leases_extended_at > self.app.settings.evaluate.lease.total_seconds() / 3:
+        if self._must_extend_leases():
             self._extend_leases(org, self._held_claims)
 
     def _version_exists(self, org: Organization, claim: Claim) -> bool:

@@ -41,7 +41,6 @@ ADD = text(SQL.statement("add")).bindparams(
     bindparam("backfills", type_=ARRAY(Boolean)),
 )
 EXTEND_LEASES = text(SQL.statement("extend_leases"))
-DELETE_FINISHED = text(SQL.statement("delete_finished"))
 FINISH = text(SQL.statement("finish"))
 IS_HELD = text(SQL.statement("is_held"))
 RELEASE = text(SQL.statement("release"))
@@ -130,8 +129,6 @@ def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
     is due again at once.
     """
     parameters = {**_claimed_row(claim), "touched": claim.touched_at, "again": again_at}
-    if again_at is None:
-        session.execute(DELETE_FINISHED, parameters)
     session.execute(FINISH, parameters)
 
 

@@ -87,16 +87,16 @@ where version_id = :version and window_start = :start and window_end = :end and 
 -- name: extend_leases
 update due_windows set lease_until = now() + :lease where token = :token
 
--- name: delete_finished
-delete from due_windows {claimed_row} and touched_at = :touched
-
 -- name: finish
--- A window that was touched after the claim is due again at once.
+-- A window that was touched after the claim is due again at once. Any other window waits until :again, or is deleted.
+with finished as (
+    delete from due_windows {claimed_row} and touched_at = :touched and cast(:again as timestamptz) is null
+)
 update due_windows
    set lease_until = null, token = null, attempts = 0, waits_since = now(), is_first = false,
        is_backfill = is_backfill and touched_at <> :touched,
-       due_at = case when touched_at = :touched then coalesce(:again, due_at) else now() end
- {claimed_row}
+       due_at = case when touched_at = :touched then cast(:again as timestamptz) else now() end
+ {claimed_row} and (touched_at <> :touched or cast(:again as timestamptz) is not null)
 
 -- name: is_held
 select true from due_windows {claimed_row} for update

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines, judging, notify_policy, rule_failures
+from dcmon.alerting.baselines import NewBaseline
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks.catalogue import library_version
 from dcmon.checks.dataset_schema import CheckValue
@@ -72,7 +73,7 @@ def store(
     changed_ids = _store_baselines(session, plan, check_results)
     new_results = _store_results(session, plan, check_results)
     notifications = sum(judging.judge_result(session, result, context) for result in new_results)
-    for rule in (rule for changed_id in changed_ids for rule in baselines.dependent_rules(session, changed_id)):
+    for rule in baselines.dependent_rules(session, changed_ids):
         with rule_failures.isolated(session, rule):
             notifications += judging.rejudge_rule(session, rule, context)
     notifications += notify_policy.notify_pending(session, context, plan.version.id, monitor_id=monitor_id)
@@ -82,14 +83,12 @@ def store(
 def _store_baselines(session: Session, plan: Plan, check_results: Sequence[CheckResult]) -> list[int]:
     """Store the results on the reference; return the ids of monitors with a new baseline."""
     monitors = {monitor.id: monitor for monitor, _ in plan.monitors}
-    return [
-        check_result.monitor_id
+    new_baselines = [
+        NewBaseline(monitors[check_result.monitor_id], check_result.value, check_result.n)
         for check_result in check_results
         if check_result.is_baseline
-        and baselines.store(
-            session, monitors[check_result.monitor_id], plan.version, check_result.value, check_result.n
-        )
     ]
+    return baselines.store(session, plan.version, new_baselines)
 
 
 def _store_results(session: Session, plan: Plan, check_results: Sequence[CheckResult]) -> list[Result]:

@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines
@@ -49,6 +51,26 @@ class ComparedWindow:
     is_pruned: bool = False
 
 
+class VersionOfModel(NamedTuple):
+    """A version and its model."""
+
+    version: Version
+    model: Model
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A monitor that may evaluate the window, and its newest result of it.
+
+    `uses_reference`: True if a rule compares with the check's value on the reference.
+    """
+
+    monitor: Monitor
+    check: Check
+    last: Result | None
+    uses_reference: bool
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is evaluated in a window of a version.
@@ -56,7 +78,8 @@ class Plan:
     `monitors`: the monitors that evaluate the window now. `again_at`: when to plan the window again; None: only when
     rows touch it. `compared`: by monitor id, the earlier window that a monitor compares with in place of the reference.
     `flow`: the counts of arriving rows; None if no monitor counts them. `settled`: the ids of monitors whose result
-    stays, because the rows that it was compared with are pruned.
+    stays, because the rows that it was compared with are pruned. `with_reference_rules`: the ids of monitors with rules
+    that compare with the check's value on the reference.
     """
 
     model: Model
@@ -68,6 +91,7 @@ class Plan:
     compared: Mapping[int, ComparedWindow] = field(default_factory=dict)
     flow: FlowCounts | None = None
     settled: Collection[int] = ()
+    with_reference_rules: Collection[int] = ()
 
     def statistics_for(self, check: Check) -> WindowStatistics:
         """Return the statistics to store with a result of this check."""
@@ -84,45 +108,96 @@ def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retenti
     """Plan a window: decide which monitors evaluate it now.
 
     A result that was compared with rows that are pruned now can't be computed again: it stays, even if rows come late
-    to its window.
+    to its window. The number of statements does not depend on the number of monitors.
     """
-    version = session.get_one(Version, request.version_id)
-    model = session.get_one(Model, version.model_id)
-    monitors = _monitors_with_window(session, model, request)
-    statistics = sampling.window_statistics(session, version.id, request.window.start, request.window.end)
-    last_results = results.newest_by_monitor(
-        session, version.id, request.window, [monitor.id for monitor, _ in monitors]
-    )
-    empty_plan = Plan(
-        model, version, request.window, statistics, [], None,
-        _compared_windows(session, request, model, monitors, org_retention),
-    )  # fmt: skip
-    if any(data_flow.is_data_flow(check) for _, check in monitors):
-        empty_plan = replace(empty_plan, flow=_measure_flow(session, empty_plan, request))
+    of_version = select(Version, Model).join(Model, Model.id == Version.model_id)
+    version, model = session.execute(of_version.where(Version.id == request.version_id)).one()
+    candidates = _candidates(session, model, request)
+    empty_plan = _empty_plan(session, request, VersionOfModel(version, model), candidates, org_retention)
     chosen, again_times, settled = list[MonitorWithCheck](), list[datetime](), set[int]()
-    for monitor, check in monitors:
-        last, compared = last_results.get(monitor.id), empty_plan.compared.get(monitor.id)
+    for candidate in candidates:
+        monitor, last = candidate.monitor, candidate.last
+        compared = empty_plan.compared.get(monitor.id)
         if compared is not None and compared.is_pruned and last is not None and _is_final(last, monitor):
             settled.add(monitor.id)
             continue
-        decision = _decide(session, empty_plan, MonitorWithCheck(monitor, check), last, request, settings)
+        decision = _decide(empty_plan, candidate, request, settings)
         if decision.is_due or request.monitor_id is not None:
-            chosen.append(MonitorWithCheck(monitor, check))
+            chosen.append(MonitorWithCheck(monitor, candidate.check))
         if decision.again_at is not None:
             again_times.append(decision.again_at)
     return replace(empty_plan, monitors=chosen, again_at=min(again_times, default=None), settled=settled)
 
 
-def _monitors_with_window(session: Session, model: Model, request: PlanRequest) -> list[MonitorWithCheck]:
-    """Return the requested monitors of a model whose grid includes this window."""
+def _candidates(session: Session, model: Model, request: PlanRequest) -> list[_Candidate]:
+    """Return the requested monitors of a model whose grid includes this window, in order of id."""
+    newest_result_id = (
+        select(Result.id)
+        .where(
+            Result.monitor_id == Monitor.id, Result.version_id == request.version_id,
+            Result.window_end == request.window.end, Result.window_start == request.window.start,
+        )
+        .order_by(Result.revision.desc())
+        .limit(1)
+        .correlate(Monitor)
+        .scalar_subquery()
+    )  # fmt: skip
+    statement = (
+        select(Monitor, Check, Result, baselines.condition_texts(Monitor.id))
+        .join(Check, Check.id == Monitor.check_id)
+        .outerjoin(Result, Result.id == newest_result_id)
+        .where(Check.model_id == model.id)
+    )
     zone = time_zone(model.time_zone)
-    return [
-        MonitorWithCheck(monitor, check)
-        for monitor, check in schedules.monitors_of_model(session, model)
-        if request.monitor_id in (None, monitor.id)
-        and (data_flow.is_data_flow(check) or not request.is_flow)
-        and schedules.monitor_grid(monitor).includes(request.window, zone)
+    rows = session.execute(statement.order_by(Monitor.id)).all()
+    candidates = [
+        _Candidate(monitor, check, last, uses_reference=baselines.use_reference(conditions or ()))
+        for monitor, check, last, conditions in rows
     ]
+    return [
+        candidate
+        for candidate in candidates
+        if request.monitor_id in (None, candidate.monitor.id)
+        and (data_flow.is_data_flow(candidate.check) or not request.is_flow)
+        and schedules.monitor_grid(candidate.monitor).includes(request.window, zone)
+    ]
+
+
+def _empty_plan(
+    session: Session,
+    request: PlanRequest,
+    version_of_model: VersionOfModel,
+    candidates: Sequence[_Candidate],
+    org_retention: timedelta | None,
+) -> Plan:
+    """Return a plan that evaluates no monitor yet, with the counts of rows that decisions need."""
+    version, model = version_of_model
+    earlier_windows = _earlier_windows(model, candidates, request.window)
+    statistics = sampling.statistics_of_windows(
+        session, version.id, list(dict.fromkeys([request.window, *earlier_windows.values()]))
+    )
+    first_start = schedules.retained_from(model, org_retention, request.now)
+    compared = {
+        monitor_id: ComparedWindow(window, statistics[window], window.start < first_start)
+        for monitor_id, window in earlier_windows.items()
+    }
+    with_reference_rules = {candidate.monitor.id for candidate in candidates if candidate.uses_reference}
+    plan = Plan(
+        model, version, request.window, statistics[request.window], [],
+        compared=compared, with_reference_rules=with_reference_rules,
+    )  # fmt: skip
+    if any(data_flow.is_data_flow(candidate.check) for candidate in candidates):
+        plan = replace(plan, flow=_measure_flow(session, plan, request))
+    return plan
+
+
+def _earlier_windows(model: Model, candidates: Sequence[_Candidate], window: Window) -> dict[int, Window]:
+    """Return the windows that monitors compare with in place of the reference, by monitor id."""
+    compared_windows = {
+        candidate.monitor.id: schedules.compared_window(Schedule(candidate.monitor, candidate.check, model), window)
+        for candidate in candidates
+    }
+    return {monitor_id: compared for monitor_id, compared in compared_windows.items() if compared is not None}
 
 
 def _measure_flow(session: Session, plan: Plan, request: PlanRequest) -> FlowCounts:
@@ -134,20 +209,13 @@ def _measure_flow(session: Session, plan: Plan, request: PlanRequest) -> FlowCou
     return flow_metrics.measure(session, model, plan.version, plan.window, plan.statistics, awaited_until)
 
 
-def _decide(
-    session: Session,
-    plan: Plan,
-    monitor_with_check: MonitorWithCheck,
-    last: Result | None,
-    request: PlanRequest,
-    settings: Evaluate,
-) -> Decision:
-    monitor, check = monitor_with_check
+def _decide(plan: Plan, candidate: _Candidate, request: PlanRequest, settings: Evaluate) -> Decision:
+    monitor, check, last = candidate.monitor, candidate.check, candidate.last
     decision = reevaluation_policy.decide(
         plan.inputs_for(monitor, check),
         last,
         WaitingTerms(plan.model.label_ratio, plan.model.label_delay, settings.label_quiet),
-        is_same_monitor=last is not None and _has_same_revisions(session, last, monitor, check, plan.version),
+        is_same_monitor=last is not None and _has_same_revisions(plan, last, monitor, check),
         touched_at=request.touched_at,
         now=request.now,
     )
@@ -175,30 +243,6 @@ def _decide_flow(decision: Decision, flow: FlowCounts, monitor: Monitor, last: R
     return Decision(decision.is_due, min((at for at in (decision.again_at, awaited_until) if at), default=None))
 
 
-def _compared_windows(
-    session: Session,
-    request: PlanRequest,
-    model: Model,
-    monitors: Sequence[MonitorWithCheck],
-    org_retention: timedelta | None,
-) -> dict[int, ComparedWindow]:
-    """Return the windows that monitors compare with, by monitor id.
-
-    The statistics of each window are read once.
-    """
-    first_start = schedules.retained_from(model, org_retention, request.now)
-    compared_windows: dict[int, ComparedWindow] = {}
-    statistics: dict[Window, WindowStatistics] = {}
-    for monitor, check in monitors:
-        window = schedules.compared_window(Schedule(monitor, check, model), request.window)
-        if window is None:
-            continue
-        if window not in statistics:
-            statistics[window] = sampling.window_statistics(session, request.version_id, window.start, window.end)
-        compared_windows[monitor.id] = ComparedWindow(window, statistics[window], window.start < first_start)
-    return compared_windows
-
-
 def is_evaluated(
     session: Session,
     version_window: VersionWindow,
@@ -220,19 +264,19 @@ def is_evaluated(
     if last is None or last.state == ResultState.ERROR or not current.monitors:
         return False
     ((monitor, check),) = current.monitors
-    is_same = _has_same_revisions(session, last, monitor, check, current.version)
+    is_same = _has_same_revisions(current, last, monitor, check)
     return is_same and reevaluation_policy.is_up_to_date(last, current.inputs_for(monitor, check))
 
 
-def _has_same_revisions(session: Session, last: Result, monitor: Monitor, check: Check, version: Version) -> bool:
+def _has_same_revisions(plan: Plan, last: Result, monitor: Monitor, check: Check) -> bool:
     """Return True if a result is of the current revisions of monitor and reference.
 
     The revision of the reference counts only if the monitor, or one of its rules, uses the reference.
     """
     if last.monitor_revision != monitor.revision:
         return False
-    if last.reference_revision == version.reference_revision:
+    if last.reference_revision == plan.version.reference_revision:
         return True
     if check.needs_reference:
         return monitor.compared_with != ComparedWith.REFERENCE
-    return not baselines.dependent_rules(session, monitor.id)
+    return monitor.id not in plan.with_reference_rules

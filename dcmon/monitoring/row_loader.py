@@ -76,7 +76,8 @@ def build_workload(
         else:
             loading.requests.append(request)
     by_monitor = {request.monitor_id: request for request in requests}
-    for monitor, check in baselines.missing(session, plan.version, plan.monitors):
+    on_reference = [planned for planned in plan.monitors if planned.monitor.id in plan.with_reference_rules]
+    for monitor, check in baselines.missing(session, plan.version, on_reference):
         request = _on_reference(by_monitor[monitor.id], check, plan.version.reference_revision)
         with suppress(errors.InvalidInput):  # a filter on a column that the reference lacks
             loading.rows[request.current] = cache.get(request.current, read)

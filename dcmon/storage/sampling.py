@@ -1,13 +1,15 @@
 """Reading samples back: the deterministic sample of a window, and rows to show."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import text
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
+from sqlalchemy.types import DateTime
 
 from dcmon.db.sql import BoundSql
 from dcmon.db.tables.org import Model, Version
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
 MAX_BYTES = 500_000_000  # of a columnar sample
 # The number of rows in a level varies by chance. Expecting a fifth more rows than the limit makes a second query rare.
 SLACK = 1.2
+STATISTICS = text("""
+    select coalesce(sum(q.n), 0) as n, coalesce(sum(q.n_labelled), 0) as n_labelled,
+           coalesce(sum(q.rows_revision), 0) as rows_revision, coalesce(sum(q.labels_revision), 0) as labels_revision,
+           max(q.logged_at) as logged_at
+      from unnest(:starts, :ends) with ordinality w(window_start, window_end, position)
+      left join quarter_hours q on q.version_id = :version and q.at >= w.window_start and q.at < w.window_end
+     group by w.position order by w.position
+""").bindparams(
+    bindparam("starts", type_=ARRAY(DateTime(timezone=True))), bindparam("ends", type_=ARRAY(DateTime(timezone=True)))
+)
 
 
 @dataclass(frozen=True)
@@ -74,15 +86,30 @@ class WindowStatistics:
 
 def window_statistics(session: Session, version_id: int, start: datetime, end: datetime) -> WindowStatistics:
     """Sum up the quarter hours of a version in [start, end), without reading samples."""
-    n, n_labelled, rows_revision, labels_revision, logged_at = session.execute(
-        text(
-            "select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0), coalesce(sum(rows_revision), 0),"
-            " coalesce(sum(labels_revision), 0), max(logged_at)"
-            " from quarter_hours where version_id = :version and at >= :start and at < :end"
-        ),
-        {"version": version_id, "start": start, "end": end},
-    ).one()
-    return WindowStatistics(int(n), int(n_labelled), int(rows_revision), int(labels_revision), logged_at)
+    window = Window(start, end)
+    return statistics_of_windows(session, version_id, [window])[window]
+
+
+def statistics_of_windows(
+    session: Session, version_id: int, windows: Collection[Window]
+) -> dict[Window, WindowStatistics]:
+    """Sum up the quarter hours of a version in each window, in one statement."""
+    if not windows:
+        return {}
+    rows = session.execute(
+        STATISTICS,
+        {
+            "version": version_id,
+            "starts": [window.start for window in windows],
+            "ends": [window.end for window in windows],
+        },
+    )
+    return {
+        window: WindowStatistics(
+            int(row.n), int(row.n_labelled), int(row.rows_revision), int(row.labels_revision), row.logged_at
+        )
+        for window, row in zip(windows, rows, strict=True)
+    }
 
 
 def sample_rows(
