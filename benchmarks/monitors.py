@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import pandas as pd
-import psutil
 from sqlalchemy import text
 
 from benchmarks.installation import Installation, temporary_installation
@@ -24,7 +23,7 @@ from benchmarks.sample_rows import CLASSES, FEATURES, START, make_rows
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks import defaults
 from dcmon.checks.catalogue import for_config
-from dcmon.checks.worker_pool import CheckWorker
+from dcmon.checks.evaluator import CheckEvaluator
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.monitoring import default_monitors, evaluation, lifecycle
 from dcmon.monitoring.planner import PlanRequest
@@ -97,13 +96,13 @@ def _measure_default_monitors(installation: Installation) -> None:
     run_bare_checks = _bare_checks(installation, version_id)
     run_bare_checks()
     dcmon_ms, bare_ms = [], []
-    with CheckWorker(Evaluate()) as worker:
+    with CheckEvaluator(Evaluate()) as evaluator:
         cache = ReferenceCache()
-        _evaluate(installation, version_id, 0, worker, cache)
+        _evaluate(installation, version_id, 0, evaluator, cache)
         for run in range(RUNS):
             print_progress(f"eight default monitors on a window of {ROWS} rows: run {run + 1} of {RUNS}")
-            evaluate = partial(_evaluate, installation, version_id, run + 1, worker, cache)
-            dcmon_ms.append(_worker_cpu_ms(worker, evaluate))
+            evaluate = partial(_evaluate, installation, version_id, run + 1, evaluator, cache)
+            dcmon_ms.append(_cpu_ms(evaluate))
             bare_ms.append(_cpu_ms(run_bare_checks))
     print_figure("monitors.eight.cpu", dcmon_ms, "ms per window, PostgreSQL not counted", BARE, bare_ms)
     each_dcmon_ms, each_bare_ms = [cpu_ms / 8 for cpu_ms in dcmon_ms], [cpu_ms / 8 for cpu_ms in bare_ms]
@@ -116,17 +115,8 @@ def _cpu_ms(work: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - started_at)
 
 
-def _worker_cpu_ms(worker: CheckWorker, work: Callable[[], object]) -> float:
-    """Run `work`; return the CPU ms of this process and the check worker."""
-    assert worker.pid is not None
-    process = psutil.Process(worker.pid)
-    before = sum(process.cpu_times()[:2])
-    own_ms = _cpu_ms(work)
-    return own_ms + 1000 * (sum(process.cpu_times()[:2]) - before)
-
-
 def _evaluate(
-    installation: Installation, version_id: int, day: int, worker: CheckWorker, cache: ReferenceCache
+    installation: Installation, version_id: int, day: int, evaluator: CheckEvaluator, cache: ReferenceCache
 ) -> None:
     """Evaluate a window as the evaluate worker does: plan, read once, run checks, store, judge."""
     start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
@@ -134,7 +124,7 @@ def _evaluate(
     with installation.app.org(installation.org, snapshot=True) as session:
         request = PlanRequest(version_id, window, now, now)
         plan, workload, known_results = evaluation.prepare(session, installation.org, request, settings, cache)
-    check_results = [*known_results, *worker.run(workload)]
+    check_results = [*known_results, *evaluator.run(workload)]
     assert {result.value.state for result in check_results} == {ResultState.OK}, [
         result.value for result in check_results
     ]
@@ -144,15 +134,13 @@ def _evaluate(
 
 def _measure_many_windows(installation: Installation) -> None:
     version_id = _create_monitored_version(installation, MANY_DAYS)
-    with CheckWorker(Evaluate()) as worker:
+    with CheckEvaluator(Evaluate()) as evaluator:
         cache = ReferenceCache()
-        _evaluate(installation, version_id, 0, worker, cache)
+        _evaluate(installation, version_id, 0, evaluator, cache)
         print_progress(f"{MANY_DAYS} daily windows of {ROWS} rows, eight monitors each")
         server_before = _server_cpu(installation)
         days = range(1, MANY_DAYS)
-        dcmon_ms = _worker_cpu_ms(
-            worker, lambda: [_evaluate(installation, version_id, day, worker, cache) for day in days]
-        )
+        dcmon_ms = _cpu_ms(lambda: [_evaluate(installation, version_id, day, evaluator, cache) for day in days])
         server_ms = 1000 * (_server_cpu(installation) - server_before)
     results, all_ms = len(days) * 8, dcmon_ms + server_ms
     unit, as_task = "ms per (monitor, window)", f"{FORMER_SYSTEM}, as a task"
@@ -190,11 +178,11 @@ def _evaluation_ms(installation: Installation, version_id: int) -> list[float]:
     One evaluation before them fills the caches, and is not counted.
     """
     cache, elapsed_ms = ReferenceCache(), list[float]()
-    with CheckWorker(Evaluate()) as worker:
+    with CheckEvaluator(Evaluate()) as evaluator:
         for _ in range(RUNS + 1):
             with installation.app.org(installation.org) as session:
                 session.execute(text("delete from results"))
-            elapsed_ms.append(1000 * seconds_of(lambda: _evaluate(installation, version_id, 0, worker, cache)))
+            elapsed_ms.append(1000 * seconds_of(lambda: _evaluate(installation, version_id, 0, evaluator, cache)))
     return elapsed_ms[1:]
 
 

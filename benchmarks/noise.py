@@ -10,26 +10,26 @@ import argparse
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.measurement import print_progress
 from dcmon.alerting.rules import Condition
 from dcmon.alerting.state_machine import Policy, find_spans
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.defaults import DefaultCheck, for_task
-from dcmon.checks.runner import CheckSetup, PreparedRows, prepare, run
+from dcmon.checks.runner import CheckSetup, run
+from dcmon.statistics.columns import ClassColumn, Column, CountedColumn, NumericColumn, Rows
 
 START, REFERENCE_ROWS, SEED = datetime(2026, 1, 1, tzinfo=UTC), 5_000, 2026
 NUMBERS, CATEGORIES = [f"n{number}" for number in range(15)], [f"c{number}" for number in range(5)]
 DEFAULT_CATEGORIES = 60  # of a feature; the rarest is in one of 280 rows
 FEATURES = dict.fromkeys(NUMBERS, "numeric") | dict.fromkeys(CATEGORIES, "categorical")
-SCHEMA = DatasetSchema("binary", FEATURES, ["0", "1"])
+CLASSES = ("0", "1")
+SCHEMA = DatasetSchema("binary", FEATURES, list(CLASSES))
 YEAR = 365
 
 
@@ -72,17 +72,17 @@ def main() -> None:
 
 def _count_alerts(generator: np.random.Generator, rows: int, days: int, categories: int) -> Counter[str]:
     """Count the alerts of one model, by monitor."""
-    reference = _prepare(_draw_rows(generator, REFERENCE_ROWS, categories))
+    reference = _draw_rows(generator, REFERENCE_ROWS, categories)
     checks = [check for check in for_task("binary") if check.monitor is not None and check.rule is not None]
     series: dict[str, list[Window]] = {check.name: [] for check in checks}
     for day in range(days):
-        current = _prepare(_draw_rows(generator, rows, categories))
+        current = _draw_rows(generator, rows, categories)
         for check in checks:
             series[check.name].append(_window(day, rows, _evaluate(check, current, reference)))
     return Counter({check.name: _count_fired(check, series[check.name]) for check in checks})
 
 
-def _evaluate(check: DefaultCheck, current: PreparedRows, reference: PreparedRows) -> CheckValue:
+def _evaluate(check: DefaultCheck, current: Rows, reference: Rows) -> CheckValue:
     assert check.monitor is not None
     used_reference = reference if check.kind.needs_reference else None
     setup = CheckSetup(check.kind, check.params, check.monitor.additional_kwargs or {}, SCHEMA)
@@ -100,31 +100,27 @@ def _count_fired(check: DefaultCheck, windows: list[Window]) -> int:
     return sum(span.fired is not None for span in find_spans(windows, policy))
 
 
-def _prepare(rows: pd.DataFrame) -> PreparedRows:
-    return prepare(rows, SCHEMA, list(FEATURES), with_label=True)
-
-
-def _draw_rows(generator: np.random.Generator, count: int, categories: int) -> pd.DataFrame:
+def _draw_rows(generator: np.random.Generator, count: int, categories: int) -> Rows:
     """Draw rows from the one distribution."""
-    columns = dict(_draw_features(generator, count, categories))
+    features = dict(_draw_features(generator, count, categories))
     probability = generator.beta(1, 4, count)
-    predicted = np.where(probability > 0.5, "1", "0")
+    predicted = (probability > 0.5).astype(int)
     is_right = generator.random(count) < 0.9
-    columns["_dc_prediction"] = predicted
-    columns["_dc_prediction_probabilities"] = [[1 - positive, positive] for positive in probability]
-    columns["_dc_label"] = np.where(is_right, predicted, np.where(predicted == "1", "0", "1"))
-    return pd.DataFrame(columns)
+    labels = np.where(is_right, predicted, 1 - predicted)
+    probabilities = np.column_stack((1 - probability, probability))
+    return Rows(count, features, ClassColumn(labels, CLASSES), ClassColumn(predicted, CLASSES), probabilities)
 
 
-def _draw_features(generator: np.random.Generator, count: int, categories: int) -> Iterator[tuple[str, Any]]:
+def _draw_features(generator: np.random.Generator, count: int, categories: int) -> Iterator[tuple[str, Column]]:
     for index, name in enumerate(NUMBERS):
         values = generator.normal(index, 1 + index, count) if index % 2 else generator.lognormal(0, 1, count)
-        yield name, np.where(generator.random(count) < 0.02, np.nan, values)
+        yield name, NumericColumn(np.where(generator.random(count) < 0.02, np.nan, values))
     weights = 1 / np.arange(1, categories + 1)
     for name in CATEGORIES:
         values = generator.choice(categories, count, p=weights / weights.sum())
         is_null = generator.random(count) < 0.02
-        yield name, [None if null else f"{name} {value}" for value, null in zip(values, is_null, strict=True)]
+        counts = Counter[Hashable](f"{name} {value}" for value in values[~is_null])
+        yield name, CountedColumn(counts, int(is_null.sum()))
 
 
 if __name__ == "__main__":

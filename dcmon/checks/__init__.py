@@ -1,6 +1,6 @@
-"""Run checks: the catalogue, the only door to deepchecks, and the worker processes around it.
+"""Run checks: those of the catalogue with dcmon.statistics, users' own in processes that load deepchecks.
 
-Only datasets, introspection, runner, scoring and worker load deepchecks, which takes seconds to import.
+Only dcmon.checks.library and dcmon.checks.worker load deepchecks, which takes seconds to import.
 """
 
 import os

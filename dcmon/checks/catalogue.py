@@ -6,8 +6,6 @@ A module that a client names is only looked up in this table, and is never impor
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import cache
-from importlib.metadata import version as installed
 
 from dcmon.checks import plugins
 from dcmon.checks.kinds import (
@@ -23,14 +21,29 @@ from dcmon.checks.kinds import (
     Choice,
 )
 from dcmon.errors import InvalidInput
-from dcmon.states import TaskType
+from dcmon.statistics.scorer_names import known_scorers, scorer_name, scorers
 
 __all__ = [
-    "CATEGORICAL_TYPES", "DATA_FLOW", "FEATURE_AGGREGATIONS", "KINDS", "NOT_REDUCIBLE", "NUMERIC_TYPES", "CheckKind",
-    "by_class", "class_names", "docs_link", "find", "for_config", "known_scorers", "library_version", "scorer_name",
+    "CATEGORICAL_TYPES",
+    "DATA_FLOW",
+    "FEATURE_AGGREGATIONS",
+    "KINDS",
+    "LIBRARY_VERSION",
+    "NOT_REDUCIBLE",
+    "NUMERIC_TYPES",
+    "CheckKind",
+    "by_class",
+    "class_names",
+    "docs_link",
+    "find",
+    "for_config",
+    "known_scorers",
+    "scorer_name",
     "scorers",
 ]  # fmt: skip
 
+# The version of deepchecks whose definitions dcmon.statistics has; tests compare their values.
+LIBRARY_VERSION = "0.19.1"
 _INTEGRITY, _VALIDATION, _EVALUATION = ("data_integrity", "train_test_validation", "model_evaluation")
 _BY_FEATURE: tuple[Choice, ...] = ("feature", "aggregation method")
 
@@ -106,12 +119,6 @@ NOT_REDUCIBLE = frozenset({
 # fmt: on
 
 
-@cache
-def library_version() -> str:
-    """Return the installed version of deepchecks, without loading it."""
-    return installed("deepchecks")
-
-
 def class_names() -> list[str]:
     """Return the sorted names of all checks: of deepchecks and dcmon, then of users' packages."""
     return [
@@ -180,61 +187,3 @@ def docs_link(module_name: str, class_name: str) -> str | None:
     """Return the link to deepchecks' description of a check; None for other checks."""
     kind = _BY_CLASS.get(class_name)
     return kind.docs_link if kind is not None and module_name in kind.module_names else None
-
-
-_AVERAGES = ("macro", "micro", "weighted")
-_CLASS_SCORERS = (
-    "accuracy",
-    *(f"{metric}_{average}" for metric in ("precision", "recall", "f1", "jaccard") for average in _AVERAGES),
-)
-_SCORERS: Mapping[str, tuple[str, ...]] = {
-    TaskType.BINARY: (
-        *("balanced_accuracy", "average_precision", "neg_brier_score", "precision", "recall", "f1", "fpr", "fnr"),
-        *("tnr", "jaccard", "roc_auc", "neg_log_loss"),
-        *_CLASS_SCORERS,
-    ),
-    TaskType.MULTICLASS: (
-        *("roc_auc_per_class", "roc_auc_ovr", "roc_auc_ovo", "roc_auc_ovr_weighted", "roc_auc_ovo_weighted"),
-        *("precision_per_class", "recall_per_class", "f1_per_class"),
-        *(f"{metric}_{average}" for metric in ("fpr", "fnr", "tnr") for average in _AVERAGES),
-        *("fpr_per_class", "fnr_per_class", "tnr_per_class", "jaccard_per_class"),
-        *_CLASS_SCORERS,
-    ),
-    TaskType.REGRESSION: (
-        *("mean_squared_error", "mse", "root_mean_squared_error", "rmse", "mae", "mean_absolute_error"),
-        *("neg_mse", "neg_rmse", "neg_mae", "r2", "explained_variance", "max_error", "neg_mean_squared_log_error"),
-        *("neg_median_absolute_error", "neg_mean_poisson_deviance", "neg_mean_gamma_deviance"),
-    ),
-}
-
-
-def scorers(task_type: str) -> tuple[str, ...]:
-    """Return the scorers in deepchecks' table of a task type, in its order."""
-    return _SCORERS[task_type]
-
-
-# Scorers of scikit-learn, which deepchecks takes too.
-OTHER_SCORERS: Mapping[str, tuple[str, ...]] = {
-    "classification": ("f1_samples", "jaccard_samples", "matthews_corrcoef", "neg_negative_likelihood_ratio",
-                       "positive_likelihood_ratio", "precision_samples", "recall_samples", "top_k_accuracy"),
-    TaskType.REGRESSION: ("neg_mean_absolute_error", "neg_mean_absolute_percentage_error", "neg_mean_squared_error",
-                   "neg_root_mean_squared_error"),
-}  # fmt: skip
-
-
-def known_scorers(task_type: str) -> frozenset[str]:
-    """Return all scorers that a model of this task type can have.
-
-    A binary model also takes the scorers of a multiclass model, and vice versa.
-    """
-    if task_type == TaskType.REGRESSION:
-        return frozenset(_SCORERS[TaskType.REGRESSION]) | frozenset(OTHER_SCORERS[TaskType.REGRESSION])
-    return frozenset(_SCORERS[TaskType.BINARY] + _SCORERS[TaskType.MULTICLASS] + OTHER_SCORERS["classification"])
-
-
-def scorer_name(name: str) -> str:
-    """Return a scorer's name as the tables write it.
-
-    "Roc Auc" is roc_auc, and "Sensitivity" is recall.
-    """
-    return name.lower().replace("sensitivity", "recall").replace("specificity", "tnr").replace(" ", "_")

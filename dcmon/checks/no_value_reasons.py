@@ -97,6 +97,17 @@ def too_few_rows(n_by_side: Mapping[SideName, int], min_samples: int) -> str:
     )
 
 
+def left_out(n: int, where: SideName, uses_probabilities: bool) -> list[str]:
+    """Return the remark on rows that lack an output; no remark if no row lacks one."""
+    output = "a prediction and probabilities" if uses_probabilities else "a prediction"
+    return [f"left out {n} rows of the {where} without {output}"] if n else []
+
+
+def undefined(metric: str, reason: str) -> str:
+    """Say that the rows do not determine a metric."""
+    return f"The rows do not determine {metric}: {reason}"
+
+
 def one_class(name: str | None, metrics: Iterable[str]) -> str:
     """Say that all labels are of one class, and that scorers need other classes too."""
     label = "of one class" if name is None else f"{name!r}"

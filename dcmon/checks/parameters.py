@@ -1,38 +1,79 @@
-"""The names of the parameters that checks take.
+"""The parameters that checks take, with their defaults, which are those of deepchecks.
 
 Unknown names are refused, because deepchecks ignores them without a message.
 """
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from dcmon.checks.kinds import CheckKind
 from dcmon.errors import InvalidInput
 
-_ALL = ("n_samples", "random_state")
-_FEATURES = ("columns", "ignore_columns", "aggregation_method")
-_DRIFT = (
-    "margin_quantile_filter", "max_num_categories_for_drift", "min_category_size_ratio",
-    "max_num_categories_for_display", "show_categories_by", "numerical_drift_method", "categorical_drift_method",
-    "ignore_na", "min_samples",
-)  # fmt: skip
-# By the name of the class that runs, which is CheckKind.implementation.
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "SingleDatasetPerformance": ("scorers",),
-    "FeatureDrift": (*_FEATURES, *_DRIFT, "n_top_columns", "sort_feature_by"),
-    "PredictionDrift": (*_DRIFT, "drift_mode", "balance_classes", "aggregation_method", "max_classes_to_display"),
-    "LabelDrift": (*_DRIFT, "balance_classes"),
-    "NewLabelTrainTest": (),
-    "NewCategoryTrainTest": (*_FEATURES, "max_features_to_show", "max_new_categories_to_show"),
-    "MixedNulls": (*_FEATURES, "null_string_list", "check_nan", "n_top_columns"),
-    "PercentOfNulls": (*_FEATURES, "max_features_to_show"),
-    "StringMismatch": (*_FEATURES, "n_top_columns"),
+# The library draws a sample of its own with these; dcmon's samples are drawn when rows are read.
+_SET_BY_DCMON = ("n_samples", "random_state")
+# The library shows only so many in its pictures: a monitor has no pictures.
+_SHOWN: Mapping[str, tuple[str, ...]] = {
+    "FeatureDrift": ("n_top_columns",),
+    "MixedNulls": ("n_top_columns",),
+    "StringMismatch": ("n_top_columns",),
 }
+_DRIFT: Mapping[str, Any] = {
+    "margin_quantile_filter": 0.025,
+    "max_num_categories_for_drift": None,
+    "min_category_size_ratio": 0.01,
+    "max_num_categories_for_display": 10,
+    "show_categories_by": "largest_difference",
+    "numerical_drift_method": "KS",
+    "categorical_drift_method": "cramers_v",
+}
+_FEATURES: Mapping[str, Any] = {"columns": None, "ignore_columns": None}
+_MIN_SAMPLES: Mapping[str, Any] = {"min_samples": 10}
+# The defaults by the name of the class that runs, which is CheckKind.implementation.
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "SingleDatasetPerformance": {"scorers": None},
+    "FeatureDrift": {
+        **_FEATURES,
+        "sort_feature_by": "drift + importance",
+        **_DRIFT,
+        "ignore_na": True,
+        "aggregation_method": "l3_weighted",
+        **_MIN_SAMPLES,
+    },
+    "PredictionDrift": {
+        "drift_mode": "auto",
+        **_DRIFT,
+        "balance_classes": False,
+        "ignore_na": True,
+        "aggregation_method": "max",
+        "max_classes_to_display": 3,
+        **_MIN_SAMPLES,
+    },
+    "LabelDrift": {**_DRIFT, "balance_classes": False, "ignore_na": False, **_MIN_SAMPLES},
+    "NewLabelTrainTest": {},
+    "NewCategoryTrainTest": {
+        **_FEATURES,
+        "max_features_to_show": 5,
+        "max_new_categories_to_show": 5,
+        "aggregation_method": "max",
+    },
+    "MixedNulls": {"null_string_list": None, "check_nan": True, **_FEATURES, "aggregation_method": "max"},
+    "PercentOfNulls": {**_FEATURES, "max_features_to_show": 5, "aggregation_method": "max"},
+    "StringMismatch": {**_FEATURES, "aggregation_method": "max"},
+}
+
+
+def defaults(kind: CheckKind) -> Mapping[str, Any]:
+    """Return the parameters of a check of the catalogue with their defaults."""
+    return {} if kind.is_flow else DEFAULTS[kind.implementation]
 
 
 def known(kind: CheckKind) -> frozenset[str]:
     """Return the names of the parameters that a check of the catalogue has."""
-    return frozenset() if kind.is_flow else frozenset((*NAMES[kind.implementation], *_ALL))
+    if kind.is_flow:
+        return frozenset()
+    name = kind.implementation
+    return frozenset((*DEFAULTS[name], *_SHOWN.get(name, ()), *_SET_BY_DCMON))
 
 
 def require(kind: CheckKind, names: Iterable[str]) -> None:

@@ -82,10 +82,10 @@ def find_kind(name: str) -> CheckKind | None:
 def _description(name: str, value: str) -> OwnCheckDescription:
     """Describe a class in a separate process, unless this process has loaded deepchecks already."""
     if "deepchecks" in sys.modules:
-        from dcmon.checks import introspection
+        from dcmon.checks.library import introspection
 
         return introspection.describe(EntryPoint(name, value, REGISTRY))
-    command = [sys.executable, "-P", "-m", "dcmon.checks.introspection", name, value]
+    command = [sys.executable, "-P", "-m", "dcmon.checks.library.introspection", name, value]
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=LOADING_TIMEOUT, check=False)
     except subprocess.TimeoutExpired:

@@ -1,343 +1,179 @@
-"""Run a check of deepchecks and reduce its result to numbers.
+"""Run a check of the catalogue on rows, with dcmon.statistics."""
 
-Importing this module loads deepchecks, which takes seconds and 400 MB of memory.
-"""
-
-import inspect
-import logging
-import math
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import EntryPoint
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pandas as pd
-
-from dcmon.checks.library_import import quick_import
-
-with quick_import():
-    from deepchecks.core.errors import DeepchecksBaseError, NotEnoughSamplesError
-    from deepchecks.tabular import checks as library
-
-    from dcmon.checks.datasets import PreparedRows, Side, SideRequest, prepare
-    from dcmon.checks.scoring import Scoring, reads_probabilities
-
 from dcmon.checks import no_value_reasons
-from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features, storable
-from dcmon.checks.kinds import PERFORMANCE, REGISTRY, CheckKind
+from dcmon.checks.check_run import CheckRun, CheckSetup, Reduced, listed
+from dcmon.checks.dataset_schema import CheckValue, storable
 from dcmon.checks.no_value_reasons import NoValue, SideName
+from dcmon.checks.performance import Performance
 from dcmon.states import ResultState, TaskType
+from dcmon.statistics import aggregation, features, outputs
+from dcmon.statistics.columns import Rows
+from dcmon.statistics.drift import DriftParameters
+from dcmon.statistics.errors import InvalidParameter, StatisticsError, TooFewValues, Undefined
+from dcmon.statistics.features import Values
+from dcmon.statistics.outputs import DriftMode
 
-__all__ = ["PreparedRows", "prepare", "run"]
-
-# deepchecks' log is silenced: the remarks that matter are in the value's reason.
-logging.getLogger("deepchecks").setLevel(logging.CRITICAL + 1)
-
-
-@dataclass(frozen=True)
-class CheckSetup:
-    """A check with its parameters, a monitor's choices, and the columns of the version.
-
-    `compared`: the rows to compare with.
-    """
-
-    kind: CheckKind
-    params: Mapping[str, Any]
-    additional_kwargs: Mapping[str, Any]
-    schema: DatasetSchema
-    compared: SideName = SideName.REFERENCE
+__all__ = ["CheckSetup", "run"]
 
 
-def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None = None) -> CheckValue:
-    """Run a check on rows, which are compared with a reference if the check compares.
+def run(setup: CheckSetup, current: Rows, reference: Rows | None = None) -> CheckValue:
+    """Run a check of the catalogue on rows, which are compared with a reference if the check compares.
 
-    Raises only MemoryError: a check that can't be computed has a value without metrics, whose state and reason say why.
-    A check that reads labels, predictions or probabilities leaves out the rows without them.
+    A check that can't be computed has a value without metrics, whose state and reason say why. A check that reads
+    labels, predictions or probabilities leaves out the rows without them.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return storable(_CheckRun(setup).value(current, reference))
+        return storable(_StatisticsRun(setup).value(current, reference))
     except NoValue as no_value:
         return storable(CheckValue(no_value.state, reason=str(no_value)))
-    except MemoryError:
-        raise  # the worker process ends, and the check is tried once more alone
-    # A check may be a user's own code: any exception that it raises is its result.
-    except Exception as error:
-        reason = no_value_reasons.check_failed(
-            setup.kind.class_name, no_value_reasons.error_sentence(error, DeepchecksBaseError)
-        )
+    except (StatisticsError, TypeError, ValueError, AttributeError) as error:
+        # Parameters are any JSON: a value of another type fails where it is used.
+        sentence = no_value_reasons.error_sentence(error, StatisticsError)
+        reason = no_value_reasons.check_failed(setup.kind.class_name, sentence)
         return storable(CheckValue(ResultState.ERROR, reason=reason))
 
 
-class _CheckRun:
-    """One run of a check: `remarks` collects what was left out of its value."""
+# How each check that has a number for each feature is computed, the default aggregation, and what it calls the number.
+_Compute = Callable[["_StatisticsRun", Rows, Rows, list[str]], Values]
 
-    def __init__(self, setup: CheckSetup) -> None:
-        self.kind, self.schema, self.compared = setup.kind, setup.schema, setup.compared
-        self.conf: Mapping[str, Any] = setup.additional_kwargs.get("check_conf") or {}
-        self.res_conf: Sequence[str] | None = setup.additional_kwargs.get("res_conf")
-        self.remarks: list[str] = []
-        self.features = self._features(setup.params)
-        self.check = self._new_check(setup.params)
 
-    def value(self, current: PreparedRows, reference: PreparedRows | None) -> CheckValue:
-        if self.kind.needs_classes and self.schema.task_type == TaskType.REGRESSION:
-            raise NoValue(ResultState.ERROR, no_value_reasons.no_classes(self.kind.class_name))
-        self._require_rows(current, reference)
-        if self.kind.implementation == PERFORMANCE:
-            scoring = Scoring(self.check, self.schema, current, lambda: self._reduced(self._result(current, None)))
-            reduced, entries = scoring.reduced(self.remarks), dict[str, float]()
-        else:
-            result = self._compared_result(current, reference)
-            reduced, entries = self._reduced(result), self._entries(result)
-        return CheckValue(ResultState.OK, self._metrics(reduced, current), "; ".join(self.remarks) or None, entries)
+class _StatisticsRun(CheckRun[Rows]):
+    """One run of a check of the catalogue."""
 
-    def _reduced(self, result: Any) -> Mapping[Any, Any]:
-        reduced = self.check.reduce_output(result)
-        if not isinstance(reduced, Mapping):
-            raise NoValue(ResultState.ERROR, f"Its reduce_output gave {type(reduced).__name__}, not numbers by name.")
-        return reduced
-
-    def _compared_result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
+    def reduce(self, current: Rows, reference: Rows | None) -> Reduced:
+        """Run the check on rows. Raises NoValue and StatisticsError."""
         try:
-            return self._result(current, reference)
-        except NotEnoughSamplesError as error:
-            if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
-                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.all_null(read)) from error
-            min_samples = getattr(self.check, "min_samples", None)
-            if not isinstance(min_samples, int):
-                raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.error_line(error)) from error
-            n_by_side = {SideName.WINDOW: self._count(current)}
-            if reference is not None and self.kind.needs_reference:
-                n_by_side[self.compared] = self._count(reference)
-            raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.too_few_rows(n_by_side, min_samples)) from error
+            return _REDUCE[self.kind.implementation](self, current, reference or current)
+        except TooFewValues as error:
+            raise self.too_few_values(current, reference, self.drift_parameters.min_samples, str(error)) from error
+        except Undefined as error:
+            raise NoValue(ResultState.INSUFFICIENT, str(error)) from error
 
-    def _count(self, rows: PreparedRows) -> int:
-        return int(rows.labels.notna().sum()) if self.kind.needs_labels and rows.labels is not None else len(rows)
+    @property
+    def drift_parameters(self) -> DriftParameters:
+        """The parameters of a drift check."""
+        return DriftParameters.from_params(self.arguments)
 
-    def _features(self, params: Mapping[str, Any]) -> list[str]:
-        features = chosen_features(self.schema, self.conf if self.kind.reads_features else None)
-        if self.kind.reads_features and not self.conf.get("feature"):
-            features += [name for name in _listed(params.get("columns")) if name not in features]
-        unknown = [name for name in features if name not in self.schema.features]
-        if unknown:
-            raise NoValue(ResultState.ERROR, no_value_reasons.unknown_features(unknown, self.schema.features))
+    def chosen(self) -> list[str]:
+        """Return the features to read, by the parameters `columns` and `ignore_columns`. Raises InvalidParameter."""
+        columns, ignored = self.arguments.get("columns"), listed(self.arguments.get("ignore_columns"))
+        if columns is not None and ignored:
+            raise InvalidParameter("Use one of columns and ignore_columns, not both.")
+        chosen = listed(columns) if columns is not None else [name for name in self.features if name not in ignored]
         types = self.kind.column_types
-        if types and not any(self.schema.features[name] in types for name in features):
-            raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.unread_types(types))
-        return features
+        return [name for name in chosen if types is None or self.schema.features[name] in types]
 
-    def _new_check(self, params: Mapping[str, Any]) -> Any:
-        """Create the check.
-
-        A user's check gets only the arguments that it has a parameter for, and all parameters of the monitor.
-        """
-        arguments = self._arguments(params)
-        if not self.kind.is_own:
-            return getattr(library, self.kind.implementation)(**arguments)
-        own_class = EntryPoint(self.kind.class_name, self.kind.implementation, REGISTRY).load()
-        known = inspect.signature(own_class).parameters
-        return own_class(**{name: value for name, value in arguments.items() if name in known or name in params})
-
-    def _arguments(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the stored parameters, overridden by the monitor's choices.
-
-        deepchecks must not draw a sample of its own (`n_samples`), because that sample would be random.
-        """
-        arguments = {**params, "n_samples": None}
-        if self.kind.reads_features:
-            if ignored := _listed(params.get("ignore_columns")):
-                arguments["ignore_columns"] = [name for name in ignored if name in self.features] or None
-            if self.conf.get("feature"):
-                arguments |= {"columns": self.features, "ignore_columns": None}
-            if methods := self.conf.get("aggregation method"):
-                arguments["aggregation_method"] = _listed(methods)[0]
-        if "scorer" in self.kind.choices:
-            if scorers := self.conf.get("scorer"):
-                arguments["scorers"] = _listed(scorers)
-            if classes := self.conf.get("class"):
-                arguments["class_list_to_show"] = _listed(classes)
-        if self._is_balanced(params):
-            arguments["balance_classes"] = True
-            self.remarks.append(no_value_reasons.BALANCED)
-        return arguments
-
-    def _is_balanced(self, params: Mapping[str, Any]) -> bool:
-        """Return True if all classes get the same weight.
-
-        deepchecks supports that only for Cramer's V of classes.
-        """
-        if self.kind.implementation not in ("LabelDrift", "PredictionDrift") or not self.schema.balance_classes:
-            return False
-        if "balance_classes" in params:
-            return bool(params["balance_classes"])
-        return params.get("drift_mode") != "proba" and params.get("categorical_drift_method", "cramers_v") != "PSI"
-
-    def _require_rows(self, current: PreparedRows, reference: PreparedRows | None) -> None:
-        if not len(current):
-            raise NoValue(ResultState.NO_DATA, no_value_reasons.NO_ROWS)
-        if self.kind.needs_reference and (reference is None or not len(reference)):
-            raise NoValue(ResultState.NO_DATA, no_value_reasons.NO_REFERENCE)
-        compared = reference if self.kind.needs_reference else None
-        for name, side in ((SideName.WINDOW, current), (self.compared, compared)):
-            if side is None:
-                continue
-            if self.kind.needs_labels and side.labels is None:
-                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_label(name))
-            if self.kind.reads_predictions and side.predictions is None and side.probabilities is None:
-                raise NoValue(ResultState.NO_DATA, no_value_reasons.no_prediction(name))
-
-    def _result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
-        options = {
-            "feature_importance": self._importance(),
-            "model_classes": list(self.schema.classes) if self.schema.classes else None,
-            "with_display": False,
-        }
-        if not self.kind.needs_reference:
-            uses_probabilities = self._uses_probabilities([current])
-            side = self._side(current, SideName.WINDOW, uses_probabilities)
-            if self.kind.implementation == "MixedNulls":
-                return self.check.run(side.dataset.with_equal_numbers(), **options)
-            return self.check.run(side.dataset, y_pred=side.y_pred, y_proba=side.y_proba, **options)
-        assert reference is not None
-        uses_probabilities = self._uses_probabilities([current, reference])
-        train, test = (
-            self._side(reference, self.compared, uses_probabilities),
-            self._side(current, SideName.WINDOW, uses_probabilities),
-        )
-        options |= {"y_pred_train": train.y_pred, "y_pred_test": test.y_pred}
-        return self.check.run(
-            train.dataset, test.dataset, y_proba_train=train.y_proba, y_proba_test=test.y_proba, **options
-        )
-
-    def _side(self, rows: PreparedRows, name: SideName, uses_probabilities: bool) -> Side:
-        side = rows.side(
-            SideRequest(
-                tuple(self.features),
-                needs_labels=self.kind.needs_labels,
-                needs_predictions=self.kind.reads_predictions,
-                needs_probabilities=uses_probabilities,
-                is_reference=name != SideName.WINDOW,
-                is_shared=not self.kind.is_own,
-            )
-        )
-        if side.left_out:
-            output = "a prediction and probabilities" if uses_probabilities else "a prediction"
-            self.remarks.append(f"left out {side.left_out} rows of the {name} without {output}")
-        return side
-
-    def _uses_probabilities(self, sides: Sequence[PreparedRows]) -> bool:
-        """Return True if the check reads probabilities, and all sides have them.
-
-        Raises NoValue if the check needs probabilities and a side has none.
-        """
-        if not self.kind.reads_predictions:
-            return False
-        without = [side for side in sides if side.probabilities is None]
-        if self.kind.is_own:
-            return not without
-        if not self._wants_probabilities():
-            return any(side.predictions is None for side in sides)
-        if not without:
-            return True
-        if getattr(self.check, "drift_mode", "proba") != "auto":
-            raise NoValue(ResultState.NO_DATA, no_value_reasons.no_probabilities())
-        if len(without) < len(sides):
-            self.remarks.append("compared classes, because only one side has probabilities")
-        return False
-
-    def _wants_probabilities(self) -> bool:
-        if self.schema.task_type == TaskType.REGRESSION:
-            return False
-        if self.kind.implementation == "PredictionDrift":
-            mode, balanced = self.check.drift_mode, self.check.balance_classes
-            return mode == "proba" or (mode == "auto" and self.schema.task_type == TaskType.BINARY and not balanced)
-        scorers = self.check.scorers or []
-        return reads_probabilities(scorers.values() if isinstance(scorers, Mapping) else scorers)
-
-    def _importance(self) -> "pd.Series[float] | None":
-        """Return the importance of the chosen features.
-
-        None if one of these features has no importance: deepchecks then gives all features the same weight.
-        """
+    @property
+    def importance(self) -> Mapping[str, float] | None:
+        """The importance of the chosen features, whose sum is 1; None if one of them has no importance."""
         known = self.schema.feature_importance or {}
-        if not all(name in known for name in self.features) or not sum(known[name] for name in self.features):
+        if not all(name in known for name in self.features):
             return None
-        return pd.Series({name: float(known[name]) for name in self.features})
+        weights = {name: float(known[name]) for name in self.features}
+        if any(weight < 0 for weight in weights.values()):
+            raise InvalidParameter("feature_importance must not contain negative values.")
+        return aggregation.normalized_importance(weights)
 
-    def _metrics(self, reduced: Mapping[Any, Any], current: PreparedRows) -> dict[str, float]:
-        selected = {key: number for key, number in reduced.items() if self._is_selected(key)}
-        if not selected:
-            raise NoValue(
-                ResultState.INSUFFICIENT,
-                f"The monitor's choices exclude all metrics: {no_value_reasons.first_names(map(_name, reduced))}.",
-            )
-        metrics = {_name(key): float(number) for key, number in selected.items() if _is_number(number)}
-        missing = [_name(key) for key, number in selected.items() if not _is_number(number)]
-        infinite = [_name(key) for key, number in selected.items() if _is_infinite(number)]
-        if not metrics:
-            reason = no_value_reasons.infinite(infinite) if infinite else self._missing_metrics_reason(missing, current)
-            raise NoValue(ResultState.INSUFFICIENT, reason)
-        if infinite:
-            self.remarks.append(f"{no_value_reasons.first_names(infinite)} is infinite, and is left out")
-        if too_few := [name for name in missing if name not in infinite]:
-            self.remarks.append(f"there are too few rows for {no_value_reasons.first_names(too_few)}")
-        return metrics
+    def aggregated(self, values: Values, default: str, name: str, *, weighs_all: bool = False) -> Reduced:
+        """Return the aggregate of the values of features, and the values as entries.
 
-    def _missing_metrics_reason(self, missing: Sequence[str], current: PreparedRows) -> str:
-        """Return why deepchecks returned no number."""
-        if (read := self._read_columns()) and current.frame[read].isna().all(axis=None):
-            return no_value_reasons.all_null(read)
-        if self.kind.needs_labels and current.labels is not None and current.labels.nunique() == 1:
-            label = None if self.schema.task_type == TaskType.REGRESSION else current.labels.dropna().iloc[0]
-            return (
-                no_value_reasons.one_class(label, missing) if label is not None else no_value_reasons.one_value(missing)
-            )
-        return f"There are too few rows for {no_value_reasons.first_names(missing)}. Widen the monitor's window."
-
-    def _read_columns(self) -> list[str]:
-        """Return the features that the check reads."""
-        types = self.kind.column_types
-        read = [name for name in self.features if types is None or self.schema.features[name] in types]
-        return read if self.kind.reads_features else []
-
-    def _is_selected(self, key: Any) -> bool:
-        last = str(key[-1]) if isinstance(key, tuple) else None
-        classes = _listed(self.conf.get("class")) if "class" in self.kind.choices else []
-        if last is not None and classes and last not in classes:
-            return False
-        return not self.res_conf or key in self.res_conf or last in self.res_conf
-
-    def _entries(self, result: Any) -> dict[str, float]:
-        scores: Mapping[Any, Any] = {}
-        if self.kind.reads_features and hasattr(self.check, "aggregation_method"):
-            self.check.aggregation_method = None
-            scores = self.check.reduce_output(result)
-        elif self.kind.implementation == "PredictionDrift" and isinstance(result.value["Drift score"], Mapping):
-            scores = result.value["Drift score"]
-        elif self.kind.implementation == "NewLabelTrainTest":
-            scores = result.value["n_samples_per_new_label"]
-        if missing := [str(name) for name, number in scores.items() if not _is_number(number)]:
-            self.remarks.append(f"too few values in {no_value_reasons.first_names(missing)}")
-        numbers = {str(name): float(number) for name, number in scores.items() if _is_number(number)}
-        return dict(sorted(numbers.items(), key=lambda entry: (-entry[1], entry[0])))
+        `weighs_all`: True if the weighted aggregate needs a value of all features that have an importance.
+        """
+        importance = self.importance
+        if importance is not None and not weighs_all:
+            importance = {feature: importance[feature] for feature in values}
+        method = self.arguments.get("aggregation_method", default)
+        return Reduced(aggregation.aggregate(method, values, importance, name), values)
 
 
-def _name(key: Any) -> str:
-    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+def _feature_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
+    order = run.arguments.get("sort_feature_by", "drift + importance")
+    if order not in ("feature importance", "drift score", "drift + importance"):
+        raise InvalidParameter(f"There is no sort_feature_by {order!r}.")
+    values = features.drifts(current, compared, run.chosen(), run.drift_parameters)
+    return run.aggregated(values, "l3_weighted", "Drift Score")
 
 
-def _is_number(number: Any) -> bool:
-    return number is not None and number is not pd.NA and math.isfinite(number)
+def _null_shares(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
+    return run.aggregated(features.null_shares(current, run.chosen()), "max", "Null Ratio")
 
 
-def _is_infinite(number: Any) -> bool:
-    return number is not None and number is not pd.NA and math.isinf(number)
+def _new_categories(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
+    values = features.new_category_shares(current, compared, run.chosen())
+    return run.aggregated(values, "max", "New Categories Ratio")
 
 
-def _listed(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
+def _mixed_nulls(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
+    values = features.mixed_null_shares(current, run.chosen(), run.arguments.get("null_string_list"))
+    return run.aggregated(values, "max", "Percent Mixed Nulls", weighs_all=True)
+
+
+def _mismatches(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
+    values = features.mismatched_shares(current, run.chosen())
+    return run.aggregated(values, "max", "Percent Mismatched Strings", weighs_all=True)
+
+
+def _label_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
+    return Reduced({"Label Drift Score": outputs.label_drift(current, compared, run.drift_parameters)})
+
+
+def _new_labels(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
+    labels = outputs.new_labels(current, compared)
+    return Reduced({"Samples with New Labels": sum(labels.values())}, labels)
+
+
+def _prediction_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
+    parameters, classes = run.drift_parameters, run.schema.classes
+    mode = _drift_mode(run.arguments)
+    if run.schema.task_type == TaskType.REGRESSION and mode == DriftMode.PROBABILITIES:
+        raise InvalidParameter('drift_mode "proba" is for models with classes.')
+    is_binary_auto = mode == DriftMode.AUTO and run.schema.task_type == TaskType.BINARY
+    wants_probabilities = mode == DriftMode.PROBABILITIES or (is_binary_auto and not parameters.balance_classes)
+    sides = {SideName.WINDOW: current, run.compared: compared}
+    without = [rows for rows in sides.values() if rows.probabilities is None]
+    if mode == DriftMode.PROBABILITIES and without:
+        raise NoValue(ResultState.NO_DATA, no_value_reasons.no_probabilities())
+    is_derived = any(rows.predictions is None for rows in sides.values())
+    uses_probabilities = (wants_probabilities and not without) or (not wants_probabilities and is_derived)
+    for name, rows in reversed(sides.items()):
+        n_left_out = rows.output(predictions=True, probabilities=uses_probabilities).n_left_out
+        run.remarks += no_value_reasons.left_out(n_left_out, name, uses_probabilities)
+    if wants_probabilities and not without:
+        drifts = outputs.probability_drift(current, compared, classes, parameters)
+        reduced = outputs.aggregate_classes(run.arguments.get("aggregation_method", "max"), drifts)
+        return Reduced(reduced, drifts.values if len(drifts.values) > 1 else {})
+    if wants_probabilities and len(without) == 1:
+        run.remarks.insert(0, "compared classes, because only one side has probabilities")
+    value = outputs.prediction_drift(current, compared, tuple(classes) if classes else None, parameters)
+    return Reduced({"Prediction Drift Score": value})
+
+
+def _drift_mode(arguments: Mapping[str, Any]) -> DriftMode:
+    mode = str(arguments.get("drift_mode", DriftMode.AUTO)).lower()
+    if mode not in tuple(DriftMode):
+        raise InvalidParameter(f"There is no drift_mode {mode!r}. Use {', '.join(DriftMode)}.")
+    if mode == DriftMode.PROBABILITIES and arguments.get("balance_classes") is True:
+        raise InvalidParameter('balance_classes is not for drift_mode "proba".')
+    if arguments.get("aggregation_method", "max") not in ("weighted", "mean", "none", None, "max"):
+        raise InvalidParameter("aggregation_method is weighted, mean, max or none.")
+    return DriftMode(mode)
+
+
+def _performance(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
+    return Performance(run.schema, current, run.remarks).reduced(run.arguments.get("scorers"))
+
+
+_REDUCE: Mapping[str, Callable[[_StatisticsRun, Rows, Rows], Reduced]] = {
+    "FeatureDrift": _feature_drift,
+    "PercentOfNulls": _null_shares,
+    "NewCategoryTrainTest": _new_categories,
+    "MixedNulls": _mixed_nulls,
+    "StringMismatch": _mismatches,
+    "LabelDrift": _label_drift,
+    "NewLabelTrainTest": _new_labels,
+    "PredictionDrift": _prediction_drift,
+    "SingleDatasetPerformance": _performance,
+}

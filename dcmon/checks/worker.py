@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,9 +11,9 @@ import pandas as pd
 
 from dcmon import errors
 from dcmon.checks.catalogue import CheckKind, for_config
+from dcmon.checks.check_run import CheckSetup, compared_side, schema_for
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
-from dcmon.checks.no_value_reasons import SideName
-from dcmon.checks.runner import CheckSetup, PreparedRows, prepare, run
+from dcmon.checks.library.runner import PreparedRows, prepare, run
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.states import ResultState
 from dcmon.storage.column_blocks import ColumnarSample
@@ -105,15 +105,13 @@ def _run_request(
 def _run_check(
     kind: CheckKind, schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
 ) -> CheckValue:
-    # Classes are balanced only against the reference: labels of an earlier window may still arrive.
-    is_with_reference = request.compared is not None and request.compared.window is None
     return run(
         CheckSetup(
             kind,
             request.params,
             request.additional_kwargs or {},
-            replace(schema, balance_classes=schema.balance_classes and is_with_reference),
-            SideName.EARLIER_WINDOW if request.compared and request.compared.window else SideName.REFERENCE,
+            schema_for(schema, request),
+            compared_side(request),
         ),
         current.prepared(request.features),
         compared.prepared(request.features) if compared else None,

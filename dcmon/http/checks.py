@@ -78,7 +78,7 @@ def describe(check: Check) -> dict[str, Any]:
             "module_name": check.module_name,
             "class_name": check.class_name,
             "params": check.params,
-            "version": catalogue.library_version(),
+            "version": catalogue.LIBRARY_VERSION,
         },
         "model_id": check.model_id,
         "id": check.id,

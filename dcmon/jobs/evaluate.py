@@ -11,7 +11,7 @@ from threading import Event
 from dcmon import db
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
-from dcmon.checks.worker_pool import CheckWorker
+from dcmon.checks.evaluator import CheckEvaluator
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
@@ -42,8 +42,8 @@ def run(app: App, stop: Event) -> None:
 
     def evaluator() -> None:
         try:
-            with CheckWorker(app.settings.evaluate) as check_worker:
-                Evaluator(app, stop, references, check_worker).run()
+            with CheckEvaluator(app.settings.evaluate) as check_evaluator:
+                Evaluator(app, stop, references, check_evaluator).run()
         except BaseException as error:
             failures.append(error)
             stop.set()
@@ -64,7 +64,7 @@ class Evaluator:
     app: App
     stop: Event
     references: ReferenceCache
-    check_worker: CheckWorker
+    check_evaluator: CheckEvaluator
     _leases_extended_at: float = 0
     _stop_seen_at: float | None = None
     _held_claims: Sequence[Claim] = field(default_factory=list)
@@ -127,7 +127,7 @@ class Evaluator:
         with db.org_session(app.engine, org, snapshot=True) as session:
             request = _plan_request(claim, datetime.now(UTC))
             plan, workload, known_results = evaluation.prepare(session, org, request, settings, self.references)
-        check_results = [*known_results, *self.check_worker.run(workload, lambda: self._while_check_runs(org))]
+        check_results = [*known_results, *self.check_evaluator.run(workload, lambda: self._while_check_runs(org))]
         with db.org_session(app.engine, org) as session:
             if not due_windows.is_held(session, claim):
                 log.info("version %d: another worker has taken over its window, nothing is stored", claim.version_id)

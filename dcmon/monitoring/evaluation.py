@@ -2,7 +2,7 @@
 
 `dcmon worker start evaluate` and `dcmon monitor run` evaluate a window in the same steps. `prepare` lets
 monitoring.planner decide which monitors are evaluated, and monitoring.row_loader read their rows. Then the caller runs
-the checks in a dcmon.checks.worker_pool.CheckWorker. `store` stores results, baselines, alerts and notifications.
+the checks in a dcmon.checks.evaluator.CheckEvaluator. `store` stores results, baselines, alerts and notifications.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import baselines, judging, notify_policy, rule_failures
 from dcmon.alerting.baselines import NewBaseline
 from dcmon.alerting.change_context import ChangeContext
-from dcmon.checks.catalogue import library_version
+from dcmon.checks.catalogue import LIBRARY_VERSION
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.checks.workload import CheckResult, Workload
 from dcmon.db import Organization
@@ -129,5 +129,5 @@ def _run_details(plan: Plan, check_result: CheckResult) -> dict[str, Any]:
     return {
         "rows": "sample" if is_sample else "all",
         "limit": check_result.limit,
-        "deepchecks": library_version(),
+        "statistics": f"dcmon 1 = deepchecks {LIBRARY_VERSION}",
     }

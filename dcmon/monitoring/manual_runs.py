@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks import data_flow
-from dcmon.checks.worker_pool import CheckWorker
+from dcmon.checks.evaluator import CheckEvaluator
 from dcmon.db import Organization
 from dcmon.db.locks import LockSpace, SessionLock
 from dcmon.db.tables.org import Result, Version
@@ -131,13 +131,13 @@ def evaluate_windows(
     Each window has transactions of its own. Without `public_url` receivers are not notified.
     """
     cache = ReferenceCache()
-    with CheckWorker(settings) as check_worker:
+    with CheckEvaluator(settings) as check_evaluator:
         for version_id, window in windows:
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
                 request = PlanRequest(version_id, window, touched_at=now, now=now, monitor_id=monitor_id)
                 plan, workload, known_results = evaluation.prepare(session, org, request, settings, cache)
-            check_results = [*known_results, *check_worker.run(workload)]
+            check_results = [*known_results, *check_evaluator.run(workload)]
             with db.org_session(engine, org) as session:
                 # Receivers are notified about alerts of old windows, too, because a person asked for these windows.
                 evaluation.store(session, plan, check_results, ChangeContext(org, public_url, recent=None), monitor_id)

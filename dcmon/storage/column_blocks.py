@@ -4,10 +4,13 @@ The process that reads the rows decodes nothing. To fetch a row, pickle it and p
 tuple of objects, and a tenth of that in columns.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import text
@@ -18,6 +21,7 @@ from dcmon.db.sql import BoundSql
 from dcmon.storage import pg_binary
 
 BLOCK = 50_000  # rows that PostgreSQL packs into one value, because a value has at most 1 GB
+SEPARATOR, NULL_BYTE = b"\0", b"\xff"
 NULL = "\\xff"  # stands for null: this byte is never part of UTF-8
 SURROGATE = "\udcff"  # Python decodes that byte to this character
 NULL_TIME = -(2**63)  # stands for null: no timestamptz of a sample has this value
@@ -58,17 +62,75 @@ class ColumnarSample:
     def __len__(self) -> int:
         return sum(block[0] for block in self.blocks)
 
+    @cached_property
+    def _positions(self) -> Mapping[str, int]:
+        """The position of the first part of each column in a block."""
+        widths = [len(PACKED[kind]) for kind in self.column_types.values()]
+        return dict(zip(self.column_types, accumulate(widths, initial=1), strict=False))
+
+    def _parts(self, name: str) -> list[tuple[int, Sequence[bytes]]]:
+        """Return the number of rows of each block, and the packed parts of the column."""
+        first = self._positions[name]
+        last = first + len(PACKED[self.column_types[name]])
+        return [(block[0], block[first:last]) for block in self.blocks]
+
     def column(self, name: str) -> Any:
         """Return a column: an array of numbers, or a list if values may be null."""
-        first = 1
-        for column_name, kind in self.column_types.items():
-            if column_name == name:
-                break
-            first += len(PACKED[kind])
-        parts = [_decoded(kind, block[0], block[first : first + len(PACKED[kind])]) for block in self.blocks]
-        if isinstance(parts[0], np.ndarray):
-            return np.concatenate(parts) if len(parts) > 1 else parts[0]
-        return [value for part in parts for value in part]
+        kind = self.column_types[name]
+        decoded = [_decoded(kind, n, parts) for n, parts in self._parts(name)]
+        if isinstance(decoded[0], np.ndarray):
+            return np.concatenate(decoded) if len(decoded) > 1 else decoded[0]
+        return [value for block in decoded for value in block]
+
+    def counts(self, name: str) -> "Counter[str | bool | None]":
+        """Return the number of rows by value of a column of texts, categories or booleans; None stands for null.
+
+        Each distinct text is decoded once, so that no string is made for each row.
+        """
+        if self.column_types[name] == "boolean":
+            return Counter(self.column(name))
+        packed = Counter[bytes]()
+        for _, (texts,) in self._parts(name):
+            packed.update(texts.split(SEPARATOR))
+        return Counter({_text(value): n for value, n in packed.items()})
+
+    def codes(self, name: str) -> "Codes":
+        """Return a column of texts as positions in its distinct values."""
+        values = [value for _, (texts,) in self._parts(name) for value in texts.split(SEPARATOR)]
+        distinct = [value for value in dict.fromkeys(values) if value != NULL_BYTE]
+        position = {value: code for code, value in enumerate(distinct)} | {NULL_BYTE: -1}
+        codes = np.fromiter(map(position.__getitem__, values), np.int64, len(values))
+        return Codes(codes, tuple(value.decode() for value in distinct))
+
+    def n_null(self, name: str) -> int:
+        """Return the number of nulls of a column of times or arrays."""
+        if self.column_types[name] == "datetime":
+            return sum(int((np.frombuffer(parts[0], ">i8") == NULL_TIME).sum()) for _, parts in self._parts(name))
+        return sum(int((_array(parts[1], ">i4", n) == 0).sum()) for n, parts in self._parts(name))
+
+    def vectors(self, name: str, length: int | None) -> "np.ndarray[Any, Any] | None":
+        """Return a column of arrays of one length: shape (rows, length), NaN in rows with another length or null.
+
+        `length`: None for the longest one. None if no row has an array of this length.
+        """
+        lists = [_lists(parts[0], _array(parts[1], ">i4", n)) for n, parts in self._parts(name)]
+        rows = [row for block in lists for row in block]
+        width = max((len(row) for row in rows if row is not None), default=0) if length is None else length
+        if width and all(isinstance(block, np.ndarray) and block.shape[1] == width for block in lists):
+            return np.asarray(np.concatenate(lists))
+        matching = [index for index, row in enumerate(rows) if row is not None and len(row) == width]
+        if not matching or not width:
+            return None
+        vectors = np.full((len(rows), width), np.nan)
+        vectors[matching] = np.array([rows[index] for index in matching], dtype=float)
+        return vectors
+
+
+class Codes(NamedTuple):
+    """A column of texts. `codes`: shape (rows,), positions in `names`, -1 for null."""
+
+    codes: "np.ndarray[Any, Any]"
+    names: tuple[str, ...]
 
 
 def select_list(columns: Iterable[str], order: Sequence[str]) -> str:
@@ -126,7 +188,8 @@ def _decoded(kind: str, n: int, parts: Sequence[bytes]) -> Any:
     if kind == "datetime":
         return [_time(value) for value in np.frombuffer(parts[0], ">i8").tolist()]
     if kind.startswith("array"):
-        return _lists(parts[0], _array(parts[1], ">i4", n))
+        lists = _lists(parts[0], _array(parts[1], ">i4", n))
+        return lists if isinstance(lists, list) else lists.tolist()
     return _texts(parts[0])
 
 
@@ -152,15 +215,20 @@ def _time(microseconds: int) -> Any:
     return None if microseconds == NULL_TIME else pg_binary.EPOCH + timedelta(microseconds=microseconds)
 
 
-def _lists(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[Any]:
+def _text(packed: bytes) -> str | None:
+    return None if packed == NULL_BYTE else packed.decode()
+
+
+def _lists(packed: bytes, lengths: "np.ndarray[Any, Any]") -> "list[Any] | np.ndarray[Any, Any]":
+    """Decode arrays: as one array if all have one length and no null, otherwise as lists, None for null."""
     if (vectors := _equal_vectors(packed, lengths)) is not None:
         return vectors
     ends = np.cumsum(lengths).tolist()
     return [_list(packed[end - length : end]) for end, length in zip(ends, lengths.tolist(), strict=True)]
 
 
-def _equal_vectors(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[list[float]] | None:
-    """Decode vectors of one length, such as probabilities, at once.
+def _equal_vectors(packed: bytes, lengths: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any] | None":
+    """Decode vectors of one length, such as probabilities, at once: shape (rows, length).
 
     None if they differ in length, or have nulls.
     """
@@ -174,7 +242,7 @@ def _equal_vectors(packed: bytes, lengths: "np.ndarray[Any, Any]") -> list[list[
     vectors = np.frombuffer(packed, [*head, ("body", body, (count,))])
     if (vectors["dimensions"] != 1).any() or vectors["has_null"].any() or (vectors["count"] != count).any():
         return None
-    return cast("list[list[float]]", vectors["body"]["value"].tolist())
+    return np.asarray(vectors["body"]["value"], dtype=np.float64)
 
 
 def _list(packed: bytes) -> Any:

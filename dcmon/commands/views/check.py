@@ -1,8 +1,9 @@
 """Checks, as rows."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dcmon.checks import catalogue, data_flow
+from dcmon.checks import catalogue, data_flow, parameters
 from dcmon.output import Fields, Page, Part, Table
 from dcmon.states import TaskType
 
@@ -39,8 +40,6 @@ def rows() -> list[dict[str, Any]]:
 
 def detail(name: str) -> Page:
     """Show a check with its parameters and its scorers. Raises InvalidInput for an unknown name."""
-    from dcmon.checks import introspection
-
     kind = catalogue.find(name)
     row = {
         "check": kind.class_name,
@@ -51,18 +50,26 @@ def detail(name: str) -> Page:
         "choices": [OPTIONS[choice] for choice in kind.choices],
         "aggregations": [*kind.aggregations, "none"] if kind.aggregations else [],
         "metrics": list(data_flow.METRICS) if kind.is_flow else [],
-        "parameters": {} if kind.is_flow else introspection.parameters(kind),
+        "parameters": _parameters(kind),
         "described_at": kind.docs_link,
     }
     scorers = {task: list(catalogue.scorers(task)) for task in TASKS} if "scorer" in kind.choices else None
     return Page({**row, "scorers": scorers}, _parts(row, scorers))
 
 
+def _parameters(kind: "CheckKind") -> Mapping[str, Any]:
+    if not kind.is_own:
+        return parameters.defaults(kind)
+    from dcmon.checks.library import introspection
+
+    return introspection.parameters(kind)
+
+
 def _parts(row: dict[str, Any], scorers: dict[str, list[str]] | None) -> list[Part]:
-    parameters = [{"parameter": key, "default": value} for key, value in row["parameters"].items()]
+    defaults = [{"parameter": key, "default": value} for key, value in row["parameters"].items()]
     parts: list[Part] = [
         Fields({key: value for key, value in row.items() if value and key != "parameters"}),
-        Table(parameters, ["parameter", "default"], title="Parameters (--param)", empty="It takes no parameters."),
+        Table(defaults, ["parameter", "default"], title="Parameters (--param)", empty="It takes no parameters."),
     ]
     if scorers:
         parts.append(Table(_scorer_rows(scorers), ["scorer", *scorers], title="Scorers (--scorer)"))

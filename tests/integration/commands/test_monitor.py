@@ -141,7 +141,7 @@ def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     assert {(result["monitor_revision"], result["revision"]) for result in shown} == {(1, 1), (2, 2)}
     first = next(result for result in shown if result["revision"] == 2)
     assert (first["n"], first["of"], first["label_coverage"], first["how"]["rows"]) == (12, 24, 0.0, "all")
-    assert first["how"]["deepchecks"] == "0.19.1"
+    assert first["how"]["statistics"] == "dcmon 1 = deepchecks 0.19.1"
     reset = credit.json("monitor", "set", "Nulls", "--reset", "filter", "--frequency", "hour")
     assert reset["revision"] == 3
     for wrong in ([], ["--rows", "0"], ["--rows", "few"], ["--reset", "all"], ["--frequency", "YEAR"],

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from importlib.metadata import version as installed
 
 import pytest
 
@@ -45,11 +46,19 @@ def test_check_config_of_the_sdk_is_found() -> None:
     )
 
 
+def test_library_version_is_that_of_the_installed_library() -> None:
+    assert installed("deepchecks") == catalogue.LIBRARY_VERSION
+
+
 def test_scorers_equal_the_tables_of_the_library() -> None:
     from deepchecks.tabular.metric_utils import scorers
 
-    assert catalogue.scorers("binary") == tuple(scorers.binary_scorers_dict)
-    assert catalogue.scorers("multiclass") == tuple(scorers.multiclass_scorers_dict)
+    binary, multiclass = (
+        tuple(name for name in catalogue.scorers(task_type) if not name.startswith("deepchecks_"))
+        for task_type in ("binary", "multiclass")
+    )
+    assert binary == tuple(scorers.binary_scorers_dict)
+    assert multiclass == tuple(scorers.multiclass_scorers_dict)
     regression = {**scorers.regression_scorers_lower_is_better_dict, **scorers.regression_scorers_higher_is_better_dict}
     assert catalogue.scorers("regression") == tuple(regression)
 
@@ -83,13 +92,14 @@ def test_loading_deepchecks_connects_writes_and_prints_nothing() -> None:
     """Loading the library opens no connection, writes no file and prints nothing."""
     code = """
 import sys
+from importlib.metadata import version as installed
 def watch(event, args):
     if event.startswith("socket.") and event not in ("socket.__new__", "socket.gethostname"):
         print(event, args)
     if event == "open" and str(args[0]).endswith(".user_id"):
         print(event, args)
 sys.addaudithook(watch)
-import dcmon.checks.runner
+import dcmon.checks.library.runner
 import numpy, os
 print(os.environ["OPENBLAS_NUM_THREADS"], os.environ["OMP_NUM_THREADS"])
 """

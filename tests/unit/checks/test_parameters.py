@@ -18,6 +18,13 @@ def test_known_parameters_equal_those_of_the_library(kind: CheckKind) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", catalogue.KINDS, ids=lambda kind: kind.class_name)
+def test_defaults_equal_those_of_the_library(kind: CheckKind) -> None:
+    accepted = inspect.signature(getattr(checks, kind.implementation)).parameters
+    for name, default in parameters.defaults(kind).items():
+        assert accepted[name].default == default
+
+
 def test_unknown_parameter_is_refused() -> None:
     with pytest.raises(InvalidInput, match="FeatureDrift has no parameter 'min_smaples'"):
         parameters.require(catalogue.find("FeatureDrift"), ["columns", "min_smaples"])

@@ -10,11 +10,13 @@ import pytest
 
 from dcmon.checks import no_value_reasons
 from dcmon.checks.catalogue import CheckKind, for_config
+from dcmon.checks.check_run import CheckSetup
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features
 from dcmon.checks.defaults import for_task
-from dcmon.checks.runner import CheckSetup, prepare, run
+from dcmon.checks.runner import run
 from dcmon.errors import InvalidInput
 from tests.helpers.check_rows import COLUMNS, IMPORTANCE, make_layout, make_rows
+from tests.helpers.packed_rows import decoded
 
 
 def kind_of(class_name: str) -> CheckKind:
@@ -32,9 +34,7 @@ def value(
 ) -> CheckValue:
     layout = layout or make_layout("binary", IMPORTANCE)
     kwargs = {"check_conf": {key.replace("_", " "): chosen for key, chosen in conf.items() if key != "res_conf"}}
-    both = [
-        None if rows is None else prepare(rows, layout, list(layout.features), True) for rows in (current, reference)
-    ]
+    both = [None if rows is None else decoded(rows, layout) for rows in (current, reference)]
     assert both[0] is not None
     kwargs["res_conf"] = conf.get("res_conf")
     return run(CheckSetup(kind_of(class_name), params or {}, kwargs, layout), both[0], both[1])
@@ -184,10 +184,10 @@ def test_res_conf_and_class_keep_the_metrics_of_a_class() -> None:
     ("class_name", "params", "conf", "says"),
     [
         ("FeatureDrift", {}, {"feature": ["nowhere"]}, "There is no feature nowhere"),
-        ("FeatureDrift", {}, {"aggregation_method": ["best"]}, "Unknown aggregation method: best"),
+        ("FeatureDrift", {}, {"aggregation_method": ["best"]}, "There is no aggregation method 'best'"),
         ("FeatureDrift", {"numerical_drift_method": 3}, {}, "FeatureDrift failed: AttributeError"),
         ("SingleDatasetPerformance", {}, {"scorer": ["luck"]}, "Scorer name luck is unknown"),
-        ("SingleDatasetPerformance", {"scorers": 7}, {}, "SingleDatasetPerformance failed: TypeError"),
+        ("SingleDatasetPerformance", {"scorers": 7}, {}, "Scorer name 7 is unknown"),
     ],
 )
 def test_invalid_parameter_is_an_error_of_one_line(
@@ -269,13 +269,13 @@ def test_balanced_classes_do_not_change_probability_drift() -> None:
 def test_default_monitors_of_a_window_take_little_cpu() -> None:
     """A window of 900 rows takes less than 0.3 seconds of CPU time."""
     layout = make_layout("binary", IMPORTANCE)
-    reference = prepare(make_rows("binary", 10_000, 1), layout, list(COLUMNS), True)
+    reference = decoded(make_rows("binary", 10_000, 1), layout)
     watched = [check for check in for_task("binary") if check.monitor]
     spent = []
     for seed in range(2, 6):
         rows = make_rows("binary", 900, seed)
         start = time.process_time()
-        current = prepare(rows, layout, list(COLUMNS), True)
+        current = decoded(rows, layout)
         for check in watched:
             assert check.monitor
             kwargs = check.monitor.additional_kwargs
@@ -294,8 +294,9 @@ def test_thirty_most_important_features_are_chosen() -> None:
 
 
 def test_rows_without_a_feature_column_are_refused() -> None:
+    rows = decoded(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"))
     with pytest.raises(InvalidInput, match="no feature amount"):
-        prepare(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"), list(COLUMNS), True)
+        run(CheckSetup(kind_of("PercentOfNulls"), {}, {}, make_layout("binary")), rows)
 
 
 def test_overflow_of_a_scorer_is_reported_as_infinite() -> None:

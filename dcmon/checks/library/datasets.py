@@ -96,6 +96,22 @@ class PreparedRows:
         return len(self.frame)
 
     @cached_property
+    def n_labelled(self) -> int:
+        """The number of rows with a label."""
+        return 0 if self.labels is None else int(self.labels.notna().sum())
+
+    @property
+    def only_label(self) -> Any:
+        """The label that all labelled rows have; None if they have several."""
+        if self.labels is None or self.labels.nunique() != 1:
+            return None
+        return self.labels.dropna().iloc[0]
+
+    def are_null(self, features: Sequence[str]) -> bool:
+        """Return True if no row has a value of these features."""
+        return bool(self.frame[list(features)].isna().all(axis=None))
+
+    @cached_property
     def has_all_probabilities(self) -> bool:
         """True if all rows have probabilities, or no row has them."""
         return self.probabilities is None or not bool(np.isnan(self.probabilities).any())

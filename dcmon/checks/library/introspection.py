@@ -1,7 +1,7 @@
 """Describe the class of a check. Importing this module loads deepchecks.
 
-`python -m dcmon.checks.introspection NAME MODULE:CLASS` prints the description of a user's check as JSON, so that the
-caller does not have to load deepchecks.
+`python -m dcmon.checks.library.introspection NAME MODULE:CLASS` prints the description of a user's check as JSON, so
+that the caller does not have to load deepchecks.
 """
 
 import inspect
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from dcmon.checks.library_import import quick_import
+from dcmon.checks.library.quick_import import quick_import
 
 with quick_import():
     from deepchecks.core.reduce_classes import (
@@ -21,7 +21,7 @@ with quick_import():
         ReduceMetricClassMixin,
         ReduceMixin,
     )
-    from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck, checks
+    from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck
 
 from dcmon.checks.kinds import REGISTRY, CheckKind, Choice, OwnCheckDescription
 
@@ -62,11 +62,8 @@ def describe(registered: EntryPoint) -> OwnCheckDescription:
 
 
 def parameters(kind: CheckKind) -> dict[str, Any]:
-    """Return the parameters of a check with their defaults, without those that dcmon sets itself."""
-    if kind.is_own:
-        check_class = EntryPoint(kind.class_name, kind.implementation, REGISTRY).load()
-    else:
-        check_class = getattr(checks, kind.class_name)
+    """Return the parameters of a user's check with their defaults, without those that dcmon sets itself."""
+    check_class = EntryPoint(kind.class_name, kind.implementation, REGISTRY).load()
     named_kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     return {
         name: _default(parameter.default)

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from dcmon.checks.library_import import UNUSED, quick_import
+from dcmon.checks.library.quick_import import UNUSED, quick_import
 
 
 def test_unused_package_is_hidden_only_during_the_import(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
 
 from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import DatasetSchema
-from dcmon.checks.datasets import PreparedRows
 from dcmon.checks.kinds import PERFORMANCE
+from dcmon.checks.library.datasets import PreparedRows
 from dcmon.checks.no_value_reasons import NoValue
 from dcmon.states import ResultState, TaskType
 

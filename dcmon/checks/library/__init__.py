@@ -1,0 +1,1 @@
+"""The door to deepchecks, an optional package: users' own checks, and the library's values to compare with."""

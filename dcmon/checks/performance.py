@@ -1,0 +1,107 @@
+"""The check SingleDatasetPerformance: scores of a model's output against labels.
+
+A scorer that has no value does not affect the others.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from dcmon.checks import no_value_reasons
+from dcmon.checks.check_run import Reduced, listed
+from dcmon.checks.dataset_schema import DatasetSchema
+from dcmon.checks.kinds import PERFORMANCE
+from dcmon.checks.no_value_reasons import NoValue, SideName
+from dcmon.states import ResultState, TaskType
+from dcmon.statistics import scorers
+from dcmon.statistics.class_scores import Score
+from dcmon.statistics.columns import ClassColumn, Rows
+from dcmon.statistics.confusion import ClassifiedRows
+from dcmon.statistics.errors import StatisticsError, Undefined
+
+_PER_CLASS = "_per_class"
+
+
+class Performance:
+    """The scores of the rows of a window. `remarks` collects what was left out."""
+
+    def __init__(self, schema: DatasetSchema, rows: Rows, remarks: list[str]) -> None:
+        self.schema, self.rows, self.remarks = schema, rows, remarks
+        self._classified = cache(self._new_classified)
+
+    def reduced(self, chosen: Any) -> Reduced:
+        """Return the scores by name. `chosen`: names of scorers, or scorers by name; None: those of the task type.
+
+        Raises NoValue if no scorer has a value.
+        """
+        metrics, reasons, failed = dict[Any, Any](), dict[Any, str](), list[NoValue]()
+        named = _named(chosen or scorers.DEFAULT_SCORERS[self.schema.task_type])
+        for name, scorer in named.items():
+            try:
+                score = self._score(scorer)
+            except (StatisticsError, NoValue) as error:
+                failed.append(self._failed(error, scorer))
+                if len(named) > 1:
+                    self.remarks.append(f"no {name}: {failed[-1]}")
+                continue
+            if not isinstance(score, Mapping):
+                metrics[name] = score
+                continue
+            metrics |= {(name, class_name): value for class_name, value in score.items()}
+            reasons |= {(name, key): _absent(key) for key, value in score.items() if value is None}
+        self.remarks[:] = dict.fromkeys(self.remarks)
+        if not metrics:
+            raise failed[0]
+        return Reduced(metrics, reasons=reasons)
+
+    def _score(self, scorer: str) -> Score:
+        if self.schema.task_type == TaskType.REGRESSION:
+            self._remark_left_out(self.rows.output(labels=True, predictions=True).n_left_out, False)
+            return scorers.regression_score(scorer, self.rows)
+        uses_probabilities = scorers.reads_probabilities(scorer)
+        if uses_probabilities and self.rows.probabilities is None:
+            raise NoValue(ResultState.NO_DATA, no_value_reasons.no_probabilities())
+        return scorers.class_score(scorer, self._classified(uses_probabilities))
+
+    def _new_classified(self, uses_probabilities: bool) -> ClassifiedRows:
+        classified = ClassifiedRows(self.rows, self.schema.classes, uses_probabilities=uses_probabilities)
+        self._remark_left_out(classified.n_left_out, uses_probabilities or self.rows.predictions is None)
+        if classified.n_unknown:
+            names = no_value_reasons.first_names(self._unknown_labels(classified.classes))
+            self.remarks.append(f"{classified.n_unknown} rows have a label that is no class of the model ({names})")
+        return classified
+
+    def _remark_left_out(self, n: int, uses_probabilities: bool) -> None:
+        self.remarks += no_value_reasons.left_out(n, SideName.WINDOW, uses_probabilities)
+
+    def _unknown_labels(self, classes: tuple[str, ...]) -> list[str]:
+        assert isinstance(self.rows.labels, ClassColumn)
+        counts = Counter(dict(self.rows.labels.counts()))
+        return [repr(name) for name, _ in counts.most_common() if name not in classes]
+
+    def _failed(self, error: Exception, scorer: str) -> NoValue:
+        """Return why a scorer has no value: from the rows if they explain it, otherwise from the error itself."""
+        if isinstance(error, NoValue):
+            return error
+        if isinstance(error, Undefined):
+            label = self.rows.only_label
+            if label is not None and self.schema.task_type != TaskType.REGRESSION:
+                return NoValue(ResultState.INSUFFICIENT, no_value_reasons.one_class(str(label), [scorer]))
+            return NoValue(ResultState.INSUFFICIENT, no_value_reasons.undefined(scorer, str(error)))
+        sentence = no_value_reasons.error_sentence(error, StatisticsError)
+        reason = no_value_reasons.check_failed(PERFORMANCE, sentence)
+        if self.schema.classes or self.schema.task_type == TaskType.REGRESSION:
+            return NoValue(ResultState.ERROR, reason)
+        return NoValue(ResultState.ERROR, no_value_reasons.classes_not_named(reason))
+
+
+def _named(chosen: Any) -> dict[str, str]:
+    """Return the scorers by the names of their metrics, which deepchecks makes of the scorers' names."""
+    if isinstance(chosen, Mapping):
+        return {str(name): str(scorer) for name, scorer in chosen.items()}
+    return {str(name).removesuffix(_PER_CLASS): str(name) for name in listed(chosen)}
+
+
+def _absent(class_name: str) -> str:
+    return f"no row of the window is of the class {class_name!r}, or was predicted as it"
