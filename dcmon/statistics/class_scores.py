@@ -129,7 +129,8 @@ def library_rate(name: str) -> Callable[[ClassifiedRows, Average], Score]:
         fp, fn = predictions - tp, labels - tp
         tn = table.sum() - labels - fp
         top, bottom = {"fpr": (fp, fp + tp), "fnr": (fn, fn + tn), "tnr": (tp, tp + fp)}[name]
-        if name == "fnr" and average != Average.MICRO and ((tp == _n(rows)) | (tn == _n(rows))).any():
+        is_one_sided = (tp == _n(rows)) | (tn == _n(rows))
+        if name == "fnr" and average != Average.MICRO and (is_one_sided.any() or (labels > 0).sum() < 2):
             raise Undefined(f"{name} needs rows of more than one class.")
         # The library's macro average is the mean of all classes, also of those without labels.
         is_counted = np.ones(n_classes, dtype=bool)
@@ -175,9 +176,10 @@ def _rate(rows: ClassifiedRows, average: Average, top: Numbers, bottom: Numbers)
         return float(ratios.each[1])
     if average == Average.PER_CLASS:
         return _by_class(rows, ratios.each, is_defined)
-    if not is_defined.any():
-        raise Undefined("No row has a label that the model knows.")
-    return _average(rows, average, ratios, np.where(is_defined, rows.n_by_label, 0))
+    weights = np.where(is_defined, rows.n_by_label, 0)
+    if not is_defined.any() or (average == Average.WEIGHTED and not weights.any()):
+        raise Undefined("It needs rows with labels of more than one class.")
+    return _average(rows, average, ratios, weights)
 
 
 def _average(rows: ClassifiedRows, average: Average, ratios: _Ratios, weights: Numbers) -> Score:

@@ -27,10 +27,10 @@ from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
 from tests.conftest import _administer, _database
-from tests.helpers import deepchecks_library as library
 from tests.helpers.check_cases import cases_of_task
 from tests.helpers.check_inputs import WORLDS
 from tests.helpers.deepchecks_library import LABEL, PREDICTION, PROBABILITIES, Case, World
+from tests.helpers.expected_values import expected_value
 from tests.integration.conftest import eventually, running
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -138,9 +138,9 @@ def stored(
 
 
 def difference(case: Case, world: World, result: Result) -> str | None:
-    """Return how a result differs from the value of the library; None if it does not."""
+    """Return how a result differs from the expected value; None if it does not."""
     try:
-        expected, reason = library.value(case, world), "nothing finite"
+        expected, reason = expected_value(case, world), "nothing finite"
     except Exception as error:
         expected, reason = {}, f"{type(error).__name__}: {error}"
     description = f"{case.name}: {result.state} {result.metrics} {result.reason!r}"

@@ -1,7 +1,6 @@
 """Values of checks equal the values of deepchecks, called directly on the same rows."""
 
 import warnings
-from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,37 +9,22 @@ from dcmon.checks.catalogue import KINDS, CheckKind, by_class, for_config
 from dcmon.checks.check_run import CheckSetup
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.runner import run
-from tests.helpers import deepchecks_library as library
 from tests.helpers.check_cases import cases_of_task
 from tests.helpers.check_rows import CLASSES, COLUMNS, IMPORTANCE, TASKS, make_layout, make_rows
 from tests.helpers.deepchecks_library import Case, World
+from tests.helpers.expected_values import expected_value
 from tests.helpers.packed_rows import decoded
 
 PERFORMANCE = for_config("deepchecks.tabular.checks", "SingleDatasetPerformance")
 # Rows and seed. Log and deviance errors refuse negative values; these rows are positive, so every scorer has a value.
 ROWS_AND_SEED = ((300, 5), (1000, 1))
-# These are computed by the textbook: test_class_scores compares them with counts by hand.
-TEXTBOOK = ("'fpr", "'fnr", "'tnr")
-CASES = [
-    (task_type, case)
-    for task_type in TASKS
-    for case in cases_of_task(task_type)
-    if not any(rate in case.name for rate in TEXTBOOK)
-]
+CASES = [(task_type, case) for task_type in TASKS for case in cases_of_task(task_type)]
 
 
 def our_value(kind: CheckKind, case: Case, layout: DatasetSchema, *both: pd.DataFrame) -> CheckValue:
     current, reference = (decoded(rows, layout) for rows in both)
     kwargs = {"check_conf": case.conf, "res_conf": case.res_conf}
     return run(CheckSetup(kind, case.params, kwargs, layout), current, reference)
-
-
-def in_words_of_the_library(case: Case) -> Case:
-    """Return the case with the library's own names of the rates that it computes in its own way."""
-    scorers = case.params.get("scorers")
-    if not scorers:
-        return case
-    return replace(case, params={"scorers": [name.removeprefix("deepchecks_") for name in scorers]})
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -58,10 +42,7 @@ def test_check_value_equals_the_value_of_the_library(task_type: str, case: Case)
     if str(case.params.get("scorers")).endswith("per_class']"):
         assert len(dcmon_values.metrics) == len(CLASSES[task_type] or [])
     world = World(task_type, COLUMNS, CLASSES[task_type], IMPORTANCE, current, reference)
-    expected = library.value(in_words_of_the_library(case), world)
-    assert list(dcmon_values.metrics.values()) == pytest.approx(list(expected.values()), rel=0, abs=1e-12)
-    if "deepchecks_" not in case.name:
-        assert list(dcmon_values.metrics) == list(expected)
+    assert dcmon_values.metrics == pytest.approx(expected_value(case, world), rel=0, abs=1e-12)
 
 
 def test_cached_reference_gives_the_values_of_a_fresh_one() -> None:
