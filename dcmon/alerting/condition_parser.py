@@ -7,6 +7,8 @@ feature age > 0.3
 outside 0.1..0.4
 drop > 20%                              against the previous window; also change, rise
 deviation > 3 over 14                   in standard deviations of the previous 14 windows
+any feature > 1 unless usual            not if earlier windows had it again and again
+rows drop > 60% against weekly          against the same hours of the four weeks before
 """
 
 import re
@@ -16,6 +18,7 @@ from math import isfinite
 from typing import NamedTuple
 
 from dcmon import errors
+from dcmon.alerting.earlier_windows import USUAL_OVER
 from dcmon.alerting.rule_conditions import (
     CHANGES,
     DEFAULT_FLOOR,
@@ -33,6 +36,7 @@ from dcmon.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, Operator
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
 METRIC_WORDS = ("metric", "metrics")
 MAX_CHARACTERS = 1000
+WEEKLY_OVER = 28  # windows before, by default: four weeks of days
 
 
 def parse(text: str) -> Condition:
@@ -149,10 +153,27 @@ def _parse(text: str) -> Condition:
         if tokens.take_word("warn", "warning") and condition.warn is None:
             condition = _with_warning(condition, tokens)
         elif condition.measure in CHANGES and tokens.take_word("against", "vs", "from"):
-            condition = replace(condition, against=tokens.baseline())
+            condition = _against(condition, tokens)
+        elif condition.measure == Measure.VALUE and tokens.take_word("unless"):
+            condition = replace(condition, usual_over=_usual_over(tokens))
         else:
             raise ValueError(text)
     return condition
+
+
+def _against(condition: Condition, tokens: _Tokens) -> Condition:
+    base = tokens.baseline()
+    if base != ChangeBase.WEEKLY:
+        return replace(condition, against=base)
+    over = int(tokens.take("number")) if tokens.take_word("over") else WEEKLY_OVER
+    floor = tokens.number() if tokens.take_word("floor") else DEFAULT_FLOOR
+    return replace(condition, against=base, over=over, floor=floor)
+
+
+def _usual_over(tokens: _Tokens) -> int:
+    if tokens.take_word("usual") is None:
+        raise ValueError("unless what")
+    return int(tokens.take("number")) if tokens.take_word("over") else USUAL_OVER
 
 
 def _target(text: str) -> Target:
@@ -238,6 +259,10 @@ def _require_consistent(condition: Condition) -> None:
             raise errors.InvalidInput("A deviation is taken over 3 to 1000 windows, of which at least 2 have a value.")
         if condition.floor < 0:
             raise errors.InvalidInput("The floor of a deviation can't be negative.")
+    if condition.against == ChangeBase.WEEKLY and not (2 <= condition.over <= 1000 and condition.floor >= 0):
+        raise errors.InvalidInput("A change against earlier weeks reads 2 to 1000 windows, from a floor of at least 0.")
+    if condition.usual_over and not 5 <= condition.usual_over <= 1000:
+        raise errors.InvalidInput("What is usual is read from 5 to 1000 windows.")
     warn, upper = condition.warn, condition.warn_upper
     if warn is None:
         return
@@ -273,6 +298,11 @@ def to_text(condition: Condition) -> str:
         parts.append(f"warn {_level_text(condition, warn=True)}")
     if condition.against != ChangeBase.PREVIOUS:
         parts.append(f"against {condition.against}")
+    if condition.against == ChangeBase.WEEKLY:
+        parts += [f"over {condition.over}"] if condition.over != WEEKLY_OVER else []
+        parts += [f"floor {number_text(condition.floor)}"] if condition.floor != DEFAULT_FLOOR else []
+    if condition.usual_over:
+        parts.append("unless usual" + (f" over {condition.usual_over}" if condition.usual_over != USUAL_OVER else ""))
     return " ".join(parts)
 
 

@@ -5,10 +5,12 @@ alerting.condition_parser reads and writes conditions as text.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from math import fsum, hypot, inf, isfinite, isnan, sqrt
 from typing import Protocol
 
+from dcmon.alerting import earlier_windows
 from dcmon.operators import COMPARISONS, LOWER_BOUNDS, UPPER_BOUNDS, Operator
 
 DEFAULT_OVER, DEFAULT_FLOOR = 14, 0.001
@@ -45,10 +47,14 @@ class Measure(StrEnum):
 
 
 class ChangeBase(StrEnum):
-    """What a change is measured from: the previous window's value, or the reference's."""
+    """What a change is measured from: the value of the previous window, of the reference, or of earlier weeks.
+
+    WEEKLY: the median of the same hours in the four weeks before.
+    """
 
     PREVIOUS = "previous"
     REFERENCE = "reference"
+    WEEKLY = "weekly"
 
 
 CHANGES = (Measure.CHANGE, Measure.RISE, Measure.DROP)
@@ -70,7 +76,9 @@ class Condition:
 
     `operator`: an Operator. `against`: what a change is measured from. A deviation is measured from the mean of the
     `over` windows before, of which at least `min_windows` must have a value; `floor`: the smallest standard deviation.
-    `warn`, `warn_upper`: the threshold, or the range, of the warning level.
+    A change against earlier weeks reads `over` windows; `floor`: the smallest value to measure it from. `warn`,
+    `warn_upper`: the threshold, or the range, of the warning level. `usual_over`: values that are usual in so many
+    windows before do not violate the condition (alerting.earlier_windows); 0: all values may.
     """
 
     operator: str
@@ -85,6 +93,7 @@ class Condition:
     floor: float = DEFAULT_FLOOR
     warn: float | None = None
     warn_upper: float | None = None
+    usual_over: int = 0
 
     @property
     def is_plain(self) -> bool:
@@ -99,14 +108,16 @@ class Condition:
     @property
     def lookback(self) -> int:
         """How many windows before a window are needed to judge it."""
-        if self.measure in CHANGES:
+        if self.measure in CHANGES and self.against != ChangeBase.WEEKLY:
             return PREVIOUS_SEARCH_WINDOWS if self.against == ChangeBase.PREVIOUS else 0
-        return self.over
+        return max(self.over, self.usual_over)
 
 
 class WindowValues(Protocol):
     """What a condition reads of a window's result."""
 
+    @property
+    def window_end(self) -> datetime: ...
     @property
     def metrics(self) -> Mapping[str, float]: ...
     @property
@@ -169,12 +180,13 @@ def judge(
     findings = [
         finding
         for name, value in finite.items()
-        if (finding := _measure(condition, name, value, before, reference or {}))
+        if (finding := _measure(condition, name, value, window, before, reference or {}))
     ]
     if not findings:
         return Verdict(Outcome.NO_VERDICT, reason=_missing_comparison_reason(condition))
-    main = [finding for finding in findings if _violates(condition, finding.measured, warn=False)]
-    lower = [finding for finding in findings if finding in main or _violates(condition, finding.measured, warn=True)]
+    unusual = [finding for finding in findings if not _is_usual(condition, finding, before)]
+    main = [finding for finding in unusual if _violates(condition, finding.measured, warn=False)]
+    lower = [finding for finding in unusual if finding in main or _violates(condition, finding.measured, warn=True)]
     enough = len(findings) if condition.target.quantifier == Quantifier.ALL else 1
     if len(main) >= enough:
         return Verdict(Outcome.VIOLATED, max(main, key=_excess))
@@ -185,6 +197,14 @@ def judge(
 
 def _excess(finding: Finding) -> float:
     return finding.excess
+
+
+def _is_usual(condition: Condition, finding: Finding, before: Sequence[WindowValues]) -> bool:
+    """Return True if earlier windows had a value that would violate the condition again and again."""
+    if not condition.usual_over or finding.value <= 0 or not _violates(condition, finding.measured, warn=False):
+        return False
+    earlier = [_value_in(condition.target, window, finding.name) for window in before[-condition.usual_over :]]
+    return earlier_windows.is_usual(finding.value, earlier, condition.usual_over)
 
 
 def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:
@@ -198,6 +218,8 @@ def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:
 
 def _missing_comparison_reason(condition: Condition) -> str:
     if condition.measure in CHANGES:
+        if condition.against == ChangeBase.WEEKLY:
+            return f"Fewer than {earlier_windows.MIN_WEEKS} earlier weeks have a value of at least {condition.floor:g}."
         missing = "earlier window" if condition.against == ChangeBase.PREVIOUS else "value of the reference"
         return f"There is no {missing} to compare with."
     return f"Fewer than {condition.min_windows} of the windows before have a value."
@@ -226,13 +248,20 @@ def _value_in(target: Target, window: WindowValues, name: str) -> float | None:
 
 
 def _measure(
-    condition: Condition, name: str, value: float, before: Sequence[WindowValues], reference: Mapping[str, float]
+    condition: Condition,
+    name: str,
+    value: float,
+    window: WindowValues,
+    before: Sequence[WindowValues],
+    reference: Mapping[str, float],
 ) -> Finding | None:
     """Measure one value as the condition asks; None when nothing can be compared."""
     if condition.measure == Measure.VALUE:
         return Finding(name, value, value, _excess_of(condition, value))
     if condition.measure in CHANGES:
-        base = _base(condition, name, before, reference)
+        base = (
+            reference.get(name) if condition.against == ChangeBase.REFERENCE else _base(condition, name, window, before)
+        )
         measured = None if base is None else _change(condition, value, base)
     else:
         earlier = _earlier_values(condition, name, before)
@@ -243,13 +272,14 @@ def _measure(
     return Finding(name, value, measured, _excess_of(condition, measured), compared_with=base)
 
 
-def _base(
-    condition: Condition, name: str, before: Sequence[WindowValues], reference: Mapping[str, float]
-) -> float | None:
-    if condition.against == ChangeBase.REFERENCE:
-        return reference.get(name)
-    values = (_value_in(condition.target, window, name) for window in reversed(before[-PREVIOUS_SEARCH_WINDOWS:]))
-    return next((value for value in values if value is not None), None)
+def _base(condition: Condition, name: str, window: WindowValues, before: Sequence[WindowValues]) -> float | None:
+    """Return the value of earlier windows that a change is measured from."""
+    if condition.against == ChangeBase.WEEKLY:
+        values = [(item.window_end, _value_in(condition.target, item, name)) for item in before[-condition.over :]]
+        base = earlier_windows.weekly_base(window.window_end, values)
+        return None if base is None or base < condition.floor else base
+    previous = (_value_in(condition.target, item, name) for item in reversed(before[-PREVIOUS_SEARCH_WINDOWS:]))
+    return next((value for value in previous if value is not None), None)
 
 
 def _change(condition: Condition, value: float, base: float) -> float:

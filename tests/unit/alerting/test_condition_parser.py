@@ -41,6 +41,15 @@ from dcmon.operators import OPERATOR_OF_SIGN
             Condition("greater_than_equals", 2, measure="deviation down", over=30, min_windows=5, floor=0.1),
         ),
         ("outside 0..10 warn 2..8", Condition("outside", 0, upper=10, warn=2, warn_upper=8)),
+        ("any feature > 1 unless usual", Condition("greater_than", 1, Target("entry", "any"), usual_over=35)),
+        ("> 1 warn 0.5 unless usual over 504", Condition("greater_than", 1, warn=0.5, usual_over=504)),
+        (
+            "rows drop > 60% against weekly",
+            Condition(
+                "greater_than", 60, Target("either", "one", "rows"), measure="drop", is_percent=True, against="weekly",
+                over=28,
+            ),
+        ),
         ("< 0.7 warn < 0.8", Condition("less_than", 0.7, warn=0.8)),
     ],
 )  # fmt: skip
@@ -55,6 +64,7 @@ def test_valid_condition_is_parsed_and_survives_a_round_trip(text: str, conditio
         "", " ", ">", "score", "0.2", "> nan", "> inf", "> 1e999", "> 1,5", "> 0x1", ">> 1", "> --1", "1 > 0", "≥ 1",
         "> 0.2 0.3", "> 0.2 warn", "> 0.2 warn 0.1 warn 0.1", "outside 1", "outside 1..", "change 5", "change > %",
         "deviation > 3 over", "deviation > 3 over x", "deviation > 3 over 14.5", 'any "x" > 1', '"a" b > 1', '"" > 1',
+        "> 1 unless", "> 1 unless usual over", "drop > 1 unless usual", "drop > 1 against weekly over x",
         "> 0.1 against reference", "change > 1 against", "change > 1 against week",
         "feature age", "> 0.2 and < 0.4", "> 1\nrm -rf", "> ٣",
     ],
@@ -75,6 +85,9 @@ def test_text_that_is_no_condition_is_refused(text: str) -> None:
         ("deviation > 3 over 2", "3 to 1000"),
         ("deviation > 3 over 14 min 20", "3 to 1000"),
         ("deviation > 3 over 14 floor -1", "can't be negative"),
+        ("> 1 unless usual over 4", "5 to 1000"),
+        ("drop > 1 against weekly over 1", "2 to 1000"),
+        ("drop > 1 against weekly floor -1", "floor of at least 0"),
         ("x" * 1001, "at most 1000"),
     ],
 )
@@ -107,10 +120,13 @@ def conditions(draw: st.DrawFn) -> Condition:
         low, high = sorted(draw(st.lists(numbers, min_size=2, max_size=2, unique=True)))
         return Condition(draw(st.sampled_from(["outside", "inside"])), low, subject, upper=high)
     if kind == "change":
-        against = draw(st.sampled_from(["previous", "reference"]))
+        against = draw(st.sampled_from(["previous", "reference", "weekly"]))
+        weekly = {}
+        if against == "weekly":
+            weekly = {"over": draw(st.integers(2, 1000)), "floor": draw(st.just(DEFAULT_FLOOR) | st.floats(0, 100))}
         return Condition(
             sign, threshold, subject, measure=draw(st.sampled_from(CHANGES)), is_percent=draw(st.booleans()),
-            against=against, warn=warn,
+            against=against, warn=warn, **weekly,
         )  # fmt: skip
     if kind == "deviation":
         over = draw(st.integers(3, 1000))
@@ -120,7 +136,7 @@ def conditions(draw: st.DrawFn) -> Condition:
         return Condition(
             sign, threshold, subject, measure=measure, over=over, min_windows=fewest, floor=minimum_change, warn=warn
         )
-    return Condition(sign, threshold, subject, warn=warn)
+    return Condition(sign, threshold, subject, warn=warn, usual_over=draw(st.just(0) | st.integers(5, 1000)))
 
 
 @given(conditions())
