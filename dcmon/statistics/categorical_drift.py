@@ -50,7 +50,7 @@ def cramers_v(first: Counts, second: Counts, rules: CategoryRules, *, balance: b
     Returns NaN if only one category is left. Raises Undefined if one side has no row left.
     """
     bin_rules = CategoryRules(0, rules.max_categories, rules.order) if balance else rules
-    x, y = _aligned_counts(first, second, bin_rules)
+    x, y = aligned_counts(first, second, bin_rules)
     if len(x) == 1:
         return 0.0
     x, y = _balanced(x, y) if balance else tuple(map(np.round, _same_size(x, y)))
@@ -83,13 +83,13 @@ def population_stability_index(first: Counts, second: Counts, rules: CategoryRul
     PSI = sum over categories of (p - q) ln(p / q), where p and q are the shares of the sides, at least 0.01 each
     (Yurdakul 2018).
     """
-    x, y = _aligned_counts(first, second, rules)
+    x, y = aligned_counts(first, second, rules)
     with np.errstate(all="ignore"):
         p, q = np.maximum(x / x.sum(), MIN_SHARE), np.maximum(y / y.sum(), MIN_SHARE)
     return float(((p - q) * np.log(p / q)).sum())
 
 
-def _aligned_counts(first: Counts, second: Counts, rules: CategoryRules) -> tuple[Numbers, Numbers]:
+def aligned_counts(first: Counts, second: Counts, rules: CategoryRules) -> tuple[Numbers, Numbers]:
     """Return the counts of the same categories on both sides, those of the rare ones together at the end."""
     n_first, n_second = sum(first.values()), sum(second.values())
     x, y = Counter(dict(first)), Counter(dict(second))
