@@ -1,10 +1,11 @@
 """Load the reference of a version: all rows of a document, or no row."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from mmap import mmap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import text, update
@@ -18,9 +19,10 @@ from dcmon.ingestion.raw_rows import DECODE_ERRORS
 from dcmon.ingestion.rejected_row import RejectedRow
 from dcmon.ingestion.row_decoder import RowType, RowValues
 from dcmon.ingestion.row_types import reference_row_type
-from dcmon.storage import sample_tables
+from dcmon.storage import sample_tables, table_layout
 from dcmon.storage.columns import HASH, TYPES, quoted
 from dcmon.storage.references import count
+from dcmon.storage.table_layout import NUMBERS
 
 MAX_REFERENCE_ROWS = 100_000
 Document = bytes | mmap
@@ -97,7 +99,7 @@ def load(
         return ReferenceLoad(stored, before - remaining, remaining + stored, next_revision)
     if options.replace:
         session.execute(text(f"delete from reference_{version.relation}"))
-    stored = _copy(session, version, row_type, rows, remaining)
+    stored = _copy(session, _ReferenceCopy.create(model, version, row_type), rows, remaining)
     return ReferenceLoad(stored, before - remaining, remaining + stored, next_revision)
 
 
@@ -158,15 +160,49 @@ def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iter
             ) from rejected
 
 
-def _copy(session: Session, version: Version, row_type: RowType, rows: Iterable[RowValues], first: int) -> int:
+class _ReferenceCopy(NamedTuple):
+    """How reference rows are copied: into which table, and which of a row's values go into columns and into arrays.
+
+    `own` and `array_positions` have positions of values. A row may lack an additional column: its position is None.
+    """
+
+    relation: int
+    names: list[str]
+    sql_types: list[str]
+    own: list[int]
+    array_positions: list[tuple[str, list[int | None]]]
+
+    @classmethod
+    def create(cls, model: Model, version: Version, row_type: RowType) -> "_ReferenceCopy":
+        layout = table_layout.of(sample_tables.columns(model, version))
+        positions = {name: position for position, name in enumerate(row_type.names)}
+        own = [position for name, position in positions.items() if name not in layout.elements]
+        array_positions = [
+            (array.name, [positions.get(name) for name in array.column_types]) for array in layout.array_columns
+        ]
+        fields = [row_type.fields[position] for position in own]
+        names = [*(quoted(field.name) for field in fields), *(array.name for array in layout.array_columns)]
+        sql_types = [*(TYPES[field.kind].sql for field in fields), *(array.sql_type for array in layout.array_columns)]
+        return cls(version.relation, names, sql_types, own, array_positions)
+
+    def stored_values(self, row: RowValues) -> Iterator[Any]:
+        """Yield the values for the columns `names`."""
+        for position in self.own:
+            yield row[position]
+        for array, positions in self.array_positions:
+            values = [None if position is None else row[position] for position in positions]
+            yield [math.nan if value is None else float(value) for value in values] if array == NUMBERS else values
+
+
+def _copy(session: Session, copied: _ReferenceCopy, rows: Iterable[RowValues], first: int) -> int:
     """COPY rows with positions from `first` on, and return how many."""
-    names = ", ".join(quoted(name) for name in row_type.names)
-    target = f"copy reference_{version.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
+    names = ", ".join(copied.names)
+    target = f"copy reference_{copied.relation} (revision, _dc_position, {HASH}, {names}) from stdin (format binary)"
     position = first - 1
     with db.copy(session, target) as copy:
-        copy.set_types(["int4", "int4", "int4", *(TYPES[field.kind].sql for field in row_type.fields)])
+        copy.set_types(["int4", "int4", "int4", *copied.sql_types])
         for position, row in enumerate(rows, first):
-            copy.write_row((0, position, _hash(position), *row))
+            copy.write_row((0, position, _hash(position), *copied.stored_values(row)))
     return position - first + 1
 
 

@@ -16,10 +16,12 @@ from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, RowType, RowValues
 from dcmon.ingestion.row_types import sample_row_type
-from dcmon.storage import pg_binary, pg_copy
-from dcmon.storage.columns import SAMPLE_ID, TIME, Columns
+from dcmon.storage import pg_binary, pg_copy, table_layout
+from dcmon.storage.columns import PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
 from dcmon.storage.sample_ids import key_of
+from dcmon.storage.table_layout import ArrayColumn
 
+NOT_OF_USER = (SAMPLE_ID, TIME, PREDICTION, PROBABILITIES)  # fields of a sample that each version has
 CLOCK_SKEW = timedelta(minutes=5)
 EARLIEST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_HASH_SEED = 2**64 - 1
@@ -48,6 +50,7 @@ class DecodedSamples:
     """
 
     row_type: RowType
+    layout: int
     encoder: pg_copy.Encoder
     batches: Sequence[RowBatch]
     row_count: int = 0
@@ -59,6 +62,13 @@ class DecodedSamples:
     numbers: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     repeated: list[RepeatedId] = field(default_factory=list)
+
+    @property
+    def stored_columns(self) -> list[str]:
+        """Return the columns of the version's table that `lines` have values for, in their order."""
+        fields = self.row_type.fields
+        own = [fields[index].name for index in self.encoder.order]
+        return [*own, *(array.name for array in _array_columns(self.row_type, self.layout))]
 
     def candidates(self) -> "NewSamples":
         """Return the rows that may be new, in order of key.
@@ -109,7 +119,7 @@ class NewSamples:
 def decode(columns: Columns, batches: Sequence[RowBatch], retention: timedelta | None = None) -> DecodedSamples:
     """Decode rows. Separate rows that can't be stored, are older than the retention, or repeat an id."""
     row_type = sample_row_type(columns)
-    decoded = DecodedSamples(row_type, _encoder(row_type), batches)
+    decoded = DecodedSamples(row_type, columns.layout, _encoder(row_type, columns.layout), batches)
     for batch in batches:
         _decode_batch(decoded, batch, retention)
     return decoded
@@ -191,10 +201,18 @@ def _add_one_by_one(decoded: DecodedSamples, rows: Iterable[tuple[bytes, int, in
 
 
 @lru_cache(maxsize=64)
-def _encoder(row_type: RowType) -> pg_copy.Encoder:
+def _encoder(row_type: RowType, layout: int) -> pg_copy.Encoder:
     """Return the encoder of all values but the time. Ids are encoded as plain text, because each row has another id."""
     fixed_kinds = {SAMPLE_ID: "text", TIME: ""}
-    return pg_copy.Encoder([fixed_kinds.get(field.name, field.kind) for field in row_type.fields])
+    positions = {field.name: position for position, field in enumerate(row_type.fields)}
+    array_positions = [[positions[name] for name in array.column_types] for array in _array_columns(row_type, layout)]
+    return pg_copy.Encoder([fixed_kinds.get(field.name, field.kind) for field in row_type.fields], array_positions)
+
+
+def _array_columns(row_type: RowType, layout: int) -> Sequence[ArrayColumn]:
+    """Return the arrays of a version's table. The fields have the order of the version's columns."""
+    user_columns = {field.name: field.kind for field in row_type.fields if field.name not in NOT_OF_USER}
+    return table_layout.array_columns(layout, user_columns)
 
 
 class TimeBounds:

@@ -112,8 +112,8 @@ def _claim_ids(session: Session, model: Model, version: Version, rows: DecodedSa
 
 def _copy(session: Session, version: Version, rows: DecodedSamples, new: NewSamples) -> None:
     """COPY the rows in the order of the table's index. The index is then filled from left to right."""
-    fields = rows.row_type.fields
-    names = ", ".join(quoted(fields[index].name) for index in rows.encoder.order)
+    stored_columns = rows.stored_columns
+    names = ", ".join(map(quoted, stored_columns))
     target = f"copy samples_{version.relation} ({KEY}, {HASH}, {LEVEL}, {TIME}, {LOGGED_AT}, {names}) from stdin"
     hashes, levels = levels_of(new.keys)
     order = np.lexsort((new.times, levels))
@@ -123,7 +123,7 @@ def _copy(session: Session, version: Version, rows: DecodedSamples, new: NewSamp
         LEVEL: FixedColumn(">i2", levels[order]), TIME: FixedColumn(">i8", new.times[order]),
         LOGGED_AT: FixedColumn(">i8", new.logged[order]),
     }  # fmt: skip
-    heads = pg_copy.encode_fixed_columns(fixed, len(order), len(fixed) + len(rows.encoder.order))
+    heads = pg_copy.encode_fixed_columns(fixed, len(order), len(fixed) + len(stored_columns))
     lines = [rows.lines[new.positions[index]] for index in order.tolist()]
     with db.copy(session, f"{target} (format binary)") as copy:
         copy.write(pg_copy.BEGIN)

@@ -5,11 +5,11 @@ tuple of objects, and a tenth of that in columns.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,31 +18,13 @@ from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.db.sql import BoundSql
-from dcmon.storage import pg_binary
+from dcmon.storage import array_blocks, pg_binary
+from dcmon.storage.packing import PACKED, Packing
+from dcmon.storage.table_layout import NUMBERS, TEXTS, ArrayElement
 
-BLOCK = 50_000  # rows that PostgreSQL packs into one value, because a value has at most 1 GB
 SEPARATOR, NULL_BYTE = b"\0", b"\xff"
-NULL = "\\xff"  # stands for null: this byte is never part of UTF-8
 SURROGATE = "\udcff"  # Python decodes that byte to this character
 NULL_TIME = -(2**63)  # stands for null: no timestamptz of a sample has this value
-
-# The SQL that packs a block of a column. {0} is the column.
-PACKED_TEXTS = f"string_agg(coalesce(convert_to({{0}}, 'UTF8'), '{NULL}'::bytea), '\\x00'::bytea)"
-PACKED_LISTS = (
-    "string_agg(coalesce(array_send({0}), ''::bytea), ''::bytea)",
-    "array_send(array_agg(coalesce(length(array_send({0})), 0)))",
-)
-PACKED: Mapping[str, tuple[str, ...]] = {
-    "numeric": ("array_send(array_agg(coalesce({0}, 'NaN'::float8)))",),
-    "integer": ("array_send(array_agg(coalesce({0}, 0)::int8))", "array_send(array_agg(({0} is null)::int4))"),
-    "bigint": ("array_send(array_agg(coalesce({0}, 0)::int8))", "array_send(array_agg(({0} is null)::int4))"),
-    "boolean": ("array_send(array_agg(coalesce({0}::int4, 2)))",),
-    "categorical": (PACKED_TEXTS,),
-    "text": (PACKED_TEXTS,),
-    "datetime": ("string_agg(timestamptz_send(coalesce({0}, '-infinity'::timestamptz)), ''::bytea)",),
-    "array_float": PACKED_LISTS,
-    "array_float_2d": PACKED_LISTS,
-}
 
 
 class TooManyRows(errors.InvalidInput):
@@ -53,23 +35,48 @@ class TooManyRows(errors.InvalidInput):
 class ColumnarSample:
     """Rows in columns, in blocks of rows.
 
-    A block is a row of `fetch`: its number of rows, then the packed values of each column in `column_types`.
+    A block is a row of `fetch`: its number of rows, then the packed values of each column in `column_types` that is not
+    in an array, then the packed arrays. `elements`: the columns that are in arrays.
     """
 
     column_types: Mapping[str, str]
     blocks: Sequence[tuple[Any, ...]]
+    elements: Mapping[str, ArrayElement] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(block[0] for block in self.blocks)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what has been decoded: a check worker decodes what it needs."""
+        return {"column_types": self.column_types, "blocks": self.blocks, "elements": self.elements}
+
     @cached_property
     def _positions(self) -> Mapping[str, int]:
-        """The position of the first part of each column in a block."""
-        widths = [len(PACKED[kind]) for kind in self.column_types.values()]
-        return dict(zip(self.column_types, accumulate(widths, initial=1), strict=False))
+        """The position in a block of the first part of each column that is not in an array."""
+        own = {name: kind for name, kind in self.column_types.items() if name not in self.elements}
+        return dict(zip(own, accumulate((len(PACKED[kind]) for kind in own.values()), initial=1), strict=False))
+
+    @cached_property
+    def _numbers(self) -> "np.ndarray[Any, Any]":
+        """The columns of the array of numbers, which are decoded together: shape (columns, rows), NaN for null."""
+        return array_blocks.number_columns([(block[0], packed) for block, packed in self._packed_array(NUMBERS)])
+
+    @cached_property
+    def _texts(self) -> list[list[bytes]]:
+        """The columns of the array of texts in each block, packed like columns that are not in an array."""
+        return [array_blocks.text_columns(packed, SURROGATE) for _, packed in self._packed_array(TEXTS)]
+
+    def _packed_array(self, name: str) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+        """Yield each block, and an array in it. Arrays are the last parts of a block."""
+        names = list(dict.fromkeys(element.array for element in self.elements.values()))
+        for block in self.blocks:
+            yield block, block[names.index(name) - len(names)]
 
     def _parts(self, name: str) -> list[tuple[int, Sequence[bytes]]]:
         """Return the number of rows of each block, and the packed parts of the column."""
+        if (element := self.elements.get(name)) is not None:
+            texts = zip(self.blocks, self._texts, strict=True)
+            return [(block[0], [columns[element.position]]) for block, columns in texts]
         first = self._positions[name]
         last = first + len(PACKED[self.column_types[name]])
         return [(block[0], block[first:last]) for block in self.blocks]
@@ -77,6 +84,8 @@ class ColumnarSample:
     def column(self, name: str) -> Any:
         """Return a column: an array of numbers, or a list if values may be null."""
         kind = self.column_types[name]
+        if (element := self.elements.get(name)) is not None and element.array == NUMBERS:
+            return array_blocks.column_values(kind, self._numbers[element.position])
         decoded = [_decoded(kind, n, parts) for n, parts in self._parts(name)]
         if isinstance(decoded[0], np.ndarray):
             return np.concatenate(decoded) if len(decoded) > 1 else decoded[0]
@@ -133,43 +142,32 @@ class Codes(NamedTuple):
     names: tuple[str, ...]
 
 
-def select_list(columns: Iterable[str], order: Sequence[str]) -> str:
-    """Return the select list that the query of `fetch` needs.
-
-    `columns`: the SQL of its columns; `order`: the SQL of the two values by which its rows are ordered.
-    """
-    named_columns = [f"{column} as c{position}" for position, column in enumerate(columns)]
-    return ", ".join([*named_columns, f"{order[0]} as o1", f"{order[1]} as o2"])
-
-
 def fetch(
-    session: Session, column_types: Mapping[str, str], query: BoundSql, limit: int | None, max_bytes: int
+    session: Session, packing: Packing, query: BoundSql, limit: int | None, max_bytes: int
 ) -> ColumnarSample | None:
     """Fetch the rows of a query in columns, in its order; None without rows.
 
-    The query selects a `select_list` of the columns in `column_types`. Raises TooManyRows above `max_bytes`.
+    The query selects the `select_list` of the packing. Raises TooManyRows above `max_bytes`.
     """
-    packed = ", ".join(
-        packing.format(f"c{position}")
-        for position, kind in enumerate(column_types.values())
-        for packing in PACKED[kind]
-    )
-    if limit is not None and limit <= BLOCK:
+    packed, rows = packing.targets, packing.block_rows
+    if limit is not None and limit <= rows:
         statement = f"select count(*)::int4, {packed} from ({query.sql}) as sample"
         fetched_blocks: Iterable[Any] = db.fetch(session, *_compiled(session, statement, query.parameters))
     else:
-        number = f"(row_number() over (order by o1, o2) - 1) / {BLOCK} as block"
+        number = f"(row_number() over (order by o1, o2) - 1) / {rows} as block"
         numbered_rows = f"select *, {number} from ({query.sql}) as sample"
         statement = f"select count(*)::int4, {packed} from ({numbered_rows}) as numbered group by block order by block"
         fetched_blocks = db.stream(session, *_compiled(session, statement, query.parameters))
     blocks, size = [], 0
-    for block in fetched_blocks:
-        size += sum(len(part) for part in block[1:] if part)
+    for count, *parts in fetched_blocks:
+        if not count:
+            continue
+        flat = list(chain.from_iterable(parts)) if packing.is_nested else parts
+        size += sum(map(len, flat))
         if size > max_bytes:
             raise TooManyRows(most=max_bytes)
-        if block[0]:
-            blocks.append(tuple(block))
-    return ColumnarSample(column_types, blocks) if blocks else None
+        blocks.append((count, *flat))
+    return ColumnarSample(packing.column_types, blocks, packing.elements) if blocks else None
 
 
 def _compiled(session: Session, statement: str, parameters: dict[str, Any]) -> BoundSql:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,8 +14,9 @@ SAMPLE_ID, TIME, LABEL = "_dc_sample_id", "_dc_time", "_dc_label"
 PREDICTION, PROBABILITIES = "_dc_prediction", "_dc_prediction_probabilities"
 KEY, HASH, LEVEL, LOGGED_AT = "_dc_key", "_dc_hash", "_dc_level", "_dc_logged_at"
 RESERVED = frozenset(
-    {SAMPLE_ID, TIME, LABEL, PREDICTION, PROBABILITIES, KEY, HASH, LEVEL, LOGGED_AT, "_dc_position", "_dc_too_long"}
-)
+    {SAMPLE_ID, TIME, LABEL, PREDICTION, PROBABILITIES, KEY, HASH, LEVEL, LOGGED_AT, "_dc_position", "_dc_too_long",
+     "_dc_numbers", "_dc_texts"}
+)  # fmt: skip
 
 # Names that the tables at run time have already: PostgreSQL's system columns, and a column of each reference table.
 TAKEN_NAMES = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "revision"})
@@ -60,12 +61,17 @@ TYPES: Mapping[str, ColumnType] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a version, in the user's order."""
+    """The columns of a version, in the user's order. `layout` tells how they are stored (storage.table_layout)."""
 
     task_type: str
     features: Mapping[str, str]
     additional: Mapping[str, str]
     classes: Sequence[str] | None = None
+    layout: int = 1
+
+    def with_layout(self, layout: int) -> "Columns":
+        """Return the same columns, stored in another way."""
+        return replace(self, layout=layout)
 
     @property
     def is_regression(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from dcmon import errors
 from dcmon.db.sql import BoundSql
 from dcmon.operators import Operator
-from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, qualified
+from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, quoted
 
 # Null equals only null. Filters have no ranges.
 SQL_OF_OPERATOR: Mapping[str, str] = {
@@ -55,19 +55,19 @@ def conditions(filters: Filters) -> list[Mapping[str, Any]]:
 
 
 def condition(
-    filters: Filters, column_types: Mapping[str, str], alias: str, label: str = "label", absent: Collection[str] = ()
+    filters: Filters, column_types: Mapping[str, str], expression: Callable[[str], str], absent: Collection[str] = ()
 ) -> BoundSql:
     """Return the SQL that is true for the rows that match; "true" without filters.
 
     `filters` is {"filters": [{"column", "operator", "value"}, …]}. `column_types` has the filterable columns, with
-    prediction and label. `label` is the SQL of the label. Filters on `absent` columns are checked and then ignored.
-    Null equals only null. Raises InvalidInput for an unknown column or operator, and for a value that can't be
+    prediction and label. `expression` gives the SQL of a column. Filters on `absent` columns are checked and then
+    ignored. Null equals only null. Raises InvalidInput for an unknown column or operator, and for a value that can't be
     compared with the column.
     """
     comparisons, parameters = ["true"], dict[str, Any]()
     for number, item in enumerate(conditions(filters)):
         name, parameter = _column_name(item.get("column"), column_types), f"filter{number}"
-        column = _Column(name, column_types[name], label if name == LABEL else qualified(alias, name))
+        column = _Column(name, column_types[name], expression(name))
         comparison = _comparison(column, item.get("operator"), item.get("value"), parameter)
         if name in absent:
             continue
@@ -89,7 +89,7 @@ def require(filters: Filters, versions: Mapping[str, Mapping[str, str]]) -> None
     refused = None
     for version, column_types in versions.items():
         try:
-            condition(filters, column_types, "s")
+            condition(filters, column_types, quoted)
         except errors.InvalidInput as error:
             refused = refused or errors.InvalidInput(f"Version {version!r} can't be filtered like this. {error}")
         else:

@@ -29,6 +29,11 @@ def _array(element: int, count: int, items: bytes, has_null: bool = False) -> Ar
     return Array(header + items, ARRAY_TYPES[element])
 
 
+def array_head(element: int, count: int) -> bytes:
+    """Return the beginning of an array of one dimension, whose values may be null."""
+    return HEADER(1, 1, element, count, 1)
+
+
 def micros(time: datetime) -> int:
     """Convert a time to microseconds since 2000, as PostgreSQL stores it."""
     return (time - EPOCH) // MICROSECOND

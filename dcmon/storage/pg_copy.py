@@ -29,10 +29,16 @@ _size = struct.Struct("!i").pack
 class Encoder:
     """Encodes rows whose values have these types, which are names in storage.columns.TYPES.
 
-    Values of other types are left out. `order` has the positions of the values in the order in which they are encoded.
+    Values of other types are left out. `array_columns`: the positions of values that are encoded together as one array.
+    `order` has the positions of the other values in the order in which they are encoded; the arrays follow them.
     """
 
-    def __init__(self, column_types: Sequence[str]) -> None:
+    def __init__(self, column_types: Sequence[str], array_columns: Sequence[Sequence[int]] = ()) -> None:
+        self._array_columns = [
+            _array_of([column_types[at] for at in positions], positions) for positions in array_columns
+        ]
+        in_array = {at for positions in array_columns for at in positions}
+        column_types = ["" if at in in_array else kind for at, kind in enumerate(column_types)]
         by_kind = {kind: [at for at, value_kind in enumerate(column_types) if value_kind == kind] for kind in FIXED}
         self._fixed = [(kind, positions) for kind, positions in by_kind.items() if positions]
         self._texts = [(at, _Texts(kind == "categorical")) for at, kind in enumerate(column_types) if kind in TEXTS]
@@ -51,6 +57,7 @@ class Encoder:
         parts = [_encode_fixed(kind, [columns[at] for at in positions]) for kind, positions in self._fixed]
         parts += [texts.encode(columns[at]) for at, texts in self._texts]
         parts += [_encode_lists(kind, columns[at]) for at, kind in self._lists]
+        parts += [array.encode(columns) for array in self._array_columns]
         return list(map(b"".join, zip(*parts, strict=True)))
 
 
@@ -137,6 +144,34 @@ class _Texts(dict[str | None, bytes]):
         return encoded
 
 
+class _Numbers(NamedTuple):
+    """Encodes numbers, integers and booleans as one float8[]. A null is NaN there."""
+
+    positions: Sequence[int]
+
+    def encode(self, columns: Sequence[Column]) -> list[bytes]:
+        numbers = np.array([columns[at] for at in self.positions], np.float64).T
+        return _lines(_block_of_lists(numbers, len(self.positions)))
+
+
+class _TextArray(NamedTuple):
+    """Encodes texts as one text[]."""
+
+    positions: Sequence[int]
+    texts: Sequence[_Texts]
+
+    def encode(self, columns: Sequence[Column]) -> list[bytes]:
+        items = [texts.encode(columns[at]) for texts, at in zip(self.texts, self.positions, strict=True)]
+        head = pg_binary.array_head(pg_binary.TEXT, len(items))
+        return [_sized(head + b"".join(row)) for row in zip(*items, strict=True)]
+
+
+def _array_of(column_types: Sequence[str], positions: Sequence[int]) -> _Numbers | _TextArray:
+    if column_types[0] in TEXTS:
+        return _TextArray(positions, [_Texts(kind == "categorical") for kind in column_types])
+    return _Numbers(positions)
+
+
 def _encode_lists(kind: str, column: Column) -> list[bytes]:
     lengths = {None if value is None else len(value) for value in column}
     if kind == "array_float" and len(lengths) == 1 and (length := lengths.pop()):
@@ -145,13 +180,13 @@ def _encode_lists(kind: str, column: Column) -> list[bytes]:
     return [NULL if value is None else _sized(to_bytes(value)) for value in column]
 
 
-def _block_of_lists(column: Column, length: int) -> Any:
+def _block_of_lists(lists: Any, length: int) -> Any:
     """Encode lists of one length, such as probabilities, without an object for each."""
     head = pg_binary.floats([0.0] * length)[: -12 * length]
     items = [("size", ">i4"), ("value", FLOAT)]
-    block = np.empty(len(column), [("size", ">i4"), ("head", f"V{len(head)}"), ("items", items, (length,))])
+    block = np.empty(len(lists), [("size", ">i4"), ("head", f"V{len(head)}"), ("items", items, (length,))])
     block["size"], block["head"] = len(head) + 12 * length, np.frombuffer(head, f"V{len(head)}")
-    block["items"]["size"], block["items"]["value"] = 8, np.array(column, np.float64)
+    block["items"]["size"], block["items"]["value"] = 8, np.array(lists, np.float64)
     return block
 
 

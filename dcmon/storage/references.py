@@ -1,6 +1,7 @@
 """References: rows with predictions and labels, in revisions, to compare production with."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
@@ -9,9 +10,10 @@ from sqlalchemy.orm import Session
 from dcmon.db.sql import BoundSql
 from dcmon.db.tables.org import Version
 from dcmon.storage import filters as data_filters
-from dcmon.storage import sample_tables
-from dcmon.storage.columns import HASH, LABEL, TIME, qualified
+from dcmon.storage import packing, sample_tables, table_layout
+from dcmon.storage.columns import HASH, LABEL, TIME
 from dcmon.storage.sampling import MAX_BYTES, RowSelection, SampledRows
+from dcmon.storage.stored_rows import RowReader
 
 if TYPE_CHECKING:
     from dcmon.storage.column_blocks import ColumnarSample
@@ -31,8 +33,10 @@ def sample_rows(session: Session, selection: RowSelection) -> SampledRows:
     """
     columns = sample_tables.columns(selection.model, selection.version)
     names = (*columns.model_output, *columns.user_columns, LABEL)
-    query = _sample_query(selection, ", ".join(map(_column, names)))
-    return SampledRows(names, [tuple(row) for row in session.execute(text(query.sql), query.parameters)])
+    layout = table_layout.of(columns)
+    reader = RowReader(layout, names, partial(layout.expression, "r"), "r")
+    query = _sample_query(selection, reader.select_list)
+    return SampledRows(names, [reader.values(row) for row in session.execute(text(query.sql), query.parameters)])
 
 
 def sample_columns(
@@ -41,10 +45,11 @@ def sample_columns(
     """Return the selected reference rows in columns: features, predictions and labels; None without rows."""
     from dcmon.storage import column_blocks  # imports numpy, which most commands start without
 
-    column_types = sample_tables.columns(selection.model, selection.version).check_columns(features)
-    select_list = column_blocks.select_list(map(_column, column_types), (f"r.{HASH}", "r._dc_position"))
-    query = _sample_query(selection, select_list)
-    return column_blocks.fetch(session, column_types, query, selection.limit, max_bytes)
+    columns = sample_tables.columns(selection.model, selection.version)
+    layout = table_layout.of(columns)
+    columns_to_pack = packing.create(layout, columns.check_columns(features), partial(layout.expression, "r"), "r")
+    query = _sample_query(selection, columns_to_pack.select_list((f"r.{HASH}", "r._dc_position")))
+    return column_blocks.fetch(session, columns_to_pack, query, selection.limit, max_bytes)
 
 
 def rows(session: Session, selection: RowSelection) -> list[dict[str, Any]]:
@@ -68,15 +73,12 @@ def is_unbalanced(session: Session, version: Version) -> bool:
     return len(counts) == 2 and min(counts) <= RARE_SHARE * sum(counts)
 
 
-def _column(name: str) -> str:
-    return qualified("r", name)
-
-
 def _sample_query(selection: RowSelection, select_list: str) -> BoundSql:
     """Build the query of the selected reference rows."""
     version = selection.version
-    column_types = sample_tables.columns(selection.model, version).filterable
-    where, parameters = data_filters.condition(selection.filters, column_types, "r", f"r.{LABEL}", (TIME,))
+    columns = sample_tables.columns(selection.model, version)
+    expression = partial(table_layout.of(columns).expression, "r")
+    where, parameters = data_filters.condition(selection.filters, columns.filterable, expression, (TIME,))
     has_label = f" and r.{LABEL} is not null" if selection.labelled else ""
     statement = (
         f"select {select_list} from reference_{version.relation} r where r.revision = 0 and {where}{has_label}"

@@ -1,5 +1,6 @@
 """Look up a sample by its id: stored samples, waiting labels and the quarantine."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -9,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Model, Quarantined, Version
-from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME, sql_name
+from dcmon.storage import sample_tables, table_layout
+from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME, Columns, sql_name
 from dcmon.storage.sample_ids import key_of
+from dcmon.storage.table_layout import KINDS, NUMBERS
 
 
 class SampleState(StrEnum):
@@ -56,12 +59,32 @@ def _sample(session: Session, version: Version, key: UUID, time: Any) -> dict[st
     ).one_or_none()
     if row is None:
         return {"state": SampleState.PRUNED, "version": version.name, "time": time}
-    names = {sql_name(name): name for name in (*version.features, *version.additional)}
     return {
         "state": SampleState.STORED, "version": version.name, "time": time, "logged_at": row.logged_at,
         "label": row.label, "labelled_at": row.labelled_at,
-        "row": {names.get(column, column): value for column, value in row.row.items()},
+        "row": _row_values(sample_tables.columns(session.get_one(Model, version.model_id), version), row.row),
     }  # fmt: skip
+
+
+def _row_values(columns: Columns, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a row by the names of the version's columns. `stored` is the row as JSON."""
+    names = {sql_name(name): name for name in columns.user_columns}
+    array_columns = {array.name: array for array in table_layout.of(columns).array_columns}
+    values = dict[str, Any]()
+    for column, value in stored.items():
+        if column in array_columns:
+            named_types = array_columns[column].column_types.items()
+            values.update({name: _element(kind, item) for (name, kind), item in zip(named_types, value, strict=True)})
+        else:
+            values[names.get(column, column)] = value
+    return values
+
+
+def _element(kind: str, element: Any) -> Any:
+    """Return a value of an array. JSON has no NaN, which stands for null in numbers: PostgreSQL writes it as a text."""
+    if kind in KINDS[NUMBERS] and element == "NaN":
+        return None
+    return bool(element) if kind == "boolean" else element
 
 
 def _waiting(session: Session, model: Model, key: UUID) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
 from dcmon.states import RowKind
+from dcmon.storage import table_layout
 from dcmon.storage.columns import (
     HASH,
     KEY,
@@ -30,7 +31,6 @@ from dcmon.storage.columns import (
     Columns,
     escaped,
     label_type_of,
-    quoted,
 )
 from dcmon.windows import Window
 
@@ -86,7 +86,7 @@ class Detached(NamedTuple):
 
 def columns(model: Model, version: Version) -> Columns:
     """Return the columns of a version."""
-    return Columns(model.task_type, version.features, version.additional, version.classes)
+    return Columns(model.task_type, version.features, version.additional, version.classes, version.layout)
 
 
 def next_relation(session: Session) -> int:
@@ -139,9 +139,8 @@ def create_model_tables(session: Session, model: Model) -> None:
 
 def create_version_tables(session: Session, model: Model, version: Version) -> None:
     """Create the partitioned tables of samples and labels, and the table of the reference."""
-    relation, version_columns = version.relation, columns(model, version)
-    column_types = {**version_columns.model_output, **version_columns.user_columns}
-    declarations = ", ".join(f"{quoted(name)} {TYPES[kind].sql}" for name, kind in column_types.items())
+    relation, layout = version.relation, table_layout.of(columns(model, version))
+    declarations = layout.declarations
     session.execute(
         text(
             escaped(
@@ -169,6 +168,11 @@ def create_version_tables(session: Session, model: Model, version: Version) -> N
         )
     )
     session.execute(text(f"create index on reference_{relation} (revision, {HASH})"))
+    for table in (f"samples_{relation}", f"reference_{relation}"):
+        for array in layout.array_columns:
+            # Numbers are stored as they are: to compress them costs more than to read them.
+            if array.name == table_layout.NUMBERS:
+                session.execute(text(f"alter table {table} alter column {array.name} set storage external"))
 
 
 def drop_version_tables(session: Session, version: Version) -> None:
@@ -248,7 +252,8 @@ def _create_partition(session: Session, kind: RowKind, relation: int, month: Mon
     parent, name = f"{kind}_{relation}", _partition(kind, relation, month)
     start, end = month.span.start, month.span.end
     # LIKE and ATTACH, because CREATE TABLE … PARTITION OF would block all writes to the table.
-    session.execute(text(f"create table {name} (like {parent} including defaults including constraints)"))
+    including = " including ".join(("", "defaults", "constraints", "storage"))
+    session.execute(text(f"create table {name} (like {parent}{including})"))
     session.execute(text(f"alter table {parent} attach partition {name} for values from ('{start}') to ('{end}')"))
 
 

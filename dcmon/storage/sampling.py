@@ -14,9 +14,11 @@ from sqlalchemy.types import DateTime
 from dcmon.db.sql import BoundSql
 from dcmon.db.tables.org import Model, Version
 from dcmon.storage import filters as data_filters
-from dcmon.storage import sample_tables
-from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, qualified
+from dcmon.storage import packing, sample_tables, table_layout
+from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, SAMPLE_ID, TIME, Columns
 from dcmon.storage.filters import Filters
+from dcmon.storage.stored_rows import Expression, RowReader
+from dcmon.storage.table_layout import TableLayout
 from dcmon.windows import Window
 
 if TYPE_CHECKING:
@@ -122,11 +124,11 @@ def sample_rows(
     """
     columns = sample_tables.columns(selection.model, selection.version)
     names = (*columns.model_output, *columns.user_columns, LABEL)
-    lowest = _lowest_level_of(selection, statistics)
+    lowest, reader = _lowest_level_of(selection, statistics), _reader(columns, names)
 
     def read(level: int) -> SampledRows:
-        query = _sample_query(window, selection, level, ", ".join(map(_column, names)))
-        return SampledRows(names, [tuple(row) for row in session.execute(text(query.sql), query.parameters)])
+        query = _sample_query(window, selection, level, reader.select_list)
+        return SampledRows(names, [reader.values(row) for row in session.execute(text(query.sql), query.parameters)])
 
     sample = read(lowest)
     # By chance these levels may have too few rows: then read all levels.
@@ -149,13 +151,14 @@ def sample_columns(
     from dcmon.storage import column_blocks  # imports numpy, which a list of monitors starts without
 
     limit = selection.limit
-    column_types = sample_tables.columns(selection.model, selection.version).check_columns(features)
+    columns = sample_tables.columns(selection.model, selection.version)
+    layout = table_layout.of(columns)
+    columns_to_pack = packing.create(layout, columns.check_columns(features), _expression(layout), "s")
     lowest = _lowest_level_of(selection, statistics)
 
     def read(level: int) -> "ColumnarSample | None":
-        select_list = column_blocks.select_list(map(_column, column_types), (f"s.{HASH}", f"s.{KEY}"))
-        query = _sample_query(window, selection, level, select_list)
-        return column_blocks.fetch(session, column_types, query, limit, max_bytes)
+        query = _sample_query(window, selection, level, columns_to_pack.select_list((f"s.{HASH}", f"s.{KEY}")))
+        return column_blocks.fetch(session, columns_to_pack, query, limit, max_bytes)
 
     sample = read(lowest)
     # By chance these levels may have too few rows: then read all levels.
@@ -177,15 +180,21 @@ def lowest_level(population: int, limit: int) -> int:
     return max(0, math.floor(math.log2(population / (SLACK * limit)))) if population > SLACK * limit else 0
 
 
-def _column(name: str) -> str:
-    return "l.label" if name == LABEL else qualified("s", name)
+def _expression(layout: TableLayout) -> Expression:
+    return lambda name: "l.label" if name == LABEL else layout.expression("s", name)
+
+
+def _reader(columns: Columns, names: Sequence[str]) -> RowReader:
+    layout = table_layout.of(columns)
+    return RowReader(layout, names, _expression(layout), "s")
 
 
 def _sample_query(window: Window, selection: RowSelection, lowest: int, select_list: str) -> BoundSql:
     """Build the query of the deterministic sample, in the levels from `lowest` on."""
     version = selection.version
-    column_types = sample_tables.columns(selection.model, version).filterable
-    where, parameters = data_filters.condition(selection.filters, column_types, "s", "l.label")
+    columns = sample_tables.columns(selection.model, version)
+    expression = _expression(table_layout.of(columns))
+    where, parameters = data_filters.condition(selection.filters, columns.filterable, expression)
     join = "join" if selection.labelled else "left join"
     statement = (
         f"select {select_list} from samples_{version.relation} s {join} labels_{version.relation} l"
@@ -206,15 +215,15 @@ def rows(session: Session, window: Window, selection: RowSelection) -> list[dict
     """Return rows to show, with ids, times and labels, in the order of their hashes."""
     version = selection.version
     columns = sample_tables.columns(selection.model, version)
-    names = sorted([*columns.user_columns, *columns.model_output, SAMPLE_ID, TIME])
-    where, parameters = data_filters.condition(selection.filters, columns.filterable, "s", "l.label")
-    select_list = ", ".join(_column(name) for name in [*names, LABEL])
+    names = [*sorted([*columns.user_columns, *columns.model_output, SAMPLE_ID, TIME]), LABEL]
+    reader, expression = _reader(columns, names), _expression(table_layout.of(columns))
+    where, parameters = data_filters.condition(selection.filters, columns.filterable, expression)
     result = session.execute(
         text(
-            f"select {select_list} from samples_{version.relation} s left join labels_{version.relation} l"
+            f"select {reader.select_list} from samples_{version.relation} s left join labels_{version.relation} l"
             f" on (l.lvl, l.ts, l.h, l.k) = (s.{LEVEL}, s.{TIME}, s.{HASH}, s.{KEY})"
             f" where s.{TIME} >= :start and s.{TIME} < :end and {where} order by s.{HASH}, s.{KEY} limit :limit"
         ),
         {"start": window.start, "end": window.end, "limit": selection.limit, **parameters},
     )
-    return [dict(zip([*names, LABEL], row, strict=True)) for row in result]
+    return [dict(zip(names, reader.values(row), strict=True)) for row in result]

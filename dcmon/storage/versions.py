@@ -11,13 +11,10 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db.tables.org import Model, Version
 from dcmon.states import TaskType
-from dcmon.storage import sample_tables
-from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, sql_name
+from dcmon.storage import sample_tables, table_layout
+from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, Columns, sql_name
 
 MAX_NAME_LENGTH = 100
-FIXED_BYTES = {"float8": 8, "int8": 8, "timestamptz": 8, "int4": 4}  # text and lists may be stored out of line
-MAX_ROW_BYTES = 7_600  # of the 8,160 bytes of a page: the others are for the id, keys and times
-MAX_COLUMNS = 1_500  # PostgreSQL allows 1,600 in a table; dcmon needs some of them
 
 
 @dataclass(frozen=True)
@@ -52,6 +49,7 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
         classes=None if new.classes is None else list(new.classes),
         label_map=None if new.label_map is None else dict(new.label_map),
         relation=sample_tables.next_relation(session),
+        layout=table_layout.choose(Columns(model.task_type, new.features, new.additional, new.classes)),
     )
     session.add(version)
     session.flush()
@@ -99,10 +97,6 @@ def _require_columns(new: NewVersion) -> None:
         raise errors.InvalidInput(f"{', '.join(repeated)} can't be a feature and additional data at once.")
     if len({sql_name(name) for name in columns}) < len(columns):
         raise errors.InvalidInput("Two columns have the same name.")
-    if sum(FIXED_BYTES.get(TYPES[kind].sql, 1) for kind in columns.values()) > MAX_ROW_BYTES:
-        raise errors.InvalidInput("The columns are too many for a row of PostgreSQL, which has 8 kB for numbers.")
-    if len(columns) > MAX_COLUMNS:
-        raise errors.InvalidInput(f"A version has at most {MAX_COLUMNS} columns, not {len(columns)}.")
 
 
 def require_importance(features: Mapping[str, str], importance: Mapping[str, float]) -> None:

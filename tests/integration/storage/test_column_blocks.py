@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.app import App
 from dcmon.db import Organization
-from dcmon.storage import column_blocks, models, references, sampling, versions
+from dcmon.storage import models, packing, references, sampling, versions
 from dcmon.storage.column_blocks import TooManyRows
 from dcmon.storage.models import NewModel
 from dcmon.storage.sampling import RowSelection
@@ -104,7 +104,7 @@ def test_columns_equal_the_rows(app: App, org: Organization, rows: list[dict[str
 
 @pytest.mark.parametrize("limit", [None, 100, 95])
 def test_many_blocks_make_one_sample(app: App, org: Organization, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr(column_blocks, "BLOCK", 7)
+    monkeypatch.setattr(packing, "BLOCK", 7)
     row = {"n": 0.5, "i": None, "big": 2**60, "c": "c", 't: 100 % "x"': "t", "yes": True, "list": [1.5], "table": None,
            "when": None}  # fmt: skip
     version_id = logged(app, org, [{**row, "n": number / 2} for number in range(100)])

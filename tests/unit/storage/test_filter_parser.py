@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmon import errors
+from dcmon.storage.columns import quoted
 from dcmon.storage.filter_parser import parse, write
 from dcmon.storage.filters import KNOWN_OPERATORS, condition
 
@@ -122,10 +123,10 @@ def test_written_filter_parses_to_an_equal_filter(conditions: list[dict[str, Any
 def test_written_filter_has_the_same_sql_condition(kind: str, value: Any) -> None:
     meant = {"filters": [{"column": "x", "operator": "equals", "value": value}]}
     try:
-        expected = condition(meant, {"x": kind}, "s")
+        expected = condition(meant, {"x": kind}, quoted)
     except errors.InvalidInput:
         return
-    assert condition(parse([write(meant)]), {"x": kind}, "s") == expected
+    assert condition(parse([write(meant)]), {"x": kind}, quoted) == expected
 
 
 @given(st.text(max_size=40))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dcmon import errors
-from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, TIME, Columns
+from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, TIME, Columns, qualified
 from dcmon.storage.filters import condition, require
 
 KNOWN = Columns(
@@ -27,13 +27,17 @@ KNOWN = Columns(
 ).filterable
 
 
+def expression(name: str) -> str:
+    return "l.label" if name == LABEL else qualified("s", name)
+
+
 def condition_of(column: str, operator: str, value: Any) -> tuple[str, dict[str, Any]]:
-    return condition({"filters": [{"column": column, "operator": operator, "value": value}]}, KNOWN, "s", "l.label")
+    return condition({"filters": [{"column": column, "operator": operator, "value": value}]}, KNOWN, expression)
 
 
 @pytest.mark.parametrize("filters", [None, {}, {"filters": None}, {"filters": []}])
 def test_empty_filter_selects_every_row(filters: Any) -> None:
-    assert condition(filters, KNOWN, "s") == ("true", {})
+    assert condition(filters, KNOWN, expression) == ("true", {})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def test_filters_are_joined_by_and() -> None:
         {"column": "n", "operator": "less_than", "value": 1},
         {"column": "c", "operator": "equals", "value": "x"},
     ]
-    sql, values = condition({"filters": filters}, KNOWN, "s")
+    sql, values = condition({"filters": filters}, KNOWN, expression)
 
     assert sql.count(" and ") == 2
     assert values == {"filter0": 1.0, "filter1": "x"}
@@ -170,16 +174,20 @@ def test_short_names_work_unless_a_column_has_them() -> None:
     """`prediction`, `label` and `time` are short names of the columns of dcmon."""
     assert condition_of("label", "equals", 0) == condition_of(LABEL, "equals", 0)
     assert condition_of("prediction", "equals", 0) == condition_of(PREDICTION, "equals", 0)
-    named = condition({"filters": [{"column": "label", "operator": "equals", "value": 1}]}, {"label": "numeric"}, "s")
+    named = condition(
+        {"filters": [{"column": "label", "operator": "equals", "value": 1}]}, {"label": "numeric"}, expression
+    )
     assert named == ('true and s."label" is not distinct from cast(:filter0 as float8)', {"filter0": 1.0})
 
 
 def test_filter_on_an_absent_column_is_checked_but_ignored() -> None:
     """A reference has no time, so a filter by time does not apply to it."""
     of_time = {"filters": [{"column": TIME, "operator": "less_than", "value": "2026-01-01"}]}
-    assert condition(of_time, KNOWN, "r", absent=(TIME,)) == ("true", {})
+    assert condition(of_time, KNOWN, expression, absent=(TIME,)) == ("true", {})
     with pytest.raises(errors.InvalidInput):
-        condition({"filters": [{"column": TIME, "operator": "less_than", "value": 5}]}, KNOWN, "r", absent=(TIME,))
+        condition(
+            {"filters": [{"column": TIME, "operator": "less_than", "value": 5}]}, KNOWN, expression, absent=(TIME,)
+        )
 
 
 def test_filters_that_fit_no_version_are_refused() -> None:
