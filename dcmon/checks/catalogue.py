@@ -45,7 +45,7 @@ __all__ = [
 # The version of deepchecks whose definitions dcmon.statistics has; tests compare their values.
 LIBRARY_VERSION = "0.19.1"
 _INTEGRITY, _VALIDATION, _EVALUATION = ("data_integrity", "train_test_validation", "model_evaluation")
-_BY_FEATURE: tuple[Choice, ...] = ("feature", "aggregation method")
+_BY_FEATURE: tuple[Choice, ...] = ("feature", "aggregation method", "max features")
 
 
 def _with_alias(kind: CheckKind, class_name: str, module: str) -> tuple[CheckKind, CheckKind]:

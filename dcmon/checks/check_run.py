@@ -104,6 +104,8 @@ class CheckRun(ABC, Generic[R]):
 
     def _features(self, params: Mapping[str, Any]) -> list[str]:
         features = chosen_features(self.schema, self.conf if self.kind.reads_features else None)
+        if self.kind.reads_features and not self.conf.get("feature") and len(features) < len(self.schema.features):
+            self.remarks.append(no_value_reasons.some_features(len(features), len(self.schema.features)))
         if self.kind.reads_features and not self.conf.get("feature"):
             features += [name for name in listed(params.get("columns")) if name not in features]
         unknown = [name for name in features if name not in self.schema.features]

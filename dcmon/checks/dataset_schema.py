@@ -6,8 +6,6 @@ from typing import Any
 
 from dcmon.states import ResultState
 
-MAX_FEATURES = 30
-
 
 @dataclass(frozen=True)
 class DatasetSchema:
@@ -58,13 +56,20 @@ def _storable_text(text: str) -> str:
 
 
 def chosen_features(schema: DatasetSchema, check_conf: Mapping[str, Any] | None = None) -> list[str]:
-    """Return the features that a check reads.
+    """Return the features that a check reads, the most important first, then by name.
 
-    These are the features that `check_conf` lists; if it lists none, the 30 most important features of the version, or
-    the first 30 by name if their importance is not known.
+    These are the features that `check_conf` lists; if it lists none, all features of the version, or as many as its
+    "max features" says.
     """
-    listed = (check_conf or {}).get("feature")
-    if listed:
+    conf = check_conf or {}
+    if listed := conf.get("feature"):
         return list(dict.fromkeys(listed))
     importance = schema.feature_importance or {}
-    return sorted(schema.features, key=lambda name: (-importance.get(name, 0.0), name))[:MAX_FEATURES]
+    ordered = sorted(schema.features, key=lambda name: (-importance.get(name, 0.0), name))
+    return ordered[: max_features(conf)]
+
+
+def max_features(check_conf: Mapping[str, Any]) -> int | None:
+    """Return how many features a monitor reads at most; None: all."""
+    chosen = check_conf.get("max features")
+    return int(chosen[0] if isinstance(chosen, list | tuple) else chosen) if chosen else None

@@ -13,7 +13,7 @@ NUMERIC_TYPES = frozenset({"numeric", "integer", "bigint"})
 CATEGORICAL_TYPES = frozenset({"categorical", "boolean"})
 STRING_TYPES = frozenset({"categorical", "text"})
 
-Choice = Literal["scorer", "class", "feature", "aggregation method", "metric"]
+Choice = Literal["scorer", "class", "feature", "aggregation method", "max features", "metric"]
 
 
 @dataclass(frozen=True)

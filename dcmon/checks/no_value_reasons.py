@@ -103,6 +103,16 @@ def left_out(n: int, where: SideName, uses_probabilities: bool) -> list[str]:
     return [f"left out {n} rows of the {where} without {output}"] if n else []
 
 
+def some_features(n: int, n_all: int) -> str:
+    """Remark that the monitor reads only some features."""
+    return f"read {n:,} of {n_all:,} features, because the monitor reads no more (--max-features)"
+
+
+def plain_mean(metric: str, n: int) -> str:
+    """Remark that a weighted number is a mean, because there are no weights."""
+    return f"{metric} is the plain mean of {n:,} features, because the version has no importance of each feature"
+
+
 def undefined(metric: str, reason: str) -> str:
     """Say that the rows do not determine a metric."""
     return f"The rows do not determine {metric}: {reason}"

@@ -86,7 +86,11 @@ class _StatisticsRun(CheckRun[Rows]):
         if importance is not None and not weighs_all:
             importance = {feature: importance[feature] for feature in values}
         method = self.arguments.get("aggregation_method", default)
-        return Reduced(aggregation.aggregate(method, values, importance, name), values)
+        metrics = aggregation.aggregate(method, values, importance, name)
+        if method in aggregation.POWERS and importance is None:
+            n_known = sum(value is not None for value in values.values())
+            self.remarks.append(no_value_reasons.plain_mean(next(iter(metrics)), n_known))
+        return Reduced(metrics, values)
 
 
 def _feature_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:

@@ -109,7 +109,9 @@ def set_(
     param: options.Parameter = None,
     reset: Annotated[
         list[str] | None,
-        typer.Option(help="Remove a choice: feature, scorer, class, aggregation, metric, filter or param; repeatable."),
+        typer.Option(
+            help="Remove a choice: feature, scorer, class, aggregation, max-features, metric, filter, param; repeatable."
+        ),
     ] = None,
 ) -> None:
     """Change a monitor.

@@ -21,6 +21,7 @@ OPTIONS = {
     "scorer": "--scorer",
     "class": "--class",
     "aggregation method": "--aggregation",
+    "max features": "--max-features",
     "metric": "--metric",
 }
 NO_AGGREGATION = "none"  # deepchecks' name for one metric for each feature
@@ -52,7 +53,13 @@ def require_valid(session: Session, check: Check, spec: MonitorSpec) -> None:
     _require_classes(classes, [version.classes for version in newest_first])
     if methods := _as_list(conf.get("aggregation method")):
         _require_one_of("aggregation", methods[:1], (*kind.aggregations, NO_AGGREGATION))
+    _require_max_features(_as_list(conf.get("max features")))
     _require_comparable(kind, spec)
+
+
+def _require_max_features(chosen: Sequence[Any]) -> None:
+    if any(isinstance(number, bool) or not isinstance(number, int) or number < 1 for number in chosen[:1]):
+        raise errors.InvalidInput(f"A monitor reads at least 1 feature, not {chosen[0]!r} (--max-features).")
 
 
 def _require_in_range(session: Session, spec: MonitorSpec) -> None:

@@ -49,7 +49,7 @@ def describe(registered: EntryPoint) -> OwnCheckDescription:
     if inspect.isabstract(check_class):
         missing = ", ".join(sorted(check_class.__abstractmethods__))
         return OwnCheckDescription(f"Its class does not define {missing}.")
-    feature_choices: tuple[Choice, ...] = ("feature", "aggregation method")
+    feature_choices: tuple[Choice, ...] = ("feature", "aggregation method", "max features")
     metric_choices: tuple[Choice, ...] = ("scorer", "class")
     return OwnCheckDescription(
         needs_labels=issubclass(check_class, ReduceLabelMixin),

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.monitoring.monitor_spec import MonitorSpec
 
-RESETTABLE = {"feature", "scorer", "class", "aggregation", "metric", "filter", "param"}
+RESETTABLE = {"feature", "scorer", "class", "aggregation", "max-features", "metric", "filter", "param"}
+# The names under which monitors store choices that options call otherwise.
+STORED_AS = {"aggregation": "aggregation method", "max-features": "max features"}
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,15 @@ class CheckChoices:
     classes: list[str] | None
     aggregation: str | None
     metrics: list[str] | None
+    max_features: int | None
 
     @property
-    def conf(self) -> dict[str, list[str]]:
+    def conf(self) -> dict[str, list[Any]]:
         """Return the choices that are set, by the names under which monitors store them."""
         choices = {
             "feature": self.features, "scorer": self.scorers, "class": self.classes,
             "aggregation method": [self.aggregation] if self.aggregation else None,
+            "max features": [self.max_features] if self.max_features else None,
         }  # fmt: skip
         return {key: value for key, value in choices.items() if value}
 
@@ -83,7 +87,7 @@ class MonitorChange:
 
     def apply_to(self, spec: "MonitorSpec", stored_params: Mapping[str, Any]) -> lifecycle.MonitorEdit:
         """Return the changed specification of a monitor, and the parameters of its check."""
-        reset = {"aggregation method" if key == "aggregation" else key for key in self.reset}
+        reset = {STORED_AS.get(key, key) for key in self.reset}
         fields = {**self.fields, **({"data_filters": None} if "filter" in reset else {})}
         fields["additional_kwargs"] = _changed_kwargs(spec.additional_kwargs, self.choices, reset)
         if not self.parameters and "param" not in reset:

@@ -65,11 +65,12 @@ def _parse_choices(
     scorer: options.Scorer = None,
     class_: options.Class = None,
     aggregation: options.Aggregation = None,
+    max_features: options.MaxFeatures = None,
     metric: options.Metric = None,
 ) -> "CheckChoices":
     from dcmon.commands.operations.monitor import CheckChoices
 
-    return CheckChoices(feature, scorer, class_, aggregation, metric)
+    return CheckChoices(feature, scorer, class_, aggregation, metric, max_features)
 
 
 def _parse_policy(

@@ -49,6 +49,9 @@ Class = Annotated[Names, typer.Option("--class", help="Only metrics of these cla
 Aggregation = Annotated[
     str | None, typer.Option("--aggregation", help="How the features' values become one number: max, l3_weighted …")
 ]
+MaxFeatures = Annotated[
+    int | None, typer.Option("--max-features", min=1, help="Read only so many features, the most important ones.")
+]
 Metric = Annotated[Names, typer.Option("--metric", help="Only these metrics; repeatable. Example for DataFlow: rows.")]
 Parameter = Annotated[Names, typer.Option("--param", help="Parameter of the check: min_samples=50; repeatable.")]
 Filter = Annotated[

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 GROUPS = {"data_integrity": "integrity", "train_test_validation": "validation", "model_evaluation": "evaluation"}
 OPTIONS = {
     "feature": "--feature", "scorer": "--scorer", "class": "--class", "aggregation method": "--aggregation",
-    "metric": "--metric",
+    "max features": "--max-features", "metric": "--metric",
 }  # fmt: skip
 KEYS = ("check", "group", "needs", "choices", "also_called")  # of a row in JSON
 TASKS: tuple[str, ...] = (TaskType.BINARY, TaskType.MULTICLASS, TaskType.REGRESSION)

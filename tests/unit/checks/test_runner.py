@@ -146,6 +146,24 @@ def test_chosen_feature_is_the_only_one_evaluated() -> None:
     assert result.metrics == {"Max Drift Score": result.entries["amount"]}
 
 
+def test_limited_number_of_features_is_said() -> None:
+    current = make_rows("binary", 300, 5)
+    result = value("PercentOfNulls", current, max_features=[2])
+    assert (set(result.entries), result.reason) == (
+        {"age", "amount"}, "read 2 of 9 features, because the monitor reads no more (--max-features)"
+    )  # fmt: skip
+
+
+def test_mean_under_the_name_of_a_weighted_number_is_said() -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    result = value("FeatureDrift", current, reference, layout=make_layout("binary"))
+    assert result.metrics["L3 Weighted Drift Score"] == pytest.approx(np.mean(list(result.entries.values())))
+    assert result.reason == (
+        "L3 Weighted Drift Score is the plain mean of 6 features, because the version has no importance of each feature"
+    )
+    assert value("FeatureDrift", current, reference).reason is None
+
+
 def test_aggregation_none_gives_a_metric_per_feature() -> None:
     result = value("PercentOfNulls", make_rows("binary", 300, 5), aggregation_method=["none"])
     assert set(result.metrics) == set(COLUMNS)
@@ -284,12 +302,12 @@ def test_default_monitors_of_a_window_take_little_cpu() -> None:
     assert min(spent) < 0.3
 
 
-def test_thirty_most_important_features_are_chosen() -> None:
+def test_all_features_are_chosen_unless_a_number_is() -> None:
     """Features of equal importance are ordered by name."""
     features = {f"f{index:02}": "numeric" for index in range(40)}
-    assert chosen_features(DatasetSchema("binary", features)) == sorted(features)[:30]
+    assert chosen_features(DatasetSchema("binary", features)) == sorted(features)
     important = DatasetSchema("binary", features, None, {"f39": 0.5, "f38": 0.5})
-    assert chosen_features(important)[:3] == ["f38", "f39", "f00"]
+    assert chosen_features(important, {"max features": [3]}) == ["f38", "f39", "f00"]
     assert chosen_features(important, {"feature": ["f07"]}) == ["f07"]
 
 
