@@ -110,7 +110,7 @@ def set_(
     reset: Annotated[
         list[str] | None,
         typer.Option(
-            help="Remove a choice: feature, scorer, class, aggregation, max-features, metric, filter, param; repeatable."
+            help="Remove a choice: feature, scorer, class, aggregation, max-features, metric, filter, param; repeatable"
         ),
     ] = None,
 ) -> None:
