@@ -130,6 +130,12 @@ class StillIncomplete(Unavailable):
     """The time to wait (--timeout) is over, and the window is not complete: {reason}."""
 
 
+class NoWindowAt(DcmonError):
+    """No window was evaluated. That of {at} is the window from {start} to {end}. {reason}"""
+
+    exit_code, status = 8, 400
+
+
 class PortTaken(Locked):
     """Port {port} on {host} is in use. Stop the program that uses it, or set DCMON_HTTP__PORT to another port."""
 

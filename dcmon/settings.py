@@ -121,6 +121,10 @@ class Evaluate(BaseModel):
         timedelta(seconds=1),
         description="Loaded history is evaluated when no rows came in for this long; at the latest after twice this.",
     )
+    last_window_quiet: Duration = Field(
+        timedelta(seconds=30),
+        description="The last window of loaded history is evaluated when no rows of it came in for this long.",
+    )
     check_processes: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks in parallel.")
     cpu: Duration = Field(
         timedelta(minutes=2), description="CPU time limit of one check on one window; above it the result is an ERROR."

@@ -47,6 +47,14 @@ class WindowGrid:
         """Return the window that ends at this boundary of a unit."""
         return Window(step(end, self.frequency, -self.units, zone), end)
 
+    def first_ending(self, time: datetime, zone: ZoneInfo) -> Window:
+        """Return the window that ends at a time, or the first one that ends after it.
+
+        If a window has one unit, this is the only window that contains the time after its start.
+        """
+        start = floor(time, self.frequency, zone)
+        return self.ending(start if start == time else step(start, self.frequency, 1, zone), zone)
+
     def containing(self, time: datetime, zone: ZoneInfo) -> Iterator[Window]:
         """Yield the windows that contain a time, oldest first. There are `units` of them."""
         end = floor(time, self.frequency, zone)

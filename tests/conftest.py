@@ -218,7 +218,7 @@ def org(acme: Acme) -> Organization:
 @pytest.fixture
 def app(database_url: str, data_dir: Path) -> Iterator[App]:
     """Yield an App on this test's database."""
-    evaluate = Evaluate(backfill_quiet=timedelta(), check_processes=1)
+    evaluate = Evaluate(backfill_quiet=timedelta(), last_window_quiet=timedelta(hours=1), check_processes=1)
     settings = Settings(database_url=SecretStr(database_url), data_dir=data_dir, evaluate=evaluate)
     with App(settings, Output(quiet=True)) as new_app:
         yield new_app

@@ -12,6 +12,7 @@ from dcmon.states import ResultState
 
 app = group(None)
 
+AT = "The window that ends at this time, UTC; if none ends then, the first that ends later."
 TIMEOUT = "Longest wait for another run of the monitor, and with --wait for the window: 90s, 10m."
 BACKFILL_TIMEOUT = "Longest wait for another run or backfill of the same monitor: 90s, 10m."
 
@@ -42,7 +43,7 @@ def history(
 def run(
     ctx: typer.Context,
     name: options.MonitorName,
-    at: Annotated[datetime | None, typer.Option(help="The last window that ends at this time or before, UTC.")] = None,
+    at: Annotated[datetime | None, typer.Option(help=AT)] = None,
     from_: Annotated[datetime | None, typer.Option("--from", help="Windows that end after this time, UTC.")] = None,
     to: options.Until = None,
     wait: Annotated[
@@ -53,18 +54,20 @@ def run(
 ) -> None:
     """Evaluate windows now, and judge them by the monitor's rules.
 
-    Exit 1 when a rule is violated, 8 when a window or a rule has no verdict.
+    A window can be evaluated when newer samples have come, or when its time is over by the clock.
 
-    Example: dcmon monitor run "credit/Prediction Drift" --wait
+    Exit 1 when a rule is violated, 8 when a window or a rule has no verdict, or when there is no such window.
+
+    Example: dcmon monitor run "credit/Prediction Drift" --at 2026-03-10
     """
     from dcmon import durations
     from dcmon.commands.operations import monitor_run as operation
     from dcmon.commands.views import monitor_result as view
-    from dcmon.monitoring.manual_runs import EndRange
+    from dcmon.monitoring.complete_windows import EndRange
 
     _require_one_way(at, from_, to, wait=wait)
-    ends = EndRange(as_utc(from_), as_utc(at or to))
-    request = operation.RunRequest(name, ends, durations.parse(timeout), wait, notify)
+    ends = EndRange(as_utc(from_), as_utc(to))
+    request = operation.RunRequest(name, ends, durations.parse(timeout), as_utc(at), wait, notify)
     judged = operation.run(ctx.obj, request)
     ctx.obj.output.page(view.judged_page(judged))
     if code := _exit_code(judged.rows):
@@ -104,7 +107,7 @@ def backfill(
     """
     from dcmon import durations
     from dcmon.commands.operations import monitor_run as operation
-    from dcmon.monitoring.manual_runs import EndRange
+    from dcmon.monitoring.complete_windows import EndRange
 
     require_span(from_, to)
     ends = EndRange(as_utc(from_), as_utc(to))

@@ -31,6 +31,7 @@ ORGANIZATION = SQL.statement(
     is_live=liveness.IS_LIVE,
     backfill_join=due_windows.BACKFILL_JOIN,
     is_claimable=due_windows.IS_CLAIMABLE,
+    is_complete=due_windows.IS_COMPLETE,
     ledger_rows=LEDGER_ROWS,
     failing_rules=rule_failures.FAILING,
 )
@@ -80,8 +81,8 @@ def collect(engine: Engine, settings: Settings) -> HealthSnapshot:
     kafka = _read_kafka(engine, settings)
     with db.peeking(engine) as peek:
         # `peek` takes no parameters: several statements share one round trip.
-        pause = f"'{settings.evaluate.backfill_quiet.total_seconds()} seconds'"
-        statement = ORGANIZATION.replace(":backfill_pause", pause)
+        statement = ORGANIZATION.replace(":backfill_pause", _interval(settings.evaluate.backfill_quiet))
+        statement = statement.replace(":last_window_pause", _interval(settings.evaluate.last_window_quiet))
         healths = [_read_organization(engine, org, peek(org, statement), parked.get(org.id, Backlog())) for org in orgs]
     return replace(
         snapshot,
@@ -92,6 +93,11 @@ def collect(engine: Engine, settings: Settings) -> HealthSnapshot:
         postgres=postgres,
         free_disk=_free_share(settings.data_dir) if settings.database_url is None else None,
     )
+
+
+def _interval(duration: timedelta) -> str:
+    """Return a duration as a literal of SQL."""
+    return f"'{duration.total_seconds()} seconds'"
 
 
 def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:

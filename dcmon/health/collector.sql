@@ -13,8 +13,9 @@ select (select version_num from alembic_version) as schema_revision,
   from (select count(*) as count, min(since) as oldest_at, count(*) filter (where is_recent) as recent_count,
                min(since) filter (where is_recent) as recent_oldest_at
           from (select d.window_end > now() - interval '2 days' as is_recent, greatest({ready_at},
-                       case when {is_live}
-                            then d.window_end + m.lateness else v.newest_logged_at end) as since
+                       case when {is_live} then d.window_end + m.lateness
+                            when {is_complete} then v.newest_logged_at
+                            else d.touched_at + cast(:last_window_pause as interval) end) as since
                   from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id
                        {backfill_join}
                  where {is_claimable}) claimable) due,

@@ -75,8 +75,8 @@ class Evaluator:
 
     def _poll(self) -> bool:
         """Serve one organization that has work, for at most MAX_POLL. Return False if no window was claimed."""
-        app, lease = self.app, self.app.settings.evaluate.lease
-        backfill_quiet = app.settings.evaluate.backfill_quiet
+        app, settings = self.app, self.app.settings.evaluate
+        lease, pauses = settings.lease, (settings.backfill_quiet, settings.last_window_quiet)
         claimed = claim_organization(app, Work.evaluate, lease)
         if claimed is None:
             return False
@@ -85,7 +85,7 @@ class Evaluator:
             window_expansion.expand(session, org.retention)
         claimed_at = time.monotonic()
         with db.org_session(app.engine, org) as session:
-            claims = due_windows.claim(session, MAX_CLAIMED_WINDOWS, lease, backfill_quiet)
+            claims = due_windows.claim(session, MAX_CLAIMED_WINDOWS, lease, *pauses)
         self._held_claims, self._leases_extended_at = claims, claimed_at
         deadline = time.monotonic() + MAX_POLL.total_seconds()
         for position, claim in enumerate(claims):
@@ -94,7 +94,7 @@ class Evaluator:
                 break
             self._evaluate_or_fail(org, claim, claims[position:])
         with db.org_session(app.engine, org) as session:
-            next_at = due_windows.next_claimable_at(session, backfill_quiet)
+            next_at = due_windows.next_claimable_at(session, *pauses)
         with app.public() as session:
             work_queue.release(session, org.id, Work.evaluate, claimed.seq, next_at)
         return bool(claims)

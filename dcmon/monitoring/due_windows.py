@@ -23,7 +23,8 @@ GRACE = timedelta(minutes=1)  # wait after a window's end and the model's latene
 SQL = sql.read(__name__)
 FRAGMENTS = {"grace": f"{GRACE.total_seconds()} seconds", "is_live": IS_LIVE}
 # Fragments for queries over `due_windows d`, `versions v` and `models m`. BACKFILL_JOIN and READY_AT have the parameter
-# :backfill_pause: when no row has come for so long, the backfill is over.
+# :backfill_pause: when no row has come for so long, the backfill is over. IS_CLAIMABLE has the parameter
+# :last_window_pause: when no row of a last window of loaded history has come for so long, the window is complete.
 IS_COMPLETE = SQL.statement("is_complete", **FRAGMENTS)
 IS_CLAIMABLE = SQL.statement("is_claimable", **FRAGMENTS)
 BACKFILL_JOIN = SQL.statement("backfill_join")
@@ -99,14 +100,24 @@ def add(
         )
 
 
-def claim(session: Session, limit: int, lease: timedelta, backfill_pause: timedelta = timedelta()) -> list[Claim]:
+def claim(
+    session: Session,
+    limit: int,
+    lease: timedelta,
+    backfill_pause: timedelta = timedelta(),
+    last_window_pause: timedelta | None = None,
+) -> list[Claim]:
     """Claim complete windows, and return them in order of time.
 
     Recent windows are claimed first, then history from its beginning. `backfill_pause`: a backfill is over when none of
-    its rows has come for so long.
+    its rows has come for so long. `last_window_pause`: a window of loaded history that no newer sample follows is
+    complete when none of its rows has come for so long; None: it is left out.
     """
     token = uuid.uuid4()
-    parameters = {"limit": limit, "lease": lease, "token": token, "backfill_pause": backfill_pause}
+    parameters = {
+        "limit": limit, "lease": lease, "token": token,
+        "backfill_pause": backfill_pause, "last_window_pause": last_window_pause,
+    }  # fmt: skip
     claims = [
         Claim(
             row.version_id, Window(row.window_start, row.window_end), row.touched_at, row.attempts, token, row.is_flow
@@ -156,12 +167,15 @@ def _claimed_row(claim: Claim) -> dict[str, Any]:
     return {"version": claim.version_id, "start": window.start, "end": window.end, "token": claim.token}
 
 
-def next_claimable_at(session: Session, backfill_pause: timedelta = timedelta()) -> datetime | None:
+def next_claimable_at(
+    session: Session, backfill_pause: timedelta = timedelta(), last_window_pause: timedelta | None = None
+) -> datetime | None:
     """Return when the organization has work again; None if it has none.
 
-    Work is a window to claim, or touched quarter hours that were not expanded yet.
+    Work is a window to claim, or touched quarter hours that were not expanded yet. The pauses are those of `claim`.
     """
-    at: datetime | None = session.scalar(NEXT_CLAIMABLE_AT, {"backfill_pause": backfill_pause})
+    pauses = {"backfill_pause": backfill_pause, "last_window_pause": last_window_pause}
+    at: datetime | None = session.scalar(NEXT_CLAIMABLE_AT, pauses)
     return at
 
 

@@ -17,6 +17,11 @@ d.window_end + m.lateness + interval '{grace}' <= now()
  or ({is_live} and {is_over})
  or {is_emptied})
 
+-- name: is_last_loaded
+-- A last window of loaded history, after which no sample may ever come. It is complete when its time is over and its
+-- load has paused: a window in the middle of a load must not be evaluated on the rows that came first.
+({is_over} and d.touched_at + cast(:last_window_pause as interval) <= now())
+
 -- name: backfill_join
 -- A window that a backfill fills is evaluated when no row of the backfill came for the pause, or after two pauses.
 left join (select version_id, max(touched_at) as touched_at from due_windows where is_backfill group by version_id)
@@ -29,7 +34,8 @@ case when d.is_backfill
      else d.due_at end
 
 -- name: is_claimable
-d.due_at <= now() and (d.lease_until is null or d.lease_until < now()) and {is_complete} and {ready_at} <= now()
+d.due_at <= now() and (d.lease_until is null or d.lease_until < now()) and ({is_complete} or {is_last_loaded})
+and {ready_at} <= now()
 
 -- name: is_recent
 d.window_end > least(now(), v.watermark) - greatest(interval '2 days', 2 * (d.window_end - d.window_start))
@@ -58,10 +64,13 @@ exists (select 1 from quarter_hours where is_touched) or exists (select 1 from r
 select case when {has_touched} then now() else
        (select min(greatest({ready_at}, coalesce(d.lease_until, d.due_at),
                    case when d.window_end + m.lateness <= v.watermark or {is_emptied} then d.due_at
-                        else d.window_end + m.lateness + interval '{grace}' end))
+                        when {is_live} or {has_no_rows} then d.window_end + m.lateness + interval '{grace}'
+                        else greatest(d.window_end + m.lateness + interval '{grace}',
+                                      d.touched_at + cast(:last_window_pause as interval)) end))
           from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {backfill_join}
          where d.window_end + m.lateness <= v.watermark
             or {is_live}
+            or cast(:last_window_pause as interval) is not null
             or {has_no_rows}) end
 
 -- name: has_claimable

@@ -1,7 +1,8 @@
 """Decide whether a version's rows arrive as they are made, or were loaded.
 
 A version is live if its newest sample was young when it was logged. The rows of another version were loaded as history:
-a window of it is never due only because its time is over.
+windows after its newest sample are never due, and the window of this sample is due when its time is over and its rows
+have stopped coming.
 """
 
 from datetime import timedelta

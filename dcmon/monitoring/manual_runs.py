@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
@@ -17,8 +17,8 @@ from dcmon.db import Organization
 from dcmon.db.locks import LockSpace, SessionLock
 from dcmon.db.tables.org import Result, Version
 from dcmon.monitoring import (
+    complete_windows,
     evaluation,
-    flow_metrics,
     liveness,
     planner,
     reevaluation_policy,
@@ -37,16 +37,6 @@ from dcmon.windows import Window
 POLL_INTERVAL = 0.2  # seconds
 
 
-class EndRange(NamedTuple):
-    """A range of windows: those that end later than `after`, and at `until` or before.
-
-    `after`: None for only the last window of each version. `until`: None for all windows up to the newest rows.
-    """
-
-    after: datetime | None
-    until: datetime | None
-
-
 class Readiness(NamedTuple):
     """The windows that are complete, and the reason to wait for more windows.
 
@@ -62,41 +52,6 @@ class _WaitReason(NamedTuple):
 
     text: str
     is_for_labels: bool = False
-
-
-class _VersionRange(NamedTuple):
-    """A version, and the period in which it has windows."""
-
-    version: Version
-    start: datetime
-    end: datetime
-
-
-def complete_windows(session: Session, monitor_id: int, ends: EndRange) -> list[VersionWindow]:
-    """Return a monitor's complete windows that end in a range, in order of time."""
-    schedule = schedules.for_monitor(session, monitor_id)
-    windows = []
-    for version, start, newest in _version_ranges(session, schedule):
-        end = schedule.floor(min(ends.until or newest, newest))
-        while end > start and (ends.after is None or end > ends.after):
-            windows.append(VersionWindow(version.id, schedule.ending(end)))
-            if ends.after is None:
-                break
-            end = schedule.step(end, -1)
-    return sorted(windows, key=lambda version_window: (version_window.window.end, version_window.version_id))
-
-
-def _version_ranges(session: Session, schedule: Schedule) -> Iterator[_VersionRange]:
-    """Yield the versions that have windows.
-
-    A monitor that counts arriving rows has windows on versions without rows, too.
-    """
-    versions = select(Version).where(Version.model_id == schedule.model.id).order_by(Version.id)
-    for version in session.scalars(versions):
-        if data_flow.is_data_flow(schedule.check):
-            yield _VersionRange(version, *flow_metrics.countable_range(schedule.model, version, datetime.now(UTC)))
-        elif version.earliest is not None and version.watermark is not None:
-            yield _VersionRange(version, version.earliest, version.watermark)
 
 
 def unevaluated_windows(
@@ -193,23 +148,28 @@ def wait_until_complete(
 
 
 def readiness(session: Session, monitor_id: int, at: datetime | None, now: datetime) -> Readiness:
-    """Return the last complete window of each version, and why to wait for more windows.
+    """Return a complete window of each version, and why to wait for more windows.
 
-    `at`: the windows end at this time or before; None: now. A live version is waited for until newer samples have come,
-    or until the time of the window is over. Stale and loaded versions are not waited for if another version has the
-    window.
+    `at`: the window ends at this time, or is the first that ends after it; None: the last window that has ended by now.
+    A live version is waited for until newer samples have come, or until the time of the window is over. Stale and
+    loaded versions are not waited for if another version has the window.
     """
     schedule = schedules.for_monitor(session, monitor_id)
-    window = schedule.ending(schedule.floor(at or now))
+    window = schedule.ending(schedule.floor(now)) if at is None else schedule.first_ending(at)
+    is_over = window.end + schedule.model.lateness + GRACE <= now
     ready, reasons = list[VersionWindow](), list[str]()
-    for version, start, newest in _version_ranges(session, schedule):
+    for version, start, newest in complete_windows.version_ranges(session, schedule, now):
         is_flow = data_flow.is_data_flow(schedule.check)
         if is_flow and window.end <= start:
             continue
-        if is_flow:
+        if is_over and _reaches_into_samples(version, window):
+            reason = None
+        elif is_flow:
             reason = _uncounted_reason(window, newest)
         else:
-            reason = _incomplete_reason(session, schedule, version, window, now)
+            reason = _incomplete_reason(schedule, version, window, is_over=is_over)
+        if reason is None and schedule.check.needs_labels:
+            reason = _unlabelled_reason(session, schedule, version, window, now)
         if reason is None:
             ready.append(VersionWindow(version.id, window))
             continue
@@ -222,6 +182,11 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
     return Readiness(ready, None)
 
 
+def _reaches_into_samples(version: Version, window: Window) -> bool:
+    """Return True if a window begins before the newest sample."""
+    return version.watermark is not None and window.start <= version.watermark
+
+
 def _uncounted_reason(window: Window, newest: datetime) -> _WaitReason | None:
     """Return why arriving rows are not counted yet; None if the window's time is over."""
     if window.end <= newest:
@@ -229,15 +194,13 @@ def _uncounted_reason(window: Window, newest: datetime) -> _WaitReason | None:
     return _WaitReason(f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC")
 
 
-def _incomplete_reason(
-    session: Session, schedule: Schedule, version: Version, window: Window, now: datetime
-) -> _WaitReason | None:
+def _incomplete_reason(schedule: Schedule, version: Version, window: Window, *, is_over: bool) -> _WaitReason | None:
+    """Return which newer samples a window waits for; None if it is complete."""
     assert version.watermark is not None
     is_live = liveness.classify(schedule.model, version) == Liveness.LIVE
-    is_over = is_live and window.end + schedule.model.lateness + GRACE <= now
-    if version.watermark < window.end + schedule.model.lateness and not is_over:
+    if version.watermark < window.end + schedule.model.lateness and not (is_live and is_over):
         return _WaitReason(f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC")
-    return _unlabelled_reason(session, schedule, version, window, now) if schedule.check.needs_labels else None
+    return None
 
 
 def _unlabelled_reason(

@@ -84,10 +84,12 @@ def list_lines(
     versions: Sequence[Version],
     now: datetime,
     org_retention: timedelta | None = None,
+    last_window_quiet: timedelta = timedelta(),
 ) -> list[MonitorLine]:
     """Return a line for each version that has results, or should have one.
 
-    Versions with results come first, the one with the newest window at the top.
+    Versions with results come first, the one with the newest window at the top. `last_window_quiet`: how long the last
+    window of loaded history waits for more rows.
     """
     by_id = {version.id: version for version in versions}
     parts = {part.version_id: part.view for part in monitor_views.by_version(view)}
@@ -96,7 +98,7 @@ def list_lines(
         version, part = by_id[version_id], parts.get(version_id)
         last_end = part.last.window_end if part and part.last else None
         schedule = _VersionSchedule(view.monitor, view.check, view.model, version)
-        progress = _progress(session, schedule, last_end, now, org_retention)
+        progress = _progress(session, schedule, last_end, now, org_retention, last_window_quiet)
         if part is not None:
             with_results.append(MonitorLine(part, version, progress))
         elif progress.awaited is not None:
@@ -116,6 +118,7 @@ def _progress(
     last_end: datetime | None,
     now: datetime,
     org_retention: timedelta | None,
+    last_window_quiet: timedelta,
 ) -> Progress:
     """Return whether a monitor is up to date on a version.
 
@@ -131,7 +134,9 @@ def _progress(
         return Progress(state)
     if schedule.check.needs_labels and _awaits_labels(session, schedule, window, now):
         return Progress(ProgressState.WAITS_FOR_LABELS, end)
-    is_overdue = _is_overdue(schedule, end, state, now)
+    is_followed = schedule.version.watermark is not None and end + schedule.model.lateness <= schedule.version.watermark
+    is_quiet = state == Liveness.LOADED and not is_followed
+    is_overdue = _is_overdue(schedule, end, state, now - last_window_quiet if is_quiet else now)
     return Progress(ProgressState.OVERDUE if is_overdue else ProgressState.DUE, end)
 
 
@@ -140,8 +145,11 @@ def _last_counted_end(schedule: _VersionSchedule, now: datetime) -> datetime | N
     start, newest = flow_metrics.countable_range(schedule.model, schedule.version, now - GRACE)
     last_row_end = schedule.floor(schedule.version.watermark or start)
     last_empty_end = schedule.step(last_row_end, empty_windows.MAX_EMPTY_WINDOWS + schedule.grid.units)
-    end = min(schedule.floor(newest), last_empty_end)
-    return end if end > start else None
+    ends = [min(schedule.floor(newest), last_empty_end)]
+    if schedule.version.watermark is not None:
+        elapsed = schedule.floor(now - schedule.model.lateness - GRACE)
+        ends.append(min(elapsed, schedule.step(last_row_end, schedule.grid.units)))
+    return max((end for end in ends if end > start), default=None)
 
 
 def _last_complete_end(session: Session, schedule: _VersionSchedule, now: datetime) -> datetime | None:
@@ -153,12 +161,13 @@ def _last_complete_end(session: Session, schedule: _VersionSchedule, now: dateti
     if version.watermark is None:
         return None
     filled = schedule.floor(version.watermark - model.lateness)
-    elapsed = schedule.floor(now - model.lateness - GRACE) if liveness.is_live(model, version) else filled
+    elapsed = schedule.floor(now - model.lateness - GRACE)
     newest = max(filled, elapsed)
     last_row = session.scalar(LAST_ROW, {"version": version.id, "before": newest})
     with_rows = None if last_row is None else min(newest, schedule.step(schedule.floor(last_row), schedule.grid.units))
     after = schedule.step(schedule.floor(version.watermark), 1)
-    without_rows = min(elapsed, schedule.step(after, MAX_ELAPSED_WINDOWS)) if elapsed > after else None
+    is_silent = liveness.is_live(model, version) and elapsed > after
+    without_rows = min(elapsed, schedule.step(after, MAX_ELAPSED_WINDOWS)) if is_silent else None
     return max((end for end in (with_rows, without_rows) if end is not None), default=None)
 
 

@@ -45,6 +45,10 @@ class Schedule:
         """Return the window that ends at `end`."""
         return self.grid.ending(end, self.zone)
 
+    def first_ending(self, time: datetime) -> Window:
+        """Return the window that ends at a time, or the first one that ends after it."""
+        return self.grid.first_ending(time, self.zone)
+
 
 class VersionGrids(NamedTuple):
     """The model of a version, and the grids of its monitors' windows."""

@@ -30,7 +30,7 @@ class Dcmon:
     def environment(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
         own = {"DCMON_DATA_DIR": str(self.data_dir), "DCMON_HTTP__PORT": str(self.port), "COLUMNS": "200",
-               "DCMON_EVALUATE__BACKFILL_QUIET": "0"}  # fmt: skip
+               "DCMON_EVALUATE__BACKFILL_QUIET": "0", "DCMON_EVALUATE__LAST_WINDOW_QUIET": "3600"}  # fmt: skip
         return inherited | own | self.settings
 
     def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":

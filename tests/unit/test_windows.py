@@ -96,6 +96,21 @@ def test_windows_cover_every_time_near_a_clock_change(name: str, near: str) -> N
             check(time_zone(name), utc(near) + timedelta(minutes=15 * quarter + 1), frequency, 2)
 
 
+@settings(max_examples=examples(300))
+@given(changes(), frequencies, units)
+def test_first_window_ends_at_a_time_or_contains_it(
+    change: tuple[ZoneInfo, datetime], frequency: Frequency, count: int
+) -> None:
+    local, time = change
+    grid = WindowGrid(frequency, count)
+    window = grid.first_ending(time, local)
+    assert grid.includes(window, local)
+    assert window.start < time <= window.end
+    assert step(window.end, frequency, -1, local) < time
+    assert grid.first_ending(window.end, local) == window
+    assert grid.first_ending(window.end + timedelta.resolution, local).end == step(window.end, frequency, 1, local)
+
+
 @given(changes(), frequencies)
 def test_unit_has_the_length_of_the_calendar(change: tuple[ZoneInfo, datetime], frequency: Frequency) -> None:
     local, time = change

@@ -26,8 +26,10 @@ def rows(app: "App", model: str | None) -> list[dict[str, Any]]:
         model_id = models.find(session, model).id if model else None
         views = monitor_views.list_views(session, model_id, last=SHOWN_WINDOWS)
         of_model = {view.model.id: versions.entries(session, view.model) for view in views}
-        now = datetime.now(UTC)
-        lines = [progress.list_lines(session, view, of_model[view.model.id], now, org.retention) for view in views]
+        now, quiet = datetime.now(UTC), app.settings.evaluate.last_window_quiet
+        lines = [
+            progress.list_lines(session, view, of_model[view.model.id], now, org.retention, quiet) for view in views
+        ]
         return [line.row for monitor_lines in lines for line in monitor_lines]
 
 
@@ -43,7 +45,8 @@ def detail(app: "App", name: str) -> Page:
         view = monitor_views.get_view(session, monitors.find(session, name).id, last=SHOWN_WINDOWS)
         names = monitor_views.version_names(session)
         model_versions = versions.entries(session, view.model)
-        lines = progress.list_lines(session, view, model_versions, datetime.now(UTC), org.retention)
+        quiet = app.settings.evaluate.last_window_quiet
+        lines = progress.list_lines(session, view, model_versions, datetime.now(UTC), org.retention, quiet)
         results = [result_row(result, names, view.metric) for result in view.results[-LAST_RESULTS:]]
         row = _about(view, is_json=app.output.is_json)
     version_rows = [line.row for line in lines]

@@ -21,10 +21,14 @@ SHOWN_METRICS = 3  # of a result in a line of 80 characters
 
 
 class ResultRows(NamedTuple):
-    """Results as rows, and the metrics that they are shown with."""
+    """Results as rows, and the metrics that they are shown with.
+
+    `none`: what is shown when there is no result.
+    """
 
     rows: list[dict[str, Any]]
     metrics: list[str]
+    none: str | None = None
 
 
 def history(app: "App", name: str, after: datetime | None, wanted: list[str] | None, *, is_all_revisions: bool) -> Page:
@@ -43,10 +47,10 @@ def history(app: "App", name: str, after: datetime | None, wanted: list[str] | N
     return Page(rows, [Table(rows, columns, empty="No window was evaluated yet.")])
 
 
-def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> ResultRows:
+def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]", none: str | None = None) -> ResultRows:
     """List results with the active rules that each of them violates.
 
-    A row also has the reason for a missing verdict.
+    A row also has the reason for a missing verdict. `none`: what is shown when there is no result.
     """
     from dcmon.alerting import verdicts
 
@@ -56,15 +60,15 @@ def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> Re
         ruling = verdicts.for_result(session, result)
         reason = row["reason"] or ruling.no_verdict_reason
         row |= {"violates": ruling.violations, "no_verdict": ruling.no_verdict_reason, "reason": reason}
-    return ResultRows(rows, metrics)
+    return ResultRows(rows, metrics, none)
 
 
 def judged_page(judged_results: ResultRows) -> Page:
     """Show results with the rules that each violates, as `judged` lists them."""
-    rows, metrics = judged_results
+    rows, metrics, none = judged_results
     shown = metric_columns(rows, metrics[:SHOWN_METRICS])
     columns = ["window_end", *version_columns(rows), "state", *shown, "n", "violates", "reason"]
-    return Page(rows, [Table(rows, columns, empty="There is no complete window with samples yet.")])
+    return Page(rows, [Table(rows, columns, empty=none or "No window was evaluated.")])
 
 
 def _usual_metrics(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> list[str]:

@@ -64,7 +64,7 @@ class Expected:
         if self.target.is_live:
             count = COUNTED if plan.reads == "flow" else SILENT
             ends |= {over + (1 + more) * HOUR for more in range(count)}
-        return {end for end in ends if end <= newest or (self.target.is_live and end + GRACE <= now)}
+        return {end for end in ends if end <= newest or end + GRACE <= now}
 
     def _silences(self, hours: int) -> Iterable[datetime]:
         for before, after in itertools.pairwise(self._times):

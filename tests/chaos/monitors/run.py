@@ -104,7 +104,8 @@ class Result:
 def settings(url: str, folder: Path) -> Settings:
     """Return settings with short waits, in which every alert is recent enough to notify."""
     quick = Evaluate(
-        label_quiet=timedelta(milliseconds=10), backfill_quiet=timedelta(milliseconds=200), check_processes=1,
+        label_quiet=timedelta(milliseconds=10), backfill_quiet=timedelta(milliseconds=200),
+        last_window_quiet=timedelta(milliseconds=200), check_processes=1,
         lease=timedelta(seconds=2),
     )  # fmt: skip
     webhooks = Webhooks(allow=["127.0.0.1"], timeout=timedelta(seconds=1), group_wait=timedelta(milliseconds=100))

@@ -1,6 +1,7 @@
 """Rules against the reference score the reference once for each revision."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from dcmon.app import App
 from dcmon.db.tables.org import Alert, Baseline, Result
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import LoadOptions
-from dcmon.monitoring import lifecycle, manual_runs, model_checks, monitors
-from dcmon.monitoring.manual_runs import EndRange
+from dcmon.monitoring import complete_windows, lifecycle, manual_runs, model_checks, monitors
+from dcmon.monitoring.complete_windows import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.windows import Frequency
@@ -70,7 +71,7 @@ def create_rule(app: App, target: Target, monitor_id: int, condition: str) -> No
 def evaluate(app: App, target: Target, monitor_id: int, first: int = 0) -> list[Result]:
     """Evaluate the windows from the given day to the fourth."""
     with app.org(target.org) as session:
-        due = manual_runs.complete_windows(session, monitor_id, EndRange(day(first).start, day(3).end))
+        due = complete_windows.in_range(session, monitor_id, EndRange(day(first).start, day(3).end), datetime.now(UTC))
     return list(manual_runs.evaluate_windows(app.engine, target.org, monitor_id, due, app.settings.evaluate, URL))
 
 

@@ -64,7 +64,7 @@ def test_run_has_the_exit_code_of_its_verdict(credit: Dcmon) -> None:
     for wrong in (["--at", "2026-03-10", "--to", "2026-03-11"], ["--wait", "--from", "2026-03-08"], ["--timeout", "x"]):
         assert credit("monitor", "run", NULLS, *wrong).returncode == 2
     assert credit("monitor", "run", "nobody").returncode == 5
-    assert [value for _, value, _ in values(credit)] == [0.0, 1.0, 0.0]
+    assert [value for _, value, _ in values(credit)] == [0.0, 1.0, 0.0, 0.0]
 
 
 def test_run_with_a_rule_without_verdict_exits_8_or_1(credit: Dcmon) -> None:
@@ -80,16 +80,16 @@ def test_run_wait_ends_with_a_complete_window_or_its_timeout(credit: Dcmon, app:
     late = credit("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", "--timeout", "1s")
     assert late.returncode == 3
     assert "the window is not complete: no version of credit has samples newer than 2026-03-20" in late.stderr
-    waiting = credit.start("monitor", "run", NULLS, "--wait", "--at", "2026-03-12", "--timeout", "300s")
+    waiting = credit.start("monitor", "run", NULLS, "--wait", "--at", "2026-03-13", "--timeout", "300s")
     assert waiting.stderr is not None
     assert "waiting: no version of credit" in waiting.stderr.readline()
-    row = {"_dc_sample_id": "new", "_dc_time": "2026-03-12T00:00:00Z", "_dc_prediction": "1", "age": 1, "job": "j"}
+    row = {"_dc_sample_id": "new", "_dc_time": "2026-03-12T05:00:00Z", "_dc_prediction": "1", "age": 1, "job": "j"}
     with app.org(acme.org) as session:
         version_id = session.scalar(text("select id from versions"))
     app.ingestion.ingest_samples(acme.org, version_id, [json.dumps(row).encode()])
     out, _ = waiting.communicate(timeout=300)
     assert waiting.returncode == 0, out
-    assert values(credit) == [("2026-03-12", 0.0, 1)]
+    assert values(credit) == [("2026-03-13", 0.0, 1)]
 
 
 def test_manual_runs_of_one_monitor_wait_for_each_other(credit: Dcmon, app: App, acme: Acme) -> None:
@@ -120,11 +120,11 @@ def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app
         interrupted.communicate(timeout=300)
     existing = stored()
     assert interrupted.returncode == 130
-    assert 5 <= existing < 71
+    assert 5 <= existing < 72
     done = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-09")
-    assert (done["windows"], done["existing"], done["evaluated"]) == (71, existing, 71 - existing)
+    assert (done["windows"], done["existing"], done["evaluated"]) == (72, existing, 72 - existing)
     again = credit.json("monitor", "backfill", NULLS, "--from", "2026-03-09")
-    assert (again["existing"], again["evaluated"], again["states"]) == (71, 0, {})
+    assert (again["existing"], again["evaluated"], again["states"]) == (72, 0, {})
     assert {revision for _, _, revision in values(credit, "--revisions")} == {1}
 
 
@@ -136,7 +136,7 @@ def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     assert loud["revision"] == 2
     assert loud["windows_due"] == 10
     assert credit.json("monitor", "history", "Nulls") == []
-    assert credit.json("monitor", "backfill", "Nulls", "--from", "2026-03-01")["evaluated"] == 9
+    assert credit.json("monitor", "backfill", "Nulls", "--from", "2026-03-01")["evaluated"] == 10
     shown = credit.json("monitor", "history", "Nulls", "--revisions")
     assert {(result["monitor_revision"], result["revision"]) for result in shown} == {(1, 1), (2, 2)}
     first = next(result for result in shown if result["revision"] == 2)
@@ -222,11 +222,11 @@ def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app
         [row] = credit.json("monitor", "list")
         return row["liveness"], row["awaited"] and row["awaited"][:10]
 
-    assert line() == ("due", "2026-03-11")
+    assert line() == ("due", "2026-03-12")
     with app.org(acme.org) as session:
-        session.execute(text("update versions set newest_logged_at = newest_logged_at - interval '1 hour'"))
-        session.execute(text("update monitors set created_at = created_at - interval '1 hour'"))
-    assert line() == ("overdue", "2026-03-11")
+        session.execute(text("update versions set newest_logged_at = newest_logged_at - interval '2 hours'"))
+        session.execute(text("update monitors set created_at = created_at - interval '2 hours'"))
+    assert line() == ("overdue", "2026-03-12")
     credit("monitor", "run", NULLS)
     assert line() == ("loaded", None)
 

@@ -18,6 +18,7 @@ from dcmon.ingestion import reference_loading, store
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import (
+    complete_windows,
     due_windows,
     elapsed_windows,
     lifecycle,
@@ -27,7 +28,7 @@ from dcmon.monitoring import (
     row_loader,
     window_expansion,
 )
-from dcmon.monitoring.manual_runs import EndRange
+from dcmon.monitoring.complete_windows import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.notifications import receivers
 from dcmon.settings import Webhooks
@@ -334,7 +335,7 @@ def test_worker_notifies_alerts_of_an_earlier_silent_run(app: App, watched: Targ
     for number, shift in enumerate((0, 30, 0)):
         log_day(app, watched, number, shift)
     with app.org(watched.org) as session:
-        wanted = manual_runs.complete_windows(session, monitor_id, EndRange(day(0).start, None))
+        wanted = complete_windows.in_range(session, monitor_id, EndRange(day(0).start, day(1).end), datetime.now(UTC))
     processed = list(
         manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, None)
     )
@@ -355,7 +356,9 @@ def test_repeated_manual_run_with_notify_sends_it(app: App, watched: Target) -> 
         log_day(app, watched, number, shift)
     for link, expected in ((None, []), ("https://dcmon.example", ["firing"]), ("https://dcmon.example", ["firing"])):
         with app.org(watched.org) as session:
-            wanted = manual_runs.complete_windows(session, monitor_id, EndRange(day(0).start, None))
+            wanted = complete_windows.in_range(
+                session, monitor_id, EndRange(day(0).start, day(1).end), datetime.now(UTC)
+            )
         list(manual_runs.evaluate_windows(app.engine, watched.org, monitor_id, wanted, app.settings.evaluate, link))
         assert notification_kinds(app, watched) == expected
 

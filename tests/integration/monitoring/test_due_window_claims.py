@@ -43,7 +43,8 @@ def test_claims_of_a_killed_worker_are_taken_over_in_15_s(app: App, target: Targ
     with app.org(target.org) as session:
         table = f"samples_{session.get_one(Version, target.version_id).relation}"
     log(app, target, 9000)
-    environment = {**os.environ, "DCMON_DATABASE_URL": database_url, "DCMON_EVALUATE__BACKFILL_QUIET": "0"}
+    quiet = {"DCMON_EVALUATE__BACKFILL_QUIET": "0", "DCMON_EVALUATE__LAST_WINDOW_QUIET": "3600"}
+    environment = {**os.environ, **quiet, "DCMON_DATABASE_URL": database_url}
     with app.engine.connect() as holding:
         # The process that reads rows hangs with its claim until it is killed.
         holding.execute(text(f"lock table {target.org.schema}.{table} in access exclusive mode"))

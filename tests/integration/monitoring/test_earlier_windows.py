@@ -13,8 +13,8 @@ from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Result
 from dcmon.jobs import evaluate
-from dcmon.monitoring import lifecycle, manual_runs, model_checks, monitors
-from dcmon.monitoring.manual_runs import EndRange
+from dcmon.monitoring import complete_windows, lifecycle, manual_runs, model_checks, monitors
+from dcmon.monitoring.complete_windows import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.storage.versions import NewVersion
@@ -270,7 +270,9 @@ def test_result_compared_with_pruned_rows_stays(app: App, target: Target) -> Non
     }
     assert after[compared] == before[compared]
     with app.org(target.org) as session:
-        asked = manual_runs.complete_windows(session, monitor, EndRange(compared, compared + timedelta(days=1)))
+        asked = complete_windows.in_range(
+            session, monitor, EndRange(compared, compared + timedelta(days=1)), datetime.now(UTC)
+        )
         assert manual_runs.unevaluated_windows(session, monitor, asked, app.settings.evaluate, age) == []
     [shown] = manual_runs.evaluate_windows(app.engine, late, monitor, asked, app.settings.evaluate, None)
     assert (shown.revision, shown.state) == before[compared][:2]
@@ -283,8 +285,8 @@ def test_first_comparison_with_pruned_rows_has_a_reason(app: App, target: Target
     monitor = create_comparing_monitor(app, target, ComparedWith.PREVIOUS)
     age = timedelta(days=(datetime.now(UTC) - datetime(2026, 3, 15, tzinfo=UTC)).days)
     with app.org(target.org) as session:
-        asked = manual_runs.complete_windows(
-            session, monitor, EndRange(first + timedelta(days=1), first + timedelta(days=2))
+        asked = complete_windows.in_range(
+            session, monitor, EndRange(first + timedelta(days=1), first + timedelta(days=2)), datetime.now(UTC)
         )
     evaluated = manual_runs.evaluate_windows(
         app.engine, replace(target.org, retention=age), monitor, asked, app.settings.evaluate, None

@@ -17,8 +17,8 @@ from dcmon.ingestion import quarantine_corrections, store
 from dcmon.ingestion.quarantine import QuarantineFilter
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
-from dcmon.monitoring import due_windows as due
 from dcmon.monitoring import (
+    complete_windows,
     elapsed_windows,
     evaluation,
     manual_runs,
@@ -29,7 +29,8 @@ from dcmon.monitoring import (
     row_loader,
     window_expansion,
 )
-from dcmon.monitoring.manual_runs import EndRange
+from dcmon.monitoring import due_windows as due
+from dcmon.monitoring.complete_windows import EndRange
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.planner import PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
@@ -364,7 +365,7 @@ def test_manual_run_reaches_the_last_complete_hour(app: App, target: Target) -> 
     log_hours(target, {4: 5, 3: 5})
 
     with app.org(target.org) as session:
-        due = manual_runs.complete_windows(session, monitor_id, EndRange(None, None))
+        due = complete_windows.in_range(session, monitor_id, EndRange(None, None), datetime.now(UTC))
     (newest,) = manual_runs.evaluate_windows(app.engine, target.org, monitor_id, due, Evaluate(), None)
 
     assert newest.window_end == this_hour()

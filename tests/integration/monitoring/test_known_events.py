@@ -141,7 +141,7 @@ def alerts(server_url: str, template: str, tmp_path_factory: pytest.TempPathFact
     _administer(server_url, f"create database {name} template {template}")
     settings = Settings(
         database_url=SecretStr(_database(server_url, name)), data_dir=directory,
-        evaluate=Evaluate(check_processes=1, backfill_quiet=timedelta()),
+        evaluate=Evaluate(check_processes=1, backfill_quiet=timedelta(), last_window_quiet=timedelta(hours=1)),
     )  # fmt: skip
     with App(settings, Output(quiet=True)) as app:
         org = provisioning.create_organization(app.engine, "acme", "owner@acme.example").organization

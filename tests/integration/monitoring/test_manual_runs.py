@@ -8,9 +8,9 @@ from sqlalchemy import text
 
 from dcmon.app import App
 from dcmon.db.tables.org import Version
-from dcmon.monitoring import due_windows, liveness, manual_runs
+from dcmon.monitoring import complete_windows, due_windows, liveness, manual_runs
+from dcmon.monitoring.complete_windows import EndRange
 from dcmon.monitoring.due_windows import VersionWindow
-from dcmon.monitoring.manual_runs import EndRange
 from dcmon.storage import models
 from dcmon.windows import ComparedWith
 from tests.helpers.evaluation import day, log_day
@@ -24,7 +24,7 @@ def asked(
     app: App, target: Target, monitor_id: int, after: datetime, until: datetime | None
 ) -> Sequence[VersionWindow]:
     with app.org(target.org) as session:
-        return manual_runs.complete_windows(session, monitor_id, EndRange(after, until))
+        return complete_windows.in_range(session, monitor_id, EndRange(after, until), datetime.now(UTC))
 
 
 def missing(app: App, target: Target, monitor_id: int, wanted: Sequence[VersionWindow]) -> list[VersionWindow]:

@@ -11,7 +11,6 @@ from dcmon.db.tables.org import Monitor, Result
 from dcmon.jobs import evaluate
 from dcmon.monitoring import lifecycle, model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
-from dcmon.settings import Evaluate
 from dcmon.storage import models, versions
 from dcmon.storage.versions import NewVersion
 from dcmon.windows import ComparedWith, Frequency
@@ -93,8 +92,8 @@ def test_impossible_value_is_a_state_with_a_reason(app: App, target: Target) -> 
 
 def test_missing_labels_and_missing_rows_are_different_reasons(app: App, target: Target) -> None:
     """A window that is larger than the sample has only its labelled rows read."""
-    small = App(app.settings.model_copy(update={"evaluate": Evaluate(
-        sample_size=100, backfill_quiet=timedelta(), check_processes=1)}), app.output)  # fmt: skip
+    small = App(app.settings.model_copy(update={"evaluate": app.settings.evaluate.model_copy(
+        update={"sample_size": 100})}), app.output)  # fmt: skip
     with app.org(target.org) as session:
         models.get(session, target.model_id).label_delay = timedelta()
         model, version = versions.get(session, target.version_id)

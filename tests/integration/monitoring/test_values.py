@@ -114,7 +114,7 @@ def stored(
     name = "dcmon_test_values"
     _administer(server_url, f"create database {name} template {template}")
     directory: Path = tmp_path_factory.mktemp("values")
-    at_once = Evaluate(backfill_quiet=timedelta(), check_processes=1)
+    at_once = Evaluate(backfill_quiet=timedelta(), last_window_quiet=timedelta(hours=1), check_processes=1)
     url = SecretStr(_database(server_url, name))
     with App(Settings(database_url=url, data_dir=directory, evaluate=at_once), Output(quiet=True)) as app:
         org = provisioning.create_organization(app.engine, "acme", "owner@acme.example").organization
