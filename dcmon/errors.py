@@ -27,6 +27,11 @@ class InvalidInput(DcmonError):
     exit_code, status = 2, 400
 
 
+class DeepchecksMissing(InvalidInput):
+    """The check {check!r} of {package} needs deepchecks, which is not installed here.
+    Type: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""
+
+
 class TooLarge(InvalidInput):
     """The body is larger than {largest:,} bytes. Send fewer rows at once, or raise DCMON_HTTP__MAX_BODY_BYTES."""
 

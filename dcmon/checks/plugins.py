@@ -9,9 +9,10 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 from dcmon.checks.kinds import PLUGIN, REGISTRY, CheckKind, OwnCheckDescription
-from dcmon.errors import InvalidInput
+from dcmon.errors import DeepchecksMissing, InvalidInput
 
 LOADING_TIMEOUT = 60  # seconds; loading deepchecks alone takes four
 
@@ -57,11 +58,14 @@ def package_name(entry_point: EntryPoint) -> str:
 def find_kind(name: str) -> CheckKind | None:
     """Return the user's check of this name; None if it is not registered.
 
-    Raises InvalidInput if the check can't be loaded.
+    Raises DeepchecksMissing without the library that all such checks derive from, InvalidInput if the check can't be
+    loaded.
     """
     entry_point = registered().get(name)
     if entry_point is None:
         return None
+    if find_spec("deepchecks") is None:
+        raise DeepchecksMissing(check=name, package=package_name(entry_point))
     description = _description(name, entry_point.value)
     if description.refused:
         package = package_name(entry_point)

@@ -66,6 +66,8 @@ def get_or_create_check(
         return create_check(session, model, new_name, existing.module_name, existing.class_name, all_params)
     try:
         kind = catalogue.find(name)
+    except errors.DeepchecksMissing:
+        raise  # the name is known
     except errors.InvalidInput as unknown:
         known = ", ".join(repr(check.name) for check in for_model(session, model)) or "none"
         raise errors.InvalidInput(f"{unknown} The checks of the model: {known}.") from unknown
