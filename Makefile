@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+CORE_TESTS := $(wildcard $(addprefix tests/unit/,alerting ingestion monitoring notifications statistics storage)) \
+	tests/integration/checks/test_without_deepchecks.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of processes: compiling all modules anew in each would double the time.
 export PYTHONDONTWRITEBYTECODE :=
@@ -24,6 +26,9 @@ test-thorough: .venv/.dev .venv-sdk/.ready  ## Run all tests, also those that ta
 test-wheel: .venv/.dev  ## Build the wheel and run the acceptance tests of an installation against it
 	tests/wheel.sh
 
+test-core:  ## Install dcmon without extras, on Python 3.13 if it is here, and run the tests that need none
+	tests/core.sh -n $(WORKERS) --dist worksteal -m "not thorough" $(CORE_TESTS) $(ARGS)
+
 test-kafka: .venv/.dev  ## Run the Kafka tests on Apache Kafka (needs Maven and Java 17)
 	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
 	DCMON_TEST_KAFKA=apache $(PYTEST) -m "kafka and not thorough" $(ARGS)
@@ -42,7 +47,7 @@ bench: .venv/.dev  ## Measure: one JSON line per figure
 	@$(BIN)/python -m benchmarks
 
 clean:  ## Remove what was installed and built
-	rm -rf .venv .venv-sdk .venv-wheel dist build tests/kafka/target
+	rm -rf .venv .venv-core .venv-sdk .venv-wheel dist build tests/kafka/target
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -61,4 +66,4 @@ clean:  ## Remove what was installed and built
 	.venv-sdk/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help demo test test-thorough test-wheel test-kafka chaos lint bench clean
+.PHONY: help demo test test-thorough test-wheel test-core test-kafka chaos lint bench clean
