@@ -62,7 +62,7 @@ def explain(session: Session, version_id: int, span: ViolationSpan) -> Explanati
     drivers = dict(sorted(after.items(), key=lambda item: -item[1])[:MAX_ENTRIES])
     finding = span.finding
     details = {
-        "moved": largest_changes(before, after),
+        "moved": _with_descriptions(largest_changes(before, after), span.worst),
         "worst_window_start": span.worst.window_start.isoformat(),
         "worst_n": span.worst.n,
         "before_window_end": None if span.ok_window_before is None else span.ok_window_before.window_end.isoformat(),
@@ -88,6 +88,12 @@ def largest_changes(before: Mapping[str, float], after: Mapping[str, float]) -> 
     """
     names = sorted(after, key=lambda name: -abs(after[name] - before.get(name, 0.0)))
     return [{"name": name, "before": before.get(name), "after": after[name]} for name in names[:MAX_ENTRIES]]
+
+
+def _with_descriptions(largest: list[dict[str, Any]], window: WindowResult) -> list[dict[str, Any]]:
+    """Add to the entries that are features how they differ from the compared rows, in their own units."""
+    changes = (getattr(window, "how", None) or {}).get("changes", {})
+    return [{**entry, "change": changes[entry["name"]]} if entry["name"] in changes else entry for entry in largest]
 
 
 def _entries(session: Session, version_id: int, window: WindowResult) -> Mapping[str, float]:

@@ -66,12 +66,14 @@ class Reduced:
     """The numbers of a check before the monitor's choices.
 
     `metrics`: by name, or by (scorer, class); None without a value. `entries`: what drives them, a number for each
-    feature, class or new label. `reasons`: why a metric has no value, by the same keys.
+    feature, class or new label. `reasons`: why a metric has no value, by the same keys. `changes`: how features differ
+    from the compared rows.
     """
 
     metrics: Mapping[Any, Any]
     entries: Mapping[Any, Any] = field(default_factory=dict)
     reasons: Mapping[Any, str] = field(default_factory=dict)
+    changes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
 
 
 R = TypeVar("R", bound=CheckRows)
@@ -100,7 +102,8 @@ class CheckRun(ABC, Generic[R]):
         reduced = self.reduce(current, reference)
         entries = self._entries(reduced.entries)
         metrics = self._metrics(reduced, current)
-        return CheckValue(ResultState.OK, metrics, "; ".join(self.remarks) or None, entries)
+        changes = {name: reduced.changes[name] for name in entries if name in reduced.changes}
+        return CheckValue(ResultState.OK, metrics, "; ".join(self.remarks) or None, entries, changes)
 
     def _features(self, params: Mapping[str, Any]) -> list[str]:
         features = chosen_features(self.schema, self.conf if self.kind.reads_features else None)

@@ -29,12 +29,15 @@ class CheckValue:
 
     `metrics`: its numbers by name. `entries`: what drives them, a number for each feature, class or new label, the
     largest first. `reason`: one line that says why the check has no value, or what was left out of the value.
+    `changes`: how the first entries that are features differ from the compared rows, in their own units
+    (dcmon.statistics.description).
     """
 
     state: ResultState
     metrics: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     entries: dict[str, float] = field(default_factory=dict)
+    changes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def storable(value: CheckValue) -> CheckValue:
@@ -47,6 +50,7 @@ def storable(value: CheckValue) -> CheckValue:
         {_storable_text(name): number for name, number in value.metrics.items()},
         None if value.reason is None else _storable_text(value.reason),
         {_storable_text(name): number for name, number in value.entries.items()},
+        value.changes,
     )
 
 

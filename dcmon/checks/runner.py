@@ -1,6 +1,7 @@
 """Run a check of the catalogue on rows, with dcmon.statistics."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dcmon.checks import no_value_reasons
@@ -11,12 +12,15 @@ from dcmon.checks.performance import Performance
 from dcmon.states import ResultState, TaskType
 from dcmon.statistics import aggregation, features, outputs
 from dcmon.statistics.columns import Rows
+from dcmon.statistics.description import describe_change
 from dcmon.statistics.drift import DriftParameters
 from dcmon.statistics.errors import InvalidParameter, StatisticsError, TooFewValues, Undefined
 from dcmon.statistics.features import Values
 from dcmon.statistics.outputs import DriftMode
 
 __all__ = ["CheckSetup", "run"]
+
+MAX_DESCRIBED = 5  # features whose change a result describes
 
 
 def run(setup: CheckSetup, current: Rows, reference: Rows | None = None) -> CheckValue:
@@ -93,12 +97,23 @@ class _StatisticsRun(CheckRun[Rows]):
         return Reduced(metrics, values)
 
 
+def _described(reduced: Reduced, current: Rows, compared: Rows) -> Reduced:
+    """Add how the features with the largest entries differ from the compared rows."""
+    known = {name: number for name, number in reduced.entries.items() if number}
+    largest = sorted(known, key=lambda name: (-known[name], name))[:MAX_DESCRIBED]
+    changes = {
+        name: describe_change(compared.features[name], current.features[name], compared.n, current.n)
+        for name in largest
+    }
+    return replace(reduced, changes=changes)
+
+
 def _feature_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
     order = run.arguments.get("sort_feature_by", "drift + importance")
     if order not in ("feature importance", "drift score", "drift + importance"):
         raise InvalidParameter(f"There is no sort_feature_by {order!r}.")
     values = features.drifts(current, compared, run.chosen(), run.drift_parameters)
-    return run.aggregated(values, "l3_weighted", "Drift Score")
+    return _described(run.aggregated(values, "l3_weighted", "Drift Score"), current, compared)
 
 
 def _null_shares(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
@@ -107,7 +122,7 @@ def _null_shares(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
 
 def _new_categories(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
     values = features.new_category_shares(current, compared, run.chosen())
-    return run.aggregated(values, "max", "New Categories Ratio")
+    return _described(run.aggregated(values, "max", "New Categories Ratio"), current, compared)
 
 
 def _mixed_nulls(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:

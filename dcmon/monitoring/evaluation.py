@@ -126,8 +126,9 @@ def _run_details(plan: Plan, check_result: CheckResult) -> dict[str, Any]:
     is_sample = (
         check_result.limit is not None and check_result.n >= check_result.limit and check_result.n < plan.statistics.n
     )
-    return {
+    details = {
         "rows": "sample" if is_sample else "all",
         "limit": check_result.limit,
         "statistics": f"dcmon 1 = deepchecks {LIBRARY_VERSION}",
     }
+    return {**details, "changes": check_result.value.changes} if check_result.value.changes else details

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from dcmon.notifications.integrations.base import Body
+from dcmon.notifications.integrations.feature_change import feature_change
 from dcmon.notifications.message_types import MessageType
 from dcmon.severity import Severity
 from dcmon.states import CLOSING_KINDS, NotificationKind
@@ -35,7 +36,11 @@ COLOURS: dict[str, str] = {
 COLOUR_OF_END, COLOUR_OF_OTHERS = "#2f9e44", "#666666"
 COMPARED_TEXTS: dict[str, str] = {ComparedWith.PREVIOUS: "the window before", ComparedWith.WEEK_BEFORE: "a week ago"}
 # By the values of alerting.rule_conditions.ChangeBase, which this package can't import.
-MEASURED_TEXTS = {"previous": "in the window before", "reference": "of the reference"}
+MEASURED_TEXTS = {
+    "previous": "in the window before",
+    "reference": "of the reference",
+    "weekly": "in the same hours of earlier weeks",
+}
 KINDS_BY_PEOPLE = (NotificationKind.ACKNOWLEDGED, NotificationKind.RESOLVED, NotificationKind.REOPENED)
 
 
@@ -229,13 +234,14 @@ def _since(alert: Body) -> str:
 def largest_changes(alert: Body) -> str:
     """Return the entries that changed most, with their values before and after."""
     if entries := alert.get("moved"):
-        return ", ".join(
-            f"{text(entry['name'])} {text(entry['before'])} → {text(entry.get('after'))}"
-            if entry.get("before") is not None
-            else f"{text(entry['name'])} {text(entry.get('after'))}"
-            for entry in entries
-        )
+        return ", ".join(_changed_entry(entry) for entry in entries)
     return ", ".join(f"{text(name)} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
+
+
+def _changed_entry(entry: Body) -> str:
+    before = f"{text(entry['before'])} → " if entry.get("before") is not None else ""
+    units = one_line(feature_change(entry.get("change") or {}))
+    return f"{text(entry['name'])} {before}{text(entry.get('after'))}" + (f" ({units})" if units else "")
 
 
 def line(notification: Body) -> str:
