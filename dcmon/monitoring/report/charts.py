@@ -258,7 +258,7 @@ def _alert(alert: AlertSpan, end: int) -> dict[str, Any]:
         "end": _seconds(alert.until) if alert.until else end,
         "severity": alert.severity,
         "text": f"alert {alert.severity} since {format_time(alert.since)}, {until}"
-        + (f": {alert.driver}" if alert.driver else ""),
+        + (f", driven by {alert.driver}" if alert.driver else ""),
     }
 
 

@@ -113,9 +113,9 @@ def test_chart_draws_thresholds_and_alerts() -> None:
     figure = figures(render(report()))[0]
     first, second = figure["alerts"]
     assert (first["start"], first["end"]) == (day(2).timestamp(), day(3).timestamp())
-    assert first["text"] == "alert high since 2013-04-03, until 2013-04-04: Drift"
+    assert first["text"] == "alert high since 2013-04-03, until 2013-04-04, driven by Drift"
     assert second["end"] == figure["span"][1] > day(6).timestamp()
-    assert second["text"] == "alert high since 2013-04-06, still open: Drift"
+    assert second["text"] == "alert high since 2013-04-06, still open, driven by Drift"
     assert figure["panels"][0]["thresholds"] == [{"value": 0.2, "severity": "high", "text": "> 0.2 high"}]
 
 
