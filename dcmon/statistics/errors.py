@@ -15,3 +15,7 @@ class InvalidParameter(StatisticsError):
 
 class Undefined(StatisticsError):
     """The rows do not determine the statistic: its formula divides by zero, or needs rows of another class."""
+
+
+class Untrusted(StatisticsError):
+    """An estimate would rest on an assumption that the reference rows contradict."""
