@@ -78,11 +78,12 @@ def add(
     *,
     is_backfill: bool = False,
     is_flow: bool = False,
+    is_reevaluation: bool = False,
 ) -> None:
     """Make windows of versions due, now or after a wait.
 
     A window that is due already is touched again. `is_backfill`: its rows came long after its end. `is_flow`: only for
-    the monitors on the flow of rows.
+    the monitors on the flow of rows. `is_reevaluation`: only because of another reference.
     """
     # Sorted: all transactions that add windows lock the rows in the same order, so that they can't deadlock.
     ordered = sorted(windows)
@@ -93,6 +94,7 @@ def add(
                 "versions": [version_id for version_id, _ in ordered],
                 "wait": wait,
                 "is_flow": is_flow,
+                "is_reevaluation": is_reevaluation,
                 "starts": [window.start for _, window in ordered],
                 "ends": [window.end for _, window in ordered],
                 "backfills": [is_backfill] * len(ordered),
@@ -109,7 +111,8 @@ def claim(
 ) -> list[Claim]:
     """Claim complete windows, and return them in order of time.
 
-    Recent windows are claimed first, then history from its beginning. `backfill_pause`: a backfill is over when none of
+    Recent windows are claimed first, then history from its beginning; windows of a new reference come last in both
+    groups, the newest first. `backfill_pause`: a backfill is over when none of
     its rows has come for so long. `last_window_pause`: a window of loaded history that no newer sample follows is
     complete when none of its rows has come for so long; None: it is left out.
     """

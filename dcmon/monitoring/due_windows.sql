@@ -43,13 +43,15 @@ d.window_end > least(now(), v.watermark) - greatest(interval '2 days', 2 * (d.wi
 -- name: claim
 -- Recent windows come before history: the newest first, those without a result before those with one.
 -- History is claimed from its beginning, so that its alerts open in order of time.
+-- Windows of a new reference come last in both groups, the newest first: a long lookback delays no new rows.
 update due_windows as claimed
    set lease_until = now() + :lease, token = :token, attempts = claimed.attempts + 1
   from (select d.version_id, d.window_start, d.window_end
           from due_windows d join versions v on v.id = d.version_id join models m on m.id = v.model_id {backfill_join}
          where {is_claimable}
-         order by {is_recent} desc, d.is_first desc,
-                  extract(epoch from d.window_end) * case when {is_recent} then -1 else 1 end, d.version_id
+         order by {is_recent} desc, d.is_reevaluation, d.is_first and not d.is_reevaluation desc,
+                  extract(epoch from d.window_end) * case when {is_recent} or d.is_reevaluation then -1 else 1 end,
+                  d.version_id
          limit :limit for update of d skip locked) candidate
  where (claimed.version_id, claimed.window_start, claimed.window_end)
      = (candidate.version_id, candidate.window_start, candidate.window_end)
@@ -79,15 +81,17 @@ select exists (select 1 from due_windows d join versions v on v.id = d.version_i
                 where d.due_at <= now() + interval '2 seconds' and {is_complete})
 
 -- name: add
-insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at, is_backfill, is_flow, is_first)
-select version_id, window_start, window_end, now() + :wait, clock_timestamp(), is_backfill, :is_flow,
+insert into due_windows as d (version_id, window_start, window_end, due_at, touched_at, is_backfill, is_flow,
+                              is_reevaluation, is_first)
+select version_id, window_start, window_end, now() + :wait, clock_timestamp(), is_backfill, :is_flow, :is_reevaluation,
        not exists (select 1 from results r
                     where r.version_id = w.version_id and r.window_end = w.window_end
                       and r.window_start = w.window_start)
   from unnest(:versions, :starts, :ends, :backfills) w(version_id, window_start, window_end, is_backfill)
 on conflict (version_id, window_start, window_end) do update
    set due_at = least(d.due_at, excluded.due_at), touched_at = excluded.touched_at,
-       is_backfill = d.is_backfill or excluded.is_backfill, is_flow = d.is_flow and excluded.is_flow
+       is_backfill = d.is_backfill or excluded.is_backfill, is_flow = d.is_flow and excluded.is_flow,
+       is_reevaluation = d.is_reevaluation and excluded.is_reevaluation
 
 -- name: claimed_row
 -- No row has the token if another worker has claimed the window since.

@@ -7,6 +7,7 @@ better.
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
@@ -37,8 +38,8 @@ def enqueue_for_monitor(
     due, first_start = set[VersionWindow](), schedules.retained_from(schedule.model, org_retention, now)
     versions = select(Version).where(Version.model_id == schedule.model.id, Version.watermark.is_not(None))
     for version in session.scalars(versions):
-        last_windows = _last_windows(version, schedule.grid, schedule.zone, WINDOWS_OF_A_CHANGED_MONITOR)
-        for number, window in enumerate(last_windows):
+        last_windows = _last_windows(version, schedule.grid, schedule.zone)
+        for number, window in enumerate(islice(last_windows, WINDOWS_OF_A_CHANGED_MONITOR)):
             is_included = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
             if not is_included or window.start < first_start:
                 break
@@ -50,17 +51,33 @@ def enqueue_for_monitor(
 def enqueue_for_reference(
     session: Session, version: Version, now: datetime, org_retention: timedelta | None = None
 ) -> int:
-    """Make a version's last windows due after a change of its reference; return how many.
+    """Make a version's windows due after a change of its reference; return how many.
 
-    Only windows of monitors that compare with the reference are due. Results of older windows stay, and hold the
+    These are the windows with rows of monitors that compare with the reference: those of the longest lookback, counted
+    from the newest sample, and at least the last WINDOWS_OF_A_NEW_MONITOR. Results of older windows stay, and hold the
     revision of the reference that they were compared with.
     """
-    model, grids = schedules.version_grids(session, version.id, needs_reference=True)
+    model = session.get_one(Model, version.model_id)
     zone, first_start = time_zone(model.time_zone), schedules.retained_from(model, org_retention, now)
-    last_windows = {window for grid in grids for window in _last_windows(version, grid, zone)}
-    due = {VersionWindow(version.id, window) for window in last_windows if window.start >= first_start}
-    due_windows.add(session, due, REFERENCE_PAUSE)
-    return len(due)
+    due = set[Window]()
+    for grid, lookback in schedules.reference_lookbacks(session, model).items():
+        last_windows = _last_windows(version, grid, zone)
+        newest = next(last_windows, None)
+        if newest is not None:
+            earlier = _within_lookback(last_windows, newest, lookback)
+            due |= {window for window in (newest, *earlier) if window.start >= first_start}
+    with_rows = schedules.windows_with_rows(session, version.id, due)
+    windows = {VersionWindow(version.id, window) for window in with_rows}
+    due_windows.add(session, windows, REFERENCE_PAUSE, is_reevaluation=True)
+    return len(windows)
+
+
+def _within_lookback(last_windows: Iterator[Window], newest: Window, lookback: timedelta) -> Iterator[Window]:
+    """Yield the windows before the newest one that its lookback reaches, but at least WINDOWS_OF_A_NEW_MONITOR - 1."""
+    for number, window in enumerate(last_windows, 1):
+        if number >= WINDOWS_OF_A_NEW_MONITOR and window.end <= newest.end - lookback:
+            return
+        yield window
 
 
 def recheck_model(session: Session, model: Model) -> None:
@@ -74,15 +91,11 @@ def recheck_model(session: Session, model: Model) -> None:
     )
 
 
-def _last_windows(
-    version: Version, grid: WindowGrid, zone: ZoneInfo, limit: int = WINDOWS_OF_A_NEW_MONITOR
-) -> Iterator[Window]:
+def _last_windows(version: Version, grid: WindowGrid, zone: ZoneInfo) -> Iterator[Window]:
     """Yield the last windows that reach into the version's samples, newest first."""
     if version.watermark is None or version.earliest is None:
         return
     end = step(floor(version.watermark, grid.frequency, zone), grid.frequency, 1, zone)
-    for _ in range(limit):
-        if end <= version.earliest:
-            return
+    while end > version.earliest:
         yield grid.ending(end, zone)
         end = step(end, grid.frequency, -1, zone)

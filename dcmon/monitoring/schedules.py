@@ -1,18 +1,29 @@
 """The windows of monitors on the time axis: grids, time zone and retention."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
+from sqlalchemy.types import DateTime
 
 from dcmon.checks.catalogue import DATA_FLOW
 from dcmon.db.tables.org import Check, Model, Monitor, MonitorWithCheck, Version
 from dcmon.tenancy import retention
 from dcmon.windows import ComparedWith, Comparison, Frequency, Window, WindowGrid, floor, step, time_zone
+
+WITH_ROWS = text("""
+    select w.window_start, w.window_end from unnest(:starts, :ends) w(window_start, window_end)
+     where exists (select 1 from quarter_hours q
+                    where q.version_id = :version and q.at >= w.window_start and q.at < w.window_end and q.n > 0)
+""").bindparams(
+    bindparam("starts", type_=ARRAY(DateTime(timezone=True))), bindparam("ends", type_=ARRAY(DateTime(timezone=True)))
+)
 
 
 @dataclass(frozen=True)
@@ -75,17 +86,13 @@ def monitors_of_model(session: Session, model: Model) -> list[MonitorWithCheck]:
     return [MonitorWithCheck(monitor, check) for monitor, check in session.execute(statement.order_by(Monitor.id))]
 
 
-def version_grids(
-    session: Session, version_id: int, *, needs_reference: bool = False, reads_rows: bool = False
-) -> VersionGrids:
+def version_grids(session: Session, version_id: int, *, reads_rows: bool = False) -> VersionGrids:
     """Return the model of a version and the grids of its monitors.
 
-    `needs_reference`: only of monitors that compare with the reference. `reads_rows`: only of monitors that read rows,
-    which monitors on the flow of rows do not.
+    `reads_rows`: only of monitors that read rows, which monitors on the flow of rows do not.
     """
     version = session.get_one(Version, version_id)
-    is_chosen = (Check.needs_reference & (Monitor.compared_with == ComparedWith.REFERENCE)) | (not needs_reference)
-    is_chosen &= (Check.class_name != DATA_FLOW.class_name) | (not reads_rows)
+    is_chosen = (Check.class_name != DATA_FLOW.class_name) | (not reads_rows)
     rows = session.execute(
         select(Monitor.frequency, Monitor.aggregation_window)
         .join(Check, Check.id == Monitor.check_id)
@@ -94,6 +101,17 @@ def version_grids(
     )
     grids = {WindowGrid(Frequency(frequency), units) for frequency, units in rows}
     return VersionGrids(session.get_one(Model, version.model_id), grids)
+
+
+def reference_lookbacks(session: Session, model: Model) -> dict[WindowGrid, timedelta]:
+    """Return the grids of a model's monitors that compare with the reference, with the longest lookback of each."""
+    rows = session.execute(
+        select(Monitor.frequency, Monitor.aggregation_window, func.max(Monitor.lookback))
+        .join(Check, Check.id == Monitor.check_id)
+        .where(Check.model_id == model.id, Check.needs_reference, Monitor.compared_with == ComparedWith.REFERENCE)
+        .group_by(Monitor.frequency, Monitor.aggregation_window)
+    )
+    return {WindowGrid(Frequency(frequency), units): lookback for frequency, units, lookback in rows}
 
 
 def flow_grids(session: Session) -> dict[int, set[WindowGrid]]:
@@ -133,6 +151,16 @@ def compared_window(schedule: Schedule, window: Window) -> Window | None:
     if compared_with is ComparedWith.REFERENCE or not schedule.check.needs_reference:
         return None
     return Comparison(schedule.grid, compared_with).compared_window(window, schedule.zone)
+
+
+def windows_with_rows(session: Session, version_id: int, windows: Collection[Window]) -> set[Window]:
+    """Return the windows in which the version has rows."""
+    if not windows:
+        return set()
+    ordered = sorted(windows)
+    starts, ends = [window.start for window in ordered], [window.end for window in ordered]
+    rows = session.execute(WITH_ROWS, {"version": version_id, "starts": starts, "ends": ends})
+    return {Window(row.window_start, row.window_end) for row in rows}
 
 
 def retained_from(model: Model, org_retention: timedelta | None, now: datetime) -> datetime:

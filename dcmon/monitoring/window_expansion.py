@@ -3,14 +3,12 @@
 A quarter hour is touched when rows of it are new, changed or deleted.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import text
 from sqlalchemy.orm import Session
-from sqlalchemy.types import DateTime
 
 from dcmon.db.tables.org import Model, Version
 from dcmon.monitoring import due_windows, empty_windows, schedules
@@ -33,13 +31,6 @@ TAKE_QUARTER_HOURS = text(
     TAKE_TOUCHED.format(table="quarter_hours", columns="touched.version_id, touched.at, touched.logged_at")
 )
 TAKE_RECEIPTS = text(TAKE_TOUCHED.format(table="receipts", columns="touched.version_id, touched.at"))
-WITH_ROWS = text("""
-    select w.window_start, w.window_end from unnest(:starts, :ends) w(window_start, window_end)
-     where exists (select 1 from quarter_hours q
-                    where q.version_id = :version and q.at >= w.window_start and q.at < w.window_end and q.n > 0)
-""").bindparams(
-    bindparam("starts", type_=ARRAY(DateTime(timezone=True))), bindparam("ends", type_=ARRAY(DateTime(timezone=True)))
-)
 
 
 class _TouchedWindows(NamedTuple):
@@ -90,7 +81,7 @@ def _touched_windows(
         for row in quarter_hours
     }
     # A dependent window without rows has no result, even if the windows that it is compared with have rows.
-    with_rows = _with_rows(session, version_id, set[Window]().union(*dependent.values()))
+    with_rows = schedules.windows_with_rows(session, version_id, set[Window]().union(*dependent.values()))
     due, backfilled = set[VersionWindow](), set[VersionWindow]()
     for row in quarter_hours:
         windows = {window for grid in grids for window in grid.containing(row.at, zone)}
@@ -103,16 +94,6 @@ def _touched_windows(
             if row.logged_at > window.end + model.lateness + MAX_LIVE_AGE
         }
     return _TouchedWindows(due, backfilled)
-
-
-def _with_rows(session: Session, version_id: int, windows: Collection[Window]) -> set[Window]:
-    """Return the windows in which the version has rows."""
-    if not windows:
-        return set()
-    ordered = sorted(windows)
-    starts, ends = [window.start for window in ordered], [window.end for window in ordered]
-    rows = session.execute(WITH_ROWS, {"version": version_id, "starts": starts, "ends": ends})
-    return {Window(row.window_start, row.window_end) for row in rows}
 
 
 def _flow_windows(session: Session, touched: Sequence[Any], org_retention: timedelta | None) -> set[VersionWindow]:

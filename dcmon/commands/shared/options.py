@@ -57,7 +57,12 @@ Parameter = Annotated[Names, typer.Option("--param", help="Parameter of the chec
 Filter = Annotated[
     Names, typer.Option("--filter", help="Only rows like \"age >= 30 and city in ('Oslo', 'Rome')\"; repeatable.")
 ]
-Lookback = Annotated[str | None, typer.Option("--lookback", help="Time span of the monitor's graph: 30d.")]
+Lookback = Annotated[
+    str | None,
+    typer.Option(
+        "--lookback", help="Time span of the monitor's graph, and of the windows that a new reference fills: 30d."
+    ),
+]
 COMPARE = "What a drift check compares with: reference, previous (window), week (the same window a week ago)."
 ROWS = "Rows of a window that the monitor reads: a number, all, or default (DCMON_EVALUATE__SAMPLE_SIZE)."
 

@@ -70,7 +70,7 @@ class DueWindow(Org):
 
     The row is the entry of the queue; a worker claims it by a lease. `is_first`: the window was never evaluated before.
     `is_backfill`: its rows were logged long after its end. `is_flow`: only the data flow monitors are evaluated,
-    because no rows came that other monitors read.
+    because no rows came that other monitors read. `is_reevaluation`: no rows came, its version has another reference.
     """
 
     __tablename__ = "due_windows"
@@ -87,6 +87,7 @@ class DueWindow(Org):
     is_backfill: Mapped[bool] = mapped_column(server_default=text("false"))
     waits_since: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     is_flow: Mapped[bool] = mapped_column(server_default=text("false"))
+    is_reevaluation: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class Result(Org):
