@@ -1,12 +1,13 @@
 """Describe an alert for messages and pages: its values, its drivers, and its command."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -52,8 +53,19 @@ def describe(
 
     `kind`: the kind of the change that the message is about; None outside of messages.
     """
-    view = alert_views.get_alert(session, alert.id)
-    return payload(view, _details(session, view, kind), org.name, public_url)
+    (described,) = describe_all(session, org, [(alert_views.get_alert(session, alert.id), kind)], public_url)
+    return described
+
+
+def describe_all(
+    session: Session, org: Organization, views: Sequence[tuple[AlertView, str | None]], public_url: str
+) -> list[dict[str, Any]]:
+    """Return the payloads of messages about alerts, each with the kind of its change, as `describe` does.
+
+    The number of statements does not depend on the number of alerts.
+    """
+    all_details = _details(session, views)
+    return [payload(view, details, org.name, public_url) for (view, _), details in zip(views, all_details, strict=True)]
 
 
 def payload(view: AlertView, data: AlertDetails, org: str, public_url: str) -> dict[str, Any]:
@@ -132,35 +144,69 @@ def _rule(rule: AlertRule, metric: str) -> str:
     return condition if target.name is not None else f"{condition} ({metric})"
 
 
-def _details(session: Session, view: AlertView, kind: str | None) -> AlertDetails:
-    last = _newest(session, view, view.alert.last_window_end)
-    worst = _newest(session, view, view.alert.worst_window_end)
-    version_id = view.version.id
-    first = [] if "first_value" in (view.alert.details or {}) else _newest(session, view, view.alert.first_window_end)
-    return AlertDetails(
-        next((result for _, result in last if result.version_id == version_id), None),
-        next((result for _, result in worst if result.version_id == version_id), None),
-        [entry for entry in last if entry.result.version_id != version_id][:OTHER_VERSIONS],
-        None if kind is None else _change(session, view.alert, kind),
-        next((result for _, result in first if result.version_id == version_id), None),
-    )
+class _WindowOfMonitor(NamedTuple):
+    """The window of a monitor that ends at this time, of all versions."""
+
+    model_id: int
+    monitor_id: int
+    end: datetime
 
 
-def _newest(session: Session, view: AlertView, end: datetime) -> Sequence[VersionResult]:
-    """Return each version's newest result of the window with this end, newest version first."""
+def _details(session: Session, views: Sequence[tuple[AlertView, str | None]]) -> list[AlertDetails]:
+    results = _newest(session, {window for view, _ in views for window in _windows(view).values()})
+    changes = _newest_changes(session, {(view.alert.id, kind) for view, kind in views if kind is not None})
+    all_details = []
+    for view, kind in views:
+        of_window = {name: results.get(window, []) for name, window in _windows(view).items()}
+        own = {
+            name: next((result for _, result in entries if result.version_id == view.version.id), None)
+            for name, entries in of_window.items()
+        }
+        others = [entry for entry in of_window["last"] if entry.result.version_id != view.version.id]
+        change = None if kind is None else changes.get((view.alert.id, kind))
+        all_details.append(
+            AlertDetails(own["last"], own["worst"], others[:OTHER_VERSIONS], change, first=own.get("first"))
+        )
+    return all_details
+
+
+def _windows(view: AlertView) -> dict[str, _WindowOfMonitor]:
+    """Return the windows whose results describe an alert, by name."""
+    alert = view.alert
+    ends = {"last": alert.last_window_end, "worst": alert.worst_window_end}
+    if "first_value" not in (alert.details or {}):
+        ends["first"] = alert.first_window_end
+    return {name: _WindowOfMonitor(view.model.id, view.monitor.id, end) for name, end in ends.items()}
+
+
+def _newest(
+    session: Session, windows: Collection[_WindowOfMonitor]
+) -> Mapping[_WindowOfMonitor, Sequence[VersionResult]]:
+    """Return each version's newest result of each window, newest version first."""
     rows = session.execute(
-        select(Version.name, Result)
+        select(Version.model_id, Version.name, Result)
         .join(Version, Version.id == Result.version_id)
-        .where(Version.model_id == view.model.id, Result.monitor_id == view.monitor.id, Result.window_end == end)
-        .ext(distinct_on(Result.version_id))
-        .order_by(Result.version_id.desc(), Result.revision.desc())
+        .where(tuple_(Version.model_id, Result.monitor_id, Result.window_end).in_(windows))
+        .ext(distinct_on(Result.monitor_id, Result.window_end, Result.version_id))
+        .order_by(Result.monitor_id, Result.window_end, Result.version_id.desc(), Result.revision.desc())
     )
-    return [VersionResult(name, result) for name, result in rows]
+    by_window = defaultdict[_WindowOfMonitor, list[VersionResult]](list)
+    for model_id, name, result in rows:
+        by_window[_WindowOfMonitor(model_id, result.monitor_id, result.window_end)].append(VersionResult(name, result))
+    return by_window
 
 
-def _change(session: Session, alert: Alert, kind: str) -> AlertChange | None:
-    lines = select(AlertChange).where(AlertChange.alert_id == alert.id, AlertChange.kind == kind)
-    return session.scalar(lines.order_by(AlertChange.id.desc()).limit(1))
+def _newest_changes(session: Session, changes: Collection[tuple[int, str]]) -> Mapping[tuple[int, str], AlertChange]:
+    """Return the newest line of history of each alert and kind of change."""
+    if not changes:
+        return {}
+    lines = session.scalars(
+        select(AlertChange)
+        .where(tuple_(AlertChange.alert_id, AlertChange.kind).in_(changes))
+        .ext(distinct_on(AlertChange.alert_id, AlertChange.kind))
+        .order_by(AlertChange.alert_id, AlertChange.kind, AlertChange.id.desc())
+    )
+    return {(line.alert_id, line.kind): line for line in lines}
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -1,7 +1,7 @@
 """Alerts and rules with the names of their monitors and models, for lists."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -70,6 +70,16 @@ def get_alert(session: Session, alert_id: int) -> AlertView:
     if row is None:
         raise errors.AlertNotFound(name=alert_id)
     return AlertView(*row)
+
+
+def views_of(session: Session, alerts: Sequence[Alert]) -> list[AlertView]:
+    """Return these alerts with their rules, monitors, models, versions and checks, read in one statement.
+
+    Their rows are stored, but the alerts themselves may be copies.
+    """
+    statement = _alerts().where(Alert.id.in_({alert.id for alert in alerts}))
+    by_id = {view.alert.id: view for row in session.execute(statement) for view in (AlertView(*row),)}
+    return [replace(by_id[alert.id], alert=alert) for alert in alerts]
 
 
 def list_changes(session: Session, alert_id: int) -> Sequence[AlertChange]:

@@ -4,41 +4,80 @@ One alert covers one span of violated windows of a version under a rule. Violate
 operator resolved open the next alert. alerting.alert_sync writes only what differs.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_sync, replay, rule_failures, rules
 from dcmon.alerting.change_context import ChangeContext
+from dcmon.alerting.rule_failures import RuleChanges, RuleFailure
+from dcmon.alerting.stored_alerts import JudgeRequest
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Result
 from dcmon.states import AlertState, ResolvedBy
 
 
-def judge_result(session: Session, result: Result, context: ChangeContext) -> int:
-    """Judge a new result by every active rule of its monitor.
+class JudgedResults(NamedTuple):
+    """How many notifications judging has written.
 
-    Returns the number of notifications written. `context`: without the result.
+    `may_have_pending`: False if no alert of the results' versions is left of which receivers must be notified.
+    """
+
+    notifications: int
+    may_have_pending: bool = True
+
+
+def judge_result(session: Session, result: Result, context: ChangeContext) -> int:
+    """Judge one new result, as `judge_results` does; return the number of notifications written."""
+    return judge_results(session, [result], context).notifications
+
+
+def judge_results(session: Session, results: Sequence[Result], context: ChangeContext) -> JudgedResults:
+    """Judge new results, of different monitors, by every active rule of their monitors.
+
+    `context`: without a result. The number of statements does not depend on the number of results and rules. A failure
+    of a rule affects neither other rules nor the stored results.
     Locks each rule's row until the end of the transaction, so that results of several workers are judged one by one.
     """
-    # Locked in the order of ids, so that two workers with results of the same monitor do not deadlock.
-    rules_of_monitor = session.scalars(
+    by_monitor = {result.monitor_id: result for result in results}
+    # Locked in the order of ids, so that two workers with results of the same monitors do not deadlock.
+    rules_of_monitors = session.scalars(
         select(AlertRule)
-        .where(AlertRule.monitor_id == result.monitor_id, AlertRule.is_active)
-        .order_by(AlertRule.id)
+        .where(AlertRule.monitor_id.in_(by_monitor), AlertRule.is_active)
+        .order_by(AlertRule.monitor_id, AlertRule.id)
         .with_for_update()
     )
-    context = replace(context, result=result)
-    return sum(_judge_isolated(session, context, rule, result) for rule in rules_of_monitor.all())
-
-
-def _judge_isolated(session: Session, context: ChangeContext, rule: AlertRule, result: Result) -> int:
-    """Judge by one rule; its failure affects neither other rules nor the stored result."""
-    with rule_failures.isolated(session, rule, result):
-        return alert_sync.sync_alerts(session, context, rule, result.version_id, result.window_end)
-    return 0
+    requests = [
+        JudgeRequest(rule, result.version_id, result.window_end, replace(context, result=result))
+        for rule in rules_of_monitors.all()
+        for result in (by_monitor[rule.monitor_id],)
+    ]
+    if not requests:
+        return JudgedResults(0)
+    synced = alert_sync.compare(session, requests)
+    rule_failures.record(
+        session,
+        [
+            RuleFailure(sync.request.rule.id, sync.request.context.result, sync.error)
+            for sync in synced.syncs
+            if sync.error is not None
+        ],
+    )
+    requests_by_rule = {request.rule.id: request for request in requests}
+    changes = [
+        RuleChanges(sync.request.rule, sync.changes, sync.request.context.result)
+        for sync in synced.syncs
+        if sync.error is None
+    ]
+    written = rule_failures.write_isolated(
+        session, context, changes,
+        lambda failed: alert_sync.sync_alerts(session, [requests_by_rule[failed.rule.id]]),
+    )  # fmt: skip
+    return JudgedResults(written, synced.has_pending or any(rule_changes.changes for rule_changes in changes))
 
 
 def rejudge_rule(session: Session, rule: AlertRule, context: ChangeContext) -> int:
@@ -73,7 +112,8 @@ def _rejudge_version(
     if ended is not None:
         ended.resolved_by, ended.rule_revision = ResolvedBy.RECOVERY, rule.revision
         session.flush()
-    written = alert_sync.sync_alerts(session, replace(context, ended_alert=ended), rule, version_id, first_window_end)
+    request = JudgeRequest(rule, version_id, first_window_end, replace(context, ended_alert=ended))
+    written = alert_sync.sync_alerts(session, [request])
     if ended is not None and previous is not None and _is_recovered(ended):  # it did not fire again
         ended.resolved_by, ended.rule_revision = previous
     return written

@@ -5,20 +5,22 @@ so receivers are also notified of changes that were stored earlier without notif
 they were notified of.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, func, select, true
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from dcmon.alerting import alert_payload, rule_failures
+from dcmon.alerting import alert_payload
+from dcmon.alerting.alert_changes import history_line
 from dcmon.alerting.change_context import ChangeContext
-from dcmon.alerting.state_machine import WindowResult, value_in
-from dcmon.db.tables.org import Alert, AlertChange, AlertRule, DueWindow, Monitor, Notification, Result
+from dcmon.alerting.state_machine import WindowResult
+from dcmon.db.tables.org import Alert, AlertChange, DueWindow
 from dcmon.notifications import notification_writer
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.severity import Severity
-from dcmon.states import AlertChangeKind, AlertState, NotificationKind, ResolvedBy, ResultState
+from dcmon.states import AlertChangeKind, AlertState, NotificationKind, ResolvedBy
 from dcmon.windows import Frequency
 
 RECENT_WINDOWS = 2
@@ -99,128 +101,45 @@ def record_change(
 
     `window`: the line has the value in this window; None: the line has the alert's value now.
     """
-    session.add(
-        AlertChange(
-            alert_id=alert.id,
-            kind=kind,
-            by=context.by,
-            window_end=window_end,
-            result_revision=None if context.result is None else context.result.revision,
-            severity=alert.severity,
-            value=alert.current_value if window is None else value_in(window, alert.metric),
-            note=context.note,
-        )
-    )
+    session.add(AlertChange(alert_id=alert.id, **history_line(alert, kind, context, window_end, window)))
     session.flush()
 
 
-def was_notified(session: Session, alert: Alert) -> bool:
-    """Return True if a notification was ever written about an alert."""
-    return session.scalar(select(Notification.id).where(Notification.alert_id == alert.id).limit(1)) is not None
-
-
-def notify_change(
-    session: Session,
-    context: ChangeContext,
-    alert: Alert,
-    rule: AlertRule,
-    judged_until: datetime | None,
-    *,
-    is_reopened: bool,
-) -> int:
-    """Notify receivers if an alert differs from what they were last notified of.
-
-    Returns the number of notifications written. `judged_until`: the end of the newest judged window.
-    """
-    if context.public_url is None:
-        return 0
+def notified_kind(alert: Alert, *, is_recent: bool, is_reopened: bool) -> AlertChangeKind | None:
+    """Return the kind of the notification if an alert differs from what receivers were last notified of; else None."""
     known = alert.told_severity
     if alert.state != AlertState.FIRING:
         kind = AlertChangeKind.RETRACTED if alert.state == AlertState.PENDING else AlertChangeKind.RESOLVED
-        return write_notifications(session, context, alert, kind) if known is not None else 0
+        return None if known is None else kind
     if known is None:
         kind = AlertChangeKind.REOPENED if is_reopened else AlertChangeKind.FIRING
-        is_recent = _is_recent(session, context, rule, alert.version_id, judged_until)
-        return write_notifications(session, context, alert, kind) if is_recent else 0
-    if known != alert.severity:
-        return write_notifications(session, context, alert, _severity_change(known, alert.severity))
-    return 0
+        return kind if is_recent else None
+    return _severity_change(known, alert.severity) if known != alert.severity else None
 
 
-def _is_recent(
-    session: Session, context: ChangeContext, rule: AlertRule, version_id: int, judged_until: datetime | None
+def is_recent(
+    context: ChangeContext, frequency: str, judged_until: datetime | None, newest_due: datetime | None
 ) -> bool:
-    """Return True if the alert is current.
+    """Return True if an alert is current.
 
     An alert is not current when a window that is due now ends much later than the newest judged window.
+    `judged_until`, `newest_due`: the ends of these windows. `frequency`: the monitor's.
     """
-    if context.recent is None or judged_until is None:
+    if context.recent is None or judged_until is None or newest_due is None:
         return True
-    length = FREQUENCY_LENGTH[session.get_one(Monitor, rule.monitor_id).frequency]
-    boundary = judged_until + max(context.recent, RECENT_WINDOWS * length)
-    later = select(DueWindow.window_end).where(
-        DueWindow.version_id == version_id, DueWindow.window_end > boundary, DueWindow.due_at <= func.now()
+    return newest_due <= judged_until + max(context.recent, RECENT_WINDOWS * FREQUENCY_LENGTH[frequency])
+
+
+def newest_due_ends(session: Session, version_ids: Collection[int]) -> dict[int, datetime]:
+    """Return the end of the newest window that is due now, of each version that has one."""
+    if not version_ids:
+        return {}
+    ends = (
+        select(DueWindow.version_id, func.max(DueWindow.window_end))
+        .where(DueWindow.version_id.in_(version_ids), DueWindow.due_at <= func.now())
+        .group_by(DueWindow.version_id)
     )
-    return session.scalar(later.limit(1)) is None
-
-
-def notify_overdue_endings(session: Session, context: ChangeContext, rule: AlertRule, version_id: int) -> int:
-    """Notify receivers of the end of alerts that ended without a notification.
-
-    This happens when alerts are judged without a public URL. Returns the number of notifications written.
-    """
-    if context.public_url is None:
-        return 0
-    overdue = select(Alert).where(
-        Alert.rule_id == rule.id,
-        Alert.version_id == version_id,
-        Alert.state == AlertState.RESOLVED,
-        Alert.told_severity != "",
-    )
-    return sum(
-        write_notifications(session, context, alert, closing_kind(alert.resolved_by))
-        for alert in session.scalars(overdue.order_by(Alert.id)).all()
-    )
-
-
-def notify_pending(session: Session, context: ChangeContext, version_id: int, *, monitor_id: int | None = None) -> int:
-    """Notify of changes to a version's alerts that an earlier run did not notify of.
-
-    Returns the number of notifications written. `monitor_id`: only alerts of this monitor; None: of all monitors.
-    Locks the rules. Rules that another worker has locked are skipped, because that worker notifies.
-    """
-    if context.public_url is None:
-        return 0
-    known = func.coalesce(Alert.told_severity, "")
-    is_overdue = case((Alert.state == AlertState.FIRING, known != Alert.severity), else_=known != "")
-    rules = select(AlertRule).where(
-        AlertRule.is_active,
-        true() if monitor_id is None else AlertRule.monitor_id == monitor_id,
-        AlertRule.id.in_(select(Alert.rule_id).where(Alert.version_id == version_id, is_overdue)),
-    )
-    written = 0
-    # A rule that is locked is being judged, and who judges it also notifies.
-    for rule in session.scalars(rules.order_by(AlertRule.id).with_for_update(skip_locked=True)).all():
-        overdue = select(Alert).where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state != AlertState.RESOLVED, is_overdue
-        )
-        with rule_failures.isolated(session, rule):
-            judged_until = _newest_value_end(session, rule, version_id)
-            open_alerts = session.scalars(overdue.order_by(Alert.id)).all()
-            written += sum(
-                notify_change(session, context, alert, rule, judged_until, is_reopened=False) for alert in open_alerts
-            ) + notify_overdue_endings(session, context, rule, version_id)
-    return written
-
-
-def _newest_value_end(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
-    """Return the end of the newest window that has a value."""
-    return session.scalar(
-        select(Result.window_end)
-        .where(Result.monitor_id == rule.monitor_id, Result.version_id == version_id, Result.state == ResultState.OK)
-        .order_by(Result.window_end.desc())
-        .limit(1)
-    )
+    return {row[0]: row[1] for row in session.execute(ends)}
 
 
 def write_notifications(session: Session, context: ChangeContext, alert: Alert, kind: AlertChangeKind) -> int:

@@ -17,6 +17,7 @@ from dcmon.alerting import alert_sync, alert_views, replay, rules
 from dcmon.alerting.alert_views import AlertView
 from dcmon.alerting.change_context import Actor, ChangeContext
 from dcmon.alerting.notify_policy import record_change, write_notifications
+from dcmon.alerting.stored_alerts import JudgeRequest
 from dcmon.db.tables.org import Alert, AlertRule
 from dcmon.states import AlertChangeKind, AlertState, ResolvedBy
 
@@ -72,7 +73,7 @@ def reopen(session: Session, alert: Alert, context: ChangeContext) -> bool:
             f'A later alert of rule {rule.id} was resolved. Reopen that one: "dcmon alert list --all" lists the alerts.'
         )
     context = replace(context, recent=None)
-    alert_sync.sync_alerts(session, context, rule, alert.version_id, alert.first_window_end)
+    alert_sync.sync_alerts(session, [JudgeRequest(rule, alert.version_id, alert.first_window_end, context)])
     if alert.state == AlertState.RESOLVED and alert.resolved_by is None:  # its windows are no longer violated
         alert.resolved_by = ResolvedBy.RECOVERY
         record_change(session, alert, AlertChangeKind.REOPENED, context, alert.last_window_end)

@@ -6,46 +6,111 @@ were too few to fire are not stored: for a rule that waits for several windows, 
 before them.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from dcmon.alerting import baselines, rules
-from dcmon.alerting.rule_conditions import Outcome, Verdict
-from dcmon.alerting.state_machine import StateMachine
+from dcmon.alerting import baselines, rules, stored_alerts, window_series
+from dcmon.alerting.rule_conditions import ChangeBase, Outcome, Verdict
+from dcmon.alerting.state_machine import Policy, StateMachine
+from dcmon.alerting.window_series import Series, SeriesRequest, is_current_revision
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Result
 from dcmon.states import AlertState, ResolvedBy, ResultState
 
 SPARE_WINDOWS = 8  # read beyond the ones that a rule needs: some have no value
 
 
-class AffectedAlerts(NamedTuple):
-    """The alerts that a result may change.
+@dataclass
+class Replay:
+    """A replay of a rule on a version from `anchor` on.
 
-    `settled_until`: windows up to this end are not judged again; None: all windows are judged.
+    Before `anchor` the rule must be inactive or pending. Windows until `settled_until` only give values to compare
+    with. `lead`: how many windows before the anchor are read. `machine`: the state machine after all windows; None
+    until enough windows were read.
     """
 
-    alerts: list[Alert]
+    policy: Policy
+    monitor_id: int
+    version_id: int
+    anchor: datetime
     settled_until: datetime | None
+    lead: int = field(init=False)
+    machine: StateMachine | None = None
+
+    def __post_init__(self) -> None:
+        lookback, for_windows = self.policy.condition.lookback, self.policy.for_windows
+        needs_lead = lookback > 0 or for_windows > 1
+        self.lead = lookback + for_windows + SPARE_WINDOWS if needs_lead else 0
+
+    @property
+    def series_request(self) -> SeriesRequest:
+        """The results to read."""
+        return _series_request(self.policy, self.monitor_id, self.version_id, self.anchor, self.lead)
+
+    def run(self, series: Series) -> None:
+        """Replay a series; if the state at the anchor depends on windows before it, ask for more of them."""
+        first = 0
+        if self.lead:
+            is_complete = len(series.before) < self.lead
+            machine = StateMachine(self.policy, series.reference)
+            index = _first_to_advance(series.before, machine, self.settled_until, is_complete=is_complete)
+            if index is None and not is_complete:
+                self.lead *= 4
+                return
+            first = index or 0
+        self.machine = self._machine(series, first)
+
+    def _machine(self, series: Series, first: int) -> StateMachine:
+        """Return the machine after the series; it only observes the results before the index `first`."""
+        machine = StateMachine(self.policy, series.reference)
+        for result in series.before[:first]:
+            machine.observe(result)
+        for result in [*series.before[first:], *series.following]:
+            if self.settled_until is None or result.window_end > self.settled_until:
+                machine.advance(result)
+            else:
+                machine.observe(result)
+        return machine
 
 
-class _Marks(NamedTuple):
-    settled_until: datetime | None
-    alert_begin: datetime | None
+def _series_request(policy: Policy, monitor_id: int, version_id: int, anchor: datetime, lead: int) -> SeriesRequest:
+    compares_with_reference = policy.condition.against == ChangeBase.REFERENCE
+    return SeriesRequest(monitor_id, version_id, anchor, lead, with_baselines=compares_with_reference)
 
 
-class _Lead(NamedTuple):
-    """Results before the anchor of a replay.
+@dataclass(frozen=True)
+class OkWindowRequest:
+    """The search for the last ok window before a window, among the few newest before it."""
 
-    `first`: the index of the result from which the state machine advances; it only observes the results before.
-    """
+    policy: Policy
+    monitor_id: int
+    version_id: int
+    window_end: datetime
 
-    results: Sequence[Result]
-    first: int
+
+def last_ok_windows(session: Session, requests: Iterable[OkWindowRequest]) -> dict[OkWindowRequest, Result | None]:
+    """Return the last ok window of each request, read in one statement; None where there is none."""
+    distinct = list(dict.fromkeys(requests))
+    all_series = window_series.read(session, [_ok_window_series(request) for request in distinct])
+    return {
+        request: _last_ok_window(request.policy, series) for request, series in zip(distinct, all_series, strict=True)
+    }
+
+
+def _ok_window_series(request: OkWindowRequest) -> SeriesRequest:
+    lead = request.policy.condition.lookback + SPARE_WINDOWS
+    series = _series_request(request.policy, request.monitor_id, request.version_id, request.window_end, lead)
+    return replace(series, reads_on=False)
+
+
+def _last_ok_window(policy: Policy, series: Series) -> Result | None:
+    machine = StateMachine(policy, series.reference)
+    ok_windows = [result for result in series.before if machine.observe(result).outcome == Outcome.OK]
+    return ok_windows[-1] if ok_windows else None
 
 
 def settled_until(session: Session, rule: AlertRule, version_id: int) -> datetime | None:
@@ -53,30 +118,10 @@ def settled_until(session: Session, rule: AlertRule, version_id: int) -> datetim
 
     Windows are settled when an operator resolved their alert, or when the rule was changed after it.
     """
-    return _marks(session, rule, version_id, datetime.max.replace(tzinfo=UTC)).settled_until
-
-
-def _marks(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> _Marks:
-    """Return the two window ends where a replay for `window_end` may begin.
-
-    `settled_until`: the end of the settled windows. `alert_begin`: the first window end of the alert that began last
-    until `window_end`.
-    """
-    is_before = and_(_is_changeable(rule), Alert.first_window_end <= window_end)
-    row = session.execute(
-        select(
-            func.max(Alert.last_window_end).filter(_is_settled(rule)),
-            func.max(Alert.first_window_end).filter(is_before),
-        ).where(Alert.rule_id == rule.id, Alert.version_id == version_id)
-    ).one()
-    return _Marks(row[0], row[1])
-
-
-def _is_settled(rule: AlertRule) -> ColumnElement[bool]:
-    return or_(
-        Alert.resolved_by.in_([ResolvedBy.OPERATOR, ResolvedBy.RULE]),
-        and_(Alert.resolved_by == ResolvedBy.RECOVERY, Alert.rule_revision < rule.revision),
+    ends = select(func.max(Alert.last_window_end)).where(
+        Alert.rule_id == rule.id, Alert.version_id == version_id, stored_alerts.is_settled(rule.revision)
     )
+    return session.scalar(ends)
 
 
 def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert | None:
@@ -88,7 +133,7 @@ def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert
     last = session.scalars(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1)).first()
     if last is None:
         return None
-    is_old_recovery = and_(Alert.resolved_by == ResolvedBy.RECOVERY, _is_settled(rule))
+    is_old_recovery = and_(Alert.resolved_by == ResolvedBy.RECOVERY, stored_alerts.is_settled(rule.revision))
     is_ended_by_change = or_(Alert.resolved_by == ResolvedBy.RULE, is_old_recovery)
     return session.scalars(
         select(Alert)
@@ -101,89 +146,9 @@ def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert
     ).first()  # fmt: skip
 
 
-def _is_changeable(rule: AlertRule) -> ColumnElement[bool]:
-    """Match alerts that later results may change: those that are neither settled nor retracted."""
-    is_retracted = func.coalesce(Alert.resolved_by, "") == ResolvedBy.REVISION
-    return ~or_(func.coalesce(_is_settled(rule), False), is_retracted)
-
-
-def affected_alerts(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> AffectedAlerts:
-    """Return the alerts that a result at `window_end` may change.
-
-    These are the last alert that began until then, and later alerts.
-    """
-    marks = _marks(session, rule, version_id, window_end)
-    alerts = session.scalars(
-        select(Alert)
-        .where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, _is_changeable(rule),
-            Alert.first_window_end >= (marks.alert_begin or window_end),
-        )
-        .order_by(Alert.first_window_end)
-    )  # fmt: skip
-    settled = marks.settled_until
-    return AffectedAlerts([alert for alert in alerts if settled is None or alert.last_window_end > settled], settled)
-
-
-def replay(
-    session: Session, rule: AlertRule, version_id: int, anchor: datetime, settled: datetime | None
-) -> StateMachine:
-    """Return the rule's state machine after all windows from `anchor` on.
-
-    It also sees as many windows before `anchor` as it needs. Before `anchor` the rule must be inactive or pending.
-    Windows until `settled` only give values to compare with.
-    """
-    machine = new_machine(session, rule, version_id)
-    lead = _lead(session, rule, version_id, anchor, settled, machine)
-    for result in lead.results[: lead.first]:
-        machine.observe(result)
-    for result in [*lead.results[lead.first :], *_results_from(session, rule, version_id, anchor)]:
-        if settled is None or result.window_end > settled:
-            machine.advance(result)
-        else:
-            machine.observe(result)
-    return machine
-
-
 def new_machine(session: Session, rule: AlertRule, version_id: int) -> StateMachine:
     """Return the state machine of a rule on a version, before its first window."""
     return StateMachine(rules.policy(rule), baselines.for_rule(session, rule, version_id))
-
-
-def _results_from(session: Session, rule: AlertRule, version_id: int, anchor: datetime) -> Sequence[Result]:
-    statement = _newest_results(rule, version_id).where(Result.window_end >= anchor)
-    return session.scalars(statement.order_by(Result.window_end, Result.revision.desc())).all()
-
-
-def _lead(
-    session: Session,
-    rule: AlertRule,
-    version_id: int,
-    anchor: datetime,
-    settled: datetime | None,
-    machine: StateMachine,
-) -> _Lead:
-    """Read as many windows before the anchor as the state at the anchor depends on."""
-    policy = machine.policy
-    if policy.condition.lookback == 0 and policy.for_windows == 1:
-        return _Lead([], 0)
-    limit = policy.condition.lookback + policy.for_windows + SPARE_WINDOWS
-    while True:
-        results = results_before(session, rule, version_id, anchor, limit)
-        is_complete = len(results) < limit
-        first = _first_to_advance(results, machine.restarted(), settled, is_complete=is_complete)
-        if first is not None or is_complete:
-            return _Lead(results, first or 0)
-        limit *= 4
-
-
-def last_ok_window(session: Session, rule: AlertRule, version_id: int, window_end: datetime) -> Result | None:
-    """Return the last ok window before a window, among the few newest before it."""
-    machine = new_machine(session, rule, version_id)
-    limit = machine.policy.condition.lookback + SPARE_WINDOWS
-    results = results_before(session, rule, version_id, window_end, limit)
-    ok_windows = [result for result in results if machine.observe(result).outcome == Outcome.OK]
-    return ok_windows[-1] if ok_windows else None
 
 
 def results_before(
@@ -198,14 +163,6 @@ def results_before(
 def _newest_results(rule: AlertRule, version_id: int) -> Select[Result]:
     is_of_rule = (Result.monitor_id == rule.monitor_id, Result.version_id == version_id)
     return select(Result).join(Monitor).where(*is_of_rule, is_current_revision()).ext(distinct_on(Result.window_end))
-
-
-def is_current_revision() -> ColumnElement[bool]:
-    """Match results of the monitor's current revision.
-
-    Results of earlier revisions have other windows or values, and are not judged.
-    """
-    return Result.monitor_revision == Monitor.revision
 
 
 def _first_to_advance(

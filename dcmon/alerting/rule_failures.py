@@ -5,13 +5,17 @@ version, or is changed.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from dcmon.alerting.alert_changes import AlertChanges
+from dcmon.alerting.change_context import ChangeContext
+from dcmon.db import bulk
 from dcmon.db.tables.org import AlertRule, Result
 from dcmon.errors import DcmonError
 
@@ -40,6 +44,22 @@ FORGET = text("""
 """)
 
 
+class RuleFailure(NamedTuple):
+    """Why a rule failed. `result`: the result that it judged; None if it judged no new result."""
+
+    rule_id: int
+    result: Result | None
+    error: Exception
+
+
+class RuleChanges(NamedTuple):
+    """The changes of a rule's alerts that are not written yet. `result`: as in RuleFailure."""
+
+    rule: AlertRule
+    changes: AlertChanges
+    result: Result | None = None
+
+
 @contextmanager
 def isolated(session: Session, rule: AlertRule, result: Result | None = None) -> Iterator[None]:
     """Run one rule in a savepoint, so that its failure does not affect other rules.
@@ -51,16 +71,56 @@ def isolated(session: Session, rule: AlertRule, result: Result | None = None) ->
     try:
         with session.begin_nested():
             yield
-    except (OperationalError, InterfaceError):
-        raise
     except Exception as error:
-        if isinstance(error, DcmonError) and error.status == 503:
+        if is_outage(error):
             raise
-        log.exception("rule failed to judge a result: rule %d", rule_id)
+        record(session, [RuleFailure(rule_id, result, error)])
+
+
+def is_outage(error: Exception) -> bool:
+    """Return True if PostgreSQL or another dependency is unavailable, so that no rule is to blame."""
+    is_unavailable = isinstance(error, DcmonError) and error.status == 503
+    return is_unavailable or isinstance(error, OperationalError | InterfaceError)
+
+
+def record(session: Session, failures: Sequence[RuleFailure]) -> None:
+    """Log failures, and store them with the results, in one statement."""
+    changed = dict[int, Result]()
+    for rule_id, result, error in failures:
+        log.error("rule failed to judge a result: rule %d", rule_id, exc_info=error)
         if result is not None:
             other_entries = {key: value for key, value in result.how.items() if key != OLD_KEY}
             result.how = {**other_entries, KEY: {**of_result(result), str(rule_id): error_line(error)}}
-            session.flush()
+            changed[result.id] = result
+    bulk.update(session, list(changed.values()))
+
+
+def write_isolated(
+    session: Session, context: ChangeContext, parts: Sequence[RuleChanges], again: Callable[[RuleChanges], int]
+) -> int:
+    """Write the changes of several rules together; return the number of notifications written.
+
+    If that fails, `again` judges and writes by each rule alone: then only the rule that can't be written fails.
+    """
+    changes = AlertChanges()
+    for part in parts:
+        changes.add(part.changes)
+    if not changes:
+        return 0
+    try:
+        with session.connection().begin_nested():
+            return changes.write(session, context)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.warning("the alerts of %d rules are written one by one: %s", len(parts), error_line(error))
+    for alert in [*changes.stored_alerts, *changes.deleted]:
+        session.expire(alert)
+    written = 0
+    for part in parts:
+        with isolated(session, part.rule, part.result):
+            written += again(part)
+    return written
 
 
 def of_result(result: Result) -> Mapping[str, str]:

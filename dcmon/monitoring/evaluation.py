@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from dcmon.alerting import baselines, judging, notify_policy, rule_failures
+from dcmon.alerting import baselines, judging, pending_notifications, rule_failures
 from dcmon.alerting.baselines import NewBaseline
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks.catalogue import LIBRARY_VERSION
@@ -72,11 +72,12 @@ def store(
     """
     changed_ids = _store_baselines(session, plan, check_results)
     new_results = _store_results(session, plan, check_results)
-    notifications = sum(judging.judge_result(session, result, context) for result in new_results)
+    notifications, may_have_pending = judging.judge_results(session, new_results, context)
     for rule in baselines.dependent_rules(session, changed_ids):
         with rule_failures.isolated(session, rule):
             notifications += judging.rejudge_rule(session, rule, context)
-    notifications += notify_policy.notify_pending(session, context, plan.version.id, monitor_id=monitor_id)
+    if may_have_pending or changed_ids:
+        notifications += pending_notifications.notify_pending(session, context, plan.version.id, monitor_id=monitor_id)
     return StoredCounts(len(new_results), notifications)
 
 

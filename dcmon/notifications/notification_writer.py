@@ -6,12 +6,12 @@ notifications.outbox claims them later, and a notify worker sends them.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon.db import Organization, locks
+from dcmon.db import Organization, bulk, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Alert, Notification, Version, Webhook
 from dcmon.notifications import receivers
@@ -42,8 +42,11 @@ class AlertRenderer:
 
         docs/notifications.md describes the body.
         """
-        payload = self.describe_alert(session, self.org, alert, self.public_url, kind)
-        return notification_body(payload, self.org.name, kind)
+        return notification_body(self.payload(session, alert, kind), self.org.name, kind)
+
+    def payload(self, session: Session, alert: Alert, kind: str) -> dict[str, Any]:
+        """Describe the alert as it is now."""
+        return self.describe_alert(session, self.org, alert, self.public_url, kind)
 
 
 def notification_body(payload: Mapping[str, Any], org_name: str, kind: str) -> dict[str, Any]:
@@ -59,23 +62,72 @@ def notification_body(payload: Mapping[str, Any], org_name: str, kind: str) -> d
     }
 
 
+class AlertUpdate(NamedTuple):
+    """A change of an alert, of which receivers may be notified."""
+
+    alert: Alert
+    model_id: int | None
+    kind: NotificationKind
+
+
+class _Delivery(NamedTuple):
+    """A change, and a receiver that must be notified of it."""
+
+    update: AlertUpdate
+    receiver: Webhook
+
+
+# Returns the payloads of some changes, in their order.
+Payloads = Callable[[Sequence[AlertUpdate]], Sequence[Mapping[str, Any]]]
+
+
 def write(session: Session, renderer: AlertRenderer, alert: Alert, kind: NotificationKind) -> int:
     """Write one notification for each receiver that must know of the change; return how many.
 
     A receiver that was notified of the alert gets every later change, also when it no longer subscribes to the alert's
     severity. A receiver that was not notified of the alert gets no FOLLOW_UP_KINDS.
     """
+    update = AlertUpdate(alert, _model_id(session, alert), kind)
+    return write_all(session, renderer.org, [update], lambda _: [renderer.payload(session, alert, kind)])
+
+
+def write_all(session: Session, org: Organization, updates: Sequence[AlertUpdate], payloads: Payloads) -> int:
+    """Write the notifications of several changes, as `write` does, in a fixed number of statements.
+
+    `payloads` is called once, with the changes that have a receiver.
+    """
     # Shared: writers do not wait for each other, only for a transaction that holds `block_writers`.
-    locks.acquire(session, LockSpace.NOTIFICATION_WRITE, renderer.org.id, shared=True)
-    notified_ids = set(session.scalars(select(Notification.webhook_id).where(Notification.alert_id == alert.id)))
-    model_id = _model_id(session, alert)
-    recipients = [
-        receiver
-        for receiver in session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id))
-        if receiver.id in notified_ids
-        or (kind not in FOLLOW_UP_KINDS and receivers.is_subscribed(receiver, alert.severity, model_id))
-    ]
-    return write_for_receivers(session, renderer, recipients, alert, kind)
+    locks.acquire(session, LockSpace.NOTIFICATION_WRITE, org.id, shared=True)
+    deliveries = _deliveries(session, updates)
+    chosen = [update for update in updates if any(delivery.update is update for delivery in deliveries)]
+    bodies = {
+        id(update): notification_body(payload, org.name, update.kind)
+        for update, payload in zip(chosen, payloads(chosen) if chosen else (), strict=True)
+    }
+    _insert(session, [(delivery, bodies[id(delivery.update)]) for delivery in deliveries])
+    return len(deliveries)
+
+
+def _deliveries(session: Session, updates: Sequence[AlertUpdate]) -> list[_Delivery]:
+    """Return the notifications to write, in the order of the changes and of the receivers' ids."""
+    about = select(Notification.alert_id, Notification.webhook_id).distinct()
+    rows = session.execute(about.where(Notification.alert_id.in_({update.alert.id for update in updates})))
+    notified = {(alert_id, receiver_id) for alert_id, receiver_id in rows}
+    active = session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all()
+    deliveries = list[_Delivery]()
+    for update in updates:
+        recipients = [
+            receiver
+            for receiver in active
+            if (update.alert.id, receiver.id) in notified
+            or (
+                update.kind not in FOLLOW_UP_KINDS
+                and receivers.is_subscribed(receiver, update.alert.severity, update.model_id)
+            )
+        ]
+        notified |= {(update.alert.id, receiver.id) for receiver in recipients}
+        deliveries += [_Delivery(update, receiver) for receiver in recipients]
+    return deliveries
 
 
 def write_for_receivers(
@@ -84,13 +136,24 @@ def write_for_receivers(
     """Write one notification for each of these receivers; return how many."""
     if not recipients:
         return 0
-    body, model_id = renderer.body(session, alert, kind), _model_id(session, alert)
-    for receiver in recipients:
-        notification = Notification(alert_id=alert.id, webhook_id=receiver.id, kind=kind, body=body)
-        notification.model_id, notification.severity = model_id, alert.severity
-        session.add(notification)
-    session.flush()
+    update, body = AlertUpdate(alert, _model_id(session, alert), kind), renderer.body(session, alert, kind)
+    _insert(session, [(_Delivery(update, receiver), body) for receiver in recipients])
     return len(recipients)
+
+
+def _insert(session: Session, notifications: Sequence[tuple[_Delivery, Mapping[str, Any]]]) -> None:
+    rows = [
+        {
+            "alert_id": delivery.update.alert.id,
+            "webhook_id": delivery.receiver.id,
+            "model_id": delivery.update.model_id,
+            "kind": delivery.update.kind,
+            "severity": delivery.update.alert.severity,
+            "body": body,
+        }
+        for delivery, body in notifications
+    ]
+    bulk.insert(session, Notification, rows)
 
 
 def block_writers(session: Session, org: Organization) -> None:
