@@ -43,7 +43,8 @@ class AlertChanges:
     notifications: list[_Notification] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.saved or self.deleted)
+        is_saved = any(alert.id is None or bulk.changed_attributes(alert) for alert in self.saved)
+        return bool(is_saved or self.deleted or self.lines or self.notifications)
 
     @property
     def stored_alerts(self) -> list[Alert]:

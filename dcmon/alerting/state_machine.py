@@ -155,10 +155,6 @@ class StateMachine:
         self._warning, self._main = _Level(), _Level()
         self._last_ok: WindowResult | None = None
 
-    def restarted(self) -> "StateMachine":
-        """Return a machine of the same rule that has seen no window."""
-        return StateMachine(self.policy, self._reference)
-
     def observe(self, window: WindowResult) -> Verdict:
         """Judge a window and remember its value for later windows; the state does not change."""
         verdict = verdict_on(self.policy, window, self._history, self._reference(window))

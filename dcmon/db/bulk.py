@@ -40,7 +40,7 @@ def update(session: Session, objects: Sequence[DeclarativeBase]) -> None:
     The caller has locked the rows, or rows that guard them: an attribute that changed in one object is written for all.
     Raises StaleDataError if a row does not exist any more.
     """
-    names = sorted({name for stored in objects for name in _changed(stored)})
+    names = sorted({name for stored in objects for name in changed_attributes(stored)})
     if not names:
         return
     table, columns = _table(type(objects[0])), ["id", *names]
@@ -56,7 +56,8 @@ def update(session: Session, objects: Sequence[DeclarativeBase]) -> None:
             set_committed_value(stored, name, row[name])
 
 
-def _changed(stored: DeclarativeBase) -> list[str]:
+def changed_attributes(stored: DeclarativeBase) -> list[str]:
+    """Return the names of an object's attributes that differ from its row, without a query."""
     state = inspect(stored)
     return [
         attribute.key for attribute in state.mapper.column_attrs if state.attrs[attribute.key].history.has_changes()
