@@ -101,6 +101,7 @@ def payload(view: AlertView, data: AlertDetails, org: str, public_url: str) -> d
         "first_value": _value(details, "first_value", data.first, alert),
         "first_window": [alert.first_window_start.isoformat(), alert.first_window_end.isoformat()],
         "last_value": _value(details, "last_value", data.last, alert),
+        "violated_now": is_violated_now(alert),
         "worst_value": alert.worst_value,
         "worst_window": [details.get("worst_window_start"), alert.worst_window_end.isoformat()],
         "worst_n": details.get("worst_n"),
@@ -262,13 +263,29 @@ def summary(view: AlertView) -> str:
             f"{alert.metric} was {format_number(alert.worst_value)} at worst, is {format_number(alert.current_value)}"
         )
     else:
-        text = f"{alert.metric} is {format_number(alert.current_value)}"
-        if alert.current_value != alert.worst_value:
+        text = f"{alert.metric} {_current_text(alert)}"
+        if alert.worst_value not in (alert.current_value, (alert.details or {}).get("last_value")):
             text += f", {format_number(alert.worst_value)} at worst"
     windows = f"{alert.windows} windows" if alert.windows != 1 else "1 window"
     return (
         f"{name}: {text} ({alert_views.condition(view.rule)}), {windows} since {format_time(alert.first_window_start)}"
     )
+
+
+def is_violated_now(alert: Alert) -> bool:
+    """Return True if the newest judged window violates the rule: its value is that of the last violated window."""
+    if alert.state == AlertState.RESOLVED:
+        return False
+    details = alert.details or {}
+    return "last_value" not in details or details["last_value"] == alert.current_value
+
+
+def _current_text(alert: Alert) -> str:
+    """Return the value that broke the rule last, and the value now if it no longer breaks the rule."""
+    if is_violated_now(alert):
+        return f"is {format_number(alert.current_value)}"
+    last = (alert.details or {})["last_value"]
+    return f"was {format_number(last)}, is {format_number(alert.current_value)} now and keeps the rule"
 
 
 def sentence(rule: AlertRule) -> str:

@@ -61,7 +61,7 @@ class DemoConsole:
             colour = COLOURS.get(alert["severity"], "red")
             driver = next(iter(alert.get("drivers") or {}), None)
             cause = f", driven by [bold]{driver}[/bold]" if driver else ""
-            value = "no value" if alert["value"] is None else f"{alert['value']:.3g}"
+            value = _value_text(alert)
             self.print(f"[{colour}]webhook: ALERT {alert['severity']}[/{colour}]  {title}: {value}, since {day}{cause}")
         if event_type in CLOSING_TYPES:
             self.print(
@@ -109,3 +109,12 @@ class ProgressBar:
         elif time.monotonic() - self._shown_at > PROGRESS_INTERVAL:
             self._shown_at = time.monotonic()
             self.console.print(f"{self.label}: {100 * self.done // max(1, self.total)} %, {text}")
+
+
+def _value_text(alert: Mapping[str, Any]) -> str:
+    """Return the value that broke the rule, and the newest one if it no longer breaks it."""
+    broke = alert.get("last_value") if alert.get("last_value") is not None else alert["value"]
+    if broke is None:
+        return "no value"
+    is_over = alert.get("violated_now") is False and alert["value"] is not None
+    return f"{broke:.3g}" + (f", now {alert['value']:.3g}" if is_over else "")

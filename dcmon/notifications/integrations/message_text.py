@@ -214,12 +214,13 @@ def _values(alert: Body) -> str:
 
     These are the value now, in the first violated window, in the worst one, and in the window before the alert.
     """
-    keys = ("value", "first_value", "worst_value", "before_value")
-    now, first, worst, before = (text(alert.get(key)) for key in keys)
+    keys = ("value", "last_value", "first_value", "worst_value", "before_value")
+    now, last, first, worst, before = (text(alert.get(key)) for key in keys)
+    is_over = alert.get("violated_now") is False and last not in ("", now)
     parts = [
-        now,
+        f"{last} in the last violated window, {now or 'no value'} now, which keeps the rule" if is_over else now,
         f"{first} at first" if first and alert.get("windows", 1) > 1 else "",
-        f"{worst} at worst" if worst not in ("", now) else "",
+        f"{worst} at worst" if worst not in ("", now, last) else "",
         f"{before} before" if before else "",
     ]
     return ", ".join(part for part in parts if part)
@@ -250,8 +251,9 @@ def line(notification: Body) -> str:
     The line has the rule and the value, or the reason why there is no value.
     """
     alert = notification["alert"]
-    value = text(alert.get("value"))
-    details = [text(alert.get("rule")), f"now {value}" if value else text(alert.get("reason"))]
+    value, last = text(alert.get("value")), text(alert.get("last_value"))
+    was = f"was {last}, " if alert.get("violated_now") is False and last not in ("", value) else ""
+    details = [text(alert.get("rule")), f"{was}now {value}" if value else text(alert.get("reason"))]
     known = ", ".join(detail for detail in details if detail)
     return f"{headline(notification)} ({known})" if known else headline(notification)
 
