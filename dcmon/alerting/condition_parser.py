@@ -31,7 +31,7 @@ from dcmon.alerting.rule_conditions import (
     Source,
     Target,
 )
-from dcmon.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, Operator
+from dcmon.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, UPPER_BOUNDS, Operator
 
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
 METRIC_WORDS = ("metric", "metrics")
@@ -261,6 +261,8 @@ def _require_consistent(condition: Condition) -> None:
             raise errors.InvalidInput("The floor of a deviation can't be negative.")
     if condition.against == ChangeBase.WEEKLY and not (2 <= condition.over <= 1000 and condition.floor >= 0):
         raise errors.InvalidInput("A change against earlier weeks reads 2 to 1000 windows, from a floor of at least 0.")
+    if condition.usual_over and (condition.operator not in UPPER_BOUNDS or condition.threshold < 0):
+        raise errors.InvalidInput("Only what is above a limit of at least 0 can be usual: write '> 1 unless usual'.")
     if condition.usual_over and not 5 <= condition.usual_over <= 1000:
         raise errors.InvalidInput("What is usual is read from 5 to 1000 windows.")
     warn, upper = condition.warn, condition.warn_upper

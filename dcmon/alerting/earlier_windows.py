@@ -14,32 +14,36 @@ MIN_WEEKS = 2  # with a value, that make a base
 
 class _Level(Enum):
     LOWER = auto()
+    TOLERATED = auto()  # alike or higher, but not beyond the limit
     ALIKE = auto()
     HIGHER = auto()
 
 
-def is_usual(value: float, earlier: Sequence[float | None], over: int) -> bool:
-    """Return True if a positive value has been reached again and again, as a weekly pattern does.
+def is_usual(value: float, limit: float, earlier: Sequence[float | None]) -> bool:
+    """Return True if a positive value above a limit has been reached again and again, as a weekly pattern does.
 
-    The windows before are cut into spans of lower, alike and higher values, where values within the factor 1.5 are
-    alike. The value is usual if at least two spans were alike or higher, the first of them at least 2/5 of `over`
-    windows ago. The span of alike values right before the value does not count, so that a fault that lasts never
-    becomes usual. `earlier`: the last `over` windows, the newest last; None for a window without the value.
+    The windows before are cut into spans of lower, tolerated, alike and higher values, where values within the factor
+    1.5 are alike, and tolerated if they are not above the limit. The value is usual if at least two spans were not
+    lower, the first of them at least 2/5 of the windows ago. The span of alike values right before the value does not
+    count, so that a fault that lasts never becomes usual. `earlier`: as many windows as are read, the newest last; None
+    for a window without the value, and for windows before the first one.
     """
-    newest_first = enumerate(reversed(earlier[-over:]), 1)
-    levels = [(age, _level(value, before)) for age, before in newest_first if before is not None]
+    newest_first = enumerate(reversed(earlier), 1)
+    levels = [(age, _level(value, limit, before)) for age, before in newest_first if before is not None]
     current = next((index for index, (_, level) in enumerate(levels) if level != _Level.ALIKE), len(levels))
     spans, previous, oldest = 0, _Level.ALIKE, 0
     for age, level in levels[current:]:
         if level != _Level.LOWER:
             spans, oldest = spans + (level != previous), age
         previous = level
-    return spans >= MIN_SPANS and 5 * oldest >= 2 * over
+    return spans >= MIN_SPANS and 5 * oldest >= 2 * len(earlier)
 
 
-def _level(value: float, before: float) -> _Level:
+def _level(value: float, limit: float, before: float) -> _Level:
     if before < value / LIKE:
         return _Level.LOWER
+    if before <= limit:
+        return _Level.TOLERATED
     return _Level.ALIKE if before <= value * LIKE else _Level.HIGHER
 
 

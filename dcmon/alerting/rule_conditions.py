@@ -203,8 +203,10 @@ def _is_usual(condition: Condition, finding: Finding, before: Sequence[WindowVal
     """Return True if earlier windows had a value that would violate the condition again and again."""
     if not condition.usual_over or finding.value <= 0 or not _violates(condition, finding.measured, warn=False):
         return False
-    earlier = [_value_in(condition.target, window, finding.name) for window in before[-condition.usual_over :]]
-    return earlier_windows.is_usual(finding.value, earlier, condition.usual_over)
+    read = before[-condition.usual_over :]
+    earlier = [_value_in(condition.target, window, finding.name) for window in read]
+    missing = [None] * (condition.usual_over - len(read))
+    return earlier_windows.is_usual(finding.value, condition.threshold, [*missing, *earlier])
 
 
 def _missing_value_reason(target: Target, values: Mapping[str, float]) -> str:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dcmon import errors
 from dcmon.alerting.condition_parser import default_min_windows, parse, to_text
 from dcmon.alerting.rule_conditions import CHANGES, DEFAULT_FLOOR, Condition, Target
-from dcmon.operators import OPERATOR_OF_SIGN
+from dcmon.operators import OPERATOR_OF_SIGN, UPPER_BOUNDS
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,8 @@ def test_text_that_is_no_condition_is_refused(text: str) -> None:
         ("deviation > 3 over 14 min 20", "3 to 1000"),
         ("deviation > 3 over 14 floor -1", "can't be negative"),
         ("> 1 unless usual over 4", "5 to 1000"),
+        ("< 1 unless usual", "above a limit"),
+        ("> -1 unless usual", "above a limit"),
         ("drop > 1 against weekly over 1", "2 to 1000"),
         ("drop > 1 against weekly floor -1", "floor of at least 0"),
         ("x" * 1001, "at most 1000"),
@@ -136,7 +138,8 @@ def conditions(draw: st.DrawFn) -> Condition:
         return Condition(
             sign, threshold, subject, measure=measure, over=over, min_windows=fewest, floor=minimum_change, warn=warn
         )
-    return Condition(sign, threshold, subject, warn=warn, usual_over=draw(st.just(0) | st.integers(5, 1000)))
+    usual = draw(st.integers(5, 1000)) if sign in UPPER_BOUNDS and threshold >= 0 and draw(st.booleans()) else 0
+    return Condition(sign, threshold, subject, warn=warn, usual_over=usual)
 
 
 @given(conditions())
