@@ -10,7 +10,8 @@ from difflib import get_close_matches
 from dcmon.checks import plugins
 from dcmon.checks.kinds import (
     CATEGORICAL_TYPES,
-    DATA_FLOW_GROUP,
+    DATA_FLOW_CLASS,
+    DCMON,
     FEATURE_AGGREGATIONS,
     NUMERIC_TYPES,
     PACKAGE,
@@ -25,7 +26,9 @@ from dcmon.statistics.scorer_names import known_scorers, scorer_name, scorers
 
 __all__ = [
     "CATEGORICAL_TYPES",
+    "CHANGE_KINDS",
     "DATA_FLOW",
+    "DCMON_KINDS",
     "FEATURE_AGGREGATIONS",
     "KINDS",
     "LIBRARY_VERSION",
@@ -100,8 +103,27 @@ KINDS: tuple[CheckKind, ...] = (
     replace(_kind(_INTEGRITY, "StringMismatch", "string_mismatch"), choices=_BY_FEATURE, column_types=STRING_TYPES),
 )
 # The check of dcmon itself, which counts arriving rows (monitoring.flow_metrics).
-DATA_FLOW = CheckKind("DataFlow", "DataFlow", DATA_FLOW_GROUP, "flow", False, False, choices=("metric",))
+DATA_FLOW = CheckKind(DATA_FLOW_CLASS, DATA_FLOW_CLASS, DCMON, "flow", False, False, choices=("metric",))
+
+
+def _change(class_name: str, *, labels: bool = False, types: frozenset[str] | None = None) -> CheckKind:
+    """Return a check of dcmon's own that compares the rows of a window with the reference."""
+    return CheckKind(class_name, class_name, DCMON, "changes", labels, True, column_types=types)
+
+
+_VALUE_TYPES = NUMERIC_TYPES | CATEGORICAL_TYPES
+# The checks of dcmon itself that measure changes against noise (checks.change_checks).
+CHANGE_KINDS: tuple[CheckKind, ...] = (
+    replace(_change("DriftBeyondNoise", types=_VALUE_TYPES), choices=("feature",)),
+    replace(_change("NullRise"), choices=("feature",)),
+    replace(_change("RepeatedValueRise", types=_VALUE_TYPES), choices=("feature",)),
+    replace(_change("NewValueRise", types=_VALUE_TYPES), choices=("feature",)),
+    replace(_change("PredictionDriftBeyondNoise"), reads_predictions=True),
+    replace(_change("ScoreFall", labels=True), reads_predictions=True),
+)
+DCMON_KINDS: tuple[CheckKind, ...] = (DATA_FLOW, *CHANGE_KINDS)
 _BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in KINDS}
+_DCMON_BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in DCMON_KINDS}
 
 # Checks of deepchecks that return only tables and plots.
 # fmt: off
@@ -122,7 +144,7 @@ NOT_REDUCIBLE = frozenset({
 def class_names() -> list[str]:
     """Return the sorted names of all checks: of deepchecks and dcmon, then of users' packages."""
     return [
-        *sorted([*_BY_CLASS, DATA_FLOW.class_name]),
+        *sorted([*_BY_CLASS, *_DCMON_BY_CLASS]),
         *(name for name in sorted(plugins.registered()) if name not in _BY_CLASS),
     ]
 
@@ -132,8 +154,8 @@ def by_class(class_name: str) -> CheckKind | None:
 
     Raises InvalidInput for a user's check that can't be loaded.
     """
-    if class_name == DATA_FLOW.class_name:
-        return DATA_FLOW
+    if class_name in _DCMON_BY_CLASS:
+        return _DCMON_BY_CLASS[class_name]
     return _BY_CLASS.get(class_name) or plugins.find_kind(class_name)
 
 
@@ -155,8 +177,8 @@ def for_config(module_name: str, class_name: str) -> CheckKind:
     A class that is not a check of deepchecks is looked up among the checks that installed packages register; no other
     module is ever imported. Raises InvalidInput for an unknown class, with the names of the known classes.
     """
-    if (module_name, class_name) == (DATA_FLOW_GROUP, DATA_FLOW.class_name):
-        return DATA_FLOW
+    if module_name == DCMON and class_name in _DCMON_BY_CLASS:
+        return _DCMON_BY_CLASS[class_name]
     kind = _BY_CLASS.get(class_name)
     if kind is not None and module_name in kind.module_names:
         return kind

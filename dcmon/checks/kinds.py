@@ -7,7 +7,9 @@ PACKAGE = "deepchecks.tabular.checks"
 PERFORMANCE = "SingleDatasetPerformance"  # the only check that computes scorers
 REGISTRY = "dcmon.checks"  # the group of entry points in which a user's package registers its checks
 PLUGIN = "own"  # the group of all checks that users' packages register
-DATA_FLOW_GROUP = "dcmon"  # the module and the group of dcmon's own check, which reads no rows
+DCMON = "dcmon"  # the module and the group of dcmon's own checks
+DATA_FLOW_CLASS = "DataFlow"  # the only check that reads no rows
+MEAN_DRIFT = "Mean Drift"  # the metric of DriftBeyondNoise for many small changes together
 FEATURE_AGGREGATIONS = ("mean", "max", "weighted", "l3_weighted", "l5_weighted")
 NUMERIC_TYPES = frozenset({"numeric", "integer", "bigint"})
 CATEGORICAL_TYPES = frozenset({"categorical", "boolean"})
@@ -45,7 +47,12 @@ class CheckKind:
     @property
     def is_flow(self) -> bool:
         """True if the check counts arriving rows, and does not read them."""
-        return self.group == DATA_FLOW_GROUP
+        return self.is_dcmons and self.class_name == DATA_FLOW_CLASS
+
+    @property
+    def is_dcmons(self) -> bool:
+        """True if the check is dcmon's own, so that deepchecks has no check of this name."""
+        return self.group == DCMON
 
     @property
     def is_alias(self) -> bool:
@@ -55,19 +62,21 @@ class CheckKind:
     @property
     def module_name(self) -> str:
         """The module in a check's config; for a user's check the group of entry points."""
-        if self.is_flow:
-            return DATA_FLOW_GROUP
+        if self.is_dcmons:
+            return DCMON
         return REGISTRY if self.is_own else f"{PACKAGE}.{self.group}.{self.module}"
 
     @property
     def module_names(self) -> frozenset[str]:
         """All modules by which a config may name the class."""
+        if self.is_dcmons:
+            return frozenset({DCMON})
         return frozenset({self.module_name, f"{PACKAGE}.{self.group}", PACKAGE})
 
     @property
     def docs_link(self) -> str | None:
         """The link to deepchecks' description; None if the check is not of deepchecks."""
-        if self.is_own or self.is_flow:
+        if self.is_own or self.is_dcmons:
             return None
         return f"https://docs.deepchecks.com/stable/tabular/auto_checks/{self.group}/plot_{self.module}.html"
 

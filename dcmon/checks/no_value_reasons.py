@@ -97,6 +97,18 @@ def too_few_rows(n_by_side: Mapping[SideName, int], min_samples: int) -> str:
     )
 
 
+def too_few_for_noise(n: int, m: int, needed: int | None) -> str:
+    """Say that noise would hide even a large change."""
+    if needed is None:
+        return (
+            f"Too few rows: {m:,} in the reference, so that noise hides even a large change. Load a larger reference."
+        )
+    return (
+        f"Too few rows: {n:,} in the window and {m:,} in the reference, and {needed:,} are needed, so that noise does"
+        " not hide a large change. Widen the monitor's window."
+    )
+
+
 def left_out(n: int, where: SideName, uses_probabilities: bool) -> list[str]:
     """Return the remark on rows that lack an output; no remark if no row lacks one."""
     output = "a prediction and probabilities" if uses_probabilities else "a prediction"

@@ -29,6 +29,8 @@ _DRIFT: Mapping[str, Any] = {
 }
 _FEATURES: Mapping[str, Any] = {"columns": None, "ignore_columns": None}
 _MIN_SAMPLES: Mapping[str, Any] = {"min_samples": 10}
+# The probability that noise changes any feature, in one window (statistics.changes.ERROR_RATE, which loads numpy).
+_ERROR_RATE: Mapping[str, Any] = {"error_rate": 0.001}
 # The defaults by the name of the class that runs, which is CheckKind.implementation.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "SingleDatasetPerformance": {"scorers": None},
@@ -60,6 +62,11 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "MixedNulls": {"null_string_list": None, "check_nan": True, **_FEATURES, "aggregation_method": "max"},
     "PercentOfNulls": {**_FEATURES, "max_features_to_show": 5, "aggregation_method": "max"},
     "StringMismatch": {**_FEATURES, "aggregation_method": "max"},
+    **{name: {**_FEATURES, **_ERROR_RATE} for name in ("DriftBeyondNoise", "NullRise", "RepeatedValueRise")},
+    "NewValueRise": {**_FEATURES, **_ERROR_RATE},
+    "PredictionDriftBeyondNoise": _ERROR_RATE,
+    # Every window is compared with the same reference, whose own error lasts all year.
+    "ScoreFall": {"error_rate": 0.0005},
 }
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from dcmon.checks import no_value_reasons
+from dcmon.checks.change_checks import REDUCERS
 from dcmon.checks.check_run import CheckRun, CheckSetup, Reduced, listed
 from dcmon.checks.dataset_schema import CheckValue, storable
 from dcmon.checks.no_value_reasons import NoValue, SideName
@@ -195,4 +196,5 @@ _REDUCE: Mapping[str, Callable[[_StatisticsRun, Rows, Rows], Reduced]] = {
     "NewLabelTrainTest": _new_labels,
     "PredictionDrift": _prediction_drift,
     "SingleDatasetPerformance": _performance,
+    **REDUCERS,
 }

@@ -4,10 +4,10 @@ What several checks need of a column (its nulls, its sorted values, its counts) 
 so that a reference, which is read for many windows, is sorted and counted once.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Counts = Mapping[Hashable, int]
+D = TypeVar("D")
 
 
 class NumericColumn:
@@ -113,6 +114,7 @@ class Rows:
     predictions: OutputColumn | None = None
     probabilities: Numbers | None = None
     _outputs: dict[tuple[bool, bool, bool], Output] = field(default_factory=dict, repr=False, compare=False)
+    _derived: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.n
@@ -137,6 +139,13 @@ class Rows:
             return next(iter(counts)) if len(counts) == 1 else None
         values = None if self.labels is None else self.labels.sorted
         return float(values[0]) if values is not None and len(values) and values[0] == values[-1] else None
+
+    def derived(self, key: Hashable, compute: Callable[[], D]) -> D:
+        """Return what is computed of these rows, and keep it for the next call with this key."""
+        if key not in self._derived:
+            self._derived[key] = compute()
+        value: D = self._derived[key]
+        return value
 
     def are_null(self, features: Sequence[str]) -> bool:
         """Return True if no row has a value of these features."""

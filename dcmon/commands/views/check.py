@@ -30,7 +30,7 @@ def rows() -> list[dict[str, Any]]:
     for kind in catalogue.KINDS:
         aliases.setdefault(kind.implementation, []).append(kind.class_name)
     listed = [_row(kind, aliases[kind.implementation][1:]) for kind in catalogue.KINDS if not kind.is_alias]
-    listed.append(_row(catalogue.DATA_FLOW, []))
+    listed += [_row(kind, []) for kind in catalogue.DCMON_KINDS]
     known = {kind.class_name for kind in catalogue.KINDS}
     for name, check in plugins.registered().items():
         if name not in known:

@@ -1,0 +1,104 @@
+"""The default checks, monitors and rules of dcmon's own, which a model gets beside those of the SDK.
+
+They judge changes in limits that know the number of rows and of features (checks.change_checks), so that one threshold
+fits all models. benchmarks/defaults.py measures what they find, and how often they are wrong.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dcmon.checks.catalogue import DCMON_KINDS
+from dcmon.checks.kinds import DATA_FLOW_CLASS, MEAN_DRIFT, CheckKind
+from dcmon.severity import Severity
+from dcmon.windows import Frequency
+
+MIN_N = 30  # rows of a window that a default rule judges
+KEEP_FIRING = 2  # ok windows that do not end an alert, so that a value at its limit is one alert
+# How many windows back a rule looks for what is usual, and for the same hours of earlier weeks.
+USUAL_OVER: Mapping[Frequency, int] = {Frequency.HOUR: 504}
+WEEKLY_OVER: Mapping[Frequency, int] = {Frequency.HOUR: 672}
+MIN_VOLUME = 100  # rows in the same hours of earlier weeks, below which a fall may be noise
+
+
+@dataclass(frozen=True)
+class OwnRule:
+    """A default rule of dcmon's own. `condition`: as text."""
+
+    condition: str
+    severity: Severity
+    min_n: int = MIN_N
+    keep_firing: int = KEEP_FIRING
+
+
+@dataclass(frozen=True)
+class OwnMonitor:
+    """A default monitor of dcmon's own, with its rules."""
+
+    name: str
+    rules: tuple[OwnRule, ...]
+    additional_kwargs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class OwnDefault:
+    """A default check of dcmon's own, with its monitors."""
+
+    name: str
+    kind: CheckKind
+    monitors: tuple[OwnMonitor, ...]
+
+
+_KINDS = {kind.class_name: kind for kind in DCMON_KINDS}
+
+
+def for_frequency(frequency: Frequency) -> list[OwnDefault]:
+    """Return the default checks of dcmon's own for monitors of this frequency."""
+    over = f" over {USUAL_OVER[frequency]}" if frequency in USUAL_OVER else ""
+    beyond = f"> 1 unless usual{over}"
+    any_feature = OwnRule(f"any feature {beyond}", Severity.HIGH)
+    return [
+        OwnDefault(
+            "Drift Beyond Noise",
+            _KINDS["DriftBeyondNoise"],
+            (
+                OwnMonitor(
+                    "Drift Beyond Noise", (any_feature, OwnRule(f'metric "{MEAN_DRIFT}" {beyond}', Severity.HIGH))
+                ),
+            ),
+        ),
+        _default("Rise of Nulls", "NullRise", any_feature),
+        _default("Frozen Features", "RepeatedValueRise", any_feature),
+        _default("New Values", "NewValueRise", any_feature),
+        _default("Prediction Drift Beyond Noise", "PredictionDriftBeyondNoise", any_feature),
+        _default("Fall of Scores", "ScoreFall", OwnRule(f"any class {beyond}", Severity.CRITICAL)),
+        OwnDefault("Data Flow", _KINDS[DATA_FLOW_CLASS], _flow_monitors(frequency)),
+    ]
+
+
+def _default(name: str, class_name: str, rule: OwnRule) -> OwnDefault:
+    return OwnDefault(name, _KINDS[class_name], (OwnMonitor(name, (rule,)),))
+
+
+def _flow_monitors(frequency: Frequency) -> tuple[OwnMonitor, ...]:
+    """Return the monitors of the flow of rows.
+
+    A month has no same hours in earlier weeks. A rule on the number of rows must judge windows with few rows: its
+    minimum is that of the weeks before.
+    """
+    quarantined = OwnMonitor(
+        "Quarantined Rows", (OwnRule("quarantine share > 0.05", Severity.HIGH),), _chosen("quarantine share")
+    )
+    if frequency == Frequency.MONTH:
+        return (quarantined,)
+    over = f" over {WEEKLY_OVER[frequency]}" if frequency in WEEKLY_OVER else ""
+    weekly = f"against weekly{over} floor {MIN_VOLUME}"
+    rules = (
+        OwnRule(f"rows drop > 60% {weekly}", Severity.HIGH, min_n=0),
+        OwnRule(f"rows rise > 150% {weekly}", Severity.MEDIUM, min_n=0),
+    )
+    return OwnMonitor("Volume of Rows", rules, _chosen("rows")), quarantined
+
+
+def _chosen(metric: str) -> dict[str, Any]:
+    return {"check_conf": {}, "res_conf": [metric]}

@@ -1,0 +1,288 @@
+"""How far the features of a window are from those of the reference, measured against noise.
+
+Each function returns a number for each feature: how many times its limit a change is. The limit is the larger one of
+two numbers: what noise may do at this number of rows and of features, and the smallest change that matters. So one
+threshold, 1, fits all models. None stands for a feature with too few values.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dcmon.statistics import noise_limits
+from dcmon.statistics.columns import Column, CountedColumn, Numbers, NumericColumn, Rows, UnreadColumn
+from dcmon.statistics.features import Values
+from dcmon.statistics.noise_limits import MIN_ROWS, ErrorBudget, Share
+from dcmon.statistics.numeric_drift import kolmogorov_smirnov
+
+ERROR_RATE = 0.001  # the probability that noise changes any feature, for one check and window
+# The smallest changes that matter, as shares of rows.
+LEAST_DISTANCE, LEAST_MEAN_DISTANCE, LEAST_RISE, LEAST_REPEATED_RISE = 0.15, 0.04, 0.02, 0.1
+MIN_CATEGORY_SHARE = 0.01  # rarer categories of the reference are counted together
+MIN_EXPECTED = 5  # rows of a category in the window, for chi-squared
+MAX_NOISE = 0.35  # a distance that noise alone reaches: beyond, a feature has too few values
+MAX_DISTANCE = 0.25  # that one feature adds to the mean: a broken feature is no drift of many
+N_BLOCKS, MIN_BLOCK = 25, 8
+BLOCK_DEVIATIONS = 4.0  # Student's t of 24 degrees of freedom at 0.0003
+SEED = 20260101
+
+Shares = tuple[Share, Share]  # now, and before
+
+
+class Distance(NamedTuple):
+    """How far a window's values of a feature are from the reference's: 0 to 1. `n`, `m`: the values of each side.
+
+    `noise`: the limit of what noise does; inf if a side has too few values.
+    """
+
+    value: float
+    noise: float
+    n: int
+    m: int
+
+    @property
+    def ratio(self) -> float | None:
+        """The distance in limits; None with too few values."""
+        return None if self.noise == math.inf else self.value / max(LEAST_DISTANCE, self.noise)
+
+
+def distances(
+    current: Rows, reference: Rows, features: Iterable[str], error_rate: float = ERROR_RATE
+) -> dict[str, Distance]:
+    """Return the distance of each feature's distribution from the reference's.
+
+    Numbers: Kolmogorov-Smirnov. Categories: total variation, half the sum of the differences of shares.
+    """
+    names = readable(reference, features)
+    budget = ErrorBudget(max(1, len(names)), error_rate)
+    return {name: distance(current.features[name], reference.features[name], budget) for name in names}
+
+
+def readable(reference: Rows, features: Iterable[str]) -> list[str]:
+    """Return the features whose values can be compared."""
+    return [name for name in features if not isinstance(reference.features[name], UnreadColumn)]
+
+
+def distance(now: Column, before: Column, budget: ErrorBudget) -> Distance:
+    """Return the distance of two columns of one type."""
+    n, m = n_values(now), n_values(before)
+    if not min(n, m):
+        return Distance(0.0, math.inf, n, m)
+    is_enough = min(n, m) >= MIN_ROWS and noise_limits.largest_distance(n, m, budget) <= MAX_NOISE
+    if isinstance(now, NumericColumn) and isinstance(before, NumericColumn):
+        value = kolmogorov_smirnov(before.sorted, now.sorted)
+        limit = noise_limits.largest_distance(n, m, budget)
+    else:
+        x, y = common_categories(before, now)
+        value, times_noise = total_variation(x, y), noise_limits.category_ratio(x, y, budget)
+        limit = value / times_noise if times_noise else 0.0
+    return Distance(value, limit if is_enough else math.inf, n, m)
+
+
+def n_values(column: Column) -> int:
+    """Return the number of values of a column that are not null."""
+    if isinstance(column, NumericColumn):
+        return len(column.sorted)
+    assert isinstance(column, CountedColumn)
+    return sum(column.counts.values())
+
+
+def common_categories(before: Column, now: Column, n: int | None = None) -> tuple[Numbers, Numbers]:
+    """Return the counts of the same categories on both sides: shape (categories,).
+
+    The last one counts the categories together that are rare in the reference, or are not in it. Which categories are
+    counted alone depends on the reference only, so that the counts of the window are unbiased. `n`: how many rows
+    the window is taken to have.
+    """
+    assert isinstance(now, CountedColumn)
+    assert isinstance(before, CountedColumn)
+    n_now, m = n_values(now), n_values(before)
+    least = max(MIN_CATEGORY_SHARE, MIN_EXPECTED / (n or n_now)) * m
+    kept = [name for name, count in before.counts.items() if count >= least]
+    x = [before.counts[name] for name in kept]
+    y = [now.counts.get(name, 0) for name in kept]
+    return np.array([*x, m - sum(x)], float), np.array([*y, n_now - sum(y)], float)
+
+
+def total_variation(x: Numbers, y: Numbers) -> float:
+    """Return half the sum of the differences of shares: the share of rows that have another category, 0 to 1."""
+    return float(np.abs(x / x.sum() - y / y.sum()).sum() / 2)
+
+
+def null_rises(current: Rows, reference: Rows, features: Iterable[str], error_rate: float = ERROR_RATE) -> Values:
+    """Return the rise of each feature's share of nulls since the reference, in limits; 0 where it fell."""
+    names = list(features)
+
+    def shares(name: str) -> Shares:
+        now, before = current.features[name], reference.features[name]
+        return Share(now.n_null, current.n), Share(before.n_null, reference.n)
+
+    return _rises(shares, names, LEAST_RISE, error_rate) if min(current.n, reference.n) >= MIN_ROWS else {}
+
+
+def repeated_value_rises(
+    current: Rows, reference: Rows, features: Iterable[str], error_rate: float = ERROR_RATE
+) -> Values:
+    """Return the rise of the share of each feature's most frequent value since the reference, in limits.
+
+    It is large if a feature is constant now and was not: its source is frozen. Nulls are no values.
+    """
+    return _rises(
+        lambda name: _most_frequent(current.features[name], reference.features[name]),
+        readable(reference, features),
+        LEAST_REPEATED_RISE,
+        error_rate,
+    )
+
+
+def new_value_rises(current: Rows, reference: Rows, features: Iterable[str], error_rate: float = ERROR_RATE) -> Values:
+    """Return the share of rows with values that the reference does not explain, for each feature, in limits.
+
+    For categories: the share of categories that the reference does not have, less the share that other rows of the
+    reference's world would have: N1 / m, where N1 categories occur once among the reference's m rows (Good 1953). For
+    numbers: the share outside of the reference's range, less 2 / (m + 1), which holds for any distribution.
+    """
+    return _rises(
+        lambda name: _unseen(current.features[name], reference.features[name]),
+        readable(reference, features),
+        LEAST_RISE,
+        error_rate,
+    )
+
+
+def _rises(shares: Callable[[str], Shares | None], names: list[str], least: float, error_rate: float) -> Values:
+    budget = ErrorBudget(max(1, len(names)), error_rate)
+    values: Values = {}
+    for name in names:
+        found = shares(name)
+        values[name] = None if found is None else rise_ratio(*found, least, budget)
+    return values
+
+
+def rise_ratio(now: Share, before: Share, least: float, budget: ErrorBudget) -> float:
+    """Return the rise of a share in limits; 0 if it fell. `least`: the smallest rise that matters."""
+    difference = now.value - before.value
+    return difference / max(least, noise_limits.rise_limit(now, before, budget)) if difference > 0 else 0.0
+
+
+def _most_frequent(now: Column, before: Column) -> Shares | None:
+    """Return the share of the window's most frequent value, now and in the reference; None with too few values."""
+    n, m = n_values(now), n_values(before)
+    if min(n, m) < MIN_ROWS:
+        return None
+    if isinstance(now, NumericColumn) and isinstance(before, NumericColumn):
+        starts = np.flatnonzero(np.r_[True, now.sorted[1:] != now.sorted[:-1]])
+        lengths = np.diff(np.r_[starts, n])
+        value = now.sorted[starts[lengths.argmax()]]
+        count = np.searchsorted(before.sorted, value, "right") - np.searchsorted(before.sorted, value, "left")
+        return Share(int(lengths.max()), n), Share(int(count), m)
+    assert isinstance(now, CountedColumn)
+    assert isinstance(before, CountedColumn)
+    category = max(now.counts, key=lambda name: (now.counts[name], str(name)))
+    return Share(now.counts[category], n), Share(before.counts.get(category, 0), m)
+
+
+def _unseen(now: Column, before: Column) -> Shares | None:
+    """Return the share of new values, and the share that is expected; None with too few values."""
+    n, m = n_values(now), n_values(before)
+    if min(n, m) < MIN_ROWS:
+        return None
+    if isinstance(now, NumericColumn) and isinstance(before, NumericColumn):
+        below = np.searchsorted(now.sorted, before.sorted[0], "left")
+        above = n - np.searchsorted(now.sorted, before.sorted[-1], "right")
+        return Share(int(below + above), n), Share(2, m + 1)
+    assert isinstance(now, CountedColumn)
+    assert isinstance(before, CountedColumn)
+    unseen = sum(count for name, count in now.counts.items() if name not in before.counts)
+    return Share(unseen, n), expected_unseen(before)
+
+
+def expected_unseen(before: CountedColumn) -> Share:
+    """Return the share of rows that would have a category which these rows do not have (Good and Turing's estimate).
+
+    Its variance is (N1 + 2 N2) / m^2, where N2 categories occur twice (Esty 1983): larger than that of a share of m
+    rows by the factor (N1 + 2 N2) / N1, so that it counts as a share of so many rows fewer.
+    """
+    m = sum(before.counts.values())
+    once = sum(1 for count in before.counts.values() if count == 1)
+    twice = sum(1 for count in before.counts.values() if count == 2)
+    factor = max(1.0, (once + 2 * twice) / max(once, 1))
+    return Share(once / factor, m / factor)
+
+
+@dataclass(frozen=True)
+class BlockNoise:
+    """What noise does to the mean distance of many features, seen in blocks of the reference's own rows.
+
+    Features that depend on each other drift together by chance, so that the variance of the mean can't be computed from
+    one feature. The reference's rows are shuffled (always in the same way) and cut into blocks. The distance of a block
+    of b rows from all m rows is measured in sqrt(1/b - 1/m), so that it does not depend on the number of rows.
+    `means`: the mean of each feature. `deviation`: the standard deviation of the mean of all features.
+    """
+
+    means: Mapping[str, float]
+    deviation: float
+
+
+def block_noise(reference: Rows, features: Iterable[str]) -> BlockNoise | None:
+    """Measure the noise of the mean distance, once for a reference; None if it has too few rows for blocks."""
+    names = tuple(readable(reference, features))
+    return reference.derived((block_noise, names), lambda: _block_noise(reference, names))
+
+
+def _block_noise(reference: Rows, names: tuple[str, ...]) -> BlockNoise | None:
+    size = reference.n // N_BLOCKS
+    if size < MIN_BLOCK or not names:
+        return None
+    random = np.random.default_rng(SEED)
+    order = random.permutation(reference.n)[: N_BLOCKS * size].reshape(N_BLOCKS, size)
+    distances = np.array([_block_distances(reference.features[name], order, random) for name in names])
+    distances /= math.sqrt(1 / size - 1 / reference.n)
+    return BlockNoise(
+        dict(zip(names, distances.mean(axis=1).tolist(), strict=True)), float(distances.mean(axis=0).std(ddof=1))
+    )
+
+
+def _block_distances(column: Column, order: NDArray[np.int64], random: np.random.Generator) -> list[float]:
+    """Return the distance of each block from the whole column.
+
+    `order`: shape (blocks, size), the rows of each block. Of categories only the counts are known, so that their blocks
+    are drawn independently of other features.
+    """
+    if isinstance(column, NumericColumn):
+        blocks = np.sort(column.values[order], axis=1)
+        n_values = order.shape[1] - np.isnan(blocks).sum(axis=1)
+        return [
+            kolmogorov_smirnov(column.sorted, block[:n]) if n else 0.0
+            for block, n in zip(blocks, n_values, strict=True)
+        ]
+    assert isinstance(column, CountedColumn)
+    m = sum(column.counts.values())
+    size = min(order.shape[1], m)
+    if not size:
+        return [0.0] * len(order)
+    whole, _ = common_categories(column, column, size)
+    draws = random.multivariate_hypergeometric(whole.astype(np.int64), size, len(order))
+    return [total_variation(whole, draw) for draw in draws.astype(float)]
+
+
+def mean_drift(distances: Mapping[str, Distance], blocks: BlockNoise, n: int, m: int) -> float | None:
+    """Return the mean distance of all features in limits: many small changes together are no noise.
+
+    The mean over features of min(D, 0.25) - e s, where e is the feature's mean noise in blocks and
+    s = sqrt(1/n + 1/m). Its noise is below 4 standard deviations of the blocks' means. 0 if the mean is below that of
+    noise; None if no feature has enough values. `n`, `m`: the rows of the window and of the reference.
+    """
+    excesses = [
+        min(item.value, MAX_DISTANCE) - blocks.means[name] * noise_limits.spread(item.n, item.m)
+        for name, item in distances.items()
+        if min(item.n, item.m) >= MIN_ROWS and name in blocks.means
+    ]
+    if not excesses:
+        return None
+    noise = BLOCK_DEVIATIONS * blocks.deviation * noise_limits.spread(n, m)
+    return max(0.0, float(np.mean(excesses))) / max(LEAST_MEAN_DISTANCE, noise)
