@@ -125,6 +125,16 @@ def plain_mean(metric: str, n: int) -> str:
     return f"{metric} is the plain mean of {n:,} features, because the version has no importance of each feature"
 
 
+def unlikely_probabilities(n_outside: int, n_other_sum: int, where: SideName) -> list[str]:
+    """Return the remarks on rows whose probabilities can't be probabilities."""
+    remarks = []
+    if n_outside:
+        remarks.append(f"{n_outside:,} rows of the {where} have probabilities below 0 or above 1 (percent?)")
+    if n_other_sum:
+        remarks.append(f"{n_other_sum:,} rows of the {where} have probabilities that do not add up to 1")
+    return remarks
+
+
 def undefined(metric: str, reason: str) -> str:
     """Say that the rows do not determine a metric."""
     return f"The rows do not determine {metric}: {reason}"

@@ -67,6 +67,9 @@ class Performance:
     def _new_classified(self, uses_probabilities: bool) -> ClassifiedRows:
         classified = ClassifiedRows(self.rows, self.schema.classes, uses_probabilities=uses_probabilities)
         self._remark_left_out(classified.n_left_out, uses_probabilities or self.rows.predictions is None)
+        if uses_probabilities:
+            unlikely = self.rows.unlikely_probabilities
+            self.remarks += no_value_reasons.unlikely_probabilities(*unlikely, SideName.WINDOW)
         if classified.n_unknown:
             names = no_value_reasons.first_names(self._unknown_labels(classified.classes))
             self.remarks.append(f"{classified.n_unknown} rows have a label that is no class of the model ({names})")

@@ -162,6 +162,8 @@ def _prediction_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Red
         n_left_out = rows.output(predictions=True, probabilities=uses_probabilities).n_left_out
         run.remarks += no_value_reasons.left_out(n_left_out, name, uses_probabilities)
     if wants_probabilities and not without:
+        for name, rows in sides.items():
+            run.remarks += no_value_reasons.unlikely_probabilities(*rows.unlikely_probabilities, name)
         drifts = outputs.probability_drift(current, compared, classes, parameters)
         reduced = outputs.aggregate_classes(run.arguments.get("aggregation_method", "max"), drifts)
         return Reduced(reduced, drifts.values if len(drifts.values) > 1 else {})

@@ -16,6 +16,7 @@ Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Counts = Mapping[Hashable, int]
 D = TypeVar("D")
+SUM_TOLERANCE = 0.01  # of the sum of a row's probabilities: services round them, or send float32
 
 
 class NumericColumn:
@@ -88,6 +89,13 @@ class ClassColumn:
 OutputColumn = NumericColumn | ClassColumn
 
 
+class UnlikelyProbabilities(NamedTuple):
+    """How many rows have a probability outside of 0 to 1, and how many others do not add up to 1."""
+
+    n_outside: int
+    n_other_sum: int
+
+
 class Output(NamedTuple):
     """The rows of a side that have all outputs that a check reads.
 
@@ -125,6 +133,16 @@ class Rows:
         if self.probabilities is None:
             return np.zeros(self.n, dtype=bool)
         return np.asarray(~np.isnan(self.probabilities).any(axis=1), dtype=bool)
+
+    @cached_property
+    def unlikely_probabilities(self) -> "UnlikelyProbabilities":
+        """How many rows have probabilities that are none."""
+        if self.probabilities is None:
+            return UnlikelyProbabilities(0, 0)
+        vectors = self.probabilities[self.has_probabilities]
+        is_outside = ((vectors < 0) | (vectors > 1)).any(axis=1)
+        is_other_sum = np.abs(vectors.sum(axis=1) - 1) > SUM_TOLERANCE
+        return UnlikelyProbabilities(int(is_outside.sum()), int((is_other_sum & ~is_outside).sum()))
 
     @cached_property
     def n_labelled(self) -> int:

@@ -122,6 +122,24 @@ def test_probabilities_on_one_side_only_compare_classes() -> None:
     assert result.reason == "compared classes, because only one side has probabilities"
 
 
+@pytest.mark.parametrize(
+    ("vector", "remark"),
+    [
+        ([20.0, 80.0], "2 rows of the window have probabilities below 0 or above 1 (percent?)"),
+        ([-0.2, 1.2], "2 rows of the window have probabilities below 0 or above 1 (percent?)"),
+        ([0.5, 0.6], "2 rows of the window have probabilities that do not add up to 1"),
+        ([0.333, 0.666], None),
+    ],
+)
+def test_probabilities_that_are_none_are_counted(vector: list[float], remark: str | None) -> None:
+    current, reference = make_rows("binary", 300, 5), make_rows("binary", 500, 1)
+    for row in (3, 7):
+        current.at[row, "_dc_prediction_probabilities"] = vector
+    assert value("PredictionDrift", current, reference).reason == remark
+    assert value("SingleDatasetPerformance", current, scorer=["roc_auc"]).reason == remark
+    assert value("SingleDatasetPerformance", current, scorer=["Accuracy"]).reason is None
+
+
 def test_probability_scorer_without_probabilities_is_no_data() -> None:
     current = make_rows("binary", 300, 5).assign(_dc_prediction_probabilities=None)
     assert value("SingleDatasetPerformance", current, scorer=["roc_auc"]).state == "NO_DATA"
