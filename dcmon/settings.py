@@ -125,15 +125,25 @@ class Evaluate(BaseModel):
         timedelta(seconds=30),
         description="The last window of loaded history is evaluated when no rows of it came in for this long.",
     )
-    check_processes: int = Field(2, ge=1, le=64, description="Processes of a worker that run checks in parallel.")
+    check_processes: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Windows that a worker evaluates at a time; each has a process for users' own checks.",
+    )
     cpu: Duration = Field(
-        timedelta(minutes=2), description="CPU time limit of one check on one window; above it the result is an ERROR."
+        timedelta(minutes=2),
+        description="CPU time limit of one own check on one window; above it the result is an ERROR.",
     )
     hang: Duration = Field(
-        timedelta(minutes=2), description="A check hangs if it is idle for this long, or runs ten times as long."
+        timedelta(minutes=2), description="An own check hangs if it is idle for this long, or runs ten times as long."
     )
-    memory: int = Field(2_000_000_000, ge=100_000_000, description="Memory limit of a process that runs checks, bytes.")
-    recycle: int = Field(1000, ge=1, description="Checks that a process runs before it is replaced.")
+    memory: int = Field(
+        2_000_000_000,
+        ge=100_000_000,
+        description="Memory limit of a process that runs own checks, in bytes; rows of a window take a quarter.",
+    )
+    recycle: int = Field(1000, ge=1, description="Own checks that a process runs before it is replaced.")
     lease: Duration = Field(timedelta(seconds=10), description="A claim that is not renewed for this long expires.")
 
 
