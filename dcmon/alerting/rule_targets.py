@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from dcmon import errors
-from dcmon.alerting.rule_conditions import ChangeBase, Condition
+from dcmon.alerting.rule_conditions import ChangeBase, Condition, Target
+from dcmon.checks import catalogue
 from dcmon.checks.data_flow import METRICS, is_data_flow
 from dcmon.db.tables.org import Check, Monitor
 
@@ -23,6 +24,11 @@ def require(monitor: Monitor, check: Check, condition: Condition) -> None:
         raise errors.InvalidInput(
             f"Monitor {monitor.name!r} has no value on the reference, because its check {check.class_name} {reason}: "
             "leave out 'against reference'."
+        )
+    if catalogue.uses_late_labels(check.module_name, check.class_name) and condition.target == Target():
+        raise errors.InvalidInput(
+            "Name the metric that the rule is about, like 'Accuracy gap < -0.05': one that ends in estimated, realised"
+            " or gap."
         )
     if is_data_flow(check):
         _require_metric(condition.target.name, (monitor.additional_kwargs or {}).get("res_conf") or ())

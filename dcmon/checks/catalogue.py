@@ -22,13 +22,14 @@ from dcmon.checks.kinds import (
     Choice,
 )
 from dcmon.errors import InvalidInput
-from dcmon.statistics.scorer_names import known_scorers, scorer_name, scorers
+from dcmon.statistics.scorer_names import estimated_scorers, known_scorers, scorer_name, scorers
 
 __all__ = [
     "CATEGORICAL_TYPES",
     "CHANGE_KINDS",
     "DATA_FLOW",
     "DCMON_KINDS",
+    "ESTIMATED_PERFORMANCE",
     "FEATURE_AGGREGATIONS",
     "KINDS",
     "LIBRARY_VERSION",
@@ -38,11 +39,13 @@ __all__ = [
     "by_class",
     "class_names",
     "docs_link",
+    "estimated_scorers",
     "find",
     "for_config",
     "known_scorers",
     "scorer_name",
     "scorers",
+    "uses_late_labels",
 ]  # fmt: skip
 
 # The version of deepchecks whose definitions dcmon.statistics has; tests compare their values.
@@ -121,7 +124,15 @@ CHANGE_KINDS: tuple[CheckKind, ...] = (
     replace(_change("PredictionDriftBeyondNoise"), reads_predictions=True),
     replace(_change("ScoreFall", labels=True), reads_predictions=True),
 )
-DCMON_KINDS: tuple[CheckKind, ...] = (DATA_FLOW, *CHANGE_KINDS)
+# The check of dcmon itself that estimates scores before labels come (checks.estimates).
+ESTIMATED_PERFORMANCE = replace(
+    CheckKind("EstimatedPerformance", "EstimatedPerformance", DCMON, "estimates", False, True),
+    reads_predictions=True,
+    choices=("scorer", "class"),
+    needs_classes=True,
+    uses_late_labels=True,
+)
+DCMON_KINDS: tuple[CheckKind, ...] = (DATA_FLOW, *CHANGE_KINDS, ESTIMATED_PERFORMANCE)
 _BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in KINDS}
 _DCMON_BY_CLASS: Mapping[str, CheckKind] = {kind.class_name: kind for kind in DCMON_KINDS}
 
@@ -196,6 +207,12 @@ def for_config(module_name: str, class_name: str) -> CheckKind:
         f"There is no check {class_name!r} in {module_name!r}. Use one of: {known}, of {PACKAGE}; or a check of your"
         f" own that an installed package registers in {REGISTRY!r}."
     )
+
+
+def uses_late_labels(module_name: str, class_name: str) -> bool:
+    """Return True if the check of a config uses labels without waiting for them."""
+    kind = _DCMON_BY_CLASS.get(class_name)
+    return module_name == DCMON and kind is not None and kind.uses_late_labels
 
 
 def _no_number(class_name: str) -> InvalidInput:

@@ -25,7 +25,8 @@ class CheckKind:
     `implementation`: the class that runs (for an alias another class than `class_name`); for a user's check
     MODULE:CLASS, as its package registers it. `choices`: the keys that `check_conf` may have. `column_types`: the types
     of columns that the check reads; None if it reads all columns or no column. `needs_classes`: True if the check can't
-    check a regression.
+    check a regression. `uses_late_labels`: True if the check does not wait for labels, but uses those that are there,
+    and is evaluated again when more come.
     """
 
     class_name: str
@@ -38,6 +39,7 @@ class CheckKind:
     choices: tuple[Choice, ...] = ()
     column_types: frozenset[str] | None = None
     needs_classes: bool = False
+    uses_late_labels: bool = False
 
     @property
     def is_own(self) -> bool:

@@ -71,6 +71,34 @@ def no_probabilities() -> str:
     )
 
 
+def no_probabilities_to_calibrate() -> str:
+    """Say that scores can't be estimated without probabilities in the reference."""
+    return (
+        "Scores are estimated from probabilities that are calibrated on the reference, and no row of it has"
+        ' probabilities. Load one with _dc_prediction_probabilities ("dcmon reference load --replace").'
+    )
+
+
+def not_estimated(reason: str) -> str:
+    """Say why scores can't be estimated."""
+    return f"Scores {reason}. Load a reference of rows that the model did not learn from, or calibrate the model."
+
+
+def too_few_to_calibrate(reason: str) -> str:
+    """Say that the reference is too small to calibrate probabilities."""
+    return f'{reason} Load more labelled rows with "dcmon reference load".'
+
+
+def classes_needed() -> str:
+    """Say that the version must name its classes."""
+    return "Scores are estimated from probabilities of classes, and the version names no classes. Create one that does."
+
+
+def too_few_labels(n: int, needed: int) -> str:
+    """Return the remark on a window whose labels are too few to compare with an estimate."""
+    return f"no realised score: {n:,} rows have a label, and {needed:,} are needed (min_labels)"
+
+
 def unknown_features(unknown: Sequence[str], known: Iterable[str]) -> str:
     """Say that chosen features do not exist."""
     return f"There is no feature {first_names(unknown)} in this version. It has {first_names(known)}."

@@ -67,6 +67,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "PredictionDriftBeyondNoise": _ERROR_RATE,
     # Every window is compared with the same reference, whose own error lasts all year.
     "ScoreFall": {"error_rate": 0.0005},
+    "EstimatedPerformance": {"scorers": None, "min_labels": 30},
 }
 
 

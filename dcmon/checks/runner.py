@@ -8,6 +8,7 @@ from dcmon.checks import no_value_reasons
 from dcmon.checks.change_checks import REDUCERS
 from dcmon.checks.check_run import CheckRun, CheckSetup, Reduced, listed
 from dcmon.checks.dataset_schema import CheckValue, storable
+from dcmon.checks.estimates import Estimates
 from dcmon.checks.no_value_reasons import NoValue, SideName
 from dcmon.checks.performance import Performance
 from dcmon.states import ResultState, TaskType
@@ -188,6 +189,10 @@ def _performance(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
     return Performance(run.schema, current, run.remarks).reduced(run.arguments.get("scorers"))
 
 
+def _estimates(run: _StatisticsRun, current: Rows, reference: Rows) -> Reduced:
+    return Estimates(run.schema, current, reference, run.remarks).reduced(run.arguments)
+
+
 _REDUCE: Mapping[str, Callable[[_StatisticsRun, Rows, Rows], Reduced]] = {
     "FeatureDrift": _feature_drift,
     "PercentOfNulls": _null_shares,
@@ -199,4 +204,5 @@ _REDUCE: Mapping[str, Callable[[_StatisticsRun, Rows, Rows], Reduced]] = {
     "PredictionDrift": _prediction_drift,
     "SingleDatasetPerformance": _performance,
     **REDUCERS,
+    "EstimatedPerformance": _estimates,
 }

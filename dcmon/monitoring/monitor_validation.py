@@ -48,7 +48,7 @@ def require_valid(session: Session, check: Check, spec: MonitorSpec) -> None:
     if kind.reads_features and newest_first:
         _require_features(_as_list(conf.get("feature")), [version.features for version in newest_first])
     if "scorer" in kind.choices:
-        _require_scorers(_as_list(conf.get("scorer")), model.task_type)
+        _require_scorers(kind, _as_list(conf.get("scorer")), model.task_type)
     classes = [str(name) for name in _as_list(conf.get("class"))]
     _require_classes(classes, [version.classes for version in newest_first])
     if methods := _as_list(conf.get("aggregation method")):
@@ -108,8 +108,9 @@ def _require_classes(chosen: Sequence[str], classes_by_version: Sequence[Sequenc
         raise errors.InvalidInput(f"No version of the model has all of these classes: {', '.join(chosen)}.")
 
 
-def _require_scorers(chosen: Sequence[str], task_type: str) -> None:
-    known = catalogue.known_scorers(task_type)
+def _require_scorers(kind: CheckKind, chosen: Sequence[str], task_type: str) -> None:
+    is_estimate = kind == catalogue.ESTIMATED_PERFORMANCE
+    known = frozenset(catalogue.estimated_scorers(task_type)) if is_estimate else catalogue.known_scorers(task_type)
     for scorer in chosen:
         name = catalogue.scorer_name(str(scorer))
         if name not in known and scorer not in known:
@@ -117,7 +118,7 @@ def _require_scorers(chosen: Sequence[str], task_type: str) -> None:
             hint = f"Do you mean {matches[0]!r}? " if matches else ""
             raise errors.InvalidInput(
                 f"There is no scorer {scorer!r} for a {task_type} model. {hint}"
-                '"dcmon check show SingleDatasetPerformance" lists all.'
+                f'"dcmon check show {kind.class_name}" lists all.'
             )
 
 
@@ -137,6 +138,11 @@ def _require_comparable(kind: CheckKind, spec: MonitorSpec) -> None:
         raise errors.InvalidInput(
             f"{kind.class_name} reads only one window, so it can't compare."
             f" Checks that compare: {', '.join(comparing)}."
+        )
+    if kind.uses_late_labels:
+        raise errors.InvalidInput(
+            f"{kind.class_name} calibrates probabilities on the reference's labels, so it can't compare with an earlier"
+            " window (leave out --compare)."
         )
     if not can_compare(spec.grid, spec.compared_with):
         raise errors.InvalidInput(

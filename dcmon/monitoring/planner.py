@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines
-from dcmon.checks import data_flow
+from dcmon.checks import catalogue, data_flow
 from dcmon.db.tables.org import Check, Model, Monitor, MonitorWithCheck, Result, Version
 from dcmon.monitoring import flow_metrics, reevaluation_policy, results, schedules
 from dcmon.monitoring.due_windows import VersionWindow
@@ -101,7 +101,8 @@ class Plan:
         """Return what a monitor would read if it were evaluated now."""
         compared = self.compared.get(monitor.id)
         compared_statistics = None if compared is None or compared.is_pruned else compared.statistics
-        return CheckInputs(self.statistics_for(check), check.needs_labels, compared_statistics)
+        uses_late_labels = catalogue.uses_late_labels(check.module_name, check.class_name)
+        return CheckInputs(self.statistics_for(check), check.needs_labels, compared_statistics, uses_late_labels)
 
 
 def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retention: timedelta | None = None) -> Plan:

@@ -27,13 +27,20 @@ class Decision:
 class CheckInputs:
     """What a check would read of a window now.
 
-    `compared`: the statistics of the earlier window that it is compared with. Late rows of that window count like late
-    rows of the window itself.
+    `needs_labels`: the check waits for labels. `uses_late_labels`: it does not wait for them, but reads those that are
+    there, so that later ones count like late rows. `compared`: the statistics of the earlier window that it is compared
+    with. Late rows of that window count like late rows of the window itself.
     """
 
     statistics: WindowStatistics
     needs_labels: bool
     compared: WindowStatistics | None = None
+    uses_late_labels: bool = False
+
+    @property
+    def reads_labels(self) -> bool:
+        """True if new labels change the value."""
+        return self.needs_labels or self.uses_late_labels
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,7 @@ def is_up_to_date(last: Result, inputs: CheckInputs) -> bool:
 
 
 def _has_newer_rows(last: Result, inputs: CheckInputs) -> bool:
-    has_new_labels = inputs.needs_labels and inputs.statistics.labels_revision > last.labels_revision
+    has_new_labels = inputs.reads_labels and inputs.statistics.labels_revision > last.labels_revision
     return inputs.statistics.rows_revision > last.rows_revision or has_new_labels
 
 
@@ -118,7 +125,7 @@ def _has_significant_change(last: Result, inputs: CheckInputs) -> bool:
     statistics, compared = inputs.statistics, inputs.compared
     return (
         _is_significant(statistics.n, last.n_rows)
-        or (inputs.needs_labels and _is_significant(statistics.n_labelled, last.n_labelled))
+        or (inputs.reads_labels and _is_significant(statistics.n_labelled, last.n_labelled))
         or (compared is not None and _is_significant(compared.n_used(inputs.needs_labels), last.compared_n))
     )
 

@@ -41,6 +41,21 @@ _OTHER_REGRESSION_SCORERS = (
     *("neg_mean_absolute_error", "neg_mean_absolute_percentage_error", "neg_mean_squared_error"),
     "neg_root_mean_squared_error",
 )
+# The scorers that can be estimated without labels (statistics.estimated_performance).
+_ESTIMATED_PER_CLASS = tuple(f"{metric}_per_class" for metric in ("precision", "recall", "f1"))
+_ESTIMATED_MEANS = tuple(f"{metric}_macro" for metric in ("precision", "recall", "f1"))
+_ESTIMATED: Mapping[str, tuple[str, ...]] = {
+    TaskType.BINARY: (
+        *("accuracy", "precision", "recall", "f1", "roc_auc"), *_ESTIMATED_MEANS, *_ESTIMATED_PER_CLASS,
+    ),
+    TaskType.MULTICLASS: ("accuracy", "roc_auc", *_ESTIMATED_MEANS, *_ESTIMATED_PER_CLASS, "roc_auc_per_class"),
+    TaskType.REGRESSION: (),
+}  # fmt: skip
+
+
+def estimated_scorers(task_type: str) -> tuple[str, ...]:
+    """Return the scorers that can be estimated without labels, for models of this task type."""
+    return _ESTIMATED[task_type]
 
 
 def scorers(task_type: str) -> tuple[str, ...]:

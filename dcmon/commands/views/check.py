@@ -22,7 +22,7 @@ TASKS: tuple[str, ...] = (TaskType.BINARY, TaskType.MULTICLASS, TaskType.REGRESS
 def rows() -> list[dict[str, Any]]:
     """List the checks that return numbers.
 
-    They are those of deepchecks, the data flow, and the checks of installed packages.
+    They are those of deepchecks, those of dcmon itself, and the checks of installed packages.
     """
     from dcmon.checks import plugins
 
@@ -53,7 +53,8 @@ def detail(name: str) -> Page:
         "parameters": _parameters(kind),
         "described_at": kind.docs_link,
     }
-    scorers = {task: list(catalogue.scorers(task)) for task in TASKS} if "scorer" in kind.choices else None
+    names = catalogue.estimated_scorers if kind == catalogue.ESTIMATED_PERFORMANCE else catalogue.scorers
+    scorers = {task: list(names(task)) for task in TASKS} if "scorer" in kind.choices else None
     return Page({**row, "scorers": scorers}, _parts(row, scorers))
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_views, rules
 from dcmon.alerting.alert_views import AlertView
-from dcmon.checks import data_flow
+from dcmon.checks import catalogue, data_flow
 from dcmon.checks.kinds import PERFORMANCE
 from dcmon.db.tables.org import AlertRule, Model
 from dcmon.monitoring import monitor_views
@@ -59,9 +59,10 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
 
 
 def _has_own_axes(view: MonitorView) -> bool:
-    """Return True if the metrics have different units, such as rows and shares."""
+    """Return True if the metrics have different units, such as rows and shares, or scores and gaps."""
     is_regression = view.check.class_name == PERFORMANCE and view.model.task_type == TaskType.REGRESSION
-    return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression)
+    is_estimate = catalogue.uses_late_labels(view.check.module_name, view.check.class_name)
+    return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression or is_estimate)
 
 
 def _thresholds(rule: AlertRule) -> list[Threshold]:

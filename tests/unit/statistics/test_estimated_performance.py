@@ -196,17 +196,25 @@ def test_intervals_hold_under_covariate_shift(
     assert {name: hit for name, hit in hits.items() if hit < 0.93 * REFERENCES} == {}
 
 
-def test_concept_shift_leaves_the_interval() -> None:
-    """When labels of the same features change, the estimate stays and the realised accuracy leaves its interval."""
-    random = np.random.default_rng(5)
-    reference = binary_rows(Model(random, 5_000))
+def test_gap_shows_a_concept_shift_and_nothing_else() -> None:
+    """Of 365 windows whose features move none has a gap of 3 points; two with a shift of 5 points both have it."""
+    random = np.random.default_rng(3)
+    reference = binary_rows(Model(random, REFERENCE_ROWS))
     fitted = calibration.fit(reference.probabilities, reference.labels)
-    window = binary_rows(Model(random, 5_000))
-    is_flipped = random.random(5_000) < 0.1
-    changed = window._replace(labels=np.where(is_flipped, 1 - window.labels, window.labels))
-    estimate = estimated_score("accuracy", ExpectedRows(window.probabilities, window.predictions, fitted))
-    assert estimate.low <= realised_score("accuracy", window) <= estimate.high
-    assert realised_score("accuracy", changed) < estimate.low - 0.03
+
+    def gap(rows: Rows) -> float:
+        estimate = estimated_score("accuracy", ExpectedRows(rows.probabilities, rows.predictions, fitted))
+        return realised_score("accuracy", rows) - estimate.value
+
+    quiet = [gap(binary_rows(Model(random, 5_000, shift=0.2 * (day % 5)))) for day in range(365)]
+    assert min(quiet) > -0.03
+    assert max(quiet) < 0.03
+    for _ in range(2):
+        rows = binary_rows(Model(random, 5_000))
+        changed = random.choice(np.flatnonzero(rows.labels == rows.predictions), 250, replace=False)
+        labels = rows.labels.copy()
+        labels[changed] = 1 - labels[changed]
+        assert gap(rows._replace(labels=labels)) < -0.03
 
 
 def test_score_without_predictions_of_the_class_is_undefined() -> None:
