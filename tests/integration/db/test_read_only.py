@@ -43,7 +43,9 @@ def test_worker_waits_while_the_database_is_read_only(
 ) -> None:
     with running(ingest.run, buffered):
         buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 100))
-        assert eventually(lambda: target.samples == 100)
+        # The offset is committed after the rows: a session that ends before would be the first reason to wait.
+        committed = "select coalesce(sum(next_offset), 0) > 0 from public.committed_offsets"
+        assert eventually(lambda: target.samples == 100 and bool(target.scalar(committed)))
         with read_only(target, server_url):
             buffered.ingestion.ingest_samples(target.org, target.version_id, rows(100, 100))
             assert eventually(lambda: "read-only" in caplog.text)
