@@ -42,13 +42,18 @@ def sample_rows(session: Session, selection: RowSelection) -> SampledRows:
 def sample_columns(
     session: Session, selection: RowSelection, features: Sequence[str], *, max_bytes: int = MAX_BYTES
 ) -> "ColumnarSample | None":
-    """Return the selected reference rows in columns: features, predictions and labels; None without rows."""
+    """Return the selected reference rows in columns: features, predictions and labels; None without rows.
+
+    The rows are in the order in which they were loaded. A calibration's cross-validation depends on it.
+    """
     from dcmon.storage import column_blocks  # imports numpy, which most commands start without
 
     columns = sample_tables.columns(selection.model, selection.version)
     layout = table_layout.of(columns)
     columns_to_pack = packing.create(layout, columns.check_columns(features), partial(layout.expression, "r"), "r")
-    query = _sample_query(selection, columns_to_pack.select_list((f"r.{HASH}", "r._dc_position")))
+    of_table = _sample_query(selection, "r.*")
+    select_list = columns_to_pack.select_list(("r._dc_position", f"r.{HASH}"))
+    query = BoundSql(f"select {select_list} from ({of_table.sql}) r order by r._dc_position", of_table.parameters)
     return column_blocks.fetch(session, columns_to_pack, query, selection.limit, max_bytes)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.app import App
 from dcmon.db import Organization
+from dcmon.monitoring import lifecycle
 from dcmon.storage import models, packing, references, sampling, versions
 from dcmon.storage.column_blocks import TooManyRows
 from dcmon.storage.models import NewModel
@@ -133,3 +134,20 @@ def test_reference_without_rows_has_no_column_block(app: App, org: Organization)
     version_id = logged(app, org, [dict.fromkeys(FEATURES)])
     with app.org(org) as session:
         assert references.sample_columns(session, all_rows(session, version_id), ["n"]) is None
+
+
+@pytest.mark.parametrize("limit", [None, 40, 400])
+def test_reference_is_read_in_the_order_of_loading(app: App, org: Organization, limit: int | None) -> None:
+    """All rows, or those with the smallest hashes: a sample has the same order as the whole reference."""
+    version_id = logged(app, org, [dict.fromkeys(FEATURES)])
+    with app.org(org) as session:
+        model, version = versions.get(session, version_id)
+        data = [[*(number if name == "n" else None for name in FEATURES), "1"] for number in range(300)]
+        document = json.dumps({"columns": [*FEATURES, "_dc_prediction"], "data": data}).encode()
+        lifecycle.append_reference(session, model, version, document)
+        selection = RowSelection(model, version, limit)
+        sample = references.sample_columns(session, selection, ["n"])
+    assert sample is not None
+    numbers = sample.column("n")
+    assert list(numbers) == sorted(numbers)
+    assert len(numbers) == min(limit or 300, 300)
