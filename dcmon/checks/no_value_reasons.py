@@ -16,6 +16,10 @@ NO_REFERENCE = (
     'The version has no reference to compare with. Load one with "dcmon reference load", or let the monitor compare'
     " with the previous window (--compare previous)."
 )
+NO_FEATURE_LEFT = (
+    "The check's parameters columns and ignore_columns leave no feature that it reads. Change them, or choose other"
+    " features with --feature."
+)
 BALANCED = "gave both classes the same weight, because one of them is rare in the reference (balance_classes)"
 
 

@@ -35,7 +35,7 @@ def run(setup: CheckSetup, current: Rows, reference: Rows | None = None) -> Chec
         return storable(_StatisticsRun(setup).value(current, reference))
     except NoValue as no_value:
         return storable(CheckValue(no_value.state, reason=str(no_value)))
-    except (StatisticsError, TypeError, ValueError, AttributeError) as error:
+    except (StatisticsError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError) as error:
         # Parameters are any JSON: a value of another type fails where it is used.
         sentence = no_value_reasons.error_sentence(error, StatisticsError)
         reason = no_value_reasons.check_failed(setup.kind.class_name, sentence)
@@ -54,7 +54,7 @@ class _StatisticsRun(CheckRun[Rows]):
         try:
             return _REDUCE[self.kind.implementation](self, current, reference or current)
         except TooFewValues as error:
-            raise self.too_few_values(current, reference, self.drift_parameters.min_samples, str(error)) from error
+            raise self.too_few_values(current, reference, self.drift_parameters.n_needed, str(error)) from error
         except Undefined as error:
             raise NoValue(ResultState.INSUFFICIENT, str(error)) from error
 
@@ -64,13 +64,19 @@ class _StatisticsRun(CheckRun[Rows]):
         return DriftParameters.from_params(self.arguments)
 
     def chosen(self) -> list[str]:
-        """Return the features to read, by the parameters `columns` and `ignore_columns`. Raises InvalidParameter."""
+        """Return the features to read, by the parameters `columns` and `ignore_columns`.
+
+        Raises InvalidParameter for both, and NoValue if they leave no feature.
+        """
         columns, ignored = self.arguments.get("columns"), listed(self.arguments.get("ignore_columns"))
         if columns is not None and ignored:
             raise InvalidParameter("Use one of columns and ignore_columns, not both.")
         chosen = listed(columns) if columns is not None else [name for name in self.features if name not in ignored]
         types = self.kind.column_types
-        return [name for name in chosen if types is None or self.schema.features[name] in types]
+        read = [name for name in chosen if types is None or self.schema.features[name] in types]
+        if not read:
+            raise NoValue(ResultState.INSUFFICIENT, no_value_reasons.NO_FEATURE_LEFT)
+        return read
 
     @property
     def importance(self) -> Mapping[str, float] | None:

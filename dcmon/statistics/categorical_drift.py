@@ -47,7 +47,8 @@ def cramers_v(first: Counts, second: Counts, rules: CategoryRules, *, balance: b
     (Bergsma 2013), of the table of r = 2 sides and k categories, after the larger side is scaled to the size of the
     smaller one. `balance`: all categories get the same weight, and none is rare.
 
-    Returns NaN if only one category is left. Raises Undefined if one side has no row left.
+    Returns 0 for one category, and NaN if one category or one row is left after scaling. Raises Undefined if a side
+    has no row left.
     """
     bin_rules = CategoryRules(0, rules.max_categories, rules.order) if balance else rules
     x, y = aligned_counts(first, second, bin_rules)
@@ -67,7 +68,7 @@ def _chi_squared(table: Numbers) -> float:
     """Return Pearson's chi-squared of a table, with Yates' correction for 2 x 2 (scipy.stats.chi2_contingency)."""
     expected = table.sum(axis=1, keepdims=True) @ table.sum(axis=0, keepdims=True) / table.sum()
     if not table.size or (expected == 0).any():
-        raise Undefined("After rare categories are left out, one side has no row.")
+        raise Undefined("After rare categories are left out and sides are scaled to one size, one side has no row.")
     n_columns = table.shape[1]
     if n_columns == 1:
         return 0.0

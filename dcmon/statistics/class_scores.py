@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dcmon.statistics.columns import Numbers
 from dcmon.statistics.confusion import ClassifiedRows
 from dcmon.statistics.errors import InvalidParameter, Undefined
+from dcmon.statistics.scorer_names import LIBRARY_PREFIX
 
 Score = float | Mapping[str, float | None]
 
@@ -48,6 +49,8 @@ def matched_samples(rows: ClassifiedRows) -> float:
     """Return the share of rows whose prediction is their label (precision_samples and the like of one class a row)."""
     if rows.is_binary:
         raise InvalidParameter("Scores of samples are for models with more than two classes.")
+    if len(rows.classes) < 2:
+        raise Undefined("It needs rows of several classes.")
     return float(rows.n_right.sum() / _n(rows))
 
 
@@ -114,13 +117,17 @@ def false_negative_rate(rows: ClassifiedRows, average: Average) -> Score:
 
 
 def library_rate(name: str) -> Callable[[ClassifiedRows, Average], Score]:
-    """Return what deepchecks 0.19 calls fpr, fnr or tnr.
+    """Return what deepchecks 0.19 calls fpr, fnr or tnr; averages only of more than two classes, as there.
 
     It computes FP / (FP + TP), FN / (FN + TN) and TP / (TP + FP)
     (deepchecks.tabular.metric_utils.additional_classification_metrics), and takes an unknown label for the first class.
     """
 
     def rate(rows: ClassifiedRows, average: Average) -> Score:
+        if average == Average.BINARY:
+            _require_binary(rows)
+        elif rows.is_binary:
+            raise InvalidParameter(f"{LIBRARY_PREFIX}{name}_{average} is for models with more than two classes.")
         table, n_classes = rows.table[:-1, :-1].copy(), len(rows.classes)
         table[0] += rows.table[-1, :-1]
         table[:, 0] += rows.table[:-1, -1]
@@ -130,8 +137,8 @@ def library_rate(name: str) -> Callable[[ClassifiedRows, Average], Score]:
         tn = table.sum() - labels - fp
         top, bottom = {"fpr": (fp, fp + tp), "fnr": (fn, fn + tn), "tnr": (tp, tp + fp)}[name]
         is_one_sided = (tp == _n(rows)) | (tn == _n(rows))
-        if name == "fnr" and average != Average.MICRO and (is_one_sided.any() or (labels > 0).sum() < 2):
-            raise Undefined(f"{name} needs rows of more than one class.")
+        if name == "fnr" and average != Average.MICRO and is_one_sided.any():
+            raise Undefined("It needs rows of each class, and rows of other classes.")
         # The library's macro average is the mean of all classes, also of those without labels.
         is_counted = np.ones(n_classes, dtype=bool)
         return _average(rows, average, _Ratios(top, bottom, is_counted), labels)
@@ -154,7 +161,7 @@ def _averaged(
     is_seen = (rows.n_by_label + rows.n_by_prediction > 0) | (not rows.is_binary)
     ratios = _Ratios(top, bottom, is_seen)
     if average == Average.BINARY:
-        _require_binary(rows, "the score of the positive class")
+        _require_binary(rows)
         if not is_defined[1]:
             verb = "is" if not rows.n_by_label[1] else "was predicted as"
             raise Undefined(f"No row of the window {verb} {rows.classes[1]!r}.")
@@ -169,7 +176,7 @@ def _rate(rows: ClassifiedRows, average: Average, top: Numbers, bottom: Numbers)
     is_defined = bottom > 0
     ratios = _Ratios(top, bottom, is_defined)
     if average == Average.BINARY:
-        _require_binary(rows, "the score of the positive class")
+        _require_binary(rows)
         if not is_defined[1]:
             missing = rows.classes[0] if rows.n_by_label[1] else rows.classes[1]
             raise Undefined(f"No row of the window is {missing!r}.")
@@ -184,7 +191,7 @@ def _rate(rows: ClassifiedRows, average: Average, top: Numbers, bottom: Numbers)
 
 def _average(rows: ClassifiedRows, average: Average, ratios: _Ratios, weights: Numbers) -> Score:
     if average == Average.BINARY:
-        _require_binary(rows, "the score of the positive class")
+        _require_binary(rows)
         return float(ratios.each[1])
     if average == Average.PER_CLASS:
         return dict(zip(rows.classes, ratios.each.tolist(), strict=True))
@@ -203,9 +210,12 @@ def _by_class(rows: ClassifiedRows, values: Numbers, is_defined: NDArray[np.bool
     }
 
 
-def _require_binary(rows: ClassifiedRows, name: str) -> None:
+def _require_binary(rows: ClassifiedRows, name: str = "A score of the positive class") -> None:
     if not rows.is_binary:
-        raise InvalidParameter(f"A model of {len(rows.classes)} classes has no {name}. Use a score per class.")
+        raise InvalidParameter(
+            f"{name} needs two classes, and there are {len(rows.classes)}. Choose a scorer that ends in _per_class,"
+            " _macro, _micro or _weighted."
+        )
 
 
 def _n(rows: ClassifiedRows) -> int:

@@ -37,6 +37,11 @@ class DriftParameters:
         return cls(**{name: params[name] for name in cls.__dataclass_fields__ if name in params})
 
     @property
+    def n_needed(self) -> int:
+        """How many values each side needs: at least one."""
+        return max(1, self.min_samples)
+
+    @property
     def category_rules(self) -> CategoryRules:
         """Which categories are counted together."""
         order = ORDERS.get(self.show_categories_by, CategoryOrder.SECOND)
@@ -93,8 +98,8 @@ def _require(n_compared: int, n_current: int, parameters: DriftParameters) -> No
     share = parameters.min_category_size_ratio
     if not 0 <= share <= 1:
         raise InvalidParameter(f"min_category_size_ratio is a number from 0 to 1, not {share!r}.")
-    if min(n_compared, n_current) < parameters.min_samples:
-        raise TooFewValues(f"A side has fewer than {parameters.min_samples:,} values.")
+    if min(n_compared, n_current) < parameters.n_needed:
+        raise TooFewValues(f"A side has fewer than {parameters.n_needed:,} values.")
 
 
 def _unknown(name: str, value: object, known: tuple[str, ...]) -> InvalidParameter:

@@ -4,40 +4,46 @@ Each function returns a number for each feature that it reads, in the order of `
 the checks of deepchecks 0.19 with the same names.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 
 from dcmon.statistics import drift
 from dcmon.statistics.columns import CountedColumn, NumericColumn, Rows, UnreadColumn
 from dcmon.statistics.drift import DriftParameters
-from dcmon.statistics.errors import InvalidParameter, TooFewValues
+from dcmon.statistics.errors import InvalidParameter, StatisticsError, TooFewValues, Undefined
 
 Values = dict[str, float | None]
 
 # The words that deepchecks takes for null, in base form (deepchecks.utils.strings).
 NULL_WORDS = frozenset({"none", "null", "nan", "na", "", "\x00", "\x00\x00"})
-# The texts that pandas.to_numeric reads as a number.
-_NUMBER = re.compile(
-    r"(?:\s*[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)\s*|[+-]?inf(?:inity)?|)\Z", re.I | re.ASCII
-)
+# The texts that pandas.to_numeric reads as a number: an integer of at most 64 bits, a finite float, or one of these.
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*\Z", re.ASCII)
+_FLOAT = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*\Z", re.IGNORECASE | re.ASCII)
+_OTHER_NUMBER = re.compile(r"(?:[+-]?inf(?:inity)?|)\Z", re.IGNORECASE)
 
 
 def drifts(current: Rows, compared: Rows, features: Iterable[str], parameters: DriftParameters) -> Values:
     """Return the drift of each numeric or categorical feature (FeatureDrift); None for one with too few values.
 
-    Raises TooFewValues if that is so for all features.
+    Raises TooFewValues, or Undefined, if that is so for all features.
     """
     values: Values = {}
+    errors: list[StatisticsError] = []
     for feature in features:
         before, now = compared.features[feature], current.features[feature]
         if isinstance(before, UnreadColumn) or isinstance(now, UnreadColumn):
             continue
         try:
             values[feature] = drift.column_drift(before, now, parameters)
-        except TooFewValues:
+        except (TooFewValues, Undefined) as error:
             values[feature] = None
+            errors.append(error)
     if all(value is None for value in values.values()):
-        raise TooFewValues(f"No feature has {parameters.min_samples:,} values on both sides.")
+        raise next(
+            (error for error in errors if isinstance(error, Undefined)),
+            TooFewValues(f"No feature has {parameters.n_needed:,} values on both sides."),
+        )
     return values
 
 
@@ -105,7 +111,15 @@ def mismatched_shares(current: Rows, features: Iterable[str]) -> Values:
 
 
 def _has_words(column: CountedColumn) -> bool:
-    return any(isinstance(value, str) and not _NUMBER.match(value) for value in column.counts)
+    return any(isinstance(value, str) and not _is_number(value) for value in column.counts)
+
+
+def _is_number(text: str) -> bool:
+    if _INTEGER.match(text):
+        return -(2**63) <= int(text) < 2**64
+    if _FLOAT.match(text):
+        return math.isfinite(float(text))
+    return bool(_OTHER_NUMBER.match(text))
 
 
 def _n_mismatched(column: CountedColumn) -> int:

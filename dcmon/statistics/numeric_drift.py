@@ -7,7 +7,7 @@ can be compared with those of the library.
 import numpy as np
 
 from dcmon.statistics.columns import Numbers
-from dcmon.statistics.errors import InvalidParameter
+from dcmon.statistics.errors import InvalidParameter, Undefined
 
 
 def kolmogorov_smirnov(first: Numbers, second: Numbers) -> float:
@@ -36,12 +36,15 @@ def earth_movers_distance(first: Numbers, second: Numbers, margin: float) -> flo
     W = integral of |F1(x) - F2(x)| dx over the scaled range (scipy.stats.wasserstein_distance), after the values
     outside of the quantiles `margin` and 1 - `margin` of each side are removed.
 
-    `first`, `second`: sorted, without NaN, not empty. Raises InvalidParameter if margin is not in [0, 0.5).
+    `first`, `second`: sorted, without NaN, not empty. Raises InvalidParameter if margin is not in [0, 0.5), and
+    Undefined if no value of a side is left: two different values are both outside of any quantiles.
     """
     if not isinstance(margin, int | float) or not 0 <= margin < 0.5:
         raise InvalidParameter(f"margin_quantile_filter is a number from 0 up to, not including, 0.5, not {margin!r}.")
     if margin:
         first, second = _without_margins(first, margin), _without_margins(second, margin)
+    if not len(first) or not len(second):
+        raise Undefined("No value of one side is left between the quantiles of margin_quantile_filter.")
     largest, smallest = max(first[-1], second[-1]), min(first[0], second[0])
     if largest == smallest:
         return 0.0

@@ -65,26 +65,13 @@ def _area(is_positive: NDArray[np.bool_], scores: Numbers, name: str) -> float:
 
 
 def average_precision(rows: ClassifiedRows) -> float:
-    """Return the area under the precision-recall curve; of more than two classes the mean of those of each class.
+    """Return the area under the precision-recall curve of the second class.
 
-    AP = sum over thresholds of (recall_i - recall_(i-1)) precision_i. Raises Undefined if a class has no row.
+    AP = sum over thresholds of (recall_i - recall_(i-1)) precision_i. Raises Undefined if no row is of this class.
     """
-    probabilities = _probabilities(rows)
-    if rows.is_binary:
-        return _precision_area(rows.labels == 1, probabilities[:, 1], rows.classes[1])
-    return float(
-        np.mean(
-            [
-                _precision_area(rows.labels == index, probabilities[:, index], name)
-                for index, name in enumerate(rows.classes)
-            ]
-        )
-    )
-
-
-def _precision_area(is_positive: NDArray[np.bool_], scores: Numbers, name: str) -> float:
+    scores, is_positive = _binary_probability(rows, "average_precision"), rows.labels == 1
     if not is_positive.any():
-        raise Undefined(f"No row is {name!r}.")
+        raise Undefined(f"No row is {rows.classes[1]!r}.")
     order = np.argsort(-scores, kind="stable")
     sorted_scores, hits = scores[order], np.cumsum(is_positive[order])
     last_of_threshold = np.append(np.flatnonzero(np.diff(sorted_scores)), len(scores) - 1)
@@ -109,8 +96,13 @@ def negative_log_loss(rows: ClassifiedRows) -> float:
 
 
 def top_two_accuracy(rows: ClassifiedRows) -> float:
-    """Return the share of rows whose label is among the two most probable classes: 1 for two classes."""
+    """Return the share of rows whose label is among the two most probable classes: 1 for two classes.
+
+    Raises Undefined if no row has a label of one of the classes.
+    """
     _binary_probability(rows, "top_k_accuracy")
+    if missing := [name for name, n in zip(rows.classes, rows.n_by_label, strict=True) if not n]:
+        raise Undefined(f"No row is {missing[0]!r}.")
     return 1.0
 
 

@@ -22,15 +22,15 @@ def expected_value(case: Case, world: World) -> dict[str, float]:
         return library.value(case, world)
     chosen = case.params.get("scorers", [])
     scorer = chosen[0] if isinstance(chosen, list) and len(chosen) == 1 else ""
-    used = _with_known_labels(world)
+    used = with_known_labels(world)
     if scorer.startswith(RATES):
-        return _textbook_rates(scorer, used)
+        return textbook_rates(scorer, used)
     if scorer == "roc_auc_per_class":
-        return _areas(used)
+        return areas(used)
     if scorer.startswith("deepchecks_"):
         named = replace(case, params={"scorers": [scorer.removeprefix("deepchecks_")]})
         return {f"deepchecks_{name}": number for name, number in library.value(named, used).items()}
-    return {name: number for name, number in library.value(case, used).items() if _is_defined(name, scorer, used)}
+    return {name: number for name, number in library.value(case, used).items() if is_defined(name, scorer, used)}
 
 
 def classes_of(world: World) -> list[str]:
@@ -41,15 +41,15 @@ def classes_of(world: World) -> list[str]:
     return sorted(set(rows[LABEL].dropna()) | set(rows[PREDICTION].dropna()))
 
 
-def _with_known_labels(world: World) -> World:
-    """Leave out rows with a label that a binary model does not know."""
-    if world.task_type != "binary" or not world.classes:
+def with_known_labels(world: World) -> World:
+    """Leave out rows with a label that a model of two named classes does not know."""
+    if not world.classes or len(world.classes) != 2:
         return world
     labels = world.current[LABEL]
     return replace(world, current=world.current[labels.isna() | labels.isin(world.classes)].reset_index(drop=True))
 
 
-def _is_defined(metric: str, scorer: str, world: World) -> bool:
+def is_defined(metric: str, scorer: str, world: World) -> bool:
     """Return False for a score of a class that no row has."""
     name, _, class_name = metric.partition(" ")
     classes = classes_of(world)
@@ -64,7 +64,7 @@ def _is_defined(metric: str, scorer: str, world: World) -> bool:
     return not name.startswith(OF_PREDICTIONS) or bool((rows[PREDICTION] == class_name).any())
 
 
-def _textbook_rates(scorer: str, world: World) -> dict[str, float]:
+def textbook_rates(scorer: str, world: World) -> dict[str, float]:
     """Count false and true positives and negatives of each class by hand."""
     rows = world.current[world.current[LABEL].notna() & world.current[PREDICTION].notna()]
     classes = classes_of(world)
@@ -72,6 +72,8 @@ def _textbook_rates(scorer: str, world: World) -> dict[str, float]:
     rate, _, average = scorer.partition("_")
     counts = {name: _counts(rate, known[LABEL] == name, known[PREDICTION] == name) for name in classes}
     defined = {name: top / bottom for name, (top, bottom) in counts.items() if bottom}
+    if not defined:
+        return {}
     if not average:
         return {scorer: defined[classes[1]]} if classes[1] in defined else {}
     return _AVERAGES[average](rate, counts, defined, known[LABEL].value_counts().to_dict())
@@ -111,7 +113,7 @@ _AVERAGES: Mapping[str, Callable[..., dict[str, float]]] = {
 }
 
 
-def _areas(world: World) -> dict[str, float]:
+def areas(world: World) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score
 
     rows = world.current.dropna(subset=[LABEL, PREDICTION, PROBABILITIES])
