@@ -4,7 +4,7 @@ Each scorer has up to three metrics: "accuracy estimated" of all rows, and when 
 rows that have one, and "accuracy gap": realised minus estimated, of these same rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -63,20 +63,22 @@ class Estimates:
     def reduced(self, arguments: Mapping[str, Any]) -> Reduced:
         """Return the metrics of the chosen scorers. Raises NoValue and InvalidParameter."""
         named, min_labels = _named(arguments.get("scorers") or _DEFAULT_SCORERS), _min_labels(arguments)
-        output = self._output(self.current)
-        n_left_out = len(self.current) - len(output.predictions)
+        n_left_out = len(self.current) - len(self._window.predictions)
         self.remarks += no_value_reasons.left_out(n_left_out, SideName.WINDOW, uses_probabilities=True)
-        n_labelled = int(output.has_label.sum())
+        for side, rows in ((SideName.WINDOW, self.current), (SideName.REFERENCE, self.reference)):
+            self.remarks += no_value_reasons.unlikely_probabilities(*rows.unlikely_probabilities, side)
+        n_labelled = int(self._window.has_label.sum())
         if 0 < n_labelled < min_labels:
             self.remarks.append(no_value_reasons.too_few_labels(n_labelled, min_labels))
         metrics = dict[Any, Any]()
         for name, scorer in named.items():
-            all_rows = np.ones(len(output.predictions), dtype=bool)
-            metrics |= _metrics(f"{name} {ESTIMATED}", self._estimated(f"{name} {ESTIMATED}", scorer, output, all_rows))
+            estimated = self._estimated(f"{name} {ESTIMATED}", scorer, lambda: self._all_rows)
+            metrics |= _metrics(f"{name} {ESTIMATED}", estimated)
             if n_labelled < min_labels:
                 continue
             realised = self._realised(f"{name} {REALISED}", scorer)
-            estimated = self._estimated(f"{name} {GAP}", scorer, output, output.has_label)
+            if n_labelled < len(self._window.predictions):
+                estimated = self._estimated(f"{name} {GAP}", scorer, lambda: self._labelled_rows)
             metrics |= _metrics(f"{name} {REALISED}", realised)
             metrics |= _metrics(f"{name} {GAP}", _difference(realised, estimated))
         missing = [key for key, value in metrics.items() if value is None]
@@ -126,12 +128,27 @@ class Estimates:
             has_label = label_codes >= 0 if len(self.classes) == 2 else labels.is_present[is_used]
         return _Output(rows.probabilities[is_used], predictions, label_codes, has_label)
 
+    @cached_property
+    def _window(self) -> _Output:
+        return self._output(self.current)
+
+    @cached_property
+    def _all_rows(self) -> ExpectedRows:
+        return ExpectedRows(self._window.probabilities, self._window.predictions, self.calibration)
+
+    @cached_property
+    def _labelled_rows(self) -> ExpectedRows:
+        has_label = self._window.has_label
+        return ExpectedRows(
+            self._window.probabilities[has_label], self._window.predictions[has_label], self.calibration
+        )
+
     def _estimated(
-        self, metric: str, scorer: str, output: _Output, is_chosen: NDArray[np.bool_]
+        self, metric: str, scorer: str, expected: Callable[[], ExpectedRows]
     ) -> Estimate | dict[str, Estimate | None] | None:
-        """Return the estimate of the chosen rows; None if they do not determine it."""
+        """Return the estimate of rows; None if they do not determine it."""
         try:
-            rows = ExpectedRows(output.probabilities[is_chosen], output.predictions[is_chosen], self.calibration)
+            rows = expected()
             if not scorer.endswith(_PER_CLASS):
                 return estimated_score(scorer, rows)
         except Undefined as error:

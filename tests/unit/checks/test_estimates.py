@@ -125,6 +125,12 @@ def test_rows_without_probabilities_are_left_out(reference: Rows, window: Rows) 
     assert result.metrics["Accuracy estimated"] == pytest.approx(expected(reference, first, "accuracy"), abs=1e-12)
 
 
+def test_numbers_that_are_no_probabilities_are_counted(reference: Rows, window: Rows) -> None:
+    percent = frame(window._replace(probabilities=100 * window.probabilities))
+    result = value(percent, frame(reference))
+    assert result.reason == "1,000 rows of the window have probabilities below 0 or above 1 (percent?)"
+
+
 def test_label_of_no_class_is_left_out_of_the_gap(reference: Rows, window: Rows) -> None:
     rows = frame(window)
     rows.loc[:9, LABEL] = "zebra"
