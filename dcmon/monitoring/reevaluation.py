@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from dcmon.db.tables.org import Model, Version
 from dcmon.monitoring import due_windows, schedules
 from dcmon.monitoring.due_windows import VersionWindow
-from dcmon.windows import Window, WindowGrid, floor, step, time_zone
+from dcmon.windows import Window, WindowGrid, floor, same_clock_time, step, time_zone
 
 WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500  # of each version
 REFERENCE_PAUSE = timedelta(seconds=30)  # a reference comes in several requests: its windows wait for the last one
@@ -64,7 +64,7 @@ def enqueue_for_reference(
         last_windows = _last_windows(version, grid, zone)
         newest = next(last_windows, None)
         if newest is not None:
-            earlier = _within_lookback(last_windows, newest, lookback)
+            earlier = _ending_after(last_windows, _lookback_start(newest.end, lookback, zone))
             due |= {window for window in (newest, *earlier) if window.start >= first_start}
     with_rows = schedules.windows_with_rows(session, version.id, due)
     windows = {VersionWindow(version.id, window) for window in with_rows}
@@ -72,10 +72,18 @@ def enqueue_for_reference(
     return len(windows)
 
 
-def _within_lookback(last_windows: Iterator[Window], newest: Window, lookback: timedelta) -> Iterator[Window]:
-    """Yield the windows before the newest one that its lookback reaches, but at least WINDOWS_OF_A_NEW_MONITOR - 1."""
+def _lookback_start(end: datetime, lookback: timedelta, zone: ZoneInfo) -> datetime:
+    """Return the time at which a lookback begins.
+
+    Its days are days of the calendar: 30 days have 30 daily windows, also when the clocks change.
+    """
+    return same_clock_time(end, -lookback.days, zone) - (lookback - timedelta(days=lookback.days))
+
+
+def _ending_after(last_windows: Iterator[Window], time: datetime) -> Iterator[Window]:
+    """Yield the windows before the newest one that end after a time, and at least WINDOWS_OF_A_NEW_MONITOR - 1."""
     for number, window in enumerate(last_windows, 1):
-        if number >= WINDOWS_OF_A_NEW_MONITOR and window.end <= newest.end - lookback:
+        if number >= WINDOWS_OF_A_NEW_MONITOR and window.end <= time:
             return
         yield window
 

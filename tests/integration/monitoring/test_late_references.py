@@ -18,7 +18,7 @@ from dcmon.monitoring import due_windows, lifecycle, model_checks, monitors, ree
 from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
-from dcmon.windows import Frequency, Window
+from dcmon.windows import Frequency, Window, floor, quarter_hour_start, time_zone
 from tests.helpers.evaluation import day, log_day, rows, stored_results
 from tests.helpers.examples import examples
 from tests.integration.conftest import Target, eventually, running
@@ -140,6 +140,36 @@ def test_reference_takes_windows_with_rows_in_the_lookback(
         version = session.get_one(Version, target.version_id)
         assert reevaluation.enqueue_for_reference(session, version, datetime.now(UTC)) == count
     assert target.scalar("select count(*) from due_windows") == count
+
+
+@settings(max_examples=examples(25))
+@given(
+    zone=st.sampled_from(
+        ("Europe/Berlin", "America/Los_Angeles", "Asia/Kathmandu", "Australia/Lord_Howe", "Africa/Cairo")),
+    since=st.timedeltas(timedelta(), timedelta(days=365)), lookback=st.integers(1, 60), span=st.integers(0, 70),
+)  # fmt: skip
+def test_lookback_of_days_has_as_many_daily_windows(
+    app: App, target: Target, zone: str, since: timedelta, lookback: int, span: int
+) -> None:
+    """Rows come at each noon of a time zone, through its clock changes."""
+    local = time_zone(zone)
+    first = (datetime(2011, 1, 2, tzinfo=UTC) + since).astimezone(local).replace(hour=12)
+    noons = {(first + timedelta(days=number)).astimezone(UTC) for number in range(span + 1)}
+    with db.org_session(app.engine, target.org) as session:
+        model, version = models.get(session, target.model_id), session.get_one(Version, target.version_id)
+        model.time_zone, version.earliest, version.watermark = zone, min(noons), max(noons)
+        filled = (
+            "insert into quarter_hours (version_id, at, n, logged_at, is_touched) values (:v, :at, 1, now(), false)"
+        )
+        session.execute(text(filled), [{"v": version.id, "at": quarter_hour_start(noon)} for noon in noons])
+        check = model_checks.get_or_create_check(session, model, "FeatureDrift")
+        monitors.create(session, check, MonitorSpec("Drift", Frequency.DAY, lookback=timedelta(days=lookback)))
+        session.execute(text("delete from due_windows"))
+        reevaluation.enqueue_for_reference(session, version, datetime.now(UTC))
+        starts = session.scalars(text("select window_start from due_windows order by window_start")).all()
+        session.rollback()
+    days = sorted({floor(noon, Frequency.DAY, local) for noon in noons})
+    assert list(starts) == days[-max(lookback, reevaluation.WINDOWS_OF_A_NEW_MONITOR) :]
 
 
 def expected_order(windows: list[tuple[int, bool, bool]], newest: int) -> list[int]:
