@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dcmon import errors
 from dcmon.alerting.rule_conditions import ChangeBase, Condition, Target
-from dcmon.checks import catalogue
+from dcmon.checks import catalogue, estimated_metrics
 from dcmon.checks.data_flow import METRICS, is_data_flow
 from dcmon.db.tables.org import Check, Monitor
 
@@ -25,13 +25,24 @@ def require(monitor: Monitor, check: Check, condition: Condition) -> None:
             f"Monitor {monitor.name!r} has no value on the reference, because its check {check.class_name} {reason}: "
             "leave out 'against reference'."
         )
-    if catalogue.uses_late_labels(check.module_name, check.class_name) and condition.target == Target():
-        raise errors.InvalidInput(
-            "Name the metric that the rule is about, like 'Accuracy gap < -0.05': one that ends in estimated, realised"
-            " or gap."
-        )
+    if catalogue.uses_late_labels(check.module_name, check.class_name):
+        _require_estimated_metric(monitor, check, condition.target)
     if is_data_flow(check):
         _require_metric(condition.target.name, (monitor.additional_kwargs or {}).get("res_conf") or ())
+
+
+def _require_estimated_metric(monitor: Monitor, check: Check, target: Target) -> None:
+    """Require that a rule on estimated scores names its metric. Raises InvalidInput.
+
+    Otherwise "< 0.8", which is meant for a score, would also be true of each gap.
+    """
+    conf = (monitor.additional_kwargs or {}).get("check_conf") or {}
+    known = estimated_metrics.metric_names(conf.get("scorer") or check.params.get("scorers"))
+    if target.name is None or not target.name.lower().startswith(tuple(name.lower() for name in known)):
+        problem = f"There is no metric {target.name!r}. " if target.name else ""
+        raise errors.InvalidInput(
+            f"{problem}Name the metric that the rule is about, like '{known[-1]} < -0.05': one of {', '.join(known)}."
+        )
 
 
 def _require_metric(name: str | None, metrics: Sequence[str]) -> None:

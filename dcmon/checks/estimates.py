@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dcmon.checks import no_value_reasons
-from dcmon.checks.check_run import Reduced, listed
+from dcmon.checks.check_run import Reduced
 from dcmon.checks.dataset_schema import DatasetSchema
+from dcmon.checks.estimated_metrics import PER_CLASS, EstimatedMetric, scorers_by_name
 from dcmon.checks.no_value_reasons import NoValue, SideName
 from dcmon.states import ResultState
 from dcmon.statistics import calibration, scorers
@@ -28,11 +29,7 @@ from dcmon.statistics.estimated_performance import (
     estimated_score,
     estimated_scores_per_class,
 )
-from dcmon.statistics.scorer_names import scorer_name
 
-ESTIMATED, REALISED, GAP = "estimated", "realised", "gap"
-_DEFAULT_SCORERS = {"Accuracy": "accuracy"}
-_PER_CLASS = "_per_class"
 _NOT_DETERMINED = "the rows do not determine it"
 _CALIBRATION = "calibration"  # the name in what is derived of the reference
 
@@ -62,7 +59,7 @@ class Estimates:
 
     def reduced(self, arguments: Mapping[str, Any]) -> Reduced:
         """Return the metrics of the chosen scorers. Raises NoValue and InvalidParameter."""
-        named, min_labels = _named(arguments.get("scorers") or _DEFAULT_SCORERS), _min_labels(arguments)
+        named, min_labels = scorers_by_name(arguments.get("scorers")), _min_labels(arguments)
         n_left_out = len(self.current) - len(self._window.predictions)
         self.remarks += no_value_reasons.left_out(n_left_out, SideName.WINDOW, uses_probabilities=True)
         for side, rows in ((SideName.WINDOW, self.current), (SideName.REFERENCE, self.reference)):
@@ -72,15 +69,15 @@ class Estimates:
             self.remarks.append(no_value_reasons.too_few_labels(n_labelled, min_labels))
         metrics = dict[Any, Any]()
         for name, scorer in named.items():
-            estimated = self._estimated(f"{name} {ESTIMATED}", scorer, lambda: self._all_rows)
-            metrics |= _metrics(f"{name} {ESTIMATED}", estimated)
+            estimated = self._estimated(EstimatedMetric.ESTIMATED.of(name), scorer, lambda: self._all_rows)
+            metrics |= _metrics(EstimatedMetric.ESTIMATED.of(name), estimated)
             if n_labelled < min_labels:
                 continue
-            realised = self._realised(f"{name} {REALISED}", scorer)
+            realised = self._realised(EstimatedMetric.REALISED.of(name), scorer)
             if n_labelled < len(self._window.predictions):
-                estimated = self._estimated(f"{name} {GAP}", scorer, lambda: self._labelled_rows)
-            metrics |= _metrics(f"{name} {REALISED}", realised)
-            metrics |= _metrics(f"{name} {GAP}", _difference(realised, estimated))
+                estimated = self._estimated(EstimatedMetric.GAP.of(name), scorer, lambda: self._labelled_rows)
+            metrics |= _metrics(EstimatedMetric.REALISED.of(name), realised)
+            metrics |= _metrics(EstimatedMetric.GAP.of(name), _difference(realised, estimated))
         missing = [key for key, value in metrics.items() if value is None]
         return Reduced(metrics, reasons={key: self._reasons.get(key, _NOT_DETERMINED) for key in missing})
 
@@ -149,7 +146,7 @@ class Estimates:
         """Return the estimate of rows; None if they do not determine it."""
         try:
             rows = expected()
-            if not scorer.endswith(_PER_CLASS):
+            if not scorer.endswith(PER_CLASS):
                 return estimated_score(scorer, rows)
         except Undefined as error:
             self._reasons[metric] = str(error)
@@ -184,13 +181,6 @@ def _difference(realised: Any, estimated: Any) -> Any:
         return {name: _difference(realised[name], estimated[name]) for name in realised}
     numbers = _number(realised), _number(estimated)
     return None if None in numbers else numbers[0] - numbers[1]  # type: ignore[operator]
-
-
-def _named(chosen: Any) -> dict[str, str]:
-    """Return the scorers by the names of their metrics. Raises InvalidParameter."""
-    if isinstance(chosen, Mapping):
-        return {str(name): scorer_name(str(scorer)) for name, scorer in chosen.items()}
-    return {str(name).removesuffix(_PER_CLASS): scorer_name(str(name)) for name in listed(chosen)}
 
 
 def _min_labels(arguments: Mapping[str, Any]) -> int:

@@ -151,6 +151,8 @@ def test_rule_must_name_its_metric(app: App, target: Target) -> None:
     """Otherwise "< 0.8", which is meant for the accuracy, would be true of every gap."""
     with pytest.raises(errors.InvalidInput, match="Name the metric"):
         create_monitor(app, target, "< 0.8")
+    with pytest.raises(errors.InvalidInput, match="There is no metric 'Accuracy'"):
+        create_monitor(app, target, "Accuracy < 0.8")
 
 
 def test_unfit_monitors_are_refused(app: App, target: Target) -> None:
