@@ -46,9 +46,15 @@ def mended_library(differences: set[str]) -> Iterator[None]:
         patched.setattr(preprocessing, "set", _SortedSet, raising=False)
         # The library tries each scorer on one row of each class first, on which a scorer of its own may fail.
         patched.setattr(DeepcheckScorer, "validate_fitting", lambda *_: None)
+        patched.setattr(preprocessing, "sorted", _sorted_with_null, raising=False)
         for module in (feature_drift, label_drift, prediction_drift):
             patched.setattr(module, "calc_drift_and_plot", drift)
         yield
+
+
+def _sorted_with_null(counts: Any, *, key: Any) -> Any:
+    """Sort (name, count) as the library does; null, which can't be compared with a name, comes first."""
+    return sorted(counts, key=lambda item: (key(item)[0], item[0] is not None, str(item[0])))
 
 
 class _SortedSet(set[Any]):
