@@ -131,12 +131,16 @@ def is_recent(
 
 
 def newest_due_ends(session: Session, version_ids: Collection[int]) -> dict[int, datetime]:
-    """Return the end of the newest window that is due now, of each version that has one."""
+    """Return the end of the newest window that is due now and has ended, of each version that has one.
+
+    Windows that contain the newest rows of a live version are due, too, but end only in hours, days or weeks.
+    """
     if not version_ids:
         return {}
+    is_due = (DueWindow.due_at <= func.now()) & (DueWindow.window_end <= func.now())
     ends = (
         select(DueWindow.version_id, func.max(DueWindow.window_end))
-        .where(DueWindow.version_id.in_(version_ids), DueWindow.due_at <= func.now())
+        .where(DueWindow.version_id.in_(version_ids), is_due)
         .group_by(DueWindow.version_id)
     )
     return {row[0]: row[1] for row in session.execute(ends)}
