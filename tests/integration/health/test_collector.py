@@ -135,6 +135,35 @@ def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
     assert tenant(app).due_windows.count == 1  # the backfill goes on
 
 
+def test_last_loaded_window_counts_from_its_pause_on(app: App, target: Target) -> None:
+    """The window of the newest rows of a loaded file waits for more rows, which is no problem."""
+    now = datetime.now(UTC)
+    day = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=9)
+    execute(
+        app.engine, target.org, "update versions set watermark = :at, earliest = :at, newest_logged_at = :now",
+        at=day - timedelta(hours=1), now=now,
+    )  # fmt: skip
+    execute(
+        app.engine, target.org,
+        "insert into quarter_hours (version_id, at, n, logged_at, is_touched) values (:version, :at, 1, :now, false)",
+        version=target.version_id, at=day - timedelta(hours=1), now=now,
+    )  # fmt: skip
+    execute(
+        app.engine, target.org,
+        "insert into due_windows (version_id, window_start, window_end, due_at, touched_at)"
+        " values (:version, :start, :end, :now, :now)",
+        version=target.version_id, start=day - timedelta(days=1), end=day, now=now,
+    )  # fmt: skip
+    assert tenant(app).due_windows.count == 0
+
+    long_ago = now - 2 * app.settings.evaluate.last_window_quiet
+    execute(app.engine, target.org, "update due_windows set touched_at = :at, due_at = :at", at=long_ago)
+
+    due = tenant(app).due_windows
+    assert (due.count, due.oldest_at) == (1, long_ago + app.settings.evaluate.last_window_quiet)
+    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["evaluation stuck"]
+
+
 def test_quarantined_rows_of_the_last_hour_are_counted(app: App, target: Target) -> None:
     good = rows(0, 300)
     bad = [row.replace(b'"age": ', b'"age": "x" ,"was": ') for row in rows(300, 120)]
