@@ -180,10 +180,16 @@ class CheckRun(ABC, Generic[R]):
             raise NoValue(ResultState.INSUFFICIENT, self._missing_reason(reduced, missing, infinite, current))
         if infinite:
             self.remarks.append(f"{no_value_reasons.first_names(infinite)} is infinite, and is left out")
-        self.remarks += dict.fromkeys(
-            f"no {_name(key)}: {reduced.reasons[key]}" for key in missing if key in reduced.reasons
-        )
-        if too_few := [_name(key) for key in missing if _name(key) not in infinite and key not in reduced.reasons]:
+        names_by_reason: dict[str, list[str]] = {}
+        for key in missing:
+            if key in reduced.reasons:
+                names_by_reason.setdefault(reduced.reasons[key], []).append(_name(key))
+        self.remarks += [
+            f"no {no_value_reasons.first_names(names)}: {reason}" for reason, names in names_by_reason.items()
+        ]
+        # A feature without a value has a remark already, because it is an entry too.
+        explained = {*infinite, *map(_name, reduced.reasons), *reduced.entries}
+        if too_few := [_name(key) for key in missing if _name(key) not in explained]:
             self.remarks.append(f"there are too few rows for {no_value_reasons.first_names(too_few)}")
         return metrics
 
@@ -198,7 +204,7 @@ class CheckRun(ABC, Generic[R]):
             is_number_label = self.schema.task_type == TaskType.REGRESSION
             return no_value_reasons.one_value(names) if is_number_label else no_value_reasons.one_class(label, names)
         if reasons := [reduced.reasons[key] for key in missing if key in reduced.reasons]:
-            return f"There is no {no_value_reasons.first_names(names)}: {reasons[0]}"
+            return f"There is no {no_value_reasons.first_names(names)}: {reasons[0]}."
         return f"There are too few rows for {no_value_reasons.first_names(names)}. Widen the monitor's window."
 
     def too_few_values(self, current: R, reference: R | None, min_samples: int | None, message: str) -> NoValue:

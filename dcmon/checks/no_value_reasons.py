@@ -16,6 +16,7 @@ NO_REFERENCE = (
     'The version has no reference to compare with. Load one with "dcmon reference load", or let the monitor compare'
     " with the previous window (--compare previous)."
 )
+ABSENT_CLASS = "the window lacks rows of this class, predictions of it, or rows of other classes"
 NO_FEATURE_LEFT = (
     "The check's parameters columns and ignore_columns leave no feature that it reads. Change them, or choose other"
     " features with --feature."

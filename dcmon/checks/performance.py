@@ -49,7 +49,7 @@ class Performance:
                 metrics[name] = score
                 continue
             metrics |= {(name, class_name): value for class_name, value in score.items()}
-            reasons |= {(name, key): _absent(key) for key, value in score.items() if value is None}
+            reasons |= {(name, key): no_value_reasons.ABSENT_CLASS for key, value in score.items() if value is None}
         self.remarks[:] = dict.fromkeys(self.remarks)
         if not metrics:
             raise failed[0]
@@ -104,7 +104,3 @@ def _named(chosen: Any) -> dict[str, str]:
     if isinstance(chosen, Mapping):
         return {str(name): str(scorer) for name, scorer in chosen.items()}
     return {str(name).removesuffix(_PER_CLASS): str(name) for name in listed(chosen)}
-
-
-def _absent(class_name: str) -> str:
-    return f"no row of the window is of the class {class_name!r}, or was predicted as it"

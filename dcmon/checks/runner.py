@@ -42,10 +42,6 @@ def run(setup: CheckSetup, current: Rows, reference: Rows | None = None) -> Chec
         return storable(CheckValue(ResultState.ERROR, reason=reason))
 
 
-# How each check that has a number for each feature is computed, the default aggregation, and what it calls the number.
-_Compute = Callable[["_StatisticsRun", Rows, Rows, list[str]], Values]
-
-
 class _StatisticsRun(CheckRun[Rows]):
     """One run of a check of the catalogue."""
 

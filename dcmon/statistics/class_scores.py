@@ -78,24 +78,24 @@ def negative_negative_likelihood_ratio(rows: ClassifiedRows) -> float:
 
 def precision(rows: ClassifiedRows, average: Average) -> Score:
     """Return TP / (TP + FP): the share of right predictions among those of a class."""
-    return _averaged(rows, average, rows.n_right, rows.n_by_prediction, is_defined=rows.n_by_prediction > 0)
+    return _score(rows, average, rows.n_right, rows.n_by_prediction, is_defined=rows.n_by_prediction > 0)
 
 
 def recall(rows: ClassifiedRows, average: Average) -> Score:
     """Return TP / (TP + FN): the share of right predictions among the labels of a class."""
-    return _averaged(rows, average, rows.n_right, rows.n_by_label, is_defined=rows.n_by_label > 0)
+    return _score(rows, average, rows.n_right, rows.n_by_label, is_defined=rows.n_by_label > 0)
 
 
 def f1(rows: ClassifiedRows, average: Average) -> Score:
     """Return 2 TP / (2 TP + FP + FN): the harmonic mean of precision and recall."""
     both = rows.n_by_label + rows.n_by_prediction
-    return _averaged(rows, average, 2 * rows.n_right, both, is_defined=rows.n_by_label > 0)
+    return _score(rows, average, 2 * rows.n_right, both, is_defined=rows.n_by_label > 0)
 
 
 def jaccard(rows: ClassifiedRows, average: Average) -> Score:
     """Return TP / (TP + FP + FN): the overlap of labels and predictions of a class."""
     either = rows.n_by_label + rows.n_by_prediction - rows.n_right
-    return _averaged(rows, average, rows.n_right, either, is_defined=rows.n_by_label > 0)
+    return _score(rows, average, rows.n_right, either, is_defined=rows.n_by_label > 0)
 
 
 def false_positive_rate(rows: ClassifiedRows, average: Average) -> Score:
@@ -154,7 +154,7 @@ class _Ratios:
         self.each = np.divide(top, bottom, out=np.zeros(len(top)), where=bottom != 0)
 
 
-def _averaged(
+def _score(
     rows: ClassifiedRows, average: Average, top: Numbers, bottom: Numbers, *, is_defined: NDArray[np.bool_]
 ) -> Score:
     """Return the score of ratios as scikit-learn averages them: of two classes only those that rows have."""

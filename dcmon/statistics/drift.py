@@ -69,7 +69,7 @@ def numeric(compared: Numbers, current: Numbers, parameters: DriftParameters) ->
 
     Raises TooFewValues and InvalidParameter.
     """
-    _require(len(compared), len(current), parameters)
+    _require_values(len(compared), len(current), parameters)
     method = parameters.numerical_drift_method.lower()
     if method == "emd":
         return numeric_drift.earth_movers_distance(compared, current, parameters.margin_quantile_filter)
@@ -83,7 +83,7 @@ def categorical(compared: Counts, current: Counts, parameters: DriftParameters) 
 
     Raises TooFewValues, InvalidParameter and Undefined.
     """
-    _require(sum(compared.values()), sum(current.values()), parameters)
+    _require_values(sum(compared.values()), sum(current.values()), parameters)
     method, balance = parameters.categorical_drift_method.lower(), parameters.balance_classes is True
     if method in ("cramer_v", "cramers_v"):
         return categorical_drift.cramers_v(compared, current, parameters.category_rules, balance=balance)
@@ -94,7 +94,7 @@ def categorical(compared: Counts, current: Counts, parameters: DriftParameters) 
     raise _unknown("categorical_drift_method", parameters.categorical_drift_method, CATEGORICAL_METHODS)
 
 
-def _require(n_compared: int, n_current: int, parameters: DriftParameters) -> None:
+def _require_values(n_compared: int, n_current: int, parameters: DriftParameters) -> None:
     share = parameters.min_category_size_ratio
     if not 0 <= share <= 1:
         raise InvalidParameter(f"min_category_size_ratio is a number from 0 to 1, not {share!r}.")

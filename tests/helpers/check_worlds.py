@@ -247,7 +247,7 @@ def _some_of(random: np.random.Generator, form: str, values: Any, names: Any) ->
 
 def random_case(random: np.random.Generator, world: World, number: int) -> Case:
     """Return a check with random parameters and choices of a monitor; `number` chooses the check, in turn."""
-    usable = [kind for kind in KINDS if not kind.is_alias]
+    usable = [kind for kind in KINDS if not kind.is_alias and kind.implementation in _PARAMETERS]
     kind = usable[number % len(usable)]
     params, conf = dict[str, Any](), dict[str, Any]()
     for name, values in _PARAMETERS[kind.implementation].items():

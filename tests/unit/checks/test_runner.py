@@ -329,6 +329,20 @@ def test_all_features_are_chosen_unless_a_number_is() -> None:
     assert chosen_features(important, {"feature": ["f07"]}) == ["f07"]
 
 
+def test_scores_of_absent_classes_have_one_remark() -> None:
+    current = make_rows("multiclass", 300, 5)
+    current[["_dc_label", "_dc_prediction"]] = "a"
+    result = value("SingleDatasetPerformance", current, layout=make_layout("multiclass"), scorer=["fnr_per_class"])
+    assert (result.metrics, result.reason) == ({"fnr a": 0.0}, f"no fnr b, fnr c: {no_value_reasons.ABSENT_CLASS}")
+
+
+def test_feature_without_a_value_has_one_remark() -> None:
+    current = make_rows("binary", 300, 5).assign(amount=None)
+    conf = {"feature": ["amount", "age"], "aggregation_method": ["none"]}
+    result = value("FeatureDrift", current, make_rows("binary", 500, 1), **conf)
+    assert (list(result.metrics), result.reason) == (["age"], "too few values in amount")
+
+
 def test_rows_without_a_feature_column_are_refused() -> None:
     rows = decoded(make_rows("binary", 10, 1).drop(columns="amount"), make_layout("binary"))
     with pytest.raises(InvalidInput, match="no feature amount"):
