@@ -28,6 +28,7 @@ from dcmon.checks.check_run import CheckSetup
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.kinds import CheckKind
 from dcmon.checks.runner import run
+from dcmon.monitoring.default_monitors import with_own_settings
 from dcmon.states import ResultState
 from dcmon.statistics.columns import ClassColumn, Column, CountedColumn, NumericColumn, Rows
 from dcmon.windows import Frequency
@@ -218,7 +219,10 @@ def default_rules(frequency: Frequency = Frequency.DAY) -> list[Judged]:
     rules = [
         Judged(
             default.name, False, default.kind, default.params, default.monitor.additional_kwargs or {},
-            Policy(Condition(default.rule.operator, default.rule.threshold), default.rule.severity),
+            Policy(
+                with_own_settings(Condition(default.rule.operator, default.rule.threshold), frequency),
+                default.rule.severity, min_n=own_defaults.MIN_N, keep_firing=own_defaults.KEEP_FIRING,
+            ),
         )
         for default in defaults.for_task("binary", frequency)
         if default.monitor is not None and default.rule is not None

@@ -14,6 +14,14 @@ class TaskType(StrEnum):
     MULTICLASS = "multiclass"
 
 
+class DefaultSet(StrEnum):
+    """Which default monitors and rules a new model gets: the SDK's and dcmon's own, the SDK's alone, or none."""
+
+    ALL = "all"
+    SDK = "sdk"
+    NONE = "none"
+
+
 class ResultState(StrEnum):
     """The state of a monitor's result in one window. Only `OK` has values."""
 

@@ -137,7 +137,8 @@ def newest_due_ends(session: Session, version_ids: Collection[int]) -> dict[int,
     """
     if not version_ids:
         return {}
-    is_due = (DueWindow.due_at <= func.now()) & (DueWindow.window_end <= func.now())
+    # Monitors on the flow of rows count in the time of arrival, which is now, however old the rows are.
+    is_due = (DueWindow.due_at <= func.now()) & (DueWindow.window_end <= func.now()) & ~DueWindow.is_flow
     ends = (
         select(DueWindow.version_id, func.max(DueWindow.window_end))
         .where(DueWindow.version_id.in_(version_ids), is_due)

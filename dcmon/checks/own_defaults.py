@@ -15,9 +15,10 @@ from dcmon.windows import Frequency
 
 MIN_N = 30  # rows of a window that a default rule judges
 KEEP_FIRING = 2  # ok windows that do not end an alert, so that a value at its limit is one alert
-# How many windows back a rule looks for what is usual, and for the same hours of earlier weeks.
-USUAL_OVER: Mapping[Frequency, int] = {Frequency.HOUR: 504}
-WEEKLY_OVER: Mapping[Frequency, int] = {Frequency.HOUR: 672}
+# How many windows back a rule looks for what is usual, and for the same hours of earlier weeks: if not days.
+USUAL_OVER: Mapping[str, int] = {Frequency.HOUR: 504}
+WEEKLY_OVER: Mapping[str, int] = {Frequency.HOUR: 672}
+DAYS_OVER = 35
 MIN_VOLUME = 100  # rows in the same hours of earlier weeks, below which a fall may be noise
 
 
@@ -52,10 +53,14 @@ class OwnDefault:
 _KINDS = {kind.class_name: kind for kind in DCMON_KINDS}
 
 
+def usual_over(frequency: str) -> int:
+    """Return how many windows back a default rule looks for what is usual."""
+    return USUAL_OVER.get(frequency, DAYS_OVER)
+
+
 def for_frequency(frequency: Frequency) -> list[OwnDefault]:
     """Return the default checks of dcmon's own for monitors of this frequency."""
-    over = f" over {USUAL_OVER[frequency]}" if frequency in USUAL_OVER else ""
-    beyond = f"> 1 unless usual{over}"
+    beyond = f"> 1 unless usual over {usual_over(frequency)}"
     any_feature = OwnRule(f"any feature {beyond}", Severity.HIGH)
     return [
         OwnDefault(

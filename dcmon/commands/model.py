@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import duration, frequency
+from dcmon.commands.shared.arguments import default_set, duration, frequency
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.wording import NO_END
 
@@ -36,8 +36,13 @@ def create(
         str, typer.Option("--frequency", help="Frequency of the default monitors: HOUR, DAY, WEEK or MONTH.")
     ] = "DAY",
     defaults: Annotated[
-        bool, typer.Option("--defaults/--no-defaults", help="Create default monitors and rules.")
-    ] = True,
+        str | None,
+        typer.Option(
+            help="Default monitors and rules: all (the SDK's and dcmon's own), sdk or none. By default those that"
+            ' "dcmon org set-defaults" chose.'
+        ),
+    ] = None,
+    no_defaults: Annotated[bool, typer.Option("--no-defaults", help="The same as --defaults none.")] = False,
 ) -> None:
     """Create a model, with default monitors and rules.
 
@@ -45,6 +50,7 @@ def create(
     """
     from dcmon import durations
     from dcmon.commands.operations import model as operation
+    from dcmon.states import DefaultSet
     from dcmon.storage.models import NewModel
     from dcmon.storage.versions import NewVersion
 
@@ -53,7 +59,9 @@ def create(
     _require_complete(version, features, more, class_)
     new = NewModel(name, task, description, label_ratio, durations.parse(label_delay), time_zone)
     new_version = NewVersion(version, features, more, classes=class_ or None) if version is not None else None
-    ctx.obj.output.value(operation.create(ctx.obj, new, new_version, every if defaults else None))
+    chosen = None if defaults is None else default_set(defaults)
+    chosen = DefaultSet.NONE if no_defaults else chosen
+    ctx.obj.output.value(operation.create(ctx.obj, new, new_version, every, chosen))
 
 
 def _parse_columns(options: list[str] | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Organizations: create, list, show, set-limits, set-retention, delete."""
+"""Organizations: create, list, show, set-limits, set-retention, set-defaults, delete."""
 
 from typing import Annotated
 
@@ -106,6 +106,19 @@ def set_retention(
         raise errors.InvalidInput("Nothing to set: give --samples 90d, --results 2y or both; none keeps them for ever.")
     terms = operation.set_retention(ctx.obj, name, samples, results)
     ctx.obj.output.value(terms, none=NO_END, remark=PRUNE_FOLLOWS)
+
+
+@app.command("set-defaults")
+def set_defaults(
+    ctx: typer.Context,
+    defaults: Annotated[str, typer.Argument(help="all (the SDK's and dcmon's own), sdk or none.")],
+    name: Annotated[str | None, typer.Argument(help="The organization; not needed if there is only one.")] = None,
+) -> None:
+    """Choose the default monitors and rules of new models. Example: dcmon org set-defaults sdk acme"""
+    from dcmon.commands.operations import organization as operation
+    from dcmon.commands.shared.arguments import default_set
+
+    ctx.obj.output.value(operation.set_defaults(ctx.obj, name, default_set(defaults)))
 
 
 @app.command()

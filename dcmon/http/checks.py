@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from dcmon.checks import catalogue
+from dcmon.checks.kinds import DCMON
 from dcmon.db.tables.org import Check
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Authenticated
@@ -53,12 +54,16 @@ def create(
 
 
 @router.get("/models/{identifier}/checks")
-def entries(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
-    """List the checks of a model."""
+def entries(
+    access: Authenticated, identifier: str, identifier_kind: str | None = None, own: bool = False
+) -> list[dict[str, Any]]:
+    """List the checks of a model; dcmon's own only with own=true.
+
+    The SDK imports the class of each check, and deepchecks has no class of dcmon's own checks.
+    """
     with access.session() as session:
-        return [
-            describe(check) for check in model_checks.for_model(session, resolve(session, identifier, identifier_kind))
-        ]
+        checks = model_checks.for_model(session, resolve(session, identifier, identifier_kind))
+        return [describe(check) for check in checks if own or check.module_name != DCMON]
 
 
 @router.delete("/models/{identifier}/checks")

@@ -11,9 +11,12 @@ from dcmon import errors
 from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Authenticated
-from dcmon.monitoring import lifecycle
+from dcmon.monitoring import default_monitors, lifecycle, model_checks
+from dcmon.states import DefaultSet
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
+from dcmon.tenancy import organizations
+from dcmon.windows import Frequency
 
 router = APIRouter(tags=["models"])
 
@@ -49,7 +52,11 @@ def resolve(session: Session, identifier: str, kind: str | None) -> Model:
 
 @router.post("/models")
 def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
-    """Create a model. Return an existing one if name, task type and description are the same."""
+    """Create a model. Return an existing one if name, task type and description are the same.
+
+    A model without checks gets dcmon's own default monitors, beside those that the SDK adds, unless its organization
+    chose other defaults.
+    """
     new = NewModel(
         body.name,
         body.task_type,
@@ -60,8 +67,13 @@ def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
         body.obj_store_path,
         [note.model_dump() for note in body.notes or ()],
     )
+    with access.app.public() as session:
+        chosen = organizations.default_monitors(session, access.org)
     with access.session() as session:
-        return {"id": models.create(session, new).id}
+        model = models.create(session, new)
+        if chosen == DefaultSet.ALL and not model_checks.for_model(session, model):
+            default_monitors.create_own(session, model, Frequency.DAY)
+        return {"id": model.id}
 
 
 @router.get("/models/{identifier}")

@@ -1,5 +1,6 @@
 """Routes of alert rules."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -8,12 +9,14 @@ from pydantic import BaseModel
 from dcmon import errors
 from dcmon.alerting import condition_parser, rule_changes, rules
 from dcmon.alerting.rules import Change, Condition
+from dcmon.checks import own_defaults
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Authenticated
-from dcmon.monitoring import monitors
+from dcmon.monitoring import default_monitors, monitors
 from dcmon.operators import OPERATOR_OF_SIGN
 from dcmon.severity import Severity
+from dcmon.windows import Frequency
 
 router = APIRouter(tags=["alert rules"])
 
@@ -49,6 +52,13 @@ class RuleBody(RuleSettings):
     alert_severity: str = Severity.MEDIUM
     is_active: bool = True
 
+    @property
+    def is_plain(self) -> bool:
+        """True if the body has no setting that the SDK does not know."""
+        return (
+            isinstance(self.condition, ConditionBody) and not self.model_fields_set & RuleSettings.model_fields.keys()
+        )
+
 
 class RuleChange(RuleSettings):
     """Changes of a rule."""
@@ -60,10 +70,18 @@ class RuleChange(RuleSettings):
 
 @router.post("/monitors/{monitor_id}/alert-rules")
 def create(access: Authenticated, monitor_id: int, body: RuleBody) -> dict[str, int]:
-    """Add a rule to a monitor, and judge the stored results by it immediately."""
+    """Add a rule to a monitor, and judge the stored results by it immediately.
+
+    A default rule of the SDK gets settings of dcmon's own beside its operator and threshold: a minimum number of rows,
+    and what is usual.
+    """
     condition = _condition(body.condition)
     with access.session() as session:
         settings = body.change(severity=body.alert_severity, is_active=body.is_active)
+        monitor = monitors.get(session, monitor_id)
+        if body.is_plain and default_monitors.is_sdk_rule(session, monitor, condition, body.alert_severity):
+            condition = default_monitors.with_own_settings(condition, Frequency(monitor.frequency))
+            settings = replace(settings, min_n=own_defaults.MIN_N, keep_firing=own_defaults.KEEP_FIRING)
         rule_id = rule_changes.add(session, access.actor, monitor_id, condition, settings).rule.id
     access.enqueue(Work.notify)
     return {"id": rule_id}

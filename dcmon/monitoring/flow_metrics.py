@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the module loads numpy, which `dcmon status` does not need
 
 
 LABEL_METRICS, ROW_METRICS = ("labels", "label ratio"), ("rows", "labels", "label ratio")
+RECEIVED_METRICS = ("quarantined", "quarantine share")
 SIGNIFICANT_CHANGE = 0.10  # when a metric has changed by a tenth, the window is evaluated again at once
 
 RECEIVED = text("""
@@ -127,6 +128,13 @@ def flow_value(counts: FlowCounts, chosen: Sequence[str] | None) -> CheckValue:
     if known:
         return CheckValue(ResultState.OK, known)
     return CheckValue(ResultState.NO_DATA, reason=_no_value_reason(counts))
+
+
+def n_counted(counts: FlowCounts, chosen: Sequence[str] | None) -> int:
+    """Return from how many rows the chosen metrics are: those of the window, or those that were received in it."""
+    if chosen and all(name in RECEIVED_METRICS for name in chosen):
+        return max(counts.received, counts.quarantined)
+    return counts.statistics.n
 
 
 def reads_labels(chosen: Sequence[str] | None) -> bool:

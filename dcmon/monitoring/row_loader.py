@@ -91,15 +91,13 @@ def _flow_results(plan: Plan) -> list[CheckResult]:
     """Return the results of monitors that count arriving rows: they read no rows."""
     if plan.flow is None:
         return []
-    return [
-        CheckResult(
-            monitor.id,
-            flow_metrics.flow_value(plan.flow, (monitor.additional_kwargs or {}).get("res_conf")),
-            plan.statistics.n,
-        )
-        for monitor, check in plan.monitors
-        if data_flow.is_data_flow(check)
-    ]
+    results = []
+    for monitor, check in plan.monitors:
+        if data_flow.is_data_flow(check):
+            chosen = (monitor.additional_kwargs or {}).get("res_conf")
+            value, n = flow_metrics.flow_value(plan.flow, chosen), flow_metrics.n_counted(plan.flow, chosen)
+            results.append(CheckResult(monitor.id, value, n))
+    return results
 
 
 def _requests(org: Organization, plan: Plan, limit: int) -> list[CheckRequest]:

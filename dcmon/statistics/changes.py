@@ -102,9 +102,9 @@ def common_categories(before: Column, now: Column, n: int | None = None) -> tupl
     assert isinstance(before, CountedColumn)
     n_now, m = n_values(now), n_values(before)
     least = max(MIN_CATEGORY_SHARE, MIN_EXPECTED / (n or n_now)) * m
-    kept = [name for name, count in before.counts.items() if count >= least]
-    x = [before.counts[name] for name in kept]
-    y = [now.counts.get(name, 0) for name in kept]
+    common = [name for name, count in before.counts.items() if count >= least]
+    x = [before.counts[name] for name in common]
+    y = [now.counts.get(name, 0) for name in common]
     return np.array([*x, m - sum(x)], float), np.array([*y, n_now - sum(y)], float)
 
 
@@ -158,8 +158,8 @@ def _rises(shares: Callable[[str], Shares | None], names: list[str], least: floa
     budget = ErrorBudget(max(1, len(names)), error_rate)
     values: Values = {}
     for name in names:
-        found = shares(name)
-        values[name] = None if found is None else rise_ratio(*found, least, budget)
+        pair = shares(name)
+        values[name] = None if pair is None else rise_ratio(*pair, least, budget)
     return values
 
 
@@ -248,7 +248,7 @@ def _block_noise(reference: Rows, names: tuple[str, ...]) -> BlockNoise | None:
 
 
 def _block_distances(column: Column, order: NDArray[np.int64], random: np.random.Generator) -> list[float]:
-    """Return the distance of each block from the whole column.
+    """Return the distance of each block from all values of the column.
 
     `order`: shape (blocks, size), the rows of each block. Of categories only the counts are known, so that their blocks
     are drawn independently of other features.
@@ -265,9 +265,9 @@ def _block_distances(column: Column, order: NDArray[np.int64], random: np.random
     size = min(order.shape[1], m)
     if not size:
         return [0.0] * len(order)
-    whole, _ = common_categories(column, column, size)
-    draws = random.multivariate_hypergeometric(whole.astype(np.int64), size, len(order))
-    return [total_variation(whole, draw) for draw in draws.astype(float)]
+    column_counts, _ = common_categories(column, column, size)
+    draws = random.multivariate_hypergeometric(column_counts.astype(np.int64), size, len(order))
+    return [total_variation(column_counts, draw) for draw in draws.astype(float)]
 
 
 def mean_drift(distances: Mapping[str, Distance], blocks: BlockNoise, n: int, m: int) -> float | None:

@@ -14,6 +14,7 @@ from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.public import Member, User
 from dcmon.db.tables.public import Organization as OrganizationRow
+from dcmon.states import DefaultSet
 from dcmon.tenancy import retention
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}")
@@ -166,6 +167,17 @@ def set_terms(session: Session, org: Organization, samples: timedelta | None, re
     retention.require_longer(samples, results)
     row = session.get_one(OrganizationRow, org.id)
     row.retention, row.results_retention = samples, results
+    session.flush()
+
+
+def default_monitors(session: Session, org: Organization) -> DefaultSet:
+    """Return which default monitors new models of an organization get."""
+    return DefaultSet(session.get_one(OrganizationRow, org.id).default_monitors)
+
+
+def set_default_monitors(session: Session, org: Organization, defaults: DefaultSet) -> None:
+    """Set which default monitors new models of an organization get; existing models do not change."""
+    session.get_one(OrganizationRow, org.id).default_monitors = defaults
     session.flush()
 
 

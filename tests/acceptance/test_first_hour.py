@@ -42,7 +42,7 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: HttpRece
         "model", "create", "credit", "--task", "binary", "--version", "v1", "--feature", "age:numeric",
         "--feature", "job:categorical", "--class", "0", "--class", "1",
     )  # fmt: skip
-    assert model["monitors"] == 8
+    assert model["monitors"] == 16
     added = dcmon.json("webhook", "add", "team", f"{receiver.url}/")
     assert added["secret"].startswith("whsec_")
     assert added["secret"] not in dcmon("webhook", "list").stdout
@@ -97,7 +97,7 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: HttpRece
     assert dcmon("monitor", "run", "credit/Performance").returncode == 8
     assert dcmon.json("model", "show", "credit")["versions"][0]["samples"] == 2400
     assert dcmon("rule", "create", "Age", "> 0.9").returncode == 0
-    assert len(dcmon.json("rule", "list")) == 9
+    assert len(dcmon.json("rule", "list")) == 19
     prefix = dcmon.json("token", "list")[0]["prefix"]
     assert dcmon("token", "revoke", prefix).returncode == 0
     assert http.request("GET", f"{dcmon.url}/api/v1/say-hello").status == 401

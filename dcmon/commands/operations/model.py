@@ -6,24 +6,32 @@ from dcmon import durations
 from dcmon.db import work_queue
 from dcmon.monitoring import default_monitors, lifecycle
 from dcmon.storage import models, versions
-from dcmon.tenancy import retention
+from dcmon.tenancy import organizations, retention
 
 if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.monitoring.lifecycle import ModelTiming
+    from dcmon.states import DefaultSet
     from dcmon.storage.models import NewModel
     from dcmon.storage.versions import NewVersion
     from dcmon.windows import Frequency
 
 
-def create(app: "App", new: "NewModel", version: "NewVersion | None", monitors: "Frequency | None") -> dict[str, Any]:
-    """Create a model, and optionally a version and default monitors."""
+def create(
+    app: "App", new: "NewModel", version: "NewVersion | None", frequency: "Frequency", chosen: "DefaultSet | None"
+) -> dict[str, Any]:
+    """Create a model with default monitors, and optionally a version.
+
+    `chosen`: which default monitors; None: those of the organization.
+    """
     row: dict[str, Any] = {"model": new.name}
-    with app.org() as session:
+    org = app.organization()
+    with app.public() as session:
+        chosen = chosen or organizations.default_monitors(session, org)
+    with app.org(org) as session:
         model = models.create(session, new)
         row["id"] = model.id
-        if monitors is not None:
-            row["monitors"] = default_monitors.create_defaults(session, model, monitors)
+        row["monitors"] = default_monitors.create_defaults(session, model, frequency, chosen)
         if version is not None:
             row |= {"version": version.name, "version_id": versions.create(session, model, version).id}
     return row

@@ -8,6 +8,7 @@ from dcmon.tenancy import organizations, rate_limits, retention
 
 if TYPE_CHECKING:
     from dcmon.app import App
+    from dcmon.states import DefaultSet
 
 
 def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[str, Any]:
@@ -15,6 +16,14 @@ def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[
     org = app.organization(name)
     with app.public() as session:
         return {"name": org.name, **asdict(rate_limits.change(session, org.id, limits))}
+
+
+def set_defaults(app: "App", name: str | None, defaults: "DefaultSet") -> dict[str, Any]:
+    """Set which default monitors new models get. Raises OrganizationNotFound."""
+    org = app.organization(name)
+    with app.public() as session:
+        organizations.set_default_monitors(session, org, defaults)
+    return {"organization": org.name, "default_monitors": defaults}
 
 
 def set_retention(app: "App", name: str | None, samples: str | None, results: str | None) -> dict[str, Any]:

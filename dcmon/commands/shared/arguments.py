@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Condition
+    from dcmon.states import DefaultSet
 
 
 def column_mapping(options: list[str] | None, ignore_extra: bool) -> dict[str, str]:
@@ -93,3 +94,12 @@ def as_utc(time: datetime | None) -> datetime | None: ...
 def as_utc(time: datetime | None) -> datetime | None:
     """Set the zone of a typed time, which has none, to UTC."""
     return None if time is None else time.replace(tzinfo=UTC)
+
+
+def default_set(text: str) -> "DefaultSet":
+    """Parse which default monitors a model gets. Raises BadParameter."""
+    from dcmon.states import DefaultSet
+
+    if text.lower() not in tuple(DefaultSet):
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(DefaultSet)}.")
+    return DefaultSet(text.lower())

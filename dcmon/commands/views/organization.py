@@ -24,9 +24,14 @@ def detail(app: "App", name: str | None) -> dict[str, Any]:
     with app.public() as session:
         owner, token_rows = organizations.owner(session, org.id), tokens.entries(session, org.id)
         limits = asdict(rate_limits.get(session, org.id))
+        default_monitors = organizations.default_monitors(session, org)
         samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
     with app.org(org) as session:
         names = [model.name for model in models.entries(session)]
     live_prefixes = [token["prefix"] for token in token_rows if token["state"] == tokens.TokenState.LIVE]
     row = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
-    return row | {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}
+    return (
+        row
+        | {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}
+        | {"default_monitors": default_monitors}
+    )

@@ -11,7 +11,10 @@ from dcmon.db.tables import Public
 
 
 class Organization(Public):
-    """A tenant: its name, its PostgreSQL schema, retention terms and limits."""
+    """A tenant: its name, its PostgreSQL schema, retention terms and limits.
+
+    `default_monitors`: the DefaultSet of new models.
+    """
 
     __tablename__ = "organizations"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -25,6 +28,7 @@ class Organization(Public):
     labels_per_minute: Mapped[int | None] = mapped_column(BigInteger)
     sample_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
     label_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
+    default_monitors: Mapped[str] = mapped_column(server_default="all")
 
 
 class User(Public):
