@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import drivers, notify_policy, replay, stored_alerts, window_series
 from dcmon.alerting.alert_changes import AlertChanges
 from dcmon.alerting.change_context import ChangeContext
+from dcmon.alerting.rule_failures import RuleFailure
 from dcmon.alerting.rule_sync import RuleSync, SyncInputs
 from dcmon.alerting.stored_alerts import JudgeRequest, StoredAlerts
 from dcmon.db import bulk
@@ -29,6 +30,24 @@ class SyncedRules(NamedTuple):
 
     syncs: Sequence[RuleSync]
     has_pending: bool
+
+    @property
+    def failures(self) -> list[RuleFailure]:
+        """The rules that failed, each with its first error."""
+        first = {sync.request.rule.id: sync for sync in reversed(self.syncs) if sync.error is not None}
+        return [
+            RuleFailure(rule_id, sync.request.context.result, sync.error)
+            for rule_id, sync in sorted(first.items())
+            if sync.error is not None
+        ]
+
+    def changes_of(self, rule: AlertRule) -> AlertChanges:
+        """Return the changes of one rule on all versions."""
+        changes = AlertChanges()
+        for sync in self.syncs:
+            if sync.request.rule is rule:
+                changes.add(sync.changes)
+        return changes
 
     @property
     def changes(self) -> AlertChanges:

@@ -43,9 +43,10 @@ def notify_pending(session: Session, context: ChangeContext, version_id: int, *,
         return 0
     pending = _read_pending(session, locked, version_id)
     changes = [RuleChanges(rule, _changes(pending, context, rule)) for rule in locked]
-    return rule_failures.write_isolated(
+    written = rule_failures.write_isolated(
         session, context, changes, lambda failed: _notify_again(session, context, failed, version_id)
     )
+    return written.notifications
 
 
 def _changes(pending: _Pending, context: ChangeContext, rule: AlertRule) -> AlertChanges:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Integer, Select, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from dcmon.alerting import baselines, rules, stored_alerts, window_series
 from dcmon.alerting.rule_conditions import ChangeBase, Outcome, Verdict
 from dcmon.alerting.state_machine import Policy, StateMachine
 from dcmon.alerting.window_series import Series, SeriesRequest, is_current_revision
+from dcmon.db import bulk
 from dcmon.db.tables.org import Alert, AlertRule, Monitor, Result
 from dcmon.states import AlertState, ResolvedBy, ResultState
 
@@ -124,26 +125,42 @@ def settled_until(session: Session, rule: AlertRule, version_id: int) -> datetim
     return session.scalar(ends)
 
 
-def ended_by_change(session: Session, rule: AlertRule, version_id: int) -> Alert | None:
-    """Return the alert on the newest window, if a change of the rule ended it.
+def ended_by_change(session: Session, versions: Sequence[tuple[AlertRule, int]]) -> dict[tuple[int, int], Alert]:
+    """Return the alerts on the newest windows that changes of their rules ended, by rule and version id.
 
     The newest window is the newest one with a value. A deactivation of the rule is a change too.
     """
-    newest = _newest_results(rule, version_id).where(Result.state == ResultState.OK, Result.n >= rule.min_n)
-    last = session.scalars(newest.order_by(Result.window_end.desc(), Result.revision.desc()).limit(1)).first()
-    if last is None:
-        return None
-    is_old_recovery = and_(Alert.resolved_by == ResolvedBy.RECOVERY, stored_alerts.is_settled(rule.revision))
-    is_ended_by_change = or_(Alert.resolved_by == ResolvedBy.RULE, is_old_recovery)
-    return session.scalars(
-        select(Alert)
+    if not versions:
+        return {}
+    given = bulk.given_rows({"rule_id": Integer(), "version_id": Integer()})
+    newest_end = (
+        select(Result.window_end)
+        .join(Monitor, Monitor.id == Result.monitor_id)
         .where(
-            Alert.rule_id == rule.id, Alert.version_id == version_id, Alert.state == AlertState.RESOLVED,
-            is_ended_by_change, Alert.last_window_end >= last.window_end,
+            Result.monitor_id == AlertRule.monitor_id, Result.version_id == given.c.version_id, is_current_revision(),
+            Result.state == ResultState.OK, Result.n >= AlertRule.min_n,
         )
-        .order_by(Alert.first_window_end.desc())
+        .order_by(Result.window_end.desc())
         .limit(1)
-    ).first()  # fmt: skip
+        .correlate(AlertRule, given)
+        .scalar_subquery()
+    )  # fmt: skip
+    is_old_recovery = and_(Alert.resolved_by == ResolvedBy.RECOVERY, stored_alerts.is_settled(AlertRule.revision))
+    statement = (
+        select(Alert)
+        .select_from(given)
+        .join(AlertRule, AlertRule.id == given.c.rule_id)
+        .join(Alert, and_(Alert.rule_id == AlertRule.id, Alert.version_id == given.c.version_id))
+        .where(
+            Alert.state == AlertState.RESOLVED, or_(Alert.resolved_by == ResolvedBy.RULE, is_old_recovery),
+            Alert.last_window_end >= newest_end,
+        )
+        .ext(distinct_on(Alert.rule_id, Alert.version_id))
+        .order_by(Alert.rule_id, Alert.version_id, Alert.first_window_end.desc())
+    )  # fmt: skip
+    rows = [{"rule_id": rule.id, "version_id": version_id} for rule, version_id in versions]
+    alerts = session.scalars(statement, bulk.parameters(rows))
+    return {(alert.rule_id, alert.version_id): alert for alert in alerts}
 
 
 def new_machine(session: Session, rule: AlertRule, version_id: int) -> StateMachine:

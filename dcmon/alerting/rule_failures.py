@@ -5,7 +5,7 @@ version, or is changed.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -36,11 +36,16 @@ FAILING = f"""
                                                   cast(last.how as jsonb) -> '{OLD_KEY}')) f
       join alert_rules r on r.id = f.key::int and r.is_active
 """
-FORGET = text("""
-    update results set how = cast(how as jsonb) #- cast(:path as text[]) #- cast(:old_path as text[])
-     where monitor_id = :monitor
-       and coalesce(cast(how as jsonb) #> cast(:path as text[]), cast(how as jsonb) #> cast(:old_path as text[]))
-           is not null
+FORGET = text(f"""
+    update results
+       set how = jsonb_set(
+               jsonb_set(cast(how as jsonb), array['{KEY}'],
+                         coalesce(cast(how as jsonb) -> '{KEY}', jsonb_build_object()) - cast(:rules as text[]), false),
+               array['{OLD_KEY}'],
+               coalesce(cast(how as jsonb) -> '{OLD_KEY}', jsonb_build_object()) - cast(:rules as text[]), false)
+     where monitor_id = any(:monitors)
+       and (jsonb_exists_any(cast(how as jsonb) -> '{KEY}', cast(:rules as text[]))
+            or jsonb_exists_any(cast(how as jsonb) -> '{OLD_KEY}', cast(:rules as text[])))
 """)
 
 
@@ -58,6 +63,13 @@ class RuleChanges(NamedTuple):
     rule: AlertRule
     changes: AlertChanges
     result: Result | None = None
+
+
+class WrittenChanges(NamedTuple):
+    """The number of notifications written, and the rules whose changes could not be written."""
+
+    notifications: int
+    failed_rule_ids: Collection[int] = ()
 
 
 @contextmanager
@@ -97,8 +109,8 @@ def record(session: Session, failures: Sequence[RuleFailure]) -> None:
 
 def write_isolated(
     session: Session, context: ChangeContext, parts: Sequence[RuleChanges], again: Callable[[RuleChanges], int]
-) -> int:
-    """Write the changes of several rules together; return the number of notifications written.
+) -> WrittenChanges:
+    """Write the changes of several rules together.
 
     If that fails, `again` judges and writes by each rule alone: then only the rule that can't be written fails.
     """
@@ -106,21 +118,22 @@ def write_isolated(
     for part in parts:
         changes.add(part.changes)
     if not changes:
-        return 0
+        return WrittenChanges(0)
     try:
         with session.connection().begin_nested():
-            return changes.write(session, context)
+            return WrittenChanges(changes.write(session, context))
     except Exception as error:
         if is_outage(error):
             raise
         log.warning("the alerts of %d rules are written one by one: %s", len(parts), error_line(error))
     for alert in [*changes.stored_alerts, *changes.deleted]:
         session.expire(alert)
-    written = 0
+    written, failed_rule_ids = 0, {part.rule.id for part in parts}
     for part in parts:
         with isolated(session, part.rule, part.result):
             written += again(part)
-    return written
+            failed_rule_ids.remove(part.rule.id)
+    return WrittenChanges(written, failed_rule_ids)
 
 
 def of_result(result: Result) -> Mapping[str, str]:
@@ -136,8 +149,14 @@ def error_line(error: Exception) -> str:
 
 def clear(session: Session, rule: AlertRule) -> None:
     """Remove the recorded failures of a rule that was changed."""
-    paths = {"path": [KEY, str(rule.id)], "old_path": [OLD_KEY, str(rule.id)]}
-    session.execute(FORGET, {"monitor": rule.monitor_id, **paths})
+    clear_all(session, [rule])
+
+
+def clear_all(session: Session, rules: Sequence[AlertRule]) -> None:
+    """Remove the recorded failures of these rules."""
+    if rules:
+        keys = {"rules": [str(rule.id) for rule in rules], "monitors": [rule.monitor_id for rule in rules]}
+        session.execute(FORGET, keys)
 
 
 def failing(session: Session) -> Mapping[int, str]:

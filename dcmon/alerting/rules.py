@@ -1,6 +1,6 @@
 """Alert rules: create, change, find and delete them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isfinite
@@ -288,6 +288,12 @@ def lock(session: Session, rule_id: int) -> AlertRule:
     return session.scalars(
         select(AlertRule).where(AlertRule.id == rule_id).with_for_update().execution_options(populate_existing=True)
     ).one()
+
+
+def lock_all(session: Session, rule_ids: Collection[int]) -> Sequence[AlertRule]:
+    """Lock the rows of rules as `lock` does; return those that exist, in order of monitor and rule id."""
+    statement = select(AlertRule).where(AlertRule.id.in_(rule_ids)).order_by(AlertRule.monitor_id, AlertRule.id)
+    return session.scalars(statement.with_for_update().execution_options(populate_existing=True)).all()
 
 
 def delete(session: Session, rule: AlertRule) -> None:

@@ -12,21 +12,26 @@ from sqlalchemy import (
     Integer,
     SQLColumnExpression,
     and_,
-    bindparam,
     case,
-    column,
     exists,
     func,
     or_,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from dcmon.alerting.change_context import ChangeContext
+from dcmon.db import bulk
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Monitor, Notification
 from dcmon.states import AlertState, ResolvedBy
+
+REQUEST_TYPES = {
+    "rule_id": Integer(),
+    "version_id": Integer(),
+    "window_end": DateTime(timezone=True),
+    "result_revision": Integer(),
+}
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def was_notified() -> ColumnElement[bool]:
 
 def read(session: Session, requests: Sequence[JudgeRequest]) -> ReadAlerts:
     """Read the stored alerts of each request. The caller holds the locks of the rules' rows."""
-    given = _given()
+    given = bulk.given_rows(REQUEST_TYPES)
     marks = _marks(given)
     is_affected = and_(
         is_changeable(AlertRule.revision),
@@ -122,7 +127,7 @@ def read(session: Session, requests: Sequence[JudgeRequest]) -> ReadAlerts:
     is_read = or_(is_affected, is_unnotified_end())
     statement = (
         select(
-            given.c.position, Monitor.frequency, func.now(), marks.c.settled_until, Alert, is_affected,
+            given.c[bulk.POSITION], Monitor.frequency, func.now(), marks.c.settled_until, Alert, is_affected,
             was_notified(), is_confirmed.correlate(Alert, given), has_pending.correlate(None),
         )
         .select_from(given)
@@ -130,9 +135,11 @@ def read(session: Session, requests: Sequence[JudgeRequest]) -> ReadAlerts:
         .join(Monitor, Monitor.id == AlertRule.monitor_id)
         .join(marks, true())
         .outerjoin(Alert, and_(Alert.rule_id == AlertRule.id, Alert.version_id == given.c.version_id, is_read))
-        .order_by(given.c.position, Alert.first_window_end, Alert.id)
+        .order_by(given.c[bulk.POSITION], Alert.first_window_end, Alert.id)
     )  # fmt: skip
-    return _grouped(session.execute(statement, _values(requests)).all(), len(requests))
+    return _grouped(
+        session.execute(statement, bulk.parameters([_row(request) for request in requests])).all(), len(requests)
+    )
 
 
 def _grouped(rows: Sequence[Any], count: int) -> ReadAlerts:
@@ -168,25 +175,11 @@ def _marks(given: FromClause) -> FromClause:
     )
 
 
-def _given() -> FromClause:
-    """Return the requests as a table."""
-    integers, times = ARRAY(Integer), ARRAY(DateTime(timezone=True))
-    values = func.unnest(
-        bindparam("rules", type_=integers), bindparam("versions", type_=integers),
-        bindparam("ends", type_=times), bindparam("revisions", type_=integers),
-    )  # fmt: skip
-    columns = (
-        column("rule_id", Integer), column("version_id", Integer),
-        column("window_end", DateTime(timezone=True)), column("result_revision", Integer),
-    )  # fmt: skip
-    return values.table_valued(*columns, with_ordinality="position", name="given").render_derived()
-
-
-def _values(requests: Sequence[JudgeRequest]) -> dict[str, Any]:
-    results = [request.context.result for request in requests]
+def _row(request: JudgeRequest) -> dict[str, Any]:
+    result = request.context.result
     return {
-        "rules": [request.rule.id for request in requests],
-        "versions": [request.version_id for request in requests],
-        "ends": [request.window_end for request in requests],
-        "revisions": [None if result is None else result.revision for result in results],
+        "rule_id": request.rule.id,
+        "version_id": request.version_id,
+        "window_end": request.window_end,
+        "result_revision": None if result is None else result.revision,
     }

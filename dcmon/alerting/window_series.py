@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -12,18 +11,26 @@ from sqlalchemy import (
     FromClause,
     Integer,
     and_,
-    bindparam,
-    column,
     func,
     or_,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session, aliased
 
 from dcmon.alerting.state_machine import WindowResult
+from dcmon.db import bulk
 from dcmon.db.tables.org import Baseline, Monitor, Result
+
+REQUEST_TYPES = {
+    "monitor_id": Integer(),
+    "version_id": Integer(),
+    "anchor": DateTime(timezone=True),
+    "lead": Integer(),
+    "reads_on": Boolean(),
+    "with_baselines": Boolean(),
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ def _with_lead(series: Series, lead: int) -> Series:
 def _read_series(session: Session, requests: Sequence[SeriesRequest]) -> list[Series]:
     if not requests:
         return []
-    given = _given()
+    given = bulk.given_rows(REQUEST_TYPES)
     newest = aliased(Result, _newest_results(given))
     belongs = and_(
         given.c.with_baselines, Baseline.monitor_id == newest.monitor_id, Baseline.version_id == newest.version_id,
@@ -98,15 +105,17 @@ def _read_series(session: Session, requests: Sequence[SeriesRequest]) -> list[Se
         Baseline.monitor_revision == newest.monitor_revision,
     )  # fmt: skip
     statement = (
-        select(given.c.position, newest, Baseline.entries, Baseline.metrics)
+        select(given.c[bulk.POSITION], newest, Baseline.entries, Baseline.metrics)
         .select_from(given)
         .join(newest, true())
         .outerjoin(Baseline, belongs)
-        .order_by(given.c.position, newest.window_end)
+        .order_by(given.c[bulk.POSITION], newest.window_end)
     )
     results: list[list[Result]] = [[] for _ in requests]
     baselines: list[dict[tuple[int, int], Mapping[str, float]]] = [{} for _ in requests]
-    for position, result, entries, metrics in session.execute(statement, _values(requests)):
+    for position, result, entries, metrics in session.execute(
+        statement, bulk.parameters([vars(request) for request in requests])
+    ):
         results[position - 1].append(result)
         if metrics is not None:
             key = (result.reference_revision, result.monitor_revision)
@@ -150,19 +159,3 @@ def _newest_results(given: FromClause) -> FromClause:
         .correlate(given)
         .lateral("newest")
     )  # fmt: skip
-
-
-def _given() -> FromClause:
-    """Return the requests as a table."""
-    types: dict[str, Any] = {
-        "monitor_id": Integer(), "version_id": Integer(), "anchor": DateTime(timezone=True), "lead": Integer(),
-        "reads_on": Boolean(), "with_baselines": Boolean(),
-    }  # fmt: skip
-    values = func.unnest(*[bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()])
-    columns = [column(name, kind) for name, kind in types.items()]
-    return values.table_valued(*columns, with_ordinality="position", name="given").render_derived()
-
-
-def _values(requests: Sequence[SeriesRequest]) -> dict[str, Any]:
-    names = ("monitor_id", "version_id", "anchor", "lead", "reads_on", "with_baselines")
-    return {name: [getattr(request, name) for request in requests] for name in names}

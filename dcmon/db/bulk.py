@@ -15,13 +15,13 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
 
-POSITION = "bulk_position"
+POSITION = "position_given"
 
 
 def insert(session: Session, entity: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that have the same columns, in this order."""
     if rows:
-        session.connection().execute(_insert(_table(entity), list(rows[0])), _parameters(list(rows[0]), rows))
+        session.connection().execute(_insert(_table(entity), list(rows[0])), parameters(rows))
 
 
 def insert_numbered(session: Session, entity: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -31,7 +31,7 @@ def insert_numbered(session: Session, entity: type[DeclarativeBase], rows: Seque
     table = _table(entity)
     statement = _insert(table, list(rows[0])).returning(table.c.id)
     # The rows are inserted in order and take the next numbers of a sequence, so their ids grow.
-    return sorted(session.connection().scalars(statement, _parameters(list(rows[0]), rows)))
+    return sorted(session.connection().scalars(statement, parameters(rows)))
 
 
 def update(session: Session, objects: Sequence[DeclarativeBase]) -> None:
@@ -49,7 +49,7 @@ def update(session: Session, objects: Sequence[DeclarativeBase]) -> None:
     statement = (
         update_of(table).where(table.c.id == given.c.id).values({table.c[name]: given.c[name] for name in names})
     )
-    if session.connection().execute(statement, _parameters(columns, rows)).rowcount != len(objects):
+    if session.connection().execute(statement, parameters(rows)).rowcount != len(objects):
         raise StaleDataError(f"Not all of {len(objects)} rows of {table.name} exist.")
     for stored, row in zip(objects, rows, strict=True):
         for name in names:
@@ -70,16 +70,23 @@ def _insert(table: Table, names: Sequence[str]) -> Any:
     return insert_into(table).from_select(names, ordered, include_defaults=False)
 
 
+def given_rows(types: Mapping[str, Any]) -> FromClause:
+    """Return rows that a statement gets as arrays, as a table with these columns and POSITION, which counts from 1.
+
+    `types`: the type of each column. `parameters` makes the parameters of the statement.
+    """
+    values = func.unnest(*[bindparam(f"of_{name}", type_=ARRAY(kind, dimensions=1)) for name, kind in types.items()])
+    columns = [column(name, kind) for name, kind in types.items()]
+    return values.table_valued(*columns, with_ordinality=POSITION, name="given").render_derived()
+
+
+def parameters(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the parameters of a statement with `given_rows`. All rows have the same columns; there is at least one."""
+    return {f"of_{name}": [row[name] for row in rows] for name in rows[0]}
+
+
 def _given(table: Table, names: Sequence[str]) -> FromClause:
-    """Return the rows that are given as arrays, as a table."""
-    parameters = [bindparam(f"of_{name}", type_=ARRAY(table.c[name].type, dimensions=1)) for name in names]
-    columns = [column(name, table.c[name].type) for name in names]
-    values = func.unnest(*parameters).table_valued(*columns, with_ordinality=POSITION, name="given")
-    return values.render_derived()
-
-
-def _parameters(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {f"of_{name}": [row[name] for row in rows] for name in names}
+    return given_rows({name: table.c[name].type for name in names})
 
 
 def _table(entity: type[DeclarativeBase]) -> Table:

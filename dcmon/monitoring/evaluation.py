@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from dcmon.alerting import baselines, judging, pending_notifications, rule_failures
+from dcmon.alerting import baselines, judging, pending_notifications
 from dcmon.alerting.baselines import NewBaseline
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks.catalogue import LIBRARY_VERSION
@@ -21,7 +21,7 @@ from dcmon.db.tables.org import Check, Monitor, Result
 from dcmon.monitoring import planner, results, row_loader
 from dcmon.monitoring.planner import Plan, PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
-from dcmon.monitoring.results import CheckRun, ComparedRows, ResultInputs, ResultKey
+from dcmon.monitoring.results import CheckRun, ComparedRows, NewResult, ResultInputs, ResultKey
 from dcmon.settings import Evaluate
 from dcmon.states import ResultState
 
@@ -73,9 +73,7 @@ def store(
     changed_ids = _store_baselines(session, plan, check_results)
     new_results = _store_results(session, plan, check_results)
     notifications, may_have_pending = judging.judge_results(session, new_results, context)
-    for rule in baselines.dependent_rules(session, changed_ids):
-        with rule_failures.isolated(session, rule):
-            notifications += judging.rejudge_rule(session, rule, context)
+    notifications += judging.rejudge_rules(session, baselines.dependent_rules(session, changed_ids), context)
     if may_have_pending or changed_ids:
         notifications += pending_notifications.notify_pending(session, context, plan.version.id, monitor_id=monitor_id)
     return StoredCounts(len(new_results), notifications)
@@ -102,15 +100,16 @@ def _store_results(session: Session, plan: Plan, check_results: Sequence[CheckRe
     last = results.lock_newest(
         session, plan.version.id, plan.window, [check_result.monitor_id for check_result in ordered]
     )
-    stored = []
+    values = []
     for check_result in ordered:
         monitor, check = monitors[check_result.monitor_id]
         key = ResultKey(monitor, plan.version.id, plan.window)
         run = CheckRun(check_result.n, check_result.duration, _run_details(plan, check_result))
         inputs = _inputs(plan, monitor, check)
-        stored.append(results.store(session, key, check_result.value, inputs, run, last=last.get(monitor.id)))
+        values.append(NewResult(key, check_result.value, inputs, run, last.get(monitor.id)))
+    stored = results.store_all(session, values)
     session.flush()
-    return [result for result in stored if result is not None]
+    return stored
 
 
 def _inputs(plan: Plan, monitor: Monitor, check: Check) -> ResultInputs:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, true
+from sqlalchemy import delete, func, select, true
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -91,24 +91,55 @@ def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: 
     return newest_by_monitor(session, version_id, window, monitor_ids)
 
 
+class NewResult(NamedTuple):
+    """A value to store. `last`: the newest stored result of the same key, as `lock_newest` returns it."""
+
+    key: ResultKey
+    value: CheckValue
+    inputs: ResultInputs
+    run: CheckRun
+    last: Result | None
+
+
 def store(
     session: Session, key: ResultKey, value: CheckValue, inputs: ResultInputs, run: CheckRun, *, last: Result | None
 ) -> Result | None:
     """Store a value as the next revision, at the next flush.
 
-    Returns None if a result of these inputs, or of newer inputs, is stored already. `last`: the newest result, as
-    `lock_newest` returns it.
+    Returns None if a result of these inputs, or of newer inputs, is stored already. `last`: as in NewResult.
     """
-    result = Result(
+    stored = store_all(session, [NewResult(key, value, inputs, run, last)])
+    return stored[0] if stored else None
+
+
+def store_all(session: Session, values: Sequence[NewResult]) -> list[Result]:
+    """Store values as the next revisions, at the next flush, as `store` does; return the stored ones."""
+    stored, repaired_ids = list[Result](), list[int]()
+    for new in values:
+        result, last = _next_revision(new), new.last
+        if last is not None and not _has_newer_inputs(result, last):
+            if not _repairs_error(result, last):
+                continue
+            repaired_ids.append(last.id)
+        stored.append(result)
+    if repaired_ids:  # the new results take the revisions of ERRORs of the same inputs
+        session.execute(delete(Result).where(Result.id.in_(repaired_ids)))
+    session.add_all(stored)
+    return stored
+
+
+def _next_revision(new: NewResult) -> Result:
+    key, inputs, run = new.key, new.inputs, new.run
+    return Result(
         monitor_id=key.monitor.id,
         version_id=key.version_id,
         window_start=key.window.start,
         window_end=key.window.end,
-        revision=last.revision + 1 if last else 1,
-        state=value.state,
-        metrics=value.metrics,
-        entries=value.entries,
-        reason=value.reason,
+        revision=new.last.revision + 1 if new.last else 1,
+        state=new.value.state,
+        metrics=new.value.metrics,
+        entries=new.value.entries,
+        reason=new.value.reason,
         n=run.n,
         n_rows=inputs.statistics.n,
         n_labelled=inputs.statistics.n_labelled,
@@ -120,13 +151,6 @@ def store(
         how=dict(run.how),
         **_compared_columns(inputs.compared),
     )
-    if last is not None and not _has_newer_inputs(result, last):
-        if not _repairs_error(result, last):
-            return None
-        session.delete(last)  # the new result takes the revision of an ERROR of the same inputs
-        session.flush()
-    session.add(result)
-    return result
 
 
 def _has_newer_inputs(result: Result, last: Result) -> bool:

@@ -13,7 +13,7 @@ from dcmon.alerting import rules
 from dcmon.alerting.rules import Change
 from dcmon.app import App
 from dcmon.checks.evaluator import CheckEvaluator
-from dcmon.db.tables.org import Alert, Notification, Result
+from dcmon.db.tables.org import Alert, Baseline, Notification, Result
 from dcmon.jobs.evaluate import Evaluator
 from dcmon.monitoring import due_windows, model_checks, monitors, window_expansion
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -122,6 +122,17 @@ def test_statements_of_a_window_do_not_grow_with_its_rules(watched: Watched) -> 
     watched.add_monitors(MANY)
     assert count_statements(watched) == of_few
     assert max(of_few) <= MOST_WITH_ALERTS
+
+
+def test_first_window_with_a_baseline_does_not_grow_either(watched: Watched) -> None:
+    """The first window of new rules on the reference stores baselines, and judges all earlier results again."""
+    watched.evaluate_day()
+    watched.add_monitors(FEW)
+    of_few = watched.evaluate_day()
+    watched.add_monitors(MANY)
+    of_many = watched.evaluate_day()
+    assert watched.count(Baseline) == MANY - 1
+    assert len(of_many) == len(of_few), f"{of_few}\n\n{of_many}"
 
 
 def test_compared_windows_and_flow_fit_into_the_limit(watched: Watched) -> None:
