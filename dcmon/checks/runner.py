@@ -97,7 +97,8 @@ class _StatisticsRun(CheckRun[Rows]):
         metrics = aggregation.aggregate(method, values, importance, name)
         if method in aggregation.POWERS and importance is None:
             n_known = sum(value is not None for value in values.values())
-            self.remarks.append(no_value_reasons.plain_mean(next(iter(metrics)), n_known))
+            if n_known > 1:  # of one feature all aggregates are equal
+                self.remarks.append(no_value_reasons.plain_mean(next(iter(metrics)), n_known))
         return Reduced(metrics, values)
 
 
