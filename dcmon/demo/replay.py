@@ -1,6 +1,6 @@
 """Replay April to December day by day.
 
-Each day sends its samples, then the labels that are known when the day ends.
+Each day sends the labels of earlier days that become known on it, then its samples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -149,8 +149,9 @@ def _send_rows(console: DemoConsole, app: App, demo: DemoState, endpoint: Endpoi
     days_done = max(0, (demo.next_day - replay.first).days)
     with console.progress("Replay", len(replay), days_done) as progress:
         for step in replay.steps(demo.next_day):
-            endpoint.send_samples(demo_model.version_id, step.samples)
+            # The labels are of earlier days. They come first, because the samples complete the windows of these days.
             endpoint.send_labels(demo_model.model_id, step.labels)
+            endpoint.send_samples(demo_model.version_id, step.samples)
             demo.save_progress(step.day)
             progress.advance(1, f"{step.day:%d %b}, {console.alert_count} alerts")
     _wait_until_stored(console, app, demo, demo_model.version_id, replay)
