@@ -45,11 +45,11 @@ def _answers(port: int) -> bool:
     return response.status == 200
 
 
-def session(served: Dcmon, token: str, task: str) -> dict[str, Any]:
+def session(served: Dcmon, token: str, *arguments: str, script: str = "sdk_session.py") -> dict[str, Any]:
     assert SDK.exists(), f"{SDK} is missing: `make test` makes the SDK's environment"
-    script = ROOT / "tests" / "helpers" / "sdk_session.py"
+    path = ROOT / "tests" / "helpers" / script
     done = subprocess.run(
-        [str(SDK), str(script), served.url, token, task], cwd="/", capture_output=True, text=True, check=False,
+        [str(SDK), str(path), served.url, token, *arguments], cwd="/", capture_output=True, text=True, check=False,
         timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -88,6 +88,17 @@ def test_unmodified_sdk_completes_a_first_hour(
             )
         ).one()
     assert tuple(counted) == (monitors + OWN_MONITORS + 1, rules + OWN_RULES + 1, 1_201, 1_000, 0)
+
+
+def test_sdk_logs_and_reads_a_thousand_features(served: Dcmon, engine: Engine, acme: Acme) -> None:
+    seen = session(served, acme.token, script="sdk_wide_session.py")
+
+    assert seen["is_same"]
+    assert seen["reference_shape"] == [40, 1_000]
+    assert seen["reference_sum"] == seen["sent_sum"]
+    with db.org_session(engine, acme.org) as org:
+        assert org.scalar(text("select layout from versions")) == 2
+        assert org.scalar(text("select count(*) from quarantine")) == 0
 
 
 def test_sdk_reports_a_wrong_token(served: Dcmon) -> None:
