@@ -151,3 +151,24 @@ def test_reference_is_read_in_the_order_of_loading(app: App, org: Organization, 
     numbers = sample.column("n")
     assert list(numbers) == sorted(numbers)
     assert len(numbers) == min(limit or 300, 300)
+
+
+def test_more_packed_columns_than_a_result_has_are_read(app: App, org: Organization) -> None:
+    """Each integer is packed into two columns, and PostgreSQL allows 1,664 in the result of a statement."""
+    features = dict.fromkeys([f"i{number}" for number in range(1_200)], "integer")
+    with app.org(org) as session:
+        model = models.create(session, NewModel("integers", "binary"))
+        version_id = versions.create(session, model, NewVersion("v1", features)).id
+    own = {name: number for number, name in enumerate(features)}
+    rows = [
+        {"_dc_sample_id": f"s{number}", "_dc_time": START.isoformat(), "_dc_prediction": "1", **own, "i7": None}
+        for number in range(3)
+    ]
+    app.ingestion.ingest_samples(org, version_id, [json.dumps(row).encode() for row in rows])
+    with app.org(org) as session:
+        for limit in (None, 100):
+            selection = RowSelection(*versions.get(session, version_id), limit=limit)
+            block = sampling.sample_columns(session, WINDOW, selection, list(features))
+            assert block is not None
+            assert [block.column(name).tolist() for name in ("i0", "i1199")] == [[0] * 3, [1199] * 3]
+            assert all(map(math.isnan, block.column("i7")))
