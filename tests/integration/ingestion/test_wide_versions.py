@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,8 @@ from sqlalchemy import text
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.jobs import ingest
-from dcmon.storage import references, sampling, versions
+from dcmon.storage import references, sampling, table_layout, versions
+from dcmon.storage.columns import Columns
 from dcmon.storage.sampling import RowSelection
 from dcmon.windows import Window
 from tests.conftest import Acme
@@ -116,9 +117,9 @@ def test_wide_rows_over_http_are_filtered_and_read_back(app: App, acme: Acme) ->
         block = references.sample_columns(session, selection, list(FEATURES))
     assert len(stored.rows) == 30
     assert block is not None
-    assert [None if math.isnan(item) else item for item in block.column("f999")] == [
-        values[stored.names.index("f999")] for values in stored.rows
-    ]
+    in_order_of_loading = [entry["f999"] for entry in reference]
+    assert [None if math.isnan(item) else item for item in block.column("f999")] == in_order_of_loading
+    assert {values[stored.names.index("f999")] for values in stored.rows} == set(in_order_of_loading)
 
 
 def test_numbers_and_texts_beyond_a_page_are_read_back(app: App, acme: Acme) -> None:
@@ -167,3 +168,42 @@ def test_widest_version_takes_rows(app: App, acme: Acme) -> None:
         target = version_of(app, acme.org, client, features)
         assert client.samples(target.version_id, encoded(0, 3, features)).status == 200
     require_rows(app, target, 3, features)
+
+
+def most(*kinds: str) -> dict[str, str]:
+    """Return as many features as rows without arrays can have, of these types in turn."""
+    low, high = 1, 1_500
+    while low < high:
+        middle = (low + high + 1) // 2
+        if table_layout.choose(Columns("binary", in_turn(middle, kinds), {"note": "text"}, ["0", "1"])) == 1:
+            low = middle
+        else:
+            high = middle - 1
+    return in_turn(low, kinds)
+
+
+def in_turn(count: int, kinds: Sequence[str]) -> dict[str, str]:
+    return {f"f{number}": kinds[number % len(kinds)] for number in range(count)}
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [["numeric"], ["categorical"], ["boolean", "numeric"], ["integer", "categorical", "boolean", "text"]],
+    ids=str,
+)
+def test_fullest_rows_without_arrays_fit_in_a_page(app: App, acme: Acme, kinds: list[str]) -> None:
+    """Each row has all its values; texts have any length from those that stay in the row to those that do not."""
+    features = most(*kinds)
+    values = {"numeric": 0.1, "boolean": True, "integer": 2**31 - 1}
+    rows = []
+    for length in [*range(9, 30), 126, 127, 200]:
+        own = {name: values.get(kind, f"{length:x}".ljust(length, "é")[:length]) for name, kind in features.items()}
+        ends = {"_dc_sample_id": "s" * 20 + str(length), "_dc_prediction": "1", "note": "n" * length}
+        more = {"_dc_prediction_probabilities": [0.5, 0.5], "_dc_time": START.isoformat()}
+        rows.append(json.dumps({**own, **ends, **more}).encode())
+    with serving(app, acme.token) as client:
+        target = version_of(app, acme.org, client, features)
+        assert target.scalar("select layout from versions") == 1
+        assert client.samples(target.version_id, rows).status == 200
+    assert target.scalar("select array_agg(detail) from quarantine") is None
+    assert target.samples == len(rows)
