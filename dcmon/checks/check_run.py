@@ -12,6 +12,7 @@ from dcmon.checks.kinds import CheckKind
 from dcmon.checks.no_value_reasons import NoValue, SideName
 from dcmon.checks.workload import CheckRequest
 from dcmon.states import ResultState, TaskType
+from dcmon.statistics.intervals import Interval
 
 # The checks that can give all classes the same weight.
 BALANCED_CHECKS = ("LabelDrift", "PredictionDrift")
@@ -67,13 +68,15 @@ class Reduced:
 
     `metrics`: by name, or by (scorer, class); None without a value. `entries`: what drives them, a number for each
     feature, class or new label. `reasons`: why a metric has no value, by the same keys. `changes`: how features differ
-    from the compared rows.
+    from the compared rows. `intervals`, `noise`: how sure metrics and entries are, by the keys of both.
     """
 
     metrics: Mapping[Any, Any]
     entries: Mapping[Any, Any] = field(default_factory=dict)
     reasons: Mapping[Any, str] = field(default_factory=dict)
     changes: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    intervals: Mapping[Any, Interval] = field(default_factory=dict)
+    noise: Mapping[Any, float] = field(default_factory=dict)
 
 
 R = TypeVar("R", bound=CheckRows)
@@ -103,7 +106,9 @@ class CheckRun(ABC, Generic[R]):
         entries = self._entries(reduced.entries)
         metrics = self._metrics(reduced, current)
         changes = {name: reduced.changes[name] for name in entries if name in reduced.changes}
-        return CheckValue(ResultState.OK, metrics, "; ".join(self.remarks) or None, entries, changes)
+        intervals, noise = _limits(reduced.intervals, metrics, entries), _levels(reduced.noise, metrics, entries)
+        remarks = "; ".join(self.remarks) or None
+        return CheckValue(ResultState.OK, metrics, remarks, entries, changes, intervals, noise)
 
     def _features(self, params: Mapping[str, Any]) -> list[str]:
         features = chosen_features(self.schema, self.conf if self.kind.reads_features else None)
@@ -239,6 +244,23 @@ class CheckRun(ABC, Generic[R]):
             self.remarks.append(f"too few values in {no_value_reasons.first_names(missing)}")
         numbers = {str(name): float(number) for name, number in entries.items() if is_number(number)}
         return dict(sorted(numbers.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _limits(intervals: Mapping[Any, Interval], *known: Mapping[str, float]) -> dict[str, list[float]]:
+    """Return the limits of the known names that have an interval."""
+    limits = {_name(key): [_rounded(interval.low), _rounded(interval.high)] for key, interval in intervals.items()}
+    return {name: ends for name, ends in limits.items() if all(map(is_number, ends)) and any(name in k for k in known)}
+
+
+def _levels(noise: Mapping[Any, float], *known: Mapping[str, float]) -> dict[str, float]:
+    """Return the noise of the known names."""
+    levels = {_name(key): _rounded(number) for key, number in noise.items() if is_number(number)}
+    return {name: number for name, number in levels.items() if any(name in k for k in known)}
+
+
+def _rounded(number: Any) -> float:
+    """Round to six digits: a result of 1,000 features has 1,000 intervals."""
+    return float(f"{float(number):.6g}")
 
 
 def _name(key: Any) -> str:

@@ -31,6 +31,8 @@ class CheckValue:
     largest first. `reason`: one line that says why the check has no value, or what was left out of the value.
     `changes`: how the first entries that are features differ from the compared rows, in their own units
     (dcmon.statistics.description).
+    `intervals`: by name of a metric or entry the limits of its confidence interval of 95 %, [low, high], where there is
+    a closed form. `noise`: by name the drift that 95 of 100 windows without drift do not exceed.
     """
 
     state: ResultState
@@ -38,6 +40,8 @@ class CheckValue:
     reason: str | None = None
     entries: dict[str, float] = field(default_factory=dict)
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    noise: dict[str, float] = field(default_factory=dict)
 
 
 def storable(value: CheckValue) -> CheckValue:
@@ -51,6 +55,8 @@ def storable(value: CheckValue) -> CheckValue:
         None if value.reason is None else _storable_text(value.reason),
         {_storable_text(name): number for name, number in value.entries.items()},
         value.changes,
+        {_storable_text(name): limits for name, limits in value.intervals.items()},
+        {_storable_text(name): number for name, number in value.noise.items()},
     )
 
 

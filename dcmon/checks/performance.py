@@ -14,11 +14,13 @@ from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.kinds import PERFORMANCE
 from dcmon.checks.no_value_reasons import NoValue, SideName
 from dcmon.states import ResultState, TaskType
-from dcmon.statistics import scorers
+from dcmon.statistics import score_intervals, scorers
 from dcmon.statistics.class_scores import Score
 from dcmon.statistics.columns import ClassColumn, Rows
 from dcmon.statistics.confusion import ClassifiedRows
 from dcmon.statistics.errors import StatisticsError, Undefined
+from dcmon.statistics.intervals import Interval
+from dcmon.statistics.score_intervals import ScoreInterval
 
 _PER_CLASS = "_per_class"
 
@@ -36,6 +38,7 @@ class Performance:
         Raises NoValue if no scorer has a value.
         """
         metrics, reasons, failed = dict[Any, Any](), dict[Any, str](), list[NoValue]()
+        intervals = dict[Any, Interval]()
         named = _named(chosen or scorers.DEFAULT_SCORERS[self.schema.task_type])
         for name, scorer in named.items():
             try:
@@ -45,6 +48,7 @@ class Performance:
                 if len(named) > 1:
                     self.remarks.append(f"no {name}: {failed[-1]}")
                 continue
+            intervals |= self._intervals(name, scorer)
             if not isinstance(score, Mapping):
                 metrics[name] = score
                 continue
@@ -53,7 +57,18 @@ class Performance:
         self.remarks[:] = dict.fromkeys(self.remarks)
         if not metrics:
             raise failed[0]
-        return Reduced(metrics, reasons=reasons)
+        return Reduced(metrics, reasons=reasons, intervals=intervals)
+
+    def _intervals(self, name: str, scorer: str) -> dict[Any, Interval]:
+        """Return the interval of a score by the key of its metric: by name and class for a score per class."""
+        if self.schema.task_type == TaskType.REGRESSION:
+            interval: ScoreInterval = score_intervals.regression_score_interval(scorer, self.rows)
+        else:
+            classified = self._classified(scorers.reads_probabilities(scorer))
+            interval = score_intervals.class_score_interval(scorer, classified)
+        if isinstance(interval, Mapping):
+            return {(name, class_name): of_class for class_name, of_class in interval.items()}
+        return {} if interval is None else {name: interval}
 
     def _score(self, scorer: str) -> Score:
         if self.schema.task_type == TaskType.REGRESSION:

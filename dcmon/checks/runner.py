@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from dcmon.checks import no_value_reasons
+from dcmon.checks import no_value_reasons, uncertainty
 from dcmon.checks.change_checks import REDUCERS
 from dcmon.checks.check_run import CheckRun, CheckSetup, Reduced, listed
 from dcmon.checks.dataset_schema import CheckValue, storable
@@ -85,17 +86,23 @@ class _StatisticsRun(CheckRun[Rows]):
             raise InvalidParameter("feature_importance must not contain negative values.")
         return aggregation.normalized_importance(weights)
 
+    def aggregate(
+        self, values: Values, default: str, name: str, *, weighs_all: bool = False
+    ) -> dict[str, float | None]:
+        """Return the aggregate of the values of features, by its name. Parameters as those of `aggregated`."""
+        importance = self.importance
+        if importance is not None and not weighs_all:
+            importance = {feature: importance[feature] for feature in values}
+        return aggregation.aggregate(self.arguments.get("aggregation_method", default), values, importance, name)
+
     def aggregated(self, values: Values, default: str, name: str, *, weighs_all: bool = False) -> Reduced:
         """Return the aggregate of the values of features, and the values as entries.
 
         `weighs_all`: True if the weighted aggregate needs a value of all features that have an importance.
         """
-        importance = self.importance
-        if importance is not None and not weighs_all:
-            importance = {feature: importance[feature] for feature in values}
         method = self.arguments.get("aggregation_method", default)
-        metrics = aggregation.aggregate(method, values, importance, name)
-        if method in aggregation.POWERS and importance is None:
+        metrics = self.aggregate(values, default, name, weighs_all=weighs_all)
+        if method in aggregation.POWERS and self.importance is None:
             n_known = sum(value is not None for value in values.values())
             if n_known > 1:  # of one feature all aggregates are equal
                 self.remarks.append(no_value_reasons.plain_mean(next(iter(metrics)), n_known))
@@ -117,17 +124,22 @@ def _feature_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduce
     order = run.arguments.get("sort_feature_by", "drift + importance")
     if order not in ("feature importance", "drift score", "drift + importance"):
         raise InvalidParameter(f"There is no sort_feature_by {order!r}.")
-    values = features.drifts(current, compared, run.chosen(), run.drift_parameters)
-    return _described(run.aggregated(values, "l3_weighted", "Drift Score"), current, compared)
+    parameters = run.drift_parameters
+    values = features.drifts(current, compared, run.chosen(), parameters)
+    reduced = _described(run.aggregated(values, "l3_weighted", "Drift Score"), current, compared)
+    aggregate = partial(run.aggregate, default="l3_weighted", name="Drift Score")
+    return uncertainty.with_drift_uncertainty(reduced, current, compared, parameters, aggregate)
 
 
 def _null_shares(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
-    return run.aggregated(features.null_shares(current, run.chosen()), "max", "Null Ratio")
+    reduced = run.aggregated(features.null_shares(current, run.chosen()), "max", "Null Ratio")
+    return uncertainty.with_share_intervals(reduced, current.n)
 
 
 def _new_categories(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
     values = features.new_category_shares(current, compared, run.chosen())
-    return _described(run.aggregated(values, "max", "New Categories Ratio"), current, compared)
+    reduced = _described(run.aggregated(values, "max", "New Categories Ratio"), current, compared)
+    return uncertainty.with_share_intervals(reduced, current.n)
 
 
 def _mixed_nulls(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
@@ -141,7 +153,9 @@ def _mismatches(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
 
 
 def _label_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
-    return Reduced({"Label Drift Score": outputs.label_drift(current, compared, run.drift_parameters)})
+    sides, parameters = outputs.label_sides(current, compared), run.drift_parameters
+    reduced = Reduced({"Label Drift Score": outputs.drift_of(sides, parameters)})
+    return uncertainty.with_output_uncertainty(reduced, sides, parameters)
 
 
 def _new_labels(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
@@ -169,12 +183,14 @@ def _prediction_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Red
         for name, rows in sides.items():
             run.remarks += no_value_reasons.unlikely_probabilities(*rows.unlikely_probabilities, name)
         drifts = outputs.probability_drift(current, compared, classes, parameters)
-        reduced = outputs.aggregate_classes(run.arguments.get("aggregation_method", "max"), drifts)
-        return Reduced(reduced, drifts.values if len(drifts.values) > 1 else {})
+        aggregated = outputs.aggregate_classes(run.arguments.get("aggregation_method", "max"), drifts)
+        reduced = Reduced(aggregated, drifts.values if len(drifts.values) > 1 else {})
+        return uncertainty.with_probability_uncertainty(reduced, drifts, parameters)
     if wants_probabilities and len(without) == 1:
         run.remarks.insert(0, "compared classes, because only one side has probabilities")
-    value = outputs.prediction_drift(current, compared, tuple(classes) if classes else None, parameters)
-    return Reduced({"Prediction Drift Score": value})
+    predicted = outputs.predicted_sides(current, compared, tuple(classes) if classes else None)
+    reduced = Reduced({"Prediction Drift Score": outputs.drift_of(predicted, parameters)})
+    return uncertainty.with_output_uncertainty(reduced, predicted, parameters)
 
 
 def _drift_mode(arguments: Mapping[str, Any]) -> DriftMode:

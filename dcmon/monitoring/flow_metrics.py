@@ -126,7 +126,7 @@ def flow_value(counts: FlowCounts, chosen: Sequence[str] | None) -> CheckValue:
     }
     known = {name: metrics[name] for name in METRICS if name in (chosen or METRICS) and name not in unknown}
     if known:
-        return CheckValue(ResultState.OK, known)
+        return CheckValue(ResultState.OK, known, intervals=_intervals(counts, known))
     return CheckValue(ResultState.NO_DATA, reason=_no_value_reason(counts))
 
 
@@ -135,6 +135,19 @@ def n_counted(counts: FlowCounts, chosen: Sequence[str] | None) -> int:
     if chosen and all(name in RECEIVED_METRICS for name in chosen):
         return max(counts.received, counts.quarantined)
     return counts.statistics.n
+
+
+def _intervals(counts: FlowCounts, known: Mapping[str, float]) -> dict[str, list[float]]:
+    """Return the intervals of the shares among the known metrics; counts of rows are exact."""
+    from dcmon.statistics import intervals
+
+    statistics, received = counts.statistics, max(counts.received, counts.quarantined)
+    shares = {"label ratio": (statistics.n_labelled, statistics.n), "quarantine share": (counts.quarantined, received)}
+    return {
+        name: [float(limit) for limit in intervals.share(count, n)]
+        for name, (count, n) in shares.items()
+        if name in known and n
+    }
 
 
 def reads_labels(chosen: Sequence[str] | None) -> bool:

@@ -139,6 +139,8 @@ def _next_revision(new: NewResult) -> Result:
         state=new.value.state,
         metrics=new.value.metrics,
         entries=new.value.entries,
+        intervals=new.value.intervals,
+        noise=new.value.noise,
         reason=new.value.reason,
         n=run.n,
         n_rows=inputs.statistics.n,

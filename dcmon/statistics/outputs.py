@@ -20,49 +20,61 @@ class DriftMode(StrEnum):
     CLASSES = "prediction"
 
 
-def label_drift(current: Rows, compared: Rows, parameters: DriftParameters) -> float:
-    """Return the drift of labels (LabelDrift). Raises TooFewValues, InvalidParameter and Undefined."""
-    before, now = compared.output(labels=True).is_used, current.output(labels=True).is_used
+@dataclass(frozen=True)
+class OutputSides:
+    """The labels or predictions of both sides. `is_compared`, `is_current`: the rows of each that are read."""
+
+    compared: OutputColumn
+    current: OutputColumn
+    is_compared: Mask
+    is_current: Mask
+
+
+def label_sides(current: Rows, compared: Rows) -> OutputSides:
+    """Return the labels of both sides."""
     assert compared.labels is not None
     assert current.labels is not None
-    return _drift(compared.labels, before, current.labels, now, parameters)
+    used = (rows.output(labels=True).is_used for rows in (compared, current))
+    return OutputSides(compared.labels, current.labels, *used)
 
 
-def prediction_drift(
-    current: Rows, compared: Rows, classes: tuple[str, ...] | None, parameters: DriftParameters
-) -> float:
-    """Return the drift of predicted numbers or classes (PredictionDrift with drift_mode "prediction").
-
-    If a side has no predictions, those of the most probable classes are compared. Raises TooFewValues, InvalidParameter
-    and Undefined.
-    """
+def predicted_sides(current: Rows, compared: Rows, classes: tuple[str, ...] | None) -> OutputSides:
+    """Return the predictions of both sides; if a side has none, the most probable classes. Raises InvalidParameter."""
     is_derived = compared.predictions is None or current.predictions is None
-    before, now = (rows.output(predictions=True, probabilities=is_derived).is_used for rows in (compared, current))
+    used = (rows.output(predictions=True, probabilities=is_derived).is_used for rows in (compared, current))
     predicted_before, predicted_now = compared.predicted(classes), current.predicted(classes)
     if predicted_before is None or predicted_now is None:
         raise InvalidParameter("A side has neither predictions nor probabilities of named classes.")
-    return _drift(predicted_before, before, predicted_now, now, parameters)
+    return OutputSides(predicted_before, predicted_now, *used)
 
 
-def _drift(
-    before: OutputColumn, is_before: Mask, now: OutputColumn, is_now: Mask, parameters: DriftParameters
-) -> float:
+def drift_of(sides: OutputSides, parameters: DriftParameters) -> float:
+    """Return the drift of labels (LabelDrift), or of predicted numbers or classes (PredictionDrift with "prediction").
+
+    Raises TooFewValues, InvalidParameter and Undefined.
+    """
+    before, now = sides.compared, sides.current
     if isinstance(before, NumericColumn) and isinstance(now, NumericColumn):
-        return drift.numeric(np.sort(before.values[is_before]), np.sort(now.values[is_now]), parameters)
+        return drift.numeric(
+            np.sort(before.values[sides.is_compared]), np.sort(now.values[sides.is_current]), parameters
+        )
     assert isinstance(before, ClassColumn)
     assert isinstance(now, ClassColumn)
-    return drift.categorical(before.counts(is_before), now.counts(is_now), parameters)
+    return drift.categorical(before.counts(sides.is_compared), now.counts(sides.is_current), parameters)
 
 
 @dataclass(frozen=True)
 class ProbabilityDrift:
     """The drift of the probability of each class, in the order of classes; of a binary model only the second class.
 
-    `weights`: how often each class was the most probable one, on both sides.
+    `weights`: how often each class was the most probable one, on both sides. `n_compared`, `n_current`: how many rows
+    of each side were read.
     """
 
     values: dict[str, float]
     weights: dict[str, int]
+    n_compared: int
+    n_current: int
 
 
 def probability_drift(
@@ -88,7 +100,7 @@ def probability_drift(
         name: drift.numeric(np.sort(before[:, index]), np.sort(now[:, index]), parameters)
         for index, name in enumerate(names)
     }
-    return ProbabilityDrift(values, weights)
+    return ProbabilityDrift(values, weights, len(before), len(now))
 
 
 def _probabilities(rows: Rows) -> Numbers:

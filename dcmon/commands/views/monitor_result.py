@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from dcmon.formatting import format_number
 from dcmon.monitoring import monitor_views, monitors, results
 from dcmon.output import Page, Table
 
@@ -39,12 +40,31 @@ def history(app: "App", name: str, after: datetime | None, wanted: list[str] | N
         stored = read(session, monitor_id, after)
         metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, stored), stored)
         rows = _rows(session, stored, metrics)
-    shown = metric_columns(rows, metrics if wanted or not app.output.is_narrow else metrics[:SHOWN_METRICS])
+    metrics = metrics if wanted or not app.output.is_narrow else metrics[:SHOWN_METRICS]
+    shown = metric_columns(rows, metrics)
     compared = ["compared_end"] if any(row["compared_end"] for row in rows) else []
     columns = ["window_end", *version_columns(rows), "state", *shown, "n", "revision", "driver", *compared, "reason"]
     if is_all_revisions:
         columns = ["window_end", "version", "revision", "state", *shown, *REVISION_COLUMNS]
-    return Page(rows, [Table(rows, columns, empty="No window was evaluated yet.")])
+    lines = [{**row, **_with_limits(row, shown, metrics)} for row in rows]
+    return Page(rows, [Table(lines, columns, empty="No window was evaluated yet.")])
+
+
+def _with_limits(row: dict[str, Any], columns: list[str], metrics: list[str]) -> dict[str, Any]:
+    """Return the columns of metrics as text, each value with the limits of its interval, or with its noise."""
+    return {
+        column: _value_text(row[column], (row["intervals"] or {}).get(metric), (row["noise"] or {}).get(metric))
+        for column, metric in zip(columns, metrics, strict=False)
+    }
+
+
+def _value_text(value: float | None, limits: list[float] | None, noise: float | None) -> float | str | None:
+    """Return e.g. "0.9 (0.88..0.92)", and "0.1 (noise 0.06)" for a drift that has only a noise."""
+    if value is None or (limits is None and noise is None):
+        return value
+    if limits is not None:
+        return f"{format_number(value)} ({format_number(limits[0])}..{format_number(limits[1])})"
+    return f"{format_number(value)} (noise {format_number(noise)})"
 
 
 def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]", none: str | None = None) -> ResultRows:
@@ -101,7 +121,11 @@ def result_row(result: "Result", names: dict[int, str], metric: str | None) -> d
         "state": result.state,
         "metric": metric,
         "value": result.metrics.get(metric) if metric is not None else None,
+        "low": _limits(result, metric)[0],
+        "high": _limits(result, metric)[1],
         "metrics": result.metrics,
+        "intervals": result.intervals,
+        "noise": result.noise,
         "n": result.n,
         "revision": result.revision,
         "reference_revision": result.reference_revision,
@@ -123,6 +147,11 @@ def result_row(result: "Result", names: dict[int, str], metric: str | None) -> d
         "seconds": round(result.duration.total_seconds(), 3),
         "computed_at": result.computed_at,
     }
+
+
+def _limits(result: "Result", metric: str | None) -> tuple[float | None, float | None]:
+    low, high = (result.intervals or {}).get(metric or "", (None, None))
+    return low, high
 
 
 def version_columns(rows: list[dict[str, Any]]) -> list[str]:

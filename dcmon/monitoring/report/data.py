@@ -9,10 +9,10 @@ from dcmon.alerting import alert_views, rules
 from dcmon.alerting.alert_views import AlertView
 from dcmon.checks import catalogue, data_flow
 from dcmon.checks.kinds import PERFORMANCE
-from dcmon.db.tables.org import AlertRule, Model
+from dcmon.db.tables.org import AlertRule, Model, Result
 from dcmon.monitoring import monitor_views
 from dcmon.monitoring.monitor_views import MonitorView
-from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
+from dcmon.monitoring.report.charts import AlertSpan, Interval, MonitorSeries, Point, Threshold
 from dcmon.monitoring.report.html import Report
 from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState, TaskType
@@ -41,7 +41,7 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
     points = [
         Point(
             result.window_start, result.window_end, result.metrics, result.n, result.state, result.reason,
-            names.get(result.version_id, ""),
+            names.get(result.version_id, ""), _intervals(result),
         )
         for result in view.results
     ]  # fmt: skip
@@ -56,6 +56,11 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         view.metrics,
         _has_own_axes(view),
     )
+
+
+def _intervals(result: Result) -> dict[str, Interval]:
+    """Return the intervals of the metrics; a result of an earlier version of dcmon has none."""
+    return {name: Interval(*limits) for name, limits in (result.intervals or {}).items() if name in result.metrics}
 
 
 def _has_own_axes(view: MonitorView) -> bool:

@@ -17,6 +17,7 @@ from dcmon.app import App
 from dcmon.db.locks import LockSpace, SessionLock
 from dcmon.monitoring import manual_runs, model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.monitoring.report import data
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
@@ -229,6 +230,38 @@ def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app
     assert line() == ("overdue", "2026-03-12")
     credit("monitor", "run", NULLS)
     assert line() == ("loaded", None)
+
+
+def test_history_shows_how_sure_a_value_is(credit: Dcmon, app: App, acme: Acme) -> None:
+    """24 nulls of 24 rows: the share is surely above 0.86. A result of an earlier version has no interval."""
+    credit("monitor", "run", NULLS, "--at", "2026-03-10")
+    name, limits = "Max Null Ratio", [0.862024, 1.0]
+    result = credit.json("monitor", "history", NULLS)[0]
+    assert (result["low"], result["high"], result["noise"]) == (*limits, {})
+    assert result["intervals"] == {name: limits, "age": limits}
+    assert "1 (0.862..1)" in credit("monitor", "history", NULLS).stdout
+    with app.org(acme.org) as session:
+        model = models.find(session, "credit")
+        points = data.model_report(session, "acme", model).monitors[0].points
+        assert [point.intervals for point in points] == [{name: tuple(limits)}]
+        session.execute(text("update results set intervals = null, noise = null"))
+        session.commit()
+        assert data.model_report(session, "acme", model).monitors[0].points[0].intervals == {}
+    result = credit.json("monitor", "history", NULLS)[0]
+    assert (result["low"], result["high"], result["intervals"], result["noise"]) == (None, None, None, None)
+    assert "(0.862" not in credit("monitor", "history", NULLS).stdout
+
+
+def test_drift_of_several_features_is_shown_with_its_noise(credit: Dcmon) -> None:
+    """The mean over features has no interval; what it would be without drift stands beside it."""
+    credit.json("monitor", "create", "Drift", "--model", "credit", "--check", "FeatureDrift", "--compare", "previous")
+    credit("monitor", "run", "Drift", "--at", "2026-03-09")
+    result = credit.json("monitor", "history", "Drift")[0]
+    assert result["noise"]["age"] == pytest.approx(1.3581 * (2 / 24) ** 0.5, rel=1e-4)
+    assert result["noise"][result["metric"]] == pytest.approx(result["noise"]["age"] / 2, rel=1e-4)
+    assert result["intervals"].keys() == {"age"}
+    assert (result["low"], result["high"]) == (None, None)
+    assert "(noise 0.196)" in credit("monitor", "history", "Drift").stdout
 
 
 def test_metric_is_shown_by_its_own_name(credit: Dcmon) -> None:

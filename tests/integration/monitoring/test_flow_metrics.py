@@ -257,6 +257,9 @@ def test_quarantined_rows_count_in_the_hour_of_receipt(target: Target) -> None:
         hour: {"quarantine share": share} for hour, share in ((5, 0.1), (4, 0.25), (3, 0.0))
     }
     assert alerts(target) == [("resolved", 0.25)]
+    with db.org_session(target.engine, target.org) as session:
+        shown = {result.metrics["quarantine share"]: result.intervals for result in session.scalars(select(Result))}
+    assert shown[0.25] == {"quarantine share": pytest.approx([0.0128, 0.6994], abs=1e-3)}
 
 
 def test_version_with_only_quarantined_rows_alerts(target: Target) -> None:

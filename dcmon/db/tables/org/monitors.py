@@ -96,7 +96,8 @@ class Result(Org):
     The unique key, not the lease, stops an evaluator that has lost its lease from storing a second result. `how`:
     whether all rows or a sample were read, how many rows were requested, and the versions of the libraries.
     `compared_…`: the earlier window that was used in place of the reference, its revisions then, and its number of rows
-    (of labelled rows, for a check on labels).
+    (of labelled rows, for a check on labels). `intervals`: [low, high] by name of a metric or entry, the confidence
+    interval of 95 %; `noise`: by name the drift without drift; null in results from before migration 0013.
     """
 
     __tablename__ = "results"
@@ -119,6 +120,8 @@ class Result(Org):
     state: Mapped[str]
     metrics: Mapped[dict[str, float]]
     entries: Mapped[dict[str, float]]
+    intervals: Mapped[dict[str, Any] | None]
+    noise: Mapped[dict[str, Any] | None]
     reason: Mapped[str | None]
     n: Mapped[int]
     n_rows: Mapped[int]
