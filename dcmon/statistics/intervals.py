@@ -81,9 +81,9 @@ def mean_loss(losses: Numbers, level: float = LEVEL) -> Interval:
     mean = losses.mean(axis=-1)
     if n < MIN_ROWS:
         return Interval(np.full_like(mean, np.nan), np.full_like(mean, np.nan))
-    half_width = _half_width_of_mean(losses - mean[..., None], level)
     with np.errstate(all="ignore"):
-        width = np.where(mean > 0, half_width / mean, np.nan)
+        # Relative to the mean, because the fourth power of a small loss is 0 in floating point.
+        width = np.where(mean > 0, _half_width_of_mean(losses / mean[..., None] - 1, level), np.nan)
         return Interval(mean * np.exp(-width), mean * np.exp(width))
 
 

@@ -3,7 +3,7 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from dcmon.statistics import intervals
 from tests.helpers.examples import examples
@@ -76,6 +76,7 @@ def test_share_of_whole_effective_rows_is_wilsons() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=10, max_size=60), st.floats(1e-3, 1e3))
+@example([0.0] * 9 + [6.407283402036719e-83], 1.0)
 @settings(max_examples=examples(200))
 def test_mean_of_losses_is_in_its_interval_in_any_unit(losses: list[float], unit: float) -> None:
     """A label in other units has the same interval in these units."""
