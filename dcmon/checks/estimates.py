@@ -17,7 +17,7 @@ from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.estimated_metrics import PER_CLASS, EstimatedMetric, scorers_by_name
 from dcmon.checks.no_value_reasons import NoValue, SideName
 from dcmon.states import ResultState
-from dcmon.statistics import calibration, scorers
+from dcmon.statistics import calibration, score_intervals, scorers
 from dcmon.statistics.calibration import Calibration
 from dcmon.statistics.class_scores import Score
 from dcmon.statistics.columns import ClassColumn, Numbers, Rows
@@ -29,6 +29,7 @@ from dcmon.statistics.estimated_performance import (
     estimated_score,
     estimated_scores_per_class,
 )
+from dcmon.statistics.intervals import Interval
 
 _NOT_DETERMINED = "the rows do not determine it"
 _CALIBRATION = "calibration"  # the name in what is derived of the reference
@@ -67,19 +68,25 @@ class Estimates:
         n_labelled = int(self._window.has_label.sum())
         if 0 < n_labelled < min_labels:
             self.remarks.append(no_value_reasons.too_few_labels(n_labelled, min_labels))
-        metrics = dict[Any, Any]()
+        metrics, intervals = dict[Any, Any](), dict[Any, Interval]()
         for name, scorer in named.items():
             estimated = self._estimated(EstimatedMetric.ESTIMATED.of(name), scorer, lambda: self._all_rows)
             metrics |= _metrics(EstimatedMetric.ESTIMATED.of(name), estimated)
+            intervals |= _intervals(EstimatedMetric.ESTIMATED.of(name), estimated)
             if n_labelled < min_labels:
                 continue
             realised = self._realised(EstimatedMetric.REALISED.of(name), scorer)
             if n_labelled < len(self._window.predictions):
                 estimated = self._estimated(EstimatedMetric.GAP.of(name), scorer, lambda: self._labelled_rows)
             metrics |= _metrics(EstimatedMetric.REALISED.of(name), realised)
-            metrics |= _metrics(EstimatedMetric.GAP.of(name), _difference(realised, estimated))
+            gap = _difference(realised, estimated)
+            metrics |= _metrics(EstimatedMetric.GAP.of(name), gap)
+            intervals |= _intervals(EstimatedMetric.GAP.of(name), gap)
+            of_realised = score_intervals.class_score_interval(scorer, self._classified)
+            intervals |= _intervals(EstimatedMetric.REALISED.of(name), of_realised)
         missing = [key for key, value in metrics.items() if value is None]
-        return Reduced(metrics, reasons={key: self._reasons.get(key, _NOT_DETERMINED) for key in missing})
+        reasons = {key: self._reasons.get(key, _NOT_DETERMINED) for key in missing}
+        return Reduced(metrics, reasons=reasons, intervals=intervals)
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -176,11 +183,25 @@ def _number(value: Estimate | float | None) -> float | None:
     return value.value if isinstance(value, Estimate) else value
 
 
+def _intervals(metric: str, value: Any) -> dict[Any, Interval]:
+    """Return the interval of a score, or those of the scores of classes, by the names of their metrics."""
+    if isinstance(value, Mapping):
+        by_class = {(metric, class_name): of_class for class_name, of_class in value.items()}
+        return {key: _limits(of_class) for key, of_class in by_class.items() if of_class is not None}
+    return {} if value is None else {metric: _limits(value)}
+
+
+def _limits(value: Estimate | Interval) -> Interval:
+    return Interval(np.asarray(value.low), np.asarray(value.high))
+
+
 def _difference(realised: Any, estimated: Any) -> Any:
+    """Return realised minus estimated scores, with intervals that contain 0 if the realised score is as estimated."""
     if isinstance(realised, Mapping) and isinstance(estimated, Mapping):
         return {name: _difference(realised[name], estimated[name]) for name in realised}
-    numbers = _number(realised), _number(estimated)
-    return None if None in numbers else numbers[0] - numbers[1]  # type: ignore[operator]
+    if realised is None or estimated is None:
+        return None
+    return Estimate(realised - estimated.value, realised - estimated.high, realised - estimated.low)
 
 
 def _min_labels(arguments: Mapping[str, Any]) -> int:

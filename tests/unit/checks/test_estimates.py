@@ -71,6 +71,19 @@ def test_window_with_labels_has_a_realised_score_and_gap(reference: Rows, window
     assert len(result.metrics) == 9
 
 
+def test_metrics_have_intervals(reference: Rows, window: Rows) -> None:
+    """That of the gap contains 0 if the realised score is in the interval of the estimate."""
+    known = frame(reference)
+    wrong = window._replace(labels=1 - window.predictions)
+    for rows, is_as_expected in ((window, True), (wrong, False)):
+        result = value(frame(rows), known, scorer=["accuracy", "roc_auc", "recall_per_class"])
+        assert result.intervals.keys() == result.metrics.keys()
+        for name, (low, high) in result.intervals.items():
+            assert low <= result.metrics[name] <= high
+        low, high = result.intervals["accuracy gap"]
+        assert (low <= 0 <= high) is is_as_expected
+
+
 def test_gap_is_of_the_labelled_rows(reference: Rows, window: Rows) -> None:
     """The rows with a label may differ from those without, so both sides of the gap are about the same rows."""
     order = np.argsort(window.probabilities[:, 1])
