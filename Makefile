@@ -5,6 +5,8 @@ WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 CORE_TESTS := $(wildcard $(addprefix tests/unit/,alerting ingestion monitoring notifications statistics storage)) \
 	tests/integration/checks/test_without_deepchecks.py
+# The judge of the statistics is the library itself.
+NOT_CORE := --ignore tests/unit/statistics/test_library_judge.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of processes: compiling all modules anew in each would double the time.
 export PYTHONDONTWRITEBYTECODE :=
@@ -27,7 +29,7 @@ test-wheel: .venv/.dev  ## Build the wheel and run the acceptance tests of an in
 	tests/wheel.sh
 
 test-core:  ## Install dcmon without extras, on Python 3.13 if it is here, and run the tests that need none
-	tests/core.sh -n $(WORKERS) --dist worksteal -m "not thorough" $(CORE_TESTS) $(ARGS)
+	tests/core.sh -n $(WORKERS) --dist worksteal -m "not thorough" $(NOT_CORE) $(CORE_TESTS) $(ARGS)
 
 test-kafka: .venv/.dev  ## Run the Kafka tests on Apache Kafka (needs Maven and Java 17)
 	mvn -q -B -f tests/kafka/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
