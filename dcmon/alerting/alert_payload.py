@@ -285,7 +285,7 @@ def _current_text(alert: Alert) -> str:
     if is_violated_now(alert):
         return f"is {format_number(alert.current_value)}"
     last = (alert.details or {})["last_value"]
-    return f"was {format_number(last)}, is {format_number(alert.current_value)} now and keeps the rule"
+    return f"was {format_number(last)}, is {format_number(alert.current_value)} now and no longer breaks the rule"
 
 
 def sentence(rule: AlertRule) -> str:

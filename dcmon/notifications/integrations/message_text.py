@@ -218,7 +218,9 @@ def _values(alert: Body) -> str:
     now, last, first, worst, before = (text(alert.get(key)) for key in keys)
     is_over = alert.get("violated_now") is False and last not in ("", now)
     parts = [
-        f"{last} in the last violated window, {now or 'no value'} now, which keeps the rule" if is_over else now,
+        f"{last} in the last violated window, {now or 'no value'} now, which does not break the rule"
+        if is_over
+        else now,
         f"{first} at first" if first and alert.get("windows", 1) > 1 else "",
         f"{worst} at worst" if worst not in ("", now, last) else "",
         f"{before} before" if before else "",
