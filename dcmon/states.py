@@ -15,11 +15,21 @@ class TaskType(StrEnum):
 
 
 class DefaultSet(StrEnum):
-    """Which default monitors and rules a new model gets: the SDK's and dcmon's own, the SDK's alone, or none."""
+    """Which default monitors and rules a model has: the SDK's and dcmon's own, the SDK's alone, or none."""
 
     ALL = "all"
     SDK = "sdk"
     NONE = "none"
+
+    @property
+    def has_sdk(self) -> bool:
+        """True if the default monitors of the SDK belong to the set."""
+        return self is not DefaultSet.NONE
+
+    @property
+    def has_own(self) -> bool:
+        """True if dcmon's own default monitors belong to the set."""
+        return self is DefaultSet.ALL
 
 
 class ResultState(StrEnum):

@@ -1,4 +1,4 @@
-"""Models: create, list, show, set, set-retention."""
+"""Models: create, list, show, set, set-retention, set-defaults."""
 
 from typing import Annotated
 
@@ -145,3 +145,31 @@ def set_retention(
     from dcmon.commands.operations import model as operation
 
     ctx.obj.output.value(operation.set_retention(ctx.obj, name, term), none=NO_END)
+
+
+@app.command("set-defaults")
+def set_defaults(
+    ctx: typer.Context,
+    defaults: Annotated[str, typer.Argument(help="all (the SDK's and dcmon's own), sdk or none.")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="The models.")] = None,
+    every_model: Annotated[bool, typer.Option("--every-model", help="All models of the organization.")] = False,
+    frequency_: Annotated[
+        str | None,
+        typer.Option("--frequency", help="Frequency of new monitors; by default that of the other default monitors."),
+    ] = None,
+) -> None:
+    """Choose the default monitors and rules of models.
+
+    What is missing is created. The rules of the others are turned off: their open alerts end, and their monitors keep
+    their results and go on. With the same choice again, nothing changes.
+
+    Example: dcmon model set-defaults sdk credit
+    """
+    from dcmon.commands.operations import model as operation
+
+    if bool(names) == every_model:
+        raise typer.BadParameter("Name the models, or give --every-model.")
+    every = None if frequency_ is None else frequency(frequency_)
+    rows = operation.set_defaults(ctx.obj, names or (), default_set(defaults), every)
+    columns = ["model", "default_monitors", "monitors_created", "rules_on", "rules_off"]
+    ctx.obj.output.table(rows, columns, empty='No model yet: "dcmon model create NAME --task binary".')

@@ -11,7 +11,7 @@ from dcmon import errors
 from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Authenticated
-from dcmon.monitoring import default_monitors, lifecycle, model_checks
+from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
 from dcmon.states import DefaultSet
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
@@ -29,7 +29,11 @@ class Note(BaseModel):
 
 
 class ModelBody(BaseModel):
-    """The properties of a model to be created."""
+    """The properties of a model to be created.
+
+    defaults: the default monitors to create; null, as from the SDK: dcmon's own, unless its organization chose others.
+    frequency: of the default monitors.
+    """
 
     name: str
     task_type: str
@@ -39,6 +43,15 @@ class ModelBody(BaseModel):
     notes: list[Note] | None = None
     obj_store_path: str | None = None
     time_zone: str = "UTC"
+    defaults: DefaultSet | None = None
+    frequency: Frequency = Frequency.DAY
+
+
+class DefaultsBody(BaseModel):
+    """Which default monitors a model has. frequency: of new ones; null: that of the other default monitors."""
+
+    defaults: DefaultSet
+    frequency: Frequency | None = None
 
 
 def resolve(session: Session, identifier: str, kind: str | None) -> Model:
@@ -55,7 +68,7 @@ def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
     """Create a model. Return an existing one if name, task type and description are the same.
 
     A model without checks gets dcmon's own default monitors, beside those that the SDK adds, unless its organization
-    chose other defaults.
+    chose other defaults. With `defaults` it gets all default monitors of that set.
     """
     new = NewModel(
         body.name,
@@ -71,9 +84,34 @@ def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
         chosen = organizations.default_monitors(session, access.org)
     with access.session() as session:
         model = models.create(session, new)
-        if chosen == DefaultSet.ALL and not model_checks.for_model(session, model):
-            default_monitors.create_own(session, model, Frequency.DAY)
-        return {"id": model.id}
+        if body.defaults is not None:
+            default_sets.choose(session, access.actor, model, body.defaults, body.frequency)
+        elif model.default_monitors is None:
+            model.default_monitors = chosen
+            if chosen.has_own and not model_checks.for_model(session, model):
+                default_monitors.create_own(session, model, body.frequency)
+        response = {"id": model.id}
+    access.enqueue(Work.notify)
+    return response
+
+
+@router.put("/models/{identifier}/defaults")
+def change_defaults(
+    access: Authenticated, identifier: str, body: DefaultsBody, identifier_kind: str | None = None
+) -> dict[str, Any]:
+    """Choose which default monitors and rules a model has, as `dcmon model set-defaults` does."""
+    with access.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        changed = default_sets.choose(session, access.actor, model, body.defaults, body.frequency)
+        response = {
+            "defaults": body.defaults,
+            "monitors_created": changed.monitors,
+            "rules_on": changed.rules_on,
+            "rules_off": changed.rules_off,
+        }
+    access.enqueue()
+    access.enqueue(Work.notify)
+    return response
 
 
 @router.get("/models/{identifier}")
@@ -89,6 +127,7 @@ def show(access: Authenticated, identifier: str, identifier_kind: str | None = N
             "alerts_delay_labels_ratio": model.label_ratio,
             "alerts_delay_seconds": int(model.label_delay.total_seconds()),
             "obj_store_path": model.obj_store_path,
+            "defaults": model.default_monitors,
         }
 
 

@@ -17,7 +17,7 @@ from dcmon.http import rules as rule_routes
 from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
-from dcmon.monitoring import dashboards, lifecycle, model_checks, monitors
+from dcmon.monitoring import dashboards, default_monitors, lifecycle, model_checks, monitors
 from dcmon.monitoring.lifecycle import MonitorEdit
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
@@ -102,11 +102,14 @@ def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
 
 @router.post("/checks/{check_id}/monitors")
 def create(access: Authenticated, check_id: int, body: MonitorBody) -> dict[str, int]:
-    """Add a monitor to a check; the last windows with samples become due."""
+    """Add a monitor to a check; the last windows with samples become due.
+
+    With the first default monitor of the SDK, dcmon's own defaults take over its frequency.
+    """
     with access.session() as session:
-        monitor_id = monitors.create(
-            session, model_checks.get_check(session, check_id), body.to_spec(), access.org.retention
-        ).id
+        check, spec = model_checks.get_check(session, check_id), body.to_spec()
+        default_monitors.follow_frequency(session, check, spec)
+        monitor_id = monitors.create(session, check, spec, access.org.retention).id
     access.enqueue()
     return {"id": monitor_id}
 

@@ -134,7 +134,7 @@ def frequency_text(frequency: str, units: int) -> str:
 
 def version_names(session: Session) -> dict[int, str]:
     """Return the names of all versions, by id."""
-    return dict(session.execute(select(Version.id, Version.name)).tuples().all())
+    return {row.id: row.name for row in session.execute(select(Version.id, Version.name))}
 
 
 def by_version(view: MonitorView) -> list[VersionView]:

@@ -1,17 +1,22 @@
-"""Create models, and change when their windows are evaluated."""
+"""Create models, and change their default monitors and when their windows are evaluated."""
 
 from typing import TYPE_CHECKING, Any
 
 from dcmon import durations
+from dcmon.alerting.change_context import Actor
+from dcmon.commands.shared.arguments import operator_name
 from dcmon.db import work_queue
-from dcmon.monitoring import default_monitors, lifecycle
+from dcmon.monitoring import default_sets, lifecycle
+from dcmon.states import DefaultSet
 from dcmon.storage import models, versions
 from dcmon.tenancy import organizations, retention
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dcmon.app import App
+    from dcmon.db import Organization
     from dcmon.monitoring.lifecycle import ModelTiming
-    from dcmon.states import DefaultSet
     from dcmon.storage.models import NewModel
     from dcmon.storage.versions import NewVersion
     from dcmon.windows import Frequency
@@ -22,19 +27,50 @@ def create(
 ) -> dict[str, Any]:
     """Create a model with default monitors, and optionally a version.
 
-    `chosen`: which default monitors; None: those of the organization.
+    `chosen`: which default monitors; None: those that were chosen for the model, or else for the organization.
     """
     row: dict[str, Any] = {"model": new.name}
     org = app.organization()
     with app.public() as session:
-        chosen = chosen or organizations.default_monitors(session, org)
+        chosen_by_organization = organizations.default_monitors(session, org)
     with app.org(org) as session:
         model = models.create(session, new)
-        row["id"] = model.id
-        row["monitors"] = default_monitors.create_defaults(session, model, frequency, chosen)
+        chosen = chosen or DefaultSet(model.default_monitors or chosen_by_organization)
+        changed = default_sets.choose(session, _actor(app, org), model, chosen, frequency)
+        row |= {"id": model.id, "monitors": changed.monitors}
         if version is not None:
             row |= {"version": version.name, "version_id": versions.create(session, model, version).id}
     return row
+
+
+def set_defaults(
+    app: "App", names: "Sequence[str]", chosen: "DefaultSet", frequency: "Frequency | None"
+) -> list[dict[str, Any]]:
+    """Choose which default monitors models have; without names: all models. Return a row for each model.
+
+    Each model is changed in a transaction of its own. Raises ModelNotFound, before a model is changed.
+    """
+    org = app.organization()
+    with app.org(org) as session:
+        chosen_models = [models.find(session, name) for name in names] if names else models.entries(session)
+        model_ids = list(dict.fromkeys(model.id for model in chosen_models))
+    rows = []
+    for model_id in model_ids:
+        with app.org(org) as session:
+            model = models.get(session, model_id)
+            changed = default_sets.choose(session, _actor(app, org), model, chosen, frequency)
+            rows.append(
+                {
+                    "model": model.name, "default_monitors": chosen, "monitors_created": changed.monitors,
+                    "rules_on": changed.rules_on, "rules_off": changed.rules_off,
+                }
+            )  # fmt: skip
+    app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
+    return rows
+
+
+def _actor(app: "App", org: "Organization") -> Actor:
+    return Actor.from_settings(org, operator_name(), app.settings)
 
 
 def change(app: "App", name: str, timing: "ModelTiming") -> dict[str, Any]:

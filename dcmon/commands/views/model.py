@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 VERSION_COLUMNS = ["version", "id", "features", "samples", "reference", "newest_sample", "state"]
 
+# The default monitors of a model of an earlier release.
+OF_EARLIER_RELEASES = "as in earlier releases"
+
 
 def rows(app: "App") -> list[dict[str, Any]]:
     """List models with their samples, which are counted."""
@@ -58,6 +61,7 @@ def detail(app: "App", name: str) -> Page:
             "label_ratio": model.label_ratio,
             "label_delay": durations.to_text(model.label_delay),
             "samples_kept": retention.format_term(retention.effective_term(model.retention, org.retention)),
+            "default_monitors": model.default_monitors or OF_EARLIER_RELEASES,
             "monitors": monitors.count(session, model),
             "firing_alerts": sum(view.alert.state == AlertState.FIRING for view in alerts),
             "quarantined": quarantine.counts_by_reason(session, model),

@@ -9,7 +9,11 @@ from dcmon.db.tables import Org
 
 
 class Model(Org):
-    """A machine-learning model. `relation` is the number in the names of its run-time tables."""
+    """A machine-learning model. `relation` is the number in the names of its run-time tables.
+
+    `default_monitors`: which default monitors and rules it has (dcmon.states.DefaultSet); null: a model of an earlier
+    release, for which no set was chosen.
+    """
 
     __tablename__ = "models"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -23,6 +27,7 @@ class Model(Org):
     obj_store_path: Mapped[str | None]
     retention: Mapped[dt.timedelta | None]
     relation: Mapped[int] = mapped_column(BigInteger, unique=True)
+    default_monitors: Mapped[str | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
