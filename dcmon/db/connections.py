@@ -1,8 +1,11 @@
 """Connect to PostgreSQL, and translate connection and disk errors into dcmon's own errors."""
 
+import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
+import msgspec
 import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
@@ -15,6 +18,7 @@ CONNECTION = {
     "prepare_threshold": None,
     "connect_timeout": CONNECT_SECONDS,
     "application_name": "dcmon",
+    "client_encoding": "utf8",  # whatever PGCLIENTENCODING says: rows are read as bytes, too (storage.packing)
     # A server that disappears silently is noticed after 25 seconds; the operating system's default is two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -40,9 +44,18 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
         pool_use_lifo=True,  # the connection used last has the most tables in its cache
         pool_pre_ping=True,
         connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
+        json_deserializer=_decoded_json,
     )
     event.listen(result, "handle_error", _translate)
     return result
+
+
+def _decoded_json(encoded: bytes) -> Any:
+    """Decode JSON: with msgspec, in a fifth of the time of the standard library, which also knows infinite numbers."""
+    try:
+        return msgspec.json.decode(encoded)
+    except msgspec.DecodeError:
+        return json.loads(encoded)
 
 
 def _psycopg(url: str) -> URL:

@@ -72,21 +72,20 @@ class ColumnarSample:
         for block in self.blocks:
             yield block, block[names.index(name) - len(names)]
 
-    def _parts(self, name: str) -> list[tuple[int, Sequence[bytes]]]:
-        """Return the number of rows of each block, and the packed parts of the column."""
+    def _parts(self, name: str) -> list[Sequence[bytes]]:
+        """Return the packed parts of a column in each block."""
         if (element := self.elements.get(name)) is not None:
-            texts = zip(self.blocks, self._texts, strict=True)
-            return [(block[0], [columns[element.position]]) for block, columns in texts]
+            return [[columns[element.position]] for columns in self._texts]
         first = self._positions[name]
         last = first + len(PACKED[self.column_types[name]])
-        return [(block[0], block[first:last]) for block in self.blocks]
+        return [block[first:last] for block in self.blocks]
 
     def column(self, name: str) -> Any:
         """Return a column: an array of numbers, or a list if values may be null."""
         kind = self.column_types[name]
         if (element := self.elements.get(name)) is not None and element.array == NUMBERS:
             return array_blocks.column_values(kind, self._numbers[element.position])
-        decoded = [_decoded(kind, n, parts) for n, parts in self._parts(name)]
+        decoded = [_decoded(kind, parts) for parts in self._parts(name)]
         if isinstance(decoded[0], np.ndarray):
             return np.concatenate(decoded) if len(decoded) > 1 else decoded[0]
         return [value for block in decoded for value in block]
@@ -99,13 +98,13 @@ class ColumnarSample:
         if self.column_types[name] == "boolean":
             return Counter(self.column(name))
         packed = Counter[bytes]()
-        for _, (texts,) in self._parts(name):
+        for (texts,) in self._parts(name):
             packed.update(texts.split(SEPARATOR))
         return Counter({_text(value): n for value, n in packed.items()})
 
     def codes(self, name: str) -> "Codes":
         """Return a column of texts as positions in its distinct values."""
-        values = [value for _, (texts,) in self._parts(name) for value in texts.split(SEPARATOR)]
+        values = [value for (texts,) in self._parts(name) for value in texts.split(SEPARATOR)]
         distinct = [value for value in dict.fromkeys(values) if value != NULL_BYTE]
         position = {value: code for code, value in enumerate(distinct)} | {NULL_BYTE: -1}
         codes = np.fromiter(map(position.__getitem__, values), np.int64, len(values))
@@ -114,15 +113,15 @@ class ColumnarSample:
     def n_null(self, name: str) -> int:
         """Return the number of nulls of a column of times or arrays."""
         if self.column_types[name] == "datetime":
-            return sum(int((np.frombuffer(parts[0], ">i8") == NULL_TIME).sum()) for _, parts in self._parts(name))
-        return sum(int((_array(parts[1], ">i4", n) == 0).sum()) for n, parts in self._parts(name))
+            return sum(int((np.frombuffer(parts[0], ">i8") == NULL_TIME).sum()) for parts in self._parts(name))
+        return sum(int((np.frombuffer(parts[1], ">i4") == 0).sum()) for parts in self._parts(name))
 
     def vectors(self, name: str, length: int | None) -> "np.ndarray[Any, Any] | None":
         """Return a column of arrays of one length: shape (rows, length), NaN in rows with another length or null.
 
         `length`: None for the longest one. None if no row has an array of this length.
         """
-        lists = [_lists(parts[0], _array(parts[1], ">i4", n)) for n, parts in self._parts(name)]
+        lists = [_lists(parts[0], np.frombuffer(parts[1], ">i4")) for parts in self._parts(name)]
         rows = [row for block in lists for row in block]
         width = max((len(row) for row in rows if row is not None), default=0) if length is None else length
         if width and all(isinstance(block, np.ndarray) and block.shape[1] == width for block in lists):
@@ -176,25 +175,19 @@ def _compiled(session: Session, statement: str, parameters: dict[str, Any]) -> B
     return BoundSql(str(compiled), dict(compiled.construct_params(parameters)))
 
 
-def _decoded(kind: str, n: int, parts: Sequence[bytes]) -> Any:
+def _decoded(kind: str, parts: Sequence[bytes]) -> Any:
     if kind == "numeric":
-        return _array(parts[0], ">f8", n).astype("f8")
+        return np.frombuffer(parts[0], ">f8").astype("f8")
     if kind in ("integer", "bigint"):
-        return _integers(_array(parts[0], ">i8", n), _array(parts[1], ">i4", n))
+        return _integers(np.frombuffer(parts[0], ">i8"), np.frombuffer(parts[1], "?"))
     if kind == "boolean":
-        return [(False, True, None)[value] for value in _array(parts[0], ">i4", n).tolist()]
+        return [(False, True, None)[value] for value in np.frombuffer(parts[0], ">i4").tolist()]
     if kind == "datetime":
         return [_time(value) for value in np.frombuffer(parts[0], ">i8").tolist()]
     if kind.startswith("array"):
-        lists = _lists(parts[0], _array(parts[1], ">i4", n))
+        lists = _lists(parts[0], np.frombuffer(parts[1], ">i4"))
         return lists if isinstance(lists, list) else lists.tolist()
     return _texts(parts[0])
-
-
-def _array(packed: bytes, kind: str, n: int) -> "np.ndarray[Any, Any]":
-    """Decode an array without nulls from array_send: a header, then each value after its length."""
-    width = np.dtype(kind).itemsize
-    return np.frombuffer(packed, [("length", ">i4"), ("value", kind)], n, len(packed) - n * (4 + width))["value"]
 
 
 def _integers(values: "np.ndarray[Any, Any]", is_null: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":

@@ -146,7 +146,8 @@ def sample_columns(
 ) -> "ColumnarSample | None":
     """Return the selected rows in columns: features, predictions and labels; None without rows.
 
-    `statistics` works as in `sample_rows`. Raises TooManyRows when the columns take more than `max_bytes` bytes.
+    `statistics` works as in `sample_rows`. If all rows of the window are selected, they come in no order. Raises
+    TooManyRows when the columns take more than `max_bytes` bytes.
     """
     from dcmon.storage import column_blocks  # imports numpy, which a list of monitors starts without
 
@@ -155,9 +156,11 @@ def sample_columns(
     layout = table_layout.of(columns)
     columns_to_pack = packing.create(layout, columns.check_columns(features), _expression(layout), "s")
     lowest = _lowest_level_of(selection, statistics)
+    is_whole = statistics is not None and limit is not None and statistics.n <= limit
 
     def read(level: int) -> "ColumnarSample | None":
-        query = _sample_query(window, selection, level, columns_to_pack.select_list((f"s.{HASH}", f"s.{KEY}")))
+        select_list = columns_to_pack.select_list((f"s.{HASH}", f"s.{KEY}"))
+        query = _sample_query(window, selection, level, select_list, is_whole=is_whole)
         return column_blocks.fetch(session, columns_to_pack, query, limit, max_bytes)
 
     sample = read(lowest)
@@ -189,8 +192,14 @@ def _reader(columns: Columns, names: Sequence[str]) -> RowReader:
     return RowReader(layout, names, _expression(layout), "s")
 
 
-def _sample_query(window: Window, selection: RowSelection, lowest: int, select_list: str) -> BoundSql:
-    """Build the query of the deterministic sample, in the levels from `lowest` on."""
+def _sample_query(
+    window: Window, selection: RowSelection, lowest: int, select_list: str, *, is_whole: bool = False
+) -> BoundSql:
+    """Build the query of the deterministic sample, in the levels from `lowest` on.
+
+    `is_whole`: True if no row is left out. Then rows come in no order, because to sort them costs PostgreSQL as much
+    as all the rest of the query.
+    """
     version = selection.version
     columns = sample_tables.columns(selection.model, version)
     expression = _expression(table_layout.of(columns))
@@ -202,11 +211,11 @@ def _sample_query(window: Window, selection: RowSelection, lowest: int, select_l
         f" and l.ts >= :start and l.ts < :end and l.lvl = any(:levels)"
         f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
         + (" and l.label is not null" if selection.labelled else "")
-        + f" order by s.{HASH}, s.{KEY}"
-        + ("" if selection.limit is None else " limit :limit")
+        + ("" if is_whole else f" order by s.{HASH}, s.{KEY}")
+        + ("" if is_whole or selection.limit is None else " limit :limit")
     )
     parameters |= {"start": window.start, "end": window.end, "levels": list(range(lowest, 32))}
-    if selection.limit is not None:
+    if selection.limit is not None and not is_whole:
         parameters["limit"] = selection.limit
     return BoundSql(statement, parameters)
 

@@ -15,7 +15,6 @@ from dcmon.storage.column_blocks import ColumnarSample
 
 LABEL, PREDICTION, PROBABILITIES = "_dc_label", "_dc_prediction", "_dc_prediction_probabilities"
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-HEADER = bytes(20)
 
 
 def decoded(frame: pd.DataFrame, schema: DatasetSchema, blocks: int = 1) -> Rows:
@@ -47,24 +46,24 @@ def _plain(value: Any) -> Any:
 
 def _pack(kind: str, values: list[Any]) -> list[bytes]:
     if kind == "numeric":
-        return [_numbers(">id", (np.nan if value is None else float(value) for value in values), 8)]
+        return [_numbers(">d", (np.nan if value is None else float(value) for value in values))]
     if kind in ("integer", "bigint"):
         return [
-            _numbers(">iq", (0 if value is None else int(value) for value in values), 8),
-            _numbers(">ii", (int(value is None) for value in values), 4),
+            _numbers(">q", (0 if value is None else int(value) for value in values)),
+            bytes(value is None for value in values),
         ]
     if kind == "boolean":
-        return [_numbers(">ii", (2 if value is None else int(value) for value in values), 4)]
+        return [_numbers(">i", (2 if value is None else int(value) for value in values))]
     if kind == "datetime":
         return [b"".join(struct.pack(">q", -(2**63) if value is None else _micros(value)) for value in values)]
     if kind.startswith("array"):
         arrays = [b"" if value is None else _array(value) for value in values]
-        return [b"".join(arrays), _numbers(">ii", map(len, arrays), 4)]
+        return [b"".join(arrays), _numbers(">i", map(len, arrays))]
     return [b"\0".join(b"\xff" if value is None else _text(value).encode() for value in values)]
 
 
-def _numbers(layout: str, values: Iterable[float], width: int) -> bytes:
-    return HEADER + b"".join(struct.pack(layout, width, value) for value in values)
+def _numbers(layout: str, values: Iterable[float]) -> bytes:
+    return b"".join(struct.pack(layout, value) for value in values)
 
 
 def _micros(value: datetime) -> int:
