@@ -21,8 +21,12 @@ def kolmogorov_smirnov(first: Numbers, second: Numbers) -> float:
     """
     long, short = (first, second) if len(first) >= len(second) else (second, first)
     n_long, n_short = len(long), len(short)
-    at_or_below = np.searchsorted(long, short, "right") / n_long
-    below = np.searchsorted(long, short, "left") / n_long
+    n_at_or_below = np.searchsorted(long, short, "right")
+    # The two numbers differ only where the sides have an equal value. (Before the first value stands the last one,
+    # which is larger.)
+    has_equal = bool((long[n_at_or_below - 1] == short).any())
+    n_below = np.searchsorted(long, short, "left") if has_equal else n_at_or_below
+    at_or_below, below = n_at_or_below / n_long, n_below / n_long
     position = np.arange(n_short)
     after, before = position + 1, position
     if n_short > 1 and (short[1:] == short[:-1]).any():
