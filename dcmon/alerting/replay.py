@@ -41,33 +41,47 @@ class Replay:
     settled_until: datetime | None
     lead: int = field(init=False)
     machine: StateMachine | None = None
+    _applied: Policy = field(init=False)
 
     def __post_init__(self) -> None:
-        lookback, for_windows = self.policy.condition.lookback, self.policy.for_windows
+        condition = self.policy.condition
+        # Most windows violate nothing. Then no earlier window is read to find out which values are usual.
+        self._apply(
+            replace(self.policy, condition=replace(condition, usual_over=0)) if condition.usual_over else self.policy
+        )
+
+    def _apply(self, policy: Policy) -> None:
+        """Judge by this policy, after reading as many windows as it needs."""
+        lookback, for_windows = policy.condition.lookback, policy.for_windows
         needs_lead = lookback > 0 or for_windows > 1
         self.lead = lookback + for_windows + SPARE_WINDOWS if needs_lead else 0
+        self._applied = policy
 
     @property
     def series_request(self) -> SeriesRequest:
         """The results to read."""
-        return _series_request(self.policy, self.monitor_id, self.version_id, self.anchor, self.lead)
+        return _series_request(self._applied, self.monitor_id, self.version_id, self.anchor, self.lead)
 
     def run(self, series: Series) -> None:
         """Replay a series; if the state at the anchor depends on windows before it, ask for more of them."""
         first = 0
         if self.lead:
             is_complete = len(series.before) < self.lead
-            machine = StateMachine(self.policy, series.reference)
+            machine = StateMachine(self._applied, series.reference)
             index = _first_to_advance(series.before, machine, self.settled_until, is_complete=is_complete)
             if index is None and not is_complete:
                 self.lead *= 4
                 return
             first = index or 0
-        self.machine = self._machine(series, first)
+        machine = self._machine(series, first)
+        if self._applied is not self.policy and any(judged.verdict.is_violated for judged in machine.judged):
+            self._apply(self.policy)
+            return
+        self.machine = machine
 
     def _machine(self, series: Series, first: int) -> StateMachine:
         """Return the machine after the series; it only observes the results before the index `first`."""
-        machine = StateMachine(self.policy, series.reference)
+        machine = StateMachine(self._applied, series.reference)
         for result in series.before[:first]:
             machine.observe(result)
         for result in [*series.before[first:], *series.following]:

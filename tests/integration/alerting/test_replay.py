@@ -68,6 +68,8 @@ POLICIES: list[tuple[str, dict[str, Any]]] = [
     ("change > 50%", {"for_windows": 2}),
     ("deviation > 1 over 4 min 2", {"keep_firing": 1, "no_data": "ok"}),
     ("any feature outside 0.1..0.4", {"for_windows": 2, "no_data": "alert"}),
+    ("> 0.2 unless usual over 5", {"keep_firing": 1}),
+    ("any feature > 0.3 warn 0.2 unless usual over 6", {"for_windows": 2}),
 ]
 
 
