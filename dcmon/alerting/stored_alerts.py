@@ -3,15 +3,19 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     DateTime,
     FromClause,
     Integer,
+    Select,
     SQLColumnExpression,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -99,7 +103,7 @@ def is_unnotified_end() -> ColumnElement[bool]:
     return and_(Alert.state == AlertState.RESOLVED, Alert.told_severity != "")
 
 
-def pending_rule_ids(version_ids: Collection[int]) -> Any:
+def pending_rule_ids(version_ids: Collection[int] | BindParameter[Any]) -> Any:
     """Return the query of the rules that have overdue alerts on these versions."""
     return select(Alert.rule_id).where(Alert.version_id.in_(version_ids), is_overdue())
 
@@ -111,6 +115,14 @@ def was_notified() -> ColumnElement[bool]:
 
 def read(session: Session, requests: Sequence[JudgeRequest]) -> ReadAlerts:
     """Read the stored alerts of each request. The caller holds the locks of the rules' rows."""
+    parameters: dict[str, Any] = dict(bulk.parameters([_row(request) for request in requests]))
+    parameters["version_ids"] = sorted({request.version_id for request in requests})
+    return _grouped(session.execute(_statement(), parameters).all(), len(requests))
+
+
+@cache
+def _statement() -> Select[Any]:
+    """Return the statement that reads stored alerts; it is built once, because that costs more than to run it."""
     given = bulk.given_rows(REQUEST_TYPES)
     marks = _marks(given)
     is_affected = and_(
@@ -121,11 +133,10 @@ def read(session: Session, requests: Sequence[JudgeRequest]) -> ReadAlerts:
         AlertChange.alert_id == Alert.id, AlertChange.window_end == given.c.window_end,
         AlertChange.result_revision == given.c.result_revision,
     )  # fmt: skip
-    has_pending = exists().where(
-        AlertRule.is_active, AlertRule.id.in_(pending_rule_ids({request.version_id for request in requests}))
-    )
+    versions: BindParameter[Any] = bindparam("version_ids", expanding=True)
+    has_pending = exists().where(AlertRule.is_active, AlertRule.id.in_(pending_rule_ids(versions)))
     is_read = or_(is_affected, is_unnotified_end())
-    statement = (
+    return (
         select(
             given.c[bulk.POSITION], Monitor.frequency, func.now(), marks.c.settled_until, Alert, is_affected,
             was_notified(), is_confirmed.correlate(Alert, given), has_pending.correlate(None),
@@ -137,9 +148,6 @@ def read(session: Session, requests: Sequence[JudgeRequest]) -> ReadAlerts:
         .outerjoin(Alert, and_(Alert.rule_id == AlertRule.id, Alert.version_id == given.c.version_id, is_read))
         .order_by(given.c[bulk.POSITION], Alert.first_window_end, Alert.id)
     )  # fmt: skip
-    return _grouped(
-        session.execute(statement, bulk.parameters([_row(request) for request in requests])).all(), len(requests)
-    )
 
 
 def _grouped(rows: Sequence[Any], count: int) -> ReadAlerts:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -10,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     FromClause,
     Integer,
+    Select,
     and_,
     func,
     or_,
@@ -97,24 +100,10 @@ def _with_lead(series: Series, lead: int) -> Series:
 def _read_series(session: Session, requests: Sequence[SeriesRequest]) -> list[Series]:
     if not requests:
         return []
-    given = bulk.given_rows(REQUEST_TYPES)
-    newest = aliased(Result, _newest_results(given))
-    belongs = and_(
-        given.c.with_baselines, Baseline.monitor_id == newest.monitor_id, Baseline.version_id == newest.version_id,
-        Baseline.reference_revision == newest.reference_revision,
-        Baseline.monitor_revision == newest.monitor_revision,
-    )  # fmt: skip
-    statement = (
-        select(given.c[bulk.POSITION], newest, Baseline.entries, Baseline.metrics)
-        .select_from(given)
-        .join(newest, true())
-        .outerjoin(Baseline, belongs)
-        .order_by(given.c[bulk.POSITION], newest.window_end)
-    )
     results: list[list[Result]] = [[] for _ in requests]
     baselines: list[dict[tuple[int, int], Mapping[str, float]]] = [{} for _ in requests]
     for position, result, entries, metrics in session.execute(
-        statement, bulk.parameters([vars(request) for request in requests])
+        _series_statement(), bulk.parameters([vars(request) for request in requests])
     ):
         results[position - 1].append(result)
         if metrics is not None:
@@ -124,6 +113,25 @@ def _read_series(session: Session, requests: Sequence[SeriesRequest]) -> list[Se
         _split(request.anchor, of_request, known)
         for request, of_request, known in zip(requests, results, baselines, strict=True)
     ]
+
+
+@cache
+def _series_statement() -> Select[Any]:
+    """Return the statement that reads all series; it is built once, because that costs more than to run it."""
+    given = bulk.given_rows(REQUEST_TYPES)
+    newest = aliased(Result, _newest_results(given))
+    belongs = and_(
+        given.c.with_baselines, Baseline.monitor_id == newest.monitor_id, Baseline.version_id == newest.version_id,
+        Baseline.reference_revision == newest.reference_revision,
+        Baseline.monitor_revision == newest.monitor_revision,
+    )  # fmt: skip
+    return (
+        select(given.c[bulk.POSITION], newest, Baseline.entries, Baseline.metrics)
+        .select_from(given)
+        .join(newest, true())
+        .outerjoin(Baseline, belongs)
+        .order_by(given.c[bulk.POSITION], newest.window_end)
+    )
 
 
 def _split(

@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import baselines
@@ -132,25 +133,11 @@ def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retenti
 
 def _candidates(session: Session, model: Model, request: PlanRequest) -> list[_Candidate]:
     """Return the requested monitors of a model whose grid includes this window, in order of id."""
-    newest_result_id = (
-        select(Result.id)
-        .where(
-            Result.monitor_id == Monitor.id, Result.version_id == request.version_id,
-            Result.window_end == request.window.end, Result.window_start == request.window.start,
-        )
-        .order_by(Result.revision.desc())
-        .limit(1)
-        .correlate(Monitor)
-        .scalar_subquery()
-    )  # fmt: skip
-    statement = (
-        select(Monitor, Check, Result, baselines.condition_texts(Monitor.id))
-        .join(Check, Check.id == Monitor.check_id)
-        .outerjoin(Result, Result.id == newest_result_id)
-        .where(Check.model_id == model.id)
-    )
-    zone = time_zone(model.time_zone)
-    rows = session.execute(statement.order_by(Monitor.id)).all()
+    window, zone = request.window, time_zone(model.time_zone)
+    rows = session.execute(
+        _candidates_statement(),
+        {"model": model.id, "version": request.version_id, "window_start": window.start, "window_end": window.end},
+    ).all()
     candidates = [
         _Candidate(monitor, check, last, uses_reference=baselines.use_reference(conditions or ()))
         for monitor, check, last, conditions in rows
@@ -160,8 +147,34 @@ def _candidates(session: Session, model: Model, request: PlanRequest) -> list[_C
         for candidate in candidates
         if request.monitor_id in (None, candidate.monitor.id)
         and (data_flow.is_data_flow(candidate.check) or not request.is_flow)
-        and schedules.monitor_grid(candidate.monitor).includes(request.window, zone)
+        and schedules.monitor_grid(candidate.monitor).includes(window, zone)
     ]
+
+
+@cache
+def _candidates_statement() -> Select[Monitor, Check, Result, Any]:
+    """Return the statement that reads the monitors of a model, each with its newest result of a window.
+
+    It is built once, because that costs more than to run it.
+    """
+    newest_result_id = (
+        select(Result.id)
+        .where(
+            Result.monitor_id == Monitor.id, Result.version_id == bindparam("version"),
+            Result.window_end == bindparam("window_end"), Result.window_start == bindparam("window_start"),
+        )
+        .order_by(Result.revision.desc())
+        .limit(1)
+        .correlate(Monitor)
+        .scalar_subquery()
+    )  # fmt: skip
+    return (
+        select(Monitor, Check, Result, baselines.condition_texts(Monitor.id))
+        .join(Check, Check.id == Monitor.check_id)
+        .outerjoin(Result, Result.id == newest_result_id)
+        .where(Check.model_id == bindparam("model"))
+        .order_by(Monitor.id)
+    )
 
 
 def _empty_plan(
