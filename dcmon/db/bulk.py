@@ -11,7 +11,7 @@ from sqlalchemy import FromClause, Table, bindparam, column, func, inspect, sele
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_of
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -32,6 +32,21 @@ def insert_numbered(session: Session, entity: type[DeclarativeBase], rows: Seque
     statement = _insert(table, list(rows[0])).returning(table.c.id)
     # The rows are inserted in order and take the next numbers of a sequence, so their ids grow.
     return sorted(session.connection().scalars(statement, parameters(rows)))
+
+
+def insert_objects(session: Session, objects: Sequence[Any]) -> None:
+    """Insert new objects of one table, which have a value for the same columns; then the session has them, with ids.
+
+    It costs a third of a flush of the session.
+    """
+    if not objects:
+        return
+    keys = [attribute.key for attribute in inspect(type(objects[0])).column_attrs if attribute.key in vars(objects[0])]
+    rows = [{key: getattr(new, key) for key in keys} for new in objects]
+    for new, new_id in zip(objects, insert_numbered(session, type(objects[0]), rows), strict=True):
+        set_committed_value(new, "id", new_id)
+        make_transient_to_detached(new)
+    session.add_all(objects)
 
 
 def update(session: Session, objects: Sequence[DeclarativeBase]) -> None:

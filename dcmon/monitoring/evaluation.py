@@ -107,9 +107,7 @@ def _store_results(session: Session, plan: Plan, check_results: Sequence[CheckRe
         run = CheckRun(check_result.n, check_result.duration, _run_details(plan, check_result))
         inputs = _inputs(plan, monitor, check)
         values.append(NewResult(key, check_result.value, inputs, run, last.get(monitor.id)))
-    stored = results.store_all(session, values)
-    session.flush()
-    return stored
+    return results.store_all(session, values)
 
 
 def _inputs(plan: Plan, monitor: Monitor, check: Check) -> ResultInputs:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon.checks.dataset_schema import CheckValue
-from dcmon.db import locks
+from dcmon.db import bulk, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Check, Monitor, Result, Version
 from dcmon.states import ResultState
@@ -104,7 +104,7 @@ class NewResult(NamedTuple):
 def store(
     session: Session, key: ResultKey, value: CheckValue, inputs: ResultInputs, run: CheckRun, *, last: Result | None
 ) -> Result | None:
-    """Store a value as the next revision, at the next flush.
+    """Store a value as the next revision.
 
     Returns None if a result of these inputs, or of newer inputs, is stored already. `last`: as in NewResult.
     """
@@ -113,7 +113,7 @@ def store(
 
 
 def store_all(session: Session, values: Sequence[NewResult]) -> list[Result]:
-    """Store values as the next revisions, at the next flush, as `store` does; return the stored ones."""
+    """Store values as the next revisions, as `store` does, in one statement; return the stored ones."""
     stored, repaired_ids = list[Result](), list[int]()
     for new in values:
         result, last = _next_revision(new), new.last
@@ -124,7 +124,7 @@ def store_all(session: Session, values: Sequence[NewResult]) -> list[Result]:
         stored.append(result)
     if repaired_ids:  # the new results take the revisions of ERRORs of the same inputs
         session.execute(delete(Result).where(Result.id.in_(repaired_ids)))
-    session.add_all(stored)
+    bulk.insert_objects(session, stored)
     return stored
 
 
@@ -166,14 +166,13 @@ def _repairs_error(result: Result, last: Result) -> bool:
 
 
 def _compared_columns(compared: ComparedRows | None) -> dict[str, Any]:
-    if compared is None:
-        return {"compared_rows_revision": 0, "compared_labels_revision": 0, "compared_n": 0}
+    statistics = WindowStatistics() if compared is None else compared.statistics
     return {
-        "compared_start": compared.window.start,
-        "compared_end": compared.window.end,
-        "compared_n": compared.n,
-        "compared_rows_revision": compared.statistics.rows_revision,
-        "compared_labels_revision": compared.statistics.labels_revision,
+        "compared_start": None if compared is None else compared.window.start,
+        "compared_end": None if compared is None else compared.window.end,
+        "compared_n": 0 if compared is None else compared.n,
+        "compared_rows_revision": statistics.rows_revision,
+        "compared_labels_revision": statistics.labels_revision,
     }
 
 
