@@ -5,6 +5,7 @@ so that a statement has the same text for any number of rows.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import FromClause, Table, bindparam, column, func, inspect, select
@@ -21,7 +22,7 @@ POSITION = "position_given"
 def insert(session: Session, entity: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that have the same columns, in this order."""
     if rows:
-        session.connection().execute(_insert(_table(entity), list(rows[0])), parameters(rows))
+        session.connection().execute(_insert(_table(entity), tuple(rows[0])), parameters(rows))
 
 
 def insert_numbered(session: Session, entity: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -29,8 +30,8 @@ def insert_numbered(session: Session, entity: type[DeclarativeBase], rows: Seque
     if not rows:
         return []
     table = _table(entity)
-    statement = _insert(table, list(rows[0])).returning(table.c.id)
     # The rows are inserted in order and take the next numbers of a sequence, so their ids grow.
+    statement = _insert(table, tuple(rows[0]), returns_ids=True)
     return sorted(session.connection().scalars(statement, parameters(rows)))
 
 
@@ -79,10 +80,13 @@ def changed_attributes(stored: DeclarativeBase) -> list[str]:
     ]
 
 
-def _insert(table: Table, names: Sequence[str]) -> Any:
+@cache
+def _insert(table: Table, names: tuple[str, ...], *, returns_ids: bool = False) -> Any:
+    """Return the statement; it is built once, because that costs more than to run it."""
     given = _given(table, names)
     ordered = select(*[given.c[name] for name in names]).order_by(given.c[POSITION])
-    return insert_into(table).from_select(names, ordered, include_defaults=False)
+    statement = insert_into(table).from_select(names, ordered, include_defaults=False)
+    return statement.returning(table.c.id) if returns_ids else statement
 
 
 def given_rows(types: Mapping[str, Any]) -> FromClause:
