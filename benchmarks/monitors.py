@@ -1,6 +1,6 @@
 """Measure evaluation beside its limit: bare deepchecks calls on the same rows, already in memory.
 
-python -m benchmarks.monitors [eight] [many] [size]     (SIZES=10000,1000000: a shorter `size`)
+python -m benchmarks.monitors [eight] [nine] [many] [size]     (SIZES=10000,1000000: a shorter `size`)
 """
 
 import json
@@ -8,29 +8,29 @@ import os
 import random
 import sys
 import time
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
 
-import pandas as pd
 from sqlalchemy import text
 
+from benchmarks import earlier_figures
+from benchmarks.bare_checks import bare_checks
 from benchmarks.installation import Installation, temporary_installation
 from benchmarks.measurement import print_figure, print_progress, seconds_of
 from benchmarks.sample_rows import CLASSES, FEATURES, START, make_rows
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks import defaults
-from dcmon.checks.catalogue import for_config
 from dcmon.checks.evaluator import CheckEvaluator
 from dcmon.ingestion.raw_rows import Raw
 from dcmon.monitoring import default_monitors, evaluation, lifecycle
+from dcmon.monitoring.evaluation import PreparedWindow
 from dcmon.monitoring.planner import PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
-from dcmon.states import ResultState
-from dcmon.storage import references, sampling, versions
+from dcmon.states import DefaultSet, ResultState
+from dcmon.storage import sampling, versions
 from dcmon.storage.sampling import RowSelection
 from dcmon.windows import Frequency, Window
 
@@ -45,16 +45,23 @@ PATTERNS = 10_000  # different rows; they repeat with new ids and times
 
 def main() -> None:
     """Print the figures named on the command line, or all."""
-    benchmarks = {"eight": _measure_default_monitors, "many": _measure_many_windows, "size": _measure_sizes}
+    benchmarks = {
+        "eight": _measure_default_monitors,
+        "nine": _measure_nine_checks,
+        "many": _measure_many_windows,
+        "size": _measure_sizes,
+    }
     for name in sys.argv[1:] or benchmarks:
         with temporary_installation() as installation:
             benchmarks[name](installation)
 
 
-def _create_monitored_version(installation: Installation, days: int) -> int:
+def create_monitored_version(installation: Installation, days: int, chosen: DefaultSet = DefaultSet.SDK) -> int:
+    """Return the id of a version with days of rows, labels, a reference and default monitors."""
     model_id, version_id = installation.create_version("watched")
     print_progress(f"loading {days} days of {ROWS} rows, with labels and a reference")
     _load_days(installation, model_id, version_id, days)
+    _add_reference_and_monitors(installation, version_id, chosen)
     return version_id
 
 
@@ -64,15 +71,16 @@ def _load_days(installation: Installation, model_id: int, version_id: int, days:
         shifted = [row.replace(b"2026-03-01", f"2026-03-{day + 1:02d}".encode()) for row in batch]
         installation.app.ingestion.ingest_samples(installation.org, version_id, [Raw(row) for row in shifted])
         installation.app.ingestion.ingest_labels(installation.org, model_id, [Raw(_label(row)) for row in batch])
-    _add_reference_and_monitors(installation, version_id)
 
 
-def _add_reference_and_monitors(installation: Installation, version_id: int) -> None:
-    """Give the version a reference, and its model the eight default monitors."""
+def _add_reference_and_monitors(
+    installation: Installation, version_id: int, chosen: DefaultSet = DefaultSet.SDK
+) -> None:
+    """Give the version a reference, and its model default monitors: by default the eight of the SDK."""
     with installation.app.org(installation.org) as session:
         model, version = versions.get(session, version_id)
         lifecycle.append_reference(session, model, version, _reference())
-        default_monitors.create_defaults(session, model, Frequency.DAY)
+        default_monitors.create_defaults(session, model, Frequency.DAY, chosen)
         session.execute(text("analyze"))
 
 
@@ -92,8 +100,10 @@ def _label(row: bytes) -> bytes:
 
 
 def _measure_default_monitors(installation: Installation) -> None:
-    version_id = _create_monitored_version(installation, DAYS)
-    run_bare_checks = _bare_checks(installation, version_id)
+    """Measure a window of the SDK's eight default monitors, from its plan to the stored results."""
+    version_id = create_monitored_version(installation, DAYS)
+    checks = [default for default in defaults.for_task("multiclass") if default.monitor is not None]
+    run_bare_checks = bare_checks(installation, version_id, checks, ROWS)
     run_bare_checks()
     dcmon_ms, bare_ms = [], []
     with CheckEvaluator(Evaluate()) as evaluator:
@@ -105,8 +115,26 @@ def _measure_default_monitors(installation: Installation) -> None:
             dcmon_ms.append(_cpu_ms(evaluate))
             bare_ms.append(_cpu_ms(run_bare_checks))
     print_figure("monitors.eight.cpu", dcmon_ms, "ms per window, PostgreSQL not counted", BARE, bare_ms)
-    each_dcmon_ms, each_bare_ms = [cpu_ms / 8 for cpu_ms in dcmon_ms], [cpu_ms / 8 for cpu_ms in bare_ms]
-    print_figure("monitors.one.cpu", each_dcmon_ms, "ms per (monitor, window)", BARE, each_bare_ms)
+
+
+def _measure_nine_checks(installation: Installation) -> None:
+    """Measure the SDK's nine default checks on packed rows, decoding included, without a database."""
+    version_id = create_monitored_version(installation, DAYS)
+    checks = defaults.for_task("multiclass")
+    run_bare_checks = bare_checks(installation, version_id, checks, ROWS)
+    workload = _prepare(installation, version_id, 6, ReferenceCache()).workload
+    known = {request.class_name: request for request in workload.requests}
+    without_monitor = [default.kind for default in checks if default.kind.class_name not in known]
+    labels = known["LabelDrift"]
+    more = [replace(labels, module_name=kind.module_name, class_name=kind.class_name) for kind in without_monitor]
+    nine = replace(workload, requests=[*workload.requests, *more])
+    assert len(nine.requests) == len(checks) == 9
+    with CheckEvaluator(Evaluate()) as evaluator:
+        evaluator.run(nine)  # decodes the reference, as the first window of a worker does
+        run_bare_checks()
+        dcmon_ms = [_cpu_ms(partial(evaluator.run, nine)) for _ in range(RUNS)]
+        bare_ms = [_cpu_ms(run_bare_checks) for _ in range(RUNS)]
+    print_figure("monitors.nine.cpu", dcmon_ms, "ms for nine checks, decoding included", BARE, bare_ms)
 
 
 def _cpu_ms(work: Callable[[], object]) -> float:
@@ -115,15 +143,19 @@ def _cpu_ms(work: Callable[[], object]) -> float:
     return 1000 * (time.process_time() - started_at)
 
 
+def _prepare(installation: Installation, version_id: int, day: int, cache: ReferenceCache) -> PreparedWindow:
+    """Plan the window of a day, and read its rows."""
+    start, now = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), datetime.now(UTC)
+    request = PlanRequest(version_id, Window(start, start + timedelta(days=1)), now, now)
+    with installation.app.org(installation.org, snapshot=True) as session:
+        return evaluation.prepare(session, installation.org, request, Evaluate(), cache)
+
+
 def _evaluate(
     installation: Installation, version_id: int, day: int, evaluator: CheckEvaluator, cache: ReferenceCache
 ) -> None:
     """Evaluate a window as the evaluate worker does: plan, read once, run checks, store, judge."""
-    start, settings = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(days=day), Evaluate()
-    window, now = Window(start, start + timedelta(days=1)), datetime.now(UTC)
-    with installation.app.org(installation.org, snapshot=True) as session:
-        request = PlanRequest(version_id, window, now, now)
-        plan, workload, known_results = evaluation.prepare(session, installation.org, request, settings, cache)
+    plan, workload, known_results = _prepare(installation, version_id, day, cache)
     check_results = [*known_results, *evaluator.run(workload)]
     assert {result.value.state for result in check_results} == {ResultState.OK}, [
         result.value for result in check_results
@@ -133,7 +165,7 @@ def _evaluate(
 
 
 def _measure_many_windows(installation: Installation) -> None:
-    version_id = _create_monitored_version(installation, MANY_DAYS)
+    version_id = create_monitored_version(installation, MANY_DAYS)
     with CheckEvaluator(Evaluate()) as evaluator:
         cache = ReferenceCache()
         _evaluate(installation, version_id, 0, evaluator, cache)
@@ -148,6 +180,8 @@ def _measure_many_windows(installation: Installation) -> None:
         "monitors.many.cpu", [dcmon_ms / results], f"{unit}, PostgreSQL not counted", FORMER_SYSTEM, [FORMER_CPU]
     )
     print_figure("monitors.many.all", [all_ms / results], f"{unit}, with PostgreSQL", as_task, [FORMER_TASK_CPU])
+    earlier = earlier_figures.scaled("monitors.many.all")
+    print_figure("monitors.many.earlier", [all_ms / results], f"{unit}, with PostgreSQL", earlier.name, [earlier.value])
 
 
 def _server_cpu(installation: Installation) -> float:
@@ -216,71 +250,6 @@ def _read_ms(installation: Installation, version_id: int) -> float:
                 session, Window(start, end), RowSelection(model, version, size), list(FEATURES), statistics=statistics
             )
         )
-
-
-def _bare_checks(installation: Installation, version_id: int) -> Callable[[], None]:
-    """Return a function that runs the checks with deepchecks alone, as a notebook does."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from deepchecks.tabular import checks as library
-
-    current, reference = _window_and_reference(installation, version_id)
-    current_output, reference_output = _output(current), _output(reference)
-
-    def work() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            datasets = {
-                has_labels: [_dataset(frame, has_labels) for frame in (current, reference)]
-                for has_labels in (False, True)
-            }
-            for default in defaults.for_task("multiclass"):
-                if default.monitor is None:
-                    continue
-                kind = for_config(default.kind.module_name, default.kind.class_name)
-                test, train = datasets[kind.needs_labels]
-                check = getattr(library, kind.implementation)(**default.params, n_samples=None)
-                options = {"model_classes": CLASSES, "with_display": False}
-                if kind.needs_reference:
-                    options |= {"y_pred_train": reference_output.classes, "y_pred_test": current_output.classes}
-                    options |= {"y_proba_train": reference_output.probabilities}
-                    options |= {"y_proba_test": current_output.probabilities}
-                    check.run(train, test, **options).reduce_output()
-                else:
-                    options |= {"y_pred": current_output.classes, "y_proba": current_output.probabilities}
-                    check.run(test, **options).reduce_output()
-
-    return work
-
-
-def _window_and_reference(installation: Installation, version_id: int) -> list[pd.DataFrame]:
-    """Read the rows of a window, and those of the reference."""
-    with installation.app.org(installation.org) as session:
-        selection = RowSelection(*versions.get(session, version_id), ROWS)
-        start = datetime(2026, 3, 7, tzinfo=UTC)
-        current = sampling.sample_rows(session, Window(start, start + timedelta(days=1)), selection)
-        reference = references.sample_rows(session, selection)
-    return [pd.DataFrame(sample.rows, columns=sample.names) for sample in (current, reference)]
-
-
-class _ModelOutput(NamedTuple):
-    """The predicted classes of rows, and their probabilities."""
-
-    classes: Any
-    probabilities: Any
-
-
-def _output(frame: pd.DataFrame) -> _ModelOutput:
-    probabilities = pd.DataFrame(frame["_dc_prediction_probabilities"].tolist()).to_numpy()
-    return _ModelOutput(frame["_dc_prediction"].to_numpy(), probabilities)
-
-
-def _dataset(frame: pd.DataFrame, has_labels: bool) -> Any:
-    from deepchecks.tabular import Dataset
-
-    columns = frame[[*FEATURES]].assign(**({"label": frame["_dc_label"]} if has_labels else {}))
-    categories = [name for name, kind in FEATURES.items() if kind == "categorical"]
-    return Dataset(columns, label="label" if has_labels else None, cat_features=categories, label_type="multiclass")
 
 
 if __name__ == "__main__":
