@@ -18,7 +18,7 @@ CONNECTION = {
     "prepare_threshold": None,
     "connect_timeout": CONNECT_SECONDS,
     "application_name": "dcmon",
-    "client_encoding": "utf8",  # whatever PGCLIENTENCODING says: rows are read as bytes, too (storage.packing)
+    "client_encoding": "utf8",  # also where PGCLIENTENCODING differs: rows are read as bytes, too (storage.packing)
     # A server that disappears silently is noticed after 25 seconds; the operating system's default is two hours.
     "keepalives_idle": 10,
     "keepalives_interval": 5,

@@ -156,11 +156,11 @@ def sample_columns(
     layout = table_layout.of(columns)
     columns_to_pack = packing.create(layout, columns.check_columns(features), _expression(layout), "s")
     lowest = _lowest_level_of(selection, statistics)
-    is_whole = statistics is not None and limit is not None and statistics.n <= limit
+    reads_all = statistics is not None and limit is not None and statistics.n <= limit
 
     def read(level: int) -> "ColumnarSample | None":
         select_list = columns_to_pack.select_list((f"s.{HASH}", f"s.{KEY}"))
-        query = _sample_query(window, selection, level, select_list, is_whole=is_whole)
+        query = _sample_query(window, selection, level, select_list, reads_all=reads_all)
         return column_blocks.fetch(session, columns_to_pack, query, limit, max_bytes)
 
     sample = read(lowest)
@@ -193,11 +193,11 @@ def _reader(columns: Columns, names: Sequence[str]) -> RowReader:
 
 
 def _sample_query(
-    window: Window, selection: RowSelection, lowest: int, select_list: str, *, is_whole: bool = False
+    window: Window, selection: RowSelection, lowest: int, select_list: str, *, reads_all: bool = False
 ) -> BoundSql:
     """Build the query of the deterministic sample, in the levels from `lowest` on.
 
-    `is_whole`: True if no row is left out. Then rows come in no order, because to sort them costs PostgreSQL as much
+    `reads_all`: True if no row is left out. Then rows come in no order, because to sort them costs PostgreSQL as much
     as all the rest of the query.
     """
     version = selection.version
@@ -211,11 +211,11 @@ def _sample_query(
         f" and l.ts >= :start and l.ts < :end and l.lvl = any(:levels)"
         f" where s.{TIME} >= :start and s.{TIME} < :end and s.{LEVEL} = any(:levels) and {where}"
         + (" and l.label is not null" if selection.labelled else "")
-        + ("" if is_whole else f" order by s.{HASH}, s.{KEY}")
-        + ("" if is_whole or selection.limit is None else " limit :limit")
+        + ("" if reads_all else f" order by s.{HASH}, s.{KEY}")
+        + ("" if reads_all or selection.limit is None else " limit :limit")
     )
     parameters |= {"start": window.start, "end": window.end, "levels": list(range(lowest, 32))}
-    if selection.limit is not None and not is_whole:
+    if selection.limit is not None and not reads_all:
         parameters["limit"] = selection.limit
     return BoundSql(statement, parameters)
 
