@@ -17,7 +17,7 @@ from dcmon.statistics import changes, output_changes
 from dcmon.statistics.columns import Rows
 from dcmon.statistics.errors import InvalidParameter
 from dcmon.statistics.features import Values
-from dcmon.statistics.noise_limits import MIN_ROWS, ErrorBudget, needed_rows
+from dcmon.statistics.noise import MIN_ROWS, ErrorBudget, needed_rows
 
 
 class ChangeRun(Protocol):

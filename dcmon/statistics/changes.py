@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dcmon.statistics import noise_limits
+from dcmon.statistics import noise
 from dcmon.statistics.columns import Column, CountedColumn, Numbers, NumericColumn, Rows, UnreadColumn
 from dcmon.statistics.features import Values
-from dcmon.statistics.noise_limits import MIN_ROWS, ErrorBudget, Share
+from dcmon.statistics.noise import MIN_ROWS, ErrorBudget, Share
 from dcmon.statistics.numeric_drift import kolmogorov_smirnov
 
 ERROR_RATE = 0.001  # the probability that noise changes any feature, for one check and window
@@ -72,13 +72,13 @@ def distance(now: Column, before: Column, budget: ErrorBudget) -> Distance:
     n, m = n_values(now), n_values(before)
     if not min(n, m):
         return Distance(0.0, math.inf, n, m)
-    is_enough = min(n, m) >= MIN_ROWS and noise_limits.largest_distance(n, m, budget) <= MAX_NOISE
+    is_enough = min(n, m) >= MIN_ROWS and noise.largest_distance(n, m, budget) <= MAX_NOISE
     if isinstance(now, NumericColumn) and isinstance(before, NumericColumn):
         value = kolmogorov_smirnov(before.sorted, now.sorted)
-        limit = noise_limits.largest_distance(n, m, budget)
+        limit = noise.largest_distance(n, m, budget)
     else:
         x, y = common_categories(before, now)
-        value, times_noise = total_variation(x, y), noise_limits.category_ratio(x, y, budget)
+        value, times_noise = total_variation(x, y), noise.category_ratio(x, y, budget)
         limit = value / times_noise if times_noise else 0.0
     return Distance(value, limit if is_enough else math.inf, n, m)
 
@@ -166,7 +166,7 @@ def _rises(shares: Callable[[str], Shares | None], names: list[str], least: floa
 def rise_ratio(now: Share, before: Share, least: float, budget: ErrorBudget) -> float:
     """Return the rise of a share in limits; 0 if it fell. `least`: the smallest rise that matters."""
     difference = now.value - before.value
-    return difference / max(least, noise_limits.rise_limit(now, before, budget)) if difference > 0 else 0.0
+    return difference / max(least, noise.rise_limit(now, before, budget)) if difference > 0 else 0.0
 
 
 def _most_frequent(now: Column, before: Column) -> Shares | None:
@@ -278,11 +278,11 @@ def mean_drift(distances: Mapping[str, Distance], blocks: BlockNoise, n: int, m:
     noise; None if no feature has enough values. `n`, `m`: the rows of the window and of the reference.
     """
     excesses = [
-        min(item.value, MAX_DISTANCE) - blocks.means[name] * noise_limits.spread(item.n, item.m)
+        min(item.value, MAX_DISTANCE) - blocks.means[name] * noise.spread(item.n, item.m)
         for name, item in distances.items()
         if min(item.n, item.m) >= MIN_ROWS and name in blocks.means
     ]
     if not excesses:
         return None
-    noise = BLOCK_DEVIATIONS * blocks.deviation * noise_limits.spread(n, m)
-    return max(0.0, float(np.mean(excesses))) / max(LEAST_MEAN_DISTANCE, noise)
+    limit = BLOCK_DEVIATIONS * blocks.deviation * noise.spread(n, m)
+    return max(0.0, float(np.mean(excesses))) / max(LEAST_MEAN_DISTANCE, limit)

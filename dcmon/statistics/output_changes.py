@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dcmon.statistics import noise_limits, quantiles
+from dcmon.statistics import noise, quantiles
 from dcmon.statistics.changes import ERROR_RATE, distance
 from dcmon.statistics.columns import ClassColumn, Column, CountedColumn, Numbers, NumericColumn, Rows
 from dcmon.statistics.confusion import ClassifiedRows
 from dcmon.statistics.errors import InvalidParameter
 from dcmon.statistics.features import Values
-from dcmon.statistics.noise_limits import MIN_ROWS, ErrorBudget, Share
+from dcmon.statistics.noise import MIN_ROWS, ErrorBudget, Share
 
 LEAST_FALL = 0.03  # of a share of right rows
 LEAST_ERROR_RISE = math.log(1.1)  # of the logarithm of an error of numbers: a tenth
@@ -84,7 +84,7 @@ def _wrong_shares(rows: ClassifiedRows) -> dict[str, Share]:
 
 def _rise(now: Share, before: Share, error_rate: float) -> float:
     difference = now.value - before.value
-    limit = max(LEAST_FALL, noise_limits.normal_rise_limit(now, before, error_rate))
+    limit = max(LEAST_FALL, noise.normal_rise_limit(now, before, error_rate))
     return difference / limit if difference > 0 else 0.0
 
 
