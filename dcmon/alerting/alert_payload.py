@@ -302,13 +302,3 @@ def sentence(rule: AlertRule) -> str:
     policies = (("no data", rule.no_data), ("an error", rule.on_error))
     texts = {MissingValuePolicy.ALERT.value: "is a violation", MissingValuePolicy.OK.value: "is ok"}
     return "; ".join([text, *(f"{name} {texts[policy]}" for name, policy in policies if policy in texts)])
-
-
-def change_text(entry: Mapping[str, Any]) -> str:
-    """Return a change of an entry in one line, like "age 0.02 → 0.31"."""
-    before, after = entry.get("before"), entry.get("after")
-    return (
-        f"{entry['name']} {format_number(before)} → {format_number(after)}"
-        if before is not None
-        else f"{entry['name']} {format_number(after)}"
-    )

@@ -2,7 +2,7 @@
 
 > 0.2                                   any metric
 Drift Score > 0.2 warn 0.1              one metric, on two levels
-any feature > 0.3                       entries: features, classes, labels
+any feature > 0.3                       entries: features; also any class, any score, any output
 feature age > 0.3
 outside 0.1..0.4
 drop > 20%                              against the previous window; also change, rise
@@ -34,6 +34,10 @@ from dcmon.alerting.rule_conditions import (
 from dcmon.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, UPPER_BOUNDS, Operator
 
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
+# What the entries of a check may be called after "any" and "all"; a condition is written with the same word again.
+ENTRY_NOUNS = {
+    "feature": "features", "entry": "entries", "class": "classes", "score": "scores", "output": "outputs",
+}  # fmt: skip
 METRIC_WORDS = ("metric", "metrics")
 MAX_CHARACTERS = 1000
 WEEKLY_OVER = 28  # windows before, by default: four weeks of days
@@ -184,8 +188,9 @@ def _target(text: str) -> Target:
     if word in (Quantifier.ANY, Quantifier.ALL):
         if name.lower() in ("", "value", "values", *METRIC_WORDS):
             return Target(Source.METRIC, Quantifier(word))
-        if name.lower() in ENTRY_WORDS:
-            return Target(Source.ENTRY, Quantifier(word))
+        for noun, plural in ENTRY_NOUNS.items():
+            if name.lower() in (noun, plural):
+                return Target(Source.ENTRY, Quantifier(word), noun=noun)
     if word in ENTRY_WORDS and name:
         return Target(Source.ENTRY, Quantifier.ONE, _name(name))
     if word in METRIC_WORDS and name:
@@ -320,8 +325,9 @@ def _target_text(target: Target) -> str:
     if name is None:
         if (source, quantifier) == (Source.METRIC, Quantifier.ANY):
             return ""
-        plural = {Source.METRIC: "metrics", Source.ENTRY: "features"}
-        return f"{quantifier} {plural[source] if quantifier == Quantifier.ALL else 'feature'}"
+        if quantifier == Quantifier.ANY:
+            return f"any {target.noun}"
+        return "all metrics" if source == Source.METRIC else f"all {ENTRY_NOUNS[target.noun]}"
     prefix = {Source.METRIC: "metric ", Source.ENTRY: "feature ", Source.EITHER: ""}[source]
     plain = f"{prefix}{name}"
     try:

@@ -126,9 +126,10 @@ def _before_value(span: ViolationSpan) -> float | None:
 def largest_changes(before: Mapping[str, float], after: Mapping[str, float]) -> list[dict[str, Any]]:
     """Return the entries with the largest changes.
 
-    An entry that is not in `before` counts as changed from 0.
+    An entry that is not in `before` counts as changed from 0. Entries without a change are left out.
     """
-    names = sorted(after, key=lambda name: -abs(after[name] - before.get(name, 0.0)))
+    changed = [name for name in after if after[name] != before.get(name, 0.0)]
+    names = sorted(changed, key=lambda name: -abs(after[name] - before.get(name, 0.0)))
     return [{"name": name, "before": before.get(name), "after": after[name]} for name in names[:MAX_ENTRIES]]
 
 

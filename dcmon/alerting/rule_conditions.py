@@ -4,7 +4,7 @@ alerting.condition_parser reads and writes conditions as text.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from math import fsum, hypot, inf, isfinite, isnan, sqrt
@@ -63,11 +63,15 @@ DEVIATIONS = (Measure.DEVIATION, Measure.DEVIATION_UP, Measure.DEVIATION_DOWN)
 
 @dataclass(frozen=True)
 class Target:
-    """Which numbers of a result a condition is about. `name`: of the one value, for Quantifier.ONE."""
+    """Which numbers of a result a condition is about. `name`: of the one value, for Quantifier.ONE.
+
+    `noun`: the word for an entry in the condition's text, which changes nothing.
+    """
 
     source: Source = Source.METRIC
     quantifier: Quantifier = Quantifier.ANY
     name: str | None = None
+    noun: str = field(default="feature", compare=False)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from dcmon.checks import no_value_reasons, parameters
 from dcmon.checks.check_run import Reduced
 from dcmon.checks.dataset_schema import DatasetSchema
+from dcmon.checks.descriptions import with_changes, with_feature_changes
 from dcmon.checks.kinds import MEAN_DRIFT, CheckKind
 from dcmon.checks.no_value_reasons import NoValue
 from dcmon.states import ResultState
@@ -46,14 +47,14 @@ def _drift(run: ChangeRun, current: Rows, reference: Rows) -> Reduced:
     values: Values = {name: item.ratio for name, item in distances.items()}
     blocks = changes.block_noise(reference, names)
     mean = None if blocks is None else changes.mean_drift(distances, blocks, len(current), len(reference))
-    return Reduced({"Max Drift": _largest(values), MEAN_DRIFT: mean}, values)
+    return with_feature_changes(Reduced({"Max Drift": _largest(values), MEAN_DRIFT: mean}, values), current, reference)
 
 
 def _by_feature(name: str, compute: Callable[[Rows, Rows, Iterable[str], float], Values]) -> "Reducer":
     def reduce(run: ChangeRun, current: Rows, reference: Rows) -> Reduced:
         _require_min_rows(current, reference)
         values = compute(current, reference, run.chosen(), _error_rate(run))
-        return Reduced({name: _largest(values)}, values)
+        return with_feature_changes(Reduced({name: _largest(values)}, values), current, reference)
 
     return reduce
 
@@ -62,13 +63,19 @@ def _prediction_drift(run: ChangeRun, current: Rows, reference: Rows) -> Reduced
     n_outputs = 1 + len(run.schema.classes or ())
     _require_enough(current, reference, n_outputs, _error_rate(run))
     values = output_changes.prediction_drifts(current, reference, run.schema.classes, _error_rate(run))
-    return Reduced({"Max Prediction Drift": _largest(values)}, values)
+    return with_changes(
+        Reduced({"Max Prediction Drift": _largest(values)}, values),
+        lambda names: output_changes.describe_outputs(current, reference, run.schema.classes, names),
+    )
 
 
 def _score_falls(run: ChangeRun, current: Rows, reference: Rows) -> Reduced:
     _require_min_rows(current, reference)
     values = output_changes.score_falls(current, reference, run.schema.classes, _error_rate(run))
-    return Reduced({"Max Score Fall": _largest(values)}, values)
+    return with_changes(
+        Reduced({"Max Score Fall": _largest(values)}, values),
+        lambda names: output_changes.describe_scores(current, reference, run.schema.classes, names),
+    )
 
 
 Reducer = Callable[[ChangeRun, Rows, Rows], Reduced]

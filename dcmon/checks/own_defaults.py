@@ -61,7 +61,7 @@ def usual_over(frequency: str) -> int:
 def for_frequency(frequency: Frequency) -> list[OwnDefault]:
     """Return the default checks of dcmon's own for monitors of this frequency."""
     beyond = f"> 1 unless usual over {usual_over(frequency)}"
-    any_feature = OwnRule(f"any feature {beyond}", Severity.HIGH)
+    any_feature, any_output = (OwnRule(f"any {entry} {beyond}", Severity.HIGH) for entry in ("feature", "output"))
     return [
         OwnDefault(
             "Drift Beyond Noise",
@@ -75,8 +75,8 @@ def for_frequency(frequency: Frequency) -> list[OwnDefault]:
         _default("Rise of Nulls", "NullRise", any_feature),
         _default("Frozen Features", "RepeatedValueRise", any_feature),
         _default("New Values", "NewValueRise", any_feature),
-        _default("Prediction Drift Beyond Noise", "PredictionDriftBeyondNoise", any_feature),
-        _default("Fall of Scores", "ScoreFall", OwnRule(f"any class {beyond}", Severity.CRITICAL)),
+        _default("Prediction Drift Beyond Noise", "PredictionDriftBeyondNoise", any_output),
+        _default("Fall of Scores", "ScoreFall", OwnRule(f"any score {beyond}", Severity.CRITICAL)),
         OwnDefault("Data Flow", _KINDS[DATA_FLOW_CLASS], _flow_monitors(frequency)),
     ]
 

@@ -1,7 +1,6 @@
 """Run a check of the catalogue on rows, with dcmon.statistics."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,21 +8,19 @@ from dcmon.checks import no_value_reasons, uncertainty
 from dcmon.checks.change_checks import REDUCERS
 from dcmon.checks.check_run import CheckRun, CheckSetup, Reduced, listed
 from dcmon.checks.dataset_schema import CheckValue, storable
+from dcmon.checks.descriptions import with_feature_changes
 from dcmon.checks.estimates import Estimates
 from dcmon.checks.no_value_reasons import NoValue, SideName
 from dcmon.checks.performance import Performance
 from dcmon.states import ResultState, TaskType
 from dcmon.statistics import aggregation, features, outputs
 from dcmon.statistics.columns import Rows
-from dcmon.statistics.description import describe_change
 from dcmon.statistics.drift import DriftParameters
 from dcmon.statistics.errors import InvalidParameter, StatisticsError, TooFewValues, Undefined
 from dcmon.statistics.features import Values
 from dcmon.statistics.outputs import DriftMode
 
 __all__ = ["CheckSetup", "run"]
-
-MAX_DESCRIBED = 5  # features whose change a result describes
 
 
 def run(setup: CheckSetup, current: Rows, reference: Rows | None = None) -> CheckValue:
@@ -109,24 +106,13 @@ class _StatisticsRun(CheckRun[Rows]):
         return Reduced(metrics, values)
 
 
-def _described(reduced: Reduced, current: Rows, compared: Rows) -> Reduced:
-    """Add how the features with the largest entries differ from the compared rows."""
-    known = {name: number for name, number in reduced.entries.items() if number}
-    largest = sorted(known, key=lambda name: (-known[name], name))[:MAX_DESCRIBED]
-    changes = {
-        name: describe_change(compared.features[name], current.features[name], compared.n, current.n)
-        for name in largest
-    }
-    return replace(reduced, changes=changes)
-
-
 def _feature_drift(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
     order = run.arguments.get("sort_feature_by", "drift + importance")
     if order not in ("feature importance", "drift score", "drift + importance"):
         raise InvalidParameter(f"There is no sort_feature_by {order!r}.")
     parameters = run.drift_parameters
     values = features.drifts(current, compared, run.chosen(), parameters)
-    reduced = _described(run.aggregated(values, "l3_weighted", "Drift Score"), current, compared)
+    reduced = with_feature_changes(run.aggregated(values, "l3_weighted", "Drift Score"), current, compared)
     aggregate = partial(run.aggregate, default="l3_weighted", name="Drift Score")
     return uncertainty.with_drift_uncertainty(reduced, current, compared, parameters, aggregate)
 
@@ -138,7 +124,7 @@ def _null_shares(run: _StatisticsRun, current: Rows, _: Rows) -> Reduced:
 
 def _new_categories(run: _StatisticsRun, current: Rows, compared: Rows) -> Reduced:
     values = features.new_category_shares(current, compared, run.chosen())
-    reduced = _described(run.aggregated(values, "max", "New Categories Ratio"), current, compared)
+    reduced = with_feature_changes(run.aggregated(values, "max", "New Categories Ratio"), current, compared)
     return uncertainty.with_share_intervals(reduced, current.n)
 
 

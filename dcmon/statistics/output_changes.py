@@ -1,7 +1,8 @@
 """How far predictions and scores of a window are from those of the reference, in limits (statistics.changes)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from dcmon.statistics import noise, quantiles
 from dcmon.statistics.changes import ERROR_RATE, distance
 from dcmon.statistics.columns import ClassColumn, Column, CountedColumn, Numbers, NumericColumn, Rows
 from dcmon.statistics.confusion import ClassifiedRows
+from dcmon.statistics.description import describe_change
 from dcmon.statistics.errors import InvalidParameter
 from dcmon.statistics.features import Values
 from dcmon.statistics.noise import MIN_ROWS, ErrorBudget, Share
@@ -25,21 +27,32 @@ def prediction_drifts(
 
     Predicted classes: total variation. Numbers and probabilities: Kolmogorov-Smirnov.
     """
-    pairs = {"prediction": (_predictions(current, classes), _predictions(reference, classes))}
-    now, before = current.probabilities, reference.probabilities
-    if now is not None and before is not None and classes and now.shape[1] == len(classes) == before.shape[1]:
-        # With two classes, the probability of the first is that of the second turned round.
-        first = 1 if len(classes) == 2 else 0
-        pairs |= {
-            f"probability of {name}": (NumericColumn(now[:, index]), NumericColumn(before[:, index]))
-            for index, name in enumerate(classes)
-            if index >= first
-        }
-    budget = ErrorBudget(len(pairs), error_rate)
-    return {
-        name: distance(one, other, budget).ratio
-        for name, (one, other) in pairs.items()
-        if one is not None and other is not None
+    now, before = _output_columns(current, classes), _output_columns(reference, classes)
+    names = [name for name in before if name in now]
+    budget = ErrorBudget(max(1, len(names)), error_rate)
+    return {name: distance(now[name], before[name], budget).ratio for name in names}
+
+
+def describe_outputs(
+    current: Rows, reference: Rows, classes: Sequence[str] | None, names: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """Return how these outputs, named as by `prediction_drifts`, differ from the reference's in their own units."""
+    now, before = _output_columns(current, classes), _output_columns(reference, classes)
+    return {name: describe_change(before[name], now[name], reference.n, current.n) for name in names}
+
+
+def _output_columns(rows: Rows, classes: Sequence[str] | None) -> dict[str, Column]:
+    """Return the predictions, and the probability of each class, by name."""
+    predicted, probabilities = _predictions(rows, classes), rows.probabilities
+    columns = {} if predicted is None else {"prediction": predicted}
+    if probabilities is None or not classes or probabilities.shape[1] != len(classes):
+        return columns
+    # With two classes, the probability of the first is that of the second turned round.
+    first = 1 if len(classes) == 2 else 0
+    return columns | {
+        f"probability of {name}": NumericColumn(probabilities[:, index])
+        for index, name in enumerate(classes)
+        if index >= first
     }
 
 
@@ -68,6 +81,22 @@ def score_falls(
         for name, share in shares_before.items()
         if name in shares_now and min(share.n_rows, shares_now[name].n_rows) >= MIN_ROWS
     }
+
+
+def describe_scores(
+    current: Rows, reference: Rows, classes: Sequence[str] | None, names: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """Return these scores, named as by `score_falls`, of the reference and of the window: {"score": [before, now]}."""
+    before, now = _scores(reference, classes), _scores(current, classes)
+    return {name: {"score": [before[name], now[name]]} for name in names}
+
+
+def _scores(rows: Rows, classes: Sequence[str] | None) -> dict[str, float]:
+    if isinstance(rows.labels, NumericColumn):
+        errors = _errors(rows)
+        return {"RMSE": math.sqrt(float((errors**2).mean())), "MAE": float(errors.mean())}
+    shares = _wrong_shares(ClassifiedRows(rows, classes, uses_probabilities=False))
+    return {name: 1 - share.value for name, share in shares.items()}
 
 
 def _wrong_shares(rows: ClassifiedRows) -> dict[str, Share]:

@@ -146,7 +146,6 @@ def _json_row(view: "AlertView", payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(view: "AlertView", payload: dict[str, Any], hold_reason: str | None) -> dict[str, Any]:
-    from dcmon.alerting import alert_payload
     from dcmon.notifications.integrations import message_text
 
     alert, row = view.alert, _row(view)
@@ -168,7 +167,7 @@ def _text(view: "AlertView", payload: dict[str, Any], hold_reason: str | None) -
         "compared_with": message_text.comparison_text(payload),
         "n": alert.n,
         "other_versions": message_text.other_versions(payload),
-        "largest_changes": [alert_payload.change_text(driver) for driver in payload["moved"]],
+        "largest_changes": "\n".join(message_text.entry_change(entry) for entry in payload["moved"]),
         "reason": payload["reason"],
         "acknowledged": payload["acknowledged_by"] and f"by {payload['acknowledged_by']}, {_acknowledgement(payload)}",
         "held_back": hold_reason,

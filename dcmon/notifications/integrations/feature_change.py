@@ -1,4 +1,4 @@
-"""How a feature changed, as text in its own units: "mean 65 → 88, nulls 0 % → 51 %"."""
+"""How a feature or a score changed, as text in its own units: "mean 65 → 88, nulls 0 % → 51 %"."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,9 +8,17 @@ MIN_DEVIATION_CHANGE = 0.1  # of the standard deviation, as a share of the one b
 
 
 def feature_change(change: Mapping[str, Any]) -> str:
-    """Return a description of dcmon.statistics.description as text; empty if nothing is worth a word."""
-    parts = [_mean(change), _deviation(change), *_categories(change), _nulls(change)]
+    """Return a description of dcmon.statistics.description as text; empty if nothing is worth a word.
+
+    The score of a model is in the description as {"score": [before, now]}.
+    """
+    parts = [_score(change), _mean(change), _deviation(change), *_categories(change), _nulls(change)]
     return ", ".join(part for part in parts if part)
+
+
+def _score(change: Mapping[str, Any]) -> str:
+    before, now = change.get("score") or (None, None)
+    return f"score {_number(before)} → {_number(now)}" if before is not None else ""
 
 
 def _mean(change: Mapping[str, Any]) -> str:

@@ -237,11 +237,12 @@ def _since(alert: Body) -> str:
 def largest_changes(alert: Body) -> str:
     """Return the entries that changed most, with their values before and after."""
     if entries := alert.get("moved"):
-        return ", ".join(_changed_entry(entry) for entry in entries)
+        return ", ".join(entry_change(entry) for entry in entries)
     return ", ".join(f"{text(name)} {text(value)}" for name, value in (alert.get("drivers") or {}).items())
 
 
-def _changed_entry(entry: Body) -> str:
+def entry_change(entry: Body) -> str:
+    """Return the change of an entry in one line, like "age 0.02 → 0.31 (mean 65 → 88)"."""
     before = f"{text(entry['before'])} → " if entry.get("before") is not None else ""
     units = one_line(feature_change(entry.get("change") or {}))
     return f"{text(entry['name'])} {before}{text(entry.get('after'))}" + (f" ({units})" if units else "")

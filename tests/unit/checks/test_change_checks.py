@@ -83,6 +83,43 @@ def test_score_needs_labels_on_both_sides() -> None:
     assert value("ScoreFall", rows(500, 11), None).state == ResultState.NO_DATA
 
 
+def test_changes_are_described_in_units_of_the_features() -> None:
+    drift = value("DriftBeyondNoise", rows(500, 1, shift=2), rows(2000, 2))
+    before, now = drift.changes["age"]["mean"]
+    assert now - before == pytest.approx(2, abs=0.2)
+    rise = value("NullRise", rows(500, 9, nulls=0.5), rows(2000, 10))
+    assert rise.changes["age"]["nulls"] == [0.0, pytest.approx(0.5, abs=0.1)]
+    assert list(rise.changes) == ["age"]
+
+
+def test_changes_of_outputs_and_scores_are_described() -> None:
+    """The window predicts one class only, and one fifth of its labels are flipped."""
+    reference, window = rows(2000, 2), rows(500, 1)
+    labels = np.where(np.arange(500) < 100, 1 - window.labels.codes, window.labels.codes)
+    flipped = Rows(500, window.features, ClassColumn(labels, ("no", "yes")), window.predictions)
+    fall = value("ScoreFall", flipped, reference)
+    assert fall.entries["accuracy"] > 1
+    assert fall.changes["accuracy"] == {"score": [1.0, 0.8]}
+    one_class = Rows(500, window.features, window.labels, ClassColumn(np.ones(500, int), ("no", "yes")))
+    drift = value("PredictionDriftBeyondNoise", one_class, reference)
+    assert drift.entries["prediction"] > 1
+    assert drift.changes["prediction"]["shares"]["yes"] == [pytest.approx(0.5, abs=0.05), 1.0]
+
+
+def test_errors_of_numbers_are_described() -> None:
+    setup = CheckSetup(KINDS["ScoreFall"], {}, {}, DatasetSchema("regression", {"age": "numeric"}))
+    generator = np.random.default_rng(5)
+
+    def numbers(n: int, spread: float) -> Rows:
+        labels = generator.normal(size=n)
+        predictions = labels + spread * generator.normal(size=n)
+        return Rows(n, {"age": NumericColumn(labels)}, NumericColumn(labels), NumericColumn(predictions))
+
+    fall = run(setup, numbers(500, 3.0), numbers(2000, 1.0))
+    assert fall.entries["RMSE"] > 1
+    assert fall.changes["RMSE"]["score"] == [pytest.approx(1, abs=0.1), pytest.approx(3, abs=0.3)]
+
+
 @pytest.mark.parametrize("rate", [0, 0.5, "x", None])
 def test_error_rate_is_a_small_number(rate: object) -> None:
     result = value("NullRise", rows(500, 13), rows(2000, 14), params={"error_rate": rate})

@@ -17,6 +17,7 @@ from dcmon.notifications.integrations.feature_change import feature_change
             {"nulls": [0.1, 0.1], "shares": {"Oslo": [0.5, 0.1]}, "came": 1, "went": 2},
             "Oslo 50 % → 10 %, 1 new category, 2 categories gone",
         ),
+        ({"score": [0.7125, 0.53333]}, "score 0.7125 → 0.5333"),
         ({}, ""),
     ],
 )
