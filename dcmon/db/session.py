@@ -55,10 +55,8 @@ def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Sessio
 
     `snapshot`: all reads in the transaction see the same state.
     """
-    if snapshot:
-        engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with Session(engine, expire_on_commit=False) as session, session.begin():
-        enter_public(_connected(session, engine))
+        enter_public(_connected(session, engine, snapshot=snapshot))
         yield session
 
 
@@ -78,9 +76,8 @@ def org_session(
     path. `snapshot`: all reads in the transaction see the same state. `wait`: the longest wait for each lock; None:
     without limit. Raises OrganizationNotFound when the schema is deleted, SchemaOutOfDate, SchemaTooNew or Locked.
     """
-    level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
-    with Session(engine.execution_options(isolation_level=level), expire_on_commit=False) as session, session.begin():
-        connection = _connected(session, engine)
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        connection = _connected(session, engine, snapshot=snapshot)
         if wait is not None:
             longest = {"longest": f"{wait.total_seconds():.3f}s"}
             connection.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
@@ -88,10 +85,14 @@ def org_session(
         yield session
 
 
-def _connected(session: Session, engine: Engine) -> Connection:
-    """Return the session's connection. Raises Unreachable when the pool has none left."""
+def _connected(session: Session, engine: Engine, *, snapshot: bool) -> Connection:
+    """Return the session's connection, in a transaction of its isolation level.
+
+    Raises Unreachable when the pool has none left.
+    """
+    level = "REPEATABLE READ" if snapshot else "READ COMMITTED"
     try:
-        return session.connection()
+        return session.connection(execution_options={"isolation_level": level})
     except NoConnectionLeft as error:
         reason = "all connections that this process may have are in use"
         raise errors.Unreachable(what="PostgreSQL", where=address(engine.url), reason=reason) from error
