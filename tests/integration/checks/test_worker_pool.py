@@ -125,10 +125,10 @@ def fork_server(faults: Any) -> Iterator[ForkServer]:
 
 def rows(n: int = 100) -> ColumnarSample:
     """Return rows as PostgreSQL packs them into columns."""
-    ages = b"".join(struct.pack(">id", 8, number) for number in range(n))
+    ages = struct.pack(f">{n}d", *range(n))
     classes = b"\0".join(b"%d" % (index % 2) for index in range(n))
     column_types = {"age": "numeric", "_dc_prediction": "categorical", "_dc_label": "categorical"}
-    return ColumnarSample(column_types, [(n, bytes(20) + ages, classes, classes)])
+    return ColumnarSample(column_types, [(n, ages, classes, classes)])
 
 
 def request_for(number: int, scorer: Any) -> CheckRequest:
