@@ -5,7 +5,7 @@ which fits the curve with scikit-learn's IsotonicRegression. How sure the curve 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -34,16 +34,22 @@ MIN_ROWS = 50
 class _Bins(NamedTuple):
     """Ranges of a class's uncalibrated probability, between quantiles of the reference.
 
-    `edges`: shape (bins - 1,). `variance`: shape (bins,), the variance of the share of rows of the class in a bin,
-    q (1 - q) / n with q = (rows of the class + 1) / (n + 2).
+    `edges`: shape (ranges - 1,). Each range is two bins: one of the rows whose most probable class is another one, then
+    one of those whose most probable class is this one. `bias`: shape (bins,), the share of rows of the class in a bin,
+    minus their mean calibrated probability. `variance`: shape (bins,), that of the share, q (1 - q) / n with
+    q = (rows of the class + 1) / (n + 2).
     """
 
     edges: Numbers
+    bias: Numbers
     variance: Numbers
 
-    def positions(self, scores: Numbers) -> NDArray[np.intp]:
-        """Return the bin of each score: shape (rows,)."""
-        return np.searchsorted(self.edges, scores, side="right")
+
+class CalibrationError(NamedTuple):
+    """What is wrong with a sum over rows because of the calibration: its expected error, and that error's variance."""
+
+    bias: float
+    variance: float
 
 
 @dataclass(frozen=True)
@@ -78,23 +84,26 @@ class Calibration:
         return np.divide(separate, sums, out=np.full_like(separate, 1 / len(separate)), where=sums != 0).T
 
     def bins(self, probabilities: Numbers) -> list[NDArray[np.intp]]:
-        """Return the bin of each row's uncalibrated probability, for each curve: what `variance` reads."""
-        first = 1 if self.is_binary else 0
-        return [bins.positions(scores) for bins, scores in zip(self._bins, probabilities.T[first:], strict=True)]
+        """Return the bin of each row's uncalibrated probability, for each curve: what `error` reads."""
+        sides = _class_scores(probabilities)
+        return [_positions(bins.edges, *side) for bins, side in zip(self._bins, sides, strict=True)]
 
-    def variance(self, bins: Sequence[NDArray[np.intp]], gradient: Numbers) -> float:
-        """Return the variance that the limited number of reference rows gives to a sum over rows.
+    def error(self, bins: Sequence[NDArray[np.intp]], gradient: Numbers) -> CalibrationError:
+        """Return what the calibration adds to the error of a sum over rows.
 
         `gradient`: shape (classes, rows), by how much the sum changes with the calibrated probability of a class and
-        row. A bin's error is common to all of its rows, and errors of bins are independent: sum over bins of
-        (sum of gradients)^2 variance(bin).
+        row. A bin's error is common to all of its rows: the bias is the sum over bins of (sum of gradients) bias(bin).
+        It is not 0 where probabilities of more than two classes are divided by their sum after each was calibrated by
+        itself. The limited number of reference rows gives errors of bins that are independent: the variance is the sum
+        over bins of (sum of gradients)^2 variance(bin).
         """
         slopes = gradient[1:] - gradient[:1] if self.is_binary else gradient
-        total = 0.0
+        bias = variance = 0.0
         for of_class, positions, slope in zip(self._bins, bins, slopes, strict=True):
             sums = np.bincount(positions, weights=slope, minlength=len(of_class.variance))
-            total += float((sums**2 * of_class.variance).sum())
-        return total
+            bias += float(sums @ of_class.bias)
+            variance += float(sums**2 @ of_class.variance)
+        return CalibrationError(bias, variance)
 
 
 def fit(probabilities: Numbers, labels: NDArray[np.int64]) -> Calibration:
@@ -108,7 +117,13 @@ def fit(probabilities: Numbers, labels: NDArray[np.int64]) -> Calibration:
     sides = list(_class_against_others(probabilities, labels))
     curves = tuple(fit_curve(scores, is_class) if needs_calibration(scores, is_class) else None
                    for scores, is_class in sides)  # fmt: skip
-    return Calibration(curves, len(labels), tuple(_error_bins(scores, is_class) for scores, is_class in sides))
+    unbinned = Calibration(curves, len(labels), ())
+    calibrated = unbinned.calibrated(probabilities)[:, 1:] if unbinned.is_binary else unbinned.calibrated(probabilities)
+    bins = (
+        _error_bins(*of_class, is_class, chances)
+        for of_class, (_, is_class), chances in zip(_class_scores(probabilities), sides, calibrated.T, strict=True)
+    )
+    return replace(unbinned, _bins=tuple(bins))
 
 
 def needs_calibration(scores: Numbers, is_class: Flags) -> bool:
@@ -287,12 +302,30 @@ def _calibrated(curve: IsotonicCurve | None, scores: Numbers) -> Numbers:
     return scores if curve is None else curve(scores)
 
 
-def _error_bins(scores: Numbers, is_class: Flags) -> _Bins:
+def _class_scores(probabilities: Numbers) -> list[tuple[Numbers, Flags]]:
+    """Return the probability of each class, and in which rows it is the most probable one, by curve."""
+    largest = probabilities.max(axis=1)
+    first = 1 if probabilities.shape[1] == 2 else 0
+    return [(scores, scores == largest) for scores in probabilities.T[first:]]
+
+
+def _positions(edges: Numbers, scores: Numbers, is_largest: Flags) -> NDArray[np.intp]:
+    # Twice as quick as to look up each score: sort, and look up the few edges.
+    order = np.argsort(scores)
+    starts = np.searchsorted(scores[order], edges, side="left")
+    n_by_range = np.diff(starts, prepend=0, append=len(scores))
+    ranges = np.empty(len(scores), dtype=np.intp)
+    ranges[order] = np.repeat(np.arange(len(n_by_range)), n_by_range)
+    return 2 * ranges + is_largest
+
+
+def _error_bins(scores: Numbers, is_largest: Flags, is_class: Flags, calibrated: Numbers) -> _Bins:
     edges = _edges(scores, _ERROR_BINS, _ROWS_OF_ERROR_BIN)
-    position = np.searchsorted(edges, scores, side="right")
-    n = np.bincount(position, minlength=len(edges) + 1)
-    share = (np.bincount(position, weights=is_class, minlength=len(edges) + 1) + 1) / (n + 2)
-    return _Bins(edges, share * (1 - share) / np.maximum(n, 1))
+    position, size = _positions(edges, scores, is_largest), 2 * (len(edges) + 1)
+    n = np.bincount(position, minlength=size)
+    real, expected = (np.bincount(position, weights=weights, minlength=size) for weights in (is_class, calibrated))
+    share = (real + 1) / (n + 2)
+    return _Bins(edges, (real - expected) / np.maximum(n, 1), share * (1 - share) / np.maximum(n, 1))
 
 
 def _edges(scores: Numbers, n_bins: int, n_rows: int) -> Numbers:

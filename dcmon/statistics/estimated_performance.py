@@ -96,18 +96,20 @@ class ExpectedRows:
         return self.calibration.bins(self.uncalibrated)
 
     def estimate(self, score: _Score) -> Estimate:
-        """Return a score with its interval, value -+ 1.96 standard errors, cut at 0 and 1.
+        """Return a score with its interval: 1.96 standard errors around the score without bias, cut at 0 and 1.
 
         The score is a function of the rows' labels, linearised around its expectation (delta method). A label is a
         draw from the row's probabilities p, and rows are independent: the variance is the sum over rows of
-        sum(p g^2) - (sum(p g))^2, where g is the gradient; of an accuracy this is sum(p (1 - p)) / rows^2. The variance
-        that the reference's limited number of rows gives to the probabilities is added (Calibration.variance).
+        sum(p g^2) - (sum(p g))^2, where g is the gradient; of an accuracy this is sum(p (1 - p)) / rows^2. The bias and
+        the variance that the calibration gives are added (Calibration.error). The interval contains the score itself,
+        which is NannyML's and keeps its bias.
         """
         weighted = self.probabilities * score.gradient
         drawn = (weighted * score.gradient).sum() - (weighted.sum(axis=0) ** 2).sum()
-        variance = max(float(drawn), 0.0) + self.calibration.variance(self._bins, score.gradient)
-        margin = _Z * variance**0.5
-        return Estimate(score.value, max(score.value - margin, 0.0), min(score.value + margin, 1.0))
+        error = self.calibration.error(self._bins, score.gradient)
+        middle, margin = score.value + error.bias, _Z * (max(float(drawn), 0.0) + error.variance) ** 0.5
+        low, high = min(score.value, middle - margin), max(score.value, middle + margin)
+        return Estimate(score.value, max(low, 0.0), min(high, 1.0))
 
 
 def _accuracy(rows: ExpectedRows) -> _Score:

@@ -125,17 +125,26 @@ def test_macro_is_the_mean_of_the_scores_per_class(metric: str) -> None:
 
 
 def test_accuracy_has_the_interval_of_its_formula() -> None:
-    """1.96 standard errors: sum(p (1 - p)) / n^2 of the rows, and the variance that the reference's bins give."""
+    """1.96 standard errors around the estimate without its bias: sum(p (1 - p)) / n^2, and the reference's variance."""
     window = recorded("car_loan").windows[0]
     of_predicted = window.probabilities[window.predictions, np.arange(window.n)]
     of_rows = (of_predicted * (1 - of_predicted)).sum() / window.n**2
-    of_reference = window.calibration.variance(
+    of_reference = window.calibration.error(
         window.calibration.bins(window.uncalibrated), window.is_predicted / window.n
     )
     estimate = estimated_score("accuracy", window)
-    margin = 1.959963984540054 * (of_rows + of_reference) ** 0.5
-    assert estimate.high - estimate.value == pytest.approx(margin)
-    assert estimate.value - estimate.low == pytest.approx(margin)
+    margin = 1.959963984540054 * (of_rows + of_reference.variance) ** 0.5
+    assert abs(of_reference.bias) < margin
+    assert estimate.high - estimate.value == pytest.approx(margin + of_reference.bias)
+    assert estimate.value - estimate.low == pytest.approx(margin - of_reference.bias)
+
+
+@pytest.mark.parametrize("case", MULTICLASS)
+@pytest.mark.parametrize("name", ["accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc"])
+def test_interval_contains_the_estimate(case: str, name: str) -> None:
+    for window in recorded(case).windows:
+        estimate = estimated_score(name, window)
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
 
 
 @pytest.mark.parametrize("name", ["precision", "recall", "f1", "roc_auc"])
@@ -143,7 +152,7 @@ def test_gradient_is_the_derivative_of_the_estimate(name: str) -> None:
     """The variance of the delta method equals the one found by moving each row's probability a little."""
     random = np.random.default_rng(11)
     p = random.uniform(0.1, 0.9, 40)
-    fitted = calibration.Calibration((None,), 1000, _bins_without_variance())
+    fitted = calibration.Calibration((None,), 1000, _bins_without_error())
 
     def estimate(moved: NDArray[np.float64]) -> Estimate:
         # The order of the scores, which do not move, decides about the area under the curve.
@@ -160,8 +169,8 @@ def test_gradient_is_the_derivative_of_the_estimate(name: str) -> None:
     assert (found.high - found.value) / 1.959963984540054 == pytest.approx(expected, rel=0.02)
 
 
-def _bins_without_variance() -> tuple:
-    return (calibration._Bins(np.zeros(0), np.zeros(1)),)
+def _bins_without_error() -> tuple:
+    return (calibration._Bins(np.zeros(0), np.zeros(2), np.zeros(2)),)
 
 
 REFERENCE_ROWS, ROWS, REFERENCES = 5_000, 2_000, 200
@@ -174,6 +183,8 @@ SHIFTS = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9, 1.2)
         (binary_rows, 1.0, ("accuracy", "precision", "recall", "f1", "roc_auc")),
         (binary_rows, 1.7, ("accuracy", "precision", "recall", "f1", "roc_auc")),
         (multiclass_rows, 1.0, ("accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc")),
+        (multiclass_rows, 2.5, ("accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc")),
+        (multiclass_rows, 0.4, ("accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc")),
     ],
 )
 def test_intervals_hold_under_covariate_shift(
