@@ -236,7 +236,8 @@ def _measured_against(rule: AlertRule, details: Mapping[str, Any]) -> dict[str, 
         return None
     if condition.measure in CHANGES:
         return {"what": condition.against, "value": details.get("compared_with")}
-    return {"what": "mean", "windows": condition.over, "value": details.get("compared_with")}
+    mean = {"what": "mean", "windows": condition.over, "value": details.get("compared_with")}
+    return {**mean, "limit": details.get("limit"), "values": details.get("looks_at")}
 
 
 def link(alert: Alert, org: str, public_url: str) -> str:

@@ -111,6 +111,8 @@ def explain(version_id: int, span: ViolationSpan, drift: Mapping[VersionTime, Ma
         "before_value": _before_value(span),
         "compared_with": None if finding is None else finding.compared_with,
         "measured": finding.measured if finding is not None and isfinite(finding.measured) else None,
+        "limit": None if finding is None else finding.limit,
+        "looks_at": None if finding is None else finding.looks_at,
         "reason": getattr(span.worst, "reason", None),
     }
     return Explanation(drivers, details)

@@ -249,4 +249,5 @@ def _reason(judged: JudgedWindow | None) -> str:
     if reason is not None or finding is None:
         return f"{outcome}: {reason}" if reason else outcome
     measured = "" if finding.measured == finding.value else f", measured {finding.measured:.4g}"
-    return f"{outcome}: {finding.name} {finding.value:.4g}{measured}"
+    limit = "" if finding.limit is None else f", limit {finding.limit:.4g}"
+    return f"{outcome}: {finding.name} {finding.value:.4g}{measured}{limit}"

@@ -12,7 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from dcmon.alerting.rule_conditions import Condition, Finding, Outcome, Verdict, judge
+from dcmon.alerting.condition_judge import judge
+from dcmon.alerting.rule_conditions import Condition, Finding, Outcome, Verdict
 from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState
 

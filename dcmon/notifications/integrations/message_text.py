@@ -145,7 +145,7 @@ def rule(alert: Body) -> str:
 
 
 def measured_text(alert: Body) -> str:
-    """Return what a rule measured, like "35, from 0.2 in the window before".
+    """Return what a rule measured, like "35, from 0.2 in the window before"; the limit of a deviation, too.
 
     Empty for a rule on plain values.
     """
@@ -153,7 +153,17 @@ def measured_text(alert: Body) -> str:
     if not against:
         return ""
     name = MEASURED_TEXTS.get(against["what"]) or f"on average of {against.get('windows')} windows before"
-    return f"{text(alert.get('measured')) or 'no finite number'}, from {text(against.get('value'))} {name}"
+    measured = f"{text(alert.get('measured')) or 'no finite number'}, from {text(against.get('value'))} {name}"
+    return measured + _limit_text(against)
+
+
+def _limit_text(against: Body) -> str:
+    """Return the limit of a deviation, like "; the limit is 5.9, because the rule looks at 30 values"."""
+    if against.get("limit") is None:  # not a deviation, or an alert that an older dcmon wrote
+        return ""
+    n_values = against.get("values") or 1
+    looks_at = f", because the rule looks at {n_values} values" if n_values > 1 else ""
+    return f"; the limit is {text(against['limit'])} standard deviations{looks_at}"
 
 
 def comparison_text(alert: Body) -> str:

@@ -3,10 +3,12 @@
 `spans` computes the alerts of a rule over a series of windows as docs/alerts.md defines them.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 
@@ -88,8 +90,25 @@ def falls(by: float) -> Criterion:
     return criterion
 
 
+@cache
+def students_t(outside: float, degrees: int) -> float:
+    """Return t with this probability outside of +-t, by Simpson's rule on the density."""
+    scale = math.gamma((degrees + 1) / 2) / (math.sqrt(degrees * math.pi) * math.gamma(degrees / 2))
+
+    def probability_outside(t: float, steps: int = 400) -> float:
+        density = [scale * (1 + (t * i / steps) ** 2 / degrees) ** (-(degrees + 1) / 2) for i in range(steps + 1)]
+        inner = 4 * sum(density[1:-1:2]) + 2 * sum(density[2:-1:2])
+        return 1 - 2 * t / steps / 3 * (density[0] + inner + density[-1])
+
+    low, high = 0.0, 100.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if probability_outside(middle) > outside else (low, middle)
+    return low
+
+
 def deviates(by: float, over: int) -> Criterion:
-    """Violated if the value is more than `by` deviations from the mean before."""
+    """Violated if the value is further from the mean before than normal noise is beyond `by` deviations."""
 
     def criterion(window: WindowResult, before: Sequence[WindowResult]) -> Judgement | None:
         (value,) = window.metrics.values()
@@ -98,8 +117,13 @@ def deviates(by: float, over: int) -> Criterion:
             return None
         mean = statistics.fmean(past)
         spread = max(statistics.stdev(past), 0.001, abs(mean) / 100)
-        deviation = abs(value - mean) / spread
-        return Judgement("bad" if deviation > by else "good", value, deviation - by)
+        limit = students_t(math.erfc(by / math.sqrt(2)), len(past) - 1) * math.sqrt(1 + 1 / len(past))
+        roots = [past_value ** (1 / 3) for past_value in past]  # rows are never negative
+        highest = (statistics.fmean(roots) + limit * statistics.stdev(roots)) ** 3
+        if value >= mean:
+            limit = max(limit, (highest - mean) / spread)
+        excess = abs(value - mean) / spread - limit
+        return Judgement("bad" if excess > 0 else "good", value, excess)
 
     return criterion
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dcmon.alerting.condition_judge import judge
 from dcmon.alerting.condition_parser import parse
 from dcmon.alerting.earlier_windows import is_usual, weekly_base
-from dcmon.alerting.rule_conditions import Outcome, judge
+from dcmon.alerting.rule_conditions import Outcome
 from tests.helpers.examples import examples
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)

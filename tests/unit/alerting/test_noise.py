@@ -67,9 +67,9 @@ SCORES = [
     ("< 0.88", {"keep_firing": 7}, 1331),
     ("< 0.88", {"for_windows": 2}, 122),
     ("< 0.88", {"for_windows": 3}, 11),
-    ("deviation > 3 over 14", {}, 410),
-    ("deviation > 3 over 30", {}, 224),
-    ("deviation > 3 over 30", {"for_windows": 2}, 2),
+    ("deviation > 3 over 14", {}, 65),
+    ("deviation > 3 over 30", {}, 99),
+    ("deviation > 3 over 30", {"for_windows": 2}, 1),
 ]
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dcmon.alerting.condition_judge import judge
 from dcmon.alerting.condition_parser import parse
-from dcmon.alerting.rule_conditions import PREVIOUS_SEARCH_WINDOWS, Outcome, Verdict, judge
+from dcmon.alerting.rule_conditions import PREVIOUS_SEARCH_WINDOWS, Outcome, Verdict
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,17 @@ def test_change_can_be_measured_against_the_reference() -> None:
 
 
 def test_deviation_is_counted_in_standard_deviations() -> None:
-    """The mean and the standard deviation are those of the previous windows."""
+    """The mean and the standard deviation are those of the previous windows: 10 and 1.291.
+
+    Of 7 windows, 3 in both directions stands for 5.24, and 3 downwards for 5.24 too, of half the level.
+    """
     before = [10.0, 12.0, 8.0, 10.0, 11.0, 9.0, 10.0]
-    assert is_violated("deviation > 3 over 7", 14, *before) is True
-    assert is_violated("deviation > 3 over 7", 6, *before) is True
-    assert is_violated("deviation up > 3 over 7", 6, *before) is False
-    assert is_violated("deviation down > 3 over 7", 6, *before) is True
-    assert is_violated("deviation > 3 over 7", 13, *before) is False
+    assert is_violated("deviation > 3 over 7", 20, *before) is True
+    assert is_violated("deviation > 3 over 7", 3, *before) is True
+    assert is_violated("deviation > 3 over 7", 3.3, *before) is False
+    assert is_violated("deviation up > 3 over 7", 3, *before) is False
+    assert is_violated("deviation down > 3 over 7", 3, *before) is True
+    assert is_violated("deviation > 3 over 7", 14, *before) is False
 
 
 def test_deviation_needs_enough_windows_and_has_a_lookback() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from dcmon import durations, errors
 from dcmon.alerting import rules
-from dcmon.alerting.rule_conditions import judge
+from dcmon.alerting.condition_judge import judge
 
 
 @dataclass(frozen=True)
