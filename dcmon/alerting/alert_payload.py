@@ -98,8 +98,10 @@ def payload(view: AlertView, data: AlertDetails, org: str, public_url: str) -> d
         "n": alert.n,
         "metric": alert.metric,
         "value": alert.current_value,
+        "first_metric": details.get("first_metric", alert.metric),
         "first_value": _value(details, "first_value", data.first, alert),
         "first_window": [alert.first_window_start.isoformat(), alert.first_window_end.isoformat()],
+        "last_metric": details.get("last_metric", alert.metric),
         "last_value": _value(details, "last_value", data.last, alert),
         "violated_now": is_violated_now(alert),
         "worst_value": alert.worst_value,
@@ -264,9 +266,7 @@ def summary(view: AlertView) -> str:
             f"{alert.metric} was {format_number(alert.worst_value)} at worst, is {format_number(alert.current_value)}"
         )
     else:
-        text = f"{alert.metric} {_current_text(alert)}"
-        if alert.worst_value not in (alert.current_value, (alert.details or {}).get("last_value")):
-            text += f", {format_number(alert.worst_value)} at worst"
+        text = _current_text(alert)
     windows = f"{alert.windows} windows" if alert.windows != 1 else "1 window"
     return (
         f"{name}: {text} ({alert_views.condition(view.rule)}), {windows} since {format_time(alert.first_window_start)}"
@@ -278,15 +278,26 @@ def is_violated_now(alert: Alert) -> bool:
     if alert.state == AlertState.RESOLVED:
         return False
     details = alert.details or {}
-    return "last_value" not in details or details["last_value"] == alert.current_value
+    is_same = "last_value" not in details or details["last_value"] == alert.current_value
+    return bool(details.get("violated_now", is_same))  # alerts of an older dcmon do not have it
 
 
 def _current_text(alert: Alert) -> str:
-    """Return the value that broke the rule last, and the value now if it no longer breaks the rule."""
-    if is_violated_now(alert):
-        return f"is {format_number(alert.current_value)}"
-    last = (alert.details or {})["last_value"]
-    return f"was {format_number(last)}, is {format_number(alert.current_value)} now and no longer breaks the rule"
+    """Return the value that broke the rule last, the value now if it no longer breaks the rule, and the worst value."""
+    details = alert.details or {}
+    metric, last = details.get("last_metric", alert.metric), details.get("last_value", alert.current_value)
+    is_now = is_violated_now(alert)
+    text = f"{metric} {'is' if is_now else 'was'} {format_number(last)}"
+    if not is_now:
+        name = "" if metric == alert.metric else f"{alert.metric} "
+        text += f", {name}is {format_number(alert.current_value)} now and no longer breaks the rule"
+    if metric != alert.metric:
+        return f"{text}, {alert.metric} was {format_number(alert.worst_value)} at worst"
+    return (
+        text
+        if alert.worst_value in (alert.current_value, last)
+        else f"{text}, {format_number(alert.worst_value)} at worst"
+    )
 
 
 def sentence(rule: AlertRule) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -130,8 +131,7 @@ class RuleSync:
         if worst_before != _worst(alert):
             explanation = drivers.explain(self.request.version_id, span, inputs.drift)
             alert.drivers, alert.details = explanation.drivers, explanation.details
-        edge_values = {"first_value": span.value_in(span.first), "last_value": span.value_in(span.last)}
-        alert.details = {**(alert.details or {}), **edge_values}
+        alert.details = {**(alert.details or {}), **_edges(span)}
         self._set_state(alert, span)
         self.changes.save(alert)
         kinds = change_kinds(before, alert)
@@ -262,3 +262,15 @@ def _worst(alert: Alert) -> tuple[datetime, float | None]:
 def _recorded_window(kind: AlertChangeKind, span: ViolationSpan, context: ChangeContext) -> WindowResult | None:
     """Return the window that a line of history is about; None: the newest one."""
     return {AlertChangeKind.FIRING: span.fired, AlertChangeKind.CONFIRMED: context.result}.get(kind)
+
+
+def _edges(span: ViolationSpan) -> dict[str, Any]:
+    """Return what violated the rule in the first and in the last window of a span, and whether the newest one does."""
+    first, last = span.first_finding, span.last_finding
+    return {
+        "first_metric": span.metric if first is None else first.name,
+        "first_value": span.value_in(span.first) if first is None else first.value,
+        "last_metric": span.metric if last is None else last.name,
+        "last_value": span.value_in(span.last) if last is None else last.value,
+        "violated_now": span.is_violated_now,
+    }

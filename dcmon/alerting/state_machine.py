@@ -81,7 +81,8 @@ class ViolationSpan:
 
     `first`, `last`, `worst`: violated windows. `fired`: the window that made the rule fire; None while it is pending.
     `closed_at`: the end of the ok window that ended the span. `judged_until`: the end of the newest window with a
-    verdict. `ok_window_before`: the last ok window before the span.
+    verdict. `ok_window_before`: the last ok window before the span. `first_finding`, `last_finding`: what violated the
+    rule in the first and in the last window, which may be other metrics than the worst one.
     """
 
     first: WindowResult
@@ -98,6 +99,13 @@ class ViolationSpan:
     closed_at: datetime | None = None
     judged_until: datetime | None = None
     ok_window_before: WindowResult | None = field(default=None, compare=False)
+    first_finding: Finding | None = field(default=None, compare=False)
+    last_finding: Finding | None = field(default=None, compare=False)
+
+    @property
+    def is_violated_now(self) -> bool:
+        """True if the newest window with a verdict violates the rule."""
+        return self.is_open and self.judged_until == self.last.window_end
 
     def value_in(self, window: WindowResult) -> float | None:
         """Return the value of the span's worst metric in a window."""
@@ -219,13 +227,14 @@ def _new_span(
     value = None if finding is None else finding.value
     metric = window.state if finding is None else finding.name
     return ViolationSpan(
-        window, window, window, metric, value, value, severity, finding, ok_window_before=ok_window_before
-    )
+        window, window, window, metric, value, value, severity, finding,
+        ok_window_before=ok_window_before, first_finding=finding,
+    )  # fmt: skip
 
 
 def _extend(span: ViolationSpan, window: WindowResult, verdict: Verdict) -> None:
     span.last, span.windows = window, span.windows + 1
-    finding = verdict.finding
+    finding = span.last_finding = verdict.finding
     if finding is not None and (span.finding is None or finding.excess > span.finding.excess):
         span.worst, span.finding = window, finding
         span.metric, span.worst_value = finding.name, finding.value

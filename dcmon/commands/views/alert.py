@@ -182,8 +182,13 @@ def _resolution(payload: dict[str, Any]) -> str:
 
 
 def _value_texts(payload: dict[str, Any]) -> str:
-    names = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
-    texts = [f"{formatting.format_number(payload[name])} {moment}" for name, moment in names.items()]
+    """Return the values of the alert's metric; those of another metric with its name."""
+    moments = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
+    texts = []
+    for name, moment in moments.items():
+        metric = payload.get(name.replace("value", "metric"), payload["metric"]) if "_" in name else payload["metric"]
+        prefix = "" if metric == payload["metric"] else f"{metric} "
+        texts.append(f"{prefix}{formatting.format_number(payload[name])} {moment}")
     before = [] if payload["before_value"] is None else [f"{formatting.format_number(payload['before_value'])} before"]
     return ", ".join(texts + before)
 

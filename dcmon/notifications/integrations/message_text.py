@@ -224,18 +224,28 @@ def _values(alert: Body) -> str:
 
     These are the value now, in the first violated window, in the worst one, and in the window before the alert.
     """
-    keys = ("value", "last_value", "first_value", "worst_value", "before_value")
-    now, last, first, worst, before = (text(alert.get(key)) for key in keys)
-    is_over = alert.get("violated_now") is False and last not in ("", now)
+    metric = alert.get("metric")
+    now, worst, before = (text(alert.get(key)) for key in ("value", "worst_value", "before_value"))
+    last, first = (_edge_value(alert, key) for key in ("last", "first"))
+    is_other = alert.get("last_metric", metric) != metric
+    is_over = alert.get("violated_now") is False and (is_other or last not in ("", now))
+    if is_over:
+        newest = f"{last} in the last violated window, {now or 'no value'} now, which does not break the rule"
+    else:
+        newest = last if is_other else now
     parts = [
-        f"{last} in the last violated window, {now or 'no value'} now, which does not break the rule"
-        if is_over
-        else now,
+        newest,
         f"{first} at first" if first and alert.get("windows", 1) > 1 else "",
-        f"{worst} at worst" if worst not in ("", now, last) else "",
+        f"{text(metric)} {worst} at worst" if is_other else f"{worst} at worst" if worst not in ("", now, last) else "",
         f"{before} before" if before else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _edge_value(alert: Body, edge: str) -> str:
+    """Return the value in the first or the last violated window, with its name if that is another metric."""
+    name, value = alert.get(f"{edge}_metric", alert.get("metric")), text(alert.get(f"{edge}_value"))
+    return value if name == alert.get("metric") or not value else f"{text(name)} {value}"
 
 
 def _since(alert: Body) -> str:
@@ -264,9 +274,11 @@ def line(notification: Body) -> str:
     The line has the rule and the value, or the reason why there is no value.
     """
     alert = notification["alert"]
-    value, last = text(alert.get("value")), text(alert.get("last_value"))
-    was = f"was {last}, " if alert.get("violated_now") is False and last not in ("", value) else ""
-    details = [text(alert.get("rule")), f"{was}now {value}" if value else text(alert.get("reason"))]
+    value, last = text(alert.get("value")), _edge_value(alert, "last")
+    is_over = alert.get("violated_now") is False
+    was = f"was {last}, " if is_over and last not in ("", value) else ""
+    now = value if is_over or not last else last
+    details = [text(alert.get("rule")), f"{was}now {now}" if value else text(alert.get("reason"))]
     known = ", ".join(detail for detail in details if detail)
     return f"{headline(notification)} ({known})" if known else headline(notification)
 
