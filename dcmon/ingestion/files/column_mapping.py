@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from dcmon import errors
 from dcmon.ingestion.files import value_conversion
+from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
 from dcmon.states import RowKind
 from dcmon.storage.columns import LABEL, PREDICTION, SAMPLE_ID, TIME, Columns
 
@@ -25,13 +26,14 @@ class FileKind(StrEnum):
 class ColumnMapping:
     """The fields that rows of a file may have, and the required fields.
 
-    `renames` has the field of each column whose name differs from its field.
+    `renames` has the field of each column whose name differs from its field. `rules`: how the file writes its values.
     """
 
     types: Mapping[str, str]
     required: Sequence[str]
     renames: Mapping[str, str]
     kind: FileKind
+    rules: ValueRules = FILE_RULES
 
     def map_columns(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the field of each column of a file, without the ignored columns.
@@ -72,7 +74,9 @@ class ColumnMapping:
         return self.renames.get(ALL_OTHERS)
 
 
-def create(columns: Columns, kind: FileKind, renames: Mapping[str, str]) -> ColumnMapping:
+def create(
+    columns: Columns, kind: FileKind, renames: Mapping[str, str], rules: ValueRules = FILE_RULES
+) -> ColumnMapping:
     """Create the mapping for files of a kind.
 
     Raises InvalidInput if `renames` names a field that does not exist.
@@ -93,7 +97,7 @@ def create(columns: Columns, kind: FileKind, renames: Mapping[str, str]) -> Colu
             raise errors.InvalidInput(
                 f"Column {column!r} can't be mapped to {field!r}: the fields of {kind} are {_list_names(types)}."
             )
-    return ColumnMapping(types, required, renames, kind)
+    return ColumnMapping(types, required, renames, kind, rules)
 
 
 def _class_type(kind: str, columns: Columns) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
+
 Converter = Callable[[Any], Any]
 
 JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
@@ -26,14 +28,20 @@ TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f"
 MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>"})
 
 
-def text_converter(kind: str) -> Converter:
+def text_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts a non-empty CSV cell to a column type."""
-    return _TEXT.get(kind, _unchanged)
+    return _with_null_words(_TEXT.get(kind, _unchanged), rules.null_words)
 
 
-def value_converter(kind: str) -> Converter:
+def value_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts Parquet and JSON values (not None) to a column type."""
-    return _VALUES.get(kind, _unchanged)
+    return _with_null_words(_VALUES.get(kind, _unchanged), rules.null_words)
+
+
+def _with_null_words(convert: Converter, null_words: frozenset[str]) -> Converter:
+    if not null_words:
+        return convert
+    return lambda value: None if isinstance(value, str) and value in null_words else convert(value)
 
 
 def _unchanged(value: Any) -> Any:

@@ -26,7 +26,7 @@ def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Itera
     fields = mapping.map_columns(header)
     # Plain tuples: the cells of each row are converted in a loop over them.
     columns = [
-        (index, fields[name], value_conversion.text_converter(mapping.types[fields[name]]))
+        (index, fields[name], value_conversion.text_converter(mapping.types[fields[name]], mapping.rules))
         for index, name in enumerate(header)
         if name in fields
     ]

@@ -8,6 +8,7 @@ from dcmon import errors
 from dcmon.ingestion.files import value_conversion
 from dcmon.ingestion.files.column_mapping import ColumnMapping
 from dcmon.ingestion.files.formats import Row
+from dcmon.ingestion.values.rules import ValueRules
 
 ROWS_AT_ONCE = 10_000
 
@@ -32,7 +33,9 @@ def _rows(file: Any, mapping: ColumnMapping, path: str) -> Iterator[Row]:
     with _readable(path):
         fields = mapping.map_columns(file.schema_arrow.names)
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(fields)):
-            values = [_values(batch.column(name), mapping.types[field]) for name, field in fields.items()]
+            values = [
+                _values(batch.column(name), mapping.types[field], mapping.rules) for name, field in fields.items()
+            ]
             yield from (dict(zip(fields.values(), row, strict=True)) for row in zip(*values, strict=True))
 
 
@@ -46,7 +49,7 @@ def _readable(path: str) -> Iterator[None]:
         raise errors.InvalidInput(f"{path} can't be read as Parquet: {error}") from error
 
 
-def _values(column: Any, kind: str) -> list[Any]:
+def _values(column: Any, kind: str, rules: ValueRules) -> list[Any]:
     """Convert the values of an Arrow column to a column type of a version."""
     import pyarrow
 
@@ -54,7 +57,7 @@ def _values(column: Any, kind: str) -> list[Any]:
         column = column.dictionary_decode()
     if pyarrow.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
-    convert = value_conversion.value_converter(kind)
+    convert = value_conversion.value_converter(kind, rules)
     try:
         values = column.to_pylist()
     except (OverflowError, ValueError):
