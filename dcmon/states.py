@@ -14,6 +14,13 @@ class TaskType(StrEnum):
     MULTICLASS = "multiclass"
 
 
+class DefaultOrigin(StrEnum):
+    """Whose default monitor a monitor is."""
+
+    SDK = "sdk"
+    DCMON = "dcmon"
+
+
 class DefaultSet(StrEnum):
     """Which default monitors and rules a model has: the SDK's and dcmon's own, the SDK's alone, or none."""
 
@@ -30,6 +37,10 @@ class DefaultSet(StrEnum):
     def has_own(self) -> bool:
         """True if dcmon's own default monitors belong to the set."""
         return self is DefaultSet.ALL
+
+    def has(self, origin: DefaultOrigin) -> bool:
+        """Return True if the default monitors of this origin belong to the set."""
+        return self.has_own if origin is DefaultOrigin.DCMON else self.has_sdk
 
 
 class ResultState(StrEnum):

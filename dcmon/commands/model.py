@@ -171,5 +171,5 @@ def set_defaults(
         raise typer.BadParameter("Name the models, or give --every-model.")
     every = None if frequency_ is None else frequency(frequency_)
     rows = operation.set_defaults(ctx.obj, names or (), default_set(defaults), every)
-    columns = ["model", "default_monitors", "monitors_created", "rules_on", "rules_off"]
+    columns = ["model", "default_monitors", "monitors_created", "rules_on", "rules_off", "rules_renewed"]
     ctx.obj.output.table(rows, columns, empty='No model yet: "dcmon model create NAME --task binary".')

@@ -63,7 +63,8 @@ def create(
 def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     """List monitors, each with its last value and window.
 
-    There is a line for each version. The column "liveness" shows which are overdue.
+    There is a line for each version. The column "liveness" shows which are overdue, the column "default" whose default
+    monitor it is: of the SDK, or of dcmon.
 
     Example: dcmon monitor list
     """
@@ -72,7 +73,7 @@ def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     rows = view.rows(ctx.obj, model)
     version = ["version"] if view.has_several_versions(rows) else []
     columns = ["monitor", *version, "every", "last", "state", "window_end", "liveness"]
-    columns += [] if ctx.obj.output.is_narrow else ["history"]
+    columns += [] if ctx.obj.output.is_narrow else ["default", "history"]
     ctx.obj.output.table(rows, columns, empty='No monitor yet: "dcmon monitor create --help" shows how to create one.')
 
 

@@ -108,6 +108,7 @@ def change_defaults(
             "monitors_created": changed.monitors,
             "rules_on": changed.rules_on,
             "rules_off": changed.rules_off,
+            "rules_renewed": changed.rules_renewed,
         }
     access.enqueue()
     access.enqueue(Work.notify)

@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import rules
-from dcmon.db.tables.org import Check, Monitor
+from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.db.work_queue import Work
 from dcmon.http import checks
 from dcmon.http import rules as rule_routes
 from dcmon.http.auth import Authenticated
 from dcmon.http.models import resolve
 from dcmon.http.versions import Filters, Time
-from dcmon.monitoring import dashboards, default_monitors, lifecycle, model_checks, monitors
+from dcmon.monitoring import dashboards, default_monitors, default_origins, lifecycle, model_checks, monitors
 from dcmon.monitoring.lifecycle import MonitorEdit
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
@@ -183,4 +183,5 @@ def describe(session: Session, monitor: Monitor, check: Check) -> dict[str, Any]
         "compared_with": monitor.compared_with,
         "rows": "all" if monitor.rows == 0 else monitor.rows,
         "revision": monitor.revision,
+        "default": default_origins.of_monitor(session.get_one(Model, check.model_id), check, monitor.name),
     }

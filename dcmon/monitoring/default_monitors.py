@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -10,40 +9,14 @@ from dcmon.alerting import condition_parser, rules
 from dcmon.checks import defaults, own_defaults
 from dcmon.checks.defaults import DefaultCheck
 from dcmon.checks.own_defaults import OwnMonitor
-from dcmon.db.tables.org import Check, Model, Monitor
-from dcmon.monitoring import dashboards, model_checks, monitors, schedules
+from dcmon.db.tables.org import AlertRule, Check, Model, Monitor
+from dcmon.monitoring import dashboards, default_origins, model_checks, monitors, schedules
 from dcmon.monitoring.monitor_spec import MonitorSpec
-from dcmon.states import DefaultSet
+from dcmon.states import DefaultOrigin, DefaultSet
 from dcmon.storage import versions
 from dcmon.windows import Frequency
 
 SDK_RULE_SETTINGS = rules.Change(min_n=own_defaults.MIN_N, keep_firing=own_defaults.KEEP_FIRING)
-
-
-class DefaultSpot(NamedTuple):
-    """Where a default monitor of a model is: its check, by class and name, and its own name."""
-
-    class_name: str
-    check: str
-    monitor: str
-
-
-def sdk_spots(model: Model) -> set[DefaultSpot]:
-    """Return where the default monitors of the SDK are."""
-    return {
-        DefaultSpot(default.kind.class_name, default.name, default.monitor.name)
-        for default in defaults.for_task(model.task_type)
-        if default.monitor is not None
-    }
-
-
-def own_spots() -> set[DefaultSpot]:
-    """Return where the default monitors of dcmon's own are."""
-    return {
-        DefaultSpot(default.kind.class_name, default.name, monitor.name)
-        for default in own_defaults.for_frequency(Frequency.DAY)
-        for monitor in default.monitors
-    }
 
 
 def create_defaults(session: Session, model: Model, frequency: Frequency, chosen: DefaultSet = DefaultSet.ALL) -> int:
@@ -67,7 +40,7 @@ def create_own(session: Session, model: Model, frequency: Frequency) -> int:
     A name that another check of the model has stays with that check.
     """
     existing = {check.name: check for check in model_checks.for_model(session, model)}
-    present = {placed.spot for placed in spots(session, model)}
+    present = {(check.id, monitor.name) for monitor, check in schedules.monitors_of_model(session, model)}
     created = 0
     for default in own_defaults.for_frequency(frequency):
         kind = default.kind
@@ -77,31 +50,19 @@ def create_own(session: Session, model: Model, frequency: Frequency) -> int:
         if check.class_name != kind.class_name:
             continue
         for monitor in default.monitors:
-            if DefaultSpot(kind.class_name, default.name, monitor.name) not in present:
+            if (check.id, monitor.name) not in present:
                 _create_own_monitor(session, check, monitor, frequency)
                 created += 1
     return created
 
 
-class SpotMonitor(NamedTuple):
-    """A monitor, and where it is."""
-
-    spot: DefaultSpot
-    monitor: Monitor
-
-
-def spots(session: Session, model: Model) -> list[SpotMonitor]:
-    """Return all monitors of a model, in order of id, with where they are."""
-    return [
-        SpotMonitor(DefaultSpot(check.class_name, check.name, monitor.name), monitor)
-        for monitor, check in schedules.monitors_of_model(session, model)
-    ]
-
-
 def usual_frequency(session: Session, model: Model) -> Frequency:
     """Return the frequency that most default monitors of a model have; daily if it has none."""
-    known = sdk_spots(model) | own_spots()
-    counts = Counter(Frequency(placed.monitor.frequency) for placed in spots(session, model) if placed.spot in known)
+    counts = Counter(
+        Frequency(monitor.frequency)
+        for monitor, check in schedules.monitors_of_model(session, model)
+        if default_origins.of_monitor(model, check, monitor.name) is not None
+    )
     return max(counts, key=lambda frequency: counts[frequency], default=Frequency.DAY)
 
 
@@ -111,13 +72,17 @@ def follow_frequency(session: Session, check: Check, spec: MonitorSpec) -> None:
     The SDK names its frequency only there, after the model was created. Nothing changes if the model has a version.
     """
     model = session.get_one(Model, check.model_id)
-    spot = DefaultSpot(check.class_name, check.name, spec.name)
-    own = [placed.monitor for placed in spots(session, model) if placed.spot in own_spots()]
-    has_same = all(monitor.frequency == spec.frequency for monitor in own)
-    if has_same or spot not in sdk_spots(model) or versions.entries(session, model):
+    if default_origins.of_monitor(model, check, spec.name) is not DefaultOrigin.SDK:
         return
-    for check_id in {monitor.check_id for monitor in own}:
-        session.delete(session.get_one(Check, check_id))
+    own = [
+        (monitor, own_check)
+        for monitor, own_check in schedules.monitors_of_model(session, model)
+        if default_origins.of_monitor(model, own_check, monitor.name) is DefaultOrigin.DCMON
+    ]
+    if all(monitor.frequency == spec.frequency for monitor, _ in own) or versions.entries(session, model):
+        return
+    for own_check in {own_check.id: own_check for _, own_check in own}.values():
+        session.delete(own_check)
     session.flush()
     create_own(session, model, spec.frequency)
 
@@ -159,6 +124,20 @@ def is_sdk_rule(session: Session, monitor: Monitor, condition: rules.Condition, 
         and default.rule.severity == severity
         for default in defaults.for_task(task_type, monitor.frequency)
     )
+
+
+def is_plain_sdk_rule(session: Session, rule: AlertRule) -> bool:
+    """Return True if a rule is a default rule of the SDK, as an earlier dcmon created it."""
+    condition = rules.condition_of(rule)
+    has_settings = (rule.for_windows, rule.keep_firing, rule.min_n) != (1, 0, 0)
+    monitor = session.get_one(Monitor, rule.monitor_id)
+    return condition.is_plain and not has_settings and is_sdk_rule(session, monitor, condition, rule.severity)
+
+
+def own_settings(session: Session, rule: AlertRule) -> rules.Change:
+    """Return the change that gives a default rule of the SDK the settings of dcmon's own that new ones have."""
+    frequency = Frequency(session.get_one(Monitor, rule.monitor_id).frequency)
+    return replace(SDK_RULE_SETTINGS, condition=with_own_settings(rules.condition_of(rule), frequency))
 
 
 def _create_own_monitor(session: Session, check: Check, default: OwnMonitor, frequency: Frequency) -> None:

@@ -1,5 +1,6 @@
 """Change which default monitors and rules a model has, without a loss of results or alerts."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,18 +11,19 @@ from dcmon.alerting import rule_changes, rules
 from dcmon.alerting.change_context import Actor
 from dcmon.alerting.rules import Change
 from dcmon.db.tables.org import AlertRule, Model
-from dcmon.monitoring import default_monitors
-from dcmon.states import DefaultSet
+from dcmon.monitoring import default_monitors, default_origins, schedules
+from dcmon.states import DefaultOrigin, DefaultSet
 from dcmon.windows import Frequency
 
 
 @dataclass(frozen=True)
 class SetChange:
-    """The effect of a choice: monitors created, rules turned on and off, notifications written."""
+    """The effect of a choice: monitors created; rules turned on, turned off and renewed; notifications written."""
 
     monitors: int = 0
     rules_on: int = 0
     rules_off: int = 0
+    rules_renewed: int = 0
     notifications: int = 0
 
 
@@ -32,30 +34,40 @@ def choose(
 
     Creates what is missing of the chosen set. The rules on default monitors outside of the set are turned off, which
     ends their open alerts; their monitors go on, so that results have no gap. They are turned on again with the set:
-    only then, so that a rule which a person turned off stays off. Locks the model. `frequency`: of new monitors; None:
-    the frequency that most default monitors have.
+    only then, so that a rule which a person turned off stays off. At the first choice for a model of an earlier
+    release, unchanged rules of the SDK get the settings of dcmon's own that new ones have. Locks the model.
+    `frequency`: of new monitors; None: the frequency that most default monitors have.
     """
     session.refresh(model, with_for_update={"key_share": True})
     before = DefaultSet(model.default_monitors or DefaultSet.ALL)
-    existing = {placed.monitor.id: placed.spot for placed in default_monitors.spots(session, model)}
+    origins = _origins(session, model)
     frequency = frequency or default_monitors.usual_frequency(session, model)
     created = default_monitors.create_defaults(session, model, frequency, chosen)
-    sdk, own = default_monitors.sdk_spots(model), default_monitors.own_spots()
-    returning = (sdk if chosen.has_sdk > before.has_sdk else set()) | (
-        own if chosen.has_own > before.has_own else set()
-    )
-    ending = (set() if chosen.has_sdk else sdk) | (set() if chosen.has_own else own)
-    locked = _lock_rules(session, existing)
-    to_activate = [rule for rule in locked if not rule.is_active and existing[rule.monitor_id] in returning]
-    to_deactivate = [rule for rule in locked if rule.is_active and existing[rule.monitor_id] in ending]
-    notifications = sum(
-        rule_changes.change(session, actor, rule, Change(is_active=is_active))
-        for is_active, changed in ((True, to_activate), (False, to_deactivate))
-        for rule in changed
-    )
+    changes = Counter[str]()
+    for rule in _lock_rules(session, list(origins)):
+        origin = origins[rule.monitor_id]
+        if not chosen.has(origin) and rule.is_active:
+            name, change = "rules_off", Change(is_active=False)
+        elif chosen.has(origin) and not before.has(origin) and not rule.is_active:
+            name, change = "rules_on", Change(is_active=True)
+        elif model.default_monitors is None and default_monitors.is_plain_sdk_rule(session, rule):
+            name, change = "rules_renewed", default_monitors.own_settings(session, rule)
+        else:
+            continue
+        changes[name] += 1
+        changes["notifications"] += rule_changes.change(session, actor, rule, change)
     model.default_monitors = chosen
     session.flush()
-    return SetChange(created, len(to_activate), len(to_deactivate), notifications)
+    return SetChange(created, **changes)
+
+
+def _origins(session: Session, model: Model) -> dict[int, DefaultOrigin]:
+    """Return whose default monitors the default monitors of a model are, by id."""
+    origins = {
+        monitor.id: default_origins.of_monitor(model, check, monitor.name)
+        for monitor, check in schedules.monitors_of_model(session, model)
+    }
+    return {monitor_id: origin for monitor_id, origin in origins.items() if origin is not None}
 
 
 def _lock_rules(session: Session, monitor_ids: Collection[int]) -> Sequence[AlertRule]:

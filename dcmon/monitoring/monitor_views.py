@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import rules
 from dcmon.alerting.alert_views import condition
 from dcmon.db.tables.org import AlertRule, Check, Model, Monitor, Result, Version
-from dcmon.monitoring import results
+from dcmon.monitoring import default_origins, results
 from dcmon.monitoring.sparkline import sparkline
 
 
@@ -116,6 +116,7 @@ def monitor_row(view: MonitorView, width: int = 24) -> dict[str, Any]:
     return {
         "id": view.monitor.id,
         "monitor": view.name,
+        "default": default_origins.of_monitor(view.model, view.check, view.monitor.name),
         "every": frequency_text(view.monitor.frequency, view.monitor.aggregation_window),
         "metric": view.metric,
         "last": values[-1] if values else None,

@@ -63,6 +63,7 @@ def set_defaults(
                 {
                     "model": model.name, "default_monitors": chosen, "monitors_created": changed.monitors,
                     "rules_on": changed.rules_on, "rules_off": changed.rules_off,
+                    "rules_renewed": changed.rules_renewed,
                 }
             )  # fmt: skip
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)

@@ -71,12 +71,12 @@ def _about(view: "MonitorView", *, is_json: bool) -> dict[str, Any]:
         **{
             key: value
             for key, value in monitor_views.monitor_row(view).items()
-            if key in ("id", "monitor", "every", "rules")
+            if key in ("id", "monitor", "default", "every", "rules")
         },
         "check": f"{view.check.name} ({view.check.class_name})",
         "params": view.check.params,
         "choices": kwargs.get("check_conf"),
-        "filters": monitor.data_filters if is_json else filter_parser.write(monitor.data_filters),
+        "filters": monitor.data_filters if is_json else filter_parser.write(monitor.data_filters) or None,
         "compared_with": next(word for word, with_ in COMPARE_WORDS.items() if with_ == monitor.compared_with)
         if view.check.needs_reference
         else None,

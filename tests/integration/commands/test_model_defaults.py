@@ -21,7 +21,14 @@ def acme(database_url: str, template_with_acme: TemplateWithAcme, with_url: Call
 def test_set_defaults_turns_one_model_and_shows_it(acme: Dcmon) -> None:
     assert acme.json("model", "show", "credit")["default_monitors"] == "all"
     assert acme.json("model", "set-defaults", "sdk", "credit") == [
-        {"model": "credit", "default_monitors": "sdk", "monitors_created": 0, "rules_on": 0, "rules_off": 10}
+        {
+            "model": "credit",
+            "default_monitors": "sdk",
+            "monitors_created": 0,
+            "rules_on": 0,
+            "rules_off": 10,
+            "rules_renewed": 0,
+        }
     ]
     assert acme.json("model", "show", "credit")["default_monitors"] == "sdk"
     assert acme.json("model", "create", "credit", "--task", "binary")["monitors"] == 0

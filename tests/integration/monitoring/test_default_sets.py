@@ -1,5 +1,6 @@
 """A model's default monitors are turned off and on again without a loss of results or alerts."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +11,8 @@ from sqlalchemy import select
 
 from dcmon.alerting.change_context import Actor
 from dcmon.app import App
-from dcmon.db.tables.org import Check, Model, Monitor
-from dcmon.monitoring import default_monitors, default_sets
+from dcmon.db.tables.org import AlertRule, Check, Model, Monitor
+from dcmon.monitoring import default_monitors, default_sets, monitor_views
 from dcmon.monitoring.default_sets import SetChange
 from dcmon.states import AlertState, DefaultSet
 from dcmon.windows import Frequency
@@ -111,6 +112,20 @@ def test_model_of_an_earlier_release_gets_missing_defaults(app: App, target: Tar
     assert count(target, "due_windows") > 0
 
 
+def test_first_choice_renews_unchanged_rules_of_an_earlier_release(app: App, target: Target) -> None:
+    """Rules of the SDK get the settings that new ones have, once; one that a person changed stays as it is."""
+    with app.org(target.org) as session:
+        model = session.get_one(Model, target.model_id)
+        default_monitors.create_defaults(session, model, Frequency.DAY, DefaultSet.SDK)
+        for rule in session.scalars(select(AlertRule)):
+            rule.condition, rule.min_n, rule.keep_firing = None, 0, 0
+        session.get_one(AlertRule, 1).keep_firing = 1
+        session.get_one(AlertRule, 2).threshold = 0.3
+    assert choose(app, target, "sdk") == SetChange(rules_renewed=N_SDK_RULES - 2)
+    assert count(target, "alert_rules where min_n = 30 and condition like '%unless usual'") == N_SDK_RULES - 2
+    assert choose(app, target, "sdk") == SetChange()
+
+
 def test_deleted_own_monitor_comes_back_alone(app: App, target: Target) -> None:
     choose(app, target, "all")
     target.scalar("with gone as (delete from monitors where name = 'Volume of Rows' returning 1) select 1 from gone")
@@ -138,10 +153,26 @@ def test_http_chooses_defaults_and_their_frequency(app: App, acme: Acme, endpoin
     assert list(monitors_of(app, acme).values()) == ["WEEK"] * (N_SDK + N_OWN)
     assert send_request(endpoint, "GET", f"models/{model_id}")["defaults"] == "all"
     changed = send_request(endpoint, "PUT", "models/m/defaults?identifier_kind=name", {"defaults": "sdk"})
-    assert changed == {"defaults": "sdk", "monitors_created": 0, "rules_on": 0, "rules_off": N_OWN_RULES}
+    assert changed == {
+        "defaults": "sdk",
+        "monitors_created": 0,
+        "rules_on": 0,
+        "rules_off": N_OWN_RULES,
+        "rules_renewed": 0,
+    }
     send_request(endpoint, "PUT", f"models/{model_id}/defaults", {"defaults": "some"}, 422)
     assert post_model(endpoint) == model_id
     assert send_request(endpoint, "GET", f"models/{model_id}")["defaults"] == "sdk"
+
+
+def test_monitors_are_marked_with_their_origin(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    model_id = post_model(endpoint, defaults="all")
+    with app.org(acme.org) as session:
+        views = monitor_views.list_views(session, model_id)
+        origins = Counter(monitor_views.monitor_row(view)["default"] for view in views)
+        monitor_ids = [view.monitor.id for view in views]
+    assert origins == {"sdk": N_SDK, "dcmon": N_OWN}
+    assert Counter(send_request(endpoint, "GET", f"monitors/{number}")["default"] for number in monitor_ids) == origins
 
 
 def test_http_without_a_choice_creates_own_defaults(app: App, acme: Acme, endpoint: Endpoint) -> None:
