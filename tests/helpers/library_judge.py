@@ -15,12 +15,12 @@ from dcmon.checks.check_run import CheckSetup
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.checks.decoding import decode
 from dcmon.checks.kinds import PERFORMANCE
-from dcmon.checks.library import runner as library_runner
 from dcmon.checks.worker import CachedRows
 from dcmon.states import ResultState
 from dcmon.statistics.scorer_names import LIBRARY_PREFIX, RATES, scorer_name
 from dcmon.statistics.scorers import DEFAULT_SCORERS, reads_probabilities
 from dcmon.storage.column_blocks import ColumnarSample
+from tests.helpers import library_runner
 from tests.helpers.check_worlds import RandomCase, kind_named
 from tests.helpers.deepchecks_library import LABEL, PREDICTION, PROBABILITIES, Case, World
 from tests.helpers.expected_values import areas, classes_of, is_defined, textbook_rates, with_known_labels

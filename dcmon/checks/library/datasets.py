@@ -1,6 +1,5 @@
-"""Prepare rows for deepchecks, once for all checks that read them."""
+"""Prepare rows for checks that derive from deepchecks, once for all that read them."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,35 +16,6 @@ from dcmon.errors import InvalidInput
 from dcmon.states import TaskType
 
 LABEL, PREDICTION, PROBABILITIES = ("_dc_label", "_dc_prediction", "_dc_prediction_probabilities")
-
-
-class ReadOnlyDataset(Dataset):  # type: ignore[misc]
-    """A Dataset that several checks read.
-
-    Each check copies its dataset. For each copy deepchecks copies all rows and infers the column types again; here a
-    copy is only a new frame over the same values, because no check of the library changes values.
-    """
-
-    def copy(self, new_data: pd.DataFrame) -> "ReadOnlyDataset":
-        """Return a copy with these rows."""
-        if new_data is not self._data:
-            return super().copy(new_data)  # type: ignore[no-any-return]
-        return self._with_rows(self._data.copy(deep=False))
-
-    def with_equal_numbers(self) -> "ReadOnlyDataset":
-        """Return a copy with the same nulls, in which all numbers are 0.
-
-        The check MixedNulls searches each distinct value for words that mean null. A number is never such a word, so
-        that one distinct number for each column saves time.
-        """
-        numbers = self._data.select_dtypes("number")
-        zeros = {name: numbers[name].where(numbers[name].isna(), 0) for name in numbers}
-        return self._with_rows(self._data.assign(**zeros))
-
-    def _with_rows(self, rows: pd.DataFrame) -> "ReadOnlyDataset":
-        dataset = copy.copy(self)
-        dataset._data = rows
-        return dataset
 
 
 @dataclass(frozen=True)
@@ -65,8 +35,7 @@ class Side:
 class SideRequest:
     """The columns that a check reads of one side.
 
-    Rows without a label, a prediction or probabilities are left out if the check needs that column. `is_shared`: True
-    if other checks read the same Dataset, so that the check must not change it.
+    Rows without a label, a prediction or probabilities are left out if the check needs that column.
     """
 
     features: tuple[str, ...]
@@ -74,7 +43,6 @@ class SideRequest:
     needs_predictions: bool = False
     needs_probabilities: bool = False
     is_reference: bool = False
-    is_shared: bool = True
 
 
 @dataclass
@@ -111,11 +79,6 @@ class PreparedRows:
         """Return True if no row has a value of these features."""
         return bool(self.frame[list(features)].isna().all(axis=None))
 
-    @cached_property
-    def has_all_probabilities(self) -> bool:
-        """True if all rows have probabilities, or no row has them."""
-        return self.probabilities is None or not bool(np.isnan(self.probabilities).any())
-
     def side(self, request: SideRequest) -> Side:
         """Return the rows with the requested columns.
 
@@ -140,18 +103,15 @@ class PreparedRows:
         frame = self.frame[features].assign(**({LABEL: self.labels} if request.needs_labels else {}))
         # deepchecks rewrites the index of both sides when they share a row number: the reference gets other numbers.
         frame.index = pd.RangeIndex(-len(self), 0) if request.is_reference else pd.RangeIndex(len(self))
-        dataset_class = ReadOnlyDataset if request.is_shared else Dataset
         return Side(
-            self._dataset(dataset_class, frame[is_used], features, request.needs_labels),
+            self._dataset(frame[is_used], features, request.needs_labels),
             predictions.to_numpy()[is_used] if predictions is not None else None,
             probabilities[is_used] if probabilities is not None else None,
             labelled - int(is_used.sum()),
         )
 
-    def _dataset(
-        self, dataset_class: type[Dataset], frame: pd.DataFrame, features: list[str], has_labels: bool
-    ) -> Dataset:
-        return dataset_class(
+    def _dataset(self, frame: pd.DataFrame, features: list[str], has_labels: bool) -> Dataset:
+        return Dataset(
             frame,
             label=LABEL if has_labels else None,
             features=features,

@@ -3,6 +3,7 @@
 import fcntl
 import itertools
 import os
+import re
 import signal
 import socket
 import struct
@@ -13,13 +14,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import psutil
 import pytest
 
 from dcmon.checks import worker_pool
 from dcmon.checks.dataset_schema import DatasetSchema
+from dcmon.checks.kinds import REGISTRY
 from dcmon.checks.worker_pool import CheckWorker, ForkServer
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.settings import Evaluate
@@ -28,65 +29,77 @@ from dcmon.windows import Window
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import eventually
 
-FAULTS = """
+CHECKS = """
 import os, time
+from deepchecks.core import CheckResult
+from deepchecks.core.reduce_classes import ReduceMixin
+from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck
 
-class Scorer:
-    def __call__(self, model, rows, labels):
-        return 0.5
+class Half(SingleDatasetCheck, ReduceMixin):
+    def __init__(self, argument=None, **kwargs):
+        super().__init__(**kwargs)
+        self.argument = argument
+    def run_logic(self, context, dataset_kind):
+        self.misbehave()
+        return CheckResult(0.5)
+    def misbehave(self):
+        pass
+    def reduce_output(self, result):
+        return {"score": result.value}
 
-class Crash(Scorer):
-    def __call__(self, model, rows, labels):
+class ReferenceRows(TrainTestCheck, ReduceMixin):
+    def run_logic(self, context):
+        return CheckResult(len(context.train.data))
+    def reduce_output(self, result):
+        return {"rows": result.value}
+
+class Named(Half):
+    def reduce_output(self, result):
+        return dict.fromkeys(self.argument, result.value)
+
+class Crash(Half):
+    def misbehave(self):
         os._exit(5)
 
-class CrashOnce(Scorer):
-    def __init__(self, path):
-        self.path = path
-    def __call__(self, model, rows, labels):
-        if not os.path.exists(self.path):
-            open(self.path, "w").close()
+class CrashOnce(Half):
+    def misbehave(self):
+        if not os.path.exists(self.argument):
+            open(self.argument, "w").close()
             os.abort()
-        return 0.25
 
-class Loop(Scorer):
-    def __call__(self, model, rows, labels):
+class Loop(Half):
+    def misbehave(self):
         while True:
             pass
 
-class Sleep(Scorer):
-    def __call__(self, model, rows, labels):
+class Sleep(Half):
+    def misbehave(self):
         time.sleep(3600)
 
-class Work(Scorer):
-    def __init__(self, seconds):
-        self.seconds = seconds
-    def __call__(self, model, rows, labels):
-        until = time.monotonic() + self.seconds
+class Work(Half):
+    def misbehave(self):
+        until = time.monotonic() + self.argument
         while time.monotonic() < until:
             pass
-        return super().__call__(model, rows, labels)
 
-class Poll(Scorer):
-    def __call__(self, model, rows, labels):
+class Poll(Half):
+    def misbehave(self):
         while True:
             time.sleep(0.01)
 
-class Eat(Scorer):
-    def __call__(self, model, rows, labels):
+class Eat(Half):
+    def misbehave(self):
         kept = []
         while True:
             kept.append(bytearray(10_000_000))
 
-class Scribble(Scorer):
-    def __init__(self, words):
-        self.words = words
-    def __call__(self, model, rows, labels):
+class Scribble(Half):
+    def misbehave(self):
         for fd in range(3, 64):
             try:
-                os.write(fd, self.words)
+                os.write(fd, self.argument)
             except OSError:
                 pass
-        return 0.5
 """
 LAYOUT = DatasetSchema("binary", {"age": "numeric"}, ["0", "1"])
 KEY = RowsKey(1, 1, None, 1, "null", False, 100)
@@ -94,17 +107,26 @@ CURRENT = replace(KEY, window=Window(datetime(2026, 3, 1, tzinfo=UTC), datetime(
 
 
 @pytest.fixture(scope="module")
-def faults(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Yield a module of misbehaving scorers, which child processes can import too."""
-    path = tmp_path_factory.mktemp("faults")
-    (path / "faults.py").write_text(FAULTS)
+def _misbehaving_checks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give processes that are started here a package that registers misbehaving checks."""
+    path = tmp_path_factory.mktemp("misbehaving")
+    (path / "misbehaving.py").write_text(CHECKS)
+    description = path / "misbehaving-1.dist-info"
+    description.mkdir()
+    (description / "METADATA").write_text("Metadata-Version: 2.1\nName: misbehaving\nVersion: 1\n")
+    points = "".join(f"{name} = misbehaving:{name}\n" for name in re.findall(r"(?m)^class (\w+)", CHECKS))
+    (description / "entry_points.txt").write_text(f"[{REGISTRY}]\n{points}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(path)
         patch.setenv("PYTHONPATH", str(path))
-        import faults
+        yield
 
-        yield faults
-    del sys.modules["faults"]
+
+@pytest.fixture(scope="module")
+def fork_server(_misbehaving_checks: None) -> Iterator[ForkServer]:
+    """Run a fork server for these tests."""
+    new_server = ForkServer()
+    yield new_server
+    new_server.stop()
 
 
 @pytest.fixture
@@ -115,14 +137,6 @@ def clock_of_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "RECEIVE_TIMEOUT", int(PATIENCE))
 
 
-@pytest.fixture(scope="module")
-def fork_server(faults: Any) -> Iterator[ForkServer]:
-    """Run a fork server for these tests."""
-    new_server = ForkServer()
-    yield new_server
-    new_server.stop()
-
-
 def rows(n: int = 100) -> ColumnarSample:
     """Return rows as PostgreSQL packs them into columns."""
     ages = struct.pack(f">{n}d", *range(n))
@@ -131,14 +145,16 @@ def rows(n: int = 100) -> ColumnarSample:
     return ColumnarSample(column_types, [(n, ages, classes, classes)])
 
 
-def request_for(number: int, scorer: Any) -> CheckRequest:
-    module = "deepchecks.tabular.checks.model_evaluation.single_dataset_performance"
-    scorers = {"scorers": scorer if isinstance(scorer, list | dict) else {"score": scorer}}
-    return CheckRequest(number, module, "SingleDatasetPerformance", scorers, None, ("age",), KEY)
+def request_for(number: int, check: str, argument: object = None) -> CheckRequest:
+    params = {} if argument is None else {"argument": argument}
+    return CheckRequest(number, REGISTRY, check, params, None, ("age",), KEY)
 
 
-def run(child: CheckWorker, *scorers: Any) -> list[CheckResult]:
-    asks = [request_for(number, scorer) for number, scorer in enumerate(scorers)]
+def run(child: CheckWorker, *checks: str | tuple[str, object]) -> list[CheckResult]:
+    """Run checks by name, each alone or with its argument."""
+    asks = [
+        request_for(number, *(check if isinstance(check, tuple) else (check,))) for number, check in enumerate(checks)
+    ]
     return child.run(Workload(LAYOUT, asks, {KEY: rows()}))
 
 
@@ -149,73 +165,71 @@ def summarize(results: list[CheckResult]) -> list[tuple[str, object]]:
 VALUE = ("OK", {"score": 0.5})
 
 
-def test_check_that_ends_its_process_fails_alone(faults: Any, fork_server: ForkServer) -> None:
+def test_check_that_ends_its_process_fails_alone(fork_server: ForkServer) -> None:
     """Checks before and after it in the same request have their values."""
     with CheckWorker(Evaluate(), fork_server) as child:
-        outcomes = summarize(run(child, faults.Scorer(), faults.Crash(), faults.Scorer()))
+        outcomes = summarize(run(child, "Half", "Crash", "Half"))
 
     assert outcomes == [VALUE, ("ERROR", "The check ended its process with exit status 5."), VALUE]
 
 
-def test_check_that_crashes_once_succeeds_at_the_second_try(
-    faults: Any, fork_server: ForkServer, tmp_path: Path
-) -> None:
+def test_check_that_crashes_once_succeeds_at_the_second_try(fork_server: ForkServer, tmp_path: Path) -> None:
     with CheckWorker(Evaluate(), fork_server) as child:
-        outcomes = summarize(run(child, faults.CrashOnce(str(tmp_path / "crashed")), faults.Scorer()))
+        outcomes = summarize(run(child, ("CrashOnce", str(tmp_path / "crashed")), "Half"))
 
-    assert outcomes == [("OK", {"score": 0.25}), VALUE]
+    assert outcomes == [VALUE, VALUE]
 
 
-def test_invalid_characters_in_a_metric_name_are_replaced(faults: Any, fork_server: ForkServer) -> None:
+def test_invalid_characters_in_a_metric_name_are_replaced(fork_server: ForkServer) -> None:
     with CheckWorker(Evaluate(), fork_server) as child:
-        outcomes = summarize(run(child, {"name \0": faults.Scorer(), "\ud800": faults.Scorer()}, faults.Scorer()))
+        outcomes = summarize(run(child, ("Named", ["name \0", "\ud800"]), "Half"))
 
     assert outcomes == [("OK", {"name ?": 0.5, "?": 0.5}), VALUE]
 
 
 @pytest.mark.parametrize("written", [b"garbage", b"\0\0\0\7garbage", b"\0\1\0\0too short"])
-def test_check_that_writes_into_open_files_fails_alone(faults: Any, fork_server: ForkServer, written: bytes) -> None:
+def test_check_that_writes_into_open_files_fails_alone(fork_server: ForkServer, written: bytes) -> None:
     """It writes to every open file descriptor, also to the result pipe of the worker."""
     with CheckWorker(Evaluate(), fork_server) as child:
-        outcomes = summarize(run(child, faults.Scorer(), faults.Scribble(written), faults.Scorer()))
+        outcomes = summarize(run(child, "Half", ("Scribble", written), "Half"))
 
     assert [state for state, _ in outcomes] == ["OK", "ERROR", "OK"]
 
 
-def test_endless_loop_of_a_check_ends_at_the_cpu_limit(faults: Any, fork_server: ForkServer) -> None:
+def test_endless_loop_of_a_check_ends_at_the_cpu_limit(fork_server: ForkServer) -> None:
     with CheckWorker(Evaluate(cpu=timedelta(seconds=1)), fork_server) as child:
-        outcomes = summarize(run(child, faults.Loop(), faults.Scorer()))
+        outcomes = summarize(run(child, "Loop", "Half"))
 
     assert outcomes == [("ERROR", "The check took more than 1 s of CPU time (DCMON_EVALUATE__CPU)."), VALUE]
 
 
 @pytest.mark.usefixtures("clock_of_polls")
-def test_sleeping_check_is_stopped_as_hanging(faults: Any, fork_server: ForkServer) -> None:
+def test_sleeping_check_is_stopped_as_hanging(fork_server: ForkServer) -> None:
     with CheckWorker(Evaluate(hang=timedelta(seconds=2)), fork_server) as child:
-        outcomes = summarize(run(child, faults.Scorer(), faults.Sleep()))
+        outcomes = summarize(run(child, "Half", "Sleep"))
 
     assert outcomes == [VALUE, ("ERROR", "The check hung: it computed nothing for 2 s (DCMON_EVALUATE__HANG).")]
 
 
 @pytest.mark.usefixtures("clock_of_polls")
-def test_check_that_computes_longer_than_the_hang_bound_succeeds(faults: Any, fork_server: ForkServer) -> None:
+def test_check_that_computes_longer_than_the_hang_bound_succeeds(fork_server: ForkServer) -> None:
     """The bound is 3 seconds, because a process on a busy machine may wait a second for CPU time."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=3)), fork_server) as child:
-        assert summarize(run(child, faults.Work(7.0))) == [VALUE]
+        assert summarize(run(child, ("Work", 7.0))) == [VALUE]
 
 
 @pytest.mark.usefixtures("clock_of_polls")
-def test_check_that_only_polls_is_stopped_as_hanging(faults: Any, fork_server: ForkServer) -> None:
+def test_check_that_only_polls_is_stopped_as_hanging(fork_server: ForkServer) -> None:
     """Its CPU time is negligible."""
     with CheckWorker(Evaluate(hang=timedelta(seconds=1)), fork_server) as child:
-        [(state, reason)] = summarize(run(child, faults.Poll()))
+        [(state, reason)] = summarize(run(child, "Poll"))
 
     assert (state, "The check hung" in reason) == ("ERROR", True)
 
 
-def test_memory_use_of_a_check_ends_at_the_memory_limit(faults: Any, fork_server: ForkServer) -> None:
+def test_memory_use_of_a_check_ends_at_the_memory_limit(fork_server: ForkServer) -> None:
     with CheckWorker(Evaluate(memory=300_000_000), fork_server) as child:
-        outcomes = summarize(run(child, faults.Eat(), faults.Scorer()))
+        outcomes = summarize(run(child, "Eat", "Half"))
 
     assert outcomes == [
         ("ERROR", "The check needs more than 300,000,000 bytes of memory (DCMON_EVALUATE__MEMORY)."),
@@ -223,12 +237,12 @@ def test_memory_use_of_a_check_ends_at_the_memory_limit(faults: Any, fork_server
     ]
 
 
-def test_check_process_is_replaced_after_its_last_check(faults: Any, fork_server: ForkServer) -> None:
+def test_check_process_is_replaced_after_its_last_check(fork_server: ForkServer) -> None:
     """The new process has no cached reference of the old one."""
     with CheckWorker(Evaluate(recycle=2), fork_server) as child:
         pids = set()
         for _ in range(4):
-            assert summarize(run(child, faults.Scorer())) == [VALUE]
+            assert summarize(run(child, "Half")) == [VALUE]
             pids.add(child._pid)
 
     assert len(pids) == 2
@@ -236,43 +250,42 @@ def test_check_process_is_replaced_after_its_last_check(faults: Any, fork_server
 
 
 @pytest.mark.parametrize("whom", ["child", "fork server"])
-def test_killed_check_process_or_fork_server_is_replaced(faults: Any, fork_server: ForkServer, whom: str) -> None:
+def test_killed_check_process_or_fork_server_is_replaced(fork_server: ForkServer, whom: str) -> None:
     with CheckWorker(Evaluate(), fork_server) as child:
-        assert summarize(run(child, faults.Scorer())) == [VALUE]
+        assert summarize(run(child, "Half")) == [VALUE]
         assert child._pid is not None
         assert fork_server._process is not None
         os.kill(child._pid if whom == "child" else fork_server._process.pid, signal.SIGKILL)
 
-        assert summarize(run(child, faults.Scorer(), faults.Scorer())) == [VALUE, VALUE]
+        assert summarize(run(child, "Half", "Half")) == [VALUE, VALUE]
 
 
 def test_reference_cache_drops_the_least_recently_used(fork_server: ForkServer) -> None:
     keys = [replace(KEY, reference_revision=number) for number in range(40)]
     with CheckWorker(Evaluate(), fork_server) as child:
         for key in [*keys, keys[-1], keys[0]]:
-            request_for = CheckRequest(
-                1, "deepchecks.tabular.checks", "PredictionDrift", {}, None, ("age",), CURRENT, key
-            )
-            [response] = child.run(Workload(LAYOUT, [request_for], {CURRENT: rows(), key: rows()}))
-            assert response.value.metrics == {"Prediction Drift Score": 0.0}, response.value
+            n_rows = 10 + key.reference_revision
+            compare = CheckRequest(1, REGISTRY, "ReferenceRows", {}, None, ("age",), CURRENT, key)
+            [response] = child.run(Workload(LAYOUT, [compare], {CURRENT: rows(), key: rows(n_rows)}))
+            assert response.value.metrics == {"rows": n_rows}, response.value
         assert set(child._sent) == {*keys[-15:], keys[0]}
 
 
+@pytest.mark.usefixtures("_misbehaving_checks")
 def test_check_processes_end_with_their_parent() -> None:
-    fork_server = ForkServer()
-    with CheckWorker(Evaluate(), fork_server) as child:
+    server = ForkServer()
+    with CheckWorker(Evaluate(), server) as child:
         assert run(child) == []
-        drift = CheckRequest(1, "deepchecks.tabular.checks", "PercentOfNulls", {}, None, ("age",), KEY)
-        assert child.run(Workload(LAYOUT, [drift], {KEY: rows()}))[0].value.state == "OK"
+        assert summarize(run(child, "Half")) == [VALUE]
         assert child._pid is not None
-        assert fork_server._process is not None
-        forked, forking = psutil.Process(child._pid), psutil.Process(fork_server._process.pid)
-        assert fork_server._control is not None
-        fork_server._control.close()
+        assert server._process is not None
+        forked, forking = psutil.Process(child._pid), psutil.Process(server._process.pid)
+        assert server._control is not None
+        server._control.close()
         _, alive = psutil.wait_procs([forking], timeout=300)
         assert not alive
         assert eventually(lambda: not forked.is_running() or forked.status() == psutil.STATUS_ZOMBIE)
-    fork_server.stop()
+    server.stop()
 
 
 def test_fork_server_that_still_loads_ends_with_its_parent() -> None:

@@ -1,12 +1,10 @@
-"""Compute performance by several scorers; a scorer that fails does not affect the others.
-
-Importing this module loads deepchecks.
-"""
+"""Compute performance by several scorers of the library; a scorer that fails does not affect the others."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from deepchecks.core.errors import DeepchecksBaseError
 from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
 
@@ -58,7 +56,9 @@ class Scoring:
 
         Scorers that read probabilities leave out rows without probabilities.
         """
-        return self.current.has_all_probabilities or len({reads_probabilities([scorer]) for scorer in scorers}) < 2
+        probabilities = self.current.probabilities
+        is_complete = probabilities is None or not np.isnan(probabilities).any()
+        return is_complete or len({reads_probabilities([scorer]) for scorer in scorers}) < 2
 
     def _one_by_one(self, named: Sequence[tuple[Any, Any]], remarks: list[str]) -> Mapping[Any, Any]:
         values, failed = dict[Any, Any](), list[NoValue]()
