@@ -1,4 +1,4 @@
-"""Run the checks of a workload on its rows. Importing this module loads deepchecks."""
+"""Run users' checks of a workload on its rows. Importing this module loads deepchecks."""
 
 import time
 from collections.abc import Iterator
