@@ -9,20 +9,20 @@ from sqlalchemy import text
 
 from benchmarks.installation import Installation, temporary_installation
 from benchmarks.measurement import print_figure, print_progress
-from benchmarks.monitors import DAYS, create_monitored_version
+from benchmarks.monitors import MANY_DAYS, create_monitored_version
 from benchmarks.processes import running_processes
 from dcmon.db.work_queue import Work
 from dcmon.embedded.process import wait_until
 from dcmon.jobs import schedule
 from dcmon.states import DefaultSet
 
-WINDOWS = DAYS - 1  # the last day has no row after it, and is not complete
+WINDOWS = MANY_DAYS - 1  # the last day has no row after it, and is not complete
 
 
 def main() -> None:
     """Print the figures."""
     with temporary_installation() as installation:
-        create_monitored_version(installation, DAYS, DefaultSet.ALL)
+        create_monitored_version(installation, MANY_DAYS, DefaultSet.ALL)
         schedule.sweep(installation.app)
         installation.app.enqueue(installation.org, Work.evaluate)
         print_progress(f"evaluating {WINDOWS} windows since {datetime.now(UTC):%H:%M:%S}")

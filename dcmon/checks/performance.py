@@ -5,8 +5,7 @@ A scorer that has no value does not affect the others.
 
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from dcmon.checks import no_value_reasons
 from dcmon.checks.check_run import Reduced, listed
@@ -25,28 +24,35 @@ from dcmon.statistics.score_intervals import ScoreInterval
 _PER_CLASS = "_per_class"
 
 
+class _Refusal(NamedTuple):
+    """Why a scorer has no value. (A kept exception would keep the rows, by its traceback.)"""
+
+    state: ResultState
+    reason: str
+
+
 class Performance:
     """The scores of the rows of a window. `remarks` collects what was left out."""
 
     def __init__(self, schema: DatasetSchema, rows: Rows, remarks: list[str]) -> None:
         self.schema, self.rows, self.remarks = schema, rows, remarks
-        self._classified = cache(self._new_classified)
+        self._classified_rows: dict[bool, ClassifiedRows] = {}  # by whether probabilities are used
 
     def reduced(self, chosen: Any) -> Reduced:
         """Return the scores by name. `chosen`: names of scorers, or scorers by name; None: those of the task type.
 
         Raises NoValue if no scorer has a value.
         """
-        metrics, reasons, failed = dict[Any, Any](), dict[Any, str](), list[NoValue]()
+        metrics, reasons, refusals = dict[Any, Any](), dict[Any, str](), list[_Refusal]()
         intervals = dict[Any, Interval]()
         named = _named(chosen or scorers.DEFAULT_SCORERS[self.schema.task_type])
         for name, scorer in named.items():
             try:
                 score = self._score(scorer)
             except (StatisticsError, NoValue) as error:
-                failed.append(self._failed(error, scorer))
+                refusals.append(self._refusal(error, scorer))
                 if len(named) > 1:
-                    self.remarks.append(f"no {name}: {failed[-1]}")
+                    self.remarks.append(f"no {name}: {refusals[-1].reason}")
                 continue
             intervals |= self._intervals(name, scorer)
             if not isinstance(score, Mapping):
@@ -56,7 +62,7 @@ class Performance:
             reasons |= {(name, key): no_value_reasons.ABSENT_CLASS for key, value in score.items() if value is None}
         self.remarks[:] = dict.fromkeys(self.remarks)
         if not metrics:
-            raise failed[0]
+            raise NoValue(*refusals[0])
         return Reduced(metrics, reasons=reasons, intervals=intervals)
 
     def _intervals(self, name: str, scorer: str) -> dict[Any, Interval]:
@@ -79,6 +85,13 @@ class Performance:
             raise NoValue(ResultState.NO_DATA, no_value_reasons.no_probabilities())
         return scorers.class_score(scorer, self._classified(uses_probabilities))
 
+    def _classified(self, uses_probabilities: bool) -> ClassifiedRows:
+        """Return the rows by class, the same for all scorers."""
+        # No functools.cache on a method of this object: it would refer to the rows in a circle and keep them in memory.
+        if uses_probabilities not in self._classified_rows:
+            self._classified_rows[uses_probabilities] = self._new_classified(uses_probabilities)
+        return self._classified_rows[uses_probabilities]
+
     def _new_classified(self, uses_probabilities: bool) -> ClassifiedRows:
         classified = ClassifiedRows(self.rows, self.schema.classes, uses_probabilities=uses_probabilities)
         self._remark_left_out(classified.n_left_out, uses_probabilities or self.rows.predictions is None)
@@ -98,20 +111,20 @@ class Performance:
         counts = Counter(dict(self.rows.labels.counts()))
         return [repr(name) for name, _ in counts.most_common() if name not in classes]
 
-    def _failed(self, error: Exception, scorer: str) -> NoValue:
+    def _refusal(self, error: Exception, scorer: str) -> "_Refusal":
         """Return why a scorer has no value: from the rows if they explain it, otherwise from the error itself."""
         if isinstance(error, NoValue):
-            return error
+            return _Refusal(error.state, str(error))
         if isinstance(error, Undefined):
             label = self.rows.only_label
             if label is not None and self.schema.task_type != TaskType.REGRESSION:
-                return NoValue(ResultState.INSUFFICIENT, no_value_reasons.one_class(str(label), [scorer]))
-            return NoValue(ResultState.INSUFFICIENT, no_value_reasons.undefined(scorer, str(error)))
+                return _Refusal(ResultState.INSUFFICIENT, no_value_reasons.one_class(str(label), [scorer]))
+            return _Refusal(ResultState.INSUFFICIENT, no_value_reasons.undefined(scorer, str(error)))
         sentence = no_value_reasons.error_sentence(error, StatisticsError)
         reason = no_value_reasons.check_failed(PERFORMANCE, sentence)
         if self.schema.classes or self.schema.task_type == TaskType.REGRESSION:
-            return NoValue(ResultState.ERROR, reason)
-        return NoValue(ResultState.ERROR, no_value_reasons.classes_not_named(reason))
+            return _Refusal(ResultState.ERROR, reason)
+        return _Refusal(ResultState.ERROR, no_value_reasons.classes_not_named(reason))
 
 
 def _named(chosen: Any) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dcmon.statistics import drift
 from dcmon.statistics.columns import CountedColumn, NumericColumn, Rows, UnreadColumn
 from dcmon.statistics.drift import DriftParameters
-from dcmon.statistics.errors import InvalidParameter, StatisticsError, TooFewValues, Undefined
+from dcmon.statistics.errors import InvalidParameter, TooFewValues, Undefined
 
 Values = dict[str, float | None]
 
@@ -29,21 +29,22 @@ def drifts(current: Rows, compared: Rows, features: Iterable[str], parameters: D
     Raises TooFewValues, or Undefined, if that is so for all features.
     """
     values: Values = {}
-    errors: list[StatisticsError] = []
+    undefined: str | None = None  # the first reason: a kept exception would keep the rows, by its traceback
     for feature in features:
         before, now = compared.features[feature], current.features[feature]
         if isinstance(before, UnreadColumn) or isinstance(now, UnreadColumn):
             continue
         try:
             values[feature] = drift.column_drift(before, now, parameters)
-        except (TooFewValues, Undefined) as error:
+        except TooFewValues:
             values[feature] = None
-            errors.append(error)
+        except Undefined as error:
+            values[feature] = None
+            undefined = undefined or str(error)
     if all(value is None for value in values.values()):
-        raise next(
-            (error for error in errors if isinstance(error, Undefined)),
-            TooFewValues(f"No feature has {parameters.n_needed:,} values on both sides."),
-        )
+        if undefined is not None:
+            raise Undefined(undefined)
+        raise TooFewValues(f"No feature has {parameters.n_needed:,} values on both sides.")
     return values
 
 
