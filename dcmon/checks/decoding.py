@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dcmon.checks import no_value_reasons
 from dcmon.checks.dataset_schema import DatasetSchema
@@ -20,6 +21,7 @@ from dcmon.statistics.columns import (
     Rows,
     UnreadColumn,
 )
+from dcmon.storage.categories import class_names
 from dcmon.storage.column_blocks import ColumnarSample
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES
 
@@ -73,7 +75,17 @@ def _output(sample: ColumnarSample, name: str, schema: DatasetSchema) -> OutputC
         values = np.asarray(sample.column(name), dtype=np.float64)
         return None if np.isnan(values).all() else NumericColumn(values)
     codes, names = sample.codes(name)
-    return ClassColumn(codes, names) if names else None
+    return _class_column(codes, names, schema) if names else None
+
+
+def _class_column(codes: NDArray[np.int64], names: tuple[str, ...], schema: DatasetSchema) -> ClassColumn:
+    """Return a column whose classes have the version's names: a label 1 is class 1.0 if the version calls it so."""
+    own_names = class_names(schema.classes or ())
+    named = [own_names.get(name, name) for name in names]
+    positions = {name: position for position, name in enumerate(dict.fromkeys(named))}
+    if len(positions) < len(names):
+        codes = np.array([*(positions[name] for name in named), -1])[codes]  # code -1, null, is the last one
+    return ClassColumn(codes, tuple(positions))
 
 
 def _probabilities(sample: ColumnarSample, schema: DatasetSchema) -> Numbers | None:

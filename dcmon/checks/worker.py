@@ -16,8 +16,9 @@ from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.library.runner import PreparedRows, prepare, run
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.states import ResultState
+from dcmon.storage.categories import class_names
 from dcmon.storage.column_blocks import ColumnarSample
-from dcmon.storage.columns import LABEL
+from dcmon.storage.columns import LABEL, PREDICTION
 
 
 @dataclass
@@ -42,7 +43,11 @@ class CachedRows:
 
     def _column(self, name: str) -> Any:
         if name not in self._columns:
-            self._columns[name] = self.sample.column(name)
+            column, classes = self.sample.column(name), self.schema.classes
+            if classes and name in (LABEL, PREDICTION) and isinstance(column, list):
+                names = class_names(classes)
+                column = [names.get(value, value) for value in column]
+            self._columns[name] = column
         return self._columns[name]
 
     @cached_property

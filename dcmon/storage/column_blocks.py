@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.db.sql import BoundSql
 from dcmon.storage import array_blocks, pg_binary
+from dcmon.storage.categories import normalize
 from dcmon.storage.packing import PACKED, Packing
 from dcmon.storage.table_layout import NUMBERS, TEXTS, ArrayElement
 
@@ -93,22 +94,34 @@ class ColumnarSample:
     def counts(self, name: str) -> "Counter[str | bool | None]":
         """Return the number of rows by value of a column of texts, categories or booleans; None stands for null.
 
-        Each distinct text is decoded once, so that no string is made for each row.
+        Each distinct text is decoded once, so that no string is made for each row. Categories get their normal
+        spelling.
         """
         if self.column_types[name] == "boolean":
             return Counter(self.column(name))
         packed = Counter[bytes]()
         for (texts,) in self._parts(name):
             packed.update(texts.split(SEPARATOR))
-        return Counter({_text(value): n for value, n in packed.items()})
+        if self.column_types[name] != "categorical":
+            return Counter({_text(value): n for value, n in packed.items()})
+        counts = Counter[str | bool | None]()
+        for value, n in packed.items():
+            counts[None if value == NULL_BYTE else normalize(value.decode())] += n
+        return counts
 
     def codes(self, name: str) -> "Codes":
         """Return a column of texts as positions in its distinct values."""
         values = [value for (texts,) in self._parts(name) for value in texts.split(SEPARATOR)]
-        distinct = [value for value in dict.fromkeys(values) if value != NULL_BYTE]
-        position = {value: code for code, value in enumerate(distinct)} | {NULL_BYTE: -1}
-        codes = np.fromiter(map(position.__getitem__, values), np.int64, len(values))
-        return Codes(codes, tuple(value.decode() for value in distinct))
+        is_categorical = self.column_types[name] == "categorical"
+        names = {
+            value: normalize(value.decode()) if is_categorical else value.decode()
+            for value in dict.fromkeys(values)
+            if value != NULL_BYTE
+        }
+        position = {text: code for code, text in enumerate(dict.fromkeys(names.values()))}
+        code_of = {value: position[text] for value, text in names.items()} | {NULL_BYTE: -1}
+        codes = np.fromiter(map(code_of.__getitem__, values), np.int64, len(values))
+        return Codes(codes, tuple(position))
 
     def n_null(self, name: str) -> int:
         """Return the number of nulls of a column of times or arrays."""
@@ -187,7 +200,7 @@ def _decoded(kind: str, parts: Sequence[bytes]) -> Any:
     if kind.startswith("array"):
         lists = _lists(parts[0], np.frombuffer(parts[1], ">i4"))
         return lists if isinstance(lists, list) else lists.tolist()
-    return _texts(parts[0])
+    return _texts(parts[0], kind == "categorical")
 
 
 def _integers(values: "np.ndarray[Any, Any]", is_null: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any]":
@@ -196,10 +209,21 @@ def _integers(values: "np.ndarray[Any, Any]", is_null: "np.ndarray[Any, Any]") -
     return np.where(is_null, np.nan, values)
 
 
-def _texts(packed: bytes) -> list[str | None]:
-    known: dict[str, str | None] = {SURROGATE: None}
-    # Equal texts become one object, which is hashed and kept in memory once.
-    return [known.setdefault(text, text) for text in packed.decode(errors="surrogateescape").split("\0")]
+class _KnownTexts(dict[str, str | None]):
+    """Equal texts as one object, which is hashed and kept in memory once."""
+
+    def __init__(self, is_categorical: bool) -> None:
+        super().__init__({SURROGATE: None})
+        self.is_categorical = is_categorical
+
+    def __missing__(self, text: str) -> str:
+        normal = self[text] = normalize(text) if self.is_categorical else text
+        return normal
+
+
+def _texts(packed: bytes, is_categorical: bool) -> list[str | None]:
+    texts = packed.decode(errors="surrogateescape").split("\0")
+    return list(map(_KnownTexts(is_categorical).__getitem__, texts))
 
 
 def _time(microseconds: int) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from dcmon import errors
 from dcmon.db.sql import BoundSql
 from dcmon.operators import Operator
+from dcmon.storage.categories import earlier_spellings, normalize
 from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, quoted
 
 # Null equals only null. Filters have no ranges.
@@ -122,8 +123,22 @@ def _comparison(column: _Column, operator: Any, value: Any, parameter: str) -> _
         if operator not in EQUALITIES:
             raise errors.InvalidInput(f"Column {column.name!r} can't be {operator} null: use equals or not_equals.")
         return _Comparison(f"{column.sql} {SQL_OF_OPERATOR[operator]} null")
+    if column.kind == "categorical" and operator in EQUALITIES:
+        return _equality(column, operator, earlier_spellings(_value(column, value)), parameter)
+    if column.kind == "categorical":
+        value = normalize(_value(column, value))
     sql = f"{_ordered(column, operator)} {SQL_OF_OPERATOR[operator]} cast(:{parameter} as {_sql_type(column.kind)})"
     return _Comparison(sql, _value(column, value), has_parameter=True)
+
+
+def _equality(column: _Column, operator: str, spellings: Sequence[str], parameter: str) -> _Comparison:
+    """Compare a column of categories with one of them, which stored rows may spell in several ways."""
+    if len(spellings) == 1:
+        return _Comparison(f"{column.sql} {SQL_OF_OPERATOR[operator]} cast(:{parameter} as text)", spellings[0], True)
+    is_one_of = f"{column.sql} = any(cast(:{parameter} as text[]))"
+    if operator == Operator.EQUALS:
+        return _Comparison(f"coalesce({is_one_of}, false)", spellings, has_parameter=True)
+    return _Comparison(f"({is_one_of}) is not true", spellings, has_parameter=True)
 
 
 def _membership(column: _Column, value: Any, parameter: str) -> _Comparison:
@@ -131,6 +146,8 @@ def _membership(column: _Column, value: Any, parameter: str) -> _Comparison:
     if not items:
         raise errors.InvalidInput(f"Column {column.name!r} is compared with an empty list: give it some values.")
     values = [_value(column, item) for item in items if item is not None]
+    if column.kind == "categorical":
+        values = [spelling for value in values for spelling in earlier_spellings(value)]
     if not values:
         return _Comparison(f"{column.sql} is null")
     sql = f"{column.sql} = any(cast(:{parameter} as {_sql_type(column.kind)}[]))"

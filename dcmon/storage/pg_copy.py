@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcmon.storage import pg_binary
+from dcmon.storage import categories, pg_binary
 from dcmon.storage.pg_binary import NULL
 
 BEGIN, END = b"PGCOPY\n\xff\r\n\0" + bytes(8), struct.pack("!h", -1)
 FLOAT = ">f8"
 FIXED: Mapping[str, str] = {"numeric": FLOAT, "integer": ">i4", "bigint": ">i8", "datetime": ">i8", "boolean": "?"}
-TEXTS = ("categorical", "text")
+CLASS = "class"  # a prediction that the row decoder has found among the version's classes
+TEXTS = ("categorical", "text", CLASS)
 LISTS: Mapping[str, Callable[[Any], bytes]] = {"array_float": pg_binary.floats, "array_float_2d": pg_binary.floats_2d}
 # The texts of a column with more different texts, or longer texts, are encoded one by one.
 MAX_CATEGORIES, MAX_CATEGORY_LENGTH = 100, 64
@@ -27,7 +28,7 @@ _size = struct.Struct("!i").pack
 
 
 class Encoder:
-    """Encodes rows whose values have these types, which are names in storage.columns.TYPES.
+    """Encodes rows whose values have these types: names in storage.columns.TYPES, or CLASS.
 
     Values of other types are left out. `array_columns`: the positions of values that are encoded together as one array.
     `order` has the positions of the other values in the order in which they are encoded; the arrays follow them.
@@ -41,7 +42,7 @@ class Encoder:
         column_types = ["" if at in in_array else kind for at, kind in enumerate(column_types)]
         by_kind = {kind: [at for at, value_kind in enumerate(column_types) if value_kind == kind] for kind in FIXED}
         self._fixed = [(kind, positions) for kind, positions in by_kind.items() if positions]
-        self._texts = [(at, _Texts(kind == "categorical")) for at, kind in enumerate(column_types) if kind in TEXTS]
+        self._texts = [(at, _Texts(kind)) for at, kind in enumerate(column_types) if kind in TEXTS]
         self._lists = [(at, kind) for at, kind in enumerate(column_types) if kind in LISTS]
         self.order = [at for _, positions in self._fixed for at in positions]
         self.order += [at for at, _ in self._texts] + [at for at, _ in self._lists]
@@ -120,21 +121,26 @@ def _lines(block: Any) -> list[bytes]:
 
 
 class _Texts(dict[str | None, bytes]):
-    """Caches the encoded texts of a column while they are few, because categories are repeated."""
+    """Caches the encoded texts of a column while they are few, because categories are repeated.
 
-    def __init__(self, are_few: bool) -> None:
+    Categories get their normal spelling: at a miss of the cache, so that it costs nothing while they are few.
+    """
+
+    def __init__(self, kind: str) -> None:
         super().__init__({None: NULL})
-        self.are_few = are_few
+        self.is_categorical, self.are_few = kind == "categorical", kind != "text"
 
     def encode(self, column: Column) -> list[bytes]:
         if self.are_few:
             return list(map(self.__getitem__, column))
+        if self.is_categorical:
+            column = categories.normalize_all(column)
         return [NULL if text is None else _sized(text.encode()) for text in column]
 
     def __missing__(self, text: str | None) -> bytes:
         if text is None:  # another thread has just cleared the cache
             return NULL
-        encoded = _sized(text.encode())
+        encoded = _sized((categories.normalize(text) if self.is_categorical else text).encode())
         self.are_few = self.are_few and len(text) <= MAX_CATEGORY_LENGTH and len(self) <= MAX_CATEGORIES
         if self.are_few:
             self[text] = encoded
@@ -168,7 +174,7 @@ class _TextArray(NamedTuple):
 
 def _array_of(column_types: Sequence[str], positions: Sequence[int]) -> _Numbers | _TextArray:
     if column_types[0] in TEXTS:
-        return _TextArray(positions, [_Texts(kind == "categorical") for kind in column_types])
+        return _TextArray(positions, [_Texts(kind) for kind in column_types])
     return _Numbers(positions)
 
 

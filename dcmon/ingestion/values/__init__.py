@@ -1,1 +1,1 @@
-"""What a value means in a column of each type, whatever brought it: HTTP, Kafka, CSV, Parquet or JSON lines."""
+"""What a value means in a column of each type, for all senders: HTTP, Kafka, CSV, Parquet or JSON lines."""

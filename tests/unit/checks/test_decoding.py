@@ -126,3 +126,20 @@ def test_feature_without_a_column_is_refused() -> None:
     features = decoded(pd.DataFrame({"numeric": [1.0]}), schema_of()).features
     with pytest.raises(InvalidInput, match="no feature text in this version"):
         features["text"]
+
+
+def test_earlier_spellings_of_one_category_are_one() -> None:
+    """Rows that an earlier release stored have 1.0 where newer rows have 1, and the version may call its class 1.0."""
+    rows = [
+        {"categorical": category, "text": category, LABEL: label, PREDICTION: "1.0"}
+        for category, label in (("1.0", "0"), ("1", "1"), (None, None), ("true", "0.0"), ("True", "1.00"))
+    ]
+    schema = DatasetSchema("binary", {"categorical": "categorical", "text": "text"}, ["0.0", "1.0"])
+    sample = packed(pd.DataFrame(rows, dtype=object), schema, 2)
+    columns = decode(sample, schema)
+
+    assert columns.features["categorical"].counts_with_null == {"1": 2, "True": 2, None: 1}
+    assert columns.features["text"].counts_with_null == {"1.0": 1, "1": 1, "true": 1, "True": 1, None: 1}
+    assert (columns.labels.counts(), columns.predictions.counts()) == ({"0.0": 2, "1.0": 2}, {"1.0": 5})
+    assert columns.labels.is_present.tolist() == [True, True, False, True, True]
+    assert sample.column("categorical") == ["1", "1", None, "True", "True"]

@@ -72,15 +72,15 @@ def test_filters_are_joined_by_and() -> None:
         ("n", "1.5", 1.5),
         ("i", 1.5, Decimal("1.5")),
         ("b", 2**63 - 1, Decimal(2**63 - 1)),
-        ("c", 1, "1"),
-        ("c", 1.0, "1"),
+        ("c", 1, ["1", "1.0"]),
+        ("c", 1.0, ["1", "1.0"]),
         ("c", "x' or true --", "x' or true --"),
         ("t", True, True),
         ("t", "False", False),
         ("d", "2026-01-01T00:00:00", datetime(2026, 1, 1, tzinfo=UTC)),
         ("d", "2026-01-01T02:00:00+02:00", datetime(2026, 1, 1, tzinfo=UTC)),
-        (PREDICTION, 1, "1"),
-        (LABEL, 0, "0"),
+        (PREDICTION, 1, ["1", "1.0"]),
+        (LABEL, 0, ["0", "0.0"]),
     ],
 )
 def test_value_is_converted_to_the_column_type(column: str, value: Any, bound: Any) -> None:
@@ -94,7 +94,7 @@ def test_label_is_read_from_the_given_sql_expression() -> None:
 def test_in_operator_binds_an_array() -> None:
     assert condition_of("c", "in", ["a", 1]) == (
         'true and s."c" = any(cast(:filter0 as text[]))',
-        {"filter0": ["a", "1"]},
+        {"filter0": ["a", "1", "1.0"]},
     )
     assert condition_of("n", "in", 1)[1] == {"filter0": [1.0]}
 
