@@ -95,7 +95,9 @@ class App:
         from dcmon.ingestion.intake import Buffered, Direct
 
         settings = self.settings.kafka
-        return Buffered(self.producer, settings) if settings.bootstrap_servers else Direct(self.engine)
+        if not settings.bootstrap_servers:
+            return Direct(self.engine)
+        return Buffered(self.producer, settings, self.admission_cache.known_target)
 
     @cached_property
     def producer(self) -> Producer:

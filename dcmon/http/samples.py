@@ -3,11 +3,14 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import msgspec
 from fastapi import APIRouter, Response
 
 from dcmon import errors
 from dcmon.http.auth import Access, AuthenticatedIngest, Body
 from dcmon.ingestion import raw_rows
+from dcmon.ingestion.intake_results import IntakeResult
+from dcmon.ingestion.target_cache import RowTarget
 from dcmon.states import RowKind
 
 MIN_UNSPLIT_BYTES = 100_000  # a larger body is not split before its rows are decoded
@@ -15,26 +18,34 @@ Rows = Sequence[raw_rows.Raw]
 router = APIRouter(tags=["samples and labels"])
 
 
-@router.post("/model-versions/{version_id}/data")
+@router.post("/model-versions/{version_id}/data", response_model=IntakeResult)
 def samples(access: AuthenticatedIngest, version_id: int, body: Body) -> Response:
-    """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request."""
-    access.app.admission_cache.require_version(access.org, version_id)
-    return _log(access, RowKind.SAMPLES, body, partial(access.app.ingestion.ingest_samples, access.org, version_id))
+    """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request.
+
+    The response counts the rows and shows the first rejected row of each reason. With Kafka configured, the rows are
+    stored later, and the response shows what a check of the first rows finds.
+    """
+    ingest = partial(access.app.ingestion.ingest_samples, access.org, version_id)
+    return _log(access, RowTarget(access.org, RowKind.SAMPLES, version_id), body, ingest)
 
 
-@router.put("/model/{model_id}/labels")
+@router.put("/model/{model_id}/labels", response_model=IntakeResult)
 def labels(access: AuthenticatedIngest, model_id: int, body: Body) -> Response:
-    """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The label that was logged last wins."""
-    access.app.admission_cache.require_model(access.org, model_id)
-    return _log(access, RowKind.LABELS, body, partial(access.app.ingestion.ingest_labels, access.org, model_id))
+    """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The label that was logged last wins.
+
+    The response is that of samples; `waiting` counts labels whose sample is not stored yet.
+    """
+    ingest = partial(access.app.ingestion.ingest_labels, access.org, model_id)
+    return _log(access, RowTarget(access.org, RowKind.LABELS, model_id), body, ingest)
 
 
-def _log(access: Access, kind: RowKind, body: bytes, ingest: Callable[[Rows], None]) -> Response:
-    """Ingest the rows of a body within the limits of the organization. Raises OverLimit or TooLarge."""
+def _log(access: Access, target: RowTarget, body: bytes, ingest: Callable[[Rows], IntakeResult]) -> Response:
+    """Ingest the rows of a body within the limits of the organization. Raises NotFound, OverLimit or TooLarge."""
+    access.app.admission_cache.require_target(target)
     rows = _split(body)
-    with access.metered(kind, rows, len(body)):
-        ingest(rows)
-    return Response()
+    with access.metered(target.kind, rows, len(body)):
+        result = ingest(rows)
+    return Response(msgspec.json.encode(result), media_type="application/json")
 
 
 def _split(body: bytes) -> Rows:

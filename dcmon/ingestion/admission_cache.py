@@ -18,9 +18,9 @@ from cachetools import FIFOCache
 from sqlalchemy import Engine
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.ingestion import target_cache
+from dcmon.ingestion.target_cache import ResolvedTarget, RowTarget
 from dcmon.settings import Http
-from dcmon.storage import models, versions
 from dcmon.tenancy import tokens
 from dcmon.tenancy.tokens import Bearer
 
@@ -105,6 +105,10 @@ class OutageCache(Generic[T]):
         self._store(key, _Entry(looked_up_at, value))
         return value
 
+    def known(self, key: Hashable) -> T | None:
+        """Return the value, also if it is stale, else None. It is never looked up."""
+        return self._not_older(key, self._stale_seconds)
+
     def _not_older(self, key: Hashable, seconds: float) -> T | None:
         with self._lock:
             entry = self._entries.get(key)
@@ -125,7 +129,7 @@ class AdmissionCache:
     def __init__(self, engine: Engine, settings: Http) -> None:
         self.engine, outage = engine, Outage()
         self._bearers = OutageCache[Bearer](settings, outage)
-        self._versions, self._models = OutageCache[bool](settings, outage), OutageCache[bool](settings, outage)
+        self._targets = OutageCache[ResolvedTarget](settings, outage)
 
     def fresh_bearer(self, token: str) -> Bearer | None:
         """Return the owner of the token if a fresh entry is cached, else None."""
@@ -141,25 +145,24 @@ class AdmissionCache:
             raise errors.NotAuthenticated
         return bearer
 
-    def require_version(self, org: Organization, version_id: int) -> None:
-        """Raise NotFound if the version does not exist. Raises Unreachable during an outage if no entry is cached."""
-        self._versions.get((org.id, version_id), lambda: self._has_version(org, version_id))
+    def require_target(self, target: RowTarget) -> ResolvedTarget:
+        """Return the model and version of a target, which may be deleted by now if the entry is cached.
 
-    def require_model(self, org: Organization, model_id: int) -> None:
-        """Raise NotFound if the model does not exist. Raises Unreachable during an outage if no entry is cached."""
-        self._models.get((org.id, model_id), lambda: self._has_model(org, model_id))
+        Raises NotFound, or Unreachable during an outage if no entry is cached.
+        """
+        return self._targets.get(_key(target), lambda: target_cache.look_up(self.engine, target, LOCK_WAIT))
+
+    def known_target(self, target: RowTarget) -> ResolvedTarget | None:
+        """Return the model and version of a target if they are cached, else None."""
+        return self._targets.known(_key(target))
 
     def _authenticate(self, token: str) -> Bearer:
         with db.public_session(self.engine) as session:
             return tokens.authenticate(session, token)
 
-    def _has_version(self, org: Organization, version_id: int) -> bool:
-        with db.org_session(self.engine, org, wait=LOCK_WAIT) as session:
-            return bool(versions.get(session, version_id))
 
-    def _has_model(self, org: Organization, model_id: int) -> bool:
-        with db.org_session(self.engine, org, wait=LOCK_WAIT) as session:
-            return bool(models.get(session, model_id))
+def _key(target: RowTarget) -> Hashable:
+    return target.org.id, target.kind, target.target_id
 
 
 def _unless_expired(bearer: Bearer | None) -> Bearer | None:

@@ -87,7 +87,8 @@ def store(session: Session, model: Model, rows: DecodedLabels) -> Outcome:
     changed += _keep_waiting(session, model, labels.select(np.flatnonzero(has_no_sample)))
     quarantined = quarantine.add(session, QuarantineTarget(RowKind.LABELS, model.id, None), rows.bad)
     stored = min(changed, len(keys))
-    return Outcome(rows.row_count, stored, rows.row_count - stored - quarantined, quarantined, conflicts)
+    duplicates, waiting = rows.row_count - stored - quarantined, int(np.count_nonzero(has_no_sample))
+    return Outcome(rows.row_count, stored, duplicates, quarantined, conflicts, waiting)
 
 
 def attach(session: Session, model: Model, version: Version, keys: Sequence[bytes], times: Any) -> None:

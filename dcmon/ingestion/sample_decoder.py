@@ -1,7 +1,7 @@
 """Decode samples into columns, ready for COPY, and separate the rows that can't be stored."""
 
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -121,11 +121,22 @@ def decode(columns: Columns, batches: Sequence[RowBatch], retention: timedelta |
     row_type = sample_row_type(columns)
     decoded = DecodedSamples(row_type, columns.layout, _encoder(row_type, columns.layout), batches)
     for batch in batches:
-        _decode_batch(decoded, batch, retention)
+        for accepted in _decode_batch(decoded, batch, retention):
+            _add(decoded, accepted)
     return decoded
 
 
-def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta | None) -> None:
+def find_bad_rows(columns: Columns, batch: RowBatch, retention: timedelta | None = None) -> list[BadRow]:
+    """Return the rows of a batch that can't be stored, as far as this is known without the stored samples."""
+    row_type = sample_row_type(columns)
+    decoded = DecodedSamples(row_type, columns.layout, _encoder(row_type, columns.layout), [batch])
+    for _ in _decode_batch(decoded, batch, retention):
+        pass
+    return decoded.bad
+
+
+def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta | None) -> Iterator["_AcceptedRows"]:
+    """Yield the rows that can be stored, a few hundred at a time. Add the other rows to `decoded.bad`."""
     decoded.starts.append(decoded.row_count)
     earliest = EARLIEST_TIME if retention is None else max(EARLIEST_TIME, batch.logged_at - retention)
     bounds = TimeBounds(earliest, batch.logged_at + CLOCK_SKEW)
@@ -134,7 +145,7 @@ def _decode_batch(decoded: DecodedSamples, batch: RowBatch, retention: timedelta
         for position in range(first, first + len(rows)) if batch.refused else ():
             if position in batch.refused:
                 rows[position - first] = RejectedRow(RejectionReason.REFUSED, None, batch.refused[position])
-        _add(decoded, _accept(decoded, batch, bounds, first, rows))
+        yield _accept(decoded, batch, bounds, first, rows)
         first += len(rows)
     decoded.row_count += first
 

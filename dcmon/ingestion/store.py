@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
@@ -15,9 +15,10 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.db.transactions import CONTENTION, RetryPolicy
 from dcmon.ingestion import label_decoder, labels, sample_decoder, samples
 from dcmon.ingestion.label_decoder import DecodedLabels
+from dcmon.ingestion.quarantine import BadRow
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.sample_decoder import DecodedSamples
-from dcmon.ingestion.target_cache import RowTarget, TargetCache
+from dcmon.ingestion.target_cache import ResolvedTarget, RowTarget, TargetCache
 from dcmon.states import RowKind, TaskType
 from dcmon.storage import ledger, models, sample_tables, versions
 from dcmon.storage.ledger import LedgerEntry, OffsetMove, Outcome
@@ -74,8 +75,28 @@ def _prepare_labels(model: Model, batches: Sequence[RowBatch]) -> PreparedRows:
     return PreparedRows(RowKind.LABELS, model, None, decoded, batches[0].source)
 
 
+def find_bad_rows(org: Organization, target: ResolvedTarget, batch: RowBatch) -> Sequence[BadRow]:
+    """Return the rows of a batch that can't be stored, as far as this is known without the stored rows."""
+    model, version = target
+    if version is None:
+        return _prepare_labels(model, [batch]).rows.bad
+    columns = sample_tables.columns(model, version)
+    return sample_decoder.find_bad_rows(columns, batch, model.retention or org.retention)
+
+
+class StoreResult(NamedTuple):
+    """The counts of a batch, and all its rows that could not be stored, also those that were in quarantine before."""
+
+    outcome: Outcome
+    bad: Sequence[BadRow]
+
+
 class _DryRunEnded(Exception):
-    """Rolls back the transaction of a dry run."""
+    """Rolls back the transaction of a dry run. It has the result that was not committed."""
+
+    def __init__(self, result: StoreResult) -> None:
+        super().__init__()
+        self.result = result
 
 
 def store_in_transaction(
@@ -85,43 +106,49 @@ def store_in_transaction(
     lock_wait: timedelta | None = None,
     *,
     dry_run: bool = False,
-) -> None:
+) -> StoreResult:
     """Store prepared rows in one transaction. A dry run is rolled back."""
 
-    def transaction() -> None:
+    def transaction() -> StoreResult:
         with db.org_session(engine, org, wait=lock_wait) as session:
-            store_rows(session, prepared)
+            result = _store_prepared(session, prepared)
             if dry_run:
-                raise _DryRunEnded
+                raise _DryRunEnded(result)
+            return result
 
     try:
-        sample_tables.with_partitions(engine, org, transaction, lock_wait)
-    except _DryRunEnded:
-        return
+        return sample_tables.with_partitions(engine, org, transaction, lock_wait)
+    except _DryRunEnded as ended:
+        return ended.result
 
 
 def store_rows(session: Session, prepared: PreparedRows, moves: Sequence[OffsetMove] = ()) -> Outcome:
     """Store prepared rows and write their line in the ledger, in the session's transaction."""
+    return _store_prepared(session, prepared, moves).outcome
+
+
+def _store_prepared(session: Session, prepared: PreparedRows, moves: Sequence[OffsetMove] = ()) -> StoreResult:
     model, version = prepared.model, prepared.version
     if isinstance(prepared.rows, DecodedLabels):
-        outcome = labels.store(session, model, prepared.rows)
+        result = StoreResult(labels.store(session, model, prepared.rows), prepared.rows.bad)
     else:
         assert version is not None
-        outcome = _store_decoded(session, model, version, prepared.rows)
-    entry = LedgerEntry(prepared.kind, prepared.source, outcome, model.id, version.id if version else None)
+        result = _store_decoded(session, model, version, prepared.rows)
+    entry = LedgerEntry(prepared.kind, prepared.source, result.outcome, model.id, version.id if version else None)
     ledger.record(session, entry, moves)
-    return outcome
+    return result
 
 
 def _store_decoded(
     session: Session, model: Model, version: Version, rows: DecodedSamples, *, is_retry: bool = False
-) -> Outcome:
+) -> StoreResult:
     """Store samples, and the labels that came before them."""
     inserted = samples.insert(session, model, version, rows)
     new = inserted.new
     if new.keys:
         labels.attach(session, model, version, new.keys, new.times)
-    return samples.finish(session, model, version, rows, inserted, is_retry=is_retry)
+    outcome = samples.finish(session, model, version, rows, inserted, is_retry=is_retry)
+    return StoreResult(outcome, [*rows.bad, *inserted.conflicts])
 
 
 def store_samples(
@@ -152,7 +179,7 @@ def restore_samples(
     repetition has the same result.
     """
     decoded = sample_decoder.decode(sample_tables.columns(model, version), batches, retention)
-    return _store_decoded(session, model, version, decoded, is_retry=True)
+    return _store_decoded(session, model, version, decoded, is_retry=True).outcome
 
 
 def restore_labels(session: Session, model: Model, batches: Sequence[RowBatch]) -> Outcome:

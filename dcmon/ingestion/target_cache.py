@@ -37,6 +37,14 @@ class ResolvedTarget(NamedTuple):
     version: Version | None
 
 
+def look_up(engine: Engine, target: RowTarget, wait: timedelta | None = None) -> ResolvedTarget:
+    """Read the model and version of a target. `wait`: the longest wait for a locked organization. Raises NotFound."""
+    with db.org_session(engine, target.org, wait=wait) as session:
+        if target.kind == RowKind.SAMPLES:
+            return ResolvedTarget(*versions.get(session, target.target_id))
+        return ResolvedTarget(models.get(session, target.target_id), None)
+
+
 class TargetCache:
     """Caches versions with their models, models, and organizations. Safe for several threads.
 
@@ -59,11 +67,7 @@ class TargetCache:
             cached = self._targets.get(key)
         if cached is not None:
             return cached
-        with db.org_session(self.engine, org, wait=self.wait) as session:
-            if kind == RowKind.SAMPLES:
-                resolved = ResolvedTarget(*versions.get(session, target_id))
-            else:
-                resolved = ResolvedTarget(models.get(session, target_id), None)
+        resolved = look_up(self.engine, target, self.wait)
         with self._lock:
             self._targets[key] = resolved
         return resolved

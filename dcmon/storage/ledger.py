@@ -32,7 +32,7 @@ class Outcome:
     """How many rows were stored, and what happened to the others.
 
     taken = stored + duplicates + quarantined. `conflicts` counts labels that differ from the stored label of the same
-    sample.
+    sample, `waiting` labels whose sample is not stored yet.
     """
 
     taken: int = 0
@@ -40,6 +40,7 @@ class Outcome:
     duplicates: int = 0
     quarantined: int = 0
     conflicts: int = field(default=0, compare=False)
+    waiting: int = field(default=0, compare=False)
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(*(getattr(self, count.name) + getattr(other, count.name) for count in fields(self)))

@@ -104,3 +104,14 @@ def test_sdk_logs_and_reads_a_thousand_features(served: Dcmon, engine: Engine, a
 def test_sdk_reports_a_wrong_token(served: Dcmon) -> None:
     with pytest.raises(AssertionError, match="401"):
         session(served, "dcm_wrong", "binary")
+
+
+def test_sdk_ignores_the_answer_that_says_what_became_of_rows(served: Dcmon, acme: Acme) -> None:
+    seen = session(served, acme.token, script="sdk_answers_session.py")
+
+    assert seen["ignored"] is None
+    assert (seen["labels"]["stored"], seen["labels"]["waiting"]) == (1, 1)
+    assert (seen["samples"]["stored"], seen["samples"]["duplicates"]) == (2, 1)
+    assert seen["samples"]["quarantined"] == {"wrong_type": 1, "unknown_class": 1}
+    first = {reason: (row["row"], row["field"], row["value"]) for reason, row in seen["samples"]["first"].items()}
+    assert first == {"wrong_type": (3, "age", "forty"), "unknown_class": (4, "_dc_prediction", "maybe")}
