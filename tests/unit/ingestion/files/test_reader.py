@@ -256,6 +256,16 @@ def test_parquet_converts_arrow_types(tmp_path: Path) -> None:
     assert second == {"_dc_sample_id": "2", "_dc_time": NOON, "_dc_prediction": "0", "age": 2.0}
 
 
+def test_index_of_pandas_in_a_parquet_file_is_ignored(tmp_path: Path) -> None:
+    """A frame that was put together or filtered has an index without a name, which pandas writes as a column."""
+    columns = {"_dc_sample_id": ["a"], "_dc_time": [NOON], "_dc_prediction": ["1"], "age": [1.5], "visits": [1],
+               "job": ["3"], "is_new": [True], "seen": [NOON], "vector": [[0.5]], "__index_level_0__": [7]}  # fmt: skip
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    (row,) = decoded(tmp_path / "a.parquet")
+    assert row["_dc_sample_id"] == "a"
+    assert "__index_level_0__" not in row
+
+
 def test_parquet_infinity_is_rejected(tmp_path: Path) -> None:
     """Infinity is a wrong value, not a missing one as NaN is."""
     row = dict(zip(HEADER, ROW, strict=True)) | {"age": float("inf"), "visits": 1, "is_new": True}
