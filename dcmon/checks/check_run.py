@@ -283,6 +283,12 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
+def setup_for(kind: CheckKind, schema: DatasetSchema, request: CheckRequest) -> CheckSetup:
+    """Return what runs the check of a request. `schema`: the columns of the version."""
+    conf = request.additional_kwargs or {}
+    return CheckSetup(kind, request.params, conf, schema_for(schema, request), compared_side(request))
+
+
 def schema_for(schema: DatasetSchema, request: CheckRequest) -> DatasetSchema:
     """Return the columns as a request reads them.
 

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from dcmon import errors
 from dcmon.checks import runner
 from dcmon.checks.catalogue import CheckKind, for_config
-from dcmon.checks.check_run import CheckSetup, compared_side, schema_for
+from dcmon.checks.check_run import setup_for
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.decoding import decode
 from dcmon.checks.worker_pool import MAX_CACHED_REFERENCES, CheckWorker
@@ -71,13 +71,7 @@ class CheckEvaluator:
         self, kind: CheckKind, workload: Workload, request: CheckRequest, decoded: dict[RowsKey, Rows]
     ) -> CheckResult:
         started = time.perf_counter()
-        setup = CheckSetup(
-            kind,
-            request.params,
-            request.additional_kwargs or {},
-            schema_for(workload.schema, request),
-            compared_side(request),
-        )
+        setup = setup_for(kind, workload.schema, request)
         current = self._rows(request.current, workload, decoded)
         compared = self._rows(request.compared, workload, decoded) if request.compared else None
         try:

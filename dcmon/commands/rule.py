@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 app = group(__doc__)
 
 Name = Annotated[str, typer.Argument(help="Id or name of a rule, or a monitor with only one rule.")]
+Noise = Annotated[
+    bool, typer.Option("--noise/--no-noise", help="Show how often the rule alerts if nothing changes: takes seconds.")
+]
 NewName = Annotated[str | None, typer.Option("--name", help="Name of the rule in commands and silences.")]
 
 
@@ -29,6 +32,7 @@ def add(
     policy: "Change",
     name: NewName = None,
     inhibit: options.Inhibit = None,
+    noise: Noise = True,
 ) -> None:
     """Add a rule to a monitor and judge the stored results by it. docs/alerts.md lists the conditions.
 
@@ -37,7 +41,7 @@ def add(
     from dcmon.commands.operations import rule as operation
 
     more = replace(policy, name=name, is_inhibited=inhibit)
-    ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, more))
+    ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, more, shows_noise=noise))
 
 
 @app.command(hidden=True)
@@ -51,7 +55,7 @@ def create(
     from dcmon.alerting.rules import Change
     from dcmon.commands.operations import rule as operation
 
-    ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, Change(severity=severity)))
+    ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, Change(severity=severity), shows_noise=False))
 
 
 @app.command("list")
@@ -154,6 +158,7 @@ def backtest(
         str | None, typer.Option("--rule", help="Condition to test instead of the rule's own.")
     ] = None,
     policy: "Change",
+    noise: Noise = True,
 ) -> None:
     """Show when a rule would have fired on the stored results, and for how long.
 
@@ -164,5 +169,5 @@ def backtest(
     from dcmon.commands.views import rule as view
 
     wanted = replace(policy, condition=parse_condition(condition))
-    tested = operation.run(ctx.obj, name, wanted, durations.parse(since))
-    ctx.obj.output.page(view.backtest_report(tested))
+    tested = operation.run(ctx.obj, name, wanted, durations.parse(since), shows_noise=noise)
+    ctx.obj.output.page(view.backtest_report(tested.backtest, tested.noise))

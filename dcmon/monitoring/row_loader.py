@@ -87,6 +87,25 @@ def build_workload(
     return LoadedWindow(Workload(schema, loading.requests, loading.rows), loading.known_results)
 
 
+class LoadedReference(NamedTuple):
+    """The request of a monitor's check, and the reference rows that it reads; None if it can read none."""
+
+    request: CheckRequest
+    schema: DatasetSchema
+    sample: ColumnarSample | None
+
+
+def load_reference(session: Session, org: Organization, plan: Plan, settings: Evaluate) -> LoadedReference:
+    """Read the rows of the reference as a window of the plan's only monitor. Raises InvalidInput."""
+    ((_, check),) = plan.monitors
+    (request,) = _requests(org, plan, settings.sample_size)
+    key = _on_reference(request, check, plan.version.reference_revision).current
+    sample = _read(session, plan, settings.memory // 4, key)
+    is_classified = plan.model.task_type != TaskType.REGRESSION
+    is_unbalanced = is_classified and references.is_unbalanced(session, plan.version)
+    return LoadedReference(request, replace(dataset_schema(plan), balance_classes=is_unbalanced), sample)
+
+
 def _flow_results(plan: Plan) -> list[CheckResult]:
     """Return the results of monitors that count arriving rows: they read no rows."""
     if plan.flow is None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dcmon import errors
 from dcmon.alerting import backtest, rules
+from dcmon.commands.operations import rule_noise
 from dcmon.monitoring import monitors, results
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
     from dcmon.alerting.state_machine import Policy
     from dcmon.app import App
+    from dcmon.monitoring.rule_noise import RuleNoise
 
 
 class TestedPolicy(NamedTuple):
@@ -23,11 +25,22 @@ class TestedPolicy(NamedTuple):
     policy: "Policy"
 
 
-def run(app: "App", name: str, wanted: "Change", lookback: timedelta) -> "Backtest":
-    """Judge stored results by a changed rule. `name` may be a monitor if `wanted` has a condition."""
+class TestedRule(NamedTuple):
+    """What a rule would have done on stored results, and what it does if nothing changes, or why that is unknown."""
+
+    backtest: "Backtest"
+    noise: "RuleNoise | str | None" = None
+
+
+def run(app: "App", name: str, wanted: "Change", lookback: timedelta, *, shows_noise: bool) -> TestedRule:
+    """Judge stored results, and windows without a change, by a changed rule.
+
+    `name` may be a monitor if `wanted` has a condition.
+    """
     with app.org() as session:
         monitor_id, policy = _policy(session, name, wanted)
-        return backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, lookback))
+        tested = backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, lookback))
+    return TestedRule(tested, rule_noise.estimate(app, monitor_id, policy) if shows_noise else None)
 
 
 def _policy(session: "Session", name: str, wanted: "Change") -> TestedPolicy:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from dcmon.alerting import alert_views, condition_parser, rule_changes, rules
 from dcmon.alerting.change_context import Actor
 from dcmon.alerting.rules import Change
+from dcmon.commands.operations import rule_noise
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.views import rule as view
+from dcmon.commands.views import rule_noise as noise_view
 from dcmon.db import work_queue
 from dcmon.monitoring import monitors
 from dcmon.output import Fields, Page
@@ -16,10 +18,11 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 
-def add(app: "App", monitor: str, condition: str, more: Change) -> Page:
+def add(app: "App", monitor: str, condition: str, more: Change, *, shows_noise: bool) -> Page:
     """Add a rule and judge the stored results by it; `more` are its other settings.
 
-    A remark warns of a name in the condition that no stored result has. Raises MonitorNotFound or InvalidInput.
+    `shows_noise`: also show what the rule does when nothing changes. A remark warns of a name in the condition that no
+    stored result has. Raises MonitorNotFound or InvalidInput.
     """
     parsed = condition_parser.parse(condition)
     org = app.organization()
@@ -28,8 +31,13 @@ def add(app: "App", monitor: str, condition: str, more: Change) -> Page:
         actor = Actor.from_settings(org, operator_name(), app.settings)
         added = rule_changes.add(session, actor, monitors.find(session, monitor).id, parsed, settings)
         row, remark = view.row(session, added.rule.id), alert_views.unknown_name_remark(session, added.rule)
+        monitor_id, policy = added.rule.monitor_id, rules.policy(added.rule)
     enqueue_notifications(app, added.notifications)
-    return Page(row, [Fields(row)], [remark] if remark else [])
+    remarks = [remark] if remark else []
+    if not shows_noise:
+        return Page(row, [Fields(row)], remarks)
+    noise = noise_view.texts(rule_noise.estimate(app, monitor_id, policy), row["id"])
+    return Page({**row, "noise": noise.data}, [Fields(row), noise.lines], [*remarks, *noise.warnings])
 
 
 def change(app: "App", name: str, wanted: Change, *, drops_warning: bool) -> dict[str, Any]:

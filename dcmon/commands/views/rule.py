@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dcmon.alerting import alert_views, rule_failures, rules
+from dcmon.commands.views import rule_noise
 from dcmon.output import Fields, Page, Part, Remark, Table
 from dcmon.storage import models
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from dcmon.alerting.rule_tests import RuleTestResult
     from dcmon.app import App
     from dcmon.commands.operations.rule_test_files import FileOutcome
+    from dcmon.monitoring.rule_noise import RuleNoise
 
 ALERT_COLUMNS = {  # headings by key
     "id": "", "state": "", "since": "", "until": "", "windows": "", "worst": "worst value",
@@ -63,14 +65,18 @@ def detail(app: "App", name: str) -> Page:
     return Page({**rule_row, "alerts": alerts}, [Fields(shown), table])
 
 
-def backtest_report(tested: "Backtest") -> Page:
-    """Show the numbers of a backtest, and the alerts that the rule would have opened."""
+def backtest_report(tested: "Backtest", noise: "RuleNoise | str | None") -> Page:
+    """Show the numbers of a backtest, the alerts that the rule would have opened, and what it does on noise."""
     from dcmon.alerting import condition_parser
 
     summary = {"rule": condition_parser.to_text(tested.policy.condition), **tested.summary()}
     spans = _span_rows(tested)
     table = Table(spans, SPAN_COLUMNS, title="Alerts it would have opened", empty="It would not have fired.")
-    return Page({**summary, "spans": spans}, [Fields(summary), table])
+    if noise is None:
+        return Page({**summary, "spans": spans}, [Fields(summary), table])
+    on_noise = rule_noise.texts(noise)
+    data = {**summary, "spans": spans, "noise": on_noise.data}
+    return Page(data, [Fields(summary), table, on_noise.lines], on_noise.warnings)
 
 
 def _span_rows(tested: "Backtest") -> list[dict[str, Any]]:
