@@ -10,13 +10,14 @@ interval in most replications. `*`: outside of what the metric promises.
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import score_coverage
+from benchmarks.coverage_case import CERTAIN, Case, Covered, Generator, is_covered
 from dcmon.statistics import area_intervals, average_intervals, intervals, noise
 from dcmon.statistics.average_intervals import Ratio
 from dcmon.statistics.categorical_drift import CategoryRules, aligned_counts, cramers_v, population_stability_index
@@ -24,43 +25,8 @@ from dcmon.statistics.intervals import Interval
 from dcmon.statistics.numeric_drift import kolmogorov_smirnov
 
 SEED, ROWS, REPLICATIONS, REFERENCE_ROWS = 2026, (100, 300, 1_000, 5_000), 4_000, 5_000
-LEAST, MOST, CERTAIN = 0.93, 0.97, 1.0
 MIN_WITH_INTERVAL = 0.5  # share of replications that must have an interval, for a cell of the table
 CELLS = 4_000_000  # numbers drawn at a time
-
-Generator = np.random.Generator
-Covered = NDArray[np.float64]  # shape (replications,): 1 or 0, NaN for no interval
-
-
-@dataclass(frozen=True)
-class Case:
-    """A metric and a source of rows. `draw`: from a generator, a number of rows and of replications to `Covered`.
-
-    `least`, `most`: what the metric promises. `rarer`: the smallest expected number of rows of the rarer outcome, from
-    which `most` holds, a share of all rows; without it `most` holds for all numbers of rows.
-    """
-
-    metric: str
-    source: str
-    true: float
-    draw: Callable[[Generator, int, int], Covered]
-    least: float = LEAST
-    most: float = MOST
-    rarer: float | None = None
-
-    def promises(self, n: int) -> tuple[float, float]:
-        """Return the least and the most coverage that the metric promises for n rows."""
-        is_rare = self.rarer is not None and self.rarer * n < MIN_RARER
-        return self.least, CERTAIN if is_rare else self.most
-
-
-MIN_RARER = 5
-
-
-def is_covered(interval: Interval, true: float) -> Covered:
-    """Return 1 where the interval contains the true value, NaN where there is no interval."""
-    low, high = np.atleast_1d(interval.low), np.atleast_1d(interval.high)
-    return np.where(np.isnan(low), np.nan, (low <= true) & (true <= high))
 
 
 def shares() -> Iterator[Case]:
@@ -92,7 +58,8 @@ def f1_of_a_class() -> Iterator[Case]:
 
 def averages() -> Iterator[Case]:
     """Macro and weighted averages over classes."""
-    for classes, right in product(([1 / 3] * 3, [0.6, 0.3, 0.1], [0.5, 0.2, 0.15, 0.1, 0.05], [0.1] * 10), (0.6, 0.95)):
+    sources = ([0.95, 0.05], [1 / 3] * 3, [0.6, 0.3, 0.1], [0.5, 0.2, 0.15, 0.1, 0.05], [0.1] * 10)
+    for classes, right in product(sources, (0.6, 0.95)):
         k = len(classes)
         table = np.array(classes)[:, None] * np.where(np.eye(k) > 0, right, (1 - right) / (k - 1))
         for ratio, name in product(
@@ -108,7 +75,8 @@ def averages() -> Iterator[Case]:
                 counts = generator.multinomial(n, table.ravel(), replications).reshape(-1, *table.shape)
                 return is_covered(function(counts.astype(float), ratio), true)
 
-            yield Case(f"{ratio}_{name}", f"{k} classes, rarest {min(classes):.0%}", true, draw, least=0.91, most=0.99)
+            source, wrong = f"{k} classes, rarest {min(classes):.0%}", min(classes) * (1 - right)
+            yield Case(f"{ratio}_{name}", source, true, draw, least=0.91, most=0.99, rarer=wrong)
 
 
 def areas() -> Iterator[Case]:
@@ -128,7 +96,7 @@ def areas() -> Iterator[Case]:
                 covered[index] = is_covered(area_intervals.roc_auc(is_positive, scores), true)[0]
             return covered
 
-        yield Case("roc_auc", f"{share:.0%} positive, their deviation {spread}", true, draw, most=CERTAIN)
+        yield Case("roc_auc", f"{share:.0%} positive, their deviation {spread}", true, draw, most=CERTAIN, divisor=4)
 
 
 NAMED_ERRORS: dict[str, tuple[Callable[[Generator, tuple[int, int]], NDArray[np.float64]], float, float]] = {
@@ -151,8 +119,8 @@ def errors() -> Iterator[Case]:
         def of_mae(generator: Generator, n: int, replications: int, sample=sample, true=mean_size) -> Covered:  # type: ignore[no-untyped-def]
             return is_covered(intervals.mean_loss(np.abs(sample(generator, (replications, n)))), true)
 
-        yield Case("rmse", name, float(np.sqrt(mean_square)), of_rmse)
-        yield Case("mae", name, mean_size, of_mae)
+        yield Case("rmse", name, float(np.sqrt(mean_square)), of_rmse, most=0.975)
+        yield Case("mae", name, mean_size, of_mae, most=0.975)
 
 
 def shares_explained() -> Iterator[Case]:
@@ -185,7 +153,7 @@ def distances() -> Iterator[Case]:
             return is_covered(intervals.kolmogorov_smirnov(values, REFERENCE_ROWS, n), true)
 
         source = f"{at_one:.0%} at one value" if at_one else f"moved {moved}"
-        yield Case("ks", source, true, draw, most=CERTAIN)
+        yield Case("ks", source, true, draw, most=CERTAIN, divisor=4)
 
 
 CATEGORIES: dict[str, list[float]] = {
@@ -208,7 +176,7 @@ def values_without_drift() -> Iterator[Case]:
         ]
         return (np.array(values) <= noise.kolmogorov_smirnov(REFERENCE_ROWS, n).usual).astype(float)
 
-    yield Case("ks noise", "normal", 0.0, of_ks)
+    yield Case("ks noise", "normal", 0.0, of_ks, divisor=4)
     for name, weights in CATEGORIES.items():
         p = np.array(weights) / np.sum(weights)
 
@@ -228,8 +196,8 @@ def values_without_drift() -> Iterator[Case]:
                 covered.append(cramers_v(first, second, rules) <= expected.usual)
             return np.array(covered, dtype=float)
 
-        yield Case("psi noise", name, 0.0, of_psi, least=0.92, most=CERTAIN)
-        yield Case("cramers_v noise", name, 0.0, of_v, least=0.92, most=CERTAIN)
+        yield Case("psi noise", name, 0.0, of_psi, least=0.92, most=CERTAIN, divisor=4)
+        yield Case("cramers_v noise", name, 0.0, of_v, least=0.92, most=CERTAIN, divisor=4)
 
 
 def _counts(
@@ -243,7 +211,10 @@ def _counts(
         yield first, second
 
 
-METRICS = (shares, f1_of_a_class, averages, areas, errors, shares_explained, distances, values_without_drift)
+METRICS = (
+    *(shares, f1_of_a_class, averages, areas, errors, shares_explained, distances, values_without_drift),
+    *score_coverage.METRICS,
+)
 
 
 def cases() -> Iterator[Case]:
@@ -270,12 +241,12 @@ def main() -> None:
     parser.add_argument("--replications", type=int, default=REPLICATIONS)
     parser.add_argument("--metric", help="only metrics whose name has this text")
     arguments = parser.parse_args()
-    print(f"{'metric':<18}{'source':<38}{'true':>8}" + "".join(f"{n:>9}" for n in arguments.rows))
+    print(f"{'metric':<24}{'source':<38}{'true':>8}" + "".join(f"{n:>9}" for n in arguments.rows))
     n_outside = 0
     for case in cases():
         if arguments.metric and arguments.metric not in case.metric:
             continue
-        line = f"{case.metric:<18}{case.source:<38}{case.true:>8.4g}"
+        line = f"{case.metric:<24}{case.source:<38}{case.true:>8.4g}"
         for n in arguments.rows:
             share, (least, most) = coverage(case, n, arguments.replications), case.promises(n)
             is_outside = not np.isnan(share) and not least <= share <= most

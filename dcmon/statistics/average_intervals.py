@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from dcmon.statistics import intervals
 from dcmon.statistics.columns import Numbers
-from dcmon.statistics.intervals import LEVEL, MIN_ROWS, Interval
+from dcmon.statistics.intervals import LEVEL, Interval
+
+MIN_ROWS_PER_CLASS = 10  # the mean over classes
 
 
 class Ratio(StrEnum):
@@ -51,19 +53,29 @@ def macro(table: Numbers, ratio: Ratio, level: float = LEVEL) -> Interval:
     `table`: shape (..., classes, classes), the number of rows by label and prediction. The variance is that of the
     delta method for the multinomial counts of the table (Takahashi et al., Confidence interval for micro-averaged F1
     and macro-averaged F1 scores, 2022), after one row is spread evenly over the table: without it, a class without
-    errors would add no variance. `intervals.share_of_effective_rows` makes the limits. Coverage 93 to 97 %, up to
-    98.5 % with few errors; NaN if a class has fewer than 10 labels or predictions.
+    errors would add no variance. `intervals.share_of_effective_rows` makes the limits.
+
+    Where few rows of one class make most of the variance, that holds too seldom (80 % for the recall of two classes of
+    which one has 5 labels). So the interval also contains the one that is made of the intervals of the classes (Zou and
+    Donner 2008): the distances of their limits from their scores are added like standard errors, with the correlations
+    of the delta method. Coverage 93 to 97 %, up to 99 % with few errors, and 89 % for F1 of 20 classes of which some
+    have few rows. NaN for fewer than 10 rows a class on average, or if the score of a class has no value.
     """
-    return _average(table, ratio, level, is_weighted=False)
+    together, separate = _average(table, ratio, level, is_weighted=False), _of_classes(table, ratio, level)
+    return Interval(np.minimum(together.low, separate.low), np.maximum(together.high, separate.high))
 
 
 def weighted(table: Numbers, ratio: Ratio, level: float = LEVEL) -> Interval:
     """Return the interval of the mean of a score over all classes, weighted by their numbers of labels.
 
-    As `macro`. That the weights vary with the rows is counted in, and few errors of a frequent class may make most of
-    the variance: Student's t has the degrees of freedom (sum d^2)^2 / sum d^4 - 1 of the changes d that each row makes.
-    Coverage 93 to 97 %, up to 99 % with few errors.
+    The delta method of `macro`. That the weights vary with the rows is counted in, and few errors of a frequent class
+    may make most of the variance: Student's t has the degrees of freedom (sum d^2)^2 / sum d^4 - 1 of the changes d
+    that each row makes. Coverage 93 to 97 %, up to 99 % with few errors. The weighted recall is the accuracy, and has
+    its interval.
     """
+    if ratio in (Ratio.RECALL, Ratio.FALSE_NEGATIVE_RATE):
+        right, n = np.trace(table, axis1=-2, axis2=-1), table.sum(axis=(-2, -1))
+        return intervals.share(right if ratio == Ratio.RECALL else n - right, n, level)
     return _average(table, ratio, level, is_weighted=True)
 
 
@@ -97,9 +109,55 @@ def _average(table: Numbers, ratio: Ratio, level: float, *, is_weighted: bool) -
     # The smoothed value, because a value of 0 or 1 has the variance 0.
     degrees = second**2 / fourth - 1 if is_weighted else np.inf
     low, high = intervals.share_of_effective_rows(value, near * (1 - near) / variance, degrees, level)
-    smallest = np.minimum(table.sum(axis=-1), table.sum(axis=-2)).min(axis=-1)
-    is_enough = smallest >= MIN_ROWS
+    _, denominators = _sums(table, ratio)
+    n_rows, n_classes = table.sum(axis=(-2, -1)), table.shape[-1]
+    is_enough = (denominators.min(axis=-1) > 0) & (n_rows >= MIN_ROWS_PER_CLASS * n_classes)
     return Interval(np.where(is_enough, low, np.nan), np.where(is_enough, high, np.nan))
+
+
+def _of_classes(table: Numbers, ratio: Ratio, level: float) -> Interval:
+    """Return the interval of the mean score that follows from the interval of each class."""
+    tops, denominators = _sums(table, ratio)
+    of_class = (
+        intervals.f1(tops / 2, denominators - tops, level)
+        if ratio == Ratio.F1
+        else intervals.share(tops, denominators, level)
+    )
+    scores, correlation = _ratios(table, ratio), _correlation(table, ratio)
+
+    def distance(differences: Numbers) -> Numbers:
+        squares = np.einsum("...i,...ij,...j->...", differences, correlation, differences)
+        return np.asarray(np.sqrt(np.maximum(squares, 0)) / table.shape[-1])
+
+    value = scores.mean(axis=-1)
+    low, high = value - distance(scores - of_class.low), value + distance(of_class.high - scores)
+    return Interval(np.maximum(low, 0.0), np.minimum(high, 1.0))
+
+
+def _correlation(table: Numbers, ratio: Ratio) -> Numbers:
+    """Return the correlation of the scores of classes by the delta method: shape (..., classes, classes).
+
+    The covariance of two scores is the sum over rows of the product of their changes, minus the product of both sums /
+    rows. With the four parts of a change, most products are 0: a row has one label and one prediction.
+    """
+    smoothed = table + 1 / table.shape[-1] ** 2
+    of_both, of_label, of_prediction, of_row = _changes(smoothed, ratio)
+    right, labels, predictions, rows = _counts(smoothed)
+    products = _outer(of_label, of_prediction) * smoothed
+    products = products + np.swapaxes(products, -1, -2)
+    own = (of_both + of_label + of_prediction) ** 2 * right
+    own = own + of_label**2 * (labels - right) + of_prediction**2 * (predictions - right)
+    products = np.where(np.eye(table.shape[-1], dtype=bool), own[..., None, :], products)
+    partial = of_both * right + of_label * labels + of_prediction * predictions
+    products = products + _outer(of_row, partial) + _outer(partial, of_row) + _outer(of_row, of_row) * rows[..., None]
+    sums = partial + of_row * rows
+    covariance = products - _outer(sums, sums) / rows[..., None]
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
+    return np.asarray(np.clip(covariance / np.sqrt(_outer(variances, variances)), -1, 1))
+
+
+def _outer(first: Numbers, second: Numbers) -> Numbers:
+    return first[..., :, None] * second[..., None, :]
 
 
 def _counts(table: Numbers) -> tuple[Numbers, Numbers, Numbers, Numbers]:
@@ -130,15 +188,19 @@ def _weights(table: Numbers, is_weighted: bool) -> Numbers:
     return np.full(n_by_label.shape, 1 / table.shape[-1])
 
 
+def _changes(table: Numbers, ratio: Ratio) -> list[Numbers]:
+    """Return by how much one row more changes the score of each class, shape (..., classes), in four parts.
+
+    If it has the class as label and prediction, as label, as prediction, and in any case: the parts are added.
+    """
+    ratios, (_, denominators) = _ratios(table, ratio), _sums(table, ratio)
+    return [(top - ratios * bottom) / denominators for top, bottom in zip(*_SUMS[ratio], strict=True)]
+
+
 def _gradient(table: Numbers, ratio: Ratio, is_weighted: bool) -> Numbers:
     """Return by how much one row more changes the average: shape (..., classes, classes), by label and prediction."""
     ratios, weights = _ratios(table, ratio), _weights(table, is_weighted)
-    top, bottom = _SUMS[ratio]
-    _, denominators = _sums(table, ratio)
-    share = weights / denominators
-    diagonal, of_label, of_prediction, of_row = (
-        share * (factor_top - ratios * factor_bottom) for factor_top, factor_bottom in zip(top, bottom, strict=True)
-    )
+    diagonal, of_label, of_prediction, of_row = (weights * changes for changes in _changes(table, ratio))
     n_classes = table.shape[-1]
     gradient = diagonal[..., None, :] * np.eye(n_classes) + of_label[..., :, None] + of_prediction[..., None, :]
     gradient = gradient + of_row.sum(axis=-1)[..., None, None]

@@ -63,21 +63,36 @@ def _share_explained(unexplained: float, total: float) -> float:
 
 def mean_squared_log_error(y: Numbers, p: Numbers) -> float:
     """Return mean((ln(1 + y) - ln(1 + p))^2). Raises Undefined for negative numbers."""
+    return float(np.mean(squared_log_errors(y, p)))
+
+
+def squared_log_errors(y: Numbers, p: Numbers) -> Numbers:
+    """Return (ln(1 + y) - ln(1 + p))^2 of each row. Raises Undefined for negative numbers."""
     if (y < 0).any() or (p < 0).any():
         raise Undefined("It needs labels and predictions that are not negative.")
-    return float(np.mean((np.log1p(y) - np.log1p(p)) ** 2))
+    return np.asarray((np.log1p(y) - np.log1p(p)) ** 2)
 
 
 def mean_poisson_deviance(y: Numbers, p: Numbers) -> float:
     """Return mean(2 (y ln(y / p) - y + p)). Raises Undefined for y < 0 or p <= 0."""
+    return float(np.mean(poisson_deviances(y, p)))
+
+
+def poisson_deviances(y: Numbers, p: Numbers) -> Numbers:
+    """Return 2 (y ln(y / p) - y + p) of each row. Raises Undefined for y < 0 or p <= 0."""
     if (y < 0).any() or (p <= 0).any():
         raise Undefined("It needs labels that are not negative, and predictions greater than 0.")
     with np.errstate(all="ignore"):
-        return float(np.mean(2 * (np.where(y > 0, y * np.log(y / p), 0) - y + p)))
+        return np.asarray(2 * (np.where(y > 0, y * np.log(y / p), 0) - y + p))
 
 
 def mean_gamma_deviance(y: Numbers, p: Numbers) -> float:
     """Return mean(2 (ln(p / y) + y / p - 1)). Raises Undefined for y <= 0 or p <= 0."""
+    return float(np.mean(gamma_deviances(y, p)))
+
+
+def gamma_deviances(y: Numbers, p: Numbers) -> Numbers:
+    """Return 2 (ln(p / y) + y / p - 1) of each row. Raises Undefined for y <= 0 or p <= 0."""
     if (y <= 0).any() or (p <= 0).any():
         raise Undefined("It needs labels and predictions greater than 0.")
-    return float(np.mean(2 * (np.log(p / y) + y / p - 1)))
+    return np.asarray(2 * (np.log(p / y) + y / p - 1))

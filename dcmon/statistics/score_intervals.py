@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from dcmon.statistics import area_intervals, average_intervals, intervals
+from dcmon.statistics import area_intervals, average_intervals, intervals, regression_scores
 from dcmon.statistics.average_intervals import Ratio
 from dcmon.statistics.class_scores import Average
 from dcmon.statistics.columns import Numbers, NumericColumn, Rows
@@ -108,6 +108,8 @@ def _negative_log_loss(rows: ClassifiedRows) -> Interval | None:
     if rows.probabilities is None or not rows.is_binary:
         return None
     eps = np.finfo(float).eps
+    if (rows.probabilities <= 0).any():
+        return None  # rounded: the loss of a wrong one is 36, so that few rows make the mean, or will in other windows
     both = np.clip(np.column_stack((1 - rows.probabilities[:, 1], rows.probabilities[:, 1])), eps, 1 - eps)
     of_label = both[np.arange(len(rows)), rows.labels] / both.sum(axis=1)
     return _negative(intervals.mean_loss(-np.log(of_label)))
@@ -150,10 +152,31 @@ def _mean_size(y: Numbers, p: Numbers) -> Interval:
     return intervals.mean_loss(np.abs(y - p))
 
 
+def _median_size(y: Numbers, p: Numbers) -> Interval:
+    return intervals.median(np.abs(y - p))
+
+
+def _explained_variance(y: Numbers, p: Numbers) -> Interval:
+    return intervals.r2(y, p + (y - p).mean())
+
+
+def _mean_loss(losses: Callable[[Numbers, Numbers], Numbers], y: Numbers, p: Numbers) -> Interval:
+    # Rounding could make the loss of an exact prediction negative.
+    return intervals.mean_loss(np.maximum(losses(y, p), 0.0))
+
+
 _ERRORS: Mapping[str, Callable[[Numbers, Numbers], Interval]] = {
     **dict.fromkeys(("mse", "mean_squared_error"), _mean_square),
     **dict.fromkeys(("rmse", "root_mean_squared_error"), _root_mean_square),
     **dict.fromkeys(("mae", "mean_absolute_error"), _mean_size),
+}
+
+
+_OTHER_ERRORS: Mapping[str, Callable[[Numbers, Numbers], Interval]] = {
+    "median_absolute_error": _median_size,
+    "mean_squared_log_error": partial(_mean_loss, regression_scores.squared_log_errors),
+    "mean_poisson_deviance": partial(_mean_loss, regression_scores.poisson_deviances),
+    "mean_gamma_deviance": partial(_mean_loss, regression_scores.gamma_deviances),
 }
 
 
@@ -165,4 +188,6 @@ _REGRESSION_INTERVALS: Mapping[str, Callable[[Numbers, Numbers], Interval]] = {
     **_ERRORS,
     **{f"neg_{name}": partial(_negative_error, function) for name, function in _ERRORS.items()},
     "r2": intervals.r2,
+    "explained_variance": _explained_variance,
+    **{f"neg_{name}": partial(_negative_error, function) for name, function in _OTHER_ERRORS.items()},
 }

@@ -138,3 +138,19 @@ def test_distance_above_the_test_value_excludes_zero() -> None:
     low, _ = intervals.kolmogorov_smirnov([critical * 0.999, critical * 1.001], 500, 5000)
     assert low[0] == 0
     assert low[1] > 0
+
+
+def test_median_lies_between_two_of_the_numbers() -> None:
+    """Of 1 to 100: the ranks (100 -+ 1.96 * 10) / 2 are 40.2 and 59.8, rounded outwards 40 and 61."""
+    values = np.random.default_rng(1).permutation(np.arange(1.0, 101.0))
+    assert [float(limit) for limit in intervals.median(values)] == [40, 61]
+    both = intervals.median(np.array([values, values + 1]))
+    assert both.low.tolist() == [40, 41]
+    assert np.isnan(intervals.median(np.arange(9.0))).all()
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=10, max_size=60))
+@settings(max_examples=examples(100))
+def test_median_is_in_its_interval(values: list[float]) -> None:
+    low, high = intervals.median(np.array(values))
+    assert min(values) <= low <= np.median(values) <= high <= max(values)
