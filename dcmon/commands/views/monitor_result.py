@@ -1,5 +1,6 @@
 """Results of monitors, as rows."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ import typer
 
 from dcmon.formatting import format_number
 from dcmon.monitoring import monitor_views, monitors, results
-from dcmon.output import Page, Table
+from dcmon.output import Lines, Page, Table
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dcmon.db.tables.org import Result
 
 REVISION_COLUMNS = ("n", "of", "labelled", "rows", "reference_revision", "seconds", "computed_at")
+LONG_REASON = 30  # characters
 SHOWN_METRICS = 3  # of a result in a line of 80 characters
 
 
@@ -47,7 +49,20 @@ def history(app: "App", name: str, after: datetime | None, wanted: list[str] | N
     if is_all_revisions:
         columns = ["window_end", "version", "revision", "state", *shown, *REVISION_COLUMNS]
     lines = [{**row, **_with_limits(row, shown, metrics)} for row in rows]
-    return Page(rows, [Table(lines, columns, empty="No window was evaluated yet.")])
+    notes = number_reasons(lines) if "reason" in columns else []
+    table = Table(lines, columns, empty="No window was evaluated yet.")
+    return Page(rows, [table, Lines(notes, title="Reasons")] if notes else [table])
+
+
+def number_reasons(lines: list[dict[str, Any]]) -> list[str]:
+    """Replace long reasons that are repeated by numbers; return the reasons with their numbers."""
+    counts = Counter(line["reason"] for line in lines if line["reason"] and len(line["reason"]) > LONG_REASON)
+    numbers = {reason: f"({number})" for number, reason in enumerate(counts, 1)}
+    if not numbers or counts.total() == len(counts):
+        return []
+    for line in lines:
+        line["reason"] = numbers.get(line["reason"], line["reason"])
+    return [f"{number} {reason}" for reason, number in numbers.items()]
 
 
 def _with_limits(row: dict[str, Any], columns: list[str], metrics: list[str]) -> dict[str, Any]:
