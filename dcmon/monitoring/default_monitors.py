@@ -37,18 +37,20 @@ def create_defaults(session: Session, model: Model, frequency: Frequency, chosen
 def create_own(session: Session, model: Model, frequency: Frequency) -> int:
     """Create the missing checks, monitors and rules of dcmon's own; return how many monitors.
 
-    A name that another check of the model has stays with that check.
+    Where another check of the model has the name, dcmon's gets one beside it.
     """
     existing = {check.name: check for check in model_checks.for_model(session, model)}
     present = {(check.id, monitor.name) for monitor, check in schedules.monitors_of_model(session, model)}
     created = 0
     for default in own_defaults.for_frequency(frequency):
         kind = default.kind
-        check = existing.get(default.name) or model_checks.create_check(
-            session, model, default.name, kind.module_name, kind.class_name, {}
-        )
-        if check.class_name != kind.class_name:
-            continue
+        names = (default.name, model_checks.name_beside(default.name))
+        same = [existing[name] for name in names if name in existing and existing[name].class_name == kind.class_name]
+        name = names[1] if default.name in existing else default.name
+        check = (
+            same[0] if same
+            else model_checks.create_check(session, model, name, kind.module_name, kind.class_name, {})
+        )  # fmt: skip
         for monitor in default.monitors:
             if (check.id, monitor.name) not in present:
                 _create_own_monitor(session, check, monitor, frequency)

@@ -4,6 +4,7 @@ from functools import cache
 
 from dcmon.checks import defaults, own_defaults
 from dcmon.db.tables.org import Check, Model
+from dcmon.monitoring import model_checks
 from dcmon.states import DefaultOrigin
 from dcmon.windows import Frequency
 
@@ -21,8 +22,9 @@ def of_monitor(model: Model, check: Check, name: str) -> DefaultOrigin | None:
 @cache
 def _origins(task_type: str) -> dict[_Place, DefaultOrigin]:
     own = {
-        (default.kind.class_name, default.name, monitor.name): DefaultOrigin.DCMON
+        (default.kind.class_name, name, monitor.name): DefaultOrigin.DCMON
         for default in own_defaults.for_frequency(Frequency.DAY)
+        for name in (default.name, model_checks.name_beside(default.name))
         for monitor in default.monitors
     }
     sdk = {

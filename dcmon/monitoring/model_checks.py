@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.checks import catalogue, no_value_reasons, parameters
-from dcmon.checks.kinds import PERFORMANCE
+from dcmon.checks.kinds import DCMON, PERFORMANCE
 from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables
@@ -20,7 +20,10 @@ CLASS_ORDER = (PERFORMANCE, "FeatureDrift", "LabelDrift", "PredictionDrift")
 def create_check(
     session: Session, model: Model, name: str, module_name: str, class_name: str, params: Mapping[str, Any]
 ) -> Check:
-    """Add a check of the catalogue to a model. Raises InvalidInput or Conflict."""
+    """Add a check of the catalogue to a model. Raises InvalidInput or Conflict.
+
+    A check of dcmon's own with the same name makes room: scripts written for the SDK do not know that it is there.
+    """
     kind = catalogue.for_config(module_name, class_name)
     if kind.needs_classes and model.task_type == TaskType.REGRESSION:
         raise errors.InvalidInput(no_value_reasons.no_classes(kind.class_name))
@@ -28,8 +31,11 @@ def create_check(
     if not name.strip() or len(name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(f"A check's name has 1 to {MAX_NAME_LENGTH} characters.")
     _lock_names(session, model)
-    if session.scalar(select(Check.id).where(Check.model_id == model.id, Check.name == name)):
+    existing = session.scalar(select(Check).where(Check.model_id == model.id, Check.name == name))
+    if existing is not None and (existing.module_name != DCMON or module_name == DCMON):
         raise errors.Conflict(f"Model {model.name!r} already has a check {name!r}.")
+    if existing is not None:
+        existing.name = name_beside(name)
     check = Check(
         model_id=model.id,
         name=name,
@@ -42,6 +48,11 @@ def create_check(
     session.add(check)
     session.flush()
     return check
+
+
+def name_beside(name: str) -> str:
+    """Return the name of a check of dcmon's own whose name another check of the model has."""
+    return f"{name[: MAX_NAME_LENGTH - 8]} (dcmon)"
 
 
 def _lock_names(session: Session, model: Model) -> None:

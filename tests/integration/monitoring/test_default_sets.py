@@ -12,7 +12,7 @@ from sqlalchemy import select
 from dcmon.alerting.change_context import Actor
 from dcmon.app import App
 from dcmon.db.tables.org import AlertRule, Check, Model, Monitor
-from dcmon.monitoring import default_monitors, default_sets, monitor_views
+from dcmon.monitoring import default_monitors, default_sets, model_checks, monitor_views
 from dcmon.monitoring.default_sets import SetChange
 from dcmon.states import AlertState, DefaultSet
 from dcmon.windows import Frequency
@@ -173,6 +173,30 @@ def test_monitors_are_marked_with_their_origin(app: App, acme: Acme, endpoint: E
         monitor_ids = [view.monitor.id for view in views]
     assert origins == {"sdk": N_SDK, "dcmon": N_OWN}
     assert Counter(send_request(endpoint, "GET", f"monitors/{number}")["default"] for number in monitor_ids) == origins
+
+
+def test_check_of_a_script_may_have_the_name_of_a_default(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    """A script for the SDK does not know the names of dcmon's own checks: these make room, and stay the defaults."""
+    model_id = post_model(endpoint)
+    config = {"module_name": "deepchecks.tabular.checks.data_integrity.percent_of_nulls",
+              "class_name": "PercentOfNulls", "params": {}}  # fmt: skip
+    body = [{"name": "New Values", "config": config}]
+    send_request(endpoint, "POST", f"models/{model_id}/checks", body)
+    assert [check["name"] for check in send_request(endpoint, "GET", f"models/{model_id}/checks")] == ["New Values"]
+    names = {check["name"] for check in send_request(endpoint, "GET", f"models/{model_id}/checks?own=true")}
+    assert {"New Values", "New Values (dcmon)"} < names
+    send_request(endpoint, "POST", f"models/{model_id}/checks", body, 400)
+    changed = send_request(endpoint, "PUT", f"models/{model_id}/defaults", {"defaults": "none"})
+    assert (changed["monitors_created"], changed["rules_off"]) == (0, N_OWN_RULES)
+
+
+def test_own_default_beside_a_check_of_the_same_name(app: App, target: Target) -> None:
+    with app.org(target.org) as session:
+        model = session.get_one(Model, target.model_id)
+        model_checks.get_or_create_check(session, model, "PercentOfNulls", {}).name = "New Values"
+    assert choose(app, target, "all") == SetChange(N_SDK + N_OWN)
+    assert choose(app, target, "all") == SetChange()
+    assert count(target, "checks where name like 'New Values%'") == 2
 
 
 def test_http_without_a_choice_creates_own_defaults(app: App, acme: Acme, endpoint: Endpoint) -> None:
