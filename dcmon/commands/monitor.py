@@ -37,9 +37,11 @@ def create(
     rows: Annotated[str, typer.Option(help=options.ROWS)] = "default",
     description: Annotated[str, typer.Option(help="Purpose of the monitor.")] = "",
     lookback: options.Lookback = None,
-    rule: Annotated[str | None, typer.Option(help="Condition of a first alert rule: '> 0.2'.")] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option(help="Condition of a first alert rule: '> 0.2'; repeatable.")
+    ] = None,
     severity: Annotated[
-        str, typer.Option(help="Severity of that rule: low, medium, high or critical.")
+        str, typer.Option(help="Severity of these rules: low, medium, high or critical.")
     ] = Severity.MEDIUM,
 ) -> None:
     """Create a monitor; its last windows with samples are evaluated at once.
@@ -50,12 +52,12 @@ def create(
     from dcmon.monitoring.monitor_spec import MonitorSpec
 
     every = frequency(frequency_)
-    condition, filters = parse_condition(rule), operation.parse_filters(filter_)
+    conditions = [condition for text in rule or () if (condition := parse_condition(text)) is not None]
     spec = MonitorSpec(
-        name, every, aggregation_window, duration(lookback), description, filters, choices.kwargs,
-        compared_with=operation.parse_compare(compare), rows=operation.parse_rows(rows),
+        name, every, aggregation_window, duration(lookback), description, operation.parse_filters(filter_),
+        choices.kwargs, compared_with=operation.parse_compare(compare), rows=operation.parse_rows(rows),
     )  # fmt: skip
-    new = operation.NewMonitor(model, check, check_parameters(param), spec, condition, severity)
+    new = operation.NewMonitor(model, check, check_parameters(param), spec, conditions, severity)
     ctx.obj.output.value(operation.create(ctx.obj, new))
 
 

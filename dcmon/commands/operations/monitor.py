@@ -1,6 +1,6 @@
 """Create, change and delete monitors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,13 +53,13 @@ class CheckChoices:
 
 @dataclass(frozen=True)
 class NewMonitor:
-    """A monitor to create, and its first rule; `condition` is None for no rule."""
+    """A monitor to create, and its first rules, all of one severity."""
 
     model: str
     check: str
     parameters: dict[str, Any]
     spec: "MonitorSpec"
-    condition: "Condition | None"
+    conditions: "Sequence[Condition]"
     severity: str
 
 
@@ -110,8 +110,8 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
         model = models.find(session, new.model)
         check = model_checks.get_or_create_check(session, model, new.check, new.parameters, new.spec.name)
         monitor = monitors.create(session, check, new.spec, org.retention)
-        if new.condition is not None:
-            rules.create(session, monitor.id, new.condition, new.severity)
+        for condition in new.conditions:
+            rules.create(session, monitor.id, condition, new.severity)
     app.enqueue(org, work_queue.Work.evaluate)
     return {"monitor": f"{new.model}/{new.spec.name}", "id": monitor.id, "check": check.name}
 

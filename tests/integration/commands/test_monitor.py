@@ -155,6 +155,14 @@ def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     assert credit("monitor", "show", "Nulls").returncode == 5
 
 
+def test_new_monitor_has_all_rules_of_its_options(credit: Dcmon) -> None:
+    credit.json("monitor", "create", "Two", "--model", "credit", "--check", "PercentOfNulls", "--severity", "high",
+                "--rule", "> 0.9", "--rule", "age > 0.5")  # fmt: skip
+    of_monitor = [rule for rule in credit.json("rule", "list") if rule["monitor"] == "credit/Two"]
+    assert [rule["severity"] for rule in of_monitor] == ["high", "high"]
+    assert sorted(rule["condition"] for rule in of_monitor) == ["> 0.9", "age > 0.5"]
+
+
 def test_monitor_show_repeats_the_options_as_typed(credit: Dcmon) -> None:
     credit.json("monitor", "create", "Flow", "--model", "credit", "--check", "DataFlow", "--metric", "rows",
                 "--description", "of all", "--lookback", "60d", "--rows", "all")  # fmt: skip
