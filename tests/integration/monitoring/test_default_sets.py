@@ -112,7 +112,7 @@ def test_model_of_an_earlier_release_gets_missing_defaults(app: App, target: Tar
     assert count(target, "due_windows") > 0
 
 
-def test_first_choice_renews_unchanged_rules_of_an_earlier_release(app: App, target: Target) -> None:
+def test_first_choice_renews_rules_of_an_earlier_release(app: App, target: Target) -> None:
     """Rules of the SDK get the settings that new ones have, once; one that a person changed stays as it is."""
     with app.org(target.org) as session:
         model = session.get_one(Model, target.model_id)

@@ -46,7 +46,7 @@ def test_score_of_numbers_is_in_its_interval(name: str) -> None:
     assert interval.low < regression_score(name, rows) < interval.high
 
 
-def test_explained_variance_ignores_what_all_errors_have_in_common() -> None:
+def test_explained_variance_ignores_what_errors_have_in_common() -> None:
     generator = np.random.default_rng(1)
     labels, predictions = generator.normal(size=(2, 100))
     sides = [Rows(100, {}, NumericColumn(labels), NumericColumn(predictions + moved)) for moved in (0.0, 7.0)]
@@ -55,7 +55,7 @@ def test_explained_variance_ignores_what_all_errors_have_in_common() -> None:
     assert np.allclose(first, second)
 
 
-def test_mean_area_of_few_misordered_rows_is_narrower_than_its_classes() -> None:
+def test_mean_area_of_few_wrong_rows_is_not_the_mean_of_limits() -> None:
     """Areas of classes do not move together: the mean of their limits would be too wide."""
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 3, 90)
