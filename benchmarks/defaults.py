@@ -13,7 +13,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -58,7 +58,8 @@ class World:
 
     `correlation`: of all numbers. `season`: how far weekends are from weekdays, in standard deviations. `day_effect`:
     the standard deviation of a day's shift of each number. `categories`: of each feature, `zipf` by Zipf's law.
-    `transform`: of the normal numbers.
+    `transform`: of the normal numbers. `reference_days`: the reference has so many days, in the order of time; 0 for
+    rows of any day in any order.
     """
 
     name: str
@@ -71,6 +72,7 @@ class World:
     transform: Callable[[NDArray[np.float64], np.random.Generator], NDArray[np.float64]] = field(
         default=lambda values, _: values
     )
+    reference_days: int = 0
 
 
 def _with_zeros(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:
@@ -89,6 +91,9 @@ WORLDS = (
     World("weekly season 0.3", season=0.3, weekend_rows=0.5),
     World("weekly season 1", season=1, weekend_rows=0.5),
     World("weekly season 0.5, correlated", season=0.5, correlation=0.5, weekend_rows=0.5),
+    World("weekly season 1, ordered reference", season=1, weekend_rows=0.5, reference_days=60),
+    World("day effect 0.5, ordered reference", day_effect=0.5, reference_days=60),
+    World("day effect 1, ordered reference", day_effect=1, reference_days=60),
 )
 
 
@@ -143,7 +148,10 @@ class Model:
 
 def _counted(codes: NDArray[np.float64]) -> CountedColumn:
     present = codes[~np.isnan(codes)]
-    return CountedColumn(Counter(f"v{code:.0f}" for code in present), len(codes) - len(present))
+    names = {code: f"v{code:.0f}" for code in np.unique(present)}
+    positions = np.where(np.isnan(codes), -1, np.searchsorted(list(names), codes))
+    in_order = ClassColumn(positions.astype(np.int64), tuple(names.values()))
+    return CountedColumn(in_order.counts(), len(codes) - len(present), lambda: in_order)
 
 
 @dataclass(frozen=True)
@@ -271,6 +279,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, nargs="+", default=[1000, 5000], help="rows of the reference")
     parser.add_argument("--models", type=int, default=1)
     parser.add_argument("--days", type=int, default=YEAR)
+    parser.add_argument("--worlds", nargs="+", help="names; of faults, the first one, by default")
     parser.add_argument("--importance", action="store_true", help="give each feature the same importance")
     arguments = parser.parse_args()
     measure = _measure_faults if arguments.what == "faults" else _measure_healthy
@@ -283,9 +292,9 @@ def main() -> None:
 
 def _measure_faults(arguments: argparse.Namespace, n_features: int, n_reference: int, n: int) -> None:
     found = {fault.name: 0 for fault in FAULTS}
-    false_alerts = 0
+    false_alerts, world = 0, _worlds(arguments)[0]
     for number in range(arguments.models):
-        model, reference = _model(WORLDS[0], arguments, n_features, n_reference, number)
+        model, reference = _model(world, arguments, n_features, n_reference, n, number)
         healthy = [model.rows(model.draw(n, day)) for day in range(HEALTHY_DAYS)]
         for fault in FAULTS:
             broken = [_broken(model, fault, n, HEALTHY_DAYS + day) for day in range(FAULTY_DAYS)]
@@ -301,19 +310,27 @@ def _measure_faults(arguments: argparse.Namespace, n_features: int, n_reference:
             false_alerts += sum(span.first.window_start < since for span in alerts)
     figure = {
         "figure": "faults found within two days and named", "features": n_features, "reference": n_reference,
-        "rows_a_day": n, "models": arguments.models, "importance": arguments.importance,
+        "rows_a_day": n, "world": world.name, "models": arguments.models, "importance": arguments.importance,
         "found": {name: round(count / arguments.models, 2) for name, count in found.items()},
         "false_alerts": false_alerts,
     }  # fmt: skip
     print(json.dumps(figure), flush=True)
 
 
+def _worlds(arguments: argparse.Namespace) -> list[World]:
+    return [world for world in WORLDS if not arguments.worlds or world.name in arguments.worlds]
+
+
 def _model(
-    world: World, arguments: argparse.Namespace, n_features: int, n_reference: int, number: int
+    world: World, arguments: argparse.Namespace, n_features: int, n_reference: int, n: int, number: int
 ) -> tuple[Model, Rows]:
     generator = np.random.default_rng([SEED, n_features, n_reference, number])
     model = Model(world, n_features, generator, importance=arguments.importance)
-    return model, model.rows(model.draw(n_reference, None))
+    if not world.reference_days:
+        return model, model.rows(model.draw(n_reference, None))
+    days = [model.draw(n_reference // world.reference_days, day) for day in range(world.reference_days)]
+    table = {name: np.concatenate([day[name] for day in days]) for name in days[0]}
+    return model, replace(model.rows(table), n_selected_from=n * world.reference_days)
 
 
 def _broken(model: Model, fault: Fault, n: int, day: int) -> Rows:
@@ -323,10 +340,10 @@ def _broken(model: Model, fault: Fault, n: int, day: int) -> Rows:
 
 
 def _measure_healthy(arguments: argparse.Namespace, n_features: int, n_reference: int, n: int) -> None:
-    for world in WORLDS:
+    for world in _worlds(arguments):
         counts = Counter[str]()
         for number in range(arguments.models):
-            model, reference = _model(world, arguments, n_features, n_reference, number)
+            model, reference = _model(world, arguments, n_features, n_reference, n, number)
             days = (model.rows(model.draw(_rows_of(world, model, n, day), day)) for day in range(arguments.days))
             for rule, alerts in spans(model, default_rules(), reference, days):
                 n_fired = sum(span.fired is not None for span in alerts)

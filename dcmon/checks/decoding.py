@@ -1,6 +1,7 @@
 """Decode packed rows into the columns that dcmon.statistics reads, each column when a check first reads it."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +54,11 @@ class _Features(Mapping[str, Column]):
         if kind in CATEGORICAL_TYPES | STRING_TYPES:
             counts = self._sample.counts(name)
             values: Counts = {value: n for value, n in counts.items() if value is not None}
-            return CountedColumn(values, counts[None])
+            return CountedColumn(values, counts[None], None if kind == "boolean" else partial(self._in_order, name))
         return UnreadColumn(self._sample.n_null(name))
+
+    def _in_order(self, name: str) -> ClassColumn:
+        return ClassColumn(*self._sample.codes(name))
 
 
 def decode(sample: ColumnarSample, schema: DatasetSchema) -> Rows:
@@ -65,6 +69,7 @@ def decode(sample: ColumnarSample, schema: DatasetSchema) -> Rows:
         _output(sample, LABEL, schema),
         _output(sample, PREDICTION, schema),
         _probabilities(sample, schema),
+        sample.n_selected_from,
     )
 
 

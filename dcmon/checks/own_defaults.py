@@ -5,7 +5,7 @@ fits all models. benchmarks/defaults.py measures what they find, and how often t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dcmon.checks.catalogue import DCMON_KINDS
@@ -15,6 +15,8 @@ from dcmon.windows import Frequency
 
 MIN_N = 30  # rows of a window that a default rule judges
 KEEP_FIRING = 2  # ok windows that do not end an alert, so that a value at its limit is one alert
+# Of drift on days: what features follow, such as seasons and campaigns, goes up and down for weeks.
+DRIFT_KEEP_FIRING: Mapping[str, int] = {Frequency.DAY: 6}
 # How many windows back a rule looks for what is usual, and for the same hours of earlier weeks: if not days.
 USUAL_OVER: Mapping[str, int] = {Frequency.HOUR: 504}
 WEEKLY_OVER: Mapping[str, int] = {Frequency.HOUR: 672}
@@ -62,15 +64,13 @@ def for_frequency(frequency: Frequency) -> list[OwnDefault]:
     """Return the default checks of dcmon's own for monitors of this frequency."""
     beyond = f"> 1 unless usual over {usual_over(frequency)}"
     any_feature, any_output = (OwnRule(f"any {entry} {beyond}", Severity.HIGH) for entry in ("feature", "output"))
+    drift = replace(any_feature, keep_firing=DRIFT_KEEP_FIRING.get(frequency, KEEP_FIRING))
+    mean_drift = replace(drift, condition=f'metric "{MEAN_DRIFT}" {beyond}')
     return [
         OwnDefault(
             "Drift Beyond Noise",
             _KINDS["DriftBeyondNoise"],
-            (
-                OwnMonitor(
-                    "Drift Beyond Noise", (any_feature, OwnRule(f'metric "{MEAN_DRIFT}" {beyond}', Severity.HIGH))
-                ),
-            ),
+            (OwnMonitor("Drift Beyond Noise", (drift, mean_drift)),),
         ),
         _default("Rise of Nulls", "NullRise", any_feature),
         _default("Frozen Features", "RepeatedValueRise", any_feature),

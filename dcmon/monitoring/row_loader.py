@@ -228,11 +228,17 @@ def _features(schema: DatasetSchema, monitor: Monitor, check: Check) -> tuple[st
 
 
 def _read(session: Session, plan: Plan, max_bytes: int, key: RowsKey) -> ColumnarSample | None:
-    """Read the rows of a key; None when there is no row. Raises InvalidInput."""
+    """Read the rows of a key; None when there is no row. Raises InvalidInput.
+
+    Filters leave out rows of the window and of the reference alike: both samples say of how many rows without filters.
+    """
     selection = RowSelection(plan.model, plan.version, key.limit, key.labelled, json.loads(key.filters))
     if key.window is None:
-        return references.sample_columns(session, selection, key.features, max_bytes=max_bytes)
-    statistics = {plan.window: plan.statistics} | {item.window: item.statistics for item in plan.compared.values()}
-    return sampling.sample_columns(
-        session, key.window, selection, key.features, statistics=statistics[key.window], max_bytes=max_bytes
+        sample = references.sample_columns(session, selection, key.features, max_bytes=max_bytes)
+        return sample and replace(sample, n_selected_from=references.count(session, plan.version))
+    windows = {plan.window: plan.statistics} | {item.window: item.statistics for item in plan.compared.values()}
+    statistics = windows[key.window]
+    sample = sampling.sample_columns(
+        session, key.window, selection, key.features, statistics=statistics, max_bytes=max_bytes
     )
+    return sample and replace(sample, n_selected_from=statistics.n)

@@ -8,14 +8,16 @@ threshold, 1, fits all models. None stands for a feature with too few values.
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dcmon.statistics import noise
-from dcmon.statistics.columns import Column, CountedColumn, Numbers, NumericColumn, Rows, UnreadColumn
+from dcmon.statistics import neighbours, noise
+from dcmon.statistics.columns import Column, CountedColumn, Numbers, NumericColumn, Rows, UnreadColumn, n_values
 from dcmon.statistics.features import Values
+from dcmon.statistics.neighbours import INDEPENDENT, Days
 from dcmon.statistics.noise import MIN_ROWS, ErrorBudget, Share
 from dcmon.statistics.numeric_drift import kolmogorov_smirnov
 
@@ -24,30 +26,60 @@ ERROR_RATE = 0.001  # the probability that noise changes any feature, for one ch
 LEAST_DISTANCE, LEAST_MEAN_DISTANCE, LEAST_RISE, LEAST_REPEATED_RISE = 0.15, 0.04, 0.02, 0.1
 MIN_CATEGORY_SHARE = 0.01  # rarer categories of the reference are counted together
 MIN_EXPECTED = 5  # rows of a category in the window, for chi-squared
+CERTAIN, MOST = 0.99, 50.0  # the largest limit of a distance, and the number of a distance of 1 that has this limit
+MIN_EFFECTIVE = 10  # independent rows that say something about new values
 MAX_NOISE = 0.35  # a distance that noise alone reaches: beyond, a feature has too few values
 MAX_DISTANCE = 0.25  # that one feature adds to the mean: a broken feature is no drift of many
 N_BLOCKS, MIN_BLOCK = 25, 8
 BLOCK_DEVIATIONS = 4.0  # Student's t of 24 degrees of freedom at 0.0003
 SEED = 20260101
 
-Shares = tuple[Share, Share]  # now, and before
+
+class Rise(NamedTuple):
+    """A share of rows now, and before. `days`: how much it differs between blocks of the reference."""
+
+    now: Share
+    before: Share
+    days: Days = INDEPENDENT
+
+    def ratio(self, least: float, limit: Callable[[Share, Share], float]) -> float:
+        """Return the rise in limits; 0 if the share fell.
+
+        `least`: the smallest rise that matters. `limit`: returns that of noise for shares of independent rows.
+        """
+        difference = self.now.value - self.before.value
+        if difference <= 0:
+            return 0.0
+        n, m = self.days.effective(self.now.n_rows), self.days.effective_reference(self.before.n_rows)
+        of_noise = limit(Share(self.now.value * n, n), Share(self.before.value * m, m))
+        return difference / max(least, self.days.limit(of_noise))
 
 
 class Distance(NamedTuple):
     """How far a window's values of a feature are from the reference's: 0 to 1. `n`, `m`: the values of each side.
 
-    `noise`: the limit of what noise does; inf if a side has too few values.
+    `noise`: the limit of what noise does; inf if a side has too few values. `inflation`: how many times the noise of
+    independent rows it is.
     """
 
     value: float
     noise: float
     n: int
     m: int
+    inflation: float = 1.0
 
     @property
     def ratio(self) -> float | None:
         """The distance in limits; None with too few values."""
-        return None if self.noise == math.inf else self.value / max(LEAST_DISTANCE, self.noise)
+        return None if self.noise == math.inf else _in_limits(self.value, max(LEAST_DISTANCE, self.noise))
+
+
+def _in_limits(distance: float, limit: float) -> float:
+    """Return a distance of 0 to 1 in limits.
+
+    No limit is above CERTAIN. Instead of it, the number says how close the distance is to 1, so that it grows.
+    """
+    return distance / limit if limit < CERTAIN else min(MOST, (1 - CERTAIN) / max(1e-9, 1 - distance))
 
 
 def distances(
@@ -59,7 +91,16 @@ def distances(
     """
     names = readable(reference, features)
     budget = ErrorBudget(max(1, len(names)), error_rate)
-    return {name: distance(current.features[name], reference.features[name], budget) for name in names}
+    scale = neighbours.scale(current, reference)
+    return {
+        name: distance(
+            current.features[name],
+            reference.features[name],
+            budget,
+            neighbours.of_column(reference, name, reference.features[name], scale * n_values(current.features[name])),
+        )
+        for name in names
+    }
 
 
 def readable(reference: Rows, features: Iterable[str]) -> list[str]:
@@ -67,28 +108,21 @@ def readable(reference: Rows, features: Iterable[str]) -> list[str]:
     return [name for name in features if not isinstance(reference.features[name], UnreadColumn)]
 
 
-def distance(now: Column, before: Column, budget: ErrorBudget) -> Distance:
+def distance(now: Column, before: Column, budget: ErrorBudget, days: Days = INDEPENDENT) -> Distance:
     """Return the distance of two columns of one type."""
     n, m = n_values(now), n_values(before)
     if not min(n, m):
         return Distance(0.0, math.inf, n, m)
+    inflation = noise.spread(days.effective(n), days.effective_reference(m)) / noise.spread(n, m)
     is_enough = min(n, m) >= MIN_ROWS and noise.largest_distance(n, m, budget) <= MAX_NOISE
     if isinstance(now, NumericColumn) and isinstance(before, NumericColumn):
         value = kolmogorov_smirnov(before.sorted, now.sorted)
-        limit = noise.largest_distance(n, m, budget)
+        limit = days.limit(inflation * noise.largest_distance(n, m, budget))
     else:
         x, y = common_categories(before, now)
         value, times_noise = total_variation(x, y), noise.category_ratio(x, y, budget)
-        limit = value / times_noise if times_noise else 0.0
-    return Distance(value, limit if is_enough else math.inf, n, m)
-
-
-def n_values(column: Column) -> int:
-    """Return the number of values of a column that are not null."""
-    if isinstance(column, NumericColumn):
-        return len(column.sorted)
-    assert isinstance(column, CountedColumn)
-    return sum(column.counts.values())
+        limit = days.limit(inflation * value / times_noise) if times_noise else 0.0
+    return Distance(value, limit if is_enough else math.inf, n, m, inflation)
 
 
 def common_categories(before: Column, now: Column, n: int | None = None) -> tuple[Numbers, Numbers]:
@@ -117,9 +151,12 @@ def null_rises(current: Rows, reference: Rows, features: Iterable[str], error_ra
     """Return the rise of each feature's share of nulls since the reference, in limits; 0 where it fell."""
     names = list(features)
 
-    def shares(name: str) -> Shares:
+    scale = neighbours.scale(current, reference)
+
+    def shares(name: str) -> Rise:
         now, before = current.features[name], reference.features[name]
-        return Share(now.n_null, current.n), Share(before.n_null, reference.n)
+        days = neighbours.of_nulls(reference, name, scale * len(current))
+        return Rise(Share(now.n_null, current.n), Share(before.n_null, reference.n), days)
 
     return _rises(shares, names, LEAST_RISE, error_rate) if min(current.n, reference.n) >= MIN_ROWS else {}
 
@@ -131,8 +168,15 @@ def repeated_value_rises(
 
     It is large if a feature is constant now and was not: its source is frozen. Nulls are no values.
     """
+    scale = neighbours.scale(current, reference)
+
+    def shares(name: str) -> Rise | None:
+        column = reference.features[name]
+        rise = _most_frequent(current.features[name], column)
+        return rise and rise._replace(days=neighbours.of_repeated_value(reference, name, scale * rise.now.n_rows))
+
     return _rises(
-        lambda name: _most_frequent(current.features[name], reference.features[name]),
+        shares,
         readable(reference, features),
         LEAST_REPEATED_RISE,
         error_rate,
@@ -144,32 +188,38 @@ def new_value_rises(current: Rows, reference: Rows, features: Iterable[str], err
 
     For categories: the share of categories that the reference does not have, less the share that other rows of the
     reference's world would have: N1 / m, where N1 categories occur once among the reference's m rows (Good 1953). For
-    numbers: the share outside of the reference's range, less 2 / (m + 1), which holds for any distribution.
+    numbers: the share outside of the reference's range, less 2 / (m + 1), which holds for any distribution. None for a
+    feature whose rows are so alike within a day that a new value is one draw: its drift says the same.
     """
+    scale = neighbours.scale(current, reference)
+
+    def shares(name: str) -> Rise | None:
+        column = reference.features[name]
+        rise = _unseen(current.features[name], column)
+        if rise is None:
+            return None
+        # How far blocks are from each other says nothing about values that no block has.
+        days = neighbours.of_column(reference, name, column, scale * rise.now.n_rows)._replace(farthest=1.0)
+        return rise._replace(days=days) if days.effective(rise.now.n_rows) >= MIN_EFFECTIVE else None
+
     return _rises(
-        lambda name: _unseen(current.features[name], reference.features[name]),
+        shares,
         readable(reference, features),
         LEAST_RISE,
         error_rate,
     )
 
 
-def _rises(shares: Callable[[str], Shares | None], names: list[str], least: float, error_rate: float) -> Values:
+def _rises(shares: Callable[[str], Rise | None], names: list[str], least: float, error_rate: float) -> Values:
     budget = ErrorBudget(max(1, len(names)), error_rate)
     values: Values = {}
     for name in names:
-        pair = shares(name)
-        values[name] = None if pair is None else rise_ratio(*pair, least, budget)
+        rise = shares(name)
+        values[name] = None if rise is None else rise.ratio(least, partial(noise.rise_limit, budget=budget))
     return values
 
 
-def rise_ratio(now: Share, before: Share, least: float, budget: ErrorBudget) -> float:
-    """Return the rise of a share in limits; 0 if it fell. `least`: the smallest rise that matters."""
-    difference = now.value - before.value
-    return difference / max(least, noise.rise_limit(now, before, budget)) if difference > 0 else 0.0
-
-
-def _most_frequent(now: Column, before: Column) -> Shares | None:
+def _most_frequent(now: Column, before: Column) -> Rise | None:
     """Return the share of the window's most frequent value, now and in the reference; None with too few values."""
     n, m = n_values(now), n_values(before)
     if min(n, m) < MIN_ROWS:
@@ -179,14 +229,14 @@ def _most_frequent(now: Column, before: Column) -> Shares | None:
         lengths = np.diff(np.r_[starts, n])
         value = now.sorted[starts[lengths.argmax()]]
         count = np.searchsorted(before.sorted, value, "right") - np.searchsorted(before.sorted, value, "left")
-        return Share(int(lengths.max()), n), Share(int(count), m)
+        return Rise(Share(int(lengths.max()), n), Share(int(count), m))
     assert isinstance(now, CountedColumn)
     assert isinstance(before, CountedColumn)
     category = max(now.counts, key=lambda name: (now.counts[name], str(name)))
-    return Share(now.counts[category], n), Share(before.counts.get(category, 0), m)
+    return Rise(Share(now.counts[category], n), Share(before.counts.get(category, 0), m))
 
 
-def _unseen(now: Column, before: Column) -> Shares | None:
+def _unseen(now: Column, before: Column) -> Rise | None:
     """Return the share of new values, and the share that is expected; None with too few values."""
     n, m = n_values(now), n_values(before)
     if min(n, m) < MIN_ROWS:
@@ -194,11 +244,11 @@ def _unseen(now: Column, before: Column) -> Shares | None:
     if isinstance(now, NumericColumn) and isinstance(before, NumericColumn):
         below = np.searchsorted(now.sorted, before.sorted[0], "left")
         above = n - np.searchsorted(now.sorted, before.sorted[-1], "right")
-        return Share(int(below + above), n), Share(2, m + 1)
+        return Rise(Share(int(below + above), n), Share(2, m + 1))
     assert isinstance(now, CountedColumn)
     assert isinstance(before, CountedColumn)
     unseen = sum(count for name, count in now.counts.items() if name not in before.counts)
-    return Share(unseen, n), expected_unseen(before)
+    return Rise(Share(unseen, n), expected_unseen(before))
 
 
 def expected_unseen(before: CountedColumn) -> Share:
@@ -274,15 +324,17 @@ def mean_drift(distances: Mapping[str, Distance], blocks: BlockNoise, n: int, m:
     """Return the mean distance of all features in limits: many small changes together are no noise.
 
     The mean over features of min(D, 0.25) - e s, where e is the feature's mean noise in blocks and
-    s = sqrt(1/n + 1/m). Its noise is below 4 standard deviations of the blocks' means. 0 if the mean is below that of
-    noise; None if no feature has enough values. `n`, `m`: the rows of the window and of the reference.
+    s = sqrt(1/n + 1/m), times the inflation of its noise by days. The mean's noise is below 4 standard deviations of
+    the blocks' means. 0 if the mean is below that of noise; None if no feature has enough values. `n`, `m`: the rows of
+    the window and of the reference.
     """
-    excesses = [
-        min(item.value, MAX_DISTANCE) - blocks.means[name] * noise.spread(item.n, item.m)
-        for name, item in distances.items()
-        if min(item.n, item.m) >= MIN_ROWS and name in blocks.means
-    ]
-    if not excesses:
+    used = {name: item for name, item in distances.items() if min(item.n, item.m) >= MIN_ROWS and name in blocks.means}
+    if not used:
         return None
-    limit = BLOCK_DEVIATIONS * blocks.deviation * noise.spread(n, m)
+    excesses = [
+        min(item.value, MAX_DISTANCE) - item.inflation * blocks.means[name] * noise.spread(item.n, item.m)
+        for name, item in used.items()
+    ]
+    inflation = math.sqrt(float(np.mean([item.inflation**2 for item in used.values()])))
+    limit = BLOCK_DEVIATIONS * inflation * blocks.deviation * noise.spread(n, m)
     return max(0.0, float(np.mean(excesses))) / max(LEAST_MEAN_DISTANCE, limit)

@@ -40,11 +40,13 @@ class NumericColumn:
 class CountedColumn:
     """A column of categories, texts or booleans, of which only the counts of its values matter.
 
-    `counts`: the number of rows by value, without nulls.
+    `counts`: the number of rows by value, without nulls. `in_order`: returns the column in the order of its rows; None
+    if only the counts are known.
     """
 
     counts: Counts
     n_null: int = 0
+    in_order: "Callable[[], ClassColumn] | None" = field(default=None, repr=False, compare=False)
 
     @cached_property
     def counts_with_null(self) -> Counts:
@@ -86,6 +88,14 @@ class ClassColumn:
         return translated[self.codes]
 
 
+def n_values(column: "Column") -> int:
+    """Return the number of values of a column that are not null."""
+    if isinstance(column, NumericColumn):
+        return len(column.sorted)
+    assert isinstance(column, CountedColumn)
+    return sum(column.counts.values())
+
+
 OutputColumn = NumericColumn | ClassColumn
 
 
@@ -113,7 +123,8 @@ class Rows:
     """One side of a check: a window, or the rows that it is compared with.
 
     `features`: columns by name. `labels`, `predictions`: None if no row has a value. `probabilities`: shape
-    (rows, classes), NaN in the rows without; None if no row has them.
+    (rows, classes), NaN in the rows without; None if no row has them. `n_selected_from`: how many rows there are, of
+    which these are a sample; None: as many.
     """
 
     n: int
@@ -121,11 +132,17 @@ class Rows:
     labels: OutputColumn | None = None
     predictions: OutputColumn | None = None
     probabilities: Numbers | None = None
+    n_selected_from: int | None = None
     _outputs: dict[tuple[bool, bool, bool], Output] = field(default_factory=dict, repr=False, compare=False)
     _derived: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.n
+
+    @property
+    def n_stored(self) -> int:
+        """The number of rows of which these are a sample."""
+        return self.n if self.n_selected_from is None else self.n_selected_from
 
     @cached_property
     def has_probabilities(self) -> Mask:

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from dcmon.statistics import noise, quantiles
-from dcmon.statistics.changes import ERROR_RATE, distance
-from dcmon.statistics.columns import ClassColumn, Column, CountedColumn, Numbers, NumericColumn, Rows
+from dcmon.statistics import neighbours, noise, quantiles
+from dcmon.statistics.changes import ERROR_RATE, Rise, distance
+from dcmon.statistics.columns import ClassColumn, Column, CountedColumn, Numbers, NumericColumn, Rows, n_values
 from dcmon.statistics.confusion import ClassifiedRows
 from dcmon.statistics.description import describe_change
 from dcmon.statistics.errors import InvalidParameter
 from dcmon.statistics.features import Values
+from dcmon.statistics.neighbours import Days
 from dcmon.statistics.noise import MIN_ROWS, ErrorBudget, Share
 
 LEAST_FALL = 0.03  # of a share of right rows
@@ -30,7 +32,16 @@ def prediction_drifts(
     now, before = _output_columns(current, classes), _output_columns(reference, classes)
     names = [name for name in before if name in now]
     budget = ErrorBudget(max(1, len(names)), error_rate)
-    return {name: distance(now[name], before[name], budget).ratio for name in names}
+    scale = neighbours.scale(current, reference)
+    return {
+        name: distance(
+            now[name],
+            before[name],
+            budget,
+            neighbours.of_column(reference, name, before[name], scale * n_values(now[name])),
+        ).ratio
+        for name in names
+    }
 
 
 def describe_outputs(
@@ -58,7 +69,7 @@ def _output_columns(rows: Rows, classes: Sequence[str] | None) -> dict[str, Colu
 
 def _predictions(rows: Rows, classes: Sequence[str] | None) -> Column | None:
     predicted = rows.predicted(tuple(classes) if classes else None)
-    return CountedColumn(predicted.counts()) if isinstance(predicted, ClassColumn) else predicted
+    return CountedColumn(predicted.counts(), 0, lambda: predicted) if isinstance(predicted, ClassColumn) else predicted
 
 
 def score_falls(
@@ -75,9 +86,13 @@ def score_falls(
     before = ClassifiedRows(reference, classes, uses_probabilities=False)
     names = before.classes
     rate = error_rate / (2 * 2 * max(1, len(names)))
+    scale = neighbours.scale(current, reference)
     shares_now, shares_before = _wrong_shares(now), _wrong_shares(before)
+    days = {name: _days(reference, before, name, scale * share.n_rows) for name, share in shares_now.items()}
     return {
-        name: _rise(shares_now[name], share, error_rate / 2 if name == "accuracy" else rate)
+        name: Rise(shares_now[name], share, days[name]).ratio(
+            LEAST_FALL, partial(noise.normal_rise_limit, error_rate=error_rate / 2 if name == "accuracy" else rate)
+        )
         for name, share in shares_before.items()
         if name in shares_now and min(share.n_rows, shares_now[name].n_rows) >= MIN_ROWS
     }
@@ -111,10 +126,14 @@ def _wrong_shares(rows: ClassifiedRows) -> dict[str, Share]:
     return {name: share for name, share in shares.items() if share.n_rows}
 
 
-def _rise(now: Share, before: Share, error_rate: float) -> float:
-    difference = now.value - before.value
-    limit = max(LEAST_FALL, noise.normal_rise_limit(now, before, error_rate))
-    return difference / limit if difference > 0 else 0.0
+def _days(reference: Rows, before: ClassifiedRows, score: str, as_long: float) -> Days:
+    """Return how much the share of wrong rows differs between blocks of the reference's rows, by name of a score."""
+    kind, _, name = score.partition(" ")
+    codes = {"recall": before.labels, "precision": before.predictions}.get(kind)
+    is_in = np.ones(len(before), dtype=bool) if codes is None else codes == before.classes.index(name)
+    size = neighbours.block_size(as_long, int(is_in.sum()))
+    is_wrong = before.labels != before.predictions
+    return reference.derived((score_falls, score, size), lambda: neighbours.of_indicator(is_wrong[is_in], size))
 
 
 def _errors(rows: Rows) -> Numbers:

@@ -37,19 +37,22 @@ class ColumnarSample:
     """Rows in columns, in blocks of rows.
 
     A block is a row of `fetch`: its number of rows, then the packed values of each column in `column_types` that is not
-    in an array, then the packed arrays. `elements`: the columns that are in arrays.
+    in an array, then the packed arrays. `elements`: the columns that are in arrays. `n_selected_from`: how many rows
+    there are, of which these are a sample; None if that is not known.
     """
 
     column_types: Mapping[str, str]
     blocks: Sequence[tuple[Any, ...]]
     elements: Mapping[str, ArrayElement] = field(default_factory=dict)
+    n_selected_from: int | None = None
 
     def __len__(self) -> int:
         return sum(block[0] for block in self.blocks)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what has been decoded: a check worker decodes what it needs."""
-        return {"column_types": self.column_types, "blocks": self.blocks, "elements": self.elements}
+        names = ("column_types", "blocks", "elements", "n_selected_from")
+        return {name: getattr(self, name) for name in names}
 
     @cached_property
     def _positions(self) -> Mapping[str, int]:
