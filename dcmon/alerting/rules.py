@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon import severity as severities
-from dcmon.alerting import rule_targets
+from dcmon.alerting import rule_names, rule_targets
 from dcmon.alerting.condition_parser import parse, to_text
 from dcmon.alerting.rule_conditions import Condition
 from dcmon.alerting.state_machine import MissingValuePolicy, Policy
@@ -89,7 +89,9 @@ def require_judged(session: Session, monitor_id: int, condition: Condition) -> N
     monitor = session.get(Monitor, monitor_id)
     if monitor is None:
         raise errors.MonitorNotFound(name=monitor_id)
-    rule_targets.require(monitor, session.get_one(Check, monitor.check_id), condition)
+    check = session.get_one(Check, monitor.check_id)
+    rule_targets.require(monitor, check, condition)
+    rule_names.require(session, monitor, check, condition.target)
 
 
 def _change(session: Session, rule: AlertRule, wanted: Change) -> None:

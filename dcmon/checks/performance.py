@@ -20,6 +20,7 @@ from dcmon.statistics.confusion import ClassifiedRows
 from dcmon.statistics.errors import StatisticsError, Undefined
 from dcmon.statistics.intervals import Interval
 from dcmon.statistics.score_intervals import ScoreInterval
+from dcmon.statistics.scorer_names import DEFAULT_SCORERS
 
 _PER_CLASS = "_per_class"
 
@@ -45,7 +46,7 @@ class Performance:
         """
         metrics, reasons, refusals = dict[Any, Any](), dict[Any, str](), list[_Refusal]()
         intervals = dict[Any, Interval]()
-        named = _named(chosen or scorers.DEFAULT_SCORERS[self.schema.task_type])
+        named = _named(chosen or DEFAULT_SCORERS[self.schema.task_type])
         for name, scorer in named.items():
             try:
                 score = self._score(scorer)

@@ -32,6 +32,16 @@ _SCORERS: Mapping[str, tuple[str, ...]] = {
         *("neg_median_absolute_error", "neg_mean_poisson_deviance", "neg_mean_gamma_deviance"),
     ),
 }
+# The scorers of a check that names none, by the names of their metrics.
+DEFAULT_SCORERS: Mapping[str, Mapping[str, str]] = {
+    TaskType.BINARY: {"Accuracy": "accuracy", "Precision": "precision", "Recall": "recall"},
+    TaskType.MULTICLASS: {
+        "Accuracy": "accuracy",
+        "Precision - Macro Average": "precision_macro",
+        "Recall - Macro Average": "recall_macro",
+    },
+    TaskType.REGRESSION: {"RMSE": "rmse"},
+}
 # Scorers of scikit-learn, which deepchecks takes too.
 _OTHER_CLASS_SCORERS = (
     *("f1_samples", "jaccard_samples", "matthews_corrcoef", "neg_negative_likelihood_ratio"),

@@ -84,16 +84,6 @@ REGRESSION_SCORERS: Mapping[str, RegressionScorer] = {
     "neg_mean_poisson_deviance": _negative(regression_scores.mean_poisson_deviance),
     "neg_mean_gamma_deviance": _negative(regression_scores.mean_gamma_deviance),
 }
-# The scorers of a performance check that names none, by the task type: the name of the metric, then the scorer.
-DEFAULT_SCORERS: Mapping[str, Mapping[str, str]] = {
-    "binary": {"Accuracy": "accuracy", "Precision": "precision", "Recall": "recall"},
-    "multiclass": {
-        "Accuracy": "accuracy",
-        "Precision - Macro Average": "precision_macro",
-        "Recall - Macro Average": "recall_macro",
-    },
-    "regression": {"RMSE": "rmse"},
-}
 
 
 def reads_probabilities(name: str) -> bool:

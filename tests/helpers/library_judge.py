@@ -17,8 +17,8 @@ from dcmon.checks.decoding import decode
 from dcmon.checks.kinds import PERFORMANCE
 from dcmon.checks.worker import CachedRows
 from dcmon.states import ResultState
-from dcmon.statistics.scorer_names import LIBRARY_PREFIX, RATES, scorer_name
-from dcmon.statistics.scorers import DEFAULT_SCORERS, reads_probabilities
+from dcmon.statistics.scorer_names import DEFAULT_SCORERS, LIBRARY_PREFIX, RATES, scorer_name
+from dcmon.statistics.scorers import reads_probabilities
 from dcmon.storage.column_blocks import ColumnarSample
 from tests.helpers import library_runner
 from tests.helpers.check_worlds import RandomCase, kind_named

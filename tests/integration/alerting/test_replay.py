@@ -221,8 +221,11 @@ def test_message_about_a_change_names_the_earlier_value(target: Target) -> None:
      ("any feature > 0.2", "any feature > 0.2 (age)"), ("all features > 0.2", "all features > 0.2 (age)")],
 )  # fmt: skip
 def test_message_names_the_metric_of_its_rule_once(target: Target, condition: str, rule: str) -> None:
-    create_rule(target, condition)
-    store_and_judge(target, 0, 0.9)
+    rule_id = create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.1)  # a rule may name what results have, here the metric "score"
+    with db.org_session(target.engine, target.org) as session:
+        rules.change(session, rules.get(session, rule_id), rules.Change(condition=rules.parse(condition)))
+    store_and_judge(target, 1, 0.9)
     with db.org_session(target.engine, target.org) as session:
         (body,) = session.scalars(select(Notification.body))
     assert body["alert"]["rule"] == rule

@@ -173,10 +173,28 @@ def test_rule_is_added_listed_shown_set_and_deleted(run_dcmon: RunDcmon) -> None
     assert [row["name"] for row in read_json(run_dcmon, "rule", "list")] == ["drift é"]
 
 
-def test_rule_on_a_missing_feature_has_a_warning(run_dcmon: RunDcmon) -> None:
-    done = run_dcmon("rule", "add", "Drift", "f1 < 0.5")
-    assert done.returncode == 0
-    assert "no 'f1'" in done.stderr
+@pytest.mark.parametrize("condition", ["f1 < 0.5", "feature aeg > 0.5", "metric age > 0.5", "f1 drop > 5%"])
+def test_rule_on_a_value_that_no_window_has_is_refused(run_dcmon: RunDcmon, condition: str) -> None:
+    """The message has the names that the check does have."""
+    for arguments in (("add", "Drift"), ("set", "1", "--condition"), ("backtest", "Drift", "--rule")):
+        done = run_dcmon("rule", *arguments, condition)
+        assert done.returncode == 2
+        assert "Its metrics are 'L3 Weighted Drift Score', and its features 'age', 'job'." in done.stderr
+    assert len(read_json(run_dcmon, "rule", "list")) == 1
+
+
+def test_rule_on_what_a_check_or_a_result_has_is_added(run_dcmon: RunDcmon) -> None:
+    """Results of the monitor have the metric "score", which its check does not have now."""
+    for condition in ("feature AGE > 0.5", "job > 0.9", "score > 0.8", "l3 weighted drift score > 0.5"):
+        assert run_dcmon("rule", "add", "Drift", condition, "--no-noise").returncode == 0
+
+
+def test_any_feature_of_a_check_without_features_is_refused(run_dcmon: RunDcmon) -> None:
+    created = run_dcmon("monitor", "create", "Labels", "--model", "credit", "--check", "LabelDrift")
+    assert created.returncode == 0, created.stderr
+    done = run_dcmon("rule", "add", "credit/Labels", "any feature > 0.1")
+    assert done.returncode == 2
+    assert "'Labels' has no value for each feature. Its metrics are 'Label Drift Score'" in done.stderr
 
 
 def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None:
