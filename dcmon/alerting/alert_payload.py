@@ -15,6 +15,7 @@ from dcmon.alerting import alert_views, rules
 from dcmon.alerting.alert_views import AlertView
 from dcmon.alerting.rule_conditions import CHANGES, Measure, Target
 from dcmon.alerting.state_machine import MissingValuePolicy, value_in
+from dcmon.checks import no_value_reasons
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Result, Version
 from dcmon.formatting import command_prefix, format_number, format_time
@@ -262,9 +263,8 @@ def summary(view: AlertView) -> str:
     if alert.worst_value is None:
         text = f"{alert.metric}: {(alert.details or {}).get('reason') or 'no value'}"
     elif alert.state == AlertState.RESOLVED:
-        text = (
-            f"{alert.metric} was {format_number(alert.worst_value)} at worst, is {format_number(alert.current_value)}"
-        )
+        worst, now = format_number(alert.worst_value), format_number(alert.current_value)
+        text = f"{_name(alert, alert.metric)} was {worst} at worst, is {now}"
     else:
         text = _current_text(alert)
     windows = f"{alert.windows} windows" if alert.windows != 1 else "1 window"
@@ -282,12 +282,17 @@ def is_violated_now(alert: Alert) -> bool:
     return bool(details.get("violated_now", is_same))  # alerts of an older dcmon do not have it
 
 
+def _name(alert: Alert, metric: str) -> str:
+    """Return the name of a metric, and whether it is a plain mean in spite of its name."""
+    return no_value_reasons.name_of_plain_mean(metric, (alert.details or {}).get("reason"))
+
+
 def _current_text(alert: Alert) -> str:
     """Return the value that broke the rule last, the value now if it no longer breaks the rule, and the worst value."""
     details = alert.details or {}
     metric, last = details.get("last_metric", alert.metric), details.get("last_value", alert.current_value)
     is_now = is_violated_now(alert)
-    text = f"{metric} {'is' if is_now else 'was'} {format_number(last)}"
+    text = f"{_name(alert, metric)} {'is' if is_now else 'was'} {format_number(last)}"
     if not is_now:
         name = "" if metric == alert.metric else f"{alert.metric} "
         text += f", {name}is {format_number(alert.current_value)} now and no longer breaks the rule"

@@ -153,9 +153,18 @@ def some_features(n: int, n_all: int) -> str:
     return f"read {n:,} of {n_all:,} features, because the monitor reads no more (--max-features)"
 
 
+_IS_PLAIN_MEAN = " is the plain mean of "
+
+
 def plain_mean(metric: str, n: int) -> str:
     """Remark that a weighted number is a mean, because there are no weights."""
-    return f"{metric} is the plain mean of {n:,} features, because the version has no importance of each feature"
+    return f"{metric}{_IS_PLAIN_MEAN}{n:,} features, because the version has no importance of each feature"
+
+
+def name_of_plain_mean(metric: str, remarks: str | None) -> str:
+    """Return the name of a metric; of one that is a plain mean by its remarks "L3 Weighted … (mean of 30 features)"."""
+    _, is_mean, rest = (remarks or "").partition(f"{metric}{_IS_PLAIN_MEAN}")
+    return f"{metric} (mean of {rest.partition(', because')[0]})" if is_mean else metric
 
 
 def unlikely_probabilities(n_outside: int, n_other_sum: int, where: SideName) -> list[str]:
