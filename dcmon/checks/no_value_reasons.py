@@ -163,8 +163,8 @@ def plain_mean(metric: str, n: int) -> str:
 
 def name_of_plain_mean(metric: str, remarks: str | None) -> str:
     """Return the name of a metric; of one that is a plain mean by its remarks "L3 Weighted … (mean of 30 features)"."""
-    _, is_mean, rest = (remarks or "").partition(f"{metric}{_IS_PLAIN_MEAN}")
-    return f"{metric} (mean of {rest.partition(', because')[0]})" if is_mean else metric
+    _, is_mean, features = (remarks or "").partition(f"{metric}{_IS_PLAIN_MEAN}")
+    return f"{metric} (mean of {features.partition(', because')[0]})" if is_mean else metric
 
 
 def unlikely_probabilities(n_outside: int, n_other_sum: int, where: SideName) -> list[str]:
