@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from dcmon.monitoring.rule_noise import RuleNoise
 
 TITLE = "On noise, if nothing changes"
+FEW_WINDOWS = 200  # with fewer the interval is wide
 STEPS = {"hour": "every hour", "day": "every day", "week": "every week", "month": "every month"}
 
 
@@ -23,12 +24,18 @@ def texts(noise: "RuleNoise | str", rule_id: int | None = None) -> NoiseTexts:
     """Say what a rule does on noise, or why that is unknown. `rule_id`: of a stored rule, for commands to type."""
     if isinstance(noise, str):
         return NoiseTexts({"reason": noise}, Lines([f"Unknown: {noise}"], TITLE), [])
-    row = noise.row()
+    return texts_of(noise.row(), rule_id)
+
+
+def texts_of(row: dict[str, Any], rule_id: int | None) -> NoiseTexts:
+    """Say what a rule does on noise, from its numbers."""
     lines = [_alerts_line(row), _drawn_line(row), *_looks_at_line(row), *_without_verdict_line(row)]
     return NoiseTexts(row, Lines(lines, TITLE), [_warning(row, rule_id)] if row["is_too_much"] else [])
 
 
 def _alerts_line(row: dict[str, Any]) -> str:
+    if row["without_verdict"] == row["windows"]:
+        return "No alert, because no window has a verdict."
     low, high = map(_short, row["interval"])
     if not row["violated_windows_per_year"]:
         return f"No bad window: fewer than {high} alerts a month (95 %), with a window {STEPS[row['frequency']]}."
@@ -43,9 +50,10 @@ def _drawn_line(row: dict[str, Any]) -> str:
     least, most = row["rows_range"]
     rows = f"{row['rows']:,} rows" + (f" ({least:,} to {most:,})" if least != most else "")
     features = f" and {_counted(row['features'], 'feature')}" if row["features"] else ""
+    few = "; more windows of this size take too long" if row["windows"] < FEW_WINDOWS else ""
     return (
         f"Seen in {_counted(row['windows'], 'window')} of {rows}{features}, drawn from the {row['reference_rows']:,}"
-        f" reference rows of version {row['version']}."
+        f" reference rows of version {row['version']}{few}."
     )
 
 
