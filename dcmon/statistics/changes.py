@@ -24,6 +24,7 @@ from dcmon.statistics.numeric_drift import kolmogorov_smirnov
 ERROR_RATE = 0.001  # the probability that noise changes any feature, for one check and window
 # The smallest changes that matter, as shares of rows.
 LEAST_DISTANCE, LEAST_MEAN_DISTANCE, LEAST_RISE, LEAST_REPEATED_RISE = 0.15, 0.04, 0.02, 0.1
+RARE_SHARE, RARE_RISE = 0.02, 0.05  # a value that was rarer: the smallest rise of its share that matters
 MIN_CATEGORY_SHARE = 0.01  # rarer categories of the reference are counted together
 MIN_EXPECTED = 5  # rows of a category in the window, for chi-squared
 CERTAIN, MOST = 0.99, 50.0  # the largest limit of a distance, and the number of a distance of 1 that has this limit
@@ -164,23 +165,25 @@ def null_rises(current: Rows, reference: Rows, features: Iterable[str], error_ra
 def repeated_value_rises(
     current: Rows, reference: Rows, features: Iterable[str], error_rate: float = ERROR_RATE
 ) -> Values:
-    """Return the rise of the share of each feature's most frequent value since the reference, in limits.
+    """Return the largest rise of the share of a value of each feature since the reference, in limits.
 
-    It is large if a feature is constant now and was not: its source is frozen. Nulls are no values.
+    It is large if a feature is constant now and was not, because its source is frozen, and if a default stands for
+    missing values. Nulls are no values.
     """
-    scale = neighbours.scale(current, reference)
+    names, scale = readable(reference, features), neighbours.scale(current, reference)
 
-    def shares(name: str) -> Rise | None:
-        column = reference.features[name]
-        rise = _most_frequent(current.features[name], column)
-        return rise and rise._replace(days=neighbours.of_repeated_value(reference, name, scale * rise.now.n_rows))
+    def rise(name: str) -> float | None:
+        now, before = current.features[name], reference.features[name]
+        if min(n_values(now), n_values(before)) < MIN_ROWS:
+            return None
+        rises = _frequent_values(now, before)
+        days = neighbours.of_repeated_value(reference, name, scale * n_values(now))
+        limit = partial(noise.rise_limit, budget=ErrorBudget(max(1, len(names)) * max(1, len(rises)), error_rate))
+        leasts = (RARE_RISE if item.before.value < RARE_SHARE else LEAST_REPEATED_RISE for item in rises)
+        pairs = zip(rises, leasts, strict=True)
+        return max((item._replace(days=days).ratio(least, limit) for item, least in pairs), default=0.0)
 
-    return _rises(
-        shares,
-        readable(reference, features),
-        LEAST_REPEATED_RISE,
-        error_rate,
-    )
+    return {name: rise(name) for name in names}
 
 
 def new_value_rises(current: Rows, reference: Rows, features: Iterable[str], error_rate: float = ERROR_RATE) -> Values:
@@ -219,21 +222,20 @@ def _rises(shares: Callable[[str], Rise | None], names: list[str], least: float,
     return values
 
 
-def _most_frequent(now: Column, before: Column) -> Rise | None:
-    """Return the share of the window's most frequent value, now and in the reference; None with too few values."""
+def _frequent_values(now: Column, before: Column) -> list[Rise]:
+    """Return the share of each value that is not rare in the window, now and in the reference."""
     n, m = n_values(now), n_values(before)
-    if min(n, m) < MIN_ROWS:
-        return None
     if isinstance(now, NumericColumn) and isinstance(before, NumericColumn):
         starts = np.flatnonzero(np.r_[True, now.sorted[1:] != now.sorted[:-1]])
         lengths = np.diff(np.r_[starts, n])
-        value = now.sorted[starts[lengths.argmax()]]
-        count = np.searchsorted(before.sorted, value, "right") - np.searchsorted(before.sorted, value, "left")
-        return Rise(Share(int(lengths.max()), n), Share(int(count), m))
+        values, counts = now.sorted[starts[lengths >= RARE_RISE * n]], lengths[lengths >= RARE_RISE * n]
+        earlier = np.searchsorted(before.sorted, values, "right") - np.searchsorted(before.sorted, values, "left")
+        pairs = zip(counts.tolist(), earlier.tolist(), strict=True)
+        return [Rise(Share(count, n), Share(count_before, m)) for count, count_before in pairs]
     assert isinstance(now, CountedColumn)
     assert isinstance(before, CountedColumn)
-    category = max(now.counts, key=lambda name: (now.counts[name], str(name)))
-    return Rise(Share(now.counts[category], n), Share(before.counts.get(category, 0), m))
+    frequent = {name: count for name, count in now.counts.items() if count >= RARE_RISE * n}
+    return [Rise(Share(count, n), Share(before.counts.get(name, 0), m)) for name, count in frequent.items()]
 
 
 def _unseen(now: Column, before: Column) -> Rise | None:

@@ -121,6 +121,23 @@ def test_frozen_feature_repeats_a_value_and_a_flag_does_not(window: Rows) -> Non
     assert [name for name, ratio in rises.items() if ratio is not None and ratio > 1] == ["n1", "c0"]
 
 
+def test_default_for_a_tenth_of_rows_is_a_repeated_value(window: Rows) -> None:
+    """Among numbers, beside zeros that are usual, and as a category that was rare."""
+    generator = np.random.default_rng(9)
+    before, now = draw(generator, 1000), window
+    zeros = [np.where(generator.random(n) < 0.6, 0.0, generator.exponential(size=n)) for n in (1000, 400)]
+    before = with_feature(before, "n1", NumericColumn(zeros[0]))
+    before = with_feature(before, "c0", CountedColumn({"a": 495, "b": 500, "other": 5}))
+    is_default = np.arange(400) % 10 == 0
+    numbers = window.features["n0"]
+    assert isinstance(numbers, NumericColumn)
+    now = with_feature(now, "n0", NumericColumn(np.where(is_default, -1.0, numbers.values)))
+    now = with_feature(now, "n1", NumericColumn(np.where(is_default, -1.0, zeros[1])))
+    now = with_feature(now, "c0", CountedColumn({"a": 175, "b": 180, "other": 45}))
+    rises = changes.repeated_value_rises(now, before, now.features)
+    assert sorted(name for name, ratio in rises.items() if ratio is not None and ratio > 1) == ["c0", "n0", "n1"]
+
+
 def test_new_names_and_numbers_out_of_range_are_new_values(reference: Rows, window: Rows) -> None:
     codes = np.random.default_rng(8).integers(0, 8, 400).astype(float)
     numbers = window.features["n1"]
