@@ -64,6 +64,8 @@ def _is_usual(condition: Condition, finding: Finding, before: Sequence[WindowVal
         return False
     read = before[-condition.usual_over :]
     earlier = [_value_in(condition.target, window, finding.name) for window in read]
+    if condition.usual_steps and finding.value <= condition.usual_steps * earlier_windows.usual_step(earlier):
+        return True
     missing = [None] * (condition.usual_over - len(read))
     return earlier_windows.is_usual(finding.value, condition.threshold, [*missing, *earlier])
 

@@ -8,6 +8,7 @@ outside 0.1..0.4
 drop > 20%                              against the previous window; also change, rise
 deviation > 3 over 14                   in standard deviations of the previous 14 windows
 any feature > 1 unless usual            not if earlier windows had it again and again
+any feature > 1 unless usual steps 8    nor if it is at most 8 times a usual step from window to window
 rows drop > 60% against weekly          against the same hours of the four weeks before
 """
 
@@ -159,7 +160,7 @@ def _parse(text: str) -> Condition:
         elif condition.measure in CHANGES and tokens.take_word("against", "vs", "from"):
             condition = _against(condition, tokens)
         elif condition.measure == Measure.VALUE and tokens.take_word("unless"):
-            condition = replace(condition, usual_over=_usual_over(tokens))
+            condition = _unless_usual(condition, tokens)
         else:
             raise ValueError(text)
     return condition
@@ -174,10 +175,11 @@ def _against(condition: Condition, tokens: _Tokens) -> Condition:
     return replace(condition, against=base, over=over, floor=floor)
 
 
-def _usual_over(tokens: _Tokens) -> int:
+def _unless_usual(condition: Condition, tokens: _Tokens) -> Condition:
     if tokens.take_word("usual") is None:
         raise ValueError("unless what")
-    return int(tokens.take("number")) if tokens.take_word("over") else USUAL_OVER
+    over = int(tokens.take("number")) if tokens.take_word("over") else USUAL_OVER
+    return replace(condition, usual_over=over, usual_steps=tokens.number() if tokens.take_word("steps") else 0)
 
 
 def _target(text: str) -> Target:
@@ -266,10 +268,7 @@ def _require_consistent(condition: Condition) -> None:
             raise errors.InvalidInput("The floor of a deviation can't be negative.")
     if condition.against == ChangeBase.WEEKLY and not (2 <= condition.over <= 1000 and condition.floor >= 0):
         raise errors.InvalidInput("A change against earlier weeks reads 2 to 1000 windows, from a floor of at least 0.")
-    if condition.usual_over and (condition.operator not in UPPER_BOUNDS or condition.threshold < 0):
-        raise errors.InvalidInput("Only what is above a limit of at least 0 can be usual: write '> 1 unless usual'.")
-    if condition.usual_over and not 5 <= condition.usual_over <= 1000:
-        raise errors.InvalidInput("What is usual is read from 5 to 1000 windows.")
+    _require_consistent_usual(condition)
     warn, upper = condition.warn, condition.warn_upper
     if warn is None:
         return
@@ -286,6 +285,15 @@ def _require_consistent(condition: Condition) -> None:
             f"A value must reach the warning level before the rule's own level: {_level_text(condition, warn=True)} is"
             f" not reached before {_level_text(condition, warn=False)}."
         )
+
+
+def _require_consistent_usual(condition: Condition) -> None:
+    if condition.usual_over and (condition.operator not in UPPER_BOUNDS or condition.threshold < 0):
+        raise errors.InvalidInput("Only what is above a limit of at least 0 can be usual: write '> 1 unless usual'.")
+    if condition.usual_over and not 5 <= condition.usual_over <= 1000:
+        raise errors.InvalidInput("What is usual is read from 5 to 1000 windows.")
+    if condition.usual_steps < 0:
+        raise errors.InvalidInput("The number of usual steps can't be negative.")
 
 
 def to_text(condition: Condition) -> str:
@@ -310,6 +318,7 @@ def to_text(condition: Condition) -> str:
         parts += [f"floor {number_text(condition.floor)}"] if condition.floor != DEFAULT_FLOOR else []
     if condition.usual_over:
         parts.append("unless usual" + (f" over {condition.usual_over}" if condition.usual_over != USUAL_OVER else ""))
+        parts += [f"steps {number_text(condition.usual_steps)}"] if condition.usual_steps else []
     return " ".join(parts)
 
 

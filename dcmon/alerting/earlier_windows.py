@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from itertools import pairwise
 from statistics import median
 
 USUAL_OVER = 35  # windows, by default: five weeks of days
 LIKE = 1.5  # values within this factor are alike
 MIN_SPANS = 2  # so many earlier spans make a value usual
+MIN_STEPS = 10  # between windows in a row, which say how far values vary
 WEEK, MAX_CLOCK_CHANGE = timedelta(days=7), timedelta(hours=1)
 MIN_WEEKS = 2  # with a value, that make a base
 
@@ -37,6 +39,16 @@ def is_usual(value: float, limit: float, earlier: Sequence[float | None]) -> boo
             spans, oldest = spans + (level != previous), age
         previous = level
     return spans >= MIN_SPANS and 5 * oldest >= 2 * len(earlier)
+
+
+def usual_step(earlier: Sequence[float | None]) -> float:
+    """Return how far values vary from one window to the next: the median of the absolute differences.
+
+    A slow rise has small steps, and a fault that lasts has none. 0 if fewer than MIN_STEPS are known. `earlier`: as
+    for `is_usual`.
+    """
+    steps = [abs(now - before) for before, now in pairwise(earlier) if before is not None and now is not None]
+    return median(steps) if len(steps) >= MIN_STEPS else 0.0
 
 
 def _level(value: float, limit: float, before: float) -> _Level:

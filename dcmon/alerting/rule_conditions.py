@@ -90,7 +90,8 @@ class Condition:
     stands for.
     A change against earlier weeks reads `over` windows; `floor`: the smallest value to measure it from. `warn`,
     `warn_upper`: the threshold, or the range, of the warning level. `usual_over`: values that are usual in so many
-    windows before do not violate the condition (alerting.earlier_windows); 0: all values may.
+    windows before do not violate the condition (alerting.earlier_windows); 0: all values may. `usual_steps`: nor do
+    values up to so many times the usual step between these windows; 0: no matter how far they vary.
     """
 
     operator: str
@@ -106,6 +107,7 @@ class Condition:
     warn: float | None = None
     warn_upper: float | None = None
     usual_over: int = 0
+    usual_steps: float = 0
 
     @property
     def is_plain(self) -> bool:

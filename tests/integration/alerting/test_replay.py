@@ -70,6 +70,7 @@ POLICIES: list[tuple[str, dict[str, Any]]] = [
     ("any feature outside 0.1..0.4", {"for_windows": 2, "no_data": "alert"}),
     ("> 0.2 unless usual over 5", {"keep_firing": 1}),
     ("any feature > 0.3 warn 0.2 unless usual over 6", {"for_windows": 2}),
+    ("> 0.2 unless usual over 12 steps 1.5", {}),
 ]
 
 

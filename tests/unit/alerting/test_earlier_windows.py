@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dcmon.alerting.condition_judge import judge
 from dcmon.alerting.condition_parser import parse
-from dcmon.alerting.earlier_windows import is_usual, weekly_base
+from dcmon.alerting.earlier_windows import is_usual, usual_step, weekly_base
 from dcmon.alerting.rule_conditions import Outcome
 from tests.helpers.examples import examples
 
@@ -60,6 +60,27 @@ def test_fault_on_a_feature_with_a_weekly_pattern_alerts() -> None:
 def test_faults_in_one_week_are_not_usual() -> None:
     windows = days([0.4] * 20 + [5.0, 5.0, 0.4] * 4)
     assert violated("any feature > 1 unless usual", windows) == [20, 21, 23, 24, 26, 27, 29, 30]
+
+
+def test_world_of_different_days_alerts_beyond_its_steps() -> None:
+    """Steps of 0.5 from day to day: 8 of them are 4."""
+    wobble = [0.2, 0.7, 0.1, 0.6] * 8
+    windows = days([*wobble, 3.0, 0.5, 5.0])
+    assert violated("any feature > 1 unless usual", windows) == [32, 34]
+    assert violated("any feature > 1 unless usual steps 8", windows) == [34]
+
+
+def test_slow_rise_and_lasting_fault_are_beyond_their_steps() -> None:
+    rise = days([0.3] * 20 + [0.1 * day for day in range(30)])
+    assert violated("any feature > 1 unless usual steps 8", rise)[0] == 20 + 11
+    fault = days([0.4, 0.5, 0.3] * 5 + [4.0, 4.4, 3.7] * 30)
+    assert violated("any feature > 1 unless usual steps 8", fault) == list(range(15, 105))
+
+
+def test_usual_step_needs_ten_steps_between_windows_in_a_row() -> None:
+    assert usual_step([1.0, 2.0] * 5) == 0
+    assert usual_step([1.0, 2.0] * 5 + [1.0]) == 1
+    assert usual_step([1.0, None] * 30) == 0
 
 
 def test_missing_values_are_skipped() -> None:
