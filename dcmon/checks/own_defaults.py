@@ -14,24 +14,29 @@ from dcmon.severity import Severity
 from dcmon.windows import Frequency
 
 MIN_N = 30  # rows of a window that a default rule judges
-KEEP_FIRING = 2  # ok windows that do not end an alert, so that a value at its limit is one alert
+# ok windows that do not end an alert, so that a value at its limit, or high at the same hours, is one alert.
+KEEP_FIRING, HOURS_KEEP_FIRING = 2, 11
 # Of drift on days: what features follow, such as seasons and campaigns, goes up and down for weeks.
 DRIFT_KEEP_FIRING: Mapping[str, int] = {Frequency.DAY: 6}
 # How many windows back a rule looks for what is usual, and for the same hours of earlier weeks: if not days.
 USUAL_OVER: Mapping[str, int] = {Frequency.HOUR: 504}
 WEEKLY_OVER: Mapping[str, int] = {Frequency.HOUR: 672}
 DAYS_OVER = 35
+# Up to so many usual steps from day to day, drift is no alert. Without other days than noise makes, that is below 1.
+STEPS, MEAN_STEPS = 8, 5
+HOURS_FOR_VOLUME = 2  # hours in a row with few rows, or with many: one alone is often noise
 MIN_VOLUME = 100  # rows in the same hours of earlier weeks, below which a fall may be noise
 
 
 @dataclass(frozen=True)
 class OwnRule:
-    """A default rule of dcmon's own. `condition`: as text."""
+    """A default rule of dcmon's own. `condition`: as text. `keep_firing`: None for that of most rules."""
 
     condition: str
     severity: Severity
     min_n: int = MIN_N
-    keep_firing: int = KEEP_FIRING
+    keep_firing: int | None = None
+    for_windows: int = 1
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,17 @@ def usual_over(frequency: str) -> int:
     return USUAL_OVER.get(frequency, DAYS_OVER)
 
 
+def keep_firing(frequency: str) -> int:
+    """Return how many ok windows do not end an alert of a default rule."""
+    return HOURS_KEEP_FIRING if frequency == Frequency.HOUR else KEEP_FIRING
+
+
 def for_frequency(frequency: Frequency) -> list[OwnDefault]:
     """Return the default checks of dcmon's own for monitors of this frequency."""
     beyond = f"> 1 unless usual over {usual_over(frequency)}"
     any_feature, any_output = (OwnRule(f"any {entry} {beyond}", Severity.HIGH) for entry in ("feature", "output"))
-    drift = replace(any_feature, keep_firing=DRIFT_KEEP_FIRING.get(frequency, KEEP_FIRING))
-    mean_drift = replace(drift, condition=f'metric "{MEAN_DRIFT}" {beyond}')
+    drift = OwnRule(f"any feature {beyond} steps {STEPS}", Severity.HIGH, keep_firing=DRIFT_KEEP_FIRING.get(frequency))
+    mean_drift = replace(drift, condition=f'metric "{MEAN_DRIFT}" {beyond} steps {MEAN_STEPS}')
     return [
         OwnDefault(
             "Drift Beyond Noise",
@@ -98,9 +108,10 @@ def _flow_monitors(frequency: Frequency) -> tuple[OwnMonitor, ...]:
         return (quarantined,)
     over = f" over {WEEKLY_OVER[frequency]}" if frequency in WEEKLY_OVER else ""
     weekly = f"against weekly{over} floor {MIN_VOLUME}"
+    for_windows = HOURS_FOR_VOLUME if frequency == Frequency.HOUR else 1
     rules = (
-        OwnRule(f"rows drop > 60% {weekly}", Severity.HIGH, min_n=0),
-        OwnRule(f"rows rise > 150% {weekly}", Severity.MEDIUM, min_n=0),
+        OwnRule(f"rows drop > 45% {weekly}", Severity.HIGH, min_n=0, for_windows=for_windows),
+        OwnRule(f"rows rise > 80% {weekly}", Severity.MEDIUM, min_n=0, for_windows=for_windows),
     )
     return OwnMonitor("Volume of Rows", rules, _chosen("rows")), quarantined
 

@@ -81,7 +81,11 @@ def create(access: Authenticated, monitor_id: int, body: RuleBody) -> dict[str, 
         monitor = monitors.get(session, monitor_id)
         if body.is_plain and default_monitors.is_sdk_rule(session, monitor, condition, body.alert_severity):
             condition = default_monitors.with_own_settings(condition, Frequency(monitor.frequency))
-            settings = replace(settings, min_n=own_defaults.MIN_N, keep_firing=own_defaults.KEEP_FIRING)
+            settings = replace(
+                settings,
+                min_n=own_defaults.MIN_N,
+                keep_firing=own_defaults.keep_firing(monitor.frequency),
+            )
         rule_id = rule_changes.add(session, access.actor, monitor_id, condition, settings).rule.id
     access.enqueue(Work.notify)
     return {"id": rule_id}

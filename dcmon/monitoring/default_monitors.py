@@ -16,8 +16,6 @@ from dcmon.states import DefaultOrigin, DefaultSet
 from dcmon.storage import versions
 from dcmon.windows import Frequency
 
-SDK_RULE_SETTINGS = rules.Change(min_n=own_defaults.MIN_N, keep_firing=own_defaults.KEEP_FIRING)
-
 
 def create_defaults(session: Session, model: Model, frequency: Frequency, chosen: DefaultSet = DefaultSet.ALL) -> int:
     """Create the missing default checks, monitors and rules of a model; return how many monitors.
@@ -102,8 +100,13 @@ def _create_sdk_default(session: Session, model: Model, default: DefaultCheck, f
     if default.rule is not None:
         rule = default.rule
         condition = with_own_settings(rules.Condition(rule.operator, rule.threshold), frequency)
-        rules.create(session, created.id, condition, rule.severity, more=SDK_RULE_SETTINGS)
+        rules.create(session, created.id, condition, rule.severity, more=sdk_rule_settings(frequency))
     return True
+
+
+def sdk_rule_settings(frequency: Frequency) -> rules.Change:
+    """Return the settings of dcmon's own that a default rule of the SDK gets."""
+    return rules.Change(min_n=own_defaults.MIN_N, keep_firing=own_defaults.keep_firing(frequency))
 
 
 def with_own_settings(condition: rules.Condition, frequency: Frequency) -> rules.Condition:
@@ -139,12 +142,13 @@ def is_plain_sdk_rule(session: Session, rule: AlertRule) -> bool:
 def own_settings(session: Session, rule: AlertRule) -> rules.Change:
     """Return the change that gives a default rule of the SDK the settings of dcmon's own that new ones have."""
     frequency = Frequency(session.get_one(Monitor, rule.monitor_id).frequency)
-    return replace(SDK_RULE_SETTINGS, condition=with_own_settings(rules.condition_of(rule), frequency))
+    return replace(sdk_rule_settings(frequency), condition=with_own_settings(rules.condition_of(rule), frequency))
 
 
 def _create_own_monitor(session: Session, check: Check, default: OwnMonitor, frequency: Frequency) -> None:
     spec = MonitorSpec(default.name, frequency, additional_kwargs=default.additional_kwargs)
     monitor = monitors.create(session, check, spec)
     for rule in default.rules:
-        settings = rules.Change(min_n=rule.min_n, keep_firing=rule.keep_firing)
+        keep_firing = own_defaults.keep_firing(frequency) if rule.keep_firing is None else rule.keep_firing
+        settings = rules.Change(min_n=rule.min_n, keep_firing=keep_firing, for_windows=rule.for_windows)
         rules.create(session, monitor.id, condition_parser.parse(rule.condition), rule.severity, more=settings)
