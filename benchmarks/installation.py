@@ -34,11 +34,12 @@ class CreatedVersion(NamedTuple):
 
 @dataclass(frozen=True)
 class Installation:
-    """An App on a temporary PostgreSQL, an organization, and the main process of the server."""
+    """An App on a temporary PostgreSQL, an organization, the main process of the server, and the owner's token."""
 
     app: App
     org: Organization
     server: psutil.Process
+    token: str
 
     def stored_rows(self, version_id: int) -> int:
         """Return how many rows of a version are committed."""
@@ -79,7 +80,7 @@ def temporary_installation() -> Iterator[Installation]:
             app.tune_for_long_run()
             migrations.upgrade_public(app.engine)
             created = provisioning.create_organization(app.engine, "bench", "owner@bench.example")
-            yield Installation(app, created.organization, psutil.Process(server.process.pid))
+            yield Installation(app, created.organization, psutil.Process(server.process.pid), created.token)
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
