@@ -227,7 +227,12 @@ class Health(BaseModel):
         timedelta(minutes=5), description="Problem: a message on a topic is unread for longer than this."
     )
     parked: Duration = Field(timedelta(minutes=10), description="Problem: a message is parked for longer than this.")
-    quarantine: float = Field(0.1, ge=0, le=1, description="Problem: a larger share of an hour's rows is quarantined.")
+    quarantine: float = Field(
+        0.1, ge=0, le=1, description="Problem: a larger share of a version's rows within an hour is quarantined."
+    )
+    quarantine_rows: int = Field(
+        10, ge=1, description="The fewest quarantined rows of a version within an hour that are a problem."
+    )
     disk: float = Field(0.05, ge=0, le=1, description="Problem: a smaller share of the data directory's disk is free.")
 
 

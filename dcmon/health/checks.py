@@ -4,13 +4,14 @@ The checks are pure functions: the leading scheduler runs them each minute and s
 runs them when a person calls it.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dcmon.health.problem import Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
-from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
+from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat, QuarantinedShare
 from dcmon.settings import Health
 from dcmon.severity import Severity
 from dcmon.states import ProcessKind
@@ -24,7 +25,7 @@ CRASH_COUNT, CRASH_PERIOD = 3, timedelta(hours=1)
 USAGE_LIMIT = 0.8  # of PostgreSQL's connections, and of its locks
 FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at some 2,000 million
 LONG_TRANSACTION = timedelta(hours=1)
-MIN_QUARANTINED = 100  # rows an hour
+MOST_ROWS = 0.5  # a larger share of quarantined rows is more severe
 CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
 START_SCHEDULER = "dcmon worker start scheduler"
 
@@ -213,16 +214,26 @@ def _check_dead_letters(snapshot: HealthSnapshot, limits: Health) -> Iterator[Pr
 
 
 def _check_quarantine(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    """Look at each version's samples and each model's labels alone: the rows of others do not dilute their share."""
     for org in snapshot.organizations:
-        received, quarantined = org.received_rows, org.quarantined_rows
-        if quarantined >= MIN_QUARANTINED and quarantined > limits.quarantine * received:
-            counts = f"{quarantined:,} of {received:,}"
-            sentence = (
-                f"{quarantined / received:.0%} of the rows of {org.name} were quarantined within an hour ({counts})."
-            )
-            command = f"dcmon quarantine list --org {_quoted(org.name)}"
-            since = org.quarantined_since or snapshot.now
-            yield Problem(ProblemName.QUARANTINE_GROWS, Severity.MEDIUM, sentence, command, since, org.name)
+        for rows in org.quarantined_shares:
+            if rows.quarantined >= limits.quarantine_rows and rows.share > limits.quarantine:
+                severity = Severity.HIGH if rows.share > MOST_ROWS else Severity.MEDIUM
+                subject = f"{org.name}/{rows.model}" + (" (labels)" if rows.version is None else f"/{rows.version}")
+                sentence, command = _quarantine_sentence(org, rows), _quarantine_command(org, rows)
+                yield Problem(ProblemName.QUARANTINE_GROWS, severity, sentence, command, rows.since, subject)
+
+
+def _quarantine_sentence(org: OrganizationHealth, rows: QuarantinedShare) -> str:
+    what = f"labels of model {rows.model}" if rows.version is None else f"rows of {rows.model} {rows.version}"
+    counts = f"{rows.quarantined:,} of {max(rows.received, rows.quarantined):,}"
+    reasons = f": {', '.join(rows.reasons)}" if rows.reasons else ""
+    return f"{rows.share:.0%} of the {what} in {org.name} were quarantined within an hour ({counts}){reasons}."
+
+
+def _quarantine_command(org: OrganizationHealth, rows: QuarantinedShare) -> str:
+    version = "" if rows.version is None else f" --version {shlex.quote(rows.version)}"
+    return f"dcmon quarantine list --org {_quoted(org.name)} --model {shlex.quote(rows.model)}{version}"
 
 
 def _check_organizations(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

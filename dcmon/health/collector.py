@@ -16,13 +16,21 @@ from dcmon import db, errors
 from dcmon.alerting import rule_failures
 from dcmon.db import Organization, leader_lock, sql
 from dcmon.health import process_heartbeats, scheduler_runs
-from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth, PartitionLag, PostgresUsage
+from dcmon.health.snapshot import (
+    Backlog,
+    HealthSnapshot,
+    OrganizationHealth,
+    PartitionLag,
+    PostgresUsage,
+    QuarantinedShare,
+)
 from dcmon.monitoring import due_windows, liveness
 from dcmon.settings import Settings
 from dcmon.tenancy import organizations
 
 OPEN_TIMEOUT = timedelta(seconds=1)
-LEDGER_ROWS = 2_000  # the newest rows of the ledger that are read
+LEDGER_ROWS = 20_000  # the newest rows of the ledger that are read
+REASON_ROWS, REASONS = 1_000, 3  # the newest quarantined rows of which reasons are read, and how many reasons are shown
 
 SQL = sql.read(__name__)
 ORGANIZATION = SQL.statement(
@@ -32,7 +40,10 @@ ORGANIZATION = SQL.statement(
     backfill_join=due_windows.BACKFILL_JOIN,
     is_claimable=due_windows.IS_CLAIMABLE,
     is_complete=due_windows.IS_COMPLETE,
-    ledger_rows=LEDGER_ROWS,
+    quarantined_samples=SQL.statement("quarantined_samples", reason_rows=REASON_ROWS, reasons=REASONS),
+    quarantined_labels=SQL.statement(
+        "quarantined_labels", reason_rows=REASON_ROWS, reasons=REASONS, ledger_rows=LEDGER_ROWS
+    ),
     failing_rules=rule_failures.FAILING,
 )
 POSTGRES_USAGE = text(SQL.statement("postgres_usage"))
@@ -55,9 +66,7 @@ class _OrganizationRow(NamedTuple):
     given_up_count: int
     given_up_oldest_at: datetime | None
     firing_alerts: dict[str, int] | None
-    received_rows: int
-    quarantined_rows: int
-    quarantined_since: datetime | None
+    quarantined_shares: list[dict[str, Any]] | None
     failing_count: int
     failing_oldest_at: datetime | None
 
@@ -129,13 +138,16 @@ def _read_organization(engine: Engine, org: Organization, values: Any, parked: B
         unsent_notifications=Backlog(row.unsent_count, row.unsent_oldest_at),
         given_up_notifications=Backlog(row.given_up_count, row.given_up_oldest_at),
         firing_alerts=row.firing_alerts or {},
-        received_rows=int(row.received_rows),
-        quarantined_rows=int(row.quarantined_rows),
-        quarantined_since=row.quarantined_since,
+        quarantined_shares=tuple(map(_quarantined_share, row.quarantined_shares or ())),
         parked_messages=parked,
         failing_rules=Backlog(row.failing_count, row.failing_oldest_at),
         recent_due_windows=Backlog(row.recent_count, row.recent_oldest_at),
     )
+
+
+def _quarantined_share(share: dict[str, Any]) -> QuarantinedShare:
+    since, reasons = datetime.fromisoformat(share["since"]), share["reasons"] or ()
+    return QuarantinedShare(**{**share, "since": since, "reasons": reasons})
 
 
 def _read_unavailable(engine: Engine, org: Organization, parked: Backlog) -> OrganizationHealth:

@@ -8,7 +8,7 @@ select (select version_num from alembic_version) as schema_revision,
        given_up.count as given_up_count, given_up.oldest_at as given_up_oldest_at,
        (select json_object_agg(severity, n) from (
            select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing_alerts,
-       ingested.received_rows, ingested.quarantined_rows, ingested.quarantined_since,
+       (select json_agg(share) from ({quarantined_samples} union all {quarantined_labels}) share) as quarantined_shares,
        failing.count as failing_count, failing.oldest_at as failing_oldest_at
   from (select count(*) as count, min(since) as oldest_at, count(*) filter (where is_recent) as recent_count,
                min(since) filter (where is_recent) as recent_oldest_at
@@ -25,12 +25,40 @@ select (select version_num from alembic_version) as schema_revision,
            and (w.paused_at is null or w.paused_until <= now())) unsent,
        (select count(*) as count, min(dead_at) as oldest_at from notifications
          where dead_at > now() - interval '1 day' and not is_superseded) given_up,
-       (select coalesce(sum(taken), 0) as received_rows, coalesce(sum(quarantined), 0) as quarantined_rows,
-               min(created_at) filter (where quarantined > 0) as quarantined_since
-          from (select * from batches order by id desc limit {ledger_rows}) newest
-         where action = 'ingest' and created_at > now() - interval '1 hour') ingested,
        (select count(distinct rule_id) as count, min(computed_at) as oldest_at
           from ({failing_rules}) failing_rules) failing
+
+-- name: quarantined_samples
+-- Receipts are counted by quarter of an hour: the last four quarters, of which one has just begun.
+select m.name as model, v.name as version, coalesce(received.count, 0) as received, bad.count as quarantined,
+       bad.since, bad.reasons
+  from (select date_bin('15 minutes', now(), timestamptz '2000-01-01 00:00+00') - interval '45 minutes' as at) start
+ cross join versions v join models m on m.id = v.model_id
+ cross join lateral (
+       select count(*) as count, min(logged_at) as since,
+              (select array_agg(reason order by n desc, reason)
+                 from (select reason || coalesce(' (' || field || ')', '') as reason, count(*) as n
+                         from (select reason, field from quarantine
+                                where version_id = v.id and logged_at >= start.at
+                                order by logged_at desc limit {reason_rows}) newest
+                        group by 1 order by 2 desc, 1 limit {reasons}) most) as reasons
+         from quarantine where version_id = v.id and logged_at >= start.at) bad
+  left join lateral (select sum(taken) as count from receipts where version_id = v.id and at >= start.at) received on true
+ where bad.count > 0
+
+-- name: quarantined_labels
+-- Labels have no receipts. In an organization with many requests, the newest lines of the ledger span less than an hour.
+select m.name, null, labels.received, labels.quarantined, labels.since,
+       (select array_agg(reason order by n desc, reason)
+          from (select reason || coalesce(' (' || field || ')', '') as reason, count(*) as n
+                  from (select * from quarantine order by id desc limit {reason_rows}) newest
+                 where model_id = m.id and kind = 'labels' group by 1 order by 2 desc, 1 limit {reasons}) most)
+  from (select model_id, sum(taken) as received, sum(quarantined) as quarantined,
+               min(created_at) filter (where quarantined > 0) as since
+          from (select * from batches order by id desc limit {ledger_rows}) newest
+         where kind = 'labels' and action = 'ingest' and created_at > now() - interval '1 hour'
+         group by model_id having sum(quarantined) > 0) labels
+  join models m on m.id = labels.model_id
 
 -- name: postgres_usage
 select count(*) as connections, current_setting('max_connections')::int as max_connections,

@@ -49,11 +49,32 @@ class Backlog:
 
 
 @dataclass(frozen=True)
+class QuarantinedShare:
+    """How many of a version's samples, or of a model's labels, were quarantined within the last hour.
+
+    `version` is None for labels. `since`: the receipt of the first of them. `reasons`: those of the newest rows, each
+    with its field in brackets if there is one, the most frequent first.
+    """
+
+    model: str
+    version: str | None
+    received: int
+    quarantined: int
+    since: datetime
+    reasons: Sequence[str] = ()
+
+    @property
+    def share(self) -> float:
+        """The share of the received rows. Lines of files that can't be read as rows are not counted as received."""
+        return self.quarantined / max(self.received, self.quarantined, 1)
+
+
+@dataclass(frozen=True)
 class OrganizationHealth:
     """The backlogs and failures of an organization.
 
-    `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days. Rows are
-    counted within the last hour. `unavailable_reason`: why the organization can't be opened; all else is then unknown.
+    `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days.
+    `unavailable_reason`: why the organization can't be opened; all else is then unknown.
     """
 
     name: str
@@ -62,9 +83,7 @@ class OrganizationHealth:
     unsent_notifications: Backlog = Backlog()
     given_up_notifications: Backlog = Backlog()
     firing_alerts: Mapping[str, int] = field(default_factory=dict)
-    received_rows: int = 0
-    quarantined_rows: int = 0
-    quarantined_since: datetime | None = None
+    quarantined_shares: Sequence[QuarantinedShare] = ()
     parked_messages: Backlog = Backlog()
     failing_rules: Backlog = Backlog()
     recent_due_windows: Backlog = Backlog()

@@ -24,9 +24,11 @@ from dcmon.jobs import schedule
 from dcmon.output import Output
 from dcmon.settings import Health, Ping, Settings, Webhooks
 from dcmon.severity import Severity
+from dcmon.storage import versions
+from dcmon.storage.versions import NewVersion
 from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.waiting import PATIENCE
-from tests.integration.conftest import Target, eventually, rows, running, single
+from tests.integration.conftest import Target, eventually, labels, rows, running, single
 
 NOW = datetime.now(UTC)
 BOUNDS = Health()
@@ -169,8 +171,58 @@ def test_quarantined_rows_of_the_last_hour_are_counted(app: App, target: Target)
     bad = [row.replace(b'"age": ', b'"age": "x" ,"was": ') for row in rows(300, 120)]
     app.ingestion.ingest_samples(target.org, target.version_id, [*good, *bad])
 
-    assert (tenant(app).received_rows, tenant(app).quarantined_rows) == (420, 120)
+    (share,) = tenant(app).quarantined_shares
+    assert (share.model, share.version, share.received, share.quarantined) == ("credit", "v1", 420, 120)
+    assert share.reasons == ["wrong_type (age)"]
+    assert gather(app).now - timedelta(minutes=5) < share.since <= gather(app).now
     assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]
+
+
+def test_version_that_loses_its_rows_is_not_diluted(app: App, target: Target) -> None:
+    """Another version of the model gets many more good rows, and its labels are good, too."""
+    with db.org_session(app.engine, target.org) as session:
+        columns = NewVersion("v 2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        model = versions.get(session, target.version_id)[0]
+        small = versions.create(session, model, columns).id
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 2_000))
+    app.ingestion.ingest_labels(target.org, target.model_id, labels(0, 100))
+    bad = [row.replace(b'"job"', b'"work"') for row in rows(0, 12)]
+    app.ingestion.ingest_samples(target.org, small, [*bad[:10], *rows(20, 2), b"null"])
+
+    (problem,) = checks.find_problems(gather(app), BOUNDS)
+
+    assert (problem.name, problem.subject, problem.severity) == ("quarantine grows", "acme/credit/v 2", "high")
+    assert "85% of the rows of credit v 2 in acme" in problem.sentence
+    assert "(11 of 13)" in problem.sentence
+    assert "wrong_type" in problem.sentence
+    assert problem.command == "dcmon quarantine list --org acme --model credit --version 'v 2'"
+
+
+def test_quarantined_labels_are_told_for_their_model(app: App, target: Target) -> None:
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 500))
+    bad = [row.replace(b'"_dc_label": ', b'"_dc_label": [], "l": ') for row in labels(0, 30)]
+    app.ingestion.ingest_labels(target.org, target.model_id, [*labels(30, 70), *bad])
+
+    (problem,) = checks.find_problems(gather(app), BOUNDS)
+
+    assert (problem.subject, problem.severity) == ("acme/credit (labels)", "medium")
+    assert "30% of the labels of model credit in acme were quarantined within an hour (30 of 100)" in problem.sentence
+
+
+def test_quarantine_problem_is_over_when_bad_rows_stop(app: App, target: Target) -> None:
+    bad = [row.replace(b'"age": ', b'"age": "x" ,"was": ') for row in rows(0, 20)]
+    app.ingestion.ingest_samples(target.org, target.version_id, [*bad, *rows(20, 20)])
+    assert [problem.name for problem in checks.find_problems(gather(app), BOUNDS)] == ["quarantine grows"]
+
+    for statement in (
+        "update quarantine set logged_at = logged_at - interval '61 minutes'",
+        "update receipts set at = at - interval '60 minutes'",
+    ):
+        execute(app.engine, target.org, statement)
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(40, 20))
+
+    assert tenant(app).quarantined_shares == ()
+    assert checks.find_problems(gather(app), BOUNDS) == []
 
 
 def test_organization_with_old_schema_is_a_problem(app: App, org: Organization) -> None:

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from dcmon.health import checks, dead_mans_switch
-from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth, PartitionLag, PostgresUsage
+from dcmon.health.snapshot import (
+    Backlog,
+    HealthSnapshot,
+    OrganizationHealth,
+    PartitionLag,
+    PostgresUsage,
+    QuarantinedShare,
+)
 from dcmon.settings import Health, Ping, Webhooks
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -62,6 +69,11 @@ def without_process(kind: str, *replacements: Worker) -> HealthSnapshot:
 
 def with_organization(**known: object) -> HealthSnapshot:
     return replace(healthy(), organizations=[OrganizationHealth("acme", **known)])  # type: ignore[arg-type]
+
+
+def with_quarantined(*shares: tuple[str, str | None, int, int]) -> HealthSnapshot:
+    """Return a snapshot with the received and quarantined rows of versions, or of labels."""
+    return with_organization(quarantined_shares=[QuarantinedShare(*share, ago(minutes=50)) for share in shares])
 
 
 def with_runs(**known: Run) -> HealthSnapshot:
@@ -148,9 +160,21 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
     ),
     "messages are parked": (with_organization(parked_messages=Backlog(4, ago(minutes=11))), ("parked", "acme", "high")),
     "new dead letters": (replace(healthy(), dead_letters=Backlog(2, ago(minutes=9))), ("dead letters", "", "medium")),
-    "many rows are quarantined": (
-        with_organization(received_rows=1000, quarantined_rows=101),
-        ("quarantine grows", "acme", "medium"),
+    "many rows of a version are quarantined": (
+        with_quarantined(("credit", "v1", 1000, 101), ("credit", "v2", 100_000, 90)),
+        ("quarantine grows", "acme/credit/v1", "medium"),
+    ),
+    "all rows of a small version are quarantined": (
+        with_quarantined(("credit", "v1", 10_000_000, 101), ("fraud", "v1", 10, 10)),
+        ("quarantine grows", "acme/fraud/v1", "high"),
+    ),
+    "lines of a file can't be read": (
+        with_quarantined(("credit", "v1", 0, 12)),
+        ("quarantine grows", "acme/credit/v1", "high"),
+    ),
+    "many labels of a model are quarantined": (
+        with_quarantined(("credit", None, 100, 20)),
+        ("quarantine grows", "acme/credit (labels)", "medium"),
     ),
     "schema is behind": (
         with_organization(unavailable_reason="It is at 0001.", is_schema_behind=True),
@@ -208,7 +232,7 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
     "one worker crashed twice and another works": replace(
         healthy(), processes=[*healthy().processes, *[Worker("evaluate", **UNSEEN)] * 2]
     ),
-    "few rows are quarantined": with_organization(received_rows=120, quarantined_rows=99),
+    "few rows are quarantined": with_quarantined(("credit", "v1", 9, 9), ("credit", "v2", 120, 12)),
     "large backlog of old windows": with_organization(due_windows=Backlog(9_000, None)),
     "messages wait for one minute": replace(
         without_process("", Worker("ingest")),
@@ -230,8 +254,7 @@ def test_harmless_state_is_no_problem(case: str) -> None:
 def test_problems_sort_by_severity_then_age() -> None:
     snapshot = replace(
         with_organization(
-            received_rows=1000,
-            quarantined_rows=500,
+            quarantined_shares=[QuarantinedShare("credit", "v1", 1000, 500, ago(minutes=50))],
             unsent_notifications=Backlog(1, ago(hours=3)),
             given_up_notifications=Backlog(1, ago(hours=9)),
         ),
@@ -288,3 +311,28 @@ def test_only_critical_problems_block_the_ping() -> None:
     assert dead_mans_switch.blocking_reasons(healthy(), lesser, BOUNDS) == []
     assert dead_mans_switch.ping(["Something."], Ping(url=SecretStr("https://hc.example")), Webhooks()) is None
     assert dead_mans_switch.ping([], Ping(), Webhooks()) is None
+
+
+def test_quarantine_problem_names_model_share_and_reasons() -> None:
+    share = QuarantinedShare("my model", "v1", 324, 120, ago(minutes=50), ["wrong_type (_dc_time)", "malformed"])
+
+    (problem,) = checks.find_problems(with_organization(quarantined_shares=[share]), BOUNDS)
+
+    assert problem.sentence == (
+        "37% of the rows of my model v1 in acme were quarantined within an hour (120 of 324):"
+        " wrong_type (_dc_time), malformed."
+    )
+    assert problem.command == "dcmon quarantine list --org acme --model 'my model' --version v1"
+    assert problem.since == ago(minutes=50)
+
+
+def test_quarantine_limits_are_settings() -> None:
+    snapshot = with_quarantined(("credit", "v1", 100, 5), ("credit", "v2", 3, 2))
+
+    def subjects(**limits: float) -> set[str]:
+        return {problem.subject for problem in checks.find_problems(snapshot, Health(**limits))}  # type: ignore[arg-type]
+
+    assert subjects() == set()
+    assert subjects(quarantine_rows=2) == {"acme/credit/v2"}
+    assert subjects(quarantine=0.04, quarantine_rows=5) == {"acme/credit/v1"}
+    assert subjects(quarantine=0, quarantine_rows=1) == {"acme/credit/v1", "acme/credit/v2"}
