@@ -15,6 +15,7 @@ from dcmon.db.tables.org import AlertRule, Check, Model, Monitor
 from dcmon.monitoring import default_monitors, default_sets, model_checks, monitor_views
 from dcmon.monitoring.default_sets import SetChange
 from dcmon.states import AlertState, DefaultSet
+from dcmon.tenancy import organizations
 from dcmon.windows import Frequency
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
@@ -204,6 +205,18 @@ def test_http_without_a_choice_creates_own_defaults(app: App, acme: Acme, endpoi
     assert len(monitors_of(app, acme)) == N_OWN
     post_model(endpoint, name="other", defaults="none")
     assert len(monitors_of(app, acme)) == N_OWN
+
+
+@pytest.mark.parametrize("chosen", [DefaultSet.SDK, DefaultSet.NONE])
+def test_http_follows_the_choice_of_the_organization(
+    app: App, acme: Acme, endpoint: Endpoint, chosen: DefaultSet
+) -> None:
+    """The SDK adds its own default monitors itself, so that dcmon creates none of them."""
+    with app.public() as session:
+        organizations.set_default_monitors(session, acme.org, chosen)
+    model_id = post_model(endpoint)
+    assert monitors_of(app, acme) == {}
+    assert send_request(endpoint, "GET", f"models/{model_id}")["defaults"] == chosen
 
 
 @pytest.mark.parametrize(("frequency", "n_own"), [("HOUR", N_OWN), ("DAY", N_OWN), ("MONTH", N_OWN - 1)])
