@@ -34,14 +34,15 @@ def roc_auc_weighted(rows: ClassifiedRows) -> float:
 def roc_auc_per_class(rows: ClassifiedRows) -> dict[str, float | None]:
     """Return the area of each class against all others; None for a class that has no row, or all rows.
 
-    Rows with a label that the model does not know count as the first class, as deepchecks counts them.
+    A row with a label that the model does not know is one of the others for all classes; deepchecks takes it for the
+    first class.
     """
     if rows.is_binary:
         raise InvalidParameter("roc_auc_per_class is for models with more than two classes. Use roc_auc.")
-    probabilities, labels = _probabilities(rows), np.maximum(rows.labels, 0)
+    probabilities = _probabilities(rows)
     areas: dict[str, float | None] = {}
     for index, name in enumerate(rows.classes):
-        is_positive = labels == index
+        is_positive = rows.labels == index
         both = bool(is_positive.any() and not is_positive.all())
         areas[name] = _area(is_positive, probabilities[:, index], name) if both else None
     return areas

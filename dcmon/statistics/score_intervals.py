@@ -90,10 +90,8 @@ def _roc_auc(rows: ClassifiedRows, *, is_weighted: bool) -> Interval | None:
 def _roc_auc_per_class(rows: ClassifiedRows) -> Mapping[str, Interval] | None:
     if rows.probabilities is None:
         return None
-    # Rows with a label that the model does not know count as the first class, as they do for the score.
-    labels = np.maximum(rows.labels, 0)
     return {
-        name: area_intervals.roc_auc(labels == index, rows.probabilities[:, index])
+        name: area_intervals.roc_auc(rows.labels == index, rows.probabilities[:, index])
         for index, name in enumerate(rows.classes)
     }
 

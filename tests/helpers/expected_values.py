@@ -124,8 +124,7 @@ def areas(world: World) -> dict[str, float]:
 
     rows = world.current.dropna(subset=[LABEL, PREDICTION, PROBABILITIES])
     classes: Sequence[str] = classes_of(world)
-    # The library counts labels that the model does not know as the first class.
-    labels = rows[LABEL].where(rows[LABEL].isin(classes), classes[0])
+    labels = rows[LABEL]  # one that the model does not know is one of the others; the library takes it for the first
     return {
         f"roc_auc {name}": float(roc_auc_score(labels == name, [vector[index] for vector in rows[PROBABILITIES]]))
         for index, name in enumerate(classes)

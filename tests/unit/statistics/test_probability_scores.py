@@ -86,3 +86,18 @@ def test_rows_without_probabilities_are_left_out() -> None:
     labels = ["no", "yes", "no"]
     rows = classified(labels, labels, ("no", "yes"), np.array([[0.9, 0.1], [0.2, 0.8], [np.nan, np.nan]]))
     assert (len(rows), rows.n_left_out, class_score("roc_auc", rows)) == (2, 1, 1.0)
+
+
+def test_unknown_label_is_one_of_the_others_in_each_area() -> None:
+    labels = ["a", "a", "b", "b", "c", "c", "unknown"]
+    probabilities = np.array([
+        [0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.2, 0.6, 0.2], [0.4, 0.4, 0.2], [0.1, 0.1, 0.8], [0.3, 0.5, 0.2],
+        [0.05, 0.05, 0.9],
+    ])  # fmt: skip
+    rows = classified(labels, ["a"] * 7, ("a", "b", "c"), probabilities)
+    expected = {
+        name: pair_count([(label == name, p) for label, p in zip(labels, probabilities[:, index], strict=True)])
+        for index, name in enumerate("abc")
+    }
+    assert class_score("roc_auc_per_class", rows) == pytest.approx(expected)
+    assert class_score("roc_auc_ovr", rows) == pytest.approx(np.mean(list(expected.values())))
