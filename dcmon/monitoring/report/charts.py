@@ -88,7 +88,8 @@ class MonitorSeries:
     """A monitor with its results in order of time, its rules and its alerts.
 
     `note`: a text under its name. `shown`: the metrics to draw, the most important first; empty: all metrics.
-    `has_own_axes`: True if each metric has its own unit and axis.
+    `has_own_axes`: True if each metric has its own unit and axis. `n_rules`: the number of rules; those on features or
+    on changes have no threshold to draw.
     """
 
     name: str
@@ -99,6 +100,7 @@ class MonitorSeries:
     note: str = ""
     shown: Sequence[str] = ()
     has_own_axes: bool = False
+    n_rules: int = 0
 
     @property
     def metrics(self) -> list[str]:

@@ -55,6 +55,7 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         view.monitor.description,
         view.metrics,
         _has_own_axes(view),
+        len(view.rules),
     )
 
 

@@ -83,7 +83,7 @@ def _monitor_cells(index: int, series: MonitorSeries) -> tuple[str, ...]:
         escape(series.frequency.lower()),
         _number(format_number(series.last)),
         _number(_worst_value(series)),
-        _number(str(len(series.alerts)) if series.thresholds else "no rule"),
+        _number(str(len(series.alerts)) if series.n_rules or series.thresholds else "no rule"),
         _badge(series.state, series.open_severity or series.state),
     )
 

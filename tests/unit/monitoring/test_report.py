@@ -203,3 +203,10 @@ def test_chart_draws_only_the_shown_metrics() -> None:
     figure = charts.figure(MonitorSeries("Two", "DAY", points, shown=["b"]), START, day(1))
     assert [line["name"] for line in figure["panels"][0]["lines"]] == ["b"]
     assert MonitorSeries("Two", "DAY", points, shown=["b", "a"]).last == 2000.0
+
+
+def test_rule_without_a_line_to_draw_counts_its_alerts() -> None:
+    """A rule on features has no threshold on the axis of values, and is a rule all the same."""
+    with_rule, without = MonitorSeries("Nulls", "DAY", n_rules=1), MonitorSeries("Scores", "DAY")
+    page = render(Report("o", "m", "v", START, day(6), day(7), [with_rule, without]))
+    assert page.count("no rule") == 1
