@@ -3,13 +3,15 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from dcmon.notifications.integrations import message_text
 from dcmon.severity import Severity
 from dcmon.states import CLOSING_KINDS
 
@@ -54,19 +56,15 @@ class DemoConsole:
             self._show_notification(notification["type"], notification["alert"])
 
     def _show_notification(self, event_type: str, alert: Mapping[str, Any]) -> None:
-        title = f"[bold]{alert['monitor']}[/bold] {alert['rule'].split(' ')[-2]} {alert['rule'].split(' ')[-1]}"
-        day, is_new = alert["since"][:10], alert["id"] not in self._known
-        if is_new:  # the first notification about an alert that ended quickly may be its last one
+        title, since = f"[bold]{alert['monitor']}[/bold]", f"since {alert['since'][:10]}"
+        if alert["id"] not in self._known:  # the first notification of an alert that ended quickly may be its last one
             self._known.add(alert["id"])
             colour = COLOURS.get(alert["severity"], "red")
-            driver = next(iter(alert.get("drivers") or {}), None)
-            cause = f", driven by [bold]{driver}[/bold]" if driver else ""
-            value = _value_text(alert)
-            self.print(f"[{colour}]webhook: ALERT {alert['severity']}[/{colour}]  {title}: {value}, since {day}{cause}")
+            self.print(f"[{colour}]ALERT {alert['severity']}[/{colour}]  {title} {since}: {_current(alert)}")
         if event_type in CLOSING_TYPES:
-            self.print(
-                f"[green]webhook: resolved[/green]  {title}, since {day}, {alert.get('windows', 'some')} windows"
-            )
+            windows = alert.get("windows") or 0
+            count = "1 window" if windows == 1 else f"{windows} windows"
+            self.print(f"[green]resolved[/green]  {title} {since}, {count}")
 
     @property
     def alert_count(self) -> int:
@@ -111,10 +109,19 @@ class ProgressBar:
             self.console.print(f"{self.label}: {100 * self.done // max(1, self.total)} %, {text}")
 
 
-def _value_text(alert: Mapping[str, Any]) -> str:
-    """Return the value that broke the rule, and the newest one if it no longer breaks it."""
+def worst_change(metric: str, value: float | None, moved: Sequence[Mapping[str, Any]]) -> str:
+    """Return the value of an alert, and how the entry that changed most did so in its own units."""
+    entry = next((entry for entry in moved if entry["name"] == metric), next(iter(moved), None))
+    number = "no value" if value is None else f"{value:.3g}"
+    change = "" if entry is None else message_text.entry_units(entry)
+    name = metric if entry is None or entry["name"] == metric else f"{metric} {number}, above all {entry['name']}"
+    text = name if number in name else f"{name} {number}"
+    return f"{text}: {change}" if change else text
+
+
+def _current(alert: Mapping[str, Any]) -> str:
+    """Return the value that broke the rule, the newest one if it no longer does, and what changed most."""
     broke = alert.get("last_value") if alert.get("last_value") is not None else alert["value"]
-    if broke is None:
-        return "no value"
+    text = escape(worst_change(alert["metric"], broke, alert.get("moved") or []))
     is_over = alert.get("violated_now") is False and alert["value"] is not None
-    return f"{broke:.3g}" + (f", now {alert['value']:.3g}" if is_over else "")
+    return f"{text}; now {alert['value']:.3g}" if is_over else text

@@ -11,7 +11,6 @@ from dcmon.db import Organization
 from dcmon.demo.config import MODEL
 from dcmon.embedded import json_file
 from dcmon.notifications import receivers
-from dcmon.states import DefaultSet
 from dcmon.storage import models
 from dcmon.tenancy import organizations, provisioning, tokens
 
@@ -47,8 +46,6 @@ def load_or_create(app: App, first: date) -> DemoState:
         existing = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
     if not existing:
         created = provisioning.create_organization(app.engine, ORGANIZATION, OWNER)
-        with app.public() as session:  # the demo shows the monitors that the SDK creates
-            organizations.set_default_monitors(session, created.organization, DefaultSet.SDK)
         return DemoState(created.organization, created.token, first, True, file).save_progress(first)
     org, token = existing[0], saved.get("token")
     with app.public() as session:

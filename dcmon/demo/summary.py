@@ -14,7 +14,7 @@ from rich.text import Text
 from dcmon.alerting import alert_views
 from dcmon.app import App
 from dcmon.demo.config import MODEL
-from dcmon.demo.progress import COLOURS, DemoConsole
+from dcmon.demo.progress import COLOURS, DemoConsole, worst_change
 from dcmon.demo.state import DemoState
 from dcmon.embedded import supervisor_state
 from dcmon.monitoring import monitor_views
@@ -86,16 +86,14 @@ def _alerts(alerts: list[alert_views.AlertView]) -> Table:
     table.add_column("id", justify="right")
     for name in ("severity", "monitor", "since", "until"):
         table.add_column(name, overflow="fold")
-    table.add_column("worst", justify="right")
-    table.add_column("rule", overflow="fold")
-    table.add_column("driven by", overflow="fold")
+    table.add_column("at worst", overflow="fold")
     for view in alerts:
         alert = view.alert
         until = "still fires" if alert.state == AlertState.FIRING else f"{alert.last_window_end:%d %b}"
         severity = Text(alert.severity, COLOURS[Severity(alert.severity)])
         table.add_row(
             str(alert.id), severity, view.monitor.name, f"{alert.first_window_start:%d %b}", until,
-            f"{alert.worst_value:.3g}", alert_views.condition(view.rule), view.driver or "-",
+            worst_change(alert.metric, alert.worst_value, (alert.details or {}).get("moved") or []),
         )  # fmt: skip
     return table
 

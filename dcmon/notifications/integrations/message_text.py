@@ -264,8 +264,13 @@ def largest_changes(alert: Body) -> str:
 def entry_change(entry: Body) -> str:
     """Return the change of an entry in one line, like "age 0.02 → 0.31 (mean 65 → 88)"."""
     before = f"{text(entry['before'])} → " if entry.get("before") is not None else ""
-    units = one_line(feature_change(entry.get("change") or {}))
+    units = entry_units(entry)
     return f"{text(entry['name'])} {before}{text(entry.get('after'))}" + (f" ({units})" if units else "")
+
+
+def entry_units(entry: Body) -> str:
+    """Return the change of an entry in its own units, like "mean 65 → 88"; empty if it has none."""
+    return one_line(feature_change(entry.get("change") or {}))
 
 
 def line(notification: Body) -> str:
