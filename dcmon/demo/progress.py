@@ -109,9 +109,9 @@ class ProgressBar:
             self.console.print(f"{self.label}: {100 * self.done // max(1, self.total)} %, {text}")
 
 
-def worst_change(metric: str, value: float | None, moved: Sequence[Mapping[str, Any]]) -> str:
+def worst_change(metric: str, value: float | None, largest_changes: Sequence[Mapping[str, Any]]) -> str:
     """Return the value of an alert, and how the entry that changed most did so in its own units."""
-    entry = next((entry for entry in moved if entry["name"] == metric), next(iter(moved), None))
+    entry = next((entry for entry in largest_changes if entry["name"] == metric), next(iter(largest_changes), None))
     number = "no value" if value is None else f"{value:.3g}"
     change = "" if entry is None else message_text.entry_units(entry)
     name = metric if entry is None or entry["name"] == metric else f"{metric} {number}, above all {entry['name']}"

@@ -19,11 +19,11 @@ def test_worst_change_of_the_judged_feature_has_its_units() -> None:
     assert worst_change("temp", 2.4, [SCORE, MEAN]) == "temp 2.4: mean 37.8 → 63.6"
 
 
-def test_worst_change_of_a_mean_names_the_feature_that_moved_most() -> None:
+def test_worst_change_of_a_mean_names_the_main_feature() -> None:
     assert worst_change("L3 Weighted", 0.18, [MEAN]) == "L3 Weighted 0.18, above all temp: mean 37.8 → 63.6"
 
 
-def test_worst_change_without_units_or_value_says_what_is_known() -> None:
+def test_worst_change_without_units_says_what_is_known() -> None:
     assert worst_change("f1", 0.63, []) == "f1 0.63"
     assert worst_change("f1", None, []) == "f1 no value"
     assert worst_change("temp", 2.4, [{"name": "temp", "after": 2.4}]) == "temp 2.4"
