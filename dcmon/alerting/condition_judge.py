@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import copysign, inf, isfinite, isnan
 
 from dcmon.alerting import earlier_windows
-from dcmon.alerting.deviations import KnownNoise, LooksAt, Spread
+from dcmon.alerting.deviations import KnownNoise, LooksAt, Spread, before_outliers
 from dcmon.alerting.rule_conditions import (
     CHANGES,
     DEVIATIONS,
@@ -166,14 +166,20 @@ def _deviations(
 ) -> list[Finding]:
     """Measure how far values are from those of earlier windows, each with limits of its own."""
     earlier = {name: _earlier_values(condition, name, before) for name in values}
-    spreads = {
-        name: Spread.of(known, condition.floor, _known_noise(window, name))
-        for name, known in earlier.items()
-        if len(known) >= condition.min_windows
-    }
-    n_values = len(spreads) if condition.target.quantifier == Quantifier.ANY else 1
+    known = {name: of_name for name, of_name in earlier.items() if len(of_name) >= condition.min_windows}
+    n_values = len(known) if condition.target.quantifier == Quantifier.ANY else 1
     looks_at = LooksAt(n_values, is_two_sided=condition.measure == Measure.DEVIATION)
-    return [_deviation(condition, name, values[name], spread, looks_at) for name, spread in spreads.items()]
+
+    def is_outlier(older: Sequence[float], value: float) -> bool:
+        finding = _deviation(condition, "", value, Spread.of(older, condition.floor), looks_at)
+        return finding.levels is not None and finding.measured > finding.levels.threshold > 0
+
+    findings = []
+    for name, of_name in known.items():
+        compared = before_outliers(of_name, condition.min_windows, is_outlier)
+        spread = Spread.of(compared, condition.floor, _known_noise(window, name))
+        findings.append(_deviation(condition, name, values[name], spread, looks_at))
+    return findings
 
 
 def _known_noise(window: WindowValues, name: str) -> KnownNoise | None:

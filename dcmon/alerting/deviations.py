@@ -14,7 +14,7 @@ Drift, shares and errors are no normal numbers: they are never negative, and ske
 Where the noise of a drift is known, the limit is not below it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cbrt, cos, expm1, fsum, hypot, inf, log, log1p, pi, sin, sqrt, tan
@@ -74,6 +74,23 @@ class Spread:
     def lower_limit(self, threshold: float, looks_at: "LooksAt") -> float:
         """Return how many standard deviations below the mean a value may be, for a positive threshold."""
         return normal_limit(threshold, len(self.earlier), looks_at)
+
+
+def before_outliers(
+    earlier: Sequence[float], min_n: int, is_outlier: Callable[[Sequence[float], float], bool]
+) -> Sequence[float]:
+    """Return earlier values without the outliers right before now, of which each is one against all older values.
+
+    Otherwise the first window of a fault would hide the next ones: against 14 values with one outlier, the same value
+    again is only 3.5 standard deviations off. At least `min_n` values are left, so that a level that stays becomes
+    usual. `is_outlier`: of older values and a value.
+    """
+    for end in range(min_n, len(earlier)):
+        older, last = earlier[:end], earlier[end:]
+        low, high = min(older), max(older)
+        if all(not low <= value <= high for value in last) and all(is_outlier(older, value) for value in last):
+            return older
+    return earlier
 
 
 @dataclass(frozen=True)

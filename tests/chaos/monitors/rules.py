@@ -110,11 +110,9 @@ def students_t(outside: float, degrees: int) -> float:
 def deviates(by: float, over: int) -> Criterion:
     """Violated if the value is further from the mean before than normal noise is beyond `by` deviations."""
 
-    def criterion(window: WindowResult, before: Sequence[WindowResult]) -> Judgement | None:
-        (value,) = window.metrics.values()
-        past = [next(iter(result.metrics.values())) for result in before[-over:]]
-        if len(past) < max(3, over / 2):
-            return None
+    least = max(3, (over + 1) // 2)
+
+    def excess_of(value: float, past: Sequence[float]) -> float:
         mean = statistics.fmean(past)
         spread = max(statistics.stdev(past), 0.001, abs(mean) / 100)
         limit = students_t(math.erfc(by / math.sqrt(2)), len(past) - 1) * math.sqrt(1 + 1 / len(past))
@@ -122,7 +120,19 @@ def deviates(by: float, over: int) -> Criterion:
         highest = (statistics.fmean(roots) + limit * statistics.stdev(roots)) ** 3
         if value >= mean:
             limit = max(limit, (highest - mean) / spread)
-        excess = abs(value - mean) / spread - limit
+        return abs(value - mean) / spread - limit
+
+    def criterion(window: WindowResult, before: Sequence[WindowResult]) -> Judgement | None:
+        (value,) = window.metrics.values()
+        past = [next(iter(result.metrics.values())) for result in before[-over:]]
+        if len(past) < least:
+            return None
+        for count in range(least, len(past)):  # leave out the longest span of outliers right before
+            older, last = past[:count], past[count:]
+            if all((x < min(older) or x > max(older)) and excess_of(x, older) > 0 for x in last):
+                past = older
+                break
+        excess = excess_of(value, past)
         return Judgement("bad" if excess > 0 else "good", value, excess)
 
     return criterion

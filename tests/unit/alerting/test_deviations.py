@@ -146,6 +146,24 @@ def test_negative_threshold_stands_for_a_negative_limit() -> None:
     assert not verdict("feature f1 deviation up < -3", {"f1": 0.05}, before).is_violated
 
 
+def outcomes(condition: str, values: list[float]) -> list[bool]:
+    windows: list[Mapping[str, float]] = [{f"f{n}": value + n / 1e4 for n in range(30)} for value in values]
+    return [verdict(condition, row, windows[max(0, day - 14) : day]).is_violated for day, row in enumerate(windows)]
+
+
+@pytest.mark.parametrize("direction", ["up", "down", ""])
+def test_fault_that_lasts_stays_a_deviation_for_half_the_windows(direction: str) -> None:
+    """Otherwise `--for 2` would never fire: one outlier among 14 windows makes the next one usual."""
+    level = -5.0 if direction == "down" else 5.0
+    violated = outcomes(f"any feature deviation {direction} > 3", [*EARLIER, *[level] * 12])
+    assert violated == [False] * 14 + [True] * 8 + [False] * 4
+
+
+def test_value_back_at_its_old_level_is_no_deviation() -> None:
+    violated = outcomes("any feature deviation > 3", [*EARLIER, 5.0, 5.0, 0.05, 0.05])
+    assert violated[14:] == [True, True, False, False]
+
+
 def test_message_says_the_limit_and_the_number_of_values() -> None:
     against = {"what": "mean", "windows": 14, "value": 0.05, "limit": 6.2, "values": 30}
     text = message_text.measured_text({"measured": 8.1, "measured_against": against})
