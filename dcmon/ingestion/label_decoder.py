@@ -10,7 +10,7 @@ from dcmon.ingestion.quarantine import BadRow
 from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.row_types import label_row_type
-from dcmon.storage import pg_binary
+from dcmon.storage import categories, pg_binary
 from dcmon.storage.sample_ids import key_of
 
 LabelValue = str | float | None
@@ -39,7 +39,7 @@ def decode(is_regression: bool, batches: Sequence[RowBatch]) -> DecodedLabels:
 
 
 def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) -> None:
-    last, logged_at = decoded.last, pg_binary.micros(batch.logged_at)
+    last, logged_at, names = decoded.last, pg_binary.micros(batch.logged_at), _ClassNames()
     for position, row in enumerate(chain.from_iterable(label_row_type(is_regression).decode_all(batch.rows))):
         decoded.row_count += 1
         if position in batch.refused:
@@ -48,7 +48,7 @@ def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) 
             decoded.bad.append(quarantine.bad_row(batch, position, row))
             continue
         sample_id, label = row
-        entry = (label if type(label) is str or label is None else _value(label, is_regression), logged_at)
+        entry = (label if label is None else float(label) if is_regression else names[type(label), label], logged_at)
         key = key_of(sample_id)
         earlier = last.setdefault(key, entry)
         if earlier is not entry:
@@ -57,10 +57,9 @@ def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) 
                 last[key] = entry
 
 
-def _value(label: Any, is_regression: bool) -> LabelValue:
-    """Return the label as it is stored. Classes are text: 1 and 1.0 are "1", as in the SDK."""
-    if is_regression:
-        return float(label)
-    if isinstance(label, float) and label.is_integer():
-        return str(int(label))
-    return str(label)
+class _ClassNames(dict[tuple[type, Any], str]):
+    """The spelling of classes by type and value: 1, 1.0 and "1.0" are "1". True equals 1, so the type counts."""
+
+    def __missing__(self, key: tuple[type, Any]) -> str:
+        name = self[key] = str(categories.spelling(key[1]))
+        return name

@@ -18,8 +18,10 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.ingestion.raw_rows import DECODE_ERRORS
 from dcmon.ingestion.rejected_row import RejectedRow
 from dcmon.ingestion.row_decoder import RowType, RowValues
+from dcmon.ingestion.row_fields import FieldRole
 from dcmon.ingestion.row_types import reference_row_type
-from dcmon.storage import sample_tables, table_layout
+from dcmon.storage import probabilities, sample_tables, table_layout
+from dcmon.storage.categories import normalize
 from dcmon.storage.columns import HASH, TYPES, quoted
 from dcmon.storage.references import count
 from dcmon.storage.table_layout import NUMBERS
@@ -154,7 +156,8 @@ def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iter
         try:
             yield row_type.decode(row)
         except RejectedRow as rejected:
-            detail = rejected.detail.rstrip(".")
+            field = rejected.field
+            detail = rejected.detail.rstrip(".") if field is None else f"{field}: {rejected.detail.rstrip('.')}"
             raise errors.InvalidInput(
                 f"Row {number} of the reference can't be used: {detail}. Nothing was stored."
             ) from rejected
@@ -163,6 +166,7 @@ def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iter
 class _ReferenceCopy(NamedTuple):
     """How reference rows are copied: into which table, and which of a row's values go into columns and into arrays.
 
+    `kinds`: the type of the values that may be stored differently, by position.
     `own` and `array_positions` have positions of values. A row may lack an additional column: its position is None.
     """
 
@@ -171,6 +175,7 @@ class _ReferenceCopy(NamedTuple):
     sql_types: list[str]
     own: list[int]
     array_positions: list[tuple[str, list[int | None]]]
+    kinds: dict[int, str]
 
     @classmethod
     def create(cls, model: Model, version: Version, row_type: RowType) -> "_ReferenceCopy":
@@ -183,15 +188,26 @@ class _ReferenceCopy(NamedTuple):
         fields = [row_type.fields[position] for position in own]
         names = [*(quoted(field.name) for field in fields), *(array.name for array in layout.array_columns)]
         sql_types = [*(TYPES[field.kind].sql for field in fields), *(array.sql_type for array in layout.array_columns)]
-        return cls(version.relation, names, sql_types, own, array_positions)
+        kinds = {
+            position: field.role or field.kind
+            for position, field in enumerate(row_type.fields)
+            if field.role == FieldRole.PROBABILITIES or (field.kind == "categorical" and field.role is None)
+        }
+        return cls(version.relation, names, sql_types, own, array_positions, kinds)
 
     def stored_values(self, row: RowValues) -> Iterator[Any]:
         """Yield the values for the columns `names`."""
         for position in self.own:
-            yield row[position]
+            yield self._stored(position, row[position])
         for array, positions in self.array_positions:
-            values = [None if position is None else row[position] for position in positions]
+            values = [None if position is None else self._stored(position, row[position]) for position in positions]
             yield [math.nan if value is None else float(value) for value in values] if array == NUMBERS else values
+
+    def _stored(self, position: int, value: Any) -> Any:
+        """Return a value as samples have it: categories in their normal spelling, percent as probabilities."""
+        if value is None or position not in self.kinds:
+            return value
+        return normalize(value) if self.kinds[position] == "categorical" else probabilities.share(value)
 
 
 def _copy(session: Session, copied: _ReferenceCopy, rows: Iterable[RowValues], first: int) -> int:

@@ -1,54 +1,29 @@
 """Decode rows by the types of a version's columns. A bad row is rejected with a reason; the others are decoded."""
 
-import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Raw
+from msgspec import NODEFAULT, Raw
 
-from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, TOO_LONG, RowArray
+from dcmon.ingestion import decode_errors
+from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, RowArray
 from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
-from dcmon.storage.columns import PREDICTION, TIME, TYPES
+from dcmon.ingestion.row_fields import Field, FieldRole
+from dcmon.ingestion.values.refusal import shown
+from dcmon.storage import categories
+from dcmon.storage.columns import PREDICTION, TIME
 
 MAX_ID_LENGTH = 1024
+MAX_SHOWN_CLASSES = 10
 ROWS_PER_CALL = 200  # decoded in one call: they fit in a processor's cache
 # One day inside the range of Python's datetime, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 
-# Patterns of msgspec's messages, and the reason code for each. The first pattern that matches decides.
-REASONS = (
-    (r"`str` of length <=", RejectionReason.TOO_LONG),
-    (r"`str` of length >=", RejectionReason.WRONG_TYPE),
-    (r"length", RejectionReason.WRONG_LENGTH),
-    (r"out of range|>=|<=", RejectionReason.OUT_OF_RANGE),
-    (r"^Invalid UTF-8", RejectionReason.MALFORMED),  # msgspec 0.23; earlier versions raise UnicodeDecodeError
-    (r"^(Expected|Invalid)", RejectionReason.WRONG_TYPE),
-    (r"", RejectionReason.MALFORMED),
-)
 RowValues = tuple[Any, ...]  # the values of a row, in the order of the row type's fields
-
-
-@dataclass(frozen=True)
-class Field:
-    """A field of a row. `length` is the required length of a list."""
-
-    name: str
-    kind: str
-    is_required: bool = True
-    is_nullable: bool = True
-    length: int | None = None
-
-    @property
-    def python(self) -> Any:
-        """The Python type that msgspec decodes the field to."""
-        exact = Meta(min_length=self.length, max_length=self.length)
-        python = TYPES[self.kind].python if self.length is None else Annotated[list[float], exact]
-        return python | None if self.is_nullable else python
 
 
 @dataclass(frozen=True)
@@ -112,10 +87,47 @@ class RowType:
             ]
         except DECODE_ERRORS:
             return None
-        return decoded if self._have_known_classes(decoded) else None
+        if self._have_class_names(decoded):
+            return decoded
+        return [self._named_or_reject(values) for values in decoded]  # type: ignore[arg-type]
 
-    def _have_known_classes(self, decoded: Iterable[Any]) -> bool:
-        return self.classes is None or self.classes.issuperset([values[self._prediction_index] for values in decoded])
+    def _have_class_names(self, decoded: Iterable[Any]) -> bool:
+        """True if no prediction needs another spelling. A numbers or booleans must become the name of its class."""
+        if (index := self._prediction_index) is None:
+            return True
+        predictions = [values[index] for values in decoded]
+        if self.classes is not None:
+            return self.classes.issuperset(predictions)
+        try:
+            "".join(predictions)  # the fastest way to check that all are text
+        except TypeError:
+            return False
+        return True
+
+    def _named_or_reject(self, values: RowValues) -> RowValues | RejectedRow:
+        try:
+            return self._with_class_names(values)
+        except RejectedRow as rejected:
+            return rejected
+
+    def _with_class_names(self, values: RowValues) -> RowValues:
+        """Replace classes by their names. Raises RejectedRow if the version has no such class."""
+        named = list(values)
+        for index in self._class_indexes:
+            if (value := values[index]) is not None:
+                named[index] = self._class_name(value, is_prediction=index == self._prediction_index)
+        return tuple(named)
+
+    def _class_name(self, value: Any, *, is_prediction: bool) -> str:
+        spelled = categories.spelling(value)
+        name = self._names_of_classes.get(value if isinstance(value, str) else spelled)
+        name = self._names_of_classes.get(spelled) if name is None else name
+        if name is None and is_prediction and self.classes:
+            first = ", ".join(sorted(self.classes)[:MAX_SHOWN_CLASSES])
+            more = ", …" if len(self.classes) > MAX_SHOWN_CLASSES else ""
+            detail = f"{shown(value)} is not one of the version's classes: {first}{more}."
+            raise RejectedRow(RejectionReason.UNKNOWN_CLASS, PREDICTION, detail)
+        return str(spelled) if name is None else name
 
     def _decode_or_reject(self, row: Raw) -> RowValues | RejectedRow:
         try:
@@ -145,7 +157,7 @@ class RowType:
                 {self._renamed_fields.get(name, name): value for name, value in values.items()}
             )
         except DECODE_ERRORS as error:
-            raise self._unreadable(row, error) from error
+            raise decode_errors.unreadable(error, self.fields, row) from error
         try:
             return self._decode(Raw(renamed))
         except RejectedRow as rejected:
@@ -170,9 +182,18 @@ class RowType:
         ]
 
     @cached_property
+    def _class_indexes(self) -> list[int]:
+        """The indexes of the fields that have a class."""
+        return [index for index, field in enumerate(self.fields) if field.role == FieldRole.CLASS]
+
+    @cached_property
     def _prediction_index(self) -> int | None:
-        """The index of the prediction if it must be one of the classes, else None."""
-        return self.names.index(PREDICTION) if self.classes else None
+        """The index of the prediction if it is a class, else None."""
+        return next((index for index in self._class_indexes if self.fields[index].name == PREDICTION), None)
+
+    @cached_property
+    def _names_of_classes(self) -> Mapping[str, str]:
+        return categories.class_names(self.classes or ())
 
     def _require_storable(self, values: RowValues, row: Raw) -> RowValues:
         for index, field in self._range_checked:
@@ -183,9 +204,8 @@ class RowType:
             if isinstance(value, list) and value and (not value[0] or len({len(line) for line in value}) > 1):
                 detail = "The lists inside the list are empty, or their lengths differ."
                 raise RejectedRow(RejectionReason.WRONG_LENGTH, field.name, detail)
-        if self._prediction_index is not None and values[self._prediction_index] not in self.classes:  # type: ignore[operator]
-            detail = f"{values[self._prediction_index]!r} is not one of the version's classes."
-            raise RejectedRow(RejectionReason.UNKNOWN_CLASS, PREDICTION, detail)
+        if self._class_indexes:
+            values = self._with_class_names(values)
         raw = bytes(row)
         if len(raw) > MAX_ROW_BYTES:
             detail = f"The row has {len(raw):,} bytes; at most {MAX_ROW_BYTES:,} are allowed."
@@ -198,52 +218,35 @@ class RowType:
         return values
 
     def _decode_leniently(self, row: Raw, error: Exception) -> RowValues:
-        """Decode values that JSON Schema accepts but msgspec does not.
+        """Decode a row with values of other types, such as 5.0 as an integer, or a number that is text.
 
-        These are 5.0 as an integer, and offsets like +0200. `error` is msgspec's error.
+        What each value means is in `values.conversion`. `error` is msgspec's error.
         """
         try:
             values = msgspec.json.decode(row)
         except DECODE_ERRORS:
-            raise self._unreadable(row, error) from error
+            raise decode_errors.unreadable(error, self.fields, row) from error
         converted = self._convert_list(values) if self.is_list else self._convert_object(values, error)
         try:
-            return msgspec.structs.astuple(self.decoder.decode(msgspec.json.encode(converted)))
-        except msgspec.DecodeError as second_error:
-            raise _rejected(second_error, self.fields) from second_error
+            return msgspec.structs.astuple(msgspec.convert(converted, self.decoder.type))
+        except msgspec.ValidationError as second_error:
+            raise decode_errors.rejection(second_error, self.fields) from second_error
 
     def _convert_list(self, values: Any) -> list[Any]:
         if not isinstance(values, list) or len(values) != len(self.fields):
             detail = f"A row must be a list of {len(self.fields)} values, one for each column."
             raise RejectedRow(RejectionReason.WRONG_TYPE, None, detail)
-        return [_converted(field.kind, value) for field, value in zip(self.fields, values, strict=True)]
+        return [field.convert(value) for field, value in zip(self.fields, values, strict=True)]
 
     def _convert_object(self, values: Any, error: Exception) -> dict[str, Any]:
         if not isinstance(values, dict):
-            raise _rejected(error, self.fields)
-        column_types = {field.name: field.kind for field in self.fields}
-        return {name: _converted(column_types.get(name), value) for name, value in values.items()}
+            raise decode_errors.rejection(error, self.fields)
+        fields = self._fields_by_wire_name
+        return {name: fields[name].convert(value) if name in fields else value for name, value in values.items()}
 
-    def _unreadable(self, row: Raw, error: Exception) -> RejectedRow:
-        """Return the rejection of a row that is not JSON. Name the field that is NaN or Infinity.
-
-        Python's json module writes these constants although JSON does not allow them.
-        """
-        try:
-            values = json.loads(bytes(row), parse_constant=_Constant)
-        except (ValueError, RecursionError):
-            return _rejected(error, self.fields)
-        items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
-        for key, value in items:
-            if isinstance(value, _Constant):
-                name = self.names[key] if isinstance(key, int) and key < len(self.fields) else str(key)
-                detail = f"{name!r} is {value}, which JSON does not allow. Send null."
-                return RejectedRow(RejectionReason.MALFORMED, name, detail)
-        return _rejected(error, self.fields)
-
-
-class _Constant(str):
-    """NaN, Infinity or -Infinity, as Python's json module writes them."""
+    @cached_property
+    def _fields_by_wire_name(self) -> dict[str, Field]:
+        return {_wire_name(number, field): field for number, field in enumerate(self.fields)}
 
 
 @lru_cache(maxsize=512)
@@ -276,41 +279,3 @@ def _needs_renaming(name: str) -> bool:
 def _wire_name(number: int, field: Field) -> str:
     """Return the name that msgspec matches. It is a private name if msgspec can't match the field's name."""
     return f"\ue000{number}" if _needs_renaming(field.name) else field.name
-
-
-def _converted(kind: str | None, value: Any) -> Any:
-    if kind in ("integer", "bigint") and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if kind == "datetime" and isinstance(value, str):
-        try:
-            return datetime.fromisoformat(value).astimezone(UTC) if re.search(r"[+-]\d{4}$", value) else value
-        except (ValueError, OverflowError):
-            return value
-    return value
-
-
-def _rejected(error: Exception, fields: Sequence[Field]) -> RejectedRow:
-    """Translate msgspec's error into a reason code, a field and a sentence."""
-    message = str(error)
-    field = _field_name(message, fields)
-    if field == TOO_LONG:
-        detail = f"The row has more than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
-        return RejectedRow(RejectionReason.TOO_LONG, None, detail)
-    if "missing required" in message:
-        return RejectedRow(RejectionReason.MISSING_FEATURE, field, f"The field {field!r} is missing.")
-    if "unknown field" in message:
-        return RejectedRow(RejectionReason.UNKNOWN_FIELD, field, f"The version has no column {field!r}.")
-    reason = next(reason for pattern, reason in REASONS if re.search(pattern, message))
-    return RejectedRow(reason, field, message)
-
-
-def _field_name(message: str, fields: Sequence[Field]) -> str | None:
-    """Return the field that msgspec's message names, by name or by index."""
-    path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", message)
-    named = re.search(r"field `(.+)`(?: - at `\$`)?$", message, re.DOTALL)
-    field = named[1] if named else None
-    if field is None and path:
-        field = path[1] if path[1] else fields[int(path[2])].name if int(path[2]) < len(fields) else None
-    if field is not None and field not in {known.name for known in fields}:
-        field = re.sub(r"(\[\d+\])+$", "", field)
-    return field

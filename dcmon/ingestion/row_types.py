@@ -8,25 +8,39 @@ import msgspec
 from msgspec import Meta
 
 from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
-from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, Field, RowType, row_type
+from dcmon.ingestion.row_decoder import MAX_ID_LENGTH, RowType, row_type
+from dcmon.ingestion.row_fields import CLASS_VALUE, Field, FieldRole
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
+
+_SAMPLE_ID = Field(SAMPLE_ID, "categorical", is_nullable=False, role=FieldRole.ID)
 
 
 def sample_row_type(columns: Columns) -> RowType:
     """Return the type of a sample. Only additional columns and probabilities may be missing."""
-    length = len(columns.classes or ()) or None
-    has_probabilities = PROBABILITIES in columns.model_output
     return row_type(
         fields=(
-            Field(SAMPLE_ID, "categorical", is_nullable=False),
+            _SAMPLE_ID,
             Field(TIME, "datetime", is_nullable=False),
-            Field(PREDICTION, columns.model_output[PREDICTION], is_nullable=False),
+            _class_field(columns, PREDICTION, is_nullable=False),
             *(Field(name, kind) for name, kind in columns.features.items()),
             *(Field(name, kind, is_required=False) for name, kind in columns.additional.items()),
-            *([Field(PROBABILITIES, "array_float", is_required=False, length=length)] if has_probabilities else ()),
+            *_probabilities(columns),
         ),
         classes=_classes(columns),
     )
+
+
+def _class_field(columns: Columns, name: str, *, is_required: bool = True, is_nullable: bool = True) -> Field:
+    role = None if columns.is_regression else FieldRole.CLASS
+    return Field(name, columns.label_type, is_required, is_nullable, role=role)
+
+
+def _probabilities(columns: Columns) -> list[Field]:
+    """Return the field of probabilities, if the version names its classes."""
+    if PROBABILITIES not in columns.model_output:
+        return []
+    length = len(columns.classes or ())
+    return [Field(PROBABILITIES, "array_float", is_required=False, length=length, role=FieldRole.PROBABILITIES)]
 
 
 def _classes(columns: Columns) -> frozenset[str] | None:
@@ -39,13 +53,11 @@ def reference_row_type(columns: Columns, names: Sequence[str] | None = None) -> 
     Raises RejectedRow if the names do not match the version's columns.
     """
     known = {
-        PREDICTION: Field(PREDICTION, columns.model_output[PREDICTION], is_nullable=False),
-        LABEL: Field(LABEL, columns.label_type, is_required=False),
+        PREDICTION: _class_field(columns, PREDICTION, is_nullable=False),
+        LABEL: _class_field(columns, LABEL, is_required=False),
         **{name: Field(name, kind, name in columns.features) for name, kind in columns.user_columns.items()},
     }
-    if PROBABILITIES in columns.model_output:
-        length = len(columns.classes or ())
-        known[PROBABILITIES] = Field(PROBABILITIES, "array_float", is_required=False, length=length)
+    known |= {field.name: field for field in _probabilities(columns)}
     if names is None:
         required_first = sorted(known.values(), key=lambda field: not field.is_required)
         return row_type(tuple(required_first), classes=_classes(columns))
@@ -68,12 +80,12 @@ def _require_columns(columns: Columns, known: Collection[str], names: Sequence[s
 @lru_cache(maxsize=2)
 def label_row_type(is_regression: bool) -> RowType:
     """Return the type of a label: the sample's id, and a label or null."""
-    label = float | None if is_regression else str | int | float | None
+    label = float | None if is_regression else CLASS_VALUE | None
     struct = msgspec.defstruct(
         "Label",
         [("id", Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]), ("label", label)],
         rename={"id": SAMPLE_ID, "label": LABEL},
         forbid_unknown_fields=True,
     )
-    fields = (Field(SAMPLE_ID, "categorical"), Field(LABEL, "numeric" if is_regression else "categorical"))
+    fields = (_SAMPLE_ID, Field(LABEL, "numeric" if is_regression else "categorical"))
     return RowType(fields, msgspec.json.Decoder(struct))

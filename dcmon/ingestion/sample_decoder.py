@@ -214,7 +214,9 @@ def _add_one_by_one(decoded: DecodedSamples, rows: Iterable[tuple[bytes, int, in
 @lru_cache(maxsize=64)
 def _encoder(row_type: RowType, layout: int) -> pg_copy.Encoder:
     """Return the encoder of all values but the time. Ids are encoded as plain text, because each row has another id."""
-    fixed_kinds = {SAMPLE_ID: "text", TIME: ""}
+    fixed_kinds = {SAMPLE_ID: "text", TIME: "", PROBABILITIES: pg_copy.PROBABILITIES}
+    if row_type.classes:
+        fixed_kinds[PREDICTION] = pg_copy.CLASS
     positions = {field.name: position for position, field in enumerate(row_type.fields)}
     array_positions = [[positions[name] for name in array.column_types] for array in _array_columns(row_type, layout)]
     return pg_copy.Encoder([fixed_kinds.get(field.name, field.kind) for field in row_type.fields], array_positions)

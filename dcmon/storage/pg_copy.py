@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dcmon.storage import categories, pg_binary
+from dcmon.storage import categories, pg_binary, probabilities
 from dcmon.storage.pg_binary import NULL
 
 BEGIN, END = b"PGCOPY\n\xff\r\n\0" + bytes(8), struct.pack("!h", -1)
@@ -19,7 +19,10 @@ FLOAT = ">f8"
 FIXED: Mapping[str, str] = {"numeric": FLOAT, "integer": ">i4", "bigint": ">i8", "datetime": ">i8", "boolean": "?"}
 CLASS = "class"  # a prediction that the row decoder has found among the version's classes
 TEXTS = ("categorical", "text", CLASS)
-LISTS: Mapping[str, Callable[[Any], bytes]] = {"array_float": pg_binary.floats, "array_float_2d": pg_binary.floats_2d}
+PROBABILITIES = "probabilities"  # a list of numbers of one length; percent is converted
+LISTS: Mapping[str, Callable[[Any], bytes]] = {
+    "array_float": pg_binary.floats, PROBABILITIES: pg_binary.floats, "array_float_2d": pg_binary.floats_2d,
+}  # fmt: skip
 # The texts of a column with more different texts, or longer texts, are encoded one by one.
 MAX_CATEGORIES, MAX_CATEGORY_LENGTH = 100, 64
 
@@ -28,7 +31,7 @@ _size = struct.Struct("!i").pack
 
 
 class Encoder:
-    """Encodes rows whose values have these types: names in storage.columns.TYPES, or CLASS.
+    """Encodes rows whose values have these types: names in storage.columns.TYPES, CLASS or PROBABILITIES.
 
     Values of other types are left out. `array_columns`: the positions of values that are encoded together as one array.
     `order` has the positions of the other values in the order in which they are encoded; the arrays follow them.
@@ -180,8 +183,11 @@ def _array_of(column_types: Sequence[str], positions: Sequence[int]) -> _Numbers
 
 def _encode_lists(kind: str, column: Column) -> list[bytes]:
     lengths = {None if value is None else len(value) for value in column}
-    if kind == "array_float" and len(lengths) == 1 and (length := lengths.pop()):
-        return _lines(_block_of_lists(column, length))
+    if kind != "array_float_2d" and len(lengths) == 1 and (length := lengths.pop()):
+        vectors = np.array(column, np.float64)
+        return _lines(_block_of_lists(probabilities.shares(vectors) if kind == PROBABILITIES else vectors, length))
+    if kind == PROBABILITIES:
+        column = [None if value is None else probabilities.share(value) for value in column]
     to_bytes = LISTS[kind]
     return [NULL if value is None else _sized(to_bytes(value)) for value in column]
 

@@ -105,7 +105,7 @@ class Rows:
             ({"_dc_sample_id": name, "_dc_label": [number]}, "wrong_type"),
             ({"_dc_sample_id": name}, "missing_feature"),
             ({"_dc_sample_id": name, "_dc_label": None, "surprise": number}, "unknown_field"),
-            ({"_dc_sample_id": number, "_dc_label": None}, "wrong_type"),
+            ({"_dc_sample_id": [number], "_dc_label": None}, "wrong_type"),
         ][number % 4]
         return Poison("labels", json.dumps(row).encode(), reason)
 

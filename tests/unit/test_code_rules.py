@@ -150,7 +150,6 @@ KEPT_NAMES = {
     "HTTP_GONE": "the name of the status 410",
     "is_gone": "the receiver answered 410 Gone",
     "GONE": "the state of a process that `dcmon status` shows",
-    "WHOLE_NUMBER": "a number without a fraction",
     "for_each": "the element is a parameter",
 }
 

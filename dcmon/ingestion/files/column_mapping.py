@@ -8,9 +8,10 @@ from enum import StrEnum
 
 from dcmon import errors
 from dcmon.ingestion.files import value_conversion
+from dcmon.ingestion.values.conversion import ID
 from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
 from dcmon.states import RowKind
-from dcmon.storage.columns import LABEL, PREDICTION, SAMPLE_ID, TIME, Columns
+from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
 
 IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas names an index without a name in a Parquet file
@@ -85,14 +86,15 @@ def create(
 
     Raises InvalidInput if `renames` names a field that does not exist.
     """
-    types = {LABEL: _class_type(columns.label_type, columns)}
+    types = {LABEL: columns.label_type}
     required: Sequence[str] = (SAMPLE_ID, LABEL)
     if kind != FileKind.LABELS:
         types |= {**columns.model_output, **columns.user_columns}
-        types[PREDICTION] = _class_type(types[PREDICTION], columns)
+        if PROBABILITIES in types:
+            types[PROBABILITIES] = value_conversion.PROBABILITIES_TYPE
         required = (PREDICTION, *columns.features)
     if kind != FileKind.REFERENCE:
-        types[SAMPLE_ID] = "categorical"
+        types[SAMPLE_ID] = ID
     if kind == FileKind.SAMPLES:
         required = (SAMPLE_ID, TIME, *required)
         types[TIME] = "datetime"
@@ -102,12 +104,6 @@ def create(
                 f"Column {column!r} can't be mapped to {field!r}: the fields of {kind} are {_list_names(types)}."
             )
     return ColumnMapping(types, required, renames, kind, rules)
-
-
-def _class_type(kind: str, columns: Columns) -> str:
-    """Return the type of a column of class names. 1.0 is class 1, unless a class has a name like "1.0"."""
-    has_decimal_names = any(value_conversion.WHOLE_NUMBER.fullmatch(name) for name in columns.classes or ())
-    return value_conversion.CLASS_TYPE if kind == "categorical" and not has_decimal_names else kind
 
 
 def _list_names(names: Iterable[str], limit: int = 12) -> str:

@@ -1,41 +1,52 @@
 """Convert values of a file to the column types of a version.
 
-A cell of a CSV is text; a value of Parquet or JSON lines has a type. Both become values of a JSON row. A value that
-can't be converted stays unchanged, and the row decoder rejects it.
+A cell of a CSV is text; a value of Parquet or JSON lines has a type. Both become values of a JSON row, by the same rule
+(`values.conversion`). A value that can't be converted stays unchanged, and the row decoder rejects it.
 """
 
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
-from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
+from dcmon.ingestion.values import conversion, lists, numbers
+from dcmon.ingestion.values.refusal import ValueRefused
+from dcmon.ingestion.values.rules import FILE_RULES, JSON_RULES, ValueRules
 
 Converter = Callable[[Any], Any]
 
-JSON_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A time that is a number counts seconds since 1970, or if it is too large for that (the year 5138) ms, µs or ns.
-EPOCH_UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0, 1))
-COMPACT_DATE = re.compile(r"\d{8}")  # 20260301 is ambiguous: 1 March 2026, or (as seconds) 23 August 1970
-CLASS_TYPE = "class"  # the type of predictions and labels that are class names; like "categorical" otherwise
-WHOLE_NUMBER = re.compile(r"-?\d+\.0+")
-TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
-MISSING = frozenset({"nan", "null", "none", "na", "n/a", "<na>"})
+PROBABILITIES_TYPE = "probabilities"  # like "array_float", but one number is allowed too: the row decoder completes it
+TEXTS = ("categorical", "text")
+# Words for a missing value in columns that are not text.
+NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>", "nat"})
+_INTEGRAL = re.compile(r"(-?\d+)\.0+", re.ASCII)
 
 
 def text_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts a non-empty CSV cell to a column type."""
-    return _with_null_words(_TEXT.get(kind, _unchanged), rules.null_words)
+    if kind in TEXTS:
+        return _with_null_words(_unchanged, rules.null_words)
+    if kind == conversion.ID:
+        return _with_null_words(_id_of_text, rules.null_words)
+    return value_converter(kind, rules)
 
 
 def value_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts Parquet and JSON values (not None) to a column type."""
-    return _with_null_words(_VALUES.get(kind, _unchanged), rules.null_words)
+    convert = _probabilities(rules) if kind == PROBABILITIES_TYPE else conversion.converter(kind, rules)
+    has_words = kind not in TEXTS
+
+    def convert_or_keep(value: Any) -> Any:
+        try:
+            return convert(value)
+        except ValueRefused:
+            if has_words and isinstance(value, str) and value.strip().lower() in NULL_WORDS:
+                return None
+            return _refused(value, kind, rules)
+
+    return _with_null_words(convert_or_keep, rules.null_words)
 
 
 def _with_null_words(convert: Converter, null_words: frozenset[str]) -> Converter:
@@ -48,133 +59,35 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-def _number_of_text(text: str) -> Any:
-    try:
-        number = float(text)
-    except ValueError:
-        return _none_if_missing(text)
-    if math.isfinite(number) and "_" not in text:
-        return number
-    return None if math.isnan(number) else _literal(text)
+def _id_of_text(text: str) -> str:
+    """Convert 17.0 to 17. A CSV has 17.0 where Parquet and JSON have the number, if another id was missing once."""
+    integral = _INTEGRAL.fullmatch(text)
+    return integral[1] if integral else text
 
 
-def _integer_of_text(text: str) -> Any:
-    try:
-        number = int(text)
-    except ValueError:
-        return _none_if_missing(_literal(text))
-    return _literal(text) if "_" in text or number.bit_length() > 62 else number
+def _probabilities(rules: ValueRules) -> Converter:
+    """Return the function that converts a list, or a single probability."""
+
+    def convert(value: Any) -> Any:
+        try:
+            return lists.list_of_numbers(value, rules)
+        except ValueRefused:
+            if isinstance(value, list | bool):
+                raise
+            return numbers.number(value, rules)
+
+    return convert
 
 
-def _literal(text: str) -> Any:
-    """Keep a number unchanged for the row decoder to accept or reject. Examples: 1e309, 5.0 as an integer, 2 ** 70."""
-    return msgspec.Raw(text.encode()) if JSON_NUMBER.fullmatch(text) else text
-
-
-def _none_if_missing(value: Any) -> Any:
-    return None if isinstance(value, str) and value.strip().lower() in MISSING else value
-
-
-def _boolean_of_text(text: str) -> Any:
-    word = text.strip().lower()
-    return True if word in TRUE else False if word in FALSE else _none_if_missing(text)
-
-
-def _list_of_text(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return _none_if_missing(text)
-
-
-def _time_of_text(text: str) -> Any:
-    if JSON_NUMBER.fullmatch(text):
-        return text if COMPACT_DATE.fullmatch(text) else _since_epoch(float(text), text)
-    try:
-        return _aware(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):
-        return _none_if_missing(text)
-
-
-def _time_of_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return _time_of_text(value) if value else None
-    if isinstance(value, datetime):
-        return _aware(value)
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value) if COMPACT_DATE.fullmatch(str(value)) else _since_epoch(value, str(value))
-    return value
-
-
-def _class_of_text(text: str) -> str:
-    """Convert 1.0 to 1. Many tools write whole numbers like this if a value of the column is missing."""
-    return text.partition(".")[0] if WHOLE_NUMBER.fullmatch(text) else text
-
-
-def _aware(time: datetime) -> Any:
-    """Return a time with an offset, UTC if it has none. Return text, which is rejected, if the year is out of range."""
-    try:
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except OverflowError:
-        return time.isoformat()
-
-
-def _since_epoch(number: float, original: str) -> Any:
-    if not math.isfinite(number):
-        return None if math.isnan(number) else original
-    unit = next(unit for least, unit in EPOCH_UNITS if abs(number) >= least)
-    try:
-        return EPOCH + timedelta(seconds=number / unit)
-    except OverflowError:
-        return original
-
-
-def _number_of_value(value: Any) -> Any:
-    """Convert NaN, which is a missing value in Parquet, to None. Infinity becomes text, which is rejected."""
+def _refused(value: Any, kind: str, rules: ValueRules) -> Any:
+    """Return a refused value in a form that the row decoder refuses too."""
     if isinstance(value, float | Decimal) and not math.isfinite(value):
-        return None if math.isnan(value) else str(value)
-    return value
-
-
-def _text_of_value(value: Any) -> Any:
-    """Convert a class to text. Both 1 and 1.0 become "1", as for labels over HTTP."""
-    if isinstance(value, float):
-        if math.isnan(value):
-            return None
-        return str(int(value)) if value.is_integer() else repr(value)
-    if isinstance(value, datetime | date):
+        return str(value)
+    if isinstance(value, date):  # a time that UTC can't express
         return value.isoformat()
     if isinstance(value, bytes):
-        return _text_of_bytes(value)
-    return str(value) if isinstance(value, int | Decimal) else value
-
-
-def _text_of_bytes(value: bytes) -> Any:
-    """Decode text that some Parquet writers declare as bytes. Other bytes become a list, which the decoder rejects."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
         return [value]
-
-
-_TEXT: dict[str, Converter] = {
-    CLASS_TYPE: _class_of_text,
-    "numeric": _number_of_text,
-    "integer": _integer_of_text,
-    "bigint": _integer_of_text,
-    "boolean": _boolean_of_text,
-    "array_float": _list_of_text,
-    "array_float_2d": _list_of_text,
-    "datetime": _time_of_text,
-}
-_VALUES: dict[str, Converter] = {
-    CLASS_TYPE: _text_of_value,
-    "numeric": _number_of_value,
-    "integer": _number_of_value,
-    "bigint": _number_of_value,
-    "categorical": _text_of_value,
-    "text": _text_of_value,
-    "datetime": _time_of_value,
-}
+    has_other_marks = rules.decimal_mark != JSON_RULES.decimal_mark
+    if isinstance(value, str) and has_other_marks and kind in ("numeric", *numbers.INTEGERS):
+        return [value]  # as JSON, 1.5 would be a number again
+    return value

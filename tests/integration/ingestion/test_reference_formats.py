@@ -174,7 +174,7 @@ def test_unusable_reference_file_exits_2(tmp_path: Path, database_url: str, targ
     require_refused(load("a.json", b""), 2, "not JSON")
     require_refused(load("a.json", document([*reference_rows(3), [1]])), 2, "Row 3 ")
     wrong_type = b'{"job": "a", "age": "x", "_dc_prediction": "1"}'
-    require_refused(load("b.jsonl", wrong_type), 2, "$.age`. Nothing was stored.")
+    require_refused(load("b.jsonl", wrong_type), 2, "age: Expected a number, got 'x'. Nothing was stored.")
     require_refused(load("a.csv", b""), 2, "a.csv is empty: a CSV begins with a header.")
     require_refused(load("a.jsonl", b'{"job": "a", "age": 1, "_dc_prediction": "1"}\n{"age": 1}'), 2, "Row 1 ")
     require_refused(load("a.json", document(reference_rows(1)), "v9"), 5, "v9")

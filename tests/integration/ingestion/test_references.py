@@ -50,9 +50,9 @@ GOOD = ["j1", 1, "1", [0.5, 0.5], "0"]
 
 BAD: list[tuple[Any, str]] = [
     (["\0", 1, "1", [0.5, 0.5], "0"], "NUL"),
-    (["j", "x", "1", [0.5, 0.5], "0"], "float"),
+    (["j", "x", "1", [0.5, 0.5], "0"], "age: Expected a number, got 'x'"),
     (["j", 1, None, [0.5, 0.5], "0"], "null"),
-    (["j", 1, "1", [0.5], "0"], "length"),
+    (["j", 1, "1", [0.2, 0.3, 0.5], "0"], "_dc_prediction_probabilities: Expected 2 prob"),
     (["j", 1, "1", [0.5, 0.5]], "5 values"),
     ({"job": "j"}, "5 values"),
     (5, "5 values"),

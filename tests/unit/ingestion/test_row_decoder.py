@@ -60,15 +60,16 @@ def test_values_valid_by_json_schema_are_accepted() -> None:
         ({"i": 2**31}, "out_of_range", "i"),
         ({"big": 2**63}, "out_of_range", "big"),
         ({"big": 2**70}, "out_of_range", "big"),
-        ({"c": 5}, "wrong_type", "c"),
+        ({"c": [5]}, "wrong_type", "c"),
         ({"c": {"nested": [1]}}, "wrong_type", "c"),
-        ({"yes": 1}, "wrong_type", "yes"),
+        ({"yes": 2}, "wrong_type", "yes"),
         ({"list": "x"}, "wrong_type", "list"),
         ({"when": "2026-01-01T00:00:00"}, "wrong_type", "when"),
         ({"_dc_time": "yesterday"}, "wrong_type", "_dc_time"),
-        ({"_dc_time": 1764000000}, "wrong_type", "_dc_time"),
+        ({"_dc_time": 20260301}, "wrong_type", "_dc_time"),
         ({"_dc_prediction": None}, "wrong_type", "_dc_prediction"),
-        ({"_dc_prediction_probabilities": [0.1]}, "wrong_length", "_dc_prediction_probabilities"),
+        ({"_dc_prediction_probabilities": [0.1, 0.2, 0.7]}, "wrong_length", "_dc_prediction_probabilities"),
+        ({"_dc_prediction_probabilities": [80]}, "wrong_type", "_dc_prediction_probabilities"),
         ({"unknown": 1}, "unknown_field", "unknown"),
         ({"_dc_prediction": "2"}, "unknown_class", "_dc_prediction"),
         ({"a b": "x" * MAX_ROW_BYTES}, "too_long", None),
@@ -144,9 +145,13 @@ def test_row_too_long_for_a_message_is_truncated() -> None:
 
 def test_label_may_be_text_number_or_null() -> None:
     row_type = label_row_type(False)
-    for label in ("a", 1, 1.5, None):
+    for label in ("a", 1, 1.5, True, None):
         assert decode({"_dc_sample_id": "s", "_dc_label": label}, row_type)["_dc_label"] == label
-    for bad in ({"_dc_sample_id": "s"}, {"_dc_sample_id": 5, "_dc_label": 1}, {"_dc_sample_id": "s", "_dc_label": [1]}):
+    for bad in (
+        {"_dc_sample_id": "s"},
+        {"_dc_sample_id": True, "_dc_label": 1},
+        {"_dc_sample_id": "s", "_dc_label": [1]},
+    ):
         with pytest.raises(RejectedRow):
             decode(bad, row_type)
 

@@ -56,13 +56,28 @@ def _values(column: Any, kind: str, rules: ValueRules) -> list[Any]:
     if pyarrow.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pyarrow.types.is_timestamp(column.type) and column.type.unit == "ns":
-        column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
+        column = _in_microseconds(column)
+    if pyarrow.types.is_float32(column.type):
+        column = column.cast(pyarrow.string()).cast(pyarrow.float64())  # 0.1, not 0.10000000149011612
+    if pyarrow.types.is_float16(column.type):
+        column = pyarrow.array([value and float(str(value)) for value in column.to_pylist()], pyarrow.float64())
     convert = value_conversion.value_converter(kind, rules)
     try:
         values = column.to_pylist()
     except (OverflowError, ValueError):
         values = [_python_value(scalar) for scalar in column]
     return [None if value is None else convert(value) for value in values]
+
+
+def _in_microseconds(column: Any) -> Any:
+    """Round nanoseconds half up, as times of JSON are rounded."""
+    import pyarrow
+    from pyarrow import compute
+
+    nanoseconds = column.cast(pyarrow.int64())
+    rounded = compute.add(nanoseconds, 500)  # no overflow before the year 2262, where nanoseconds end
+    floored = compute.floor_temporal(rounded.cast(column.type), unit="microsecond")
+    return floored.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
 
 
 def _python_value(scalar: Any) -> Any:

@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon import errors
+from dcmon.ingestion import label_decoder, sample_decoder
 from dcmon.ingestion.files import column_mapping, reader
 from dcmon.ingestion.files.reader import Chunk
 from dcmon.ingestion.rejected_row import RejectedRow
+from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.row_types import label_row_type, sample_row_type
 from dcmon.storage.columns import Columns
 from tests.helpers.examples import examples
@@ -385,13 +387,18 @@ def test_labels_beside_samples_become_rows_of_labels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("classes", "wanted"), [(["0", "1"], "1"), (None, "1"), (["0.0", "1.0"], "1.0")])
 def test_class_1_0_is_1_unless_a_class_has_that_name(tmp_path: Path, classes: list[str] | None, wanted: str) -> None:
-    """1.0 stands for class 1, unless the version has a class "1.0"."""
-    path = write_csv(tmp_path / "a.csv", [["a", "1.0"]], ["_dc_sample_id", "_dc_label"])
-    mapping = column_mapping.create(Columns("binary", {}, {}, classes), "labels", {})
+    """1.0 stands for class 1, unless the version has a class "1.0". Labels belong to all versions of a model."""
+    columns = Columns("binary", {}, {}, classes)
+    header = ["_dc_sample_id", "_dc_time", "_dc_prediction", "_dc_label"]
+    path = write_csv(tmp_path / "a.csv", [["a", ROW[1], "1.0", "1.0"]], header)
     with reader.open_file(str(path)) as file:
-        (chunk,) = file.chunks(mapping)
+        (chunk,) = file.chunks(column_mapping.create(columns, "samples", {}))
+    samples = sample_decoder.decode(columns, [RowBatch(list(chunk.samples.values()), NOON, "file")])
+    labels = label_decoder.decode(False, [RowBatch(list(chunk.labels.values()), NOON, "file")])
 
-    assert label_row_type(False).decode(chunk.labels[0]) == ("a", wanted)
+    line = samples.lines[0].removeprefix(b"\0\0\0\1a")
+    assert line[4 : 4 + int.from_bytes(line[:4])].decode() == wanted
+    assert [label for label, _ in labels.last.values()] == ["1"]
 
 
 def test_file_of_labels_keeps_empty_labels(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Translate the errors of the decoder of JSON into a reason, a field and a sentence."""
+
+import json
+import re
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Raw
+
+from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, TOO_LONG
+from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
+from dcmon.ingestion.row_fields import Field
+from dcmon.ingestion.values.refusal import MAX_SHOWN
+
+# Patterns of msgspec's messages, and the reason code for each. The first pattern that matches decides.
+REASONS = (
+    (r"`str` of length <=", RejectionReason.TOO_LONG),
+    (r"`str` of length >=", RejectionReason.WRONG_TYPE),
+    (r"length", RejectionReason.WRONG_LENGTH),
+    (r"out of range|>=|<=", RejectionReason.OUT_OF_RANGE),
+    (r"^Invalid UTF-8", RejectionReason.MALFORMED),  # msgspec 0.23; earlier versions raise UnicodeDecodeError
+    (r"^(Expected|Invalid)", RejectionReason.WRONG_TYPE),
+    (r"", RejectionReason.MALFORMED),
+)
+
+
+def rejection(error: Exception, fields: Sequence[Field]) -> RejectedRow:
+    """Translate msgspec's error."""
+    message = str(error)
+    field = _field_name(message, fields)
+    if field == TOO_LONG:
+        detail = f"The row has more than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
+        return RejectedRow(RejectionReason.TOO_LONG, None, detail)
+    if "missing required" in message:
+        return RejectedRow(RejectionReason.MISSING_FEATURE, field, f"The field {field!r} is missing.")
+    if "unknown field" in message:
+        return RejectedRow(RejectionReason.UNKNOWN_FIELD, field, f"The version has no column {field!r}.")
+    reason = next(reason for pattern, reason in REASONS if re.search(pattern, message))
+    return RejectedRow(reason, field, message)
+
+
+def unreadable(error: Exception, fields: Sequence[Field], row: Raw) -> RejectedRow:
+    """Return the rejection of a row that is not JSON. Name the field that is NaN or Infinity.
+
+    Python's json module writes these constants although JSON does not allow them.
+    """
+    try:
+        values = json.loads(bytes(row), parse_constant=_Constant)
+    except (ValueError, RecursionError):
+        return _with_value(rejection(error, fields), row)
+    items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in items:
+        if isinstance(value, _Constant):
+            name = fields[key].name if isinstance(key, int) and key < len(fields) else str(key)
+            detail = f"{name!r} is {value}, which JSON does not allow. Send null."
+            return RejectedRow(RejectionReason.MALFORMED, name, detail)
+    return _with_value(rejection(error, fields), row)
+
+
+def _with_value(rejected: RejectedRow, row: Raw) -> RejectedRow:
+    """Add the value that was met, if it is known which one it is."""
+    try:
+        raw = msgspec.json.decode(row, type=dict[str, Raw]).get(rejected.field or "")
+    except DECODE_ERRORS:
+        return rejected
+    if raw is None or rejected.reason in (RejectionReason.UNKNOWN_FIELD, RejectionReason.MISSING_FEATURE):
+        return rejected
+    text = bytes(raw).decode(errors="replace")
+    value = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    return RejectedRow(rejected.reason, rejected.field, f"{rejected.detail}, got {value}")
+
+
+class _Constant(str):
+    """NaN, Infinity or -Infinity, as Python's json module writes them."""
+
+
+def _field_name(message: str, fields: Sequence[Field]) -> str | None:
+    """Return the field that msgspec's message names, by name or by index."""
+    path = re.search(r"\$\.(.+?)(?:\[\.\.\.\])*`?$|\$\[(\d+)\]", message)
+    named = re.search(r"field `(.+)`(?: - at `\$`)?$", message, re.DOTALL)
+    field = named[1] if named else None
+    if field is None and path:
+        field = path[1] if path[1] else fields[int(path[2])].name if int(path[2]) < len(fields) else None
+    if field is not None and field not in {known.name for known in fields}:
+        field = re.sub(r"(\[\d+\])+$", "", field)
+    return field

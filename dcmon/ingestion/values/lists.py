@@ -1,0 +1,83 @@
+"""Lists of numbers, and probabilities of classes."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from dcmon.ingestion.rejected_row import RejectionReason
+from dcmon.ingestion.values import numbers
+from dcmon.ingestion.values.refusal import ValueRefused, shown
+from dcmon.ingestion.values.rules import ValueRules
+
+# A list as pandas writes an array of NumPy ([0.2 0.8]), and as PostgreSQL writes one ({0.2,0.8}).
+_OTHER_LIST = re.compile(r"\[([^\[\],]+)\]|\{([^{}]*)\}")
+_DIGITS = 15  # of 1 - p: 0.2 for 0.8, not 0.19999999999999996
+
+
+def list_of_numbers(value: Any, rules: ValueRules) -> list[float]:
+    """Return a list of numbers. Raises ValueRefused."""
+    items = _items(value)
+    if items is None:
+        raise ValueRefused("a list of numbers")
+    return [_number(item, rules) for item in items]
+
+
+def list_of_lists(value: Any, rules: ValueRules) -> list[list[float]]:
+    """Return a list of lists of numbers. Raises ValueRefused."""
+    items = _items(value)
+    if items is None or not all(isinstance(item, list | tuple) for item in items):
+        raise ValueRefused("a list of lists of numbers")
+    return [[_number(number, rules) for number in item] for item in items]
+
+
+def probabilities(value: Any, rules: ValueRules, length: int) -> list[float]:
+    """Return the probabilities of all classes. Of two classes, a single one is that of the second class.
+
+    Raises ValueRefused.
+    """
+    single = value
+    if (items := _items(value)) is not None:
+        result = [_number(item, rules) for item in items]
+        if len(result) == length:
+            return result
+        if length != 2 or len(result) != 1:
+            hint = " For two classes, the probability of the second one alone is enough." if length == 2 else ""
+            expected = f"{length} probabilities, one for each class in alphabetical order"
+            raise ValueRefused(expected, f"These are {len(result)}.{hint}", RejectionReason.WRONG_LENGTH)
+        single = result[0]
+    if length != 2:
+        raise ValueRefused(f"a list of {length} probabilities, one for each class in alphabetical order")
+    try:
+        second = numbers.number(single, rules)
+    except ValueRefused as refused:
+        raise ValueRefused("a list of 2 probabilities, or the probability of the second class") from refused
+    if second is None or isinstance(single, bool) or not 0 <= second <= 1:
+        raise ValueRefused("a probability from 0 to 1", "Send percent as 0.8, or as [20, 80].")
+    return [round(1 - float(second), _DIGITS), float(second)]
+
+
+def _items(value: Any) -> list[Any] | None:
+    """Return the items of a list, which may be text; None if it is no list."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        parsed = msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        match = _OTHER_LIST.fullmatch(value.strip())
+        if match is None:
+            return None
+        return match[1].split() if match[1] is not None else [item for item in match[2].split(",") if item.strip()]
+    return parsed if isinstance(parsed, list) else None
+
+
+def _number(item: Any, rules: ValueRules) -> float:
+    try:
+        number = None if isinstance(item, bool) else numbers.number(item, rules)
+    except ValueRefused as refused:
+        raise ValueRefused("a list of numbers", f"It has {shown(item)} in it.", refused.reason) from refused
+    if number is None:
+        raise ValueRefused("a list of numbers", f"It has {shown(item)} in it.")
+    return float(number)
