@@ -60,7 +60,8 @@ def _values(column: Any, kind: str, rules: ValueRules) -> list[Any]:
     if pyarrow.types.is_float32(column.type):
         column = column.cast(pyarrow.string()).cast(pyarrow.float64())  # 0.1, not 0.10000000149011612
     if pyarrow.types.is_float16(column.type):
-        column = pyarrow.array([value and float(str(value)) for value in column.to_pylist()], pyarrow.float64())
+        numbers = column.to_numpy(zero_copy_only=False)  # NaN for null
+        column = pyarrow.array([float(str(number)) for number in numbers], pyarrow.float64())
     convert = value_conversion.value_converter(kind, rules)
     try:
         values = column.to_pylist()
