@@ -219,8 +219,8 @@ def test_kafka_answer_checks_the_first_rows(kafka_endpoint: Endpoint, target: Ta
 
 
 def test_kafka_answer_checks_labels(kafka_endpoint: Endpoint, target: Target) -> None:
-    answer = content(kafka_endpoint.labels(target.model_id, [*labels(0, 2), b'{"_dc_sample_id": 1, "_dc_label": 1}']))
+    answer = content(kafka_endpoint.labels(target.model_id, [*labels(0, 2), b'{"_dc_sample_id": [1], "_dc_label": 1}']))
 
     assert (answer["received"], answer["accepted"]) == (3, 3)
     assert answer["check_of_first_rows"]["quarantined"] == {"wrong_type": 1}
-    assert answer["check_of_first_rows"]["first"]["wrong_type"]["value"] == 1
+    assert answer["check_of_first_rows"]["first"]["wrong_type"]["value"] == [1]
