@@ -25,7 +25,7 @@ def list_(
     rows: Annotated[bool, typer.Option("--rows", help="List rows, the newest first, instead of counts.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows to list.")] = 100,
 ) -> None:
-    """Count quarantined rows by model, version and reason, or list them.
+    """Count quarantined rows by model, version and reason, or list them. Both show the field and the value met.
 
     Example: dcmon quarantine list --model credit --rows
     """

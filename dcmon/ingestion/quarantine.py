@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import IngestedFile, Model, Quarantined, Version
+from dcmon.ingestion.field_value import field_value
 from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.storage.columns import SAMPLE_ID
@@ -201,7 +202,7 @@ def select_rows(rows: QuarantineFilter) -> Any:
 
 
 def summary(session: Session, rows: QuarantineFilter) -> list[dict[str, Any]]:
-    """Count rows by model, version, kind and reason. Add the first and last time, and an example's id.
+    """Count rows by model, version, kind and reason. Add the first and last time, and the newest row as an example.
 
     The largest counts come first.
     """
@@ -210,7 +211,15 @@ def summary(session: Session, rows: QuarantineFilter) -> list[dict[str, Any]]:
     counted = [func.count(), func.min(matching.c.logged_at), func.max(matching.c.logged_at), func.max(matching.c.id)]
     counts = session.execute(select(*grouped, *counted).group_by(*grouped).order_by(func.count().desc(), *grouped))
     names = ("model", "version", "kind", "reason", "rows", "first", "last", "example")
-    return [dict(zip(names, values, strict=True)) for values in counts]
+    groups = [dict(zip(names, values, strict=True)) for values in counts]
+    with_ids = select(Quarantined).where(Quarantined.id.in_([group["example"] for group in groups]))
+    examples = {row.id: row for row in session.scalars(with_ids)}
+    return [group | _met(examples[group["example"]]) for group in groups]
+
+
+def _met(row: Quarantined) -> dict[str, Any]:
+    """Return what was wrong with a row: the field, the value that was met, and a sentence."""
+    return {"field": row.field, "value": field_value(row.row, row.field), "detail": row.detail}
 
 
 def newest_rows(session: Session, rows: QuarantineFilter, limit: int) -> list[dict[str, Any]]:
@@ -239,7 +248,7 @@ def _file_paths(session: Session, sources: Sequence[str]) -> dict[str, str]:
 def _output_row(row: Quarantined, model: str, version: str | None, path: str | None) -> dict[str, Any]:
     return {
         "id": row.id, "model": model, "version": version, "kind": row.kind, "sample_id": row.sample_id,
-        "reason": row.reason, "field": row.field, "detail": row.detail, "logged_at": row.logged_at,
+        "reason": row.reason, **_met(row), "logged_at": row.logged_at,
         "source": row.source, "file": path, "position": row.position, "row": row.row.decode(errors="replace"),
     }  # fmt: skip
 

@@ -1,9 +1,12 @@
 """Quarantined rows, as rows of output."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.wording import NO_SUCH_ROW
 from dcmon.ingestion import quarantine
+from dcmon.ingestion.field_value import value_text
+from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.output import Page, Table, shortened
 
 if TYPE_CHECKING:
@@ -11,18 +14,35 @@ if TYPE_CHECKING:
     from dcmon.ingestion.quarantine import QuarantineFilter
 
 
-COUNT_COLUMNS = ["model", "version", "kind", "reason", "rows", "first", "last", "example"]
+MAX_VALUE_LENGTH = 24
+COUNT_COLUMNS = ["model", "version", "kind", "reason", "rows", "field", "value", "first", "last", "example"]
+NARROW_COUNT_COLUMNS = ["model", "version", "reason", "rows", "field", "value", "example"]
+# Rows of labels have no version.
+ROW_COLUMNS = ["id", "model", "version", "sample_id", "reason", "field", "value", "detail", "logged_at"]
+NARROW_ROW_COLUMNS = ["id", "model", "version", "sample_id", "reason", "field", "value"]
 
 
 def listing(app: "App", row_filter: "QuarantineFilter", limit: int | None) -> Page:
     """Show the newest rows; without a limit, show counts. Raises NotFound or InvalidInput for unknown names."""
     if limit is None:
-        listed, columns = counts(app, row_filter), COUNT_COLUMNS
+        listed, columns = counts(app, row_filter), NARROW_COUNT_COLUMNS if app.output.is_narrow else COUNT_COLUMNS
     else:
-        listed, detail_column = _newest_rows(app, row_filter, limit), [] if app.output.is_narrow else ["detail"]
-        columns = ["id", "model", "version", "kind", "sample_id", "reason", "field", *detail_column, "logged_at"]
+        listed = _newest_rows(app, row_filter, limit)
+        columns = NARROW_ROW_COLUMNS if app.output.is_narrow else ROW_COLUMNS
+    if not app.output.is_json:
+        listed = [{**row, "value": _shown(row)} for row in listed]
     empty = "No row is quarantined." if row_filter.is_all else NO_SUCH_ROW
     return Page(listed, [Table(listed, columns, empty=empty, unfolded=["id", "reason"])])
+
+
+def _shown(row: Mapping[str, Any]) -> str | None:
+    """Return the value of a row as JSON text, shortened, so that the text "1" and the number 1 differ.
+
+    None if the field is missing.
+    """
+    if row["reason"] == RejectionReason.MISSING_FEATURE:
+        return None
+    return shortened(value_text(row["value"]), MAX_VALUE_LENGTH)
 
 
 def counts(app: "App", row_filter: "QuarantineFilter") -> list[dict[str, Any]]:

@@ -143,6 +143,35 @@ def test_list_of_quarantined_rows_fits_80_columns(acme: Dcmon, tmp_path: Path) -
     assert str(path) in acme("quarantine", "show", str(row["id"])).stdout
 
 
+def test_list_of_quarantined_rows_shows_the_value(acme: Dcmon, tmp_path: Path) -> None:
+    """Counts and rows show the value that was met, as JSON: the text "1" is not the number 1."""
+    path = tmp_path / "a.jsonl"
+    sample = {"_dc_sample_id": "a", "_dc_time": NOW.isoformat(), "_dc_prediction": "1", "age": 4, "job": "cook"}
+    bad = [{**sample, "age": "forty"}, {**sample, "colour": "red"}]
+    missing = {name: value for name, value in sample.items() if name != "job"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*bad, missing]))
+    acme("ingest", "file", str(path), "--model", "credit")
+
+    groups = {group["reason"]: group for group in acme.json("quarantine", "list") if group["field"]}
+    assert {reason: (group["field"], group["value"]) for reason, group in groups.items()} == {
+        "wrong_type": ("age", "forty"),
+        "unknown_field": ("colour", "red"),
+        "missing_feature": ("job", None),
+    }
+    listed = acme("quarantine", "list", "--source", str(path)).stdout
+    assert '"forty"' in listed
+    assert "age" in listed
+    assert '"red"' in acme("quarantine", "list", "--rows", "--source", str(path)).stdout
+    narrow = replace(acme, settings={**acme.settings, "COLUMNS": "80"})(
+        "quarantine", "list", "--source", str(path)
+    ).stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert '"forty"' in narrow
+    shown = acme.json("quarantine", "show", str(groups["wrong_type"]["example"]))
+    assert (shown["value"], shown["field"]) == ("forty", "age")
+    assert shown["detail"] == groups["wrong_type"]["detail"]
+
+
 def test_sample_is_shown_as_json_and_not_rounded(acme: Dcmon, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     sample = {"_dc_sample_id": "a", "_dc_time": NOW.isoformat(), "_dc_prediction": "1", "age": 1088.3612, "job": "a, b"}
