@@ -241,12 +241,15 @@ class RowType:
     def _convert_object(self, values: Any, error: Exception) -> dict[str, Any]:
         if not isinstance(values, dict):
             raise decode_errors.rejection(error, self.fields)
-        fields = self._fields_by_wire_name
-        return {name: fields[name].convert(value) if name in fields else value for name, value in values.items()}
+        for name, accepted, field in self._wire_fields:
+            if type(value := values.get(name)) not in accepted and name in values:
+                values[name] = field.convert(value)
+        return values
 
     @cached_property
-    def _fields_by_wire_name(self) -> dict[str, Field]:
-        return {_wire_name(number, field): field for number, field in enumerate(self.fields)}
+    def _wire_fields(self) -> list[tuple[str, frozenset[type], Field]]:
+        """The name of each field in JSON, and the types that need no conversion: calls cost more than this look-up."""
+        return [(_wire_name(number, field), field.accepted_types, field) for number, field in enumerate(self.fields)]
 
 
 @lru_cache(maxsize=512)

@@ -55,7 +55,7 @@ class Field:
 
     def convert(self, value: Any) -> Any:
         """Return a value of JSON in the form that the Python type accepts. Raises RejectedRow."""
-        if type(value) in self._accepted_types:
+        if type(value) in self.accepted_types:
             return value
         if value is None:
             raise RejectedRow(RejectionReason.WRONG_TYPE, self.name, "Expected a value, got null.")
@@ -65,7 +65,7 @@ class Field:
             raise RejectedRow(refused.reason, self.name, refused.detail(value)) from refused
 
     @cached_property
-    def _accepted_types(self) -> frozenset[type]:
+    def accepted_types(self) -> frozenset[type]:
         """The types whose values need no conversion: most values of a row are of these."""
         return _ACCEPTED_TYPES.get(self.kind, frozenset()) | ({type(None)} if self.is_nullable else set())
 

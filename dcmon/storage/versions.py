@@ -12,6 +12,7 @@ from dcmon import errors
 from dcmon.db.tables.org import Model, Version
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables, table_layout
+from dcmon.storage.categories import normalize
 from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, Columns, sql_name
 
 MAX_NAME_LENGTH = 100
@@ -113,6 +114,10 @@ def _require_classes(model: Model, classes: Sequence[str]) -> None:
         raise errors.InvalidInput("A regression model has no classes.")
     if list(classes) != sorted(set(classes)):
         raise errors.InvalidInput("Classes must be sorted, and each named once.")
+    if len(set(map(normalize, classes))) < len(classes):
+        raise errors.InvalidInput(
+            "Two classes are spellings of one, such as 1 and 1.0, or true and True: name it once."
+        )
     if len(classes) < 2 or (model.task_type == TaskType.BINARY and len(classes) > 2):
         raise errors.InvalidInput(f"A {model.task_type} model can't have {len(classes)} classes.")
 
