@@ -57,7 +57,7 @@ def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
         return error_response(503, str(error), retry_after=RETRY_AFTER)
     if error.status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
-    return error_response(error.status, str(error))
+    return error_response(error.status, str(error), error.details.get("information"))
 
 
 def _handle_invalid_request(request: Request, error: Exception) -> JSONResponse:

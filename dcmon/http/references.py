@@ -64,11 +64,17 @@ def _content(batch: UploadFile) -> Document:
 def upload(
     access: Authenticated, version_id: int, batch: Annotated[Document, Depends(read_document)], replace: bool = False
 ) -> dict[str, int]:
-    """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All rows are stored, or none."""
+    """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All rows are stored, or none.
+
+    An error 400 counts the rows that can't be stored by reason, and shows the first of each reason with its value.
+    """
     table, max_rows = reference_loading.split_document(batch), access.app.settings.reference.largest
     with access.session() as session:
         load = lifecycle.load_reference(
             session, *versions.get(session, version_id), table, LoadOptions(replace, max_rows), access.org.retention
         )
     access.enqueue()
-    return {"rows": load.stored, "reference_count": load.total, "reference_revision": load.revision}
+    return {
+        "received": load.stored, "stored": load.stored, "rows": load.stored, "reference_count": load.total,
+        "reference_revision": load.revision,
+    }  # fmt: skip

@@ -1,6 +1,7 @@
 """The value that a raw row has in a field, shortened so that it can be shown."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,11 +10,11 @@ MAX_VALUE_LENGTH = 200  # characters
 MAX_PARSED_BYTES = 1_000_000  # of a longer row, only the beginning is shown
 
 
-def field_value(row: bytes, field: str | None) -> Any:
+def field_value(row: bytes, field: str | None, names: Sequence[str] | None = None) -> Any:
     """Return the value of a field of a raw row. Long values and NaN are text.
 
     None also if the row does not have the field. Without a field, and if the row is not a JSON object, return the
-    beginning of the row itself as text.
+    beginning of the row itself as text. `names` are those of the values of a row that is a list.
     """
     if field is None or len(row) > MAX_PARSED_BYTES:
         return _shortened(row[: 4 * MAX_VALUE_LENGTH].decode(errors="replace"))
@@ -21,6 +22,8 @@ def field_value(row: bytes, field: str | None) -> Any:
         values = json.loads(row)
     except (ValueError, RecursionError):
         values = None
+    if isinstance(values, list) and names is not None:
+        values = dict(zip(names, values, strict=False))
     if not isinstance(values, dict):
         return _shortened(row[: 4 * MAX_VALUE_LENGTH].decode(errors="replace"))
     return shown_value(values.get(field))

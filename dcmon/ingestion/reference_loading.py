@@ -1,9 +1,12 @@
 """Load the reference of a version: all rows of a document, or no row."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
+from itertools import islice
 from mmap import mmap
 from typing import Any, NamedTuple
 
@@ -15,6 +18,8 @@ from dcmon import db, errors
 from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
+from dcmon.ingestion.field_value import field_value
+from dcmon.ingestion.intake_results import RejectedExample
 from dcmon.ingestion.raw_rows import DECODE_ERRORS
 from dcmon.ingestion.rejected_row import RejectedRow
 from dcmon.ingestion.row_decoder import RowType, RowValues
@@ -150,17 +155,55 @@ class _RowLimit(NamedTuple):
 
 
 def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iterator[RowValues]:
-    for number, row in enumerate(table.rows):
+    rows = enumerate(table.rows)
+    for number, row in rows:
         if limit.stored_rows + number >= limit.max_rows:
             raise limit.error()
         try:
             yield row_type.decode(row)
         except RejectedRow as rejected:
-            field = rejected.field
-            detail = rejected.detail.rstrip(".") if field is None else f"{field}: {rejected.detail.rstrip('.')}"
-            raise errors.InvalidInput(
-                f"Row {number} of the reference can't be used: {detail}. Nothing was stored."
-            ) from rejected
+            rejections = _Rejections(table.names)
+            rejections.add(number, row, rejected)
+            rejections.find(islice(rows, limit.max_rows), row_type)
+            raise rejections.error() from rejected
+
+
+class _Rejections:
+    """The rows of a reference that can't be stored: how many of each reason, and the first of each reason."""
+
+    def __init__(self, names: Sequence[str] | None) -> None:
+        self.names, self.received = names, 0
+        self.counts = Counter[str]()
+        self.first: dict[str, RejectedExample] = {}
+
+    def add(self, number: int, row: msgspec.Raw, rejected: RejectedRow) -> None:
+        reason, self.received = str(rejected.reason), number + 1
+        self.counts[reason] += 1
+        if reason not in self.first:
+            value = field_value(bytes(row), rejected.field, self.names)
+            self.first[reason] = RejectedExample(number, rejected.field, value, rejected.detail)
+
+    def find(self, rows: Iterable[tuple[int, msgspec.Raw]], row_type: RowType) -> None:
+        """Add the rejected ones of further rows, so that all of them can be mended at once."""
+        with suppress(errors.DcmonError):  # A file may end in the middle of a row: its first rejection counts.
+            for number, row in rows:
+                self.received = number + 1
+                try:
+                    row_type.decode(row)
+                except RejectedRow as rejected:
+                    self.add(number, row, rejected)
+
+    def error(self) -> errors.InvalidInput:
+        """Return the error, with the counts and the first rows as its information."""
+        first = min(self.first.values(), key=lambda example: example.row)
+        detail = first.detail.rstrip(".") if first.field is None else f"{first.field}: {first.detail.rstrip('.')}"
+        message = f"Row {first.row} of the reference can't be used: {detail}. Nothing was stored."
+        rejected, reasons = self.counts.total(), ", ".join(f"{name} {n:,}" for name, n in self.counts.most_common())
+        if rejected > 1:
+            message += f" {rejected:,} of {self.received:,} rows can't be used: {reasons}."
+        examples = {reason: asdict(example) for reason, example in self.first.items()}
+        information = {"received": self.received, "stored": 0, "rejected": dict(self.counts), "first": examples}
+        return errors.InvalidInput(message, information=information)
 
 
 class _ReferenceCopy(NamedTuple):

@@ -35,10 +35,29 @@ def test_upload_returns_row_count_and_revision(client: Endpoint, target: Target)
         for n, query in ((10, ""), (5, ""), (3, "?replace=true"))
     ]
     assert [json.loads(response.data) for response in responses] == [
-        {"rows": 10, "reference_count": 10, "reference_revision": 1},
-        {"rows": 5, "reference_count": 15, "reference_revision": 2},
-        {"rows": 3, "reference_count": 3, "reference_revision": 3},
+        {"received": n, "stored": n, "rows": n, "reference_count": total, "reference_revision": revision}
+        for n, total, revision in ((10, 10, 1), (5, 15, 2), (3, 3, 3))
     ]
+
+
+def test_refused_upload_counts_the_rows_that_are_wrong(client: Endpoint, target: Target) -> None:
+    rows = reference_rows(50)
+    for number in (7, 8, 30):
+        rows[number][1] = ["old"]
+    rows[9][2] = "maybe"
+
+    response = client.reference(target.version_id, document(rows))
+
+    assert response.status == 400
+    assert error_message(response).startswith("Row 7 of the reference can't be used: ")
+    assert error_message(response).endswith(
+        "Nothing was stored. 4 of 50 rows can't be used: wrong_type 3, unknown_class 1."
+    )
+    told = json.loads(response.data)["additional_information"]
+    assert (told["received"], told["stored"], told["rejected"]) == (50, 0, {"wrong_type": 3, "unknown_class": 1})
+    first = {reason: (row["row"], row["field"], row["value"]) for reason, row in told["first"].items()}
+    assert first == {"wrong_type": (7, "age", ["old"]), "unknown_class": (9, "_dc_prediction", "maybe")}
+    assert state(target) == (0, 0)
 
 
 def test_invalid_upload_is_refused_with_a_reason(client: Endpoint, target: Target) -> None:
