@@ -20,7 +20,7 @@ Converter = Callable[[Any], Any]
 PROBABILITIES_TYPE = "probabilities"  # like "array_float", but one number is allowed too: the row decoder completes it
 TEXTS = ("categorical", "text")
 # Words for a missing value in columns that are not text.
-NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>", "nat"})
+NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a", "#na", "\\n"})
 _INTEGRAL = re.compile(r"(-?\d+)\.0+", re.ASCII)
 
 

@@ -11,7 +11,11 @@ from dcmon.ingestion.values.refusal import ValueRefused
 from dcmon.ingestion.values.rules import ValueRules
 
 INTEGERS: Mapping[str, tuple[int, int]] = {"integer": (-(2**31), 2**31 - 1), "bigint": (-(2**63), 2**63 - 1)}
-TRUE, FALSE = frozenset({"true", "t", "yes", "y", "1", "1.0"}), frozenset({"false", "f", "no", "n", "0", "0.0"})
+# Also as Excel writes them in German, French, Spanish, Italian and Portuguese.
+TRUE = frozenset(
+    {"true", "t", "yes", "y", "1", "1.0", "wahr", "ja", "vrai", "oui", "verdadero", "vero", "verdadeiro", "sim"}
+)
+FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", "falsch", "nein", "faux", "non", "falso"})
 BOOLEAN_WORDS = {"true": 1.0, "True": 1.0, "TRUE": 1.0, "false": 0.0, "False": 0.0, "FALSE": 0.0}
 # Numbers as programs write them. No thousands: 1,234 may be a number with a decimal comma.
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
@@ -44,6 +48,8 @@ def number_of_text(text: str, rules: ValueRules) -> float:
     if (boolean := BOOLEAN_WORDS.get(plain)) is not None:
         return boolean
     plain = _with_usual_marks(plain, rules)
+    if plain.endswith("%") and NUMBER.fullmatch(share := plain[:-1].rstrip()):
+        return float(share) / 100  # as Excel writes 0.8
     if not NUMBER.fullmatch(plain):
         hint = "A number is written like -1234.5." if any(digit in plain for digit in "0123456789") else ""
         raise ValueRefused("a number", hint)
