@@ -225,7 +225,7 @@ def _check_quarantine(snapshot: HealthSnapshot, limits: Health) -> Iterator[Prob
 
 
 def _quarantine_sentence(org: OrganizationHealth, rows: QuarantinedShare) -> str:
-    what = f"labels of model {rows.model}" if rows.version is None else f"rows of {rows.model} {rows.version}"
+    what = f"new labels of model {rows.model}" if rows.version is None else f"new rows of {rows.model} {rows.version}"
     counts = f"{rows.quarantined:,} of {max(rows.received, rows.quarantined):,}"
     reasons = f": {', '.join(rows.reasons)}" if rows.reasons else ""
     return f"{rows.share:.0%} of the {what} in {org.name} were quarantined within an hour ({counts}){reasons}."

@@ -40,10 +40,10 @@ ORGANIZATION = SQL.statement(
     backfill_join=due_windows.BACKFILL_JOIN,
     is_claimable=due_windows.IS_CLAIMABLE,
     is_complete=due_windows.IS_COMPLETE,
-    quarantined_samples=SQL.statement("quarantined_samples", reason_rows=REASON_ROWS, reasons=REASONS),
-    quarantined_labels=SQL.statement(
-        "quarantined_labels", reason_rows=REASON_ROWS, reasons=REASONS, ledger_rows=LEDGER_ROWS
-    ),
+    **{
+        name: SQL.statement(name, reason_rows=REASON_ROWS, reasons=REASONS, ledger_rows=LEDGER_ROWS)
+        for name in ("quarantined_samples", "quarantined_labels")
+    },
     failing_rules=rule_failures.FAILING,
 )
 POSTGRES_USAGE = text(SQL.statement("postgres_usage"))

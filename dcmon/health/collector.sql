@@ -29,9 +29,11 @@ select (select version_num from alembic_version) as schema_revision,
           from ({failing_rules}) failing_rules) failing
 
 -- name: quarantined_samples
--- Receipts are counted by quarter of an hour: the last four quarters, of which one has just begun.
-select m.name as model, v.name as version, coalesce(received.count, 0) as received, bad.count as quarantined,
-       bad.since, bad.reasons
+-- Receipts are counted by quarter of an hour: the last four quarters, of which one has just begun. They include
+-- duplicates, which are known from the newest lines of the ledger.
+select m.name as model, v.name as version,
+       greatest(coalesce(received.count, 0) - coalesce(repeated.count, 0), bad.count) as received,
+       bad.count as quarantined, bad.since, bad.reasons
   from (select date_bin('15 minutes', now(), timestamptz '2000-01-01 00:00+00') - interval '45 minutes' as at) start
  cross join versions v join models m on m.id = v.model_id
  cross join lateral (
@@ -44,6 +46,11 @@ select m.name as model, v.name as version, coalesce(received.count, 0) as receiv
                         group by 1 order by 2 desc, 1 limit {reasons}) most) as reasons
          from quarantine where version_id = v.id and logged_at >= start.at) bad
   left join lateral (select sum(taken) as count from receipts where version_id = v.id and at >= start.at) received on true
+  left join (select version_id, sum(duplicates) as count
+               from (select * from batches order by id desc limit {ledger_rows}) newest
+              where kind = 'samples' and action = 'ingest'
+                and created_at >= date_bin('15 minutes', now(), timestamptz '2000-01-01 00:00+00') - interval '45 minutes'
+              group by version_id) repeated on repeated.version_id = v.id
  where bad.count > 0
 
 -- name: quarantined_labels
@@ -53,7 +60,7 @@ select m.name, null, labels.received, labels.quarantined, labels.since,
           from (select reason || coalesce(' (' || field || ')', '') as reason, count(*) as n
                   from (select * from quarantine order by id desc limit {reason_rows}) newest
                  where model_id = m.id and kind = 'labels' group by 1 order by 2 desc, 1 limit {reasons}) most)
-  from (select model_id, sum(taken) as received, sum(quarantined) as quarantined,
+  from (select model_id, sum(taken - duplicates) as received, sum(quarantined) as quarantined,
                min(created_at) filter (where quarantined > 0) as since
           from (select * from batches order by id desc limit {ledger_rows}) newest
          where kind = 'labels' and action = 'ingest' and created_at > now() - interval '1 hour'

@@ -53,7 +53,7 @@ class QuarantinedShare:
     """How many of a version's samples, or of a model's labels, were quarantined within the last hour.
 
     `version` is None for labels. `since`: the receipt of the first of them. `reasons`: those of the newest rows, each
-    with its field in brackets if there is one, the most frequent first.
+    with its field in brackets if there is one, the most frequent first. Duplicates do not count as received.
     """
 
     model: str

@@ -192,7 +192,7 @@ def test_version_that_loses_its_rows_is_not_diluted(app: App, target: Target) ->
     (problem,) = checks.find_problems(gather(app), BOUNDS)
 
     assert (problem.name, problem.subject, problem.severity) == ("quarantine grows", "acme/credit/v 2", "high")
-    assert "85% of the rows of credit v 2 in acme" in problem.sentence
+    assert "85% of the new rows of credit v 2 in acme" in problem.sentence
     assert "(11 of 13)" in problem.sentence
     assert "wrong_type" in problem.sentence
     assert problem.command == "dcmon quarantine list --org acme --model credit --version 'v 2'"
@@ -206,7 +206,22 @@ def test_quarantined_labels_are_told_for_their_model(app: App, target: Target) -
     (problem,) = checks.find_problems(gather(app), BOUNDS)
 
     assert (problem.subject, problem.severity) == ("acme/credit (labels)", "medium")
-    assert "30% of the labels of model credit in acme were quarantined within an hour (30 of 100)" in problem.sentence
+    assert (
+        "30% of the new labels of model credit in acme were quarantined within an hour (30 of 100)" in problem.sentence
+    )
+
+
+def test_duplicates_do_not_dilute_the_quarantined_share(app: App, target: Target) -> None:
+    """A client repeats the same request again and again: its bad rows are 20 of 30, not of 300."""
+    bad = [row.replace(b'"age": ', b'"age": "x" ,"was": ') for row in rows(0, 20)]
+    for _ in range(10):
+        app.ingestion.ingest_samples(target.org, target.version_id, [*bad, *rows(20, 10)])
+        app.ingestion.ingest_labels(target.org, target.model_id, [*labels(0, 10), *[b"{}"] * 10])
+
+    (share,) = [share for share in tenant(app).quarantined_shares if share.version]
+    assert (share.received, share.quarantined) == (30, 20)
+    (label_share,) = [share for share in tenant(app).quarantined_shares if share.version is None]
+    assert (label_share.received, label_share.quarantined) == (11, 1)
 
 
 def test_quarantine_problem_is_over_when_bad_rows_stop(app: App, target: Target) -> None:

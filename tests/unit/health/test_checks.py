@@ -319,7 +319,7 @@ def test_quarantine_problem_names_model_share_and_reasons() -> None:
     (problem,) = checks.find_problems(with_organization(quarantined_shares=[share]), BOUNDS)
 
     assert problem.sentence == (
-        "37% of the rows of my model v1 in acme were quarantined within an hour (120 of 324):"
+        "37% of the new rows of my model v1 in acme were quarantined within an hour (120 of 324):"
         " wrong_type (_dc_time), malformed."
     )
     assert problem.command == "dcmon quarantine list --org acme --model 'my model' --version v1"
