@@ -399,3 +399,32 @@ def test_watch_organization_is_notified_of_problems(app: App, pager: Organizatio
     with db.org_session(app.engine, pager) as session:
         bodies = session.scalars(select(Notification.body).where(Notification.body.is_not(None))).all()
     assert [body["alert"]["monitor"] for body in bodies if body] == ["notifications stuck: acme"]
+
+
+def test_each_version_that_loses_rows_is_notified(app: App, pager: Organization, target: Target) -> None:
+    """Each of two versions has its own notification, and its own end."""
+    settings = Settings(
+        database_url=app.settings.database_url, data_dir=app.settings.data_dir, health=Health(org="acme")
+    )
+    with db.org_session(app.engine, target.org) as session:
+        columns = NewVersion("v2", {"age": "numeric", "job": "categorical"}, classes=["0", "1"])
+        other = versions.create(session, versions.get(session, target.version_id)[0], columns).id
+    for version_id in (target.version_id, other):
+        app.ingestion.ingest_samples(target.org, version_id, [row.replace(b'"job"', b'"work"') for row in rows(0, 20)])
+    execute(app.engine, target.org, "update quarantine set logged_at = logged_at - interval '2 minutes'")
+    lost = "quarantine grows: acme/credit/"
+
+    def told(app: App) -> list[tuple[str, str]]:
+        job.check_health(app)
+        with db.org_session(app.engine, pager) as session:
+            bodies = session.scalars(select(Notification.body).order_by(Notification.position)).all()
+        return sorted((body["alert"]["monitor"], body["type"]) for body in bodies if body)
+
+    with App(settings, Output(quiet=True)) as notified:
+        started = [(f"{lost}v1", "dcmon.firing"), (f"{lost}v2", "dcmon.firing")]
+        assert told(notified) == started
+        assert told(notified) == started
+
+        app.ingestion.ingest_samples(target.org, other, rows(100, 300))
+
+        assert told(notified) == sorted([*started, (f"{lost}v2", "dcmon.resolved")])
