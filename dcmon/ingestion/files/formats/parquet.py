@@ -73,12 +73,11 @@ def _values(column: Any, kind: str, rules: ValueRules) -> list[Any]:
 def _in_microseconds(column: Any) -> Any:
     """Round nanoseconds half up, as times of JSON are rounded."""
     import pyarrow
-    from pyarrow import compute
 
-    nanoseconds = column.cast(pyarrow.int64())
-    rounded = compute.add(nanoseconds, 500)  # no overflow before the year 2262, where nanoseconds end
-    floored = compute.floor_temporal(rounded.cast(column.type), unit="microsecond")
-    return floored.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
+    is_null = column.is_null().to_numpy(zero_copy_only=False)
+    nanoseconds = column.cast(pyarrow.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+    microseconds = pyarrow.array((nanoseconds + 500) // 1000, mask=is_null)  # no overflow: nanoseconds end in 2262
+    return microseconds.cast(pyarrow.timestamp("us", column.type.tz))
 
 
 def _python_value(scalar: Any) -> Any:

@@ -139,6 +139,25 @@ def test_all_formats_store_the_same_values(tmp_path: Path, generated: list[Row])
         assert of_file(rows, tmp_path / name, write) == wanted, name
 
 
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_nanoseconds_are_rounded_alike(tmp_path: Path, zone: str | None) -> None:
+    columns = Columns("regression", {"at": "datetime"}, {})
+    texts = ["2026-03-01T12:00:00.1234565", "1960-03-01T12:00:00.9999996", "2026-03-01T12:00:00.1234564", None]
+    at = pd.to_datetime(pd.Series(texts), utc=True).astype("datetime64[ns, UTC]")
+    frame = pd.DataFrame({"_dc_sample_id": list("abcd"), "_dc_time": NOW, "_dc_prediction": 1.0, "at": at})
+    rows = [{**row, "at": text and f"{text}Z"} for row, text in zip(frame.to_dict("records"), texts, strict=True)]
+    frame.assign(at=at.dt.tz_convert(zone)).to_parquet(tmp_path / "a.parquet")
+    with reader.open_file(str(tmp_path / "a.parquet")) as file:
+        (chunk,) = file.chunks(column_mapping.create(columns, FileKind.SAMPLES, {}))
+    sent = [Raw(json.dumps(row, default=datetime.isoformat).encode()) for row in rows]
+    stored = [
+        sample_decoder.decode(columns, [RowBatch(part, NOW, "s")]) for part in (sent, list(chunk.samples.values()))
+    ]
+
+    assert [part.bad for part in stored] == [[], []]
+    assert stored[0].lines == stored[1].lines
+
+
 @pytest.mark.parametrize("numpy_type", ["float32", "float16"])
 def test_short_floats_of_parquet_are_those_of_csv(tmp_path: Path, numpy_type: str) -> None:
     columns = Columns("regression", {"zone": "categorical", "amount": "numeric"}, {})
