@@ -16,6 +16,7 @@ TRUE = frozenset(
     {"true", "t", "yes", "y", "1", "1.0", "wahr", "ja", "vrai", "oui", "verdadero", "vero", "verdadeiro", "sim"}
 )
 FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", "falsch", "nein", "faux", "non", "falso"})
+MAX_DIGITS = 30  # more than an integer of any type has
 BOOLEAN_WORDS = {"true": 1.0, "True": 1.0, "TRUE": 1.0, "false": 0.0, "False": 0.0, "FALSE": 0.0}
 # Numbers as programs write them. No thousands: 1,234 may be a number with a decimal comma.
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
@@ -29,10 +30,10 @@ def number(value: Any, rules: ValueRules) -> Any:
         return float(value)
     if not isinstance(value, int | float | Decimal):
         raise ValueRefused("a number")
+    if _is_nan(value):
+        return None
     if isinstance(value, int) or math.isfinite(value):
         return value
-    if math.isnan(value):
-        return None
     raise ValueRefused("a number", "Infinity can't be stored.")
 
 
@@ -66,9 +67,10 @@ def integer(value: Any, rules: ValueRules, kind: str) -> int | None:
         exact = _exact(value, rules)
         if exact is None:
             return None
-        if exact != exact.to_integral_value():
+        is_huge = exact.adjusted() >= MAX_DIGITS  # the exponent may be a million: such an integer is not computed
+        if not is_huge and exact != exact.to_integral_value():
             raise ValueRefused("an integer")
-        value = int(exact) if abs(exact) < 10**30 else 10**30  # an exponent may be a million
+        value = 10**MAX_DIGITS if is_huge else int(exact)
     if not first <= value <= last:
         raise ValueRefused(f"an integer from {first} to {last}", reason=RejectionReason.OUT_OF_RANGE)
     return int(value)
@@ -90,16 +92,24 @@ def _exact(value: Any, rules: ValueRules) -> Decimal | None:
     return None if checked is None else Decimal(checked)
 
 
-def boolean(value: Any) -> bool:
-    """Return a boolean: true or false, 1 or 0, or a word for it. Raises ValueRefused."""
+def boolean(value: Any) -> bool | None:
+    """Return a boolean: true or false, 1 or 0, or a word for it; None for NaN. Raises ValueRefused."""
     if isinstance(value, bool):
         return value
+    if _is_nan(value):
+        return None
     if isinstance(value, int | float | Decimal) and value in (0, 1):
         return bool(value)
     word = value.strip().lower() if isinstance(value, str) else None
     if word in TRUE or word in FALSE:
         return word in TRUE
     raise ValueRefused("a boolean")
+
+
+def _is_nan(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()  # also a signaling NaN, which math refuses
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _with_usual_marks(text: str, rules: ValueRules) -> str:

@@ -29,7 +29,7 @@ _DATE = (
 _TIME = re.compile(rf"(?:{_DATE})(?:(?:[Tt]| +){_CLOCK}(?:{_ZONE})?)?", re.ASCII)
 _EXPECTED = "a time such as 2026-03-01T12:00:00Z"
 _NO_OFFSET = "It has no offset: add Z for UTC, or +02:00."
-_NO_ORDER = "The day or the month may come first: send the year first, or for a file say --date-order day or month."
+_NO_ORDER = "The day or the month may come first: send the year first."
 _TOO_SMALL = "A number counts seconds, milli-, micro- or nanoseconds since 1970; a time after March 1973 is expected."
 
 
@@ -134,6 +134,8 @@ def _in_utc(time: datetime, rules: ValueRules) -> datetime:
 
 
 def _since_epoch(number: "int | float | Decimal") -> datetime | None:
+    if isinstance(number, Decimal) and number.is_nan():
+        return None
     if not math.isfinite(number):
         if math.isnan(number):
             return None
