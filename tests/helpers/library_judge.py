@@ -15,12 +15,10 @@ from dcmon.checks.check_run import CheckSetup
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.checks.decoding import decode
 from dcmon.checks.kinds import PERFORMANCE
-from dcmon.checks.worker import CachedRows
 from dcmon.states import ResultState
 from dcmon.statistics.scorer_names import DEFAULT_SCORERS, LIBRARY_PREFIX, RATES, scorer_name
 from dcmon.statistics.scorers import reads_probabilities
 from dcmon.storage.column_blocks import ColumnarSample
-from tests.helpers import library_runner
 from tests.helpers.check_worlds import RandomCase, kind_named
 from tests.helpers.deepchecks_library import LABEL, PREDICTION, PROBABILITIES, Case, World
 from tests.helpers.expected_values import areas, classes_of, is_defined, textbook_rates, with_known_labels
@@ -113,8 +111,10 @@ class Judge:
 
     def library_value(self, case: RandomCase) -> Expected:
         """Return the library's value."""
-        features, differences = tuple(case.world.columns), set[str]()
-        sides = self._prepared("library", case, lambda sample: CachedRows(sample, case.schema).prepared(features))
+        from tests.helpers import library_runner  # only when a test needs it: it loads deepchecks
+
+        differences = set[str]()
+        sides = self._prepared("library", case, lambda sample: library_runner.prepared(sample, case.schema))
         with mended_library(differences):
             value = library_runner.run(_setup(case), *sides)
         return Expected({value.state}, value.metrics, value.entries, differences, value.reason or "")

@@ -1,4 +1,7 @@
-"""Run the library's own check in place of dcmon's, with the parameters and choices of a monitor."""
+"""Run the library's own check in place of dcmon's, with the parameters and choices of a monitor.
+
+Importing this module loads the library.
+"""
 
 import warnings
 from collections.abc import Mapping
@@ -9,12 +12,19 @@ from deepchecks.tabular import checks as library
 
 from dcmon.checks import no_value_reasons
 from dcmon.checks.check_run import CheckSetup, Reduced
-from dcmon.checks.dataset_schema import CheckValue, storable
+from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, storable
 from dcmon.checks.kinds import PERFORMANCE
 from dcmon.checks.library.runner import OwnCheckRun, PreparedRows, without_na
 from dcmon.checks.no_value_reasons import NoValue
+from dcmon.checks.worker import CachedRows
 from dcmon.states import ResultState, TaskType
+from dcmon.storage.column_blocks import ColumnarSample
 from tests.helpers.library_scoring import Scoring, reads_probabilities
+
+
+def prepared(sample: ColumnarSample, schema: DatasetSchema) -> PreparedRows:
+    """Return rows with all features of the schema, ready for the library."""
+    return CachedRows(sample, schema).prepared(tuple(schema.features))
 
 
 def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None = None) -> CheckValue:

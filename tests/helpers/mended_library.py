@@ -7,12 +7,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from deepchecks.core.errors import NotEnoughSamplesError
-from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
-from deepchecks.utils.abstracts import feature_drift, label_drift, prediction_drift
-from deepchecks.utils.distribution import preprocessing
-from deepchecks.utils.distribution.drift import calc_drift_and_plot
 
+from dcmon.checks.library.quick_import import quick_import
 from tests.helpers.deepchecks_library import World
 
 # The errors by which formulas of drift fail if one side has no value left: in Cramer's V, twice, and in KS and EMD.
@@ -27,7 +23,16 @@ EMPTY_SIDE = (
 
 @contextmanager
 def mended_library(differences: set[str]) -> Iterator[None]:
-    """Mend the library in the block; `differences` collects what made a difference."""
+    """Mend the library in the block; `differences` collects what made a difference.
+
+    Only processes that run such a test load the library, which takes 3 seconds of CPU.
+    """
+    with quick_import():
+        from deepchecks.core.errors import NotEnoughSamplesError
+        from deepchecks.tabular.metric_utils.scorers import DeepcheckScorer
+        from deepchecks.utils.abstracts import feature_drift, label_drift, prediction_drift
+        from deepchecks.utils.distribution import preprocessing
+        from deepchecks.utils.distribution.drift import calc_drift_and_plot
 
     def drift(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("min_samples") == 0:
