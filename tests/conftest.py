@@ -5,6 +5,7 @@ import gc
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -135,6 +136,15 @@ def _copy(url: str, template: str, name: str) -> None:
     _administer(url, f"create database {name} template {template} strategy file_copy")
 
 
+@contextmanager
+def copied_database(server_url: str, template: str) -> Iterator[str]:
+    """Yield the URL of a copy of a template database, and drop the copy at the end."""
+    name = f"dcmon_test_{uuid.uuid4().hex[:12]}"
+    _copy(server_url, template, name)
+    yield _database(server_url, name)
+    _administer(server_url, f"drop database {name} with (force)")
+
+
 @dataclass(frozen=True)
 class Acme:
     """An organization and its token."""
@@ -189,10 +199,8 @@ def database_url(request: pytest.FixtureRequest, server_url: str) -> Iterator[st
         template: str = request.getfixturevalue("template_with_acme").name
     else:
         template = request.getfixturevalue("template")
-    name = f"dcmon_test_{uuid.uuid4().hex[:12]}"
-    _copy(server_url, template, name)
-    yield _database(server_url, name)
-    _administer(server_url, f"drop database {name} with (force)")
+    with copied_database(server_url, template) as url:
+        yield url
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dcmon import db
 from dcmon.app import App
 from dcmon.db.tables.org import Model, Version
 from dcmon.storage import models, sampling, versions
@@ -17,45 +18,63 @@ from dcmon.storage.models import NewModel
 from dcmon.storage.sampling import RowSelection
 from dcmon.storage.versions import NewVersion
 from dcmon.windows import Window
-from tests.integration.conftest import Target
+from tests.conftest import TemplateWithAcme, copied_database
+from tests.integration.conftest import Target, new_target
 
 START, ROWS, LIMIT = datetime(2026, 3, 1, tzinfo=UTC), 300_000, 2_000
 END = START + timedelta(days=60)
 COLUMNS = 'id, k, h, lvl, ts, "_dc_prediction", age, job, logged_at'
 
 
+@pytest.fixture(scope="module")
+def large_target(server_url: str, template_with_acme: TemplateWithAcme) -> Iterator[Target]:
+    """Insert 300,000 rows over two months, a fifth of them labelled, as ingestion does but in bulk.
+
+    The tests only read them: inserting them for each test took half of the CPU time of all tests of storage.
+    """
+    with copied_database(server_url, template_with_acme.name) as url:
+        engine = db.engine(url)
+        target = new_target(engine, template_with_acme.acme.org)
+        with db.org_session(engine, target.org) as session:
+            _insert_rows(session, versions.get(session, target.version_id)[1])
+        yield target
+        engine.dispose()
+
+
 @pytest.fixture
-def large(app: App, target: Target) -> Iterator[tuple[Session, Model, Version]]:
-    """Insert 300,000 rows over two months, a fifth of them labelled, as ingestion does but in bulk."""
-    with app.org(target.org) as session:
-        model, version = versions.get(session, target.version_id)
-        own = f"samples_{version.relation}"
-        for month, after in (("2026-03-01", "2026-04-01"), ("2026-04-01", "2026-05-01")):
-            for kind in ("samples", "labels"):
-                session.execute(
-                    text(
-                        f"create table {kind}_{version.relation}_{month[:4]}_{month[5:7]} partition of"
-                        f" {kind}_{version.relation} for values from ('{month}+00') to ('{after}+00')"
-                    )
+def large(large_target: Target) -> Iterator[tuple[Session, Model, Version]]:
+    """Yield a session on the large version."""
+    with db.org_session(large_target.engine, large_target.org) as session:
+        yield session, *versions.get(session, large_target.version_id)
+
+
+def _insert_rows(session: Session, version: Version) -> None:
+    own = f"samples_{version.relation}"
+    for month, after in (("2026-03-01", "2026-04-01"), ("2026-04-01", "2026-05-01")):
+        for kind in ("samples", "labels"):
+            session.execute(
+                text(
+                    f"create table {kind}_{version.relation}_{month[:4]}_{month[5:7]} partition of"
+                    f" {kind}_{version.relation} for values from ('{month}+00') to ('{after}+00')"
                 )
-        session.execute(
-            text(
-                f"insert into {own} (_dc_sample_id, {KEY}, {HASH}, {LEVEL}, {TIME}, _dc_logged_at, _dc_prediction, age,"
-                f" job) select 's' || n, md5(n::text)::uuid, h, 30 - floor(log(2, greatest(h, 1)))::int,"
-                f" timestamptz '2026-03-01+00' + n * interval '17.28 s', now(), '0', n % 90, 'x'"
-                f" from (select n, ('x' || substr(md5(n::text), 1, 8))::bit(32)::bigint % 2147483648 as h"
-                f" from generate_series(0, {ROWS - 1}) n) t"
             )
+    session.execute(
+        text(
+            f"insert into {own} (_dc_sample_id, {KEY}, {HASH}, {LEVEL}, {TIME}, _dc_logged_at, _dc_prediction, age,"
+            f" job) select 's' || n, md5(n::text)::uuid, h, 30 - floor(log(2, greatest(h, 1)))::int,"
+            f" timestamptz '2026-03-01+00' + n * interval '17.28 s', now(), '0', n % 90, 'x'"
+            f" from (select n, ('x' || substr(md5(n::text), 1, 8))::bit(32)::bigint % 2147483648 as h"
+            f" from generate_series(0, {ROWS - 1}) n) t"
         )
-        session.execute(
-            text(
-                f"insert into labels_{version.relation} (k, h, lvl, ts, label, logged_at)"
-                f" select {KEY}, {HASH}, {LEVEL}, {TIME}, '1', now() from {own} where mod({HASH}, 5) = 0"
-            )
+    )
+    session.execute(
+        text(
+            f"insert into labels_{version.relation} (k, h, lvl, ts, label, logged_at)"
+            f" select {KEY}, {HASH}, {LEVEL}, {TIME}, '1', now() from {own} where mod({HASH}, 5) = 0"
         )
-        session.execute(text(f"analyze {own}"))
-        session.execute(text(f"analyze labels_{version.relation}"))
-        yield session, model, version
+    )
+    session.execute(text(f"analyze {own}"))
+    session.execute(text(f"analyze labels_{version.relation}"))
 
 
 def plan(large: tuple[Session, Model, Version], start: datetime, end: datetime, **options: Any) -> tuple[int, set[str]]:
