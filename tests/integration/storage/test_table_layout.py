@@ -200,7 +200,7 @@ def test_corrections_and_quarantine_are_the_same_in_each_layout(app: App, org: O
     good = [sample(number, {**empty, "n": number / 4, "i": number, "c": f"c{number}"}) for number in range(6)]
     bad: list[Row] = [
         sample(10, {**empty, "n": "x"}), sample(11, {**empty, "i": 2**31}), sample(12, {**empty, "c": "a\0b"}),
-        sample(13, {**empty, "yes": 1}), sample(14, {**empty, "other": 1}), sample(15, {"n": 1}),
+        sample(13, {**empty, "yes": 2}), sample(14, {**empty, "other": 1}), sample(15, {"n": 1}),
     ]  # fmt: skip
     stored.ingest(good)
     stored.ingest(good)
