@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dcmon import db
+from dcmon import db, errors
 from dcmon.app import App
 from dcmon.ingestion.files import file_target, manual_load, reference_file
 from dcmon.ingestion.files.manual_load import LoadRequest
@@ -87,3 +87,12 @@ def test_reference_has_the_same_categories_in_each_format(zones: Target, tmp_pat
     assert all(rows == collected[0] for rows in collected)
     probabilities = {tuple(row["_dc_prediction_probabilities"]) for row in collected[0]}
     assert probabilities == {(0.8, 0.2), (0.2, 0.8), (0.6, 0.4)}  # one number is that of the second class
+
+
+def test_classes_that_are_one_value_are_refused(app: App, acme: Acme) -> None:
+    """A prediction 1 could be either of them."""
+    with app.org(acme.org) as session:
+        model = models.create(session, NewModel("twice", "binary"))
+        for classes in (["1", "1.0"], ["True", "true"]):
+            with pytest.raises(errors.InvalidInput, match="spellings of one"):
+                versions.create(session, model, NewVersion("v1", FEATURES, classes=classes))
