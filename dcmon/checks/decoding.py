@@ -54,11 +54,15 @@ class _Features(Mapping[str, Column]):
         if kind in CATEGORICAL_TYPES | STRING_TYPES:
             counts = self._sample.counts(name)
             values: Counts = {value: n for value, n in counts.items() if value is not None}
-            return CountedColumn(values, counts[None], None if kind == "boolean" else partial(self._in_order, name))
+            return CountedColumn(
+                values, counts[None], None if kind == "boolean" else partial(_in_order, self._sample, name)
+            )
         return UnreadColumn(self._sample.n_null(name))
 
-    def _in_order(self, name: str) -> ClassColumn:
-        return ClassColumn(*self._sample.codes(name))
+
+def _in_order(sample: ColumnarSample, name: str) -> ClassColumn:
+    # No method of the features: a column would refer to them in a circle, and keep the rows in memory.
+    return ClassColumn(*sample.codes(name))
 
 
 def decode(sample: ColumnarSample, schema: DatasetSchema) -> Rows:

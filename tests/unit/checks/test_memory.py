@@ -9,10 +9,11 @@ import pytest
 
 from dcmon.checks.catalogue import DATA_FLOW, DCMON_KINDS, KINDS, CheckKind
 from dcmon.checks.check_run import CheckSetup
+from dcmon.checks.decoding import decode
 from dcmon.checks.runner import run
 from dcmon.states import ResultState
 from tests.helpers.check_rows import IMPORTANCE, make_layout, make_rows
-from tests.helpers.packed_rows import decoded
+from tests.helpers.packed_rows import decoded, packed
 
 FRAMES = {task_type: make_rows(task_type, 100, 5) for task_type in ("binary", "multiclass", "regression")}
 REFERENCES = {
@@ -38,9 +39,10 @@ def test_rows_are_freed_with_the_result(no_collector: None, kind: CheckKind, row
     """No circle of references keeps the rows until the garbage collector runs, which is rare in a worker."""
     for task_type, frame in FRAMES.items():
         layout = make_layout(task_type, IMPORTANCE)
-        current, reference = decoded(frame[:rows], layout), REFERENCES[task_type]
-        alive = weakref.ref(current)
+        sample = packed(frame[:rows], layout)
+        current, reference = decode(sample, layout), REFERENCES[task_type]
+        alive = [weakref.ref(read) for read in (sample, current)]
         result = run(CheckSetup(kind, params, {}, layout), current, reference)
         assert result.state in tuple(ResultState)
-        del current
-        assert alive() is None, f"{result.state}: {result.reason}"
+        del sample, current
+        assert [read() for read in alive] == [None, None], f"{result.state}: {result.reason}"
