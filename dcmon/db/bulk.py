@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import FromClause, Table, bindparam, column, func, inspect, select
+from sqlalchemy import JSON, ColumnElement, FromClause, Table, bindparam, case, column, func, inspect, select
 from sqlalchemy import insert as insert_into
 from sqlalchemy import update as update_of
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -94,9 +94,19 @@ def given_rows(types: Mapping[str, Any]) -> FromClause:
 
     `types`: the type of each column. `parameters` makes the parameters of the statement.
     """
-    values = func.unnest(*[bindparam(f"of_{name}", type_=ARRAY(kind, dimensions=1)) for name, kind in types.items()])
+    values = func.unnest(*[_given_array(f"of_{name}", kind) for name, kind in types.items()])
     columns = [column(name, kind) for name, kind in types.items()]
     return values.table_valued(*columns, with_ordinality=POSITION, name="given").render_derived()
+
+
+def _given_array(name: str, kind: Any) -> ColumnElement[Any]:
+    """Return the array of a column's values, of which the parameter `name` is a list."""
+    if not isinstance(kind, JSON):
+        return bindparam(name, type_=ARRAY(kind, dimensions=1))
+    # As one document, because to quote each value as the element of an array costs more than to write it as JSON.
+    element = func.json_array_elements(bindparam(name, type_=JSON())).column_valued("element")
+    value = case((func.json_typeof(element) == "null", None), else_=element)
+    return func.array(select(value).scalar_subquery(), type_=ARRAY(kind))
 
 
 def parameters(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -39,6 +39,26 @@ def test_rows_get_their_ids_in_order(engine: Engine, org: Organization) -> None:
         assert stored[7].reason == "a 'reason' with {braces}, \"quotes\" and a comma: 7"
 
 
+def test_json_is_stored_as_it_is(engine: Engine, org: Organization) -> None:
+    """Each value of a JSON column stays what it is, in its order, also with characters that SQL or JSON quotes."""
+    texts = [
+        'a "quote"',
+        "back\\slash",
+        "{brace,comma}",
+        "null",
+        "",
+        "snow \u2603, \U0001f600",
+        "line\nbreak",
+        "\u200frtl",
+    ]
+    times = {"starts_at": START, "ends_at": START, "reason": "", "by": "ann"}
+    with db.org_session(engine, org) as session:
+        bulk.insert(session, Silence, [{"matchers": [text, *texts], **times} for text in texts])
+    with db.org_session(engine, org) as session:
+        stored = session.scalars(select(Silence).order_by(Silence.id)).all()
+        assert [silence.matchers for silence in stored] == [[text, *texts] for text in texts]
+
+
 def test_update_writes_the_changed_attributes_at_once(engine: Engine, org: Organization) -> None:
     insert_silences(engine, org, 3)
     with db.org_session(engine, org) as session:
