@@ -24,7 +24,7 @@ COUNTED: list[Row] = [
 # No label is "yes", six are no class of the model, and the probabilities of twelve rows are none.
 ODD: list[Row] = [
     *[("no", "no", [0.9, 0.1])] * 80, *[("no", "yes", [0.9, 0.2])] * 3, *[("no", "no", [1.2, -0.2])] * 4,
-    *[("no", "no", [90.0, 10.0])] * 5, *[("maybe", "no", [0.9, 0.1])] * 6,
+    *[("no", "no", [90.0, 30.0])] * 5, *[("maybe", "no", [0.9, 0.1])] * 6,
 ]  # fmt: skip
 
 
