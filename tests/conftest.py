@@ -40,6 +40,7 @@ SLOW = (
     "ingestion/test_audit_kafka.py", "ingestion/files/test_sources.py", "ingestion/test_crash_points.py",
     "ingestion/test_kafka_logs.py", "jobs/test_ingest.py", "checks/test_worker_pool.py", "checks/test_plugins.py",
     "monitoring/test_due_window_claims.py", "monitoring/test_late_labels.py", "jobs/test_notify.py",
+    "storage/test_table_layout.py", "jobs/test_statement_counts.py", "jobs/test_evaluator_faults.py",
 )  # fmt: skip
 
 

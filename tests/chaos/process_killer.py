@@ -10,7 +10,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
@@ -20,22 +19,18 @@ from tests.chaos.processes import STOPS_WITHIN, Killable, PostgreSQL, Program
 
 AIM = 1.0  # seconds to wait for a transaction to kill in
 LONGEST_STOP = 14.0  # seconds: more than the 10 after which Kafka's group goes on without a member
-PART_OF = {"backend": "postgres", "child": "evaluate"}  # kinds that run inside a process of another kind
+PART_OF = {"backend": "postgres"}  # kinds that run inside a process of another kind
 NEEDS_ARE_AWAY = 7  # exit code of a process that can't reach PostgreSQL or Kafka; it is started again
 
 
 @dataclass(frozen=True)
 class Victim:
-    """A kind of process to kill: its relative frequency and its seconds without another hit.
-
-    `needs`: how many processes it must have started, so that a kill hits it at work.
-    """
+    """A kind of process to kill: its relative frequency and its seconds without another hit."""
 
     kind: str
     weight: float
     pause: float = 0.0
     signals: Sequence[int] = (signal.SIGKILL,)
-    needs: int = 0
 
 
 ALL = (signal.SIGKILL,) * 8 + (signal.SIGTERM, signal.SIGSTOP)
@@ -99,19 +94,16 @@ class ProcessKiller:
             return
         if victim.kind == "backend":
             self._kill_backend()
-        elif victim.kind == "child":
-            self._kill_child(self.rng.choice(processes))
         else:
             self._hit(self.rng.choice(processes), self.rng.choice(victim.signals))
 
     def _of(self, victim: Victim) -> list[Killable]:
         wanted = PART_OF.get(victim.kind, victim.kind)
-        processes = [
+        return [
             process
             for process in self.running
             if process.kind == wanted and process not in self._away and process.is_running
         ]
-        return [process for process in processes if not victim.needs or len(process.descendants()) >= victim.needs]
 
     def _aim(self) -> None:
         """Wait a moment for a writing transaction: a kill inside one tests the most."""
@@ -131,14 +123,6 @@ class ProcessKiller:
             except ProcessLookupError:
                 return
             self.kills["backend"] += 1
-
-    def _kill_child(self, worker: Killable) -> None:
-        """Kill a check worker of an evaluate worker, or its fork server."""
-        assert isinstance(worker, Program)
-        if pids := worker.descendants():
-            with suppress(ProcessLookupError):
-                os.kill(self.rng.choice(pids), signal.SIGKILL)
-                self.kills["child"] += 1
 
     def _hit(self, victim: Killable, number: int) -> None:
         hit = {signal.SIGSTOP: self._stop, signal.SIGTERM: self._terminate}.get(number, self._kill)  # type: ignore[call-overload]

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,15 +48,6 @@ class Program:
             self.child = process.start(
                 self.command, output=output, environment=self.environment, on_parent_death=signal.SIGKILL
             )
-
-    def descendants(self) -> list[int]:
-        """Return the ids of all child processes and their children."""
-        pids = [] if self.child is None else [self.child.pid]
-        for pid in pids:
-            for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-                with suppress(OSError):
-                    pids += map(int, listed.read_text().split())
-        return pids[1:]
 
     def send(self, number: int) -> None:
         """Send a signal; after SIGKILL wait for the end."""

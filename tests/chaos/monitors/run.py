@@ -21,11 +21,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import Engine, exists, select
 from sqlalchemy.exc import DBAPIError
 
 from dcmon import db, errors
 from dcmon.db import migrations, work_queue
+from dcmon.db.tables.org import Result as StoredResult
 from dcmon.db.tables.org import Version
 from dcmon.embedded import process
 from dcmon.embedded.environment import child_environment
@@ -43,11 +44,9 @@ from tests.chaos.verdict import Verdict
 from tests.helpers.paths import ROOT
 
 STALLS = (signal.SIGKILL,) * 9 + (signal.SIGTERM,)
-AT_WORK = 2  # processes of an evaluator that runs checks: one that forks, and one that is forked
 VICTIMS = (
-    Victim("evaluate", 4, 2, STALLS, needs=AT_WORK), Victim("child", 4, 2, needs=AT_WORK),
-    Victim("notify", 3, 1, STALLS), Victim("scheduler", 2, 2, STALLS), Victim("receiver", 2, 1),
-    Victim("postgres", 1, 10), Victim("backend", 2, 4),
+    Victim("evaluate", 6, 2, STALLS), Victim("notify", 3, 1, STALLS), Victim("scheduler", 2, 2, STALLS),
+    Victim("receiver", 2, 1), Victim("postgres", 1, 10), Victim("backend", 2, 4),
 )  # fmt: skip
 LABEL_DELAY = timedelta(seconds=2)
 EARLY, BEGINS_WITHIN = 4, 300.0  # requests, and seconds until a first window is evaluated
@@ -245,11 +244,6 @@ class System:
             if not program.is_running:
                 program.start()
 
-    def is_at_work(self) -> bool:
-        """Return True if an evaluator runs a check."""
-        workers = [worker for worker in self.running if isinstance(worker, Program) and worker.kind == "evaluate"]
-        return any(len(worker.descendants()) >= AT_WORK for worker in workers)
-
     def calm(self) -> None:
         """Make the receivers accept every message from now on."""
         self.log.with_suffix(".calm").touch()
@@ -304,7 +298,7 @@ def run_chaos_test(config: RunConfig, report: Callable[[ProcessKiller], None] = 
         immediate_retries = ImmediateRetries(system.postgres.url, world)
         for thread in (*clients, immediate_retries):
             thread.start()
-        process.wait_until(system.is_at_work, BEGINS_WITHIN, every=0.1)
+        process.wait_until(lambda: _has_result(engine, world), BEGINS_WITHIN, every=0.1)
         is_watched.set()
         killer = ProcessKiller(Random(config.seed), system.running, VICTIMS, book, config.between)
         killer.run(config.kills, 0, config.seconds, report)
@@ -322,6 +316,15 @@ def run_chaos_test(config: RunConfig, report: Callable[[ProcessKiller], None] = 
     if result.is_well:
         shutil.rmtree(system.folder, ignore_errors=True)
     return result
+
+
+def _has_result(engine: Engine, world: World) -> bool:
+    """Return True if a window is evaluated."""
+    for org in {target.org.id: target.org for target in world.targets}.values():
+        with db.org_session(engine, org) as session:
+            if session.scalar(select(exists().select_from(StoredResult))):
+                return True
+    return False
 
 
 def _end(clients: Sequence[Client], book: AcceptedRows, killer: ProcessKiller) -> None:
