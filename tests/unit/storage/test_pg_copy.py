@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.adapt import PyFormat, Transformer
 
-from dcmon.storage import pg_binary, pg_copy
+from dcmon.storage import categories, pg_binary, pg_copy
 from dcmon.storage.columns import TYPES
 from tests.helpers.examples import examples
 
@@ -33,9 +33,11 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 
 def encoded_by_psycopg(kind: str, value: Any) -> bytes:
-    """Return a value as psycopg encodes it for COPY."""
+    """Return a value as psycopg encodes it for COPY; a category in its one spelling."""
     if value is None:
         return struct.pack("!i", -1)
+    if kind == "categorical":
+        value = categories.normalize(value)
     if kind == "integer":
         written = struct.pack("!i", value)
     elif kind == "bigint":
