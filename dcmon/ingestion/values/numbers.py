@@ -48,13 +48,13 @@ def number_of_text(text: str, rules: ValueRules) -> float:
     plain = text.strip()
     if (boolean := BOOLEAN_WORDS.get(plain)) is not None:
         return boolean
-    plain = _with_usual_marks(plain, rules)
-    if plain.endswith("%") and NUMBER.fullmatch(share := plain[:-1].rstrip()):
+    usual = _with_usual_marks(plain, rules) or ""
+    if usual.endswith("%") and NUMBER.fullmatch(share := usual[:-1].rstrip()):
         return float(share) / 100  # as Excel writes 0.8
-    if not NUMBER.fullmatch(plain):
+    if not NUMBER.fullmatch(usual):
         hint = "A number is written like -1234.5." if any(digit in plain for digit in "0123456789") else ""
         raise ValueRefused("a number", hint)
-    result = float(plain)
+    result = float(usual)
     if not math.isfinite(result):
         raise ValueRefused("a number up to 1.7e308", reason=RejectionReason.OUT_OF_RANGE)
     return result
@@ -79,12 +79,13 @@ def integer(value: Any, rules: ValueRules, kind: str) -> int | None:
 def _exact(value: Any, rules: ValueRules) -> Decimal | None:
     """Return a number exactly, because a float can't hold each bigint; None for NaN."""
     if isinstance(value, str):
-        plain = _with_usual_marks(value.strip(), rules)
-        if value.strip() in BOOLEAN_WORDS:
-            return Decimal(BOOLEAN_WORDS[value.strip()])
-        if not NUMBER.fullmatch(plain):
+        plain = value.strip()
+        if plain in BOOLEAN_WORDS:
+            return Decimal(BOOLEAN_WORDS[plain])
+        usual = _with_usual_marks(plain, rules) or ""
+        if not NUMBER.fullmatch(usual):
             raise ValueRefused("an integer")
-        return Decimal(plain)
+        return Decimal(usual)
     try:
         checked = number(value, rules)
     except ValueRefused as refused:
@@ -112,8 +113,8 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _with_usual_marks(text: str, rules: ValueRules) -> str:
-    """Return a number's text with a decimal point and without marks of thousands, if it has the marks of the rules."""
+def _with_usual_marks(text: str, rules: ValueRules) -> str | None:
+    """Return a number's text with a decimal point and without marks of thousands; None if its marks are wrong."""
     decimal_mark, thousands_mark = rules.decimal_mark, rules.thousands_mark
     if decimal_mark == "." and not thousands_mark:
         return text
@@ -122,8 +123,8 @@ def _with_usual_marks(text: str, rules: ValueRules) -> str:
         sign = integral[:1] if integral[:1] in ("-", "+") else ""
         first, *groups = integral.removeprefix(sign).split(thousands_mark)
         if not 1 <= len(first) <= 3 or any(len(group) != 3 for group in groups):
-            return text + "?"  # no number: 1.5 with "." as the mark of thousands
+            return None  # 1.5 with "." as the mark of thousands
         integral = sign + first + "".join(groups)
     if "." in integral or (mark and "." in fraction):
-        return text + "?"
+        return None
     return integral + (f".{fraction}" if mark else "")

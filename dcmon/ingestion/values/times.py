@@ -140,9 +140,9 @@ def _since_epoch(number: "int | float | Decimal") -> datetime | None:
         if math.isnan(number):
             return None
         raise ValueRefused(_EXPECTED)
-    if 0 < abs(float(number)) < LEAST_NUMBER:
-        raise ValueRefused(_EXPECTED, _TOO_SMALL)
     size = abs(float(number))
+    if 0 < size < LEAST_NUMBER:
+        raise ValueRefused(_EXPECTED, _TOO_SMALL)
     unit = next(unit for least, unit in _UNITS if size >= least)
     if number == int(number):
         return EPOCH + timedelta(microseconds=(int(number) * 1_000_000 + unit // 2) // unit)
