@@ -33,21 +33,10 @@ from dcmon.monitoring.default_monitors import with_own_settings
 from dcmon.states import ResultState
 from dcmon.statistics.columns import Rows
 from dcmon.windows import Frequency
+from tests.helpers.observed_window import ObservedWindow
 
 START, YEAR, SEED = datetime(2026, 1, 5, tzinfo=UTC), 365, 2026
 HEALTHY_WINDOWS, FAULTY_WINDOWS = 20, 2
-
-
-@dataclass(frozen=True)
-class Window:
-    """A day's result of a monitor, with the attributes that rules read."""
-
-    window_start: datetime
-    window_end: datetime
-    state: str
-    metrics: Mapping[str, float]
-    n: int
-    entries: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -94,13 +83,15 @@ def spans(
     model: Model, rules: Iterable[Judged], reference: Rows, windows: Iterable[Rows], step: timedelta
 ) -> Iterator[tuple[Judged, list[ViolationSpan]]]:
     """Evaluate all windows, and yield each rule with its alerts."""
-    rules, series = list(rules), dict[tuple[str, str], list[Window]]()
+    rules, series = list(rules), dict[tuple[str, str], list[ObservedWindow]]()
     for number, rows in enumerate(windows):
         start = START + number * step
         for key, rule in {(rule.name, rule.kind.class_name): rule for rule in rules}.items():
             value = _value(model, rule, rows, reference)
             n = rows.n_labelled if rule.kind.needs_labels else rows.n
-            series.setdefault(key, []).append(Window(start, start + step, value.state, value.metrics, n, value.entries))
+            series.setdefault(key, []).append(
+                ObservedWindow(start, start + step, value.state, value.metrics, value.entries, n)
+            )
     for rule in rules:
         yield rule, find_spans(series[rule.name, rule.kind.class_name], rule.policy)
 

@@ -11,7 +11,6 @@ import json
 import warnings
 from collections import Counter
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -23,6 +22,7 @@ from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.checks.defaults import DefaultCheck, for_task
 from dcmon.checks.runner import CheckSetup, run
 from dcmon.statistics.columns import ClassColumn, Column, CountedColumn, NumericColumn, Rows
+from tests.helpers.observed_window import ObservedWindow
 
 START, REFERENCE_ROWS, SEED = datetime(2026, 1, 1, tzinfo=UTC), 5_000, 2026
 NUMBERS, CATEGORIES = [f"n{number}" for number in range(15)], [f"c{number}" for number in range(5)]
@@ -31,18 +31,6 @@ FEATURES = dict.fromkeys(NUMBERS, "numeric") | dict.fromkeys(CATEGORIES, "catego
 CLASSES = ("0", "1")
 SCHEMA = DatasetSchema("binary", FEATURES, list(CLASSES))
 YEAR = 365
-
-
-@dataclass(frozen=True)
-class Window:
-    """A day's result of a monitor, with the attributes that rules read."""
-
-    window_start: datetime
-    window_end: datetime
-    state: str
-    metrics: dict[str, float]
-    n: int
-    entries: dict[str, float]
 
 
 def main() -> None:
@@ -74,7 +62,7 @@ def _count_alerts(generator: np.random.Generator, rows: int, days: int, categori
     """Count the alerts of one model, by monitor."""
     reference = _draw_rows(generator, REFERENCE_ROWS, categories)
     checks = [check for check in for_task("binary") if check.monitor is not None and check.rule is not None]
-    series: dict[str, list[Window]] = {check.name: [] for check in checks}
+    series: dict[str, list[ObservedWindow]] = {check.name: [] for check in checks}
     for day in range(days):
         current = _draw_rows(generator, rows, categories)
         for check in checks:
@@ -89,12 +77,12 @@ def _evaluate(check: DefaultCheck, current: Rows, reference: Rows) -> CheckValue
     return run(setup, current, used_reference)
 
 
-def _window(day: int, rows: int, value: CheckValue) -> Window:
+def _window(day: int, rows: int, value: CheckValue) -> ObservedWindow:
     start = START + timedelta(days=day)
-    return Window(start, start + timedelta(days=1), value.state, value.metrics, rows, value.entries)
+    return ObservedWindow(start, start + timedelta(days=1), value.state, value.metrics, value.entries, rows)
 
 
-def _count_fired(check: DefaultCheck, windows: list[Window]) -> int:
+def _count_fired(check: DefaultCheck, windows: list[ObservedWindow]) -> int:
     assert check.rule is not None
     policy = Policy(Condition(check.rule.operator, check.rule.threshold), check.rule.severity)
     return sum(span.fired is not None for span in find_spans(windows, policy))
