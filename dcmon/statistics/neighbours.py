@@ -65,8 +65,8 @@ class Days(NamedTuple):
     def limit(self, of_rows: float) -> float:
         """Return the limit of a change, given that of so many independent rows.
 
-        Few rows can't exclude a large change. But a window that is a quarter farther than each block of the reference
-        is different.
+        Few rows can't exclude a large change. But a window that is MARGIN times as far as the farthest block of the
+        reference is different.
         """
         return min(of_rows, MARGIN * self.farthest) if self.correlation else of_rows
 

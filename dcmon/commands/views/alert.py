@@ -183,12 +183,14 @@ def _resolution(payload: dict[str, Any]) -> str:
 
 def _value_texts(payload: dict[str, Any]) -> str:
     """Return the values of the alert's metric; those of another metric with its name."""
-    moments = {"value": "now", "first_value": "at first", "last_value": "at last", "worst_value": "at worst"}
+    values = [
+        ("value", "metric", "now"), ("first_value", "first_metric", "at first"),
+        ("last_value", "last_metric", "at last"), ("worst_value", "metric", "at worst"),
+    ]  # fmt: skip
     texts = []
-    for name, moment in moments.items():
-        metric = payload.get(name.replace("value", "metric"), payload["metric"]) if "_" in name else payload["metric"]
-        prefix = "" if metric == payload["metric"] else f"{metric} "
-        texts.append(f"{prefix}{formatting.format_number(payload[name])} {moment}")
+    for value, metric, moment in values:
+        prefix = "" if payload[metric] == payload["metric"] else f"{payload[metric]} "
+        texts.append(f"{prefix}{formatting.format_number(payload[value])} {moment}")
     before = [] if payload["before_value"] is None else [f"{formatting.format_number(payload['before_value'])} before"]
     return ", ".join(texts + before)
 

@@ -38,11 +38,11 @@ def _alerts_line(row: dict[str, Any]) -> str:
         return "No alert, because no window has a verdict."
     low, high = map(_short, row["interval"])
     if not row["violated_windows_per_year"]:
-        return f"No bad window: fewer than {high} alerts a month (95 %), with a window {STEPS[row['frequency']]}."
+        return f"No violated window: fewer than {high} alerts a month (95 %), with a window {STEPS[row['frequency']]}."
     alerts, violated = _short(row["alerts_per_30_days"]), _short(row["violated_windows_per_year"])
     return (
-        f"{alerts} alerts a month (95 % interval: {low} to {high}) and {violated} bad windows a year, with a window"
-        f" {STEPS[row['frequency']]}."
+        f"{alerts} alerts a month (95 % interval: {low} to {high}) and {violated} violated windows a year, with a"
+        f" window {STEPS[row['frequency']]}."
     )
 
 

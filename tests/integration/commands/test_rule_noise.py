@@ -41,7 +41,7 @@ def test_rule_add_says_what_the_rule_does_on_noise(run_dcmon: RunDcmon, columns:
     done = run_dcmon("rule", "add", MONITOR, "> 0.3", columns=columns)
     assert done.returncode == 0, done.stderr
     shown = " ".join(done.stdout.split())
-    assert "On noise, if nothing changes No bad window: fewer than 0.0" in shown
+    assert "On noise, if nothing changes No violated window: fewer than 0.0" in shown
     assert "of 300 rows and 1 feature, drawn from the 300 reference rows of version v1." in shown
     assert max(len(line) for line in done.stdout.splitlines()) <= int(columns)
     assert "although nothing changes" not in done.stderr

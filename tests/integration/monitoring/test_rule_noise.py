@@ -88,7 +88,7 @@ def test_row_says_what_was_drawn_and_is_the_same_twice(app: App, target: Target)
 
 
 def test_windows_of_several_days_share_rows(app: App, target: Target) -> None:
-    """A bad window of seven days stays bad on the next day, so that more bad windows make one alert."""
+    """A violated window of seven days stays so on the next day, so that more of them make one alert."""
     load_reference(app, target)
     log_days(app, target)
     monitor_id = create_monitor(app, target, aggregation_window=7, additional_kwargs=NUMBER_SPEC)
@@ -98,7 +98,7 @@ def test_windows_of_several_days_share_rows(app: App, target: Target) -> None:
 
 
 def test_comparison_with_the_previous_window_is_drawn_too(app: App, target: Target) -> None:
-    """An odd window differs from the one before and from the one after: bad windows come in pairs."""
+    """An odd window differs from the one before and from the one after: violated windows come in pairs."""
     load_reference(app, target)
     log_days(app, target)
     monitor_id = create_monitor(app, target, additional_kwargs=NUMBER_SPEC, compared_with=ComparedWith.PREVIOUS)

@@ -36,7 +36,7 @@ def noise(condition: str, drawn: list[QuietSeries], per_day: float = 1.0, **more
 
 
 def test_alerts_are_those_of_the_state_machine_in_30_days() -> None:
-    """One alert for two bad windows in a row, in 10 days; hourly windows give 24 times as many a month."""
+    """One alert for two violated windows in a row, in 10 days; hourly windows give 24 times as many a month."""
     drawn = [series([0, 0.9, 0.9, 0, 0, 0, 0.9, 0, 0, 0])]
     daily = noise("> 0.5", drawn)
     assert (daily.windows, daily.alerts_per_30_days) == (10, 6)
@@ -65,7 +65,7 @@ def test_interval_without_an_alert_says_how_many_there_may_be() -> None:
 
 @pytest.mark.parametrize(("level", "expected"), [(0.9, 3.0 * 0.9), (0.99, 0.3 * 0.99)])
 def test_interval_contains_the_true_number_of_alerts(level: float, expected: float) -> None:
-    """An alert begins at a bad window after an ok one: level * (1 - level) of the windows."""
+    """An alert begins at a violated window after an ok one: level * (1 - level) of the windows."""
     n_inside = 0
     for seed in range(200):
         interval = noise(f"> {level}", uniform(10, 40, seed)).interval

@@ -25,7 +25,7 @@ def texts(rule_id: int | None = 7, **changes: Any) -> NoiseTexts:
 
 def test_lines_state_alerts_windows_rows_and_features() -> None:
     assert texts().lines.lines == [
-        "3.7 alerts a month (95 % interval: 2.9 to 4.5) and 54 bad windows a year, with a window every day.",
+        "3.7 alerts a month (95 % interval: 2.9 to 4.5) and 54 violated windows a year, with a window every day.",
         "Seen in 680 windows of 312 rows (240 to 397) and 30 features, drawn from the 5,000 reference rows of version"
         " v1.",
         "The rule looks at 30 values in a window.",
@@ -55,7 +55,7 @@ def test_names_with_quotes_can_be_typed() -> None:
     ("changes", "line"),
     [
         ({"violated_windows_per_year": 0, "interval": [0, 0.163]},
-         "No bad window: fewer than 0.16 alerts a month (95 %), with a window every day."),
+         "No violated window: fewer than 0.16 alerts a month (95 %), with a window every day."),
         ({"without_verdict": 680}, "No alert, because no window has a verdict."),
         ({"limit": 6.46}, "The rule looks at 30 values in a window: its limit is about 6.5 standard deviations."),
         ({"windows": 60}, "Seen in 60 windows of 312 rows (240 to 397) and 30 features, drawn from the 5,000 reference"
