@@ -2,14 +2,17 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import options
+from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import column_mapping
 from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import group
+
+if TYPE_CHECKING:
+    from dcmon.ingestion.files.dialect import Dialect
 
 app = group(__doc__)
 
@@ -18,6 +21,7 @@ VersionName = Annotated[str, typer.Option("--version", help="Version of the mode
 
 
 @app.command()
+@option_groups.file_dialect
 def load(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help='CSV, Parquet, JSON lines, or "split" JSON of pandas (.json).')],
@@ -26,6 +30,8 @@ def load(
     replace: Annotated[bool, typer.Option("--replace", help="Replace the rows of the reference.")] = False,
     map_: options.Mapping = None,
     ignore_extra: options.IgnoreExtra = False,
+    *,
+    dialect: "Dialect",
     yes: options.Yes = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -37,7 +43,7 @@ def load(
     """
     from dcmon.commands.operations import reference as operation
 
-    reference_file = operation.ReferenceFile(file, column_mapping(map_, ignore_extra), replace, dry_run)
+    reference_file = operation.ReferenceFile(file, column_mapping(map_, ignore_extra), dialect, replace, dry_run)
     names = operation.VersionNames(model, version)
     loaded = operation.load(ctx.obj, names, reference_file, partial(confirm, yes=yes))
     ctx.obj.output.value(outcome(loaded, dry_run=dry_run))

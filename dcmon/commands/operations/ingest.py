@@ -31,7 +31,7 @@ def load_all(app: "App", typed: "TypedTarget", requests: "Sequence[LoadRequest]"
     """Load files one after the other; with a single file, raise its error. Raises NotFound or InvalidInput."""
     org = app.organization()
     with app.org(org) as session:
-        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping)
+        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping, typed.dialect)
     result = LoadedFiles([], [])
     try:
         for request in requests:

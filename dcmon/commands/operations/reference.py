@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon.db import work_queue
 from dcmon.ingestion.files import reference_file
+from dcmon.ingestion.files.dialect import Dialect
 from dcmon.ingestion.reference_loading import LoadOptions, ReferenceLoad
 from dcmon.monitoring import lifecycle
 from dcmon.storage import models, references, sample_tables, versions
@@ -30,6 +31,7 @@ class ReferenceFile:
 
     path: Path
     renames: Mapping[str, str]
+    dialect: Dialect
     replaces: bool
     is_dry_run: bool
 
@@ -58,7 +60,7 @@ def load(app: "App", names: VersionNames, file: ReferenceFile, confirm: Callable
     """
     options = LoadOptions(file.replaces, app.settings.reference.largest, file.is_dry_run)
     reference = find(app, names.model, names.version)
-    with reference_file.opened_table(file.path, reference.columns, file.renames) as table:
+    with reference_file.opened_table(file.path, reference.columns, file.renames, file.dialect) as table:
         if options.replace and not options.dry_run:
             confirm(f"Replace {reference.rows:,} reference rows of {names.model}/{names.version}?")
         org = app.organization()

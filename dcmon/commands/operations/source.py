@@ -8,6 +8,7 @@ from dcmon.ingestion.files import file_target, sources
 
 if TYPE_CHECKING:
     from dcmon.app import App
+    from dcmon.ingestion.files.dialect import Dialect
     from dcmon.ingestion.files.scanner import ScanResult
     from dcmon.states import RowKind
 
@@ -23,6 +24,7 @@ class TypedTarget:
     version: str | None
     kind: "RowKind"
     mapping: Mapping[str, str]
+    dialect: "Dialect"
 
 
 def add(app: "App", name: str, url: str, typed: TypedTarget, *, is_checked: bool) -> dict[str, Any]:
@@ -31,10 +33,10 @@ def add(app: "App", name: str, url: str, typed: TypedTarget, *, is_checked: bool
     if is_checked:
         next(location.pages(), None)
     with app.org() as session:
-        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping)
-        new = sources.NewSource(name, url, typed.kind, target.model_id, target.version_id, typed.mapping)
+        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping, typed.dialect)
+        new = sources.NewSource(name, url, typed.kind, target.model_id, target.version_id, typed.mapping, typed.dialect)
         row = sources.describe(session, sources.add(session, new))
-    return {key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping")}
+    return {key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping", "dialect")}
 
 
 def remove(app: "App", name: str) -> None:

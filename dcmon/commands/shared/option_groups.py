@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dcmon.commands.operations.monitor import CheckChoices
     from dcmon.commands.operations.receiver import TypedAddress
     from dcmon.commands.operations.source import TypedTarget
+    from dcmon.ingestion.files.dialect import Dialect
     from dcmon.ingestion.quarantine import QuarantineFilter
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -52,12 +53,36 @@ def _parse_target(
     labels: options.OnlyLabels = False,
     map_: options.Mapping = None,
     ignore_extra: options.IgnoreExtra = False,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    decimal: options.Decimal = None,
+    thousands: options.Thousands = None,
+    null: options.Null = None,
+    time_zone: options.FileTimeZone = None,
+    date_order: options.FileDateOrder = None,
 ) -> "TypedTarget":
     from dcmon.commands.operations.source import TypedTarget
     from dcmon.states import RowKind
 
     kind = RowKind.LABELS if labels else RowKind.SAMPLES
-    return TypedTarget(model, version, kind, column_mapping(map_, ignore_extra))
+    dialect = _parse_dialect(delimiter, encoding, decimal, thousands, null, time_zone, date_order)
+    return TypedTarget(model, version, kind, column_mapping(map_, ignore_extra), dialect)
+
+
+def _parse_dialect(
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
+    decimal: options.Decimal = None,
+    thousands: options.Thousands = None,
+    null: options.Null = None,
+    time_zone: options.FileTimeZone = None,
+    date_order: options.FileDateOrder = None,
+) -> "Dialect":
+    """Parse how files are written. Raises InvalidInput."""
+    from dcmon.ingestion.files import dialect
+
+    typed = {"delimiter": delimiter, "encoding": encoding, "decimal": decimal, "thousands": thousands}
+    return dialect.create(typed | {"time_zone": time_zone, "date_order": date_order}, null)
 
 
 def _parse_choices(
@@ -138,6 +163,7 @@ def _parse_chosen_rows(
 
 
 # Decorators of commands. The first word is the parameter that gets the value.
+file_dialect = option_group("dialect", _parse_dialect)
 row_target = option_group("target", _parse_target)
 check_choices = option_group("choices", _parse_choices)
 rule_policy = option_group("policy", _parse_policy)

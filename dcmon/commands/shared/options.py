@@ -28,6 +28,30 @@ Mapping = Annotated[
 IgnoreExtra = Annotated[
     bool, typer.Option("--ignore-extra", help="Ignore columns that are not a field of the version.")
 ]
+
+# How a file is written.
+Delimiter = Annotated[
+    str | None,
+    typer.Option("--delimiter", help="Between the cells of a CSV: ';', tab, pipe, … Default: as the file shows."),
+]
+Encoding = Annotated[
+    str | None, typer.Option("--encoding", help="utf-8, utf-16, windows-1252, latin-1, … Default: as the file shows.")
+]
+Decimal = Annotated[str | None, typer.Option("--decimal", help="Decimal mark of numbers in text: ',' or '.'.")]
+Thousands = Annotated[
+    str | None, typer.Option("--thousands", help="Mark between thousands of numbers in text: ',', '.', ' ' …")
+]
+Null = Annotated[
+    Names, typer.Option("--null", help="Text that means a missing value in each column, such as NA; repeatable.")
+]
+FileTimeZone = Annotated[
+    str | None, typer.Option("--time-zone", help="Time zone of times without an offset: Europe/Berlin. Default: UTC.")
+]
+FileDateOrder = Annotated[
+    str | None, typer.Option("--date-order", help="What comes first in dates like 01/02/2026: day or month.")
+]
+
+# What rows of a file belong to.
 TargetModel = Annotated[str, typer.Option("--model", help="Model that the rows belong to.")]
 TargetVersion = Annotated[
     str | None, typer.Option("--version", help="Version that the rows belong to; not needed if there is only one.")

@@ -71,10 +71,10 @@ def _original_bytes(text: str) -> bytes:
     return text.rstrip("\r\n").encode(errors="surrogateescape")
 
 
-def records(stream: TextIO) -> Iterator[Record]:
+def records(stream: TextIO, delimiter: str = ",") -> Iterator[Record]:
     """Yield the header, then the records. Skip empty lines; reject lines with more or fewer cells than the header."""
     lines = _Lines(stream)
-    reader, width = csv.reader(lines, strict=True), 0
+    reader, width = csv.reader(lines, delimiter=delimiter, strict=True), 0
     while True:
         lines.record.clear()
         try:
@@ -84,7 +84,7 @@ def records(stream: TextIO) -> Iterator[Record]:
         except csv.Error as error:
             # Most often a quote that is not closed: all lines up to the next quote would be lost.
             yield lines.reject_first(f"The line is not CSV: {error}.")
-            reader = csv.reader(lines, strict=True)
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)
             continue
         if not cells:
             continue

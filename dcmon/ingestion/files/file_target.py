@@ -11,6 +11,7 @@ from dcmon import errors
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.files import column_mapping
 from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
+from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.reader import File
 from dcmon.states import RowKind
 from dcmon.storage import models, sample_tables, versions
@@ -18,11 +19,15 @@ from dcmon.storage import models, sample_tables, versions
 
 @dataclass(frozen=True)
 class FileTarget:
-    """The model or version that the rows of a file belong to. `version_id` is None for a file of labels."""
+    """The model or version that the rows of files belong to, and how the files are written.
+
+    `version_id` is None for files of labels.
+    """
 
     mapping: ColumnMapping
     model_id: int
     version_id: int | None
+    dialect: Dialect = NO_OPTIONS
 
     @property
     def kind(self) -> RowKind:
@@ -30,7 +35,12 @@ class FileTarget:
 
 
 def find(
-    session: Session, model_name: str, version_name: str | None, kind: RowKind, renames: Mapping[str, str]
+    session: Session,
+    model_name: str,
+    version_name: str | None,
+    kind: RowKind,
+    renames: Mapping[str, str],
+    dialect: Dialect = NO_OPTIONS,
 ) -> FileTarget:
     """Find the target of files. `renames`: see ColumnMapping.
 
@@ -46,13 +56,16 @@ def find(
         names = ", ".join(version.name for version in candidates[:5])
         raise errors.InvalidInput(f"Model {model_name!r} has several versions ({names}): choose one with --version.")
     version = candidates[0]
-    mapping = column_mapping.create(sample_tables.columns(model, version), FileKind(kind), renames)
-    return FileTarget(mapping, model.id, version.id if kind == RowKind.SAMPLES else None)
+    columns = sample_tables.columns(model, version)
+    mapping = column_mapping.create(columns, FileKind(kind), renames, dialect.value_rules())
+    return FileTarget(mapping, model.id, version.id if kind == RowKind.SAMPLES else None, dialect)
 
 
 def fingerprint(file: File, target: FileTarget, source: str = "") -> str:
-    """Return a digest of a file's content, format, target, column mapping and source."""
+    """Return a digest of a file's content, format, target, column mapping, source and dialect."""
     parts = [file.content, file.format, target.kind, target.model_id, target.version_id, target.mapping.renames, source]
+    if given := file.dialect.given():  # without options, files that earlier releases loaded are recognized
+        parts.append(given)
     return blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).hexdigest()
 
 

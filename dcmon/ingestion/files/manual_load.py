@@ -53,7 +53,7 @@ def load(
 
     Raises InvalidInput, NotFound, FileRefused, FileChanged, and Locked if other transactions keep the rows locked.
     """
-    with reader.open_file(request.path, request.format) as file:
+    with reader.open_file(request.path, request.format, dialect=target.dialect) as file:
         fingerprint = file_target.fingerprint(file, target)
         with db.org_session(engine, org) as session:
             if request.is_repeated:

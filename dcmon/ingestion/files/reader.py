@@ -18,6 +18,7 @@ import msgspec
 from dcmon import errors
 from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow
+from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.formats import Row, csv, jsonl, parquet
 from dcmon.storage.columns import LABEL, SAMPLE_ID
 
@@ -68,7 +69,10 @@ def _since(rows: dict[int, T], first_row: int) -> dict[int, T]:
 
 @dataclass
 class File:
-    """An open file. `content` is a digest of its bytes. `row_count` is known only for Parquet, once rows are read."""
+    """An open file. `content` is a digest of its bytes, `dialect` what the operator says about how it is written.
+
+    `row_count` is known only for Parquet, once rows are read.
+    """
 
     path: str
     format: str
@@ -76,6 +80,7 @@ class File:
     size: int
     content: str
     changed_at: int
+    dialect: Dialect = NO_OPTIONS
     row_count: int | None = None
 
     def chunks(self, mapping: ColumnMapping, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
@@ -138,7 +143,9 @@ def format_of(path: str) -> str | None:
 
 
 @contextmanager
-def open_file(path: str, format: str | None = None, *, stream: BinaryIO | None = None) -> Iterator[File]:
+def open_file(
+    path: str, format: str | None = None, *, stream: BinaryIO | None = None, dialect: Dialect = NO_OPTIONS
+) -> Iterator[File]:
     """Open a file for reading. "-" is the standard input, which is first copied to a temporary file.
 
     `stream` has the bytes if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
@@ -149,11 +156,12 @@ def open_file(path: str, format: str | None = None, *, stream: BinaryIO | None =
         raise errors.InvalidInput(
             f"The format of {path} {problem}. Use --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
         )
+    dialect.require_meaning(path, chosen)
     with _bytes(path, stream) as content:
         digest, stat = blake2b(digest_size=16), fstat(content.fileno())
         while block := content.read(BLOCK_BYTES):
             digest.update(block)
-        yield File(path, chosen, content, stat.st_size, digest.hexdigest(), stat.st_mtime_ns)
+        yield File(path, chosen, content, stat.st_size, digest.hexdigest(), stat.st_mtime_ns, dialect)
 
 
 def _bytes(path: str, stream: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
@@ -225,7 +233,7 @@ def _printable(value: Any) -> Any:
 
 def _csv(file: File, mapping: ColumnMapping) -> Iterator[Row]:
     with file.uncompressed() as stream:
-        yield from csv.read(stream, mapping, file.path)
+        yield from csv.read(stream, mapping, file.path, file.dialect)
 
 
 def _jsonl(file: File, mapping: ColumnMapping) -> Iterator[Row]:

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
 from threading import Event
+from typing import BinaryIO
 
 from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import DBAPIError
@@ -16,7 +17,7 @@ from dcmon import db, errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
-from dcmon.ingestion.files import file_target, reader, registry, sources
+from dcmon.ingestion.files import dialect, file_target, reader, registry, sources
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult
 from dcmon.ingestion.files.locations import FileEntry, Location
@@ -136,7 +137,7 @@ class _SourceScan:
         unreadable = f"unreadable {self.source.url} {entry.path}".encode()
         fingerprint = blake2b(unreadable, digest_size=16).hexdigest()  # until the content is known
         try:
-            with location.fetch(entry.path) as stream, reader.open_file(entry.path, stream=stream) as file:
+            with location.fetch(entry.path) as stream, self._open(entry.path, stream) as file:
                 fingerprint = file_target.fingerprint(file, self.target, f"{self.source.url} {entry.path}")
                 loaded = self._load(entry, file, fingerprint)
         except errors.NotFound as error:
@@ -157,6 +158,11 @@ class _SourceScan:
         else:
             if loaded is not None:
                 self.result.loaded.append(loaded)
+
+    def _open(self, path: str, stream: BinaryIO) -> AbstractContextManager[reader.File]:
+        """Open a file. A source may have files of several formats, so options without a meaning for one are ignored."""
+        meaningful = self.target.dialect.for_format(reader.format_of(path) or "")
+        return reader.open_file(path, stream=stream, dialect=meaningful)
 
     def _load(self, entry: FileEntry, file: reader.File, fingerprint: str) -> LoadResult | None:
         """Load the rows of a file that are not stored yet. None if all rows are stored."""
@@ -188,4 +194,6 @@ def _target(session: Session, source: DataSource) -> FileTarget:
     model = models.get(session, source.model_id)
     version = None if source.version_id is None else versions.get(session, source.version_id)[1]
     kind = RowKind(source.kind)
-    return file_target.find(session, model.name, version.name if version else None, kind, source.mapping)
+    version_name = version.name if version else None
+    file_dialect = dialect.from_json(source.dialect)
+    return file_target.find(session, model.name, version_name, kind, source.mapping, file_dialect)

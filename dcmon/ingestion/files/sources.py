@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db.tables.org import DataSource, IngestedFile, Model, Version
 from dcmon.ingestion.files import directory
+from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.locations import FileEntry, Location
 from dcmon.settings import S3
 from dcmon.states import RowKind
@@ -22,6 +23,7 @@ class NewSource:
     """The properties of a source to be created.
 
     `mapping` has the field of each column whose name differs (`renames` of ColumnMapping).
+    `dialect` says how its files are written.
     """
 
     name: str
@@ -30,6 +32,7 @@ class NewSource:
     model_id: int
     version_id: int | None
     mapping: Mapping[str, str]
+    dialect: Dialect = NO_OPTIONS
 
 
 class FileStamp(NamedTuple):
@@ -68,6 +71,7 @@ def add(session: Session, new: NewSource) -> DataSource:
         model_id=new.model_id,
         version_id=new.version_id,
         mapping=dict(new.mapping),
+        dialect=new.dialect.given() or None,
     )
     session.add(source)
     session.flush()
@@ -114,6 +118,7 @@ def describe(session: Session, source: DataSource) -> dict[str, Any]:
         "model": model.name,
         "version": version.name if version else None,
         "mapping": source.mapping or None,
+        "dialect": source.dialect,
         **{name: int(count) for name, count in zip(names, counts, strict=True)},
         "scanned_at": source.scanned_at,
         "last_error": source.last_error,

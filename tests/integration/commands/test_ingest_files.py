@@ -113,6 +113,30 @@ def test_unloadable_file_is_refused_with_its_reason(
     assert sentence in done.stderr
 
 
+def test_options_say_how_a_file_is_written(credit: Dcmon, tmp_path: Path) -> None:
+    """One file with all options, loaded by hand and by a source that keeps them."""
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    path = lake / "may.csv"
+    text = HEADER.replace(",", ";") + "a;01/06/2026 10:00;1;1.234,5;-\nb;02/06/2026 10:00;0;-;Köln\n"
+    path.write_bytes(text.encode("latin-1"))
+    os.utime(path, (0, 0))
+    options = ["--delimiter", ";", "--encoding", "latin-1", "--decimal", ",", "--thousands", ".", "--null", "-"]
+    options += ["--date-order", "day", "--time-zone", "Europe/Berlin"]
+
+    assert load(credit, str(path), *options)["stored"] == 2
+    added = credit.json("source", "add", "lake", str(lake), "--model", "credit", *options)
+    assert added["dialect"] == {
+        "delimiter": ";", "encoding": "iso8859-1", "decimal": ",", "thousands": ".", "null": ["-"],
+        "time_zone": "Europe/Berlin", "date_order": "day",
+    }  # fmt: skip
+    (scan,) = credit.json("source", "scan", "lake")
+    assert (scan["loaded"], scan["duplicates"], scan["quarantined"]) == (1, 2, 0)
+    shown = credit("-o", "json", "sample", "show", "a", "--model", "credit").stdout
+    assert "2026-06-01T08:00:00" in shown
+    assert "1234.5" in shown
+
+
 def test_file_without_storable_rows_fails(credit: Dcmon, may: Path, tmp_path: Path) -> None:
     """A file that can't be read does not affect other files."""
     rejected, broken = tmp_path / "rejected.csv", tmp_path / "broken.csv"

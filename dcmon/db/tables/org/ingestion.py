@@ -2,6 +2,7 @@
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -69,6 +70,7 @@ class DataSource(Org):
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
     mapping: Mapped[dict[str, str]]
+    dialect: Mapped[dict[str, Any] | None]  # the options of files.dialect.Dialect that were given
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     scanned_at: Mapped[dt.datetime | None]
     last_error: Mapped[str | None]

@@ -8,15 +8,16 @@ from dcmon import errors
 from dcmon.ingestion.files import csv_records, value_conversion
 from dcmon.ingestion.files.column_mapping import ColumnMapping
 from dcmon.ingestion.files.csv_records import MalformedRow, NonUtf8Record, Record
+from dcmon.ingestion.files.dialect import Dialect
 from dcmon.ingestion.files.formats import Row
 from dcmon.storage.columns import SAMPLE_ID
 
 
-def read(stream: BinaryIO, mapping: ColumnMapping, path: str) -> Iterator[Row]:
+def read(stream: BinaryIO, mapping: ColumnMapping, path: str, dialect: Dialect) -> Iterator[Row]:
     """Yield the rows below the header. Raises InvalidInput if the header is missing or its columns do not match."""
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    text = io.TextIOWrapper(stream, encoding=dialect.encoding or "utf-8-sig", errors="surrogateescape", newline="")
     try:
-        yield from _rows(csv_records.records(text), mapping, path)
+        yield from _rows(csv_records.records(text, dialect.delimiter or ","), mapping, path)
     finally:
         text.detach()
 
