@@ -1,5 +1,6 @@
 """References: rows with predictions and labels, in revisions, to compare production with."""
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from dcmon.db.sql import BoundSql
 from dcmon.db.tables.org import Version
 from dcmon.storage import filters as data_filters
 from dcmon.storage import packing, sample_tables, table_layout
+from dcmon.storage.categories import class_names, normalize
 from dcmon.storage.columns import HASH, LABEL, TIME
 from dcmon.storage.sampling import MAX_BYTES, RowSelection, SampledRows
 from dcmon.storage.stored_rows import RowReader
@@ -69,13 +71,18 @@ def is_unbalanced(session: Session, version: Version) -> bool:
     """Return True if the reference has two classes and one of them is rare.
 
     Drift checks then give both classes the same weight. All rows of the reference count, so that the result is the
-    same for each monitor that uses this revision.
+    same for each monitor that uses this revision. Spellings of one class that earlier releases stored count together.
     """
     if not version.reference_revision:
         return False
     labelled_rows = f"reference_{version.relation} r where r.revision = 0 and r.{LABEL} is not null"
-    counts = session.scalars(text(f"select count(*) from {labelled_rows} group by r.{LABEL} limit 3")).all()
-    return len(counts) == 2 and min(counts) <= RARE_SHARE * sum(counts)
+    names, counts = class_names(version.classes or ()), Counter[str]()
+    for label, n in session.execute(text(f"select r.{LABEL}, count(*) from {labelled_rows} group by r.{LABEL}")):
+        spelled = normalize(label)
+        counts[names.get(label) or names.get(spelled) or spelled] += n
+        if len(counts) > 2:
+            return False
+    return len(counts) == 2 and min(counts.values()) <= RARE_SHARE * counts.total()
 
 
 def _sample_query(selection: RowSelection, select_list: str) -> BoundSql:

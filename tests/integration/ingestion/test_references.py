@@ -214,3 +214,29 @@ def test_split_json_of_pandas_is_accepted(target: Target) -> None:
     frame = pd.DataFrame({"age": [1.0, None], "job": ["a", None], PREDICTION: ["0", "1"], LABEL: ["1", None]})
 
     assert upload(target, frame.to_json(orient="split", index=False).encode()) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_unbalanced"),
+    [
+        ({"1": 40, "1.0": 57, "0": 2, "0.0": 1}, True),
+        ({"1": 60, "True": 30, "False": 5, "0": 5}, False),
+        ({"1": 50, "1.0": 50}, False),
+        ({"1": 97, "0": 2, "2": 1}, False),
+    ],
+)
+def test_spellings_of_earlier_releases_are_one_class(
+    target: Target, labels: dict[str, int], is_unbalanced: bool
+) -> None:
+    """Earlier releases stored labels as they were sent; a class is rare by the count of all its spellings."""
+    written = [label for label, n in labels.items() for _ in range(n)]
+    upload(target, document([["j", 1, "1", [0.5, 0.5], f"old {number}"] for number in range(len(written))]))
+    with db.org_session(target.engine, target.org) as session:
+        _, version = versions.get(session, target.version_id)
+        version.classes = ["0", "1"]
+        for number, label in enumerate(written):
+            session.execute(
+                text(f"update reference_{version.relation} set {LABEL} = :new where {LABEL} = :old"),
+                {"new": label, "old": f"old {number}"},
+            )
+        assert references.is_unbalanced(session, version) == is_unbalanced
