@@ -1,4 +1,10 @@
-"""The number of hypothesis examples: profiles `quick` (make test) and `thorough` (make test-thorough)."""
+"""The number of hypothesis examples: profiles `quick` (make test) and `thorough` (make test-thorough).
+
+Where the variable CI is set, each run takes the same examples, so that a change is judged by its own content. New
+examples are searched for by everyone who runs the tests elsewhere.
+"""
+
+import os
 
 import hypothesis
 from hypothesis import HealthCheck
@@ -9,7 +15,14 @@ QUICK, THOROUGH = 100, 1000
 # which is intended here.
 NOT_CHECKED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 for name, most in (("quick", QUICK), ("thorough", THOROUGH)):
-    hypothesis.settings.register_profile(name, max_examples=most, deadline=None, suppress_health_check=NOT_CHECKED)
+    hypothesis.settings.register_profile(
+        name,
+        max_examples=most,
+        deadline=None,
+        suppress_health_check=NOT_CHECKED,
+        derandomize=bool(os.environ.get("CI")),
+        database=None if os.environ.get("CI") else hypothesis.settings.default.database,
+    )
 hypothesis.settings.load_profile("quick")  # pytest's option --hypothesis-profile is applied later and has priority
 
 
