@@ -125,6 +125,11 @@ class Locked(DcmonError):
     exit_code, status = 6, 503
 
 
+class DirectoryBeingWritten(Locked):
+    """Spark is writing the directory {path}. Repeat the command when it has a file _SUCCESS. If the job has failed,
+    delete _temporary, or load the files by a pattern, such as '{path}/**/part-*'."""
+
+
 class MonitorBusy(Locked):
     """Another "run" or "backfill" works on monitor {name!r}. Try again later, or wait longer with --timeout."""
 

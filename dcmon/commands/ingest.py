@@ -46,8 +46,8 @@ def file(
     from dcmon.commands.operations import ingest as operation
     from dcmon.ingestion.files.manual_load import LoadRequest
 
-    requests = [LoadRequest(path, format_, is_repeated=again, is_dry_run=dry_run) for path in paths]
-    loaded = operation.load_all(ctx.obj, target, requests)
+    options_ = LoadRequest("", format_, is_repeated=again, is_dry_run=dry_run)
+    loaded = operation.load_all(ctx.obj, target, paths, options_)
     ctx.obj.output.table([outcome(row, dry_run=dry_run) for row in loaded.rows], FILE_COLUMNS)
     if loaded.errors:
         raise typer.Exit(8 if loaded.rows else loaded.errors[0].exit_code)

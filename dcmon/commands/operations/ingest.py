@@ -1,11 +1,12 @@
 """Load files that an operator names."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon import errors
-from dcmon.ingestion.files import file_target, manual_load
+from dcmon.ingestion.files import file_target, manual_load, path_expansion
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -27,12 +28,15 @@ class LoadedFiles(NamedTuple):
                 raise errors.FileRejected(rows=row["rows"], path=row["file"])
 
 
-def load_all(app: "App", typed: "TypedTarget", requests: "Sequence[LoadRequest]") -> LoadedFiles:
-    """Load files one after the other; with a single file, raise its error. Raises NotFound or InvalidInput."""
+def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template: "LoadRequest") -> LoadedFiles:
+    """Load the files that paths name, one after the other, with the options of `template`.
+
+    Raises NotFound or InvalidInput, and the error of a single file or path.
+    """
+    requests, result = _requests(app, paths, template)
     org = app.organization()
     with app.org(org) as session:
         target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping, typed.dialect)
-    result = LoadedFiles([], [])
     try:
         for request in requests:
             try:
@@ -42,7 +46,7 @@ def load_all(app: "App", typed: "TypedTarget", requests: "Sequence[LoadRequest]"
                 if remark := _remark(loaded):
                     app.output.remark(remark)
             except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
-                if len(requests) == 1:
+                if len(requests) + len(result.errors) == 1:
                     raise _named(request.path, error) from error
                 result.errors.append(error)
                 app.output.remark(str(_named(request.path, error)))
@@ -50,6 +54,17 @@ def load_all(app: "App", typed: "TypedTarget", requests: "Sequence[LoadRequest]"
         app.output.remark("Loaded rows stay stored. Repeat the command to continue from there.")
         raise
     return result
+
+
+def _requests(app: "App", paths: "Sequence[str]", template: "LoadRequest") -> "tuple[list[LoadRequest], LoadedFiles]":
+    """Find the files that paths name. Raises the error if there is only one and no file."""
+    expansion = path_expansion.expand(paths, template.format)
+    if len(expansion.errors) == 1 and not expansion.files:
+        raise expansion.errors[0]
+    for remark in [*expansion.remarks, *map(str, expansion.errors)]:
+        app.output.remark(remark)
+    requests = [replace(template, path=file.path, path_columns=file.columns) for file in expansion.files]
+    return requests, LoadedFiles([], list(expansion.errors))
 
 
 def _named(path: str, error: "DcmonError") -> "DcmonError":

@@ -3,12 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dcmon import errors
 from dcmon.ingestion.files import value_conversion
+from dcmon.ingestion.files.constants import Constant, OwnValue
+from dcmon.ingestion.files.path_columns import PathColumns
 from dcmon.ingestion.values.conversion import ID
+from dcmon.ingestion.values.refusal import ValueRefused
 from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
 from dcmon.states import RowKind
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
@@ -30,6 +33,7 @@ class ColumnMapping:
     """The fields that rows of a file may have, and the required fields.
 
     `renames` has the field of each column whose name differs from its field. `rules`: how the file writes its values.
+    `constants`: the values, by field, that all rows have. `path_names`: the columns in the file's path.
     """
 
     types: Mapping[str, str]
@@ -37,6 +41,46 @@ class ColumnMapping:
     renames: Mapping[str, str]
     kind: FileKind
     rules: ValueRules = FILE_RULES
+    constants: Mapping[str, Constant] = field(default_factory=dict)
+    path_names: frozenset[str] = frozenset()
+
+    def with_options(self, texts: Mapping[str, str]) -> "ColumnMapping":
+        """Return the mapping with the constants of `--set`, by field. Raises InvalidInput."""
+        given = {}
+        for name, text in texts.items():
+            if name not in self.types or name == SAMPLE_ID:
+                settable = [known for known in self.types if known != SAMPLE_ID]
+                raise errors.InvalidInput(
+                    f"--set can't give {name!r}: the fields of {self.kind} are {_list_names(settable)}."
+                )
+            given[name] = self._constant(name, text, OwnValue.REFUSED, f"--set {name}={text}")
+        return replace(self, constants={**self.constants, **given})
+
+    def with_path(self, columns: PathColumns) -> "ColumnMapping":
+        """Return the mapping with the columns of a file's path. Raises InvalidInput."""
+        found: dict[str, Constant] = {}
+        for name, column in columns.items():
+            target = self.field(name)
+            if column.is_below and target is None:
+                raise errors.InvalidInput(
+                    f"The path has the column {name!r}, which is not a field. Map it with --map {name}=FIELD, ignore"
+                    f" it with --map {name}=, or ignore all unknown columns with --ignore-extra."
+                )
+            if not target or (target in self.constants and not column.is_below):
+                continue
+            if target in self.constants or target in found:
+                other = "--set gives too" if target in self.constants else "another column of the path is mapped to"
+                raise errors.InvalidInput(f"The path has the column {name!r}, whose field {target!r} {other}.")
+            own_value = OwnValue.EQUAL if column.is_below else OwnValue.KEPT
+            found[target] = self._constant(target, column.text, own_value, f"{name}={column.text} in the path")
+        return replace(self, constants={**self.constants, **found}, path_names=frozenset(columns))
+
+    def _constant(self, name: str, text: str | None, own_value: OwnValue, where: str) -> Constant:
+        try:
+            value = None if text is None else value_conversion.convert_text(text, self.types[name], self.rules)
+        except ValueRefused as refused:
+            raise errors.InvalidInput(f"{where}: {refused.detail(text)}") from refused
+        return Constant(value, text, own_value)
 
     def map_columns(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the field of each column of a file, without the ignored columns.
@@ -54,12 +98,15 @@ class ColumnMapping:
         read = {name: field for name, field in fields.items() if field}
         if repeated := [field for field, count in Counter(read.values()).items() if count > 1]:
             raise errors.InvalidInput(f"Two columns of the file are mapped to the same field {repeated[0]!r}.")
+        for name, target in read.items():
+            if target in self.constants and self.constants[target].own_value == OwnValue.REFUSED:
+                raise errors.InvalidInput(f"The file has the column {name!r}, which --set {target}=… gives too.")
         return read
 
     def _problems(self, fields: Mapping[str, str | None]) -> list[str]:
         unknown = [name for name, field in fields.items() if field is None]
-        missing = sorted(set(self.required) - set(fields.values()))
-        absent = sorted(set(self.renames) - set(fields) - {ALL_OTHERS})
+        missing = sorted(set(self.required) - set(fields.values()) - set(self.constants))
+        absent = sorted(set(self.renames) - set(fields) - self.path_names - {ALL_OTHERS})
         problems = []
         if missing:
             problems.append(f"It has no column for {', '.join(missing)}.")
@@ -98,10 +145,10 @@ def create(
     if kind == FileKind.SAMPLES:
         required = (SAMPLE_ID, TIME, *required)
         types[TIME] = "datetime"
-    for column, field in renames.items():
-        if field != IGNORED and (field not in types or column == ALL_OTHERS):
+    for column, target in renames.items():
+        if target != IGNORED and (target not in types or column == ALL_OTHERS):
             raise errors.InvalidInput(
-                f"Column {column!r} can't be mapped to {field!r}: the fields of {kind} are {_list_names(types)}."
+                f"Column {column!r} can't be mapped to {target!r}: the fields of {kind} are {_list_names(types)}."
             )
     return ColumnMapping(types, required, renames, kind, rules)
 

@@ -1,7 +1,6 @@
 """Files in a directory of this machine and in its folders."""
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -12,7 +11,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from dcmon import errors
-from dcmon.ingestion.files import locations, reader
+from dcmon.ingestion.files import folder_walk, locations, reader
 from dcmon.ingestion.files.locations import FileEntry
 
 log = logging.getLogger(__name__)
@@ -34,16 +33,11 @@ class Directory:
             yield page
 
     def _entries(self) -> Iterator[FileEntry]:
-        def refuse(error: OSError) -> None:
-            # A folder that was deleted during the walk is skipped; a folder that can't be read is an error.
-            if not isinstance(error, FileNotFoundError):
-                raise errors.FileRefused(path=error.filename, reason=error.strerror) from error
-
         if not self.root.is_dir():
             raise errors.NotFound(what="directory", name=str(self.root))
-        for folder, _, names in os.walk(self.root, onerror=refuse):
-            for name in names:
-                file = Path(folder, name)
+        for folder in folder_walk.walk(self.root):
+            for name in folder.files:
+                file = folder.path / name
                 path = file.relative_to(self.root).as_posix()
                 if locations.is_loadable(path) and _is_utf8(path):
                     yield from _entry(file, path)

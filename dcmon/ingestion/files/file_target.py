@@ -1,7 +1,7 @@
 """The target of a file: a version or model, and the mapping of columns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import msgspec
@@ -12,6 +12,7 @@ from dcmon.ingestion import quarantine
 from dcmon.ingestion.files import column_mapping
 from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
+from dcmon.ingestion.files.path_columns import PathColumns
 from dcmon.ingestion.files.reader import File
 from dcmon.states import RowKind
 from dcmon.storage import models, sample_tables, versions
@@ -32,6 +33,10 @@ class FileTarget:
     @property
     def kind(self) -> RowKind:
         return RowKind(self.mapping.kind)
+
+    def with_path(self, columns: PathColumns) -> "FileTarget":
+        """Return the target of a file with columns in its path. Raises InvalidInput."""
+        return replace(self, mapping=self.mapping.with_path(columns)) if columns else self
 
 
 def find(
@@ -62,10 +67,13 @@ def find(
 
 
 def fingerprint(file: File, target: FileTarget, source: str = "") -> str:
-    """Return a digest of a file's content, format, target, column mapping, source and dialect."""
-    parts = [file.content, file.format, target.kind, target.model_id, target.version_id, target.mapping.renames, source]
+    """Return a digest of a file's content, format, target, column mapping, source, dialect and constants."""
+    mapping = target.mapping
+    parts = [file.content, file.format, target.kind, target.model_id, target.version_id, mapping.renames, source]
     if given := file.dialect.given():  # without options, files that earlier releases loaded are recognized
         parts.append(given)
+    if mapping.constants:
+        parts.append({"constants": {name: constant.text for name, constant in mapping.constants.items()}})
     return blake2b(msgspec.json.encode(parts, order="deterministic"), digest_size=16).hexdigest()
 
 

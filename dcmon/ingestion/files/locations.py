@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
-from dcmon.ingestion.files import reader
+from dcmon.ingestion.files import path_columns, reader
 
 
 class FileEntry(NamedTuple):
@@ -31,5 +31,5 @@ class Location(Protocol):
 
 
 def is_loadable(path: str) -> bool:
-    """Return True if a file has a known format. Paths with a part that begins with "." or "_" are excluded."""
-    return reader.format_of(path) is not None and not any(part[:1] in "._" for part in PurePosixPath(path).parts)
+    """Return True if a file has a known format, and no part of its path is hidden (path_columns.is_hidden)."""
+    return reader.format_of(path) is not None and not any(map(path_columns.is_hidden, PurePosixPath(path).parts))

@@ -1,6 +1,6 @@
 """Load one file that an operator names, or count the rows to be stored."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sqlalchemy import Engine
@@ -10,6 +10,7 @@ from dcmon.db import Organization
 from dcmon.ingestion.files import dry_run, file_target, loader, reader, registry
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult, ReportProgress
+from dcmon.ingestion.files.path_columns import PathColumns
 
 
 class LoadAction(StrEnum):
@@ -25,13 +26,14 @@ class LoadAction(StrEnum):
 class LoadRequest:
     """A file to load. The path "-" is the standard input. Without `format`, the file's name shows the format.
 
-    `is_repeated`: load the file even if it is loaded already.
+    `is_repeated`: load the file even if it is loaded already. `path_columns`: the columns in the file's path.
     """
 
     path: str
     format: str | None = None
     is_repeated: bool = False
     is_dry_run: bool = False
+    path_columns: PathColumns = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def load(
 
     Raises InvalidInput, NotFound, FileRefused, FileChanged, and Locked if other transactions keep the rows locked.
     """
+    target = target.with_path(request.path_columns)
     with reader.open_file(request.path, request.format, dialect=target.dialect) as file:
         fingerprint = file_target.fingerprint(file, target)
         with db.org_session(engine, org) as session:

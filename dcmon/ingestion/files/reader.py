@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from dcmon import errors
+from dcmon.ingestion.files import constants
 from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
@@ -87,7 +88,7 @@ class File:
         """Yield the rows from number `skip` on, at most `rows` at a time. Raises InvalidInput or FileChanged."""
         self.stream.seek(0)
         chunk, number, add = Chunk(skip, skip), -1, _ADDERS[mapping.kind]
-        for number, row in enumerate(_READERS[self.format](self, mapping)):
+        for number, row in enumerate(self._rows(mapping)):
             if number < skip:
                 continue
             if isinstance(row, MalformedRow):
@@ -99,6 +100,10 @@ class File:
                 chunk = Chunk(number + 1, number + 1)
         if number + 1 > chunk.first_row:
             yield self._complete(chunk, number + 1)
+
+    def _rows(self, mapping: ColumnMapping) -> Iterator[Row]:
+        rows = _READERS[self.format](self, mapping)
+        return constants.add(rows, mapping.constants) if mapping.constants else rows
 
     def reference_rows(self, mapping: ColumnMapping) -> Iterator[msgspec.Raw]:
         """Yield the rows of a reference, all of which must be readable. Raises InvalidInput."""

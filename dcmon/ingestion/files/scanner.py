@@ -17,7 +17,7 @@ from dcmon import db, errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
-from dcmon.ingestion.files import dialect, file_target, reader, registry, sources
+from dcmon.ingestion.files import dialect, file_target, path_columns, reader, registry, sources
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult
 from dcmon.ingestion.files.locations import FileEntry, Location
@@ -137,9 +137,10 @@ class _SourceScan:
         unreadable = f"unreadable {self.source.url} {entry.path}".encode()
         fingerprint = blake2b(unreadable, digest_size=16).hexdigest()  # until the content is known
         try:
+            target = self.target.with_path(path_columns.parse(self.source.url, entry.path))
             with location.fetch(entry.path) as stream, self._open(entry.path, stream) as file:
-                fingerprint = file_target.fingerprint(file, self.target, f"{self.source.url} {entry.path}")
-                loaded = self._load(entry, file, fingerprint)
+                fingerprint = file_target.fingerprint(file, target, f"{self.source.url} {entry.path}")
+                loaded = self._load(entry, file, target, fingerprint)
         except errors.NotFound as error:
             log.info("file deleted during scan: source %s, %s: %s", self.source.name, entry.path, error)
         except errors.FileChanged:
@@ -164,15 +165,15 @@ class _SourceScan:
         meaningful = self.target.dialect.for_format(reader.format_of(path) or "")
         return reader.open_file(path, stream=stream, dialect=meaningful)
 
-    def _load(self, entry: FileEntry, file: reader.File, fingerprint: str) -> LoadResult | None:
+    def _load(self, entry: FileEntry, file: reader.File, target: FileTarget, fingerprint: str) -> LoadResult | None:
         """Load the rows of a file that are not stored yet. None if all rows are stored."""
         with db.org_session(self.scanner.engine, self.scanner.org) as session:
-            progress = registry.register(session, fingerprint, entry.path, self.target)
+            progress = registry.register(session, fingerprint, entry.path, target)
             sources.record_file(session, self.source.id, fingerprint, entry)
         if progress.is_loaded:
             return None
         file_loader = FileLoader(self.scanner.engine, self.scanner.org, self._report)
-        return file_loader.load(file, self.target, fingerprint, progress.next_row)
+        return file_loader.load(file, target, fingerprint, progress.next_row)
 
     def _report(self, position: int, size: int) -> None:
         if self.scanner.stop.is_set():

@@ -49,6 +49,21 @@ def value_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     return _with_null_words(convert_or_keep, rules.null_words)
 
 
+def convert_text(text: str, kind: str, rules: ValueRules = FILE_RULES) -> Any:
+    """Convert one text, which may be empty, by the rules of a CSV cell. Raises ValueRefused."""
+    if not text or text in rules.null_words:
+        return None
+    if kind in TEXTS:
+        return text
+    convert = _probabilities(rules) if kind == PROBABILITIES_TYPE else conversion.converter(kind, rules)
+    try:
+        return convert(text)
+    except ValueRefused:
+        if text.strip().lower() in NULL_WORDS:
+            return None
+        raise
+
+
 def _with_null_words(convert: Converter, null_words: frozenset[str]) -> Converter:
     if not null_words:
         return convert

@@ -1,0 +1,100 @@
+"""Columns of paths: typed by the version's column, for each format, and compared with the file's own column."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dcmon import errors
+from dcmon.ingestion.files import column_mapping, path_columns, reader
+from dcmon.storage.columns import Columns
+
+COLUMNS = Columns(
+    "binary",
+    {"country": "categorical", "month": "integer", "is_new": "boolean", "amount": "numeric"},
+    {"day": "datetime"},
+    ["0", "1"],
+)
+ROWS = [{"_dc_sample_id": f"s{n}", "_dc_time": "2026-03-01T00:00:00Z", "_dc_prediction": "1"} for n in range(2)]
+PATH = "country=D%C3%A9/month=03/is_new=true/amount=1.5E0/day=2026-03-01 12%3A00%3A00/part-0"
+EXPECTED = {"country": "Dé", "month": 3, "is_new": True, "amount": 1.5, "day": "2026-03-01T12:00:00Z"}
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Write rows in the format that the path shows."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows)]
+        path.write_text("\n".join(lines))
+    return path
+
+
+def read(file: Path, below: str, renames: dict[str, str] | None = None) -> list[Any]:
+    """Return the rows as objects, or the reason why a row can't be read."""
+    mapping = column_mapping.create(COLUMNS, "samples", renames or {}).with_path(path_columns.parse("lake", below))
+    with reader.open_file(str(file)) as opened:
+        (chunk,) = opened.chunks(mapping)
+    return [
+        chunk.malformed[number].reason if number in chunk.malformed else json.loads(bytes(chunk.samples[number]))
+        for number in range(chunk.next_row)
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_columns_of_the_path_are_in_each_row(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path / name, ROWS)
+    assert read(file, PATH) == [{**row, **EXPECTED} for row in ROWS]
+    nulls = "country=__HIVE_DEFAULT_PARTITION__/month=/is_new=NA/amount=null/day=__HIVE_DEFAULT_PARTITION__/x"
+    assert read(file, nulls) == [{**row, **dict.fromkeys(EXPECTED)} for row in ROWS]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_column_in_file_and_path_must_be_equal(tmp_path: Path, name: str) -> None:
+    """Two spellings of a category are equal."""
+    rows = [{**ROWS[0], "country": "1.0", "month": 3}, {**ROWS[1], "country": "2", "month": 3}]
+    path = "country=1/month=03/is_new=1/amount=0/x"
+    first, second = read(write(tmp_path / name, rows), path)
+    assert (first["country"], first["month"]) == ("1.0", 3)
+    assert second == "'country' is '2' in the row, and '1' in the path."
+
+
+def test_column_of_the_path_can_be_mapped(tmp_path: Path) -> None:
+    rows = [{name: value for name, value in row.items() if name != "_dc_time"} for row in ROWS]
+    path = "dt=2026-03-01/land=DE/month=3/is_new=0/amount=0/x"
+    renames = {"dt": "_dc_time", "land": "country"}
+    (first, _) = read(write(tmp_path / "a.csv", rows), path, renames)
+    assert (first["_dc_time"], first["country"]) == ("2026-03-01T00:00:00Z", "DE")
+    assert read(write(tmp_path / "a.csv", ROWS), f"run=7/{PATH}", {"run": ""})[0]["country"] == "Dé"
+    assert read(write(tmp_path / "a.csv", ROWS), f"run=7/{PATH}", {"*": ""})[0]["country"] == "Dé"
+
+
+@pytest.mark.parametrize(
+    ("below", "sentence"),
+    [
+        ("contry=DE/x", "The path has the column 'contry', which is not a field. Map it with --map contry=FIELD"),
+        ("month=March/x", "month=March in the path: Expected an integer"),
+        ("land=DE/country=DE/x", "whose field 'country' another column of the path is mapped to"),
+        ("country=DE/x", "It has no column for amount, is_new, month."),
+    ],
+)
+def test_wrong_column_of_the_path_is_refused(tmp_path: Path, below: str, sentence: str) -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        read(write(tmp_path / "a.csv", ROWS), below, {"land": "country"})
+    assert sentence in str(refused.value)
+
+
+def test_columns_of_the_given_path_fill_gaps_only(tmp_path: Path) -> None:
+    """A folder `run=7` in the path as it was typed need not be a column, and the file's own column wins."""
+    path = tmp_path / "run=7" / "country=DE" / "month=1"
+    path.mkdir(parents=True)
+    file = write(path / "a.jsonl", [{**ROWS[0], "country": "FR"}])
+    mapping = column_mapping.create(COLUMNS, "samples", {}).with_path(path_columns.parse(str(file)))
+    with reader.open_file(str(file)) as opened:
+        (chunk,) = opened.chunks(mapping)
+    assert json.loads(bytes(chunk.samples[0])) == {**ROWS[0], "country": "FR", "month": 1}
