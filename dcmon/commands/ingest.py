@@ -20,7 +20,6 @@ SEEK_COLUMNS = {  # headings by key
     "topic": "", "partition": "", "begin": "first offset", "end": "end offset", "stands": "committed offset",
     "goes_to": "new offset", "read_again": "messages read again", "left_out": "messages skipped",
 }  # fmt: skip
-FILE_COLUMNS = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
 LAG_COLUMNS = {
     "partitions": ["topic", "partition", "read", "end", "lag", "oldest_unread"],
     "organizations": ["organization", "unread", "oldest_unread", "parked", "rows_per_second", "last_rows"],
@@ -31,7 +30,10 @@ LAG_COLUMNS = {
 @option_groups.row_target
 def file(
     ctx: typer.Context,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help='CSV, Parquet or JSON lines; "-" reads stdin.')],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help="File, directory or pattern ('in/2026-*.csv', **); \"-\" reads stdin."),
+    ],
     target: "TypedTarget",
     format_: Annotated[
         str | None, typer.Option("--format", help="csv, parquet or jsonl; default: by the file's name.")
@@ -39,16 +41,21 @@ def file(
     again: Annotated[bool, typer.Option("--again", help="Load a file again that was loaded before.")] = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Load files; after an interruption repeat the command. Example: dcmon ingest file may.csv.gz --model credit
+    """Load files (CSV, Parquet, JSON lines), directories and patterns; after an interruption repeat the command.
+
+    Folders like country=DE below a directory are columns.
+
+    Example: dcmon ingest file may.csv.gz lake/scores 'in/2026-*.csv' --model credit
 
     Exit 3 when every row of a file was rejected, 8 when some of several files could not be read.
     """
     from dcmon.commands.operations import ingest as operation
+    from dcmon.commands.views import ingest as view
     from dcmon.ingestion.files.manual_load import LoadRequest
 
     options_ = LoadRequest("", format_, is_repeated=again, is_dry_run=dry_run)
     loaded = operation.load_all(ctx.obj, target, paths, options_)
-    ctx.obj.output.table([outcome(row, dry_run=dry_run) for row in loaded.rows], FILE_COLUMNS)
+    ctx.obj.output.page(view.loaded_files([outcome(row, dry_run=dry_run) for row in loaded.rows]))
     if loaded.errors:
         raise typer.Exit(8 if loaded.rows else loaded.errors[0].exit_code)
     loaded.require_stored()

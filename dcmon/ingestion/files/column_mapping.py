@@ -58,7 +58,7 @@ class ColumnMapping:
 
     def with_path(self, columns: PathColumns) -> "ColumnMapping":
         """Return the mapping with the columns of a file's path. Raises InvalidInput."""
-        found: dict[str, Constant] = {}
+        in_path: dict[str, Constant] = {}
         for name, column in columns.items():
             target = self.field(name)
             if column.is_below and target is None:
@@ -68,12 +68,12 @@ class ColumnMapping:
                 )
             if not target or (target in self.constants and not column.is_below):
                 continue
-            if target in self.constants or target in found:
+            if target in self.constants or target in in_path:
                 other = "--set gives too" if target in self.constants else "another column of the path is mapped to"
                 raise errors.InvalidInput(f"The path has the column {name!r}, whose field {target!r} {other}.")
-            own_value = OwnValue.EQUAL if column.is_below else OwnValue.KEPT
-            found[target] = self._constant(target, column.text, own_value, f"{name}={column.text} in the path")
-        return replace(self, constants={**self.constants, **found}, path_names=frozenset(columns))
+            own_value = OwnValue.EQUAL if column.is_below else OwnValue.PREFERRED
+            in_path[target] = self._constant(target, column.text, own_value, f"{name}={column.text} in the path")
+        return replace(self, constants={**self.constants, **in_path}, path_names=frozenset(columns))
 
     def _constant(self, name: str, text: str | None, own_value: OwnValue, where: str) -> Constant:
         try:

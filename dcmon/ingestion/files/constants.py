@@ -18,7 +18,7 @@ class OwnValue(StrEnum):
 
     REFUSED = "refused"  # --set
     EQUAL = "equal"  # a folder below the given path: both must have the same value
-    KEPT = "kept"  # a folder in the given path itself, which may have been chosen for another reason
+    PREFERRED = "preferred"  # a folder in the given path itself, which may have been chosen for another reason
 
 
 @dataclass(frozen=True)

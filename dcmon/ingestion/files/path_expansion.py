@@ -18,7 +18,7 @@ WILDCARDS = frozenset("*?[")
 ANY_FOLDERS = "**"
 
 
-class FoundFile(NamedTuple):
+class NamedFile(NamedTuple):
     """A file to load, with the columns in its path."""
 
     path: str
@@ -30,7 +30,7 @@ class Expansion:
     """The files of several paths, each once. `errors`: of paths, folders and files that can't be loaded."""
 
     format: str | None
-    files: list[FoundFile] = field(default_factory=list)
+    files: list[NamedFile] = field(default_factory=list)
     errors: "list[DcmonError]" = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     real_paths: set[str] = field(default_factory=set)
@@ -40,7 +40,7 @@ class Expansion:
         real = path if path == reader.STDIN else os.path.realpath(path)
         if real not in self.real_paths:
             self.real_paths.add(real)
-            self.files.append(FoundFile(path, columns))
+            self.files.append(NamedFile(path, columns))
 
     def is_loadable(self, name: str) -> bool:
         """Return True if a file of a directory is loaded: by its name, or because --format names its format."""
@@ -73,7 +73,7 @@ def _add_directory(expansion: Expansion, root: str, base: str | None = None) -> 
     base = root if base is None else base
     tree = _Tree(root, expansion)
     for path in tree.loadable:
-        _add_found(expansion, root, path, base)
+        _add_file(expansion, root, path, base)
     expansion.errors += tree.errors
     if tree.loadable:
         expansion.remarks += tree.remarks()
@@ -81,8 +81,8 @@ def _add_directory(expansion: Expansion, root: str, base: str | None = None) -> 
         raise errors.InvalidInput(tree.without_files())
 
 
-def _add_found(expansion: Expansion, root: str, path: str, base: str) -> None:
-    """Add a file that was found at a path below `root`, or report why it can't be loaded."""
+def _add_file(expansion: Expansion, root: str, path: str, base: str) -> None:
+    """Add the file at a path below `root`, or report why it can't be loaded."""
     full = os.path.join(root, path)
     try:
         full.encode()
@@ -136,7 +136,7 @@ class _Tree:
             self.errors.append(errors.DirectoryBeingWritten(path=directory))
 
     def _directories(self, states: dict[str, OutputState], state: OutputState) -> list[str]:
-        folders = {spark_output.output_directory(path) for path, found in states.items() if found == state}
+        folders = {spark_output.output_directory(path) for path, known in states.items() if known == state}
         return sorted(os.path.normpath(os.path.join(self.root, folder)) for folder in folders)
 
     def remarks(self) -> Iterator[str]:
@@ -186,7 +186,7 @@ def _add_match(expansion: Expansion, path: str, base: str) -> str | None:
         except errors.InvalidInput as error:
             return str(error)
     elif expansion.is_loadable(os.path.basename(path)):
-        _add_found(expansion, base, os.path.relpath(path, base), base)
+        _add_file(expansion, base, os.path.relpath(path, base), base)
     else:
         return f"The format of {path} can't be told from its name. Use --format."
     return None

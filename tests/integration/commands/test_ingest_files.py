@@ -98,7 +98,8 @@ def test_renamed_columns_and_labels_from_stdin_are_loaded(credit: Dcmon, tmp_pat
         (["may.csv", "--model", "credit", "--map", "age=aeg"], 2, "can't be mapped to 'aeg'"),
         (["may.txt", "--model", "credit"], 2, "Use --format"),
         (["may.csv", "--model", "credit", "--format", "parquet"], 2, "can't be read as Parquet"),
-        ([".", "--model", "credit", "--format", "csv"], 3, "can't be read"),
+        (["empty", "--model", "credit", "--format", "csv"], 2, "The directory {}/empty is empty."),
+        (["*.orc", "--model", "credit"], 5, "No file matches '{}/*.orc'."),
         (["empty.csv", "--model", "credit"], 2, "empty.csv is empty: a CSV begins with a header."),
     ],
 )
@@ -107,10 +108,11 @@ def test_unloadable_file_is_refused_with_its_reason(
 ) -> None:
     may.with_suffix(".txt").write_text("x")
     may.with_name("empty.csv").touch()
+    may.with_name("empty").mkdir()
     done = credit("ingest", "file", str(may.parent / arguments[0]), *arguments[1:])
 
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
-    assert sentence in done.stderr
+    assert sentence.format(may.parent) in done.stderr
 
 
 def test_options_say_how_a_file_is_written(credit: Dcmon, tmp_path: Path) -> None:
@@ -135,6 +137,34 @@ def test_options_say_how_a_file_is_written(credit: Dcmon, tmp_path: Path) -> Non
     shown = credit("-o", "json", "sample", "show", "a", "--model", "credit").stdout
     assert "2026-06-01T08:00:00" in shown
     assert "1234.5" in shown
+
+
+def test_directory_of_spark_loads_its_partitions(credit: Dcmon, tmp_path: Path) -> None:
+    """The partitions' column is in no file. What is being written, and a broken file, don't stop the others."""
+    lake, header = tmp_path / "lake", HEADER.replace(",job", "")
+    for number, job in enumerate(("clerk", "r%C3%A9gie", "__HIVE_DEFAULT_PARTITION__")):
+        part = lake / "scores" / f"job={job}" / f"part-0000{number}.csv"
+        part.parent.mkdir(parents=True)
+        part.write_text(header + row(number).replace(",clerk", ""))
+        part.with_name(f".{part.name}.crc").touch()
+    (lake / "scores" / "_SUCCESS").touch()
+
+    done = credit("ingest", "file", str(lake), "--model", "credit")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Files below {lake}/scores\n" in done.stdout
+    assert "3 files" in done.stdout.splitlines()[-1]
+    again = credit.json("ingest", "file", str(lake / "scores" / "*" / "*.csv"), str(lake), "--model", "credit")
+    assert [entry["was"] for entry in again] == ["in already"] * 3
+
+    (lake / "next" / "_temporary").mkdir(parents=True)
+    (lake / "next" / "part-00000.csv").write_text(HEADER + row(7))
+    (lake / "broken.csv").write_text("a,b\n1,2\n")
+    done = credit("-o", "json", "ingest", "file", str(lake), "--model", "credit")
+    assert done.returncode == 8
+    assert f"Spark is writing the directory {lake}/next." in done.stderr
+    assert "broken.csv: The file's columns do not match" in done.stderr
+    refused = credit("ingest", "file", str(lake / "next"), "--model", "credit")
+    assert (refused.returncode, refused.stdout) == (6, "")
 
 
 def test_file_without_storable_rows_fails(credit: Dcmon, may: Path, tmp_path: Path) -> None:

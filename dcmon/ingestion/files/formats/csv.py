@@ -1,7 +1,8 @@
 """CSV: a header, then records of text cells."""
 
 import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from dcmon import errors
@@ -11,6 +12,8 @@ from dcmon.ingestion.files.csv_records import MalformedRow, NonUtf8Record, Recor
 from dcmon.ingestion.files.dialect import Dialect
 from dcmon.ingestion.files.formats import Row
 from dcmon.storage.columns import SAMPLE_ID
+
+NUMBER_OR_TIME = re.compile(r"-?\d[\d.,:/TZ +-]*(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 def read(stream: BinaryIO, mapping: ColumnMapping, path: str, dialect: Dialect) -> Iterator[Row]:
@@ -24,6 +27,7 @@ def read(stream: BinaryIO, mapping: ColumnMapping, path: str, dialect: Dialect) 
 
 def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Iterator[Row]:
     header = _header(next(records, None), path)
+    _require_names(header, mapping, path)
     fields = mapping.map_columns(header)
     # Plain tuples: the cells of each row are converted in a loop over them.
     columns = [
@@ -52,6 +56,16 @@ def _header(record: Record | None, path: str) -> list[str]:
     if isinstance(record, MalformedRow):
         raise errors.InvalidInput(f"The first line of {path} is not the header of a CSV: {record.reason}")
     return record
+
+
+def _require_names(header: Sequence[str], mapping: ColumnMapping, path: str) -> None:
+    """Check that the first line may be a header. Raises InvalidInput if no cell is a field, and one is a number."""
+    value = next((cell for cell in header if NUMBER_OR_TIME.fullmatch(cell)), None)
+    if value is not None and not any(mapping.field(name) for name in header):
+        raise errors.InvalidInput(
+            f"The first line of {path} is a row, and not a header with the names of the columns: it has the value"
+            f' {value!r}. Write the file with a header; for Spark, this is .option("header", True).'
+        )
 
 
 def _malformed(record: NonUtf8Record, cells: Mapping[str, str]) -> MalformedRow | None:

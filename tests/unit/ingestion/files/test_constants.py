@@ -98,3 +98,10 @@ def test_columns_of_the_given_path_fill_gaps_only(tmp_path: Path) -> None:
     with reader.open_file(str(file)) as opened:
         (chunk,) = opened.chunks(mapping)
     assert json.loads(bytes(chunk.samples[0])) == {**ROWS[0], "country": "FR", "month": 1}
+
+
+def test_csv_of_spark_without_a_header_is_explained(tmp_path: Path) -> None:
+    file = tmp_path / "part-00000.csv"
+    file.write_text("s1,2026-03-01T00:00:00.000Z,1,1\ns2,2026-03-02T00:00:00.000Z,1,1\n")
+    with pytest.raises(errors.InvalidInput, match=r"is a row, and not a header .* it has the value '2026-03-01T00"):
+        read(file, PATH)

@@ -106,7 +106,7 @@ def test_links_may_form_a_loop(tmp_path: Path) -> None:
         (("a.parquet",), "", "csv", errors.InvalidInput, "has no file to load, only others (1 .parquet)"),
         (("a.csv",), "no/*.csv", None, errors.NotFound, "There is no directory '{}/no'."),
         (("a.csv",), "*.parquet", None, errors.NotFound, "No file matches '{}/*.parquet'."),
-        (("a.txt",), "*", None, errors.InvalidInput, "The format of {}/a.txt can't be told from its name. Use --format."),
+        (("a.txt",), "*", None, errors.InvalidInput, "The format of {}/a.txt can't be told from its name."),
         (("a/b.csv", "a/_temporary/"), "a", None, errors.DirectoryBeingWritten, "Spark is writing the directory {}/a."),
         (("k=1/b.csv", ".spark-staging-7/"), "", None, errors.DirectoryBeingWritten, "writing the directory {}."),
     ],

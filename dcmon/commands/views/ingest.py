@@ -1,0 +1,48 @@
+"""Loaded files: a row for each, and their sum."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dcmon.output import Lines, Page, Part, Table
+
+COLUMNS = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
+# Columns that a table of several files has only if a file has something in them, so that long names have room.
+ONLY_IF_USED = {"duplicates", "quarantined", "labels"}
+UUID = re.compile(r"\b([0-9a-f]{4})[0-9a-f]{4}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b")
+
+
+def loaded_files(rows: Sequence[Mapping[str, Any]]) -> Page:
+    """Show files with their counts; of several files also the sums, and names without what they have in common."""
+    if len(rows) < 2:
+        return Page(list(rows), [Table(rows, COLUMNS)])
+    folder = _common_folder([row["file"] for row in rows])
+    shown = [{**row, "file": _short_name(row["file"], folder)} for row in rows]
+    columns = [
+        name for name in COLUMNS
+        if name != "seconds" and (name not in ONLY_IF_USED or any(row[name] for row in rows))
+    ]  # fmt: skip
+    heading: list[Part] = [Lines([f"Files below {folder}"])] if folder else []
+    return Page(list(rows), [*heading, Table([*shown, _total(rows)], columns)])
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """Return the folder that all paths have in common; "" if there is none."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    except ValueError:  # absolute and relative paths
+        return ""
+    return "" if folder == os.sep else folder
+
+
+def _short_name(path: str, folder: str) -> str:
+    """Return a path below the common folder, with only the first digits of the long ids of Spark."""
+    return UUID.sub(r"\1…", os.path.relpath(path, folder) if folder else path)
+
+
+def _total(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    sums: dict[str, Any] = {name: sum(row[name] for row in rows) for name in ("rows", "stored", "duplicates", "labels")}
+    reasons = sum((Counter(row["quarantined"]) for row in rows), Counter[str]())
+    return {"file": f"{len(rows):,} files", **sums, "quarantined": dict(sorted(reasons.items())), "was": ""}

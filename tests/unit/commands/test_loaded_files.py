@@ -1,0 +1,41 @@
+"""The table of loaded files stays readable with many files and long names."""
+
+from typing import Any
+
+import pytest
+
+from dcmon.commands.views import ingest
+from dcmon.output import Output
+
+
+def row(file: str, **counts: Any) -> dict[str, Any]:
+    """Return the row of a file of three stored rows."""
+    usual = {"rows": 3, "stored": 3, "duplicates": 0, "quarantined": {}, "labels": 0, "seconds": 0.1, "was": "loaded"}
+    return {"file": file, **usual, **counts}
+
+
+@pytest.fixture(autouse=True)
+def _narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def test_files_of_spark_fit_in_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names have no common folder and short ids; columns with nothing in them are left out."""
+    name = "part-0000{}-8e5e1f6e-7f7f-4a4a-9b9b-0123456789ab.c000.snappy.parquet"
+    rows = [row(f"/srv/lake/scores/day={day}/{name.format(day)}") for day in (1, 2)]
+    Output().page(ingest.loaded_files(rows))
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "Files below /srv/lake/scores",
+        "file                                        rows  stored  was",
+        "day=1/part-00001-8e5e….c000.snappy.parquet     3       3  loaded",
+        "day=2/part-00002-8e5e….c000.snappy.parquet     3       3  loaded",
+        "2 files                                        6       6",
+    ]
+
+
+def test_total_adds_reasons_of_all_files(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row("a.csv", quarantined={"conflict": 1}), row("/b.csv", quarantined={"conflict": 2, "malformed": 1})]
+    Output().page(ingest.loaded_files(rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert "conflict 3, malformed 1" in lines[-1]
+    assert [line.split()[0] for line in lines] == ["file", "a.csv", "/b.csv", "2"]
