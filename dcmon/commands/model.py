@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import default_set, duration, frequency
+from dcmon.commands.shared.arguments import column_mapping, default_set, duration, frequency
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.wording import NO_END
 
@@ -29,6 +29,10 @@ def create(
         list[str] | None, typer.Option(help="Column that is not a feature, as NAME:TYPE; repeatable.")
     ] = None,
     class_: Annotated[list[str] | None, typer.Option("--class", help="Class of the labels; repeatable.")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="What files call a field: COLUMN=FIELD; COLUMN= is ignored; repeatable."),
+    ] = None,
     label_ratio: Annotated[float, typer.Option(help=options.LABEL_RATIO)] = 1.0,
     label_delay: Annotated[str, typer.Option(help=options.LABEL_DELAY)] = "3d",
     time_zone: Annotated[str, typer.Option(help=options.TIME_ZONE)] = "UTC",
@@ -50,18 +54,18 @@ def create(
     """
     from dcmon import durations
     from dcmon.commands.operations import model as operation
-    from dcmon.states import DefaultSet
     from dcmon.storage.models import NewModel
     from dcmon.storage.versions import NewVersion
 
-    every = frequency(frequency_)
     features, more = _parse_columns(feature), _parse_columns(additional)
     _require_complete(version, features, more, class_)
     new = NewModel(name, task, description, label_ratio, durations.parse(label_delay), time_zone)
-    new_version = NewVersion(version, features, more, classes=class_ or None) if version is not None else None
-    chosen = None if defaults is None else default_set(defaults)
-    chosen = DefaultSet.NONE if no_defaults else chosen
-    ctx.obj.output.value(operation.create(ctx.obj, new, new_version, every, chosen))
+    files = column_mapping(map_, False) or None
+    columns = NewVersion(version or "", features, more, classes=class_ or None, file_columns=files)
+    new_version = None if version is None else columns
+    set_name = "none" if no_defaults else defaults
+    chosen = None if set_name is None else default_set(set_name)
+    ctx.obj.output.value(operation.create(ctx.obj, new, new_version, frequency(frequency_), chosen))
 
 
 def _parse_columns(options: list[str] | None) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -17,6 +17,9 @@ RESERVED = frozenset(
     {SAMPLE_ID, TIME, LABEL, PREDICTION, PROBABILITIES, KEY, HASH, LEVEL, LOGGED_AT, "_dc_position", "_dc_too_long",
      "_dc_numbers", "_dc_texts"}
 )  # fmt: skip
+
+# The fields of rows that are no columns of a version.
+FILE_FIELDS = (SAMPLE_ID, TIME, PREDICTION, PROBABILITIES, LABEL)
 
 # Names that the tables at run time have already: PostgreSQL's system columns, and a column of each reference table.
 TAKEN_NAMES = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "revision"})
@@ -61,13 +64,17 @@ TYPES: Mapping[str, ColumnType] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a version, in the user's order. `layout` tells how they are stored (storage.table_layout)."""
+    """The columns of a version, in the user's order. `layout` tells how they are stored (storage.table_layout).
+
+    `file_columns` has what files call the fields: column to field, "" for a column that is ignored.
+    """
 
     task_type: str
     features: Mapping[str, str]
     additional: Mapping[str, str]
     classes: Sequence[str] | None = None
     layout: int = 1
+    file_columns: Mapping[str, str] = field(default_factory=dict)
 
     def with_layout(self, layout: int) -> "Columns":
         """Return the same columns, stored in another way."""

@@ -95,6 +95,17 @@ def find(session: Session, name: str) -> Model:
     return model
 
 
+def only(session: Session) -> Model:
+    """Return the model of an organization that has only one. Raises InvalidInput."""
+    names = list(session.scalars(select(Model.name).order_by(Model.name).limit(6)))
+    if not names:
+        raise errors.InvalidInput('There is no model yet: "dcmon model create" creates one.')
+    if len(names) > 1:
+        more = " and more" if len(names) > 5 else ""
+        raise errors.InvalidInput(f"There are several models ({', '.join(names[:5])}{more}): choose one with --model.")
+    return find(session, names[0])
+
+
 def get(session: Session, model_id: int) -> Model:
     """Return the model of that id. Raises NotFound."""
     model = session.get(Model, model_id)

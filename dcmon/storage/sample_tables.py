@@ -86,7 +86,10 @@ class Detached(NamedTuple):
 
 def columns(model: Model, version: Version) -> Columns:
     """Return the columns of a version."""
-    return Columns(model.task_type, version.features, version.additional, version.classes, version.layout)
+    return Columns(
+        model.task_type, version.features, version.additional, version.classes, version.layout,
+        version.file_columns or {},
+    )  # fmt: skip
 
 
 def next_relation(session: Session) -> int:

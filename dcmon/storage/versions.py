@@ -13,14 +13,17 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables, table_layout
 from dcmon.storage.categories import normalize
-from dcmon.storage.columns import LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, Columns, sql_name
+from dcmon.storage.columns import FILE_FIELDS, LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, Columns, sql_name
 
 MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
 class NewVersion:
-    """The properties of a version to create. Columns map names to types (dcmon.storage.columns.TYPES)."""
+    """The properties of a version to create. Columns map names to types (dcmon.storage.columns.TYPES).
+
+    `file_columns`: what files call the fields; column to field, "" for a column that is ignored.
+    """
 
     name: str
     features: Mapping[str, str]
@@ -28,6 +31,7 @@ class NewVersion:
     feature_importance: Mapping[str, float] | None = None
     classes: Sequence[str] | None = None
     label_map: Mapping[str, str] | None = None
+    file_columns: Mapping[str, str] | None = None
 
 
 def create(session: Session, model: Model, new: NewVersion) -> Version:
@@ -49,6 +53,7 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
         feature_importance=None if new.feature_importance is None else dict(new.feature_importance),
         classes=None if new.classes is None else list(new.classes),
         label_map=None if new.label_map is None else dict(new.label_map),
+        file_columns=None if new.file_columns is None else dict(new.file_columns),
         relation=sample_tables.next_relation(session),
         layout=table_layout.choose(Columns(model.task_type, new.features, new.additional, new.classes)),
     )
@@ -67,6 +72,8 @@ def _require_same(model: Model, existing: Version, new: NewVersion) -> None:
         pairs["feature importance"] = (existing.feature_importance, dict(new.feature_importance))
     if new.classes is not None:
         pairs["classes"] = (existing.classes, list(new.classes))
+    if new.file_columns is not None:
+        pairs["columns of files"] = (existing.file_columns or {}, dict(new.file_columns))
     for title, (current, wanted) in pairs.items():
         if current != wanted:
             raise errors.Conflict(
@@ -83,6 +90,7 @@ def _require_valid(model: Model, new: NewVersion) -> None:
         require_importance(new.features, new.feature_importance)
     if new.classes is not None:
         _require_classes(model, new.classes)
+    _require_fields(new)
 
 
 def _require_columns(new: NewVersion) -> None:
@@ -98,6 +106,25 @@ def _require_columns(new: NewVersion) -> None:
         raise errors.InvalidInput(f"{', '.join(repeated)} can't be a feature and additional data at once.")
     if len({sql_name(name) for name in columns}) < len(columns):
         raise errors.InvalidInput("Two columns have the same name.")
+
+
+def _require_fields(new: NewVersion) -> None:
+    """Check that files name fields of the version, and each field once. Raises InvalidInput."""
+    file_columns = new.file_columns or {}
+    known = {*FILE_FIELDS, *new.features, *new.additional, ""}
+    for column, name in file_columns.items():
+        if name not in known:
+            raise errors.InvalidInput(
+                f"Column {column!r} of files can't be {name!r}: it is a column of the version, or one of"
+                f" {', '.join(FILE_FIELDS)}."
+            )
+        if column in new.features or column in new.additional:
+            raise errors.InvalidInput(
+                f"Column {column!r} of files is a column of the version, so it has no other name."
+            )
+    names = [name for name in file_columns.values() if name]
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise errors.InvalidInput(f"Two columns of files are mapped to the same field {repeated!r}.")
 
 
 def require_importance(features: Mapping[str, str], importance: Mapping[str, float]) -> None:

@@ -43,6 +43,8 @@ def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template:
                 with app.output.progress(request.path) as advance:
                     loaded = manual_load.load(app.engine, org, target, request, advance)
                 result.rows.append(_row(loaded))
+                if loaded.kind != typed.kind:
+                    app.output.remark(f"{request.path} has no predictions: its rows are labels.")
                 if remark := _remark(loaded):
                     app.output.remark(remark)
             except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:

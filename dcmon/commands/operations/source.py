@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 class TypedTarget:
     """The target of files as typed.
 
-    `kind` is samples or labels. `version` may be None if the model has only one.
+    `kind` is samples or labels. `model` may be None if there is only one, `version` if the model has only one.
     """
 
-    model: str
+    model: str | None
     version: str | None
     kind: "RowKind"
     mapping: Mapping[str, str]

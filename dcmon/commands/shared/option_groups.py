@@ -48,7 +48,7 @@ def option_group(name: str, parse: Callable[..., Any]) -> Callable[[Command], Co
 
 
 def _parse_target(
-    model: options.TargetModel,
+    model: options.TargetModel = None,
     version: options.TargetVersion = None,
     labels: options.OnlyLabels = False,
     map_: options.Mapping = None,

@@ -52,7 +52,9 @@ FileDateOrder = Annotated[
 ]
 
 # What rows of a file belong to.
-TargetModel = Annotated[str, typer.Option("--model", help="Model that the rows belong to.")]
+TargetModel = Annotated[
+    str | None, typer.Option("--model", help="Model that the rows belong to; not needed if there is only one.")
+]
 TargetVersion = Annotated[
     str | None, typer.Option("--version", help="Version that the rows belong to; not needed if there is only one.")
 ]

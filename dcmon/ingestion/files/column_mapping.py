@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dcmon import errors
-from dcmon.ingestion.files import value_conversion
+from dcmon.ingestion.files import column_names, value_conversion
 from dcmon.ingestion.files.constants import Constant, OwnValue
 from dcmon.ingestion.files.path_columns import PathColumns
 from dcmon.ingestion.values.conversion import ID
@@ -34,6 +34,7 @@ class ColumnMapping:
 
     `renames` has the field of each column whose name differs from its field. `rules`: how the file writes its values.
     `constants`: the values, by field, that all rows have. `path_names`: the columns in the file's path.
+    `known`: fields of columns that need no option; a file need not have these columns.
     """
 
     types: Mapping[str, str]
@@ -43,6 +44,7 @@ class ColumnMapping:
     rules: ValueRules = FILE_RULES
     constants: Mapping[str, Constant] = field(default_factory=dict)
     path_names: frozenset[str] = frozenset()
+    known: Mapping[str, str] = field(default_factory=dict)
 
     def with_options(self, texts: Mapping[str, str]) -> "ColumnMapping":
         """Return the mapping with the constants of `--set`, by field. Raises InvalidInput."""
@@ -103,6 +105,23 @@ class ColumnMapping:
                 raise errors.InvalidInput(f"The file has the column {name!r}, which --set {target}=… gives too.")
         return read
 
+    def is_complete(self, columns: Sequence[str]) -> bool:
+        """Return True if each required field has a column, and each column a field."""
+        return not self._problems({name: self.field(name) for name in columns})
+
+    def with_usual_names(self, columns: Sequence[str]) -> "ColumnMapping":
+        """Return the mapping that also knows columns by the names that people give them, if only one has such a name.
+
+        Only fields that no column has yet get one.
+        """
+        fields = {name: self.field(name) for name in columns}
+        unknown = [name for name, field in fields.items() if field is None]
+        usual = {}
+        for target in set(self.required) - set(fields.values()) - set(self.constants):
+            if len(names := column_names.candidates(unknown, target)) == 1:
+                usual[names[0]] = target
+        return replace(self, known={**self.known, **usual})
+
     def _problems(self, fields: Mapping[str, str | None]) -> list[str]:
         unknown = [name for name, field in fields.items() if field is None]
         missing = sorted(set(self.required) - set(fields.values()) - set(self.constants))
@@ -118,12 +137,33 @@ class ColumnMapping:
 
     def field(self, column: str) -> str | None:
         """Return the field of a column. "" if the column is ignored, None if it is unknown."""
-        field = self.renames.get(column, column)
+        if column in self.renames:
+            field = self.renames[column]
+        else:
+            field = column if column in self.types else self.known.get(column, column)
         if field in self.types or field == IGNORED:
             return field
         if PANDAS_INDEX.fullmatch(column):
             return IGNORED
         return self.renames.get(ALL_OTHERS)
+
+
+class _EveryType(dict[str, str]):
+    """The types of all columns: the value is taken as it is read."""
+
+    def __missing__(self, column: str) -> str:
+        return value_conversion.AS_READ
+
+
+class EveryColumn(ColumnMapping):
+    """The mapping that reads each column of a file, under its own name and with values as the file has them."""
+
+    def __init__(self, rules: ValueRules = FILE_RULES) -> None:
+        super().__init__(_EveryType(), (), {}, FileKind.SAMPLES, rules)
+
+    def field(self, column: str) -> str | None:
+        """Return the column's name. "" for the index that pandas writes."""
+        return IGNORED if PANDAS_INDEX.fullmatch(column) else column
 
 
 def create(
@@ -150,7 +190,23 @@ def create(
             raise errors.InvalidInput(
                 f"Column {column!r} can't be mapped to {target!r}: the fields of {kind} are {_list_names(types)}."
             )
-    return ColumnMapping(types, required, renames, kind, rules)
+    return ColumnMapping(types, required, renames, kind, rules, known=_known(columns, kind, types, renames))
+
+
+def _known(columns: Columns, kind: FileKind, types: Mapping[str, str], renames: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the fields of columns that the version knows by their names in files.
+
+    A column whose field rows of this kind do not have is ignored; so is one whose field `renames` gives to another.
+    """
+    renamed = set(renames.values())
+    known = {
+        column: name if name in types and name not in renamed else IGNORED
+        for column, name in columns.file_columns.items()
+    }
+    if kind == FileKind.LABELS:
+        others = (TIME, PREDICTION, PROBABILITIES, *columns.user_columns)
+        known = {**dict.fromkeys(others, IGNORED), **known}
+    return known
 
 
 def _list_names(names: Iterable[str], limit: int = 12) -> str:

@@ -1,6 +1,6 @@
 """The target of a file: a version or model, and the mapping of columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -16,19 +16,21 @@ from dcmon.ingestion.files.path_columns import PathColumns
 from dcmon.ingestion.files.reader import File
 from dcmon.states import RowKind
 from dcmon.storage import models, sample_tables, versions
+from dcmon.storage.columns import LABEL, PREDICTION, SAMPLE_ID, TIME
 
 
 @dataclass(frozen=True)
 class FileTarget:
     """The model or version that the rows of files belong to, and how the files are written.
 
-    `version_id` is None for files of labels.
+    `version_id` is None for files of labels. `labels` is the mapping for files that turn out to have only labels.
     """
 
     mapping: ColumnMapping
     model_id: int
     version_id: int | None
     dialect: Dialect = NO_OPTIONS
+    labels: ColumnMapping | None = None
 
     @property
     def kind(self) -> RowKind:
@@ -38,10 +40,29 @@ class FileTarget:
         """Return the target of a file with columns in its path. Raises InvalidInput."""
         return replace(self, mapping=self.mapping.with_path(columns)) if columns else self
 
+    def for_columns(self, columns: Sequence[str]) -> "FileTarget":
+        """Return the target of a file with these columns.
+
+        A file without predictions, but with ids and labels, has labels. In files of labels, the usual names of ids and
+        labels are known.
+        """
+        if self.kind == RowKind.LABELS:
+            return replace(self, mapping=self.mapping.with_usual_names(columns))
+        if self.labels is None or self.mapping.constants or self._has_samples(columns):
+            return self
+        mapping = self.labels.with_usual_names(columns)
+        return replace(self, mapping=mapping, version_id=None) if mapping.is_complete(columns) else self
+
+    def _has_samples(self, columns: Sequence[str]) -> bool:
+        """Return True if the columns have predictions; or features, where unknown columns are ignored."""
+        fields = {self.mapping.field(column) for column in columns}
+        of_samples = set(self.mapping.required) - {SAMPLE_ID, TIME}
+        return bool(fields & (of_samples if column_mapping.ALL_OTHERS in self.mapping.renames else {PREDICTION}))
+
 
 def find(
     session: Session,
-    model_name: str,
+    model_name: str | None,
     version_name: str | None,
     kind: RowKind,
     renames: Mapping[str, str],
@@ -49,21 +70,26 @@ def find(
 ) -> FileTarget:
     """Find the target of files. `renames`: see ColumnMapping.
 
-    The version may be None if the model has only one. Raises NotFound or InvalidInput.
+    The model may be None if there is only one, the version if the model has only one. Raises NotFound or InvalidInput.
     """
-    model = models.find(session, model_name)
+    model = models.find(session, model_name) if model_name is not None else models.only(session)
     candidates = versions.entries(session, model)
     if version_name is not None:
         candidates = [versions.find(session, model, version_name)]
     elif not candidates:
-        raise errors.InvalidInput(f"Model {model_name!r} has no version yet: create one first.")
+        raise errors.InvalidInput(f"Model {model.name!r} has no version yet: create one first.")
     elif kind == RowKind.SAMPLES and len(candidates) > 1:
         names = ", ".join(version.name for version in candidates[:5])
-        raise errors.InvalidInput(f"Model {model_name!r} has several versions ({names}): choose one with --version.")
+        raise errors.InvalidInput(f"Model {model.name!r} has several versions ({names}): choose one with --version.")
     version = candidates[0]
     columns = sample_tables.columns(model, version)
-    mapping = column_mapping.create(columns, FileKind(kind), renames, dialect.value_rules())
-    return FileTarget(mapping, model.id, version.id if kind == RowKind.SAMPLES else None, dialect)
+    rules = dialect.value_rules()
+    mapping = column_mapping.create(columns, FileKind(kind), renames, rules)
+    if kind == RowKind.LABELS:
+        return FileTarget(mapping, model.id, None, dialect)
+    of_labels = {column: name for column, name in renames.items() if name in (SAMPLE_ID, LABEL, column_mapping.IGNORED)}
+    labels = column_mapping.create(columns, FileKind.LABELS, of_labels, rules)
+    return FileTarget(mapping, model.id, version.id, dialect, labels)
 
 
 def fingerprint(file: File, target: FileTarget, source: str = "") -> str:

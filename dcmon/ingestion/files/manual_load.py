@@ -11,6 +11,7 @@ from dcmon.ingestion.files import dry_run, file_target, loader, reader, registry
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult, ReportProgress
 from dcmon.ingestion.files.path_columns import PathColumns
+from dcmon.states import RowKind
 
 
 class LoadAction(StrEnum):
@@ -38,10 +39,11 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class ManualLoad:
-    """The result of a load request: the outcome and the counts."""
+    """The result of a load request: the outcome, the counts, and the kind of the rows."""
 
     action: LoadAction
     result: LoadResult
+    kind: RowKind = RowKind.SAMPLES
 
 
 def load(
@@ -57,16 +59,21 @@ def load(
     """
     target = target.with_path(request.path_columns)
     with reader.open_file(request.path, request.format, dialect=target.dialect) as file:
+        target = target.for_columns(file.column_names())
         fingerprint = file_target.fingerprint(file, target)
         with db.org_session(engine, org) as session:
             if request.is_repeated:
                 fingerprint = registry.next_fingerprint(session, fingerprint)
             progress = registry.progress(session, fingerprint)
             if progress.is_loaded:
-                return ManualLoad(LoadAction.SKIPPED, loader.result_of_loaded_file(session, fingerprint, request.path))
+                return ManualLoad(
+                    LoadAction.SKIPPED, loader.result_of_loaded_file(session, fingerprint, request.path), target.kind
+                )
         if request.is_dry_run:
-            return ManualLoad(LoadAction.COUNTED, dry_run.count(engine, org, file, target, progress.next_row))
+            return ManualLoad(
+                LoadAction.COUNTED, dry_run.count(engine, org, file, target, progress.next_row), target.kind
+            )
         with db.org_session(engine, org) as session:
             first_row = registry.register(session, fingerprint, request.path, target).next_row
         result = FileLoader(engine, org, report).load(file, target, fingerprint, first_row)
-        return ManualLoad(LoadAction.RESUMED if first_row else LoadAction.LOADED, result)
+        return ManualLoad(LoadAction.RESUMED if first_row else LoadAction.LOADED, result, target.kind)

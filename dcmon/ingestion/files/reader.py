@@ -1,6 +1,7 @@
 """Read files of rows (CSV, Parquet, JSON lines) in chunks of JSON rows."""
 
 import gzip
+import itertools
 import shutil
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import msgspec
 
 from dcmon import errors
 from dcmon.ingestion.files import constants
-from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
+from dcmon.ingestion.files.column_mapping import ColumnMapping, EveryColumn, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.formats import Row, csv, jsonl, parquet
@@ -26,6 +27,7 @@ from dcmon.storage.columns import LABEL, SAMPLE_ID
 STDIN = "-"
 ROWS_AT_ONCE = 10_000
 BLOCK_BYTES = 2**20
+MAX_MALFORMED = 100  # rows that are skipped to find one with columns
 SUFFIXES = {
     ".csv": "csv",
     ".parquet": "parquet",
@@ -104,6 +106,16 @@ class File:
     def _rows(self, mapping: ColumnMapping) -> Iterator[Row]:
         rows = _READERS[self.format](self, mapping)
         return constants.add(rows, mapping.constants) if mapping.constants else rows
+
+    def rows(self, mapping: ColumnMapping) -> Iterator[Row]:
+        """Yield the rows with Python's values, not as JSON. Raises InvalidInput."""
+        self.stream.seek(0)
+        yield from self._rows(mapping)
+
+    def column_names(self) -> list[str]:
+        """Return the columns of the first row that can be read. Raises InvalidInput."""
+        rows = itertools.islice(self.rows(EveryColumn()), MAX_MALFORMED)
+        return list(next((row for row in rows if not isinstance(row, MalformedRow)), ()))
 
     def reference_rows(self, mapping: ColumnMapping) -> Iterator[msgspec.Raw]:
         """Yield the rows of a reference, all of which must be readable. Raises InvalidInput."""

@@ -18,6 +18,7 @@ from dcmon.ingestion.values.rules import FILE_RULES, JSON_RULES, ValueRules
 Converter = Callable[[Any], Any]
 
 PROBABILITIES_TYPE = "probabilities"  # like "array_float", but one number is allowed too: the row decoder completes it
+AS_READ = "as read"  # the value of the file, unchanged
 TEXTS = ("categorical", "text")
 # Words for a missing value in columns that are not text.
 NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a", "#na", "\\n"})
@@ -26,7 +27,7 @@ _INTEGRAL = re.compile(r"(-?\d+)\.0+", re.ASCII)
 
 def text_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts a non-empty CSV cell to a column type."""
-    if kind in TEXTS:
+    if kind in TEXTS or kind == AS_READ:
         return _with_null_words(_unchanged, rules.null_words)
     if kind == conversion.ID:
         return _with_null_words(_id_of_text, rules.null_words)
@@ -35,6 +36,8 @@ def text_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
 
 def value_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts Parquet and JSON values (not None) to a column type."""
+    if kind == AS_READ:
+        return _with_null_words(_unchanged, rules.null_words)
     convert = _probabilities(rules) if kind == PROBABILITIES_TYPE else conversion.converter(kind, rules)
     has_words = kind not in TEXTS
 

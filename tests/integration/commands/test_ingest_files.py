@@ -268,3 +268,45 @@ def test_watched_bucket_errors_have_their_own_exit_codes(credit: Dcmon, s3: Serv
     dcmon.json(*named, "s3://acme/credit", "--model", "credit")
     assert dcmon.json("source", "scan")[0]["stored"] == 10
     assert samples(dcmon) == 10
+
+
+def test_files_need_no_map_after_the_model_was_created(
+    with_url: Callable[[str], Dcmon], database_url: str, acme: Acme, tmp_path: Path
+) -> None:
+    """A version keeps what files call its fields, for samples, labels and references; one model needs no --model."""
+    created = with_url(database_url)
+    names = ["--map", "order=_dc_sample_id", "--map", "scored at=_dc_time", "--map", "guess=_dc_prediction"]
+    columns = ["--feature", "age:numeric", "--feature", "job:categorical", "--class", "0", "--class", "1"]
+    created.json("model", "create", "shop", "--task", "binary", "--version", "v1", *columns, *names, "--map", "note=")
+    samples_file, labels, reference = (tmp_path / name for name in ("may.csv", "outcomes.csv", "training.csv"))
+    samples_file.write_text("order,scored at,guess,age,job,note\n7,2026-03-01,1,41,clerk,x\n8,2026-03-01,0,40,clerk,\n")
+    labels.write_text("order,scored at,age,actual\n7,2026-03-01,41,0\n8,2026-03-01,40,0\n")
+    reference.write_text("order,guess,age,job,note\n1,1,40,clerk,\n2,0,30,nurse,\n")
+
+    (loaded,) = created.json("ingest", "file", str(samples_file))
+    assert (loaded["stored"], loaded["rejected"]) == (2, 0)
+    output = created("ingest", "file", str(labels), "--dry-run")
+    assert f"{labels} has no predictions: its rows are labels." in output.stderr
+    (loaded,) = created.json("ingest", "file", str(labels))
+    assert (loaded["rows"], loaded["stored"], loaded["rejected"]) == (2, 2, 0)
+    stored = created.json("reference", "load", str(reference), "--model", "shop", "--version", "v1")
+    assert stored["stored"] == 2
+    (shown,) = created.json("sample", "show", "7", "--model", "shop")
+    assert shown["label"] == "0"
+
+
+def test_unknown_column_of_labels_is_refused(credit: Dcmon, tmp_path: Path) -> None:
+    """Only one column may have a usual name of a label, and a column of samples is no labels."""
+    for header in ("id,label,target", "id,label,age_group", "id,value", "_dc_sample_id,label,age,pediction"):
+        path = tmp_path / "odd.csv"
+        path.write_text(header + "\n" + "1," * header.count(",") + "1\n")
+        output = credit("ingest", "file", str(path))
+        assert output.returncode == 2, header
+        assert "do not match the fields of samples" in output.stderr
+
+
+def test_several_models_ask_for_one(credit: Dcmon, may: Path) -> None:
+    credit.json("model", "create", "other", "--task", "regression")
+    output = credit("ingest", "file", str(may))
+    assert output.returncode == 2
+    assert "There are several models (credit, other): choose one with --model." in output.stderr

@@ -58,6 +58,7 @@ class Version(Org):
     feature_importance: Mapped[dict[str, float] | None]
     classes: Mapped[list[str] | None]
     label_map: Mapped[dict[str, str] | None]
+    file_columns: Mapped[dict[str, str] | None]  # in files: column to field; "": ignored
     relation: Mapped[int] = mapped_column(BigInteger, unique=True)
     layout: Mapped[int] = mapped_column(server_default="1")
     earliest: Mapped[dt.datetime | None]
