@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dcmon.errors import DcmonError
-from dcmon.output import Format, Output
+from dcmon.errors import DcmonError, UnstorableText
+from dcmon.output import Format, Output, printable
 
 COMMANDS = Path(__file__).parent / "commands"
 OPTIONS_WITH_VALUE, FLAGS = ("-o", "--output", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
@@ -128,6 +128,9 @@ def _run() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except UnicodeEncodeError as error:  # an argument that is not UTF-8
+        refused = UnstorableText.of(error.object)
+        _end(error, str(refused), refused.exit_code)
     except Exception as error:
         first_line_text = str(error).splitlines()[0] if str(error) else ""
         _end(error, f"unexpected {type(error).__name__}: {first_line_text} (-v shows the traceback)", 3)
@@ -158,7 +161,7 @@ def _fail(message: str, code: int) -> None:
         import traceback
 
         traceback.print_exc()
-    print(f"dcmon: {message}", file=sys.stderr)
+    print(f"dcmon: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 

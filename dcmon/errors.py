@@ -27,6 +27,15 @@ class InvalidInput(DcmonError):
     exit_code, status = 2, 400
 
 
+class UnstorableText(InvalidInput):
+    """A text can't have a NUL character, half of a surrogate pair, or bytes that are not UTF-8: {text}."""
+
+    @classmethod
+    def of(cls, text: str) -> "UnstorableText":
+        """Return the error that shows the beginning of a text."""
+        return cls(text=ascii(text if len(text) <= 60 else text[:60] + "..."))
+
+
 class DeepchecksMissing(InvalidInput):
     """The check {check!r} of {package} needs deepchecks, which is not installed here.
     Type: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""
@@ -250,3 +259,13 @@ class StorageRefused(DcmonError):
     Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile."""
 
     exit_code, status = 4, 503
+
+
+def require_storable(text: str) -> None:
+    """Raise UnstorableText unless PostgreSQL can store a text: with NUL, or not encodable in UTF-8, it can't."""
+    try:
+        is_storable = b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        is_storable = False
+    if not is_storable:
+        raise UnstorableText.of(text)

@@ -1,6 +1,7 @@
 """Write results to stdout, as tables or JSON, and remarks to stderr. No other module writes to stdout."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NARROW = 120  # characters
+# Characters that a terminal does not show but obeys, and half of a surrogate pair, which UTF-8 can't encode. Line feeds
+# and joiners of letters and emoji are not among them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 Row = Mapping[str, Any]
 
 
@@ -176,7 +182,7 @@ class Output:
         if part.title is not None:
             self._print(Text(part.title, style="italic"))
         for line in part.lines:
-            self._print(Text(line))
+            self._print(Text(printable(line)))
 
     def _print(self, renderable: Any) -> None:
         """Write a rich renderable or a text to stdout, in the width of the terminal."""
@@ -204,10 +210,15 @@ class Output:
     def remark(self, text: str) -> None:
         """Write a remark for people to stderr."""
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            print(printable(text), file=sys.stderr, flush=True)
 
     def _json(self, value: Any) -> None:
         print(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2), flush=True)
+
+
+def printable(text: str) -> str:
+    """Return a text from outside in which a terminal obeys nothing: an escape character is shown as \\x1b."""
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def shortened(text: str, max_length: int = 32) -> str:
@@ -241,10 +252,10 @@ def _cell(value: Any) -> str:
         is_midnight = (value.hour, value.minute) == (0, 0)
         return value.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")
     if isinstance(value, Mapping):
-        return escape(", ".join(f"{key} {_cell(item)}" for key, item in value.items()))
+        return escape(printable(", ".join(f"{key} {_cell(item)}" for key, item in value.items())))
     if isinstance(value, list | tuple):
-        return escape(", ".join(str(item) for item in value))
-    return escape(str(value))
+        return escape(printable(", ".join(str(item) for item in value)))
+    return escape(printable(str(value)))
 
 
 def _json_value(value: Any) -> Any:

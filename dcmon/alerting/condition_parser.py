@@ -60,7 +60,7 @@ def parse(text: str) -> Condition:
 
 
 TOKEN = re.compile(
-    r"""\s*(?: (?P<quoted>"(?:[^"\\]|\\.)*")
+    r"""\s*(?: (?P<quoted>"(?:[^"\\]|\\.|"")*")
              | (?P<sign>>=|<=|==|!=|>|<|=)
              | (?P<number>[-+]?(?:\d+(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?=\s|%|\.\.|,|$)
              | (?P<dots>\.\.)
@@ -214,7 +214,8 @@ def _name(text: str) -> str:
 
 
 def _unquote(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+    """Return the name in quotes: a backslash escapes the next character, and a doubled quote is one, as in filters."""
+    return re.sub(r'\\(.)|"(")', r"\1\2", text[1:-1], flags=re.DOTALL)
 
 
 def _comparison(tokens: _Tokens) -> Condition:

@@ -27,6 +27,7 @@ CONNECTION = {
 }
 CONNECTION_ERRORS = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 LARGEST_ID = 2**31 - 1
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]|\\\\u(?:0000|d[89a-f])", re.IGNORECASE)  # also as JSON writes them
 
 
 def engine(url: str, *, pool_size: int = 5) -> Engine:
@@ -72,11 +73,13 @@ def _psycopg(url: str) -> URL:
 def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     """Translate an error of psycopg into one of dcmon; None leaves it as it is.
 
-    This covers connections, a full disk, and ids that are too large for their column.
+    This covers connections, a full disk, ids that are too large for their column, and texts that can't be stored.
     """
     original, url = context.original_exception, context.engine.url if context.engine else None
     if isinstance(original, psycopg.errors.NumericValueOutOfRange) and (number := _too_large_id(context)) is not None:
         return errors.NotFound(what="id", name=number)
+    if unstorable := _unstorable_text(context):
+        return unstorable
     if not isinstance(original, CONNECTION_ERRORS) or url is None:
         return None
     if isinstance(original, psycopg.errors.ReadOnlySqlTransaction):
@@ -92,6 +95,19 @@ def _too_large_id(context: ExceptionContext) -> int | None:
     is_select = (context.statement or "").lstrip().lower().startswith("select")
     values = context.parameters.values() if is_select and isinstance(context.parameters, Mapping) else ()
     return next((value for value in values if isinstance(value, int) and not -LARGEST_ID <= value <= LARGEST_ID), None)
+
+
+def _unstorable_text(context: ExceptionContext) -> errors.UnstorableText | None:
+    """Return the error for a parameter with NUL in it, or with half of a surrogate pair; None for other errors."""
+    original = context.original_exception
+    if isinstance(original, UnicodeEncodeError):
+        return errors.UnstorableText.of(original.object)
+    is_json = isinstance(original, psycopg.errors.UntranslatableCharacter | psycopg.errors.InvalidTextRepresentation)
+    if not (is_json and "json" in str(original)) and "NUL (0x00)" not in str(original):
+        return None
+    values = context.parameters.values() if isinstance(context.parameters, Mapping) else ()
+    texts = [str(getattr(value, "obj", value)) for value in values]  # JSON is wrapped
+    return errors.UnstorableText.of(next((text for text in texts if _UNSTORABLE.search(text)), "\0"))
 
 
 def to_dcmon_error(original: psycopg.Error, url: URL, is_disconnect: bool) -> errors.DcmonError | None:

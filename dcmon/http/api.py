@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
 from dcmon.app import App
-from dcmon.errors import DcmonError
+from dcmon.errors import DcmonError, UnstorableText
 from dcmon.http import alert_page, alerts, checks, models, monitors, references, rules, samples, versions
 from dcmon.http import status as service
 
@@ -32,6 +32,7 @@ def create(app: App) -> FastAPI:
     api.include_router(router)
     api.include_router(alert_page.router)
     api.add_exception_handler(DcmonError, _handle_dcmon_error)
+    api.add_exception_handler(UnicodeEncodeError, _handle_unstorable_text)
     api.add_exception_handler(RequestValidationError, _handle_invalid_request)
     api.add_exception_handler(HTTPException, _handle_http_error)
     api.add_exception_handler(ClientDisconnect, _handle_disconnect)
@@ -58,6 +59,12 @@ def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
     if error.status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
     return error_response(error.status, str(error), error.details.get("information"))
+
+
+def _handle_unstorable_text(request: Request, error: Exception) -> JSONResponse:
+    """Handle half of a surrogate pair in a JSON body, as in "\\ud83d"."""
+    assert isinstance(error, UnicodeEncodeError)
+    return _handle_dcmon_error(request, UnstorableText.of(error.object))
 
 
 def _handle_invalid_request(request: Request, error: Exception) -> JSONResponse:

@@ -166,7 +166,8 @@ def _plain(text: str, tokens: Sequence[Token]) -> str:
     if any(token.kind == "quoted" for token in tokens):
         if len(tokens) > 1:
             other = next((token for token in tokens if token.kind != "quoted"), tokens[1])
-            raise _invalid_filter(text, f"A text in quotes must stand alone, without {other.text}.")
+            hint = " Write a quote between quotes twice." if re.search(r"\\['\"`]", text) else ""
+            raise _invalid_filter(text, f"A text in quotes must stand alone, without {other.text}.{hint}")
         quote = tokens[0].text[0]
         return tokens[0].text[1:-1].replace(2 * quote, quote)
     return text[tokens[0].start : tokens[-1].end]

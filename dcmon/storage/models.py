@@ -61,7 +61,8 @@ def create(session: Session, new: NewModel) -> Model:
 
 
 def _require_valid(new: NewModel) -> None:
-    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH or "\0" in new.name:
+    errors.require_storable(new.name)
+    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(
             f"A model's name has 1 to {MAX_NAME_LENGTH} characters; {new.name[:20]!r} has {len(new.name)}."
         )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import select, text, update
@@ -83,8 +84,11 @@ def _require_same(model: Model, existing: Version, new: NewVersion) -> None:
 
 
 def _require_valid(model: Model, new: NewVersion) -> None:
-    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH or "\0" in new.name:
+    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(f"A version's name has 1 to {MAX_NAME_LENGTH} characters.")
+    label_texts = chain.from_iterable((new.label_map or {}).items())
+    for chosen in (new.name, *new.features, *new.additional, *(new.classes or ()), *label_texts):
+        errors.require_storable(chosen)
     _require_columns(new)
     if new.feature_importance is not None:
         require_importance(new.features, new.feature_importance)
@@ -100,8 +104,8 @@ def _require_columns(new: NewVersion) -> None:
             raise errors.InvalidInput(f"Column {name!r} has no type {kind!r}: it is one of {', '.join(TYPES)}.")
         if name in RESERVED:
             raise errors.InvalidInput(f"No column can be called {name!r}: the name is reserved.")
-        if not name or "\0" in name:
-            raise errors.InvalidInput("A column's name can't be empty or have a NUL character.")
+        if not name:
+            raise errors.InvalidInput("A column's name can't be empty.")
     if repeated := sorted(set(new.features) & set(new.additional)):
         raise errors.InvalidInput(f"{', '.join(repeated)} can't be a feature and additional data at once.")
     if len({sql_name(name) for name in columns}) < len(columns):

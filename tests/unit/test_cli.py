@@ -69,6 +69,20 @@ def test_table_keeps_markup_of_names_and_shows_null_as_dash(capsys: pytest.Captu
     assert "[red]a[/red]" in capsys.readouterr().out
 
 
+def test_control_characters_of_names_are_shown_not_obeyed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name comes from outside: an escape sequence in it could clear the screen or imitate other lines."""
+    row = {"name": "\x1b[2Ja\r\x9b\u202eb\ud83d", "more": {"\x07": 1}, "list": ["\x08"]}
+    Output().table([row], list(row))
+    Output().remark("about \x1b]0;x\x07")
+    shown = capsys.readouterr()
+    assert r"\x1b[2Ja\r\x9b\u202eb\ud83d" in shown.out
+    assert r"\x07 1" in shown.out
+    assert r"\x08" in shown.out
+    assert shown.err == "about \\x1b]0;x\\x07\n"
+    Output().table([{"name": "👩\u200d🚀 می\u200cخواهم"}], ["name"])
+    assert "👩\u200d🚀 می\u200cخواهم" in capsys.readouterr().out
+
+
 def test_json_output_has_every_key_and_keeps_empty_lists(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(Format.json)
     output.table([{"name": "a", "hidden": 1}], ["name"])

@@ -46,6 +46,13 @@ def test_invalid_setting_is_named_and_exits_2(data_dir: Path) -> None:
     require_refused(dcmon("org", "list", data_dir=data_dir, DCMON_HTTP__PORT="x"), 2, "DCMON_HTTP__PORT")
 
 
+def test_arguments_that_are_not_utf8_exit_2(data_dir: Path, database_url: str, org: Organization) -> None:
+    """A terminal with another encoding sends such bytes; Python has them as halves of surrogate pairs."""
+    named = ("model", "create", "m", "--task", "binary", "--version", "v1", "--feature")
+    for arguments in (("model", "show", "\udcff"), ("--org", "\udcff", "model", "list"), (*named, "\udcff:numeric")):
+        require_refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 2, "not UTF-8: '\\udcff'")
+
+
 def test_unusable_input_exits_2(data_dir: Path, database_url: str, org: Organization) -> None:
     for arguments, sentence in (
         (("org", "create", "a/b"), "can't name"),

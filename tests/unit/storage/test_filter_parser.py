@@ -85,6 +85,7 @@ def test_several_conditions_are_joined_by_and() -> None:
         ("age < 3 or age > 5", "There is no 'or'"),
         ("city == 'a' b", "A text in quotes must stand alone, without b."),
         ("city == b 'a'", "A text in quotes must stand alone, without b."),
+        (r'"he said \"hi\"" == 3', r"without hi\. Write a quote between quotes twice."),
         ("city == 'a' 'b'", "A text in quotes must stand alone, without 'b'."),
     ],
 )
