@@ -1,6 +1,7 @@
 """The audit agrees while a worker is killed, follows a seek, and meets bad messages and locks."""
 
 import signal
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
@@ -38,6 +39,13 @@ def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target)
     other = new_target(target.engine, created)
     looks = list[Finding]()
 
+    def is_reached(is_true: Callable[[], bool]) -> bool:
+        looks.extend(audit_findings(buffered))
+        return is_true()
+
+    def audit_until(is_true: Callable[[], bool]) -> None:
+        assert eventually(lambda: is_reached(is_true), every=0.2)
+
     def send_some(numbers: range) -> None:
         for number in numbers:
             for logged_target in (target, other):
@@ -56,14 +64,13 @@ def test_audit_after_worker_crashes_finds_nothing(buffered: App, target: Target)
         connection.execute(text(f"update {created.schema}.alembic_version set version_num = '0000'"))
     send_some(range(3, 6))
     with worker(buffered):
-        while target.samples < 3000:
-            looks += audit_findings(buffered)
+        audit_until(lambda: target.samples == 3000)
         assert eventually(lambda: public_scalar(buffered, "select count(*) from parked_messages") != 0)
         looks += audit_findings(buffered)
         with target.engine.begin() as connection:
             connection.execute(text(f"update {created.schema}.alembic_version set version_num = '{db.head('org')}'"))
-        while other.samples < 3000 or public_scalar(buffered, "select count(*) from parked_messages"):
-            looks += audit_findings(buffered)
+        parked = "select count(*) from parked_messages"
+        audit_until(lambda: other.samples == 3000 and not public_scalar(buffered, parked))
     looks += audit_findings(buffered)
     seek(buffered, "--to", "beginning", "--yes")
     looks += audit_findings(buffered)

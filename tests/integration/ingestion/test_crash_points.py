@@ -4,10 +4,13 @@ import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
+from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from dcmon.app import App
@@ -18,8 +21,8 @@ from dcmon.ingestion.target_cache import TargetCache
 from dcmon.output import Output
 from dcmon.settings import Settings
 from dcmon.storage.ledger import TopicPartition
-from dcmon.tenancy import provisioning
-from tests.integration.conftest import Target, labels, new_target, rows
+from tests.conftest import copied_database
+from tests.integration.conftest import Target, labels, rows
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 
@@ -103,16 +106,22 @@ WANTED = {
 }  # fmt: skip
 
 
-def test_worker_killed_at_any_step_stores_exactly_once(app: App, engine: Engine) -> None:
-    """For each step, a first process dies at it, and a second process completes the work."""
+def test_worker_killed_at_any_step_stores_exactly_once(
+    server_url: str, engine: Engine, target: Target, data_dir: Path
+) -> None:
+    """For each step, a first process dies at it, and a second process completes the work, in a database of its own."""
+    prepared = engine.url.database
+    assert prepared is not None
+    engine.dispose()  # a database that is copied has no connections
     step = 0
     while True:
-        org = provisioning.create_organization(engine, f"step-{step}", "o@step.example").organization
-        target, topics = new_target(engine, org), {"samples": uuid.uuid4(), "labels": uuid.uuid4()}
-        received = messages_of(target)
-        died = in_a_process_that_dies(app.settings, lambda child_app: take(child_app, topics, received), step)  # noqa: B023
-        take(app, topics, received)
-        assert state(app, target, topics) == WANTED, f"after dying before step {step}"
+        topics, received = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}, messages_of(target)
+        with copied_database(server_url, prepared) as url:
+            settings = Settings(database_url=SecretStr(url), data_dir=data_dir)
+            died = in_a_process_that_dies(settings, lambda child_app: take(child_app, topics, received), step)  # noqa: B023
+            with App(settings, Output(quiet=True)) as app:
+                take(app, topics, received)
+                assert state(app, replace(target, engine=app.engine), topics) == WANTED, f"dead before step {step}"
         if not died:
             break
         step += 1

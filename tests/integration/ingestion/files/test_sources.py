@@ -311,14 +311,15 @@ def bucket(s3: Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Server, bucket: str) -> None:
     """All pages of a listing are loaded, and later only new or changed objects."""
+    # Most objects, and the last page too, have names of other formats: loading a thousand files would take long.
     for number in range(1050):
-        s3.put(bucket, f"credit/v1/{number:04d}.csv", csv_of(number, 1).encode())
+        s3.place(bucket, f"credit/v1/{number:04d}.{'txt' if number % 10 else 'csv'}", csv_of(number, 1).encode())
     s3.put(bucket, "credit-not/9.csv", csv_of(5000, 1).encode())
     add_source(target, f"s3://{bucket}/credit")
 
     scan_result = scan(target, s3.settings)
 
-    assert (scan_result.seen, len(scan_result.loaded), target.samples) == (1050, 1050, 1050)
+    assert (scan_result.seen, len(scan_result.loaded), target.samples) == (105, 105, 105)
     s3.put(bucket, "credit/v1/0000.csv", csv_of(2000, 3).encode())
     s3.put(
         bucket,
@@ -326,7 +327,7 @@ def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Serve
         b"\n".join(rows(3000, 4)).replace(b'"_dc_prediction_probabilities": [0.5, 0.5], ', b""),
     )
     assert sorted(file.path for file in scan(target, s3.settings).loaded) == ["later/1.jsonl", "v1/0000.csv"]
-    assert target.samples == 1057
+    assert target.samples == 112
     assert scan(target, s3.settings).loaded == []
 
 
