@@ -65,7 +65,7 @@ class QuarantinedShare:
 
     @property
     def share(self) -> float:
-        """The share of the received rows. Lines of files that can't be read as rows are not counted as received."""
+        """The share of the received rows, which include lines of files that can't be read as rows."""
         return self.quarantined / max(self.received, self.quarantined, 1)
 
 

@@ -20,18 +20,19 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import IngestedFile, Quarantined
-from dcmon.ingestion import quarantine, refused_rows, store
+from dcmon.ingestion import quarantine, receipts, refused_rows, store
 from dcmon.ingestion.files import registry
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.file_target import FileTarget, row_source
 from dcmon.ingestion.files.reader import Chunk, File
 from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
+from dcmon.ingestion.receipts import ReceivedRows
 from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.ingestion.store import PreparedRows
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.states import RowKind
-from dcmon.storage import ledger, sample_tables
+from dcmon.storage import ledger, sample_tables, versions
 from dcmon.storage.ledger import LedgerEntry, Outcome
 
 ReportProgress = Callable[[int, int], None]  # called with the number of bytes that are read, and the file's size
@@ -215,12 +216,15 @@ def row_batches(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: st
 
 
 def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, MalformedRow]) -> Outcome:
-    """Quarantine lines that can't be read as rows, with a separate line in the ledger."""
+    """Quarantine lines that can't be read as rows, with a separate line in the ledger. They count as received rows."""
     if not malformed:
         return Outcome()
     target, source = load.target, row_source(load.fingerprint)
     bad = malformed_rows(malformed, source, load.logged_at)
     quarantined = quarantine.add(session, QuarantineTarget(target.kind, target.model_id, target.version_id), bad)
+    if target.version_id is not None:
+        _, version = versions.get(session, target.version_id)
+        receipts.count_received(session, version, [ReceivedRows(load.logged_at, len(bad))])
     outcome = Outcome(taken=len(bad), duplicates=len(bad) - quarantined, quarantined=quarantined)
     ledger.record(session, LedgerEntry(target.kind, source, outcome, target.model_id, target.version_id))
     return outcome

@@ -102,6 +102,16 @@ def test_file_with_bad_rows_stores_the_others(target: Stored, tmp_path: Path) ->
     assert target.samples == 7
     assert ledger(target) == (13, 7, 2, 4, 0, 0)
     assert target.scalar("select count(distinct (source, position)) from quarantine") == 4
+    assert target.scalar("select sum(taken) from receipts") == 13, "the line that can't be read was received too"
+
+
+def test_lines_that_cannot_be_read_are_received_rows(target: Stored, tmp_path: Path) -> None:
+    """A file without a readable line is no silence: its rows were received and are in quarantine."""
+    path = write(tmp_path / "a.csv", [])
+    path.write_text(path.read_text() + "".join(f"s{number},too few\n" for number in range(30)))
+
+    assert load(target, path).outcome == Outcome(30, 0, 0, 30)
+    assert target.scalar("select (sum(taken), count(*), bool_or(is_touched))::text from receipts") == "(30,1,t)"
 
 
 def test_row_refused_by_postgresql_is_quarantined(target: Stored, tmp_path: Path) -> None:
