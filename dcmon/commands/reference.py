@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options
-from dcmon.commands.shared.arguments import column_mapping
+from dcmon.commands.shared.arguments import column_mapping, constants
 from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.commands.shared.groups import group
 
@@ -24,12 +24,16 @@ VersionName = Annotated[str, typer.Option("--version", help="Version of the mode
 @option_groups.file_dialect
 def load(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help='CSV, Parquet, JSON lines, or "split" JSON of pandas (.json).')],
+    file: Annotated[
+        Path,
+        typer.Argument(help='CSV, Parquet, JSON lines, "split" JSON of pandas (.json), a directory or pattern.'),
+    ],
     model: ModelName,
     version: VersionName,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the rows of the reference.")] = False,
     map_: options.Mapping = None,
     ignore_extra: options.IgnoreExtra = False,
+    set_: options.Constants = None,
     *,
     dialect: "Dialect",
     yes: options.Yes = False,
@@ -43,7 +47,8 @@ def load(
     """
     from dcmon.commands.operations import reference as operation
 
-    reference_file = operation.ReferenceFile(file, column_mapping(map_, ignore_extra), dialect, replace, dry_run)
+    renames = column_mapping(map_, ignore_extra)
+    reference_file = operation.ReferenceFile(file, renames, dialect, constants(set_), replace, dry_run)
     names = operation.VersionNames(model, version)
     loaded = operation.load(ctx.obj, names, reference_file, partial(confirm, yes=yes))
     ctx.obj.output.value(outcome(loaded, dry_run=dry_run))

@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon import errors
-from dcmon.ingestion.files import file_target, manual_load, path_expansion
+from dcmon.ingestion.files import manual_load, path_expansion
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -36,7 +36,7 @@ def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template:
     requests, result = _requests(app, paths, template)
     org = app.organization()
     with app.org(org) as session:
-        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping, typed.dialect)
+        target = typed.find(session)
     try:
         for request in requests:
             try:

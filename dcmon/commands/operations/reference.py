@@ -27,11 +27,15 @@ class VersionNames(NamedTuple):
 
 @dataclass(frozen=True)
 class ReferenceFile:
-    """A file to load as a reference. `renames` maps its columns to fields."""
+    """A file, directory or pattern to load as a reference. `renames` maps columns to fields.
+
+    `constants` has the texts of --set by field.
+    """
 
     path: Path
     renames: Mapping[str, str]
     dialect: Dialect
+    constants: Mapping[str, str]
     replaces: bool
     is_dry_run: bool
 
@@ -60,7 +64,7 @@ def load(app: "App", names: VersionNames, file: ReferenceFile, confirm: Callable
     """
     options = LoadOptions(file.replaces, app.settings.reference.largest, file.is_dry_run)
     reference = find(app, names.model, names.version)
-    with reference_file.opened_table(file.path, reference.columns, file.renames, file.dialect) as table:
+    with reference_file.opened_table(file.path, reference.columns, file.renames, file.dialect, file.constants) as table:
         if options.replace and not options.dry_run:
             confirm(f"Replace {reference.rows:,} reference rows of {names.model}/{names.version}?")
         org = app.organization()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from dcmon.ingestion.files import file_target, sources
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.app import App
     from dcmon.ingestion.files.dialect import Dialect
     from dcmon.ingestion.files.scanner import ScanResult
@@ -18,6 +20,7 @@ class TypedTarget:
     """The target of files as typed.
 
     `kind` is samples or labels. `model` may be None if there is only one, `version` if the model has only one.
+    `constants`: texts by field.
     """
 
     model: str | None
@@ -25,6 +28,12 @@ class TypedTarget:
     kind: "RowKind"
     mapping: Mapping[str, str]
     dialect: "Dialect"
+    constants: Mapping[str, str]
+
+    def find(self, session: "Session") -> file_target.FileTarget:
+        """Find the model, the version and the fields. Raises NotFound or InvalidInput."""
+        target = file_target.find(session, self.model, self.version, self.kind, self.mapping, self.dialect)
+        return target.with_constants(self.constants)
 
 
 def add(app: "App", name: str, url: str, typed: TypedTarget, *, is_checked: bool) -> dict[str, Any]:
@@ -33,10 +42,12 @@ def add(app: "App", name: str, url: str, typed: TypedTarget, *, is_checked: bool
     if is_checked:
         next(location.pages(), None)
     with app.org() as session:
-        target = file_target.find(session, typed.model, typed.version, typed.kind, typed.mapping, typed.dialect)
-        new = sources.NewSource(name, url, typed.kind, target.model_id, target.version_id, typed.mapping, typed.dialect)
+        target = typed.find(session)
+        new = sources.NewSource(
+            name, url, typed.kind, target.model_id, target.version_id, typed.mapping, typed.dialect, typed.constants
+        )
         row = sources.describe(session, sources.add(session, new))
-    return {key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping", "dialect")}
+    return {key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping", "dialect", "constants")}
 
 
 def remove(app: "App", name: str) -> None:

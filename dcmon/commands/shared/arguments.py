@@ -23,6 +23,19 @@ def column_mapping(options: list[str] | None, ignore_extra: bool) -> dict[str, s
     return mapping
 
 
+def constants(options: list[str] | None) -> dict[str, str]:
+    """Parse FIELD=VALUE options. Raises BadParameter."""
+    texts: dict[str, str] = {}
+    for option in options or ():
+        field, equals, text = option.partition("=")
+        if not equals or not field:
+            raise typer.BadParameter(f"{option!r} is not FIELD=VALUE, like country=DE.", param_hint="--set")
+        if field in texts:
+            raise typer.BadParameter(f"{field!r} has two values.", param_hint="--set")
+        texts[field] = text
+    return texts
+
+
 def check_parameters(options: list[str] | None) -> dict[str, Any]:
     """Parse NAME=VALUE options; a value is read as JSON if possible, else as text. Raises BadParameter."""
     import json

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import as_utc, column_mapping
+from dcmon.commands.shared.arguments import as_utc, column_mapping, constants
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
@@ -53,6 +53,7 @@ def _parse_target(
     labels: options.OnlyLabels = False,
     map_: options.Mapping = None,
     ignore_extra: options.IgnoreExtra = False,
+    set_: options.Constants = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
     decimal: options.Decimal = None,
@@ -66,7 +67,7 @@ def _parse_target(
 
     kind = RowKind.LABELS if labels else RowKind.SAMPLES
     dialect = _parse_dialect(delimiter, encoding, decimal, thousands, null, time_zone, date_order)
-    return TypedTarget(model, version, kind, column_mapping(map_, ignore_extra), dialect)
+    return TypedTarget(model, version, kind, column_mapping(map_, ignore_extra), dialect, constants(set_))
 
 
 def _parse_dialect(

@@ -28,6 +28,9 @@ Mapping = Annotated[
 IgnoreExtra = Annotated[
     bool, typer.Option("--ignore-extra", help="Ignore columns that are not a field of the version.")
 ]
+Constants = Annotated[
+    Names, typer.Option("--set", help="Give all rows a value that the files do not have: country=DE; repeatable.")
+]
 
 # How a file is written.
 Delimiter = Annotated[

@@ -5,14 +5,13 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from dcmon import errors
 from dcmon.ingestion.files import folder_walk, locations, reader
-from dcmon.ingestion.files.locations import FileEntry
+from dcmon.ingestion.files.locations import FileEntry, Page
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +25,20 @@ class Directory:
 
     root: Path
 
-    def pages(self) -> Iterator[list[FileEntry]]:
+    def pages(self) -> Iterator[Page]:
         """See locations.Location."""
-        entries = self._entries()
-        while page := list(islice(entries, FILES_PER_PAGE)):
-            yield page
-
-    def _entries(self) -> Iterator[FileEntry]:
         if not self.root.is_dir():
             raise errors.NotFound(what="directory", name=str(self.root))
+        page = Page([], [])
         for folder in folder_walk.walk(self.root):
+            below = folder.path.relative_to(self.root)
+            page.hidden.extend((below / name).as_posix() for name in folder.hidden)
             for name in folder.files:
-                file = folder.path / name
-                path = file.relative_to(self.root).as_posix()
-                if locations.is_loadable(path) and _is_utf8(path):
-                    yield from _entry(file, path)
+                page.files.extend(_entry(folder.path / name, (below / name).as_posix()))
+                if len(page.files) >= FILES_PER_PAGE:
+                    yield page
+                    page = Page([], [])
+        yield page
 
     def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
         """See locations.Location."""
@@ -59,13 +57,16 @@ def _is_utf8(path: str) -> bool:
 
 
 def _entry(file: Path, path: str) -> Iterator[FileEntry]:
-    """Yield the entry of a file; nothing if the file was deleted meanwhile."""
+    """Yield the entry of a file; nothing if it is not loaded, or was deleted meanwhile."""
+    if reader.format_of(path) is None or not _is_utf8(path):
+        return
     try:
         stat = file.stat()
     except FileNotFoundError:
         return
-    stamp, age = f"{stat.st_size}-{stat.st_mtime_ns}", time.time() - stat.st_mtime
-    yield FileEntry(path, stamp, stat.st_mtime, is_complete=age > COMPLETE_AFTER)
+    if locations.is_loadable(path, stat.st_size):
+        stamp, age = f"{stat.st_size}-{stat.st_mtime_ns}", time.time() - stat.st_mtime
+        yield FileEntry(path, stamp, stat.st_mtime, is_complete=age > COMPLETE_AFTER)
 
 
 def parse(url: str) -> Directory | None:

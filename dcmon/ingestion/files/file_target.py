@@ -36,6 +36,10 @@ class FileTarget:
     def kind(self) -> RowKind:
         return RowKind(self.mapping.kind)
 
+    def with_constants(self, texts: Mapping[str, str]) -> "FileTarget":
+        """Return the target of files whose rows have constants, given as text by field. Raises InvalidInput."""
+        return replace(self, mapping=self.mapping.with_options(texts)) if texts else self
+
     def with_path(self, columns: PathColumns) -> "FileTarget":
         """Return the target of a file with columns in its path. Raises InvalidInput."""
         return replace(self, mapping=self.mapping.with_path(columns)) if columns else self

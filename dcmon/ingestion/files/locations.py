@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
-from dcmon.ingestion.files import path_columns, reader
+from dcmon.ingestion.files import path_columns, reader, spark_output
 
 
 class FileEntry(NamedTuple):
@@ -20,16 +20,28 @@ class FileEntry(NamedTuple):
     is_complete: bool = True
 
 
+class Page(NamedTuple):
+    """Listed files, and the paths of hidden files and folders, which tell what is being written."""
+
+    files: list[FileEntry]
+    hidden: list[str]
+
+
 class Location(Protocol):
     """A directory or bucket with files. Its methods raise NotFound, FileRefused, Unreachable or StorageRefused."""
 
-    def pages(self) -> Iterator[list[FileEntry]]:
+    def pages(self) -> Iterator[Page]:
         """Yield the files at any depth, page by page."""
 
     def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Open the bytes of a file as a local file."""
 
 
-def is_loadable(path: str) -> bool:
-    """Return True if a file has a known format, and no part of its path is hidden (path_columns.is_hidden)."""
-    return reader.format_of(path) is not None and not any(map(path_columns.is_hidden, PurePosixPath(path).parts))
+def is_hidden(path: str) -> bool:
+    """Return True if a part of a path is hidden (path_columns.is_hidden)."""
+    return any(map(path_columns.is_hidden, PurePosixPath(path).parts))
+
+
+def is_loadable(path: str, size: int) -> bool:
+    """Return True for a visible path of a file with a known format that is no empty part file."""
+    return reader.format_of(path) is not None and not spark_output.is_empty_part(path, size)

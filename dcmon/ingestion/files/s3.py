@@ -18,7 +18,7 @@ from botocore.session import Session
 
 from dcmon import errors
 from dcmon.ingestion.files import locations
-from dcmon.ingestion.files.locations import FileEntry
+from dcmon.ingestion.files.locations import FileEntry, Page
 from dcmon.settings import S3
 
 BLOCK_BYTES = 2**20
@@ -56,18 +56,23 @@ class Bucket:
             ),
         )
 
-    def pages(self) -> Iterator[list[FileEntry]]:
+    def pages(self) -> Iterator[Page]:
         """See locations.Location."""
         with self._translated():
             listing = self._client.get_paginator("list_objects_v2")
-            for page in listing.paginate(Bucket=self.bucket, Prefix=self.prefix):
-                yield [entry for listed in page.get("Contents", ()) for entry in self._entry(listed)]
+            for listed in listing.paginate(Bucket=self.bucket, Prefix=self.prefix):
+                page = Page([], [])
+                for listed_object in listed.get("Contents", ()):
+                    self._add(page, listed_object)
+                yield page
 
-    def _entry(self, listed: dict[str, Any]) -> Iterator[FileEntry]:
+    def _add(self, page: Page, listed: dict[str, Any]) -> None:
         path = listed["Key"][len(self.prefix) :]
-        if locations.is_loadable(path):
+        if locations.is_hidden(path):
+            page.hidden.append(path)
+        elif locations.is_loadable(path, listed["Size"]):
             # S3 lists an object only after it is complete.
-            yield FileEntry(path, listed["ETag"].strip('"'), listed["LastModified"].timestamp())
+            page.files.append(FileEntry(path, listed["ETag"].strip('"'), listed["LastModified"].timestamp()))
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[BinaryIO]:

@@ -1,6 +1,7 @@
 """Scan a source: load the files that are new or changed. A file that can't be read does not stop the others."""
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -17,16 +18,19 @@ from dcmon import db, errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
-from dcmon.ingestion.files import dialect, file_target, path_columns, reader, registry, sources
+from dcmon.ingestion.files import dialect, file_target, path_columns, reader, registry, sources, spark_output
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult
 from dcmon.ingestion.files.locations import FileEntry, Location
+from dcmon.ingestion.files.spark_output import Markers, OutputState
 from dcmon.settings import S3
 from dcmon.states import RowKind
 from dcmon.storage import models, versions
 
 log = logging.getLogger(__name__)
 
+UNMARKED_WAIT = 3600.0  # seconds: not all writers of part-00000-… make a marker _SUCCESS
+STALLED_AFTER = 86_400.0  # seconds: a job that runs so long has most likely failed
 MAX_FILES_AT_ONCE = 100_000  # per scan, because their entries are in memory; the next scan loads the other files
 
 
@@ -40,7 +44,8 @@ class ScanResult:
 
     `newly_failed` has the paths of failed files that did not fail at the last try, or failed for another reason.
     `being_written` is the number of files that are not complete yet. `failed_before` is the number of files that failed
-    in an earlier scan and were not tried again.
+    in an earlier scan and were not tried again. `waiting` has the directories that Spark has not finished, each with
+    a sentence; `stalled` those of them that have waited for more than a day.
     """
 
     source: str
@@ -50,6 +55,19 @@ class ScanResult:
     newly_failed: list[str] = field(default_factory=list)
     being_written: int = 0
     failed_before: int = 0
+    waiting: dict[str, str] = field(default_factory=dict)
+    stalled: list[str] = field(default_factory=list)
+
+    @property
+    def stall(self) -> str | None:
+        """Return the sentence for directories that Spark has not finished in a day; None if there is none."""
+        if not self.stalled:
+            return None
+        others = f" and {len(self.stalled) - 1} others" if len(self.stalled) > 1 else ""
+        return (
+            f"The files of {self.stalled[0]}{others} wait for more than a day, because Spark has not finished writing."
+            " If the job has failed, delete what it left, such as _temporary."
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,7 @@ class Scanner:
             except errors.DcmonError as error:
                 self._record(source, str(error))
                 raise
-            self._record(source, None)
+            self._record(source, scan.result.stall)
         with db.org_session(self.engine, self.org) as session:
             failed = {entry.path for entry in sources.failed_files(session, source)}
         scan.result.failed_before = len(failed - scan.result.failed.keys())
@@ -108,17 +126,34 @@ class _SourceScan:
 
     def run(self, retry: bool) -> None:
         """Load all files that are new or changed. Raises ScanStopped."""
-        location, pending = sources.location(self.source.url, self.scanner.s3), list[FileEntry]()
+        location, pending, markers = sources.location(self.source.url, self.scanner.s3), list[FileEntry](), Markers()
         for page in location.pages():
-            self.result.seen += len(page)
-            pending += self._new_files(page, retry)
+            markers.add(page.hidden)
+            self.result.seen += len(page.files)
+            if len(pending) < MAX_FILES_AT_ONCE:  # the pages after it may still have markers
+                pending += self._new_files(page.files, retry)
             if self.scanner.stop.is_set():
                 raise ScanStopped
-            if len(pending) >= MAX_FILES_AT_ONCE:
-                break
         # The label that was logged last wins, so load files in the order in which they were written.
         for entry in sorted(pending, key=lambda entry: (entry.modified, entry.path)):
-            self.load(location, entry)
+            if self._is_written(entry, markers):
+                self.load(location, entry)
+
+    def _is_written(self, entry: FileEntry, markers: Markers) -> bool:
+        """Return True if the writer of a file's directory is done. Otherwise record what the file waits for."""
+        state, age = markers.state(entry.path), time.time() - entry.modified
+        if state == OutputState.WRITTEN or (state == OutputState.UNMARKED and age > UNMARKED_WAIT):
+            return True
+        self.result.being_written += 1
+        directory = f"{self.source.url.rstrip('/')}/{spark_output.output_directory(entry.path)}".removesuffix("/.")
+        if state == OutputState.UNMARKED:
+            self.result.waiting[directory] = "its files wait an hour for _SUCCESS."
+        else:
+            is_old = age > STALLED_AFTER
+            hint = " If the job has failed, delete what it left, such as _temporary." if is_old else ""
+            self.result.waiting[directory] = f"Spark is writing it.{hint}"
+            self.result.stalled += [directory] if is_old and directory not in self.result.stalled else []
+        return False
 
     def _new_files(self, page: list[FileEntry], retry: bool) -> Iterator[FileEntry]:
         """Yield the files of a page that are new or changed, and completely written."""
@@ -197,4 +232,5 @@ def _target(session: Session, source: DataSource) -> FileTarget:
     kind = RowKind(source.kind)
     version_name = version.name if version else None
     file_dialect = dialect.from_json(source.dialect)
-    return file_target.find(session, model.name, version_name, kind, source.mapping, file_dialect)
+    target = file_target.find(session, model.name, version_name, kind, source.mapping, file_dialect)
+    return target.with_constants(source.constants or {})

@@ -1,7 +1,7 @@
 """Sources: directories and s3:// prefixes that are watched for files of samples or labels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sqlalchemy import distinct, func, or_, select, update
@@ -23,7 +23,7 @@ class NewSource:
     """The properties of a source to be created.
 
     `mapping` has the field of each column whose name differs (`renames` of ColumnMapping).
-    `dialect` says how its files are written.
+    `dialect` says how its files are written, `constants` has the texts of --set by field.
     """
 
     name: str
@@ -33,6 +33,7 @@ class NewSource:
     version_id: int | None
     mapping: Mapping[str, str]
     dialect: Dialect = NO_OPTIONS
+    constants: Mapping[str, str] = field(default_factory=dict)
 
 
 class FileStamp(NamedTuple):
@@ -72,6 +73,7 @@ def add(session: Session, new: NewSource) -> DataSource:
         version_id=new.version_id,
         mapping=dict(new.mapping),
         dialect=new.dialect.given() or None,
+        constants=dict(new.constants) or None,
     )
     session.add(source)
     session.flush()
@@ -119,6 +121,7 @@ def describe(session: Session, source: DataSource) -> dict[str, Any]:
         "version": version.name if version else None,
         "mapping": source.mapping or None,
         "dialect": source.dialect,
+        "constants": source.constants,
         **{name: int(count) for name, count in zip(names, counts, strict=True)},
         "scanned_at": source.scanned_at,
         "last_error": source.last_error,

@@ -46,7 +46,9 @@ class Markers:
                 folder.append(part)
 
     def state(self, path: str) -> OutputState:
-        """Return the state of a file from the markers of its output directory."""
+        """Return the state of a file from the markers of its output directory. Files of other writers are written."""
+        if PART_FILE.match(PurePosixPath(path).name) is None:
+            return OutputState.WRITTEN
         folder = PurePosixPath(path).parent
         transaction = TRANSACTION.search(path)
         markers = self._markers(folder)
@@ -59,8 +61,7 @@ class Markers:
             is_committed = COMMITTED + transaction[1] in markers
             return OutputState.WRITTEN if is_committed else OutputState.BEING_WRITTEN
         is_marked = any(marker.startswith((*FINISHED, COMMITTED)) for marker in markers)
-        is_part = PART_FILE.match(PurePosixPath(path).name)
-        return OutputState.UNMARKED if is_part and not is_marked else OutputState.WRITTEN
+        return OutputState.WRITTEN if is_marked else OutputState.UNMARKED
 
     def folders(self, marker: str) -> list[str]:
         """Return the folders that have a marker."""

@@ -167,6 +167,32 @@ def test_directory_of_spark_loads_its_partitions(credit: Dcmon, tmp_path: Path) 
     assert (refused.returncode, refused.stdout) == (6, "")
 
 
+def test_constant_columns_are_stored_with_a_source(credit: Dcmon, tmp_path: Path) -> None:
+    """`--set` gives a column that no file has, for files by hand, of a source and of a reference."""
+    header, lake = HEADER.replace(",job", ""), tmp_path / "lake"
+    (lake / "age=40").mkdir(parents=True)
+    file = lake / "may.csv"
+    file.write_text(header + row(1).replace(",clerk", ""))
+    os.utime(file, (0, 0))
+    assert load(credit, str(file), "--set", "job=clerk")["stored"] == 1
+    assert load(credit, str(file), "--set", "job=clerk")["was"] == "in already"
+    assert "conflict 1" in credit("ingest", "file", str(file), "--model", "credit", "--set", "job=baker").stdout
+    refused = credit("ingest", "file", str(file), "--model", "credit", "--set", "age=old", "--set", "job=x")
+    assert (refused.returncode, "--set age=old: Expected a number" in refused.stderr) == (2, True)
+
+    added = credit.json("source", "add", "lake", str(lake), "--model", "credit", "--set", "job=clerk")
+    assert added["constants"] == {"job": "clerk"}
+    (scan,) = credit.json("source", "scan", "lake")
+    assert (scan["loaded"], scan["duplicates"], scan["failed"]) == (1, 1, 0)
+
+    part = lake / "age=40" / "part-00000.json"
+    part.write_text('{"_dc_prediction": 1}\n{"_dc_prediction": 0}\n')
+    reference = ["reference", "load", str(lake / "age=*"), "--model", "credit", "--version", "v1"]
+    assert credit.json(*reference, "--set", "job=clerk")["rows"] == 2
+    (lake / "_temporary").mkdir()
+    assert credit(*reference[:2], str(lake), *reference[3:]).returncode == 6
+
+
 def test_file_without_storable_rows_fails(credit: Dcmon, may: Path, tmp_path: Path) -> None:
     """A file that can't be read does not affect other files."""
     rejected, broken = tmp_path / "rejected.csv", tmp_path / "broken.csv"

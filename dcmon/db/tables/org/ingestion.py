@@ -71,6 +71,7 @@ class DataSource(Org):
     version_id: Mapped[int | None] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), index=True)
     mapping: Mapped[dict[str, str]]
     dialect: Mapped[dict[str, Any] | None]  # the options of files.dialect.Dialect that were given
+    constants: Mapped[dict[str, Any] | None]  # the texts of --set, by field
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     scanned_at: Mapped[dt.datetime | None]
     last_error: Mapped[str | None]

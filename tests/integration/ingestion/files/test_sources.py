@@ -27,6 +27,7 @@ from dcmon.ingestion.files.sources import NewSource
 from dcmon.jobs import schedule
 from dcmon.output import Output
 from dcmon.settings import S3, Settings, Sources
+from dcmon.storage import versions
 from tests.helpers.s3_server import KEY, SECRET, Server, server
 from tests.integration.conftest import Target, eventually, rows, running
 
@@ -88,6 +89,45 @@ def test_new_files_in_any_folder_are_loaded_once(target: Target, tmp_path: Path)
     assert (scan_result.seen, target.samples) == (2, 20)
     assert scan(target).loaded == []
     assert described(target)["loaded"] == 2
+
+
+def jobs(target: Target) -> str:
+    """Return the values of column `job` in the stored samples."""
+    with db.org_session(target.engine, target.org) as session:
+        relation = versions.get(session, target.version_id)[1].relation
+    return str(target.scalar(f"select string_agg(distinct job, ',') from samples_{relation}"))
+
+
+def part_of_spark(number: int) -> str:
+    """Return a CSV of ten samples without the column of its folder."""
+    return "\n".join(line.rpartition(",")[0] for line in csv_of(number * 10, 10).split("\n"))
+
+
+def test_directory_of_spark_waits_until_it_is_written(target: Target, tmp_path: Path) -> None:
+    """Nothing is loaded beside `_temporary`; without `_SUCCESS`, part files wait an hour."""
+    lake = tmp_path / "lake"
+    add_source(target, str(lake))
+    for number, job in enumerate(("clerk", "r%C3%A9gie")):
+        put(lake / "scores" / f"job={job}" / f"part-0000{number}.csv", part_of_spark(number))
+    put(lake / "scores" / "part-00002.csv", "")
+    (lake / "scores" / "_temporary" / "0").mkdir(parents=True)
+    put(lake / "other" / "data_0.csv", csv_of(100, 1))
+
+    first = scan(target)
+    assert ([file.path for file in first.loaded], first.being_written) == (["other/data_0.csv"], 2)
+    assert first.waiting == {f"{lake}/scores": "Spark is writing it."}
+    (lake / "scores" / "_temporary" / "0").rmdir()
+    (lake / "scores" / "_temporary").rmdir()
+    assert scan(target).waiting == {f"{lake}/scores": "its files wait an hour for _SUCCESS."}
+    put(lake / "scores" / "_SUCCESS", "")
+    assert len(scan(target).loaded) == 2
+    assert jobs(target) == "clerk,j0,régie"
+
+    put(lake / "late" / "job=x" / "part-00000.csv", part_of_spark(5), age=2 * 3600)
+    put(lake / "failed" / "job=x" / "part-00000.csv", part_of_spark(6), age=30 * 3600)
+    (lake / "failed" / "_temporary").mkdir()
+    assert [file.path for file in scan(target).loaded] == ["late/job=x/part-00000.csv"]
+    assert described(target)["last_error"].startswith(f"The files of {lake}/failed wait for more than a day")
 
 
 def test_changed_file_is_loaded_again_without_duplicates(target: Target, tmp_path: Path) -> None:
@@ -331,6 +371,20 @@ def test_bucket_of_two_pages_is_loaded_completely_once(target: Target, s3: Serve
     assert scan(target, s3.settings).loaded == []
 
 
+def test_partitions_of_a_bucket_are_columns(target: Target, s3: Server, bucket: str) -> None:
+    """The markers may be listed after the files: `Job=…` comes before `_SUCCESS`."""
+    add_source(target, f"s3://{bucket}/scores")
+    with db.org_session(target.engine, target.org) as session:
+        sources.find(session, "lake").mapping = {"Job": "job"}
+    s3.put(bucket, "scores/Job=R%26D/part-00000.csv", part_of_spark(0).encode())
+    s3.put(bucket, "scores/_temporary/0/part-00001.csv", b"")
+    assert (scan(target, s3.settings).loaded, scan(target, s3.settings).being_written) == ([], 1)
+    s3.client.delete_object(Bucket=bucket, Key="scores/_temporary/0/part-00001.csv")
+    s3.put(bucket, "scores/_SUCCESS", b"")
+    assert len(scan(target, s3.settings).loaded) == 1
+    assert jobs(target) == "R&D"
+
+
 def test_object_of_the_same_size_is_loaded_by_new_etag(target: Target, s3: Server, bucket: str) -> None:
     """The ETag shows a changed object."""
     add_source(target, f"s3://{bucket}")
@@ -385,7 +439,7 @@ def test_scan_continues_after_an_s3_outage(target: Target, bucket: str, s3: Serv
         s3.start()
 
     location = sources.location(f"s3://{bucket}", s3.settings)
-    pages = [entry.path for page in location.pages() for entry in page]
+    pages = [entry.path for page in location.pages() for entry in page.files]
     with away(), pytest.raises(errors.Unreachable), location.fetch(pages[0]):
         page_count += 1
     assert (len(pages), page_count) == (5, 0)

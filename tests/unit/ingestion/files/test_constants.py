@@ -105,3 +105,61 @@ def test_csv_of_spark_without_a_header_is_explained(tmp_path: Path) -> None:
     file.write_text("s1,2026-03-01T00:00:00.000Z,1,1\ns2,2026-03-02T00:00:00.000Z,1,1\n")
     with pytest.raises(errors.InvalidInput, match=r"is a row, and not a header .* it has the value '2026-03-01T00"):
         read(file, PATH)
+
+
+def with_options(texts: dict[str, str], kind: str = "samples") -> column_mapping.ColumnMapping:
+    return column_mapping.create(COLUMNS, kind, {}).with_options(texts)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_constants_of_options_are_in_each_row(tmp_path: Path, name: str) -> None:
+    """They have the types of their columns, and no row may have a value of its own."""
+    texts = {"country": "DE", "month": "03", "is_new": "yes", "amount": "", "day": "2026-03-01"}
+    mapping = with_options(texts)
+    with reader.open_file(str(write(tmp_path / name, ROWS))) as opened:
+        (chunk,) = opened.chunks(mapping)
+    values = {"country": "DE", "month": 3, "is_new": True, "amount": None, "day": "2026-03-01T00:00:00Z"}
+    assert [json.loads(bytes(row)) for row in chunk.samples.values()] == [{**row, **values} for row in ROWS]
+
+    file = write(tmp_path / name, [{**row, "country": "DE"} for row in ROWS])
+    with reader.open_file(str(file)) as opened:
+        if name == "a.jsonl":
+            (chunk,) = opened.chunks(mapping)
+            assert [row.reason for row in chunk.malformed.values()] == [
+                "The row has 'country', which --set gives too."
+            ] * 2
+            assert [row.sample_id for row in chunk.malformed.values()] == ["s0", "s1"]
+        else:
+            with pytest.raises(errors.InvalidInput, match="has the column 'country', which --set country=… gives too"):
+                next(opened.chunks(mapping))
+
+
+@pytest.mark.parametrize(
+    ("texts", "sentence"),
+    [
+        ({"contry": "DE"}, "--set can't give 'contry': the fields of samples are _dc_label, _dc_prediction, "),
+        ({"_dc_sample_id": "1"}, "--set can't give '_dc_sample_id'"),
+        ({"month": "March"}, "--set month=March: Expected an integer"),
+    ],
+)
+def test_wrong_constant_is_refused(texts: dict[str, str], sentence: str) -> None:
+    with pytest.raises(errors.InvalidInput) as refused:
+        with_options(texts)
+    assert sentence in str(refused.value)
+
+
+def test_column_of_the_path_contradicts_an_option() -> None:
+    """A folder below the given path must be a column; one in the given path gives way."""
+    mapping = with_options({"country": "DE"})
+    with pytest.raises(errors.InvalidInput, match="'country', whose field 'country' --set gives too"):
+        mapping.with_path(path_columns.parse("lake", "country=FR/a.csv"))
+    given = mapping.with_path(path_columns.parse("lake/country=FR/a.csv"))
+    assert given.constants["country"].value == "DE"
+
+
+def test_labels_may_have_one_value_for_all_ids(tmp_path: Path) -> None:
+    file = tmp_path / "fraud.csv"
+    file.write_text("_dc_sample_id\na\nb\n")
+    with reader.open_file(str(file)) as opened:
+        (chunk,) = opened.chunks(with_options({"_dc_label": "1"}, "labels"))
+    assert [json.loads(bytes(row))["_dc_label"] for row in chunk.labels.values()] == ["1", "1"]

@@ -107,8 +107,8 @@ def test_links_may_form_a_loop(tmp_path: Path) -> None:
         (("a.csv",), "no/*.csv", None, errors.NotFound, "There is no directory '{}/no'."),
         (("a.csv",), "*.parquet", None, errors.NotFound, "No file matches '{}/*.parquet'."),
         (("a.txt",), "*", None, errors.InvalidInput, "The format of {}/a.txt can't be told from its name."),
-        (("a/b.csv", "a/_temporary/"), "a", None, errors.DirectoryBeingWritten, "Spark is writing the directory {}/a."),
-        (("k=1/b.csv", ".spark-staging-7/"), "", None, errors.DirectoryBeingWritten, "writing the directory {}."),
+        (("a/part-00000.csv", "a/_temporary/"), "a", None, errors.DirectoryBeingWritten, "the directory {}/a."),
+        (("k=1/part-00000.csv", ".spark-staging-7/"), "", None, errors.DirectoryBeingWritten, "the directory {}."),
     ],
 )  # fmt: skip
 def test_path_without_a_file_to_load_is_an_error(
