@@ -11,10 +11,17 @@ from sqlalchemy import text
 from dcmon.app import App
 from dcmon.embedded.environment import child_environment
 from dcmon.settings import Kafka
+from tests.helpers.kafka_broker import SESSION_SECONDS
 
 # With a time to wait, so that the sessions are over when it returns.
 END_SESSIONS = "select pg_terminate_backend(pid, 300000) from pg_stat_activity where datname = %s"
 UNREACHABLE = 7  # exit code
+WITH_SHORT_SESSION = f"""
+from dcmon.__main__ import main
+from dcmon.ingestion.kafka import consumer
+consumer.SESSION_SECONDS = {SESSION_SECONDS}
+main()
+"""
 
 
 def public_scalar(app: App, statement: str) -> object:
@@ -25,8 +32,8 @@ def public_scalar(app: App, statement: str) -> object:
 
 @contextmanager
 def worker(app: App) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run `dcmon worker start ingest` as a process."""
-    command = [sys.executable, "-m", "dcmon", "worker", "start", "ingest"]
+    """Run `dcmon worker start ingest` as a process that joins its group as quickly as workers in the test's process."""
+    command = [sys.executable, "-c", WITH_SHORT_SESSION, "worker", "start", "ingest"]
     process = subprocess.Popen(command, env=child_environment(app.settings), stderr=subprocess.DEVNULL)
     try:
         yield process

@@ -19,6 +19,8 @@ from tests.helpers.paths import ROOT
 from tests.helpers.ports import free_port
 
 JARS = ROOT / "tests" / "kafka" / "target" / "jars"
+# Tansu lets each member that joins a group wait half of its session for others. Apache Kafka allows no short session.
+SESSION_SECONDS = 10.0 if os.environ.get("DCMON_TEST_KAFKA") else 2.0
 FORMAT = """
 process.roles=broker,controller
 node.id=1

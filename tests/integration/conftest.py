@@ -25,7 +25,7 @@ from dcmon.settings import Kafka, Settings
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
-from tests.helpers.kafka_broker import broker
+from tests.helpers.kafka_broker import SESSION_SECONDS, broker
 from tests.helpers.waiting import PATIENCE
 from tests.helpers.waiting import eventually as eventually
 
@@ -51,6 +51,7 @@ def kafka(broker_address: str, monkeypatch: pytest.MonkeyPatch) -> Kafka:
     for module in (topics, consumer, watermarks):
         monkeypatch.setattr(module, "METADATA_SECONDS", PATIENCE)
     monkeypatch.setattr(topics, "NEW_TOPIC_SECONDS", PATIENCE)
+    monkeypatch.setattr(consumer, "SESSION_SECONDS", SESSION_SECONDS)
     name = f"test-{uuid.uuid4().hex[:8]}"
     return Kafka(
         bootstrap_servers=broker_address, topic_prefix=name, group_id=name, partitions=2, rows_per_message=50,

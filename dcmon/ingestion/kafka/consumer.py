@@ -15,6 +15,8 @@ from dcmon.states import RowKind
 
 log = logging.getLogger(__name__)
 
+SESSION_SECONDS = 10.0  # a member of the group that is silent for so long loses its partitions to the others
+
 
 class NamedPartition(NamedTuple):
     """A partition of a topic, by the topic's name."""
@@ -61,7 +63,8 @@ class Consumer:
             # If an offset does not exist any more, an operator must decide: to continue at another offset would lose
             # messages or read them twice.
             "auto.offset.reset": "error",
-            "session.timeout.ms": 10_000,
+            "session.timeout.ms": int(SESSION_SECONDS * 1000),
+            "heartbeat.interval.ms": int(SESSION_SECONDS * 300),
             "max.poll.interval.ms": 300_000,
             "topic.metadata.refresh.interval.ms": 15_000,  # how soon a new partition is read
             "fetch.wait.max.ms": 100,
