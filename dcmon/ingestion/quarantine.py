@@ -58,6 +58,7 @@ class BadRow:
 
 def bad_row(batch: RowBatch, position: int, rejected: RejectedRow) -> BadRow:
     """Return the row at this position of a batch as a bad row."""
+    is_of_file = batch.source.startswith(FILE_SOURCE_PREFIX)
     return BadRow(
         batch.source,
         batch.first_position + position,
@@ -65,7 +66,7 @@ def bad_row(batch: RowBatch, position: int, rejected: RejectedRow) -> BadRow:
         bytes(batch.rows[position]),
         rejected.reason,
         rejected.field,
-        rejected.detail,
+        rejected.file_detail if is_of_file else rejected.detail,
     )
 
 

@@ -37,10 +37,16 @@ Document = bytes | mmap
 
 @dataclass(frozen=True)
 class ReferenceTable:
-    """Reference rows to load. JSON lists in the order of `names`, or JSON objects if `names` is None."""
+    """Reference rows to load. JSON lists in the order of `names`, or JSON objects if `names` is None.
+
+    `is_of_file`: the sentence about a row that can't be stored may name options of the command. `remarks`: what to say
+    about the rows, complete when they are read.
+    """
 
     rows: Iterable[msgspec.Raw]
     names: Sequence[str] | None = None
+    is_of_file: bool = False
+    remarks: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,7 @@ def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iter
         try:
             yield row_type.decode(row)
         except RejectedRow as rejected:
-            rejections = _Rejections(table.names)
+            rejections = _Rejections(table)
             rejections.add(number, row, rejected)
             rejections.find(islice(rows, limit.max_rows), row_type)
             raise rejections.error() from rejected
@@ -171,8 +177,8 @@ def _decoded(table: ReferenceTable, row_type: RowType, limit: _RowLimit) -> Iter
 class _Rejections:
     """The rows of a reference that can't be stored: how many of each reason, and the first of each reason."""
 
-    def __init__(self, names: Sequence[str] | None) -> None:
-        self.names, self.received = names, 0
+    def __init__(self, table: ReferenceTable) -> None:
+        self.table, self.received = table, 0
         self.counts = Counter[str]()
         self.first: dict[str, RejectedExample] = {}
 
@@ -180,8 +186,9 @@ class _Rejections:
         reason, self.received = str(rejected.reason), number + 1
         self.counts[reason] += 1
         if reason not in self.first:
-            value = field_value(bytes(row), rejected.field, self.names)
-            self.first[reason] = RejectedExample(number, rejected.field, value, rejected.detail)
+            value = field_value(bytes(row), rejected.field, self.table.names)
+            detail = rejected.file_detail if self.table.is_of_file else rejected.detail
+            self.first[reason] = RejectedExample(number, rejected.field, value, detail)
 
     def find(self, rows: Iterable[tuple[int, msgspec.Raw]], row_type: RowType) -> None:
         """Add the rejected ones of further rows, so that all of them can be mended at once."""

@@ -24,8 +24,12 @@ class RejectionReason(StrEnum):
 
 
 class RejectedRow(Exception):
-    """A row that can't be stored, with a reason code. `field` is None if the whole row is rejected."""
+    """A row that can't be stored, with a reason code. `field` is None if the whole row is rejected.
 
-    def __init__(self, reason: RejectionReason, field: str | None, detail: str) -> None:
+    `file_detail` takes the place of `detail` if the row is of a file: it may name options of commands.
+    """
+
+    def __init__(self, reason: RejectionReason, field: str | None, detail: str, file_detail: str | None = None) -> None:
         super().__init__(detail[:MAX_DETAIL_LENGTH])
         self.reason, self.field, self.detail = reason, field and field[:MAX_DETAIL_LENGTH], detail[:MAX_DETAIL_LENGTH]
+        self.file_detail = self.detail if file_detail is None else file_detail[:MAX_DETAIL_LENGTH]

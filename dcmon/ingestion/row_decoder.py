@@ -165,8 +165,11 @@ class RowType:
             if rejected.field not in names:
                 raise
             name = names[rejected.field]
-            detail = rejected.detail.replace(repr(rejected.field), repr(name)).replace(rejected.field, name)
-            raise RejectedRow(rejected.reason, name, detail) from rejected
+            details = (
+                detail.replace(repr(rejected.field), repr(name)).replace(rejected.field, name)
+                for detail in (rejected.detail, rejected.file_detail)
+            )
+            raise RejectedRow(rejected.reason, name, *details) from rejected
 
     @cached_property
     def _range_checked(self) -> list[tuple[int, Field]]:

@@ -62,7 +62,8 @@ class Field:
         try:
             return self._converter(value)
         except ValueRefused as refused:
-            raise RejectedRow(refused.reason, self.name, refused.detail(value)) from refused
+            file_detail = refused.detail(value, of_file=True)
+            raise RejectedRow(refused.reason, self.name, refused.detail(value), file_detail) from refused
 
     @cached_property
     def accepted_types(self) -> frozenset[type]:

@@ -45,7 +45,7 @@ def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template:
                 result.rows.append(_row(loaded))
                 if loaded.kind != typed.kind:
                     app.output.remark(f"{request.path} has no predictions: its rows are labels.")
-                if remark := _remark(loaded):
+                for remark in _remarks(loaded):
                     app.output.remark(remark)
             except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
                 if len(requests) + len(result.errors) == 1:
@@ -74,12 +74,13 @@ def _named(path: str, error: "DcmonError") -> "DcmonError":
     return error if path in str(error) else type(error)(f"{path}: {error}")
 
 
-def _remark(loaded: "ManualLoad") -> str | None:
+def _remarks(loaded: "ManualLoad") -> list[str]:
     result = loaded.result
     if result.loaded_at is not None:
         since = result.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-        return f"{result.path} was loaded already at {since} UTC; --again loads it again."
-    return f"{result.first_row:,} rows of {result.path} were loaded before." if result.first_row else None
+        return [f"{result.path} was loaded already at {since} UTC; --again loads it again."]
+    before = [f"{result.first_row:,} rows of {result.path} were loaded before."] if result.first_row else []
+    return [*before, *(f"{result.path}: {remark}" for remark in loaded.remarks)]
 
 
 def _row(loaded: "ManualLoad") -> dict[str, Any]:
@@ -96,4 +97,5 @@ def _row(loaded: "ManualLoad") -> dict[str, Any]:
         "in_since": result.loaded_at,
         "seconds": round(result.seconds, 3),
         "was": loaded.action,
+        "remarks": list(loaded.remarks),
     }

@@ -72,6 +72,8 @@ def load(app: "App", names: VersionNames, file: ReferenceFile, confirm: Callable
             reference_load = lifecycle.load_reference(
                 session, reference.model, reference.version, table, options, org.retention
             )
+        for remark in table.remarks:
+            app.output.remark(remark)
         return _finish(app, reference_load, dry_run=options.dry_run)
 
 

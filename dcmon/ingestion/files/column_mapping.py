@@ -10,6 +10,7 @@ from dcmon import errors
 from dcmon.ingestion.files import column_names, value_conversion
 from dcmon.ingestion.files.constants import Constant, OwnValue
 from dcmon.ingestion.files.path_columns import PathColumns
+from dcmon.ingestion.files.value_conversion import Converter
 from dcmon.ingestion.values.conversion import ID
 from dcmon.ingestion.values.refusal import ValueRefused
 from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
@@ -32,7 +33,9 @@ class FileKind(StrEnum):
 class ColumnMapping:
     """The fields that rows of a file may have, and the required fields.
 
-    `renames` has the field of each column whose name differs from its field. `rules`: how the file writes its values.
+    `renames` has the field of each column whose name differs from its field. `rules`: how the file writes its values;
+    `field_rules`: the columns that write them differently. `text_fields`: if set, rows have only these fields, with the
+    texts as they are in the file.
     `constants`: the values, by field, that all rows have. `path_names`: the columns in the file's path.
     `known`: fields of columns that need no option; a file need not have these columns.
     """
@@ -42,6 +45,8 @@ class ColumnMapping:
     renames: Mapping[str, str]
     kind: FileKind
     rules: ValueRules = FILE_RULES
+    field_rules: Mapping[str, ValueRules] = field(default_factory=dict)
+    text_fields: frozenset[str] | None = None
     constants: Mapping[str, Constant] = field(default_factory=dict)
     path_names: frozenset[str] = frozenset()
     known: Mapping[str, str] = field(default_factory=dict)
@@ -81,7 +86,7 @@ class ColumnMapping:
         try:
             value = None if text is None else value_conversion.convert_text(text, self.types[name], self.rules)
         except ValueRefused as refused:
-            raise errors.InvalidInput(f"{where}: {refused.detail(text)}") from refused
+            raise errors.InvalidInput(f"{where}: {refused.detail(text, of_file=True)}") from refused
         return Constant(value, text, own_value)
 
     def map_columns(self, columns: Sequence[str]) -> dict[str, str]:
@@ -97,7 +102,7 @@ class ColumnMapping:
                 f"The file's columns do not match the fields of {self.kind}. {' '.join(problems)} Map a column with"
                 " --map COLUMN=FIELD, ignore one with --map COLUMN=, or ignore all unknown ones with --ignore-extra."
             )
-        read = {name: field for name, field in fields.items() if field}
+        read = {name: field for name, field in fields.items() if field and self.reads(field)}
         if repeated := [field for field, count in Counter(read.values()).items() if count > 1]:
             raise errors.InvalidInput(f"Two columns of the file are mapped to the same field {repeated[0]!r}.")
         for name, target in read.items():
@@ -134,6 +139,22 @@ class ColumnMapping:
         if absent:
             problems.append(f"It has no column {', '.join(absent)}, which --map names.")
         return problems
+
+    def reads(self, field: str) -> bool:
+        """True if rows have the field."""
+        return self.text_fields is None or field in self.text_fields
+
+    def text_converter(self, field: str) -> Converter:
+        """Return the function that converts a non-empty CSV cell."""
+        if self.text_fields is not None:
+            return value_conversion.unchanged
+        return value_conversion.text_converter(self.types[field], self.field_rules.get(field, self.rules))
+
+    def value_converter(self, field: str) -> Converter:
+        """Return the function that converts Parquet and JSON values (not None)."""
+        if self.text_fields is not None:
+            return value_conversion.unchanged
+        return value_conversion.value_converter(self.types[field], self.field_rules.get(field, self.rules))
 
     def field(self, column: str) -> str | None:
         """Return the field of a column. "" if the column is ignored, None if it is unknown."""

@@ -27,7 +27,7 @@ from dcmon.storage import models, pg_binary, sample_tables, versions
 from dcmon.storage.ledger import Outcome
 from dcmon.storage.sample_ids import levels_of
 
-SOURCE = "file"  # the source of the counted rows; a dry run stores no row
+SOURCE = quarantine.FILE_SOURCE_PREFIX  # the source of the counted rows; a dry run stores no row
 NO_LABEL = object()  # a stored sample without a label; not the same as a label that was withdrawn (None)
 
 

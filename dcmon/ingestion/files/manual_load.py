@@ -1,5 +1,6 @@
 """Load one file that an operator names, or count the rows to be stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -39,11 +40,15 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class ManualLoad:
-    """The result of a load request: the outcome, the counts, and the kind of the rows."""
+    """The result of a load request: the outcome, the counts, and the kind of the rows.
+
+    `remarks` says how the file writes its values.
+    """
 
     action: LoadAction
     result: LoadResult
     kind: RowKind = RowKind.SAMPLES
+    remarks: Sequence[str] = ()
 
 
 def load(
@@ -69,11 +74,11 @@ def load(
                 return ManualLoad(
                     LoadAction.SKIPPED, loader.result_of_loaded_file(session, fingerprint, request.path), target.kind
                 )
+        remarks = file.remarks(target.mapping)
         if request.is_dry_run:
-            return ManualLoad(
-                LoadAction.COUNTED, dry_run.count(engine, org, file, target, progress.next_row), target.kind
-            )
+            counted = dry_run.count(engine, org, file, target, progress.next_row)
+            return ManualLoad(LoadAction.COUNTED, counted, target.kind, remarks)
         with db.org_session(engine, org) as session:
             first_row = registry.register(session, fingerprint, request.path, target).next_row
         result = FileLoader(engine, org, report).load(file, target, fingerprint, first_row)
-        return ManualLoad(LoadAction.RESUMED if first_row else LoadAction.LOADED, result, target.kind)
+        return ManualLoad(LoadAction.RESUMED if first_row else LoadAction.LOADED, result, target.kind, remarks)

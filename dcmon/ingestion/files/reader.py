@@ -8,7 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from os import fstat
 from pathlib import Path, PurePath
@@ -22,6 +22,8 @@ from dcmon.ingestion.files.column_mapping import ColumnMapping, EveryColumn, Fil
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.formats import Row, csv, jsonl, parquet
+from dcmon.ingestion.files.proofs import search
+from dcmon.ingestion.files.proofs.findings import Proofs
 from dcmon.storage.columns import LABEL, SAMPLE_ID
 
 STDIN = "-"
@@ -85,9 +87,11 @@ class File:
     changed_at: int
     dialect: Dialect = NO_OPTIONS
     row_count: int | None = None
+    _proofs: tuple[ColumnMapping, Proofs] | None = None
 
     def chunks(self, mapping: ColumnMapping, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
         """Yield the rows from number `skip` on, at most `rows` at a time. Raises InvalidInput or FileChanged."""
+        mapping = replace(mapping, field_rules=self.proofs(mapping).field_rules)
         self.stream.seek(0)
         chunk, number, add = Chunk(skip, skip), -1, _ADDERS[mapping.kind]
         for number, row in enumerate(self._rows(mapping)):
@@ -102,6 +106,20 @@ class File:
                 chunk = Chunk(number + 1, number + 1)
         if number + 1 > chunk.first_row:
             yield self._complete(chunk, number + 1)
+
+    def proofs(self, mapping: ColumnMapping) -> Proofs:
+        """Return what the content proves about how values are written. Raises InvalidInput."""
+        if self._proofs is None or self._proofs[0] != mapping:
+            self._proofs = mapping, search.find(self._rows_from_begin, mapping, self.dialect)
+        return self._proofs[1]
+
+    def remarks(self, mapping: ColumnMapping) -> list[str]:
+        """Return what to say about how the file writes its values: what it proves, and open questions."""
+        return self.proofs(mapping).sentences(lambda row: f"row {row}")
+
+    def _rows_from_begin(self, mapping: ColumnMapping) -> Iterator[Row]:
+        self.stream.seek(0)
+        return _READERS[self.format](self, mapping)
 
     def _rows(self, mapping: ColumnMapping) -> Iterator[Row]:
         rows = _READERS[self.format](self, mapping)

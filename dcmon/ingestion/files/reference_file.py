@@ -35,7 +35,9 @@ def opened_table(
         raise error
     if file.suffix != ".json" or file.is_dir() or spark_output.PART_FILE.match(file.name):
         mapping = column_mapping.create(columns, FileKind.REFERENCE, renames, dialect.value_rules())
-        yield ReferenceTable(_rows(expansion.files, mapping.with_options(constants or {}), dialect))
+        remarks = list[str]()
+        rows = _rows(expansion.files, mapping.with_options(constants or {}), dialect, remarks)
+        yield ReferenceTable(rows, is_of_file=True, remarks=remarks)
         return
     if constants:
         raise errors.InvalidInput(f'--set has no meaning for {file}: "split" JSON of pandas has all columns.')
@@ -49,7 +51,12 @@ def opened_table(
         yield reference_loading.split_document(b"" if is_empty else mmap(plain.fileno(), 0, access=ACCESS_READ))
 
 
-def _rows(files: Sequence[NamedFile], mapping: ColumnMapping, dialect: Dialect) -> Iterator[msgspec.Raw]:
+def _rows(
+    files: Sequence[NamedFile], mapping: ColumnMapping, dialect: Dialect, remarks: list[str]
+) -> Iterator[msgspec.Raw]:
+    """Yield the rows of files. Adds what each file shows about how it writes its values to `remarks`."""
     for file in files:
         with reader.open_file(file.path, dialect=dialect) as opened:
-            yield from opened.reference_rows(mapping.with_path(file.columns))
+            mapping_of_file = mapping.with_path(file.columns)
+            remarks += [f"{file.path}: {remark}" for remark in opened.remarks(mapping_of_file)]
+            yield from opened.reference_rows(mapping_of_file)

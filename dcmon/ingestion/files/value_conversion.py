@@ -22,13 +22,17 @@ AS_READ = "as read"  # the value of the file, unchanged
 TEXTS = ("categorical", "text")
 # Words for a missing value in columns that are not text.
 NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a", "#na", "\\n"})
+NULL_OF_HIVE = "\\N"  # also of MySQL and PostgreSQL: no text of anything else, so that it is null in each column
 _INTEGRAL = re.compile(r"(-?\d+)\.0+", re.ASCII)
 
 
 def text_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts a non-empty CSV cell to a column type."""
-    if kind in TEXTS or kind == AS_READ:
-        return _with_null_words(_unchanged, rules.null_words)
+    if kind == AS_READ:
+        return _with_null_words(unchanged, rules.null_words)
+    if kind in TEXTS:
+        null_words = rules.null_words | {NULL_OF_HIVE}
+        return lambda text: None if text in null_words else text
     if kind == conversion.ID:
         return _with_null_words(_id_of_text, rules.null_words)
     return value_converter(kind, rules)
@@ -37,7 +41,7 @@ def text_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
 def value_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
     """Return the function that converts Parquet and JSON values (not None) to a column type."""
     if kind == AS_READ:
-        return _with_null_words(_unchanged, rules.null_words)
+        return _with_null_words(unchanged, rules.null_words)
     convert = _probabilities(rules) if kind == PROBABILITIES_TYPE else conversion.converter(kind, rules)
     has_words = kind not in TEXTS
 
@@ -49,7 +53,7 @@ def value_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
                 return None
             return _refused(value, kind, rules)
 
-    return _with_null_words(convert_or_keep, rules.null_words)
+    return _with_null_words(convert_or_keep, rules.null_words if has_words else rules.null_words | {NULL_OF_HIVE})
 
 
 def convert_text(text: str, kind: str, rules: ValueRules = FILE_RULES) -> Any:
@@ -73,7 +77,8 @@ def _with_null_words(convert: Converter, null_words: frozenset[str]) -> Converte
     return lambda value: None if isinstance(value, str) and value in null_words else convert(value)
 
 
-def _unchanged(value: Any) -> Any:
+def unchanged(value: Any) -> Any:
+    """Return a value as it is in the file."""
     return value
 
 

@@ -51,7 +51,8 @@ def probabilities(value: Any, rules: ValueRules, length: int) -> list[float]:
     try:
         second = numbers.number(single, rules)
     except ValueRefused as refused:
-        raise ValueRefused("a list of 2 probabilities, or the probability of the second class") from refused
+        expected = "a list of 2 probabilities, or the probability of the second class"
+        raise ValueRefused(expected, file_hint=refused.file_hint) from refused
     if second is None or isinstance(single, bool) or not 0 <= second <= 1:
         raise ValueRefused("a probability from 0 to 1", "Send percent as 0.8, or as [20, 80].")
     return [round(1 - float(second), _DIGITS), float(second)]

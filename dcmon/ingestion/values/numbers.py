@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from dcmon.ingestion.rejected_row import RejectionReason
+from dcmon.ingestion.values.number_marks import APOSTROPHES, FAMILIES, SPACES
 from dcmon.ingestion.values.refusal import ValueRefused
 from dcmon.ingestion.values.rules import ValueRules
 
@@ -19,6 +20,9 @@ FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", "falsch", "nein", "faux"
 MAX_DIGITS = 30  # more than an integer of any type has
 BOOLEAN_WORDS = {"true": 1.0, "True": 1.0, "TRUE": 1.0, "false": 0.0, "False": 0.0, "FALSE": 0.0}
 # Numbers as programs write them. No thousands: 1,234 may be a number with a decimal comma.
+_HAS_OTHER_MARKS = re.compile(rf"[-+]?[\d.,{SPACES}{APOSTROPHES}]+%?", re.ASCII)
+_MARKS_OF_FILES = "If the numbers of the file have other marks than -1234.5, give --decimal or --thousands."
+_CURRENCIES = "$€£¥₹"
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
 
 
@@ -48,13 +52,11 @@ def number_of_text(text: str, rules: ValueRules) -> float:
     plain = text.strip()
     if (boolean := BOOLEAN_WORDS.get(plain)) is not None:
         return boolean
-    usual = _with_usual_marks(plain, rules) or ""
-    if usual.endswith("%") and NUMBER.fullmatch(share := usual[:-1].rstrip()):
-        return float(share) / 100  # as Excel writes 0.8
+    is_percent = plain.endswith("%")
+    usual = _with_usual_marks(plain[:-1].rstrip() if is_percent else plain, rules) or ""
     if not NUMBER.fullmatch(usual):
-        hint = "A number is written like -1234.5." if any(digit in plain for digit in "0123456789") else ""
-        raise ValueRefused("a number", hint)
-    result = float(usual)
+        raise _refused("a number", plain)
+    result = float(usual) / 100 if is_percent else float(usual)  # Excel writes 0.8 as 80%
     if not math.isfinite(result):
         raise ValueRefused("a number up to 1.7e308", reason=RejectionReason.OUT_OF_RANGE)
     return result
@@ -84,7 +86,7 @@ def _exact(value: Any, rules: ValueRules) -> Decimal | None:
             return Decimal(BOOLEAN_WORDS[plain])
         usual = _with_usual_marks(plain, rules) or ""
         if not NUMBER.fullmatch(usual):
-            raise ValueRefused("an integer")
+            raise _refused("an integer", plain)
         return Decimal(usual)
     try:
         checked = number(value, rules)
@@ -107,6 +109,18 @@ def boolean(value: Any) -> bool | None:
     raise ValueRefused("a boolean")
 
 
+def _refused(expected: str, text: str) -> ValueRefused:
+    """Return the refusal of a text that is no number, with a hint if it has digits."""
+    if not any(digit in text for digit in "0123456789"):
+        return ValueRefused(expected)
+    hint = "A number is written like -1234.5."
+    if any(sign in text for sign in _CURRENCIES):
+        return ValueRefused(expected, f"{hint} Leave out the sign of the currency.")
+    if _HAS_OTHER_MARKS.fullmatch(text):
+        return ValueRefused(expected, hint, file_hint=_MARKS_OF_FILES)
+    return ValueRefused(expected, hint)
+
+
 def _is_nan(value: Any) -> bool:
     if isinstance(value, Decimal):
         return value.is_nan()  # also a signaling NaN, which math refuses
@@ -118,6 +132,8 @@ def _with_usual_marks(text: str, rules: ValueRules) -> str | None:
     decimal_mark, thousands_mark = rules.decimal_mark, rules.thousands_mark
     if decimal_mark == "." and not thousands_mark:
         return text
+    for mark in FAMILIES.get(thousands_mark, ""):
+        text = text.replace(mark, thousands_mark)
     integral, mark, fraction = text.partition(decimal_mark)
     if thousands_mark and thousands_mark in integral:
         sign = integral[:1] if integral[:1] in ("-", "+") else ""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class DateOrder(StrEnum):
@@ -27,6 +28,13 @@ class ValueRules:
     null_words: frozenset[str] = frozenset()
     decimal_mark: str = "."
     thousands_mark: str = ""
+
+
+class ProofText(NamedTuple):
+    """The first text of a column that proves how the column writes its values, and its number among the texts."""
+
+    text: str
+    number: int
 
 
 FILE_RULES = ValueRules()

@@ -9,7 +9,7 @@ from typing import Any
 
 from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.ingestion.values.refusal import ValueRefused
-from dcmon.ingestion.values.rules import DateOrder, ValueRules
+from dcmon.ingestion.values.rules import DateOrder, ProofText, ValueRules
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A number counts seconds since 1970, or if it is too large for that (the year 5138) ms, µs or ns.
@@ -27,9 +27,16 @@ _DATE = (
     r"|(?P<first>\d{1,2})(?P<other_mark>[-/.])(?P<next>\d{1,2})(?P=other_mark)(?P<last>\d{4}|\d\d)"
 )
 _TIME = re.compile(rf"(?:{_DATE})(?:(?:[Tt]| +){_CLOCK}(?:{_ZONE})?)?", re.ASCII)
+_OVER_12 = "(?:1[3-9]|2\\d|3[01])"
+_CANDIDATES = {
+    DateOrder.DAY: re.compile(rf"^[^\S\n]*{_OVER_12}([-/.])\d{{1,2}}\1.*$", re.ASCII | re.MULTILINE),
+    DateOrder.MONTH: re.compile(rf"^[^\S\n]*\d{{1,2}}([-/.]){_OVER_12}\1.*$", re.ASCII | re.MULTILINE),
+}
+_NEEDS_ORDER = re.compile(r"^[^\S\n]*\d{1,2}([-/.])\d{1,2}\1\d\d.*$", re.ASCII | re.MULTILINE)
 _EXPECTED = "a time such as 2026-03-01T12:00:00Z"
 _NO_OFFSET = "It has no offset: add Z for UTC, or +02:00."
 _NO_ORDER = "The day or the month may come first: send the year first."
+_NO_ORDER_IN_FILE = "No date of the column shows which of them is the day: give --date-order day or month."
 _TOO_SMALL = "A number counts seconds, milli-, micro- or nanoseconds since 1970; a time after March 1973 is expected."
 
 
@@ -51,16 +58,40 @@ def time(value: Any, rules: ValueRules) -> datetime | None:
 
 def proven_date_order(texts: Iterable[str]) -> DateOrder | None:
     """Return the order that a column of dates proves: 13/02/2026 has the day first. None if it proves none."""
-    proven = set[DateOrder]()
-    for text in texts:
-        match = _TIME.fullmatch(text.strip())
-        if match is None or match["first"] is None:
-            continue
-        if int(match["first"]) > 12:
-            proven.add(DateOrder.DAY)
-        if int(match["next"]) > 12:
-            proven.add(DateOrder.MONTH)
+    proven = {order for text in texts if (order := order_of_date(text)) is not None}
     return proven.pop() if len(proven) == 1 else None
+
+
+def order_of_date(text: str) -> DateOrder | None:
+    """Return the order that a date proves. 13/02/26 proves none: it may be a day of 2013."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None or match["first"] is None:
+        return None
+    can_be_month = [int(match[name]) <= 12 for name in ("first", "next")]
+    if all(can_be_month) or not any(can_be_month):
+        return None
+    may_be_year_first = len(match["last"]) == 2 and int(match["last"]) <= 31
+    if can_be_month[0]:
+        return DateOrder.MONTH
+    return None if may_be_year_first else DateOrder.DAY
+
+
+def first_without_order(lines: str) -> ProofText | None:
+    """Return the first line that is a date like 01/02/2026, whose day or month may be first."""
+    match = _NEEDS_ORDER.search(lines)
+    return None if match is None else _proof_text(match)
+
+
+def first_proof(order: DateOrder, lines: str) -> ProofText | None:
+    """Return the first line that proves an order. Many lines are read at once, at a fraction of the cost of each."""
+    for match in _CANDIDATES[order].finditer(lines):
+        if order_of_date(match[0]) == order:
+            return _proof_text(match)
+    return None
+
+
+def _proof_text(match: "re.Match[str]") -> ProofText:
+    return ProofText(match[0].strip(), match.string.count("\n", 0, match.start()))
 
 
 def _of_text(text: str, rules: ValueRules) -> datetime | None:
@@ -90,7 +121,7 @@ def _day(match: "re.Match[str]", order: DateOrder | None) -> datetime:
     if match["year"] is not None:
         return datetime(int(match["year"]), int(match["month"]), int(match["day"]))  # noqa: DTZ001
     if order is None:
-        raise ValueRefused("a date with the year first", _NO_ORDER)
+        raise ValueRefused("a date with the year first", _NO_ORDER, file_hint=_NO_ORDER_IN_FILE)
     day, month = (match["first"], match["next"]) if order == DateOrder.DAY else (match["next"], match["first"])
     year = int(match["last"])
     if len(match["last"]) == 2:  # as POSIX reads them

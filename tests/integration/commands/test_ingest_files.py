@@ -52,9 +52,10 @@ def samples(credit: Dcmon) -> int:
 
 def test_file_loads_once_after_a_dry_run(credit: Dcmon, may: Path) -> None:
     nothing = {"rows": 0, "stored": 0, "duplicates": 0, "rejected": 0, "labels": 0, "quarantined": {}}
+    nothing["remarks"] = []
     reasons = {"conflict": 1, "malformed": 1, "wrong_type": 1}
     counts = {"rows": 14, "stored": 10, "duplicates": 1, "rejected": 3, "labels": 0, "quarantined": reasons}
-    counts |= {"in_before": 0, "in_since": None}
+    counts |= {"in_before": 0, "in_since": None, "remarks": []}
 
     assert load(credit, str(may), "--dry-run") == {**counts, "was": "not stored", "dry_run": True}
     assert samples(credit) == 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 from dcmon import errors
-from dcmon.ingestion.files import csv_records, value_conversion
+from dcmon.ingestion.files import csv_records
 from dcmon.ingestion.files.column_mapping import ColumnMapping
 from dcmon.ingestion.files.csv_records import MalformedRow, NonUtf8Record, Record
 from dcmon.ingestion.files.dialect import Dialect
@@ -31,7 +31,7 @@ def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Itera
     fields = mapping.map_columns(header)
     # Plain tuples: the cells of each row are converted in a loop over them.
     columns = [
-        (index, fields[name], value_conversion.text_converter(mapping.types[fields[name]], mapping.rules))
+        (index, fields[name], mapping.text_converter(fields[name]))
         for index, name in enumerate(header)
         if name in fields
     ]

@@ -14,7 +14,7 @@ from dcmon.ingestion.raw_rows import DECODE_ERRORS
 
 def read(stream: BinaryIO, mapping: ColumnMapping) -> Iterator[Row]:
     """Yield one row per line; skip blank lines."""
-    converters = {name: value_conversion.value_converter(kind, mapping.rules) for name, kind in mapping.types.items()}
+    converters = {name: mapping.value_converter(name) for name in mapping.types}
     while line := stream.readline(csv_records.MAX_LINE_LENGTH):
         if line.strip():
             yield _row(line, mapping, converters)

@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from dcmon import errors
-from dcmon.ingestion.files import value_conversion
 from dcmon.ingestion.files.column_mapping import ColumnMapping
 from dcmon.ingestion.files.formats import Row
-from dcmon.ingestion.values.rules import ValueRules
+from dcmon.ingestion.files.value_conversion import Converter
 
 ROWS_AT_ONCE = 10_000
 
@@ -32,10 +31,10 @@ def read(stream: BinaryIO, mapping: ColumnMapping, path: str) -> ParquetContent:
 def _rows(file: Any, mapping: ColumnMapping, path: str) -> Iterator[Row]:
     with _readable(path):
         fields = mapping.map_columns(file.schema_arrow.names)
+        if mapping.text_fields is not None:
+            fields = {name: field for name, field in fields.items() if _is_text(file.schema_arrow.field(name).type)}
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=list(fields)):
-            values = [
-                _values(batch.column(name), mapping.types[field], mapping.rules) for name, field in fields.items()
-            ]
+            values = [_values(batch.column(name), mapping.value_converter(field)) for name, field in fields.items()]
             yield from (dict(zip(fields.values(), row, strict=True)) for row in zip(*values, strict=True))
 
 
@@ -49,7 +48,14 @@ def _readable(path: str) -> Iterator[None]:
         raise errors.InvalidInput(f"{path} can't be read as Parquet: {error}") from error
 
 
-def _values(column: Any, kind: str, rules: ValueRules) -> list[Any]:
+def _is_text(arrow_type: Any) -> bool:
+    from pyarrow import types
+
+    plain = arrow_type.value_type if types.is_dictionary(arrow_type) else arrow_type
+    return bool(types.is_string(plain) or types.is_large_string(plain) or types.is_string_view(plain))
+
+
+def _values(column: Any, convert: Converter) -> list[Any]:
     """Convert the values of an Arrow column to a column type of a version."""
     import pyarrow
 
@@ -62,7 +68,6 @@ def _values(column: Any, kind: str, rules: ValueRules) -> list[Any]:
     if pyarrow.types.is_float16(column.type):
         numbers = column.to_numpy(zero_copy_only=False)  # NaN for null
         column = pyarrow.array([float(str(number)) for number in numbers], pyarrow.float64())
-    convert = value_conversion.value_converter(kind, rules)
     try:
         values = column.to_pylist()
     except (OverflowError, ValueError):
