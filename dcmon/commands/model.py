@@ -1,97 +1,43 @@
 """Models: create, list, show, set, set-retention, set-defaults."""
 
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import column_mapping, default_set, duration, frequency
+from dcmon.commands.shared import model_options, options
+from dcmon.commands.shared.arguments import default_set, duration, frequency
+from dcmon.commands.shared.confirmation import confirm
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.wording import NO_END
 
-app = group(__doc__)
+if TYPE_CHECKING:
+    from dcmon.commands.shared.model_options import TypedModel
 
-# The same as dcmon.storage.columns.TYPES, written here so that --help does not import it.
-COLUMN_TYPES = "numeric, integer, bigint, categorical, text, boolean, array_float, array_float_2d or datetime"
+app = group(__doc__)
 
 
 @app.command()
+@model_options.new_model
 def create(
     ctx: typer.Context,
-    name: str,
-    task: Annotated[str, typer.Option(help="Task of the model: regression, binary or multiclass.")],
-    description: Annotated[str | None, typer.Option(help="What the model predicts.")] = None,
-    version: Annotated[str | None, typer.Option(help="Also create this version, with the given columns.")] = None,
-    feature: Annotated[
-        list[str] | None, typer.Option(help=f"Feature as NAME:TYPE; repeatable. TYPE: {COLUMN_TYPES}.")
-    ] = None,
-    additional: Annotated[
-        list[str] | None, typer.Option(help="Column that is not a feature, as NAME:TYPE; repeatable.")
-    ] = None,
-    class_: Annotated[list[str] | None, typer.Option("--class", help="Class of the labels; repeatable.")] = None,
-    map_: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="What files call a field: COLUMN=FIELD; COLUMN= is ignored; repeatable."),
-    ] = None,
-    label_ratio: Annotated[float, typer.Option(help=options.LABEL_RATIO)] = 1.0,
-    label_delay: Annotated[str, typer.Option(help=options.LABEL_DELAY)] = "3d",
-    time_zone: Annotated[str, typer.Option(help=options.TIME_ZONE)] = "UTC",
-    frequency_: Annotated[
-        str, typer.Option("--frequency", help="Frequency of the default monitors: HOUR, DAY, WEEK or MONTH.")
-    ] = "DAY",
-    defaults: Annotated[
-        str | None,
-        typer.Option(
-            help="Default monitors and rules: all (the SDK's and dcmon's own), sdk or none. By default those that"
-            ' "dcmon org set-defaults" chose.'
-        ),
-    ] = None,
-    no_defaults: Annotated[bool, typer.Option("--no-defaults", help="The same as --defaults none.")] = False,
+    typed: "TypedModel",
+    yes: options.Yes = False,
+    dry_run: options.DryRun = False,
 ) -> None:
-    """Create a model, with default monitors and rules.
+    """Create a model, with default monitors and rules; with --from, as a file suggests.
+
+    --from shows what the file suggests, and asks before it creates the model. Options replace each guess. Without a
+    terminal, --yes is needed: otherwise nothing is created, and the exit code is 2.
+
+    Example: dcmon model create credit --from october.csv --label defaulted
 
     Example: dcmon model create credit --task binary --version v1 --feature age:numeric --class 0 --class 1
     """
-    from dcmon import durations
-    from dcmon.commands.operations import model as operation
-    from dcmon.storage.models import NewModel
-    from dcmon.storage.versions import NewVersion
+    from dcmon.commands.operations import model_creation as operation
 
-    features, more = _parse_columns(feature), _parse_columns(additional)
-    _require_complete(version, features, more, class_)
-    new = NewModel(name, task, description, label_ratio, durations.parse(label_delay), time_zone)
-    files = column_mapping(map_, False) or None
-    columns = NewVersion(version or "", features, more, classes=class_ or None, file_columns=files)
-    new_version = None if version is None else columns
-    set_name = "none" if no_defaults else defaults
-    chosen = None if set_name is None else default_set(set_name)
-    ctx.obj.output.value(operation.create(ctx.obj, new, new_version, frequency(frequency_), chosen))
-
-
-def _parse_columns(options: list[str] | None) -> dict[str, str]:
-    columns = {}
-    for option in options or ():
-        name, colon, kind = option.rpartition(":")
-        if not colon:
-            raise typer.BadParameter(f"{option!r} is not NAME:TYPE, like age:numeric.")
-        if name in columns:
-            raise typer.BadParameter(f"The column {name!r} is given twice.")
-        columns[name] = kind
-    return columns
-
-
-def _require_complete(
-    version: str | None, features: dict[str, str], additional: dict[str, str], classes: list[str] | None
-) -> None:
-    """Check that columns have a version and a unique name. Raises BadParameter."""
-    if version is None and (features or additional or classes):
-        raise typer.BadParameter("Columns and classes belong to a version: name it, like --version v1.")
-    if version is not None and not features:
-        raise typer.BadParameter(f"Version {version!r} has no column: give its features, like --feature age:numeric.")
-    if both := features.keys() & additional.keys():
-        raise typer.BadParameter(f"The column {min(both)!r} is given twice: as --feature and as --additional.")
-    if classes and (twice := [name for name in classes if classes.count(name) > 1]):
-        raise typer.BadParameter(f"The class {twice[0]!r} is given twice.")
+    created = operation.create(ctx.obj, typed, partial(confirm, yes=yes), is_dry_run=dry_run)
+    ctx.obj.output.page(created)
 
 
 @app.command("list")

@@ -17,6 +17,7 @@ from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
 from dcmon.states import RowKind
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
 
+ROW_NUMBER = "#row"  # in `renames` and `known`, whose field is the id: the number of the row, with the file's digest
 IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas names an index without a name in a Parquet file
 
@@ -89,6 +90,12 @@ class ColumnMapping:
             raise errors.InvalidInput(f"{where}: {refused.detail(text, of_file=True)}") from refused
         return Constant(value, text, own_value)
 
+    @property
+    def numbers_rows(self) -> bool:
+        """Return True if a row without an id gets one from its number."""
+        has_ids = self.kind == FileKind.SAMPLES
+        return has_ids and SAMPLE_ID in (self.renames.get(ROW_NUMBER), self.known.get(ROW_NUMBER))
+
     def map_columns(self, columns: Sequence[str]) -> dict[str, str]:
         """Return the field of each column of a file, without the ignored columns.
 
@@ -129,8 +136,9 @@ class ColumnMapping:
 
     def _problems(self, fields: Mapping[str, str | None]) -> list[str]:
         unknown = [name for name, field in fields.items() if field is None]
-        missing = sorted(set(self.required) - set(fields.values()) - set(self.constants))
-        absent = sorted(set(self.renames) - set(fields) - self.path_names - {ALL_OTHERS})
+        numbered = {SAMPLE_ID} if self.numbers_rows else set()
+        missing = sorted(set(self.required) - set(fields.values()) - set(self.constants) - numbered)
+        absent = sorted(set(self.renames) - set(fields) - self.path_names - {ALL_OTHERS, ROW_NUMBER})
         problems = []
         if missing:
             problems.append(f"It has no column for {', '.join(missing)}.")

@@ -25,7 +25,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         " datetime date_time date event_date inference_time request_time logged_at event_ts"
         " zeitstempel zeitpunkt zeit datum uhrzeit horodatage heure date_heure fecha fecha_hora marca_de_tiempo hora"
         " data data_ora ora data_hora marca_temporal tijdstip tijd",
-        "day month created created_at created_on tag mois jour dia",
+        "day month tag mois jour dia",
     ),
     PREDICTION: (
         "dc_prediction",

@@ -29,6 +29,7 @@ from dcmon.storage.columns import LABEL, SAMPLE_ID
 STDIN = "-"
 ROWS_AT_ONCE = 10_000
 BLOCK_BYTES = 2**20
+DIGEST_LENGTH = 12  # in ids of numbered rows
 MAX_MALFORMED = 100  # rows that are skipped to find one with columns
 SUFFIXES = {
     ".csv": "csv",
@@ -123,7 +124,17 @@ class File:
 
     def _rows(self, mapping: ColumnMapping) -> Iterator[Row]:
         rows = _READERS[self.format](self, mapping)
+        if mapping.numbers_rows:
+            rows = self._with_ids(rows)
         return constants.add(rows, mapping.constants) if mapping.constants else rows
+
+    def _with_ids(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Yield the rows, those without an id with one of the file's digest and the row's number."""
+        prefix = self.content[:DIGEST_LENGTH]
+        for number, row in enumerate(rows):
+            if not isinstance(row, MalformedRow) and row.get(SAMPLE_ID) is None:
+                row[SAMPLE_ID] = f"{prefix}-{number}"
+            yield row
 
     def rows(self, mapping: ColumnMapping) -> Iterator[Row]:
         """Yield the rows with Python's values, not as JSON. Raises InvalidInput."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from dcmon import cli, jobs
-from dcmon.commands.model import COLUMN_TYPES
+from dcmon.commands.shared.model_options import COLUMN_TYPES
 from dcmon.commands.worker import WorkerChoice
 from dcmon.storage.columns import TYPES
 

@@ -30,7 +30,8 @@ def test_other_name_is_not_known(name: str) -> None:
 def test_best_name_wins_and_equal_names_are_all_returned() -> None:
     names = ["customer_id", "id", "created_at", "updated_at", "prediction", "predicted_price"]
     assert column_names.candidates(names, SAMPLE_ID) == ["id"]
-    assert column_names.candidates(names, TIME) == ["created_at"]
+    assert column_names.candidates([*names, "time"], TIME) == ["time"]
+    assert column_names.candidates(names, TIME) == ["created_at", "updated_at"]
     assert column_names.candidates(["start_time", "end_time"], TIME) == ["start_time", "end_time"]
     assert column_names.candidates(names, PREDICTION) == ["prediction"]
     assert column_names.candidates(names, LABEL) == []

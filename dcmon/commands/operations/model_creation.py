@@ -1,0 +1,144 @@
+"""Create a model: from typed options, from a file that suggests it, or from a document that describes it."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from dcmon import errors
+from dcmon.commands.operations import model as model_operation
+from dcmon.commands.operations import model_document, reference
+from dcmon.commands.views import model_proposal as view
+from dcmon.ingestion.files.proposal import proposal as proposals
+from dcmon.ingestion.files.proposal.choices import OPTIONS, Choices
+from dcmon.output import Fields, Page, Remark
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.commands.shared.model_options import FromFile, TypedModel
+    from dcmon.ingestion.files.proposal.proposal import Proposal
+
+Confirm = Callable[[str], None]
+YAML = (".yaml", ".yml")
+DEFAULT_VERSION = "v1"
+
+
+def create(app: "App", typed: "TypedModel", confirm: Confirm, *, is_dry_run: bool) -> Page:
+    """Create a model after `confirm(question)` if a file suggests it. Return what to show.
+
+    Raises InvalidInput, Conflict, or NotFound and FileRefused if the file can't be read.
+    """
+    if typed.file is not None and Path(typed.file.path).suffix.lower() in YAML:
+        typed = model_document.read(typed)
+    elif typed.file is not None:
+        return _from_file(app, typed, typed.file, confirm, is_dry_run=is_dry_run)
+    if is_dry_run:
+        raise errors.InvalidInput("--dry-run shows what a file suggests: name the file with --from FILE.")
+    row = _create(app, typed)
+    return Page(row, [Fields(row)])
+
+
+def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confirm, *, is_dry_run: bool) -> Page:
+    choices = _choices(typed, file)
+    proposal = _propose(file, choices)
+    while (chosen := _ask(app, proposal, choices)) is not None:
+        choices = chosen
+        proposal = _propose(file, choices)
+    complete = _complete(typed, file, proposal)
+    page = view.page(proposal, complete)
+    if file.write is not None and not proposal.questions:
+        model_document.write(Path(file.write), complete)
+        return view.with_remark(page, f"{file.write} has the proposal. Nothing was created.")
+    if is_dry_run:
+        return page
+    if not app.output.is_json:
+        app.output.page(page)
+    if proposal.questions:
+        raise errors.InvalidInput(view.unanswered(proposal))
+    confirm(f"Create model {complete.name!r}?")
+    row = _create(app, complete)
+    remarks = [Remark(remark) for remark in _after(app, complete, file)]
+    return Page({**page.data, **row} if isinstance(page.data, dict) else row, [Fields(row), *remarks])
+
+
+def _choices(typed: "TypedModel", file: "FromFile") -> Choices:
+    by_option = {option: name for name, option in OPTIONS.items()}
+    fields = {name: column for column, name in typed.file_fields.items() if name}
+    if unknown := fields.keys() - OPTIONS.keys():
+        raise errors.InvalidInput(
+            f"--map {fields[min(unknown)]}={min(unknown)}: with --from, a column becomes one of {', '.join(OPTIONS)}."
+        )
+    fields |= {by_option[option]: column for option, column in file.fields.items()}
+    ignored = frozenset(column for column, name in typed.file_fields.items() if not name)
+    return Choices(typed.task, fields, typed.features, typed.additional, ignored, typed.classes)
+
+
+def _propose(file: "FromFile", choices: Choices) -> "Proposal":
+    return proposals.of_path(file.path, file.format, file.dialect, choices)
+
+
+def _ask(app: "App", proposal: "Proposal", choices: Choices) -> Choices | None:
+    """Ask the first question that has few answers, on a terminal. Return None if there is no such question."""
+    by_option = {option: name for name, option in OPTIONS.items()}
+    open_questions = [question for question in proposal.questions if question.option in (*by_option, "task")]
+    if not sys.stdin.isatty() or app.output.is_json or not open_questions:
+        return None
+    question = next((question for question in open_questions if question.values), None)
+    if question is None:
+        return None
+    for value in question.values:
+        app.output.remark(f"  {value}")
+    typed_value = ""
+    while typed_value not in question.values:
+        typed_value = typer.prompt(question.sentence, err=True)
+    if question.option == "task":
+        return replace(choices, task=typed_value)
+    return replace(choices, fields={**choices.fields, by_option[question.option]: typed_value})
+
+
+def _complete(typed: "TypedModel", file: "FromFile", proposal: "Proposal") -> "TypedModel":
+    """Return the model as it would be typed without a file."""
+    version = proposal.version(typed.version or DEFAULT_VERSION)
+    return replace(
+        typed, name=typed.name or _name(file.path), task=proposal.task, version=version.name,
+        features=version.features, additional=version.additional,
+        classes=None if version.classes is None else list(version.classes), file_fields=version.file_columns or {},
+    )  # fmt: skip
+
+
+def _name(path: str) -> str:
+    if path == "-":
+        raise errors.InvalidInput("Name the model: dcmon model create NAME --from -")
+    return Path(path).name.split(".")[0] or path
+
+
+def _create(app: "App", typed: "TypedModel") -> dict[str, Any]:
+    settings = typed.settings
+    new = NewModel(
+        typed.name or "", typed.task or "", settings.description, settings.label_ratio, settings.label_delay,
+        settings.time_zone,
+    )  # fmt: skip
+    version = None
+    if typed.version is not None:
+        version = NewVersion(
+            typed.version, typed.features, typed.additional, classes=typed.classes,
+            file_columns=typed.file_fields or None,
+        )  # fmt: skip
+    return model_operation.create(app, new, version, settings.frequency, settings.defaults)
+
+
+def _after(app: "App", typed: "TypedModel", file: "FromFile") -> list[str]:
+    """Load the reference if there is one. Return the sentences that say how to go on."""
+    names = reference.VersionNames(typed.name or "", typed.version or "")
+    if file.reference is None:
+        return view.next_steps(typed, file.path)
+    rows = reference.ReferenceFile(
+        Path(file.reference), renames={}, dialect=file.dialect, constants={}, replaces=False, is_dry_run=False
+    )
+    loaded = reference.load(app, names, rows, lambda question: None)
+    return [f"{file.reference} is the reference: {loaded['stored']:,} rows.", *view.next_steps(typed, file.path, True)]

@@ -1,0 +1,98 @@
+"""The distinct values of each column of a file, as far as a proposal reads it."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dcmon import errors
+from dcmon.ingestion.files.column_mapping import EveryColumn
+from dcmon.ingestion.files.csv_records import MalformedRow
+from dcmon.ingestion.files.reader import File
+from dcmon.ingestion.files.value_conversion import NULL_WORDS
+
+MAX_ROWS = 100_000
+MAX_CELLS = 5_000_000  # of a file with many columns fewer rows are read
+
+
+@dataclass
+class ColumnProfile:
+    """The values of a column: how often each occurs, without nulls.
+
+    `words` has texts that are null in columns that are not text, such as NA. A list is counted as a tuple; `nested` is
+    the number of other values that no column can have.
+    """
+
+    name: str
+    nulls: int = 0
+    counts: Counter[Any] = field(default_factory=Counter)
+    words: Counter[str] = field(default_factory=Counter)
+    lists: int = 0
+    nested: int = 0
+
+    def add(self, value: Any) -> None:
+        """Count a value."""
+        if value is None or value != value:  # NaN
+            self.nulls += 1
+        elif isinstance(value, str):
+            is_word = len(value) <= 5 and value.strip().lower() in NULL_WORDS
+            (self.words if is_word else self.counts)[value] += 1
+        elif isinstance(value, list | tuple):
+            self.lists += 1
+            self._count(tuple(tuple(item) if isinstance(item, list) else item for item in value))
+        else:
+            self._count(value)
+
+    def _count(self, value: Any) -> None:
+        try:
+            self.counts[value] += 1
+        except TypeError:  # a dict, or a list of dicts
+            self.nested += 1
+
+    @property
+    def values(self) -> int:
+        """Return the number of values, without nulls and the words for them."""
+        return self.counts.total()
+
+    @property
+    def is_unique(self) -> bool:
+        """Return True if each row has a value, and no value occurs twice."""
+        return not (self.nulls or self.words or self.nested) and len(self.counts) == self.values > 1
+
+
+@dataclass(frozen=True)
+class FileProfile:
+    """The profiles of all columns, by name. `is_complete` is False if only the first rows were read."""
+
+    path: str
+    rows: int
+    columns: Mapping[str, ColumnProfile]
+    is_complete: bool
+
+
+def of_file(file: File) -> FileProfile:
+    """Read the first rows of a file. Raises InvalidInput if it has no row that can be read."""
+    profiles: dict[str, ColumnProfile] = {}
+    rows, is_complete = 0, True
+    for row in file.rows(EveryColumn(file.dialect.value_rules())):
+        if isinstance(row, MalformedRow):
+            continue
+        if rows >= MAX_ROWS or rows * len(profiles) >= MAX_CELLS:
+            is_complete = False
+            break
+        _add_row(profiles, row.items(), rows)
+        rows += 1
+        if len(row) < len(profiles):
+            for name in profiles.keys() - row.keys():
+                profiles[name].nulls += 1
+    if not profiles:
+        raise errors.InvalidInput(f"{file.path} has no row that can be read: a proposal needs some rows.")
+    return FileProfile(file.path, rows, profiles, is_complete)
+
+
+def _add_row(profiles: dict[str, ColumnProfile], values: Iterable[tuple[str, Any]], rows_before: int) -> None:
+    for name, value in values:
+        profile = profiles.get(name)
+        if profile is None:  # in JSON lines a row may have a new field
+            profile = profiles[name] = ColumnProfile(name, nulls=rows_before)
+        profile.add(value)

@@ -1,0 +1,130 @@
+"""`model create --from` with files: what it shows, writes and creates, and the exit codes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Acme
+from tests.helpers.installed import Dcmon
+
+HEADER = "order,scored at,prediction,score,amount,plz,note\n"
+
+
+@pytest.fixture
+def installed(with_url: Callable[[str], Dcmon], database_url: str, acme: Acme) -> Dcmon:
+    return with_url(database_url)
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    path = tmp_path / "shop 1.csv"
+    rows = (
+        f"A-{n},2026-03-0{n % 3 + 1}T10:{n:02}:00,{n % 2},{0.2 + n % 2 / 2},{n / 4},0410{n % 5},\n" for n in range(40)
+    )
+    path.write_text(HEADER + "".join(rows))
+    return path
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "outcomes.csv"
+    path.write_text("order,label\n" + "".join(f"A-{n},{n % 2}\n" for n in range(40)))
+    return path
+
+
+def shown(installed: Dcmon, name: str) -> dict[str, object]:
+    (version,) = installed.json("model", "show", name)["versions"]
+    return {key: version[key] for key in ("version", "features", "reference", "samples")}
+
+
+def test_proposal_is_created_only_on_a_yes(installed: Dcmon, predictions: Path, labels: Path, tmp_path: Path) -> None:
+    refused = installed("model", "create", "--from", str(predictions))
+    assert refused.returncode == 2
+    assert "Create model 'shop 1'? There is no terminal to ask on: add --yes to confirm." in refused.stderr
+    assert "dcmon model create 'shop 1' --task binary --version v1" in refused.stdout
+    assert installed.json("model", "create", "--from", str(predictions), "--dry-run")["task"] == "binary"
+    assert installed.json("model", "list") == []
+
+    created = installed("model", "create", "shop", "--from", str(predictions), "--yes", "--reference", str(predictions))
+    assert created.returncode == 0, created.stderr
+    assert f"{predictions} is the reference: 40 rows." in created.stderr
+    assert "Next: dcmon ingest file" in created.stderr
+    for path in (predictions, labels):
+        (loaded,) = installed.json("ingest", "file", str(path))
+        assert (loaded["stored"], loaded["rejected"]) == (40, 0)
+    assert shown(installed, "shop") == {"version": "v1", "features": 2, "reference": 40, "samples": 40}
+    assert installed("monitor", "run", "shop/Performance").returncode == 0
+    (result, *_) = installed.json("monitor", "history", "shop/Performance")
+    assert result["state"] == "OK"
+
+
+@pytest.mark.parametrize("suffix", [".sh", ".yaml"])
+def test_written_proposal_creates_the_same(installed: Dcmon, predictions: Path, tmp_path: Path, suffix: str) -> None:
+    import shlex
+
+    written = tmp_path / f"model{suffix}"
+    output = installed("model", "create", "--from", str(predictions), "--write", str(written))
+    assert output.returncode == 0, output.stderr
+    assert f"{written} has the proposal. Nothing was created." in output.stderr
+    assert installed.json("model", "list") == []
+    if suffix == ".sh":
+        arguments = shlex.split(written.read_text().replace("\\\n", " "))[1:]
+    else:
+        arguments = ["model", "create", "--from", str(written)]
+    by_document = installed(*arguments)
+    assert by_document.returncode == 0, by_document.stderr
+    # A version of the same name with other columns would be a conflict.
+    again = installed("model", "create", "--from", str(predictions), "--yes")
+    assert again.returncode == 0, again.stderr
+    changed = installed("model", "create", "--from", str(predictions), "--yes", "--feature", "plz:text")
+    assert changed.returncode == 6
+
+
+def test_question_is_answered_by_an_option(installed: Dcmon, predictions: Path) -> None:
+    text = (
+        predictions.read_text()
+        .replace("score,", "updated_at,")
+        .replace(",0.2,", ",2026-03-01,")
+        .replace(",0.7,", ",2026-03-02,")
+    )
+    predictions.write_text(text.replace("scored at", "created_at"))
+    refused = installed("model", "create", "--from", str(predictions), "--yes")
+    assert refused.returncode == 2
+    assert "created_at, updated_at may have the time of the prediction: which one? --time created_at" in refused.stderr
+    assert installed.json("model", "list") == []
+    created = installed.json("model", "create", "--from", str(predictions), "--yes", "--time", "updated_at")
+    assert created["version"] == "v1"
+    assert {column["name"]: column["target"] for column in created["columns"]}["created_at"] == "datetime"
+
+
+def test_rows_of_a_file_without_ids_are_numbered(installed: Dcmon, predictions: Path) -> None:
+    """The same file gives the same ids; another file gives others."""
+    predictions.write_text(predictions.read_text().replace("A-", "A").replace("order", "row"))
+    text = "\n".join(line.partition(",")[2] for line in predictions.read_text().splitlines())
+    predictions.write_text(text.replace(",note", ",label").replace("\n", "1\n") + "\n")
+    refused = installed("model", "create", "shop", "--from", str(predictions), "--yes")
+    assert refused.returncode == 2
+    assert "--id '#row'" in refused.stderr
+    installed.json("model", "create", "shop", "--from", str(predictions), "--yes", "--id", "#row")
+    (loaded,) = installed.json("ingest", "file", str(predictions))
+    assert (loaded["stored"], loaded["rejected"]) == (40, 0)
+    (again,) = installed.json("ingest", "file", str(predictions), "--again")
+    assert (again["stored"], again["duplicates"]) == (0, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["shop", "--time", "when"], "--time says how to read a file: name it with --from FILE"),
+        (["shop"], "Give --task regression, binary or multiclass"),
+        (["--task", "binary"], "Name the model, or propose it from a file"),
+        (["shop", "--from", "{path}", "--map", "order=_dc_key"], "with --from, a column becomes one of"),
+        (["shop", "--from", "{path}", "--id", "nr"], "has no such column. Its columns are order, scored at"),
+        (["shop", "--task", "binary", "--dry-run"], "--dry-run shows what a file suggests"),
+    ],
+)
+def test_wrong_options_are_refused(installed: Dcmon, predictions: Path, arguments: list[str], sentence: str) -> None:
+    refused = installed("model", "create", *(argument.format(path=predictions) for argument in arguments))
+    assert refused.returncode == 2, refused.stdout
+    assert sentence in " ".join(refused.stderr.replace("│", " ").split())
