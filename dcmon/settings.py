@@ -233,6 +233,9 @@ class Health(BaseModel):
     quarantine_rows: int = Field(
         10, ge=1, description="The fewest quarantined rows of a version within an hour that are a problem."
     )
+    source_quarantine: float = Field(
+        0.05, ge=0, le=1, description="Problem: a larger share of a watched source's rows within a day is quarantined."
+    )
     disk: float = Field(0.05, ge=0, le=1, description="Problem: a smaller share of the data directory's disk is free.")
 
 

@@ -34,16 +34,15 @@ def add(
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """List the sources, with their counts and last errors. Example: dcmon source list"""
+    """List the sources, with their counts, losses and last errors. Example: dcmon source list"""
     from dcmon.commands.views import source as view
 
-    columns = ["name", "url", "kind", "model", "version", "loaded", "failed", "stored", "scanned_at", "last_error"]
-    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No source yet: "dcmon source add NAME URL --model MODEL".')
+    ctx.obj.output.page(view.listed(ctx.obj))
 
 
 @app.command()
 def show(ctx: typer.Context, name: str) -> None:
-    """Show a source, and its files that can't be read. Example: dcmon source show lake"""
+    """Show a source, what it loses, and its files that can't be read. Example: dcmon source show lake"""
     from dcmon.commands.views import source as view
 
     ctx.obj.output.page(view.detail(ctx.obj, name))

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from dcmon.health.problem import Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat, QuarantinedShare
+from dcmon.ingestion.files.source_losses import SourceLoss
+from dcmon.output import shortened
 from dcmon.settings import Health
 from dcmon.severity import Severity
 from dcmon.states import ProcessKind
@@ -26,6 +28,7 @@ USAGE_LIMIT = 0.8  # of PostgreSQL's connections, and of its locks
 FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at some 2,000 million
 LONG_TRANSACTION = timedelta(hours=1)
 MOST_ROWS = 0.5  # a larger share of quarantined rows is more severe
+MAX_DETAIL_LENGTH = 200  # characters of the first quarantined row's detail
 CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
 START_SCHEDULER = "dcmon worker start scheduler"
 
@@ -236,6 +239,28 @@ def _quarantine_command(org: OrganizationHealth, rows: QuarantinedShare) -> str:
     return f"dcmon quarantine list --org {_quoted(org.name)} --model {shlex.quote(rows.model)}{version}"
 
 
+def _check_sources(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    """Look at each watched source alone. Of few rows, more than half must be lost, as `dcmon ingest file` judges."""
+    for org in snapshot.organizations:
+        for loss in org.source_losses:
+            is_enough = loss.quarantined >= limits.quarantine_rows and loss.share > limits.source_quarantine
+            if is_enough or loss.share > MOST_ROWS:
+                severity = Severity.HIGH if loss.share > MOST_ROWS else Severity.MEDIUM
+                command = f"dcmon source show {shlex.quote(loss.source)} --org {_quoted(org.name)}"
+                subject = f"{org.name}/{loss.source}"
+                sentence = _source_sentence(org, loss)
+                yield Problem(ProblemName.SOURCE_LOSES_ROWS, severity, sentence, command, loss.since, subject)
+
+
+def _source_sentence(org: OrganizationHealth, loss: SourceLoss) -> str:
+    counts = f"{loss.quarantined:,} of {loss.received:,}"
+    first = f"The first is in {loss.file}: {shortened(loss.detail, MAX_DETAIL_LENGTH)}"
+    return (
+        f"{loss.share:.0%} of the new rows of source {loss.source} in {org.name} were quarantined within a day"
+        f" ({counts}): {', '.join(loss.reasons)}. {first}"
+    )
+
+
 def _check_organizations(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         if org.unavailable_reason is not None:
@@ -304,5 +329,5 @@ Check = Callable[[HealthSnapshot, Health], Iterator[Problem]]
 CHECKS: Sequence[Check] = (
     _check_leader, _check_workers, _check_endpoint, _check_hanging, _check_crashes, _check_prune, _check_evaluation,
     _check_rules, _check_notifications, _check_kafka, _check_parked, _check_dead_letters, _check_quarantine,
-    _check_organizations, _check_postgres, _check_disk, _check_dead_mans_switch,
+    _check_sources, _check_organizations, _check_postgres, _check_disk, _check_dead_mans_switch,
 )  # fmt: skip

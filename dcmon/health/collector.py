@@ -24,6 +24,7 @@ from dcmon.health.snapshot import (
     PostgresUsage,
     QuarantinedShare,
 )
+from dcmon.ingestion.files import source_losses
 from dcmon.monitoring import due_windows, liveness
 from dcmon.settings import Settings
 from dcmon.tenancy import organizations
@@ -44,6 +45,7 @@ ORGANIZATION = SQL.statement(
         name: SQL.statement(name, reason_rows=REASON_ROWS, reasons=REASONS, ledger_rows=LEDGER_ROWS)
         for name in ("quarantined_samples", "quarantined_labels")
     },
+    source_losses=source_losses.LOSSES,
     failing_rules=rule_failures.FAILING,
 )
 POSTGRES_USAGE = text(SQL.statement("postgres_usage"))
@@ -67,6 +69,7 @@ class _OrganizationRow(NamedTuple):
     given_up_oldest_at: datetime | None
     firing_alerts: dict[str, int] | None
     quarantined_shares: list[dict[str, Any]] | None
+    source_losses: list[dict[str, Any]] | None
     failing_count: int
     failing_oldest_at: datetime | None
 
@@ -139,6 +142,7 @@ def _read_organization(engine: Engine, org: Organization, values: Any, parked: B
         given_up_notifications=Backlog(row.given_up_count, row.given_up_oldest_at),
         firing_alerts=row.firing_alerts or {},
         quarantined_shares=tuple(map(_quarantined_share, row.quarantined_shares or ())),
+        source_losses=tuple(map(source_losses.from_row, row.source_losses or ())),
         parked_messages=parked,
         failing_rules=Backlog(row.failing_count, row.failing_oldest_at),
         recent_due_windows=Backlog(row.recent_count, row.recent_oldest_at),

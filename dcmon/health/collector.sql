@@ -1,5 +1,5 @@
 -- name: organization
--- What waits and fails in an organization, in one statement. The fragments are those of monitoring and alerting.
+-- What waits and fails in an organization, in one statement. The fragments are those of monitoring, alerting and ingestion.
 select (select version_num from alembic_version) as schema_revision,
        due.count as due_count, due.oldest_at as due_oldest_at,
        due.recent_count, due.recent_oldest_at,
@@ -9,6 +9,7 @@ select (select version_num from alembic_version) as schema_revision,
        (select json_object_agg(severity, n) from (
            select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing_alerts,
        (select json_agg(share) from ({quarantined_samples} union all {quarantined_labels}) share) as quarantined_shares,
+       (select json_agg(loss) from ({source_losses}) loss) as source_losses,
        failing.count as failing_count, failing.oldest_at as failing_oldest_at
   from (select count(*) as count, min(since) as oldest_at, count(*) filter (where is_recent) as recent_count,
                min(since) filter (where is_recent) as recent_oldest_at

@@ -30,6 +30,7 @@ class ProblemName(StrEnum):
     PARKED = "parked"
     DEAD_LETTERS = "dead letters"
     QUARANTINE_GROWS = "quarantine grows"
+    SOURCE_LOSES_ROWS = "source loses rows"
     SCHEMA_BEHIND = "schema behind"
     LOCKED = "locked"
     POSTGRESQL_FULL = "postgresql full"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health
 
 
@@ -84,6 +85,7 @@ class OrganizationHealth:
     given_up_notifications: Backlog = Backlog()
     firing_alerts: Mapping[str, int] = field(default_factory=dict)
     quarantined_shares: Sequence[QuarantinedShare] = ()
+    source_losses: Sequence[SourceLoss] = ()
     parked_messages: Backlog = Backlog()
     failing_rules: Backlog = Backlog()
     recent_due_windows: Backlog = Backlog()

@@ -1,24 +1,51 @@
 """Sources of files, as rows, and the results of scans."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dcmon.ingestion.files import sources
+from dcmon.ingestion.files import source_losses, sources
 from dcmon.output import Fields, Page, Part, Table
 
 if TYPE_CHECKING:
-    from dcmon.app import App
-    from dcmon.ingestion.files.scanner import ScanResult
+    from sqlalchemy.orm import Session
 
+    from dcmon.app import App
+    from dcmon.db.tables.org import DataSource
+    from dcmon.ingestion.files.scanner import ScanResult
+    from dcmon.ingestion.files.source_losses import SourceLoss
+
+LOST = "lost_within_a_day"
+COLUMNS = ["name", "url", "kind", "model", "version", "loaded", "failed", "stored", LOST, "scanned_at", "last_error"]
+REJECTED_COLUMNS = ["rows", "reason", "field", "file", "row", "value", "detail"]
 SCAN_COLUMNS = [
     *("source", "seen", "loaded", "rows", "stored", "duplicates", "quarantined", "being_written", "failed"),
 ]  # fmt: skip
 
 
-def rows(app: "App") -> list[dict[str, Any]]:
-    """List sources with their counts of files and rows."""
+def listed(app: "App") -> Page:
+    """List sources with their counts of files and rows, and what they lost within a day."""
     with app.org() as session:
-        return [sources.describe(session, source) for source in sources.entries(session)]
+        losses = source_losses.by_source(session)
+        rows = [_with_loss(session, source, losses) for source in sources.entries(session)]
+    shown = [{**row, LOST: _loss_text(losses.get(row["name"]))} for row in rows]
+    empty = 'No source yet: "dcmon source add NAME URL --model MODEL".'
+    return Page(rows, [Table(shown, COLUMNS, empty=empty)])
+
+
+def _with_loss(session: "Session", source: "DataSource", losses: "Mapping[str, SourceLoss]") -> dict[str, Any]:
+    """Return a source as a row of the command's output. Its loss is None if it lost no row within a day."""
+    loss = losses.get(source.name)
+    lost = None if loss is None else {
+        "rows": loss.quarantined, "of": loss.received, "share": round(loss.share, 4), "reasons": list(loss.reasons),
+        "since": loss.since, "file": loss.file, "detail": loss.detail,
+    }  # fmt: skip
+    return {**sources.describe(session, source), LOST: lost}
+
+
+def _loss_text(loss: "SourceLoss | None") -> str | None:
+    if loss is None:
+        return None
+    return f"{loss.share:.1%} ({loss.quarantined:,} of {loss.received:,}): {', '.join(loss.reasons)}"
 
 
 def row(app: "App", name: str) -> dict[str, Any]:
@@ -28,18 +55,22 @@ def row(app: "App", name: str) -> dict[str, Any]:
 
 
 def detail(app: "App", name: str) -> Page:
-    """Show a source, and its files that can't be read. Raises SourceNotFound."""
+    """Show a source, its quarantined rows by reason, and its files that can't be read. Raises SourceNotFound."""
     with app.org() as session:
         source = sources.find(session, name)
-        described = sources.describe(session, source)
+        losses = source_losses.by_source(session)
+        described = _with_loss(session, source, losses)
+        rejected = source_losses.by_reason(session, source.id)
         failed = [
             {"file": file.path, "rows_in": file.next_row, "error": file.error}
             for file in sources.failed_files(session, source)
         ]
-    parts: list[Part] = [Fields(described)]
+    parts: list[Part] = [Fields({**described, LOST: _loss_text(losses.get(name))})]
+    if rejected:
+        parts.append(Table(rejected, REJECTED_COLUMNS, title="Rows in quarantine, by reason, with the first of each"))
     if failed:
         parts.append(Table(failed, ["file", "rows_in", "error"], title="Files that can't be read"))
-    return Page({**described, "failed_files": failed}, parts)
+    return Page({**described, "rejected_rows": rejected, "failed_files": failed}, parts)
 
 
 def scans(results: "Sequence[ScanResult]") -> Page:

@@ -259,6 +259,11 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     assert (third.returncode, "still" in third.stderr) == (8, False)
     shown = credit.json("source", "show", "lake")
     assert [failed_file["file"] for failed_file in shown["failed_files"]] == ["bad.csv"]
+    assert (shown["lost_within_a_day"]["rows"], shown["lost_within_a_day"]["of"]) == (3, 13)
+    assert {(group["reason"], group["field"], group["row"]) for group in shown["rejected_rows"]} == {
+        ("wrong_type", "age", 11), ("conflict", "_dc_sample_id", 12), ("malformed", None, 13),
+    }  # fmt: skip
+    assert "23.1% (3 of 13): conflict (_dc_sample_id), malformed" in credit("source", "list").stdout
     assert "bad.csv" in credit("source", "show", "lake").stdout
     assert credit.json("source", "remove", "lake", "--dry-run") == {
         "removed": "lake", "files": 2, "rows_kept": 10, "dry_run": True,

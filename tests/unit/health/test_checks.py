@@ -18,6 +18,7 @@ from dcmon.health.snapshot import (
     PostgresUsage,
     QuarantinedShare,
 )
+from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health, Ping, Webhooks
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -74,6 +75,13 @@ def with_organization(**known: object) -> HealthSnapshot:
 def with_quarantined(*shares: tuple[str, str | None, int, int]) -> HealthSnapshot:
     """Return a snapshot with the received and quarantined rows of versions, or of labels."""
     return with_organization(quarantined_shares=[QuarantinedShare(*share, ago(minutes=50)) for share in shares])
+
+
+def with_source_losses(*losses: tuple[int, int]) -> HealthSnapshot:
+    """Return a snapshot with the received and quarantined rows of sources s1, s2 …"""
+    rest = (ago(hours=9), ["wrong_type (age)"], "may.csv", "'old' is not a number.")
+    found = [SourceLoss(f"s{number}", *loss, *rest) for number, loss in enumerate(losses, 1)]
+    return with_organization(source_losses=found)
 
 
 def with_runs(**known: Run) -> HealthSnapshot:
@@ -176,6 +184,11 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         with_quarantined(("credit", None, 100, 20)),
         ("quarantine grows", "acme/credit (labels)", "medium"),
     ),
+    "a source loses more rows than a file may": (
+        with_source_losses((1000, 51), (100_000, 90)),
+        ("source loses rows", "acme/s1", "medium"),
+    ),
+    "a source loses most of few rows": (with_source_losses((9, 4), (9, 5)), ("source loses rows", "acme/s2", "high")),
     "schema is behind": (
         with_organization(unavailable_reason="It is at 0001.", is_schema_behind=True),
         ("schema behind", "acme", "high"),
@@ -233,6 +246,7 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
         healthy(), processes=[*healthy().processes, *[Worker("evaluate", **UNSEEN)] * 2]
     ),
     "few rows are quarantined": with_quarantined(("credit", "v1", 9, 9), ("credit", "v2", 120, 12)),
+    "a source loses few rows": with_source_losses((1000, 50), (99, 9)),
     "large backlog of old windows": with_organization(due_windows=Backlog(9_000, None)),
     "messages wait for one minute": replace(
         without_process("", Worker("ingest")),
@@ -324,6 +338,17 @@ def test_quarantine_problem_names_model_share_and_reasons() -> None:
     )
     assert problem.command == "dcmon quarantine list --org acme --model 'my model' --version v1"
     assert problem.since == ago(minutes=50)
+
+
+def test_source_problem_says_what_is_lost_and_the_first_detail() -> None:
+    (problem,) = checks.find_problems(with_source_losses((1_000, 120)), BOUNDS)
+
+    assert problem.sentence == (
+        "12% of the new rows of source s1 in acme were quarantined within a day (120 of 1,000): wrong_type (age)."
+        " The first is in may.csv: 'old' is not a number."
+    )
+    assert problem.command == "dcmon source show s1 --org acme"
+    assert find_problems(with_source_losses((1_000, 120)), Health(source_quarantine=0.12)) == []
 
 
 def test_quarantine_limits_are_settings() -> None:

@@ -18,7 +18,8 @@ from sqlalchemy import text
 
 from dcmon import db, errors
 from dcmon.app import App
-from dcmon.ingestion.files import file_target, sources
+from dcmon.health import checks, collector
+from dcmon.ingestion.files import file_target, source_losses, sources
 from dcmon.ingestion.files.directory import Directory
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.locations import FileEntry
@@ -26,7 +27,7 @@ from dcmon.ingestion.files.scanner import Scanner, ScanResult, ScanStopped, _Sou
 from dcmon.ingestion.files.sources import NewSource
 from dcmon.jobs import schedule
 from dcmon.output import Output
-from dcmon.settings import S3, Settings, Sources
+from dcmon.settings import S3, Health, Settings, Sources
 from dcmon.storage import versions
 from tests.helpers.s3_server import KEY, SECRET, Server, server
 from tests.integration.conftest import Target, eventually, rows, running
@@ -168,6 +169,37 @@ def test_bad_row_does_not_reject_its_file(target: Target, tmp_path: Path) -> Non
     (loaded,) = scan(target).loaded
 
     assert (loaded.outcome.stored, dict(loaded.reasons)) == (10, {"malformed": 1, "wrong_type": 1})
+
+
+def test_rows_that_a_source_loses_are_told_for_it(target: Target, tmp_path: Path) -> None:
+    """Another source of the same version loses nothing: it does not dilute the share, and is not told."""
+    put(tmp_path / "good" / "a.csv", csv_of(100, 400))
+    put(tmp_path / "bad" / "a.csv", csv_of(0, 10))
+    put(tmp_path / "bad" / "b.csv", csv_of(0, 30, age="old") + "\ntoo,few")
+    put(tmp_path / "bad" / "c.csv", csv_of(0, 10) + "\n" + csv_of(0, 2, age="old").split("\n", 1)[1])
+    for name in ("good", "bad"):
+        add_source(target, str(tmp_path / name), name=name)
+        scan(target, name=name)
+
+    with db.org_session(target.engine, target.org) as session:
+        (loss,) = source_losses.by_source(session).values()
+        groups = source_losses.by_reason(session, sources.find(session, "bad").id)
+
+    assert (loss.source, loss.received, loss.quarantined, loss.file) == ("bad", 41, 31, "b.csv")
+    assert loss.reasons == ["wrong_type (age)", "malformed"]
+    first = {"rows": 30, "reason": "wrong_type", "field": "age", "file": "b.csv", "row": 0, "value": "old"}
+    assert groups[0] == {**first, "detail": loss.detail}
+    assert (groups[1]["rows"], groups[1]["row"], groups[1]["value"]) == (1, 30, "too,few")
+    app = App(Settings(database_url=target.engine.url.render_as_string(hide_password=False)), Output())
+    problems = checks.find_problems(collector.collect(target.engine, app.settings), Health())
+    (problem,) = [problem for problem in problems if problem.name == "source loses rows"]
+    assert (problem.subject, problem.severity) == ("acme/bad", "high")
+    assert problem.sentence.startswith("76% of the new rows of source bad in acme were quarantined within a day (31 of")
+    assert problem.command == "dcmon source show bad --org acme"
+
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text("delete from quarantine"))
+        assert source_losses.by_source(session) == {}, "rows that were retried or dropped are no longer lost"
 
 
 def test_unreadable_file_is_retried_after_a_change(target: Target, tmp_path: Path) -> None:
