@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,7 +212,7 @@ def test_file_without_storable_rows_fails(credit: Dcmon, may: Path, tmp_path: Pa
 
 def test_interrupted_load_is_continued(credit: Dcmon, engine: Engine, acme: Acme, tmp_path: Path) -> None:
     path = tmp_path / "large.csv"
-    path.write_text(HEADER + "".join(row(number) for number in range(200_000)))
+    path.write_text(HEADER + "".join(row(number) for number in range(60_000)))
 
     def rows_in() -> int:
         with db.org_session(engine, acme.org) as session:
@@ -225,15 +226,15 @@ def test_interrupted_load_is_continued(credit: Dcmon, engine: Engine, acme: Acme
 
     assert process.returncode == 130, errors
     assert "Repeat the command" in errors
-    assert 0 < samples(credit) == rows_in() < 200_000
+    assert 0 < samples(credit) == rows_in() < 60_000
     before = samples(credit)
     counted = load(credit, str(path), "--dry-run")
     done = credit("-o", "json", "ingest", "file", "--model", "credit", str(path))
     (entry,) = json.loads(done.stdout)
     assert f"{before:,} rows of {path} were loaded before." in done.stderr
     for counts in (counted, entry):
-        assert (counts["in_before"], counts["rows"], counts["stored"]) == (before, 200_000 - before, 200_000 - before)
-    assert (entry["was"], entry["duplicates"], samples(credit)) == ("resumed", 0, 200_000)
+        assert (counts["in_before"], counts["rows"], counts["stored"]) == (before, 60_000 - before, 60_000 - before)
+    assert (entry["was"], entry["duplicates"], samples(credit)) == ("resumed", 0, 60_000)
 
 
 def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
@@ -288,7 +289,7 @@ def test_watched_bucket_errors_have_their_own_exit_codes(credit: Dcmon, s3: Serv
     named = ("source", "add", "lake")
 
     def with_settings(**more: str) -> Dcmon:
-        return Dcmon(credit.data_dir, credit.port, {**credit.settings, **s3.environment, **more})
+        return replace(credit, settings={**credit.settings, **s3.environment, **more})
 
     dcmon = with_settings()
     assert dcmon(*named, "s3://nowhere/x", "--model", "credit").returncode == 5
