@@ -19,7 +19,9 @@ app = group(__doc__)
 def add(
     ctx: typer.Context,
     name: str,
-    url: Annotated[str, typer.Argument(help="Directory or bucket: /path, file:///path or s3://bucket/prefix.")],
+    url: Annotated[
+        str, typer.Argument(help="Directory, bucket or pattern: /path, s3://bucket/prefix, '/path/**/labels-*.csv'.")
+    ],
     target: "TypedTarget",
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check that the location can be listed.")] = True,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from dcmon import errors
-from dcmon.ingestion.files import folder_walk, locations, reader
+from dcmon.ingestion.files import folder_walk, locations, path_pattern, reader
 from dcmon.ingestion.files.locations import FileEntry, Page
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,10 @@ FILES_PER_PAGE = 1000
 
 @dataclass(frozen=True)
 class Directory:
-    """A location of files: a directory with its folders."""
+    """A location of files: a directory with its folders; with `pattern`, only its files that match."""
 
     root: Path
+    pattern: tuple[str, ...] = ()
 
     def pages(self) -> Iterator[Page]:
         """See locations.Location."""
@@ -34,6 +35,8 @@ class Directory:
             below = folder.path.relative_to(self.root)
             page.hidden.extend((below / name).as_posix() for name in folder.hidden)
             for name in folder.files:
+                if not path_pattern.matches((below / name).parts, self.pattern):
+                    continue
                 page.files.extend(_entry(folder.path / name, (below / name).as_posix()))
                 if len(page.files) >= FILES_PER_PAGE:
                     yield page
@@ -70,9 +73,14 @@ def _entry(file: Path, path: str) -> Iterator[FileEntry]:
 
 
 def parse(url: str) -> Directory | None:
-    """Return the directory of a URL (file:///path or /path). None if the URL is of another kind."""
+    """Return the directory of a URL (file:///path or /path, or a pattern). None if the URL is of another kind."""
     parts = urlsplit(url)
     if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
         return None
     path = Path(unquote(parts.path) if parts.scheme else url)
-    return Directory(path) if path.is_absolute() else None
+    if not path.is_absolute():
+        return None
+    if path.is_dir() or not path_pattern.is_pattern(str(path)):
+        return Directory(path)
+    split = path_pattern.split(str(path))
+    return Directory(Path(split.base), split.parts)

@@ -54,9 +54,9 @@ def is_key_value(folder: str) -> bool:
 def is_hidden(part: str) -> bool:
     """Return True if a file or folder belongs to the writer, not to the data: _SUCCESS, _temporary, .part-0.crc.
 
-    A folder `_dc_label=1` is a column, as for Spark.
+    A folder `_dc_label=1` is a column, as for Spark. Iceberg describes its tables in `v1.metadata.json`.
     """
-    return part.startswith(".") or (part.startswith("_") and not is_key_value(part))
+    return part.startswith(".") or (part.startswith("_") and not is_key_value(part)) or part.endswith(".metadata.json")
 
 
 def _folders(path: str, *, has_name: bool = True) -> tuple[str, ...]:

@@ -4,18 +4,14 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import NamedTuple
 
 from dcmon import errors
 from dcmon.errors import DcmonError
-from dcmon.ingestion.files import folder_walk, path_columns, reader, spark_output
+from dcmon.ingestion.files import folder_walk, path_columns, path_pattern, reader, spark_output
 from dcmon.ingestion.files.path_columns import PathColumns
 from dcmon.ingestion.files.spark_output import Markers, OutputState
-
-WILDCARDS = frozenset("*?[")
-ANY_FOLDERS = "**"
 
 
 class NamedFile(NamedTuple):
@@ -62,7 +58,7 @@ def expand(paths: Sequence[str], format: str | None = None) -> Expansion:
 def _expand(expansion: Expansion, path: str) -> None:
     if os.path.isdir(path):
         _add_directory(expansion, path)
-    elif path == reader.STDIN or os.path.lexists(path) or not WILDCARDS & set(path):
+    elif path == reader.STDIN or os.path.lexists(path) or not path_pattern.is_pattern(path):
         expansion.add(path, path_columns.parse(path))
     else:
         _add_pattern(expansion, path)
@@ -165,11 +161,9 @@ class _Tree:
 
 def _add_pattern(expansion: Expansion, pattern: str) -> None:
     """Add the files and directories that a pattern names. Raises NotFound, or InvalidInput if none can be loaded."""
-    parts = PurePath(os.path.expanduser(pattern)).parts
-    first = next((at for at, part in enumerate(parts) if WILDCARDS & set(part)), len(parts))
-    base = os.path.join(*parts[:first]) if first else os.curdir
-    wanted = parts[first:] if parts[-1] != ANY_FOLDERS else (*parts[first:], "*")
-    matches = sorted(set(_matches(base, wanted, set())))
+    base, parts = path_pattern.split(os.path.expanduser(pattern))
+    base = base or os.curdir
+    matches = sorted(set(_matches(base, parts, set())))
     if not matches:
         raise errors.NotFound(f"No file matches {pattern!r}." if os.path.isdir(base) else _no_directory(base))
     left_out = [problem for path in matches if (problem := _add_match(expansion, path, base))]
@@ -205,7 +199,7 @@ def _matches(folder: str, parts: Sequence[str], entered: set[tuple[str, int]]) -
         return
     entered.add(step)
     part, others = parts[0], parts[1:]
-    if part == ANY_FOLDERS:
+    if part == path_pattern.ANY_FOLDERS:
         yield from _matches(folder, others, entered)
     try:
         names = sorted(os.listdir(folder))
@@ -213,10 +207,10 @@ def _matches(folder: str, parts: Sequence[str], entered: set[tuple[str, int]]) -
         return
     for name in names:
         path = os.path.join(folder, name) if folder != os.curdir else name
-        if part == ANY_FOLDERS:
+        if part == path_pattern.ANY_FOLDERS:
             if not path_columns.is_hidden(name) and os.path.isdir(path):
                 yield from _matches(path, parts, entered)
-        elif fnmatchcase(name, part) and (part[0] == name[0] or not path_columns.is_hidden(name)):
+        elif path_pattern.matches_part(name, part):
             if not others:
                 yield path
             elif os.path.isdir(path):

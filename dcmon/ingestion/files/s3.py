@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
-from urllib.parse import urlsplit
 
 import botocore.exceptions
 from botocore.config import Config
 from botocore.session import Session
 
 from dcmon import errors
-from dcmon.ingestion.files import locations
+from dcmon.ingestion.files import locations, path_pattern
 from dcmon.ingestion.files.locations import FileEntry, Page
 from dcmon.settings import S3
 
@@ -34,11 +34,12 @@ SETTING_ERRORS = (botocore.exceptions.NoRegionError, ValueError, botocore.except
 
 @dataclass(frozen=True)
 class Bucket:
-    """A location of files: the objects of a bucket with a prefix."""
+    """A location of files: the objects of a bucket with a prefix; with `pattern`, only those that match."""
 
     bucket: str
     prefix: str
     settings: S3
+    pattern: tuple[str, ...] = ()
 
     @cached_property
     def _client(self) -> Any:
@@ -70,9 +71,12 @@ class Bucket:
         path = listed["Key"][len(self.prefix) :]
         if locations.is_hidden(path):
             page.hidden.append(path)
-        elif locations.is_loadable(path, listed["Size"]):
+        elif locations.is_loadable(path, listed["Size"]) and self._matches(path):
             # S3 lists an object only after it is complete.
             page.files.append(FileEntry(path, listed["ETag"].strip('"'), listed["LastModified"].timestamp()))
+
+    def _matches(self, path: str) -> bool:
+        return path_pattern.matches(PurePosixPath(path).parts, self.pattern)
 
     @contextmanager
     def fetch(self, path: str) -> Iterator[BinaryIO]:
@@ -122,9 +126,11 @@ class Bucket:
 
 
 def parse(url: str, settings: S3) -> Bucket | None:
-    """Return the bucket and prefix of s3://bucket/prefix; None if the URL is of another kind."""
-    parts = urlsplit(url)
-    if parts.scheme != "s3" or not parts.netloc:
+    """Return the bucket and prefix of s3://bucket/prefix, or a pattern; None if the URL is of another kind."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    if not url.startswith("s3://") or not bucket:
         return None
-    prefix = url.split("://", 1)[1].partition("/")[2]
-    return Bucket(parts.netloc, prefix if not prefix or prefix.endswith("/") else f"{prefix}/", settings)
+    pattern: tuple[str, ...] = ()
+    if path_pattern.is_pattern(prefix):
+        prefix, pattern = path_pattern.split(prefix)
+    return Bucket(bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/", settings, pattern)

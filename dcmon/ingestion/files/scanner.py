@@ -18,7 +18,16 @@ from dcmon import db, errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
-from dcmon.ingestion.files import dialect, file_target, path_columns, reader, registry, sources, spark_output
+from dcmon.ingestion.files import (
+    dialect,
+    file_target,
+    path_columns,
+    path_pattern,
+    reader,
+    registry,
+    sources,
+    spark_output,
+)
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult
 from dcmon.ingestion.files.locations import FileEntry, Location
@@ -124,6 +133,12 @@ class _SourceScan:
     target: FileTarget
     result: ScanResult
 
+    @property
+    def _base(self) -> str:
+        """The source's URL, or the part of it before the first wildcard."""
+        url = self.source.url
+        return (path_pattern.split(url).base if path_pattern.is_pattern(url) else url).rstrip("/")
+
     def run(self, retry: bool) -> None:
         """Load all files that are new or changed. Raises ScanStopped."""
         location, pending, markers = sources.location(self.source.url, self.scanner.s3), list[FileEntry](), Markers()
@@ -145,7 +160,7 @@ class _SourceScan:
         if state == OutputState.WRITTEN or (state == OutputState.UNMARKED and age > UNMARKED_WAIT):
             return True
         self.result.being_written += 1
-        directory = f"{self.source.url.rstrip('/')}/{spark_output.output_directory(entry.path)}".removesuffix("/.")
+        directory = f"{self._base}/{spark_output.output_directory(entry.path)}".removesuffix("/.")
         if state == OutputState.UNMARKED:
             self.result.waiting[directory] = "its files wait an hour for _SUCCESS."
         else:
@@ -172,7 +187,7 @@ class _SourceScan:
         unreadable = f"unreadable {self.source.url} {entry.path}".encode()
         fingerprint = blake2b(unreadable, digest_size=16).hexdigest()  # until the content is known
         try:
-            target = self.target.with_path(path_columns.parse(self.source.url, entry.path))
+            target = self.target.with_path(path_columns.parse(self._base, entry.path))
             with location.fetch(entry.path) as stream, self._open(entry.path, stream) as file:
                 fingerprint = file_target.fingerprint(file, target, f"{self.source.url} {entry.path}")
                 loaded = self._load(entry, file, target, fingerprint)

@@ -54,7 +54,8 @@ def location(url: str, s3_settings: S3) -> Location:
         parsed = directory.parse(url)
     if parsed is None:
         raise errors.InvalidInput(
-            f"{url!r} can't be a source. Use a directory (/path or file:///path) or a bucket (s3://bucket/prefix)."
+            f"{url!r} can't be a source. Use a directory (/path or file:///path), a bucket (s3://bucket/prefix),"
+            " or a pattern."
         )
     return parsed
 

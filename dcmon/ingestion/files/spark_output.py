@@ -15,9 +15,10 @@ from dcmon.ingestion.files import path_columns
 
 PART_FILE = re.compile(r"part-(?:[mr]-)?\d{5}(?!\d)")  # not part-0.parquet, which pyarrow writes
 TRANSACTION = re.compile(r"-tid-(\d+)-")
-STAGING = ("_temporary", ".spark-staging", "__magic")
+TEMPORARY = "_temporary"  # but not _temporary_$folder$, which some clients of S3 leave for ever
+STAGING = (".spark-staging", "__magic")
 STARTED, COMMITTED = "_started_", "_committed_"
-FINISHED = ("_SUCCESS", "_delta_log")  # a Delta table never has _SUCCESS
+FINISHED = {"_SUCCESS", "_delta_log"}  # a Delta table never has _SUCCESS
 
 
 class OutputState(StrEnum):
@@ -40,7 +41,7 @@ class Markers:
             folder: list[str] = []
             for part in PurePosixPath(path).parts:
                 if path_columns.is_hidden(part):
-                    if part.startswith((*STAGING, *FINISHED, STARTED, COMMITTED)):
+                    if part == TEMPORARY or part in FINISHED or part.startswith((*STAGING, STARTED, COMMITTED)):
                         self.by_folder.setdefault("/".join(folder), set()).add(part)
                     break
                 folder.append(part)
@@ -55,12 +56,12 @@ class Markers:
         while path_columns.is_key_value(folder.name):
             folder = folder.parent
             markers |= self._markers(folder)
-        if any(marker.startswith(STAGING) for marker in markers):
+        if TEMPORARY in markers or any(marker.startswith(STAGING) for marker in markers):
             return OutputState.BEING_WRITTEN
         if transaction and STARTED + transaction[1] in markers:
             is_committed = COMMITTED + transaction[1] in markers
             return OutputState.WRITTEN if is_committed else OutputState.BEING_WRITTEN
-        is_marked = any(marker.startswith((*FINISHED, COMMITTED)) for marker in markers)
+        is_marked = markers & FINISHED or any(marker.startswith(COMMITTED) for marker in markers)
         return OutputState.WRITTEN if is_marked else OutputState.UNMARKED
 
     def folders(self, marker: str) -> list[str]:

@@ -147,6 +147,16 @@ def test_changed_file_is_loaded_again_without_duplicates(target: Target, tmp_pat
     assert described(target)["files"] == 1
 
 
+def test_source_of_a_pattern_leaves_other_files(target: Target, tmp_path: Path) -> None:
+    """Samples and labels of one directory have two sources."""
+    put(tmp_path / "job=x" / "samples-1.csv", part_of_spark(0))
+    put(tmp_path / "job=x" / "labels-1.csv", "_dc_sample_id,_dc_label\ns1,1\n")
+    add_source(target, f"{tmp_path}/**/samples-*.csv")
+    result = scan(target)
+    assert (result.seen, [file.path for file in result.loaded]) == (1, ["job=x/samples-1.csv"])
+    assert jobs(target) == "x"
+
+
 def test_file_being_written_waits_for_the_next_scan(target: Target, tmp_path: Path) -> None:
     """Files that changed just now, and hidden or temporary ones, are not loaded."""
     path = put(tmp_path / "a.csv", csv_of(0, 10), age=-3600)  # also if a busy machine lists the files much later
@@ -411,6 +421,8 @@ def test_partitions_of_a_bucket_are_columns(target: Target, s3: Server, bucket: 
     s3.put(bucket, "scores/Job=R%26D/part-00000.csv", part_of_spark(0).encode())
     s3.put(bucket, "scores/_temporary/0/part-00001.csv", b"")
     assert (scan(target, s3.settings).loaded, scan(target, s3.settings).being_written) == ([], 1)
+    add_source(target, f"s3://{bucket}/sc*/*/part-*.csv", name="pattern")
+    assert scan(target, s3.settings, name="pattern").being_written == 1
     s3.client.delete_object(Bucket=bucket, Key="scores/_temporary/0/part-00001.csv")
     s3.put(bucket, "scores/_SUCCESS", b"")
     assert len(scan(target, s3.settings).loaded) == 1

@@ -1,14 +1,14 @@
 """The files that paths, directories and patterns name: which are loaded, in which order, with which columns."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dcmon import errors
-from dcmon.ingestion.files import path_columns, path_expansion
+from dcmon.ingestion.files import path_columns, path_expansion, path_pattern
 from dcmon.ingestion.files.path_columns import HIVE_NULL, PathColumn
 from dcmon.ingestion.files.path_expansion import Expansion
 from tests.helpers.examples import examples
@@ -86,6 +86,22 @@ def test_pattern_has_columns_below_its_first_wildcard(tmp_path: Path) -> None:
     assert file.columns == {"run": PathColumn("7", False), "country": PathColumn("DE", True)}
     (file,) = expanded(tmp_path, "run=7/country=DE/a.csv").files
     assert file.columns == {"run": PathColumn("7", False), "country": PathColumn("DE", False)}
+
+
+PATTERNS = st.lists(st.sampled_from(["a", "*", "**", "?", "b*", "[a-c].csv", "*.csv"]), min_size=1, max_size=4)
+
+
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PATTERNS.map("/".join).filter(path_pattern.is_pattern))
+def test_source_and_command_know_the_same_patterns(tmp_path: Path, pattern: str) -> None:
+    """A source compares listed paths with a pattern; the command walks folders."""
+    files = ["a.csv", "b/a.csv", "a/b/c.csv", "a/b/_tmp/c.csv", "a/a/a/a.csv", "bb/b.csv", "a/.b.csv"]
+    create(tmp_path, *files)
+    base, parts = path_pattern.split(pattern)
+    visible = [file for file in files if not any(map(path_columns.is_hidden, file.split("/")))]
+    below = [file for file in visible if not base or file.startswith(f"{base}/")]
+    matching = [file for file in below if path_pattern.matches(PurePath(file).relative_to(base).parts, parts)]
+    assert sorted(found(tmp_path, pattern)) == sorted(matching)
 
 
 def test_links_may_form_a_loop(tmp_path: Path) -> None:
