@@ -27,8 +27,8 @@ def split(pattern: str) -> SplitPattern:
     """Split a pattern before its first wildcard. A last part `**` is any file in any folder."""
     parts = PurePosixPath(pattern).parts
     first = next((at for at, part in enumerate(parts) if is_pattern(part)), len(parts))
-    rest = (*parts[first:], "*") if parts[-1:] == (ANY_FOLDERS,) else parts[first:]
-    return SplitPattern(str(PurePosixPath(*parts[:first])) if first else "", rest)
+    remaining = (*parts[first:], "*") if parts[-1:] == (ANY_FOLDERS,) else parts[first:]
+    return SplitPattern(str(PurePosixPath(*parts[:first])) if first else "", remaining)
 
 
 def matches_part(part: str, pattern: str) -> bool:
