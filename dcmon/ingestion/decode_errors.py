@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from dcmon.ingestion import rejection_hints
 from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, TOO_LONG
 from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_fields import Field
@@ -22,10 +24,12 @@ REASONS = (
     (r"^(Expected|Invalid)", RejectionReason.WRONG_TYPE),
     (r"", RejectionReason.MALFORMED),
 )
+HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
+BYTES_BEFORE, BYTES_AFTER = 24, 12  # of a malformed row, around the byte that the decoder names
 
 
-def rejection(error: Exception, fields: Sequence[Field]) -> RejectedRow:
-    """Translate msgspec's error."""
+def rejection(error: Exception, fields: Sequence[Field], values: Any = None) -> RejectedRow:
+    """Translate msgspec's error. `values` is the row, decoded, if it can be decoded."""
     message = str(error)
     field = _field_name(message, fields)
     if field == TOO_LONG:
@@ -34,15 +38,17 @@ def rejection(error: Exception, fields: Sequence[Field]) -> RejectedRow:
     if "missing required" in message:
         return RejectedRow(RejectionReason.MISSING_FEATURE, field, f"The field {field!r} is missing.")
     if "unknown field" in message:
-        return RejectedRow(RejectionReason.UNKNOWN_FIELD, field, f"The version has no column {field!r}.")
+        hint = rejection_hints.for_unknown_field(field or "", values, [known.name for known in fields])
+        detail = f"The version has no column {field!r}.{hint and ' ' + hint}"
+        return RejectedRow(RejectionReason.UNKNOWN_FIELD, field, detail)
     reason = next(reason for pattern, reason in REASONS if re.search(pattern, message))
     return RejectedRow(reason, field, message)
 
 
 def unreadable(error: Exception, fields: Sequence[Field], row: Raw) -> RejectedRow:
-    """Return the rejection of a row that is not JSON. Name the field that is NaN or Infinity.
+    """Return the rejection of a row that is not JSON. Name the field that is NaN, Infinity or half a character.
 
-    Python's json module writes these constants although JSON does not allow them.
+    Python's json module writes these constants although JSON does not allow them, and it reads what msgspec refuses.
     """
     try:
         values = json.loads(bytes(row), parse_constant=_Constant)
@@ -50,15 +56,40 @@ def unreadable(error: Exception, fields: Sequence[Field], row: Raw) -> RejectedR
         return _with_value(rejection(error, fields), row)
     items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
     for key, value in items:
-        if isinstance(value, _Constant):
-            name = fields[key].name if isinstance(key, int) and key < len(fields) else str(key)
-            detail = f"{name!r} is {value}, which JSON does not allow. Send null."
+        name = fields[key].name if isinstance(key, int) and key < len(fields) else str(key)
+        problem = next(filter(None, map(_problem, (name, *_nested(value)))), None)
+        if problem is not None:
+            detail = f"{name!r} {'is' if isinstance(value, _Constant) else 'has'} {problem}"
             return RejectedRow(RejectionReason.MALFORMED, name, detail)
     return _with_value(rejection(error, fields), row)
 
 
+def _nested(value: Any) -> Iterator[Any]:
+    """Yield a value of JSON, and all values and names in it."""
+    pending = [value]
+    while pending:
+        current = pending.pop()
+        yield current
+        if isinstance(current, dict):
+            pending += [*current, *current.values()]
+        elif isinstance(current, list):
+            pending += reversed(current)
+
+
+def _problem(value: Any) -> str | None:
+    """Return what is wrong with a value that Python's json module reads and JSON does not allow."""
+    if isinstance(value, _Constant):
+        return f"{value}, which JSON does not allow. Send null."
+    if isinstance(value, str) and not value.isascii() and (half := HALF_OF_A_PAIR.search(value)):
+        return f"{ascii(half[0])[1:-1]}, half of a surrogate pair: the other half of the character is missing."
+    return None
+
+
 def _with_value(rejected: RejectedRow, row: Raw) -> RejectedRow:
-    """Add the value that was met, if it is known which one it is."""
+    """Add the value that was met, or the text around the byte that is wrong, if it is known."""
+    if rejected.field is None and (at := re.search(r"\(byte (\d+)\)$", rejected.detail)):
+        around = bytes(row)[max(0, int(at[1]) - BYTES_BEFORE) : int(at[1]) + BYTES_AFTER].decode(errors="replace")
+        return RejectedRow(rejected.reason, None, f"{rejected.detail}, at {around!r}")
     try:
         raw = msgspec.json.decode(row, type=dict[str, Raw]).get(rejected.field or "")
     except DECODE_ERRORS:
@@ -67,6 +98,8 @@ def _with_value(rejected: RejectedRow, row: Raw) -> RejectedRow:
         return rejected
     text = bytes(raw).decode(errors="replace")
     value = text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
+    if rejected.detail.startswith("Number out of range"):
+        return RejectedRow(rejected.reason, rejected.field, f"Expected a number up to 1.7e308, got {value}.")
     return RejectedRow(rejected.reason, rejected.field, f"{rejected.detail}, got {value}")
 
 

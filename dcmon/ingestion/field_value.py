@@ -1,6 +1,7 @@
 """The value that a raw row has in a field, shortened so that it can be shown."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ def field_value(row: bytes, field: str | None, names: Sequence[str] | None = Non
     if field is None or len(row) > MAX_PARSED_BYTES:
         return _shortened(row[: 4 * MAX_VALUE_LENGTH].decode(errors="replace"))
     try:
-        values = json.loads(row)
+        values = json.loads(row, parse_float=_finite_or_text)
     except (ValueError, RecursionError):
         values = None
     if isinstance(values, list) and names is not None:
@@ -46,6 +47,11 @@ def value_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _finite_or_text(number: str) -> float | str:
+    """Return the number that a text is, or the text itself if the number is too large for a float."""
+    return result if math.isfinite(result := float(number)) else number
+
+
 def _text(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
@@ -53,7 +59,12 @@ def _text(value: Any) -> str:
         return "…"
 
 
+def encodable(text: str) -> str:
+    """Return a text with a question mark for each half of a surrogate pair, which UTF-8 can't encode."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
 def _shortened(text: str) -> str:
     """Return the beginning of a text, without lone surrogates, which UTF-8 can't encode."""
-    storable = text[:MAX_VALUE_LENGTH].encode(errors="replace").decode()
+    storable = encodable(text[:MAX_VALUE_LENGTH])
     return storable if len(text) <= MAX_VALUE_LENGTH else storable[:-1] + "…"

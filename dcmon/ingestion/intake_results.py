@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dcmon.ingestion.field_value import field_value
+from dcmon.ingestion.field_value import encodable, field_value
 from dcmon.ingestion.quarantine import BadRow
+from dcmon.ingestion.rejected_row import RejectedRow
 from dcmon.storage.ledger import Outcome
 
 
@@ -21,6 +22,14 @@ class RejectedExample:
     field: str | None
     value: Any
     detail: str
+
+    @classmethod
+    def create(
+        cls, position: int, row: bytes, rejected: BadRow | RejectedRow, names: Sequence[str] | None = None
+    ) -> "RejectedExample":
+        """Return the example of a raw row. `names` are those of the values of a row that is a list."""
+        field = rejected.field and encodable(rejected.field)
+        return cls(position, field, field_value(row, rejected.field, names), encodable(rejected.detail))
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,6 @@ def first_by_reason(bad: Sequence[BadRow]) -> dict[str, RejectedExample]:
         if row.position <= first.setdefault(row.reason, row).position:
             first[row.reason] = row
     return {
-        str(reason): RejectedExample(row.position, row.field, field_value(row.row, row.field), row.detail)
+        str(reason): RejectedExample.create(row.position, row.row, row)
         for reason, row in sorted(first.items(), key=lambda item: item[1].position)
     }

@@ -1,5 +1,6 @@
 """Rows as raw JSON, in the array of a request's body or of a message."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from dcmon import errors
-from dcmon.ingestion import json_splitter
+from dcmon.ingestion import json_splitter, rejection_hints
 
 MAX_ROW_BYTES = 900_000  # the default limit of a broker, minus the other fields of a message
 CHUNK_BYTES = 130_000  # decoded in one call: fits in a processor's cache
@@ -80,6 +81,8 @@ def split_rows(body: bytes) -> list[Raw]:
 
 
 def _split_leniently(body: bytes, decode_error: Exception) -> list[Raw]:
+    if body.startswith(BOM_UTF8):  # .NET and PowerShell write it; RFC 8259 allows to ignore it
+        return split_rows(body[len(BOM_UTF8) :])
     start = len(body) - len(body.lstrip())
     try:
         if body[start : start + 1] != b"[":
@@ -88,7 +91,8 @@ def _split_leniently(body: bytes, decode_error: Exception) -> list[Raw]:
         if body[array.end :].strip():
             raise decode_error
     except (*DECODE_ERRORS, json_splitter.UnbalancedJson) as error:
-        raise errors.InvalidInput(f"The body is not a JSON array of objects: {error}") from error
+        hint = rejection_hints.for_body(body)
+        raise errors.InvalidInput(f"The body is not a JSON array of objects: {hint or error}") from error
     return array.elements
 
 

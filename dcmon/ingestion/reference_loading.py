@@ -1,10 +1,11 @@
 """Load the reference of a version: all rows of a document, or no row."""
 
 import math
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 from mmap import mmap
@@ -18,7 +19,6 @@ from dcmon import db, errors
 from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
-from dcmon.ingestion.field_value import field_value
 from dcmon.ingestion.intake_results import RejectedExample
 from dcmon.ingestion.raw_rows import DECODE_ERRORS
 from dcmon.ingestion.rejected_row import RejectedRow
@@ -83,11 +83,13 @@ class _Split(msgspec.Struct):
 
 def split_document(document: Document) -> ReferenceTable:
     """Return the raw rows of pandas' "split" JSON, which refer to the document. Raises InvalidInput."""
+    content = document[len(BOM_UTF8) :] if document[: len(BOM_UTF8)] == BOM_UTF8 else document
     try:
-        parsed = msgspec.json.decode(document, type=_Split)
+        parsed = msgspec.json.decode(content, type=_Split)
     except DECODE_ERRORS as error:
         raise errors.InvalidInput(
-            f'The reference is not JSON of the form {{"columns": […], "data": [[…]]}}: {error}'
+            f'The reference is not JSON of the form {{"columns": […], "data": [[…]]}}: {error}. pandas writes it with'
+            ' to_json(orient="split", index=False); "dcmon reference load" takes CSV, Parquet and JSON lines.'
         ) from error
     return ReferenceTable(parsed.data, parsed.columns)
 
@@ -186,9 +188,8 @@ class _Rejections:
         reason, self.received = str(rejected.reason), number + 1
         self.counts[reason] += 1
         if reason not in self.first:
-            value = field_value(bytes(row), rejected.field, self.table.names)
-            detail = rejected.file_detail if self.table.is_of_file else rejected.detail
-            self.first[reason] = RejectedExample(number, rejected.field, value, detail)
+            example = RejectedExample.create(number, bytes(row), rejected, self.table.names)
+            self.first[reason] = replace(example, detail=rejected.file_detail) if self.table.is_of_file else example
 
     def find(self, rows: Iterable[tuple[int, msgspec.Raw]], row_type: RowType) -> None:
         """Add the rejected ones of further rows, so that all of them can be mended at once."""

@@ -229,11 +229,11 @@ class RowType:
             values = msgspec.json.decode(row)
         except DECODE_ERRORS:
             raise decode_errors.unreadable(error, self.fields, row) from error
-        converted = self._convert_list(values) if self.is_list else self._convert_object(values, error)
+        converted = self._convert_list(values) if self.is_list else self._convert_object(values)
         try:
             return msgspec.structs.astuple(msgspec.convert(converted, self.decoder.type))
         except msgspec.ValidationError as second_error:
-            raise decode_errors.rejection(second_error, self.fields) from second_error
+            raise decode_errors.rejection(second_error, self.fields, values) from second_error
 
     def _convert_list(self, values: Any) -> list[Any]:
         if not isinstance(values, list) or len(values) != len(self.fields):
@@ -241,9 +241,10 @@ class RowType:
             raise RejectedRow(RejectionReason.WRONG_TYPE, None, detail)
         return [field.convert(value) for field, value in zip(self.fields, values, strict=True)]
 
-    def _convert_object(self, values: Any, error: Exception) -> dict[str, Any]:
+    def _convert_object(self, values: Any) -> dict[str, Any]:
         if not isinstance(values, dict):
-            raise decode_errors.rejection(error, self.fields)
+            detail = f"Expected a JSON object with a value for each field, got {shown(values)}."
+            raise RejectedRow(RejectionReason.WRONG_TYPE, None, detail)
         for name, accepted, field in self._wire_fields:
             if type(value := values.get(name)) not in accepted and name in values:
                 values[name] = field.convert(value)

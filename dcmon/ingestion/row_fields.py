@@ -34,7 +34,7 @@ class FieldRole(StrEnum):
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a row. `length` is the required length of a list."""
+    """A field of a row. `length` is the required length of a list, `classes` are those of probabilities."""
 
     name: str
     kind: str
@@ -42,6 +42,7 @@ class Field:
     is_nullable: bool = True
     length: int | None = None
     role: FieldRole | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def python(self) -> Any:
@@ -73,5 +74,5 @@ class Field:
     @cached_property
     def _converter(self) -> conversion.Converter:
         if self.role == FieldRole.PROBABILITIES and self.length:
-            return partial(lists.probabilities, rules=JSON_RULES, length=self.length)
+            return partial(lists.probabilities, rules=JSON_RULES, length=self.length, classes=self.classes)
         return conversion.converter(conversion.ID if self.role == FieldRole.ID else self.kind, JSON_RULES)

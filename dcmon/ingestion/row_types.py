@@ -39,8 +39,8 @@ def _probabilities(columns: Columns) -> list[Field]:
     """Return the field of probabilities, if the version names its classes."""
     if PROBABILITIES not in columns.model_output:
         return []
-    length = len(columns.classes or ())
-    return [Field(PROBABILITIES, "array_float", is_required=False, length=length, role=FieldRole.PROBABILITIES)]
+    classes, role = tuple(columns.classes or ()), FieldRole.PROBABILITIES
+    return [Field(PROBABILITIES, "array_float", is_required=False, length=len(classes), role=role, classes=classes)]
 
 
 def _classes(columns: Columns) -> frozenset[str] | None:

@@ -1,6 +1,7 @@
 """Lists of numbers, and probabilities of classes."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,9 +10,11 @@ from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.ingestion.values import numbers
 from dcmon.ingestion.values.refusal import ValueRefused, shown
 from dcmon.ingestion.values.rules import ValueRules
+from dcmon.storage import categories
 
 # A list as pandas writes an array of NumPy ([0.2 0.8]), and as PostgreSQL writes one ({0.2,0.8}).
 _OTHER_LIST = re.compile(r"\[([^\[\],]+)\]|\{([^{}]*)\}")
+MAX_SHOWN_CLASSES = 10
 _DIGITS = 15  # of 1 - p: 0.2 for 0.8, not 0.19999999999999996
 
 
@@ -31,11 +34,13 @@ def list_of_lists(value: Any, rules: ValueRules) -> list[list[float]]:
     return [[_number(number, rules) for number in item] for item in items]
 
 
-def probabilities(value: Any, rules: ValueRules, length: int) -> list[float]:
-    """Return the probabilities of all classes. Of two classes, a single one is that of the second class.
+def probabilities(value: Any, rules: ValueRules, length: int, classes: Sequence[str] = ()) -> list[float]:
+    """Return the probabilities of all classes, in their order. They may be sent by name.
 
-    Raises ValueRefused.
+    Of two classes, a single probability is that of the second class. Raises ValueRefused.
     """
+    if classes and (by_name := _object(value)) is not None:
+        return _in_order(by_name, rules, classes)
     single = value
     if (items := _items(value)) is not None:
         result = [_number(item, rules) for item in items]
@@ -56,6 +61,24 @@ def probabilities(value: Any, rules: ValueRules, length: int) -> list[float]:
     if second is None or isinstance(single, bool) or not 0 <= second <= 1:
         raise ValueRefused("a probability from 0 to 1", "Send percent as 0.8, or as [20, 80].")
     return [round(1 - float(second), _DIGITS), float(second)]
+
+
+def _in_order(by_name: Mapping[str, Any], rules: ValueRules, classes: Sequence[str]) -> list[float]:
+    names = categories.class_names(classes)
+    by_class = {names.get(name, names.get(categories.normalize(name))): value for name, value in by_name.items()}
+    if by_class.keys() != set(classes) or len(by_name) != len(classes):
+        raise ValueRefused(f"a probability for each class: {', '.join(classes[:MAX_SHOWN_CLASSES])}")
+    return [_number(by_class[name], rules) for name in classes]
+
+
+def _object(value: Any) -> Mapping[str, Any] | None:
+    """Return a JSON object, which may be text; None if it is none."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+            return None  # {0.2,0.8}, as PostgreSQL writes a list
+    return value if isinstance(value, dict) else None
 
 
 def _items(value: Any) -> list[Any] | None:

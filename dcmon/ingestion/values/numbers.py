@@ -19,11 +19,12 @@ TRUE = frozenset(
 FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", "falsch", "nein", "faux", "non", "falso"})
 MAX_DIGITS = 30  # more than an integer of any type has
 BOOLEAN_WORDS = {"true": 1.0, "True": 1.0, "TRUE": 1.0, "false": 0.0, "False": 0.0, "FALSE": 0.0}
-# Numbers as programs write them. No thousands: 1,234 may be a number with a decimal comma.
 _HAS_OTHER_MARKS = re.compile(rf"[-+]?[\d.,{SPACES}{APOSTROPHES}]+%?", re.ASCII)
 _MARKS_OF_FILES = "If the numbers of the file have other marks than -1234.5, give --decimal or --thousands."
 _CURRENCIES = "$€£¥₹"
-NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", re.ASCII)
+# Numbers as programs write them, also in other digits, as Python reads them. No thousands: 1,234 may be a number with a
+# decimal comma.
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def number(value: Any, rules: ValueRules) -> Any:

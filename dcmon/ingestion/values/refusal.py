@@ -6,6 +6,7 @@ import msgspec
 
 from dcmon.ingestion.rejected_row import RejectionReason
 
+MISSING_WORDS = frozenset({"", "na", "nan", "null", "none", "n/a", "nil", "undefined"})
 MAX_SHOWN = 60  # characters of a value in a sentence
 
 
@@ -30,8 +31,17 @@ class ValueRefused(Exception):
 
     def detail(self, value: Any, *, of_file: bool = False) -> str:
         """Return the sentence for the quarantine, with the value."""
-        hint = self.file_hint if of_file else self.hint
+        hint = self.file_hint if of_file else self.hint or _hint(value)
         return f"Expected {self.expected}, got {shown(value)}.{hint and ' ' + hint}"
+
+
+def _hint(value: Any) -> str:
+    """Return what to send instead of a value that a language writes for a missing or a single one."""
+    if isinstance(value, str) and value.strip().lower() in MISSING_WORDS:
+        return "Send null for a missing value."
+    if isinstance(value, list | tuple) and len(value) == 1 and not isinstance(value[0], list | tuple | dict):
+        return "It is in a list: send the value alone (in R, toJSON with auto_unbox = TRUE)."
+    return ""
 
 
 def shown(value: Any) -> str:

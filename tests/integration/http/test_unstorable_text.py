@@ -50,3 +50,18 @@ def test_unstorable_text_is_refused_with_a_sentence(app: App, acme: Acme, target
             response = client.request("GET", path)
             assert response.status in (400, 404), (path, response.data)
             assert error_message(response), path
+
+
+def test_rows_with_unstorable_names_are_quarantined_and_shown(app: App, acme: Acme, target: Target) -> None:
+    bad = [{"a\ud83d": 1}, {"a\0": 1}, {"\ud83d": float("nan")}, {"_dc_sample_id": "\ud83d"}, {"job": ["\ud83d"]}]
+    with serving(app, acme.token) as client:
+        response = client.samples(target.version_id, [json.dumps(row).encode() for row in bad])
+        assert response.status == 200
+        told = json.loads(response.data)
+        assert (told["stored"], sum(told["quarantined"].values())) == (0, len(bad))
+        labels = client.labels(target.model_id, [b'{"_dc_sample_id": "a", "_dc_label": "\\ud83d"}'])
+        assert (labels.status, json.loads(labels.data)["quarantined"]) == (200, {"malformed": 1})
+        names = json.dumps({"columns": ["a\ud83d", "a\0"], "data": [[1, 2]]}).encode()
+        reference = client.reference(target.version_id, names)
+        assert reference.status == 400
+    assert target.scalar("select count(*) from quarantine") == len(bad) + 1

@@ -74,7 +74,9 @@ def test_values_valid_by_json_schema_are_accepted() -> None:
         ({"_dc_prediction": "2"}, "unknown_class", "_dc_prediction"),
         ({"a b": "x" * MAX_ROW_BYTES}, "too_long", None),
         ({"_dc_too_long": 1}, "too_long", None),
-        ({"list": [float("nan")]}, "malformed", None),
+        ({"list": [float("nan")]}, "malformed", "list"),
+        ({"c": "a\ud83d"}, "malformed", "c"),
+        ({"\ud83d": 1}, "malformed", "\ud83d"),
         ({"n": float("-inf")}, "malformed", "n"),
     ],
 )

@@ -1,6 +1,7 @@
 """Each value is converted or refused: no value may fail the batch of its row."""
 
 import datetime as dt
+import json
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from dcmon.ingestion.values import conversion, lists
 from dcmon.ingestion.values.refusal import ValueRefused
 from dcmon.ingestion.values.rules import FILE_RULES, JSON_RULES, DateOrder, ValueRules
+from dcmon.storage import categories
 from dcmon.storage.columns import TYPES
 from tests.helpers.examples import examples
 
@@ -65,6 +67,18 @@ def test_probabilities_are_complete_or_refused(value: Any) -> None:
     for length in (2, 3):
         converted = convert_or_refuse(partial(lists.probabilities, value, JSON_RULES, length), value)
         assert converted is None or len(converted) == length
+
+
+@given(st.permutations(["a", "1.0", "True", "é"]))
+def test_probabilities_by_name_are_in_the_order_of_classes(names: list[str]) -> None:
+    classes = sorted(names)
+    by_name = {categories.normalize(name): number / 10 for number, name in enumerate(names, start=1)}
+    wanted = [by_name[categories.normalize(name)] for name in classes]
+    for value in (by_name, json.dumps(by_name)):
+        assert lists.probabilities(value, JSON_RULES, 4, classes) == wanted
+    for wrong in ({**by_name, "b": 0}, dict(list(by_name.items())[1:]), {}, {"a": 1}):
+        with pytest.raises(ValueRefused, match="a probability for each class"):
+            lists.probabilities(wrong, JSON_RULES, 4, classes)
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def of_files() -> Iterator[tuple[str, str]]:
 def stored(line: Line) -> Any:
     """Return the value of a row of JSON as it is stored."""
     classes = re.findall(r"`([^`]+)`", line.kind) or ["0", "1"]
-    if line.kind == "probabilities":
+    if line.kind.startswith("prob"):
         field, columns = PROBABILITIES, Columns("binary", {}, {}, classes)
     elif line.kind.startswith("class"):
         field, columns = "_dc_prediction", Columns("binary", {}, {}, classes)
