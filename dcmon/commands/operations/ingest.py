@@ -80,7 +80,11 @@ def _remarks(loaded: "ManualLoad") -> list[str]:
         since = result.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
         return [f"{result.path} was loaded already at {since} UTC; --again loads it again."]
     before = [f"{result.first_row:,} rows of {result.path} were loaded before."] if result.first_row else []
-    return [*before, *(f"{result.path}: {remark}" for remark in loaded.remarks)]
+    return [*before, *(f"{result.path}: {remark}" for remark in _content_remarks(loaded))]
+
+
+def _content_remarks(loaded: "ManualLoad") -> list[str]:
+    return [*([loaded.result.remark] if loaded.result.remark else ()), *loaded.remarks]
 
 
 def _row(loaded: "ManualLoad") -> dict[str, Any]:
@@ -97,5 +101,5 @@ def _row(loaded: "ManualLoad") -> dict[str, Any]:
         "in_since": result.loaded_at,
         "seconds": round(result.seconds, 3),
         "was": loaded.action,
-        "remarks": list(loaded.remarks),
+        "remarks": _content_remarks(loaded),
     }

@@ -81,7 +81,8 @@ def scans(results: "Sequence[ScanResult]") -> Page:
 
 
 def _scan_remarks(scan: "ScanResult") -> list[str]:
-    remarks = [f"{scan.source}: {path}: {reason}" for path, reason in scan.failed.items()]
+    remarks = [f"{scan.source}: {loaded.path}: {loaded.remark}" for loaded in scan.loaded if loaded.remark]
+    remarks += [f"{scan.source}: {path}: {reason}" for path, reason in scan.failed.items()]
     remarks += [f"{scan.source}: {directory}: {reason}" for directory, reason in scan.waiting.items()]
     if scan.failed_before:
         files, pronoun = ("1 file", "it") if scan.failed_before == 1 else (f"{scan.failed_before} files", "them")

@@ -164,6 +164,10 @@ class ColumnMapping:
             return value_conversion.unchanged
         return value_conversion.value_converter(self.types[field], self.field_rules.get(field, self.rules))
 
+    def is_known(self, column: str) -> bool:
+        """Return True if a column has a field, or is named in `renames`: such a name is no chance."""
+        return column in self.renames or self.field(column) in self.types
+
     def field(self, column: str) -> str | None:
         """Return the field of a column. "" if the column is ignored, None if it is unknown."""
         if column in self.renames:
@@ -185,10 +189,19 @@ class _EveryType(dict[str, str]):
 
 
 class EveryColumn(ColumnMapping):
-    """The mapping that reads each column of a file, under its own name and with values as the file has them."""
+    """The mapping that reads each column of a file, under its own name and with values as the file has them.
 
-    def __init__(self, rules: ValueRules = FILE_RULES) -> None:
+    `expected`: a mapping that knows some of the columns, to tell how the file is written.
+    """
+
+    def __init__(self, rules: ValueRules = FILE_RULES, expected: ColumnMapping | None = None) -> None:
         super().__init__(_EveryType(), (), {}, FileKind.SAMPLES, rules)
+        self.__dict__["expected"] = expected  # the dataclass is frozen
+
+    def is_known(self, column: str) -> bool:
+        """Return True if the expected mapping knows a column."""
+        expected: ColumnMapping | None = self.__dict__["expected"]
+        return expected is not None and expected.is_known(column)
 
     def field(self, column: str) -> str | None:
         """Return the column's name. "" for the index that pandas writes."""

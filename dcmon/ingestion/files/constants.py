@@ -33,7 +33,7 @@ class Constant:
 def add(rows: Iterator[Row], constants: Mapping[str, Constant]) -> Iterator[Row]:
     """Yield the rows with the constants, and MalformedRow for rows whose own value contradicts a constant."""
     for row in rows:
-        yield row if isinstance(row, MalformedRow) else _add_to_row(row, constants)
+        yield _add_to_row(row, constants) if isinstance(row, dict) else row
 
 
 def _add_to_row(row: dict[str, Any], constants: Mapping[str, Constant]) -> Row:

@@ -85,6 +85,7 @@ def count(engine: Engine, org: Organization, file: File, target: FileTarget, fir
             result.outcome += outcomes[target.kind]
             result.labels += outcomes[RowKind.LABELS]
             result.rows += chunk.next_row - chunk.first_row
+    result.remark = file.layout_remark
     result.reasons, result.seconds = dict(sorted(run.reasons.items())), time.monotonic() - started
     return result
 

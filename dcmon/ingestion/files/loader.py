@@ -43,6 +43,7 @@ OutcomesByKind = dict[RowKind, Outcome]
 class LoadResult:
     """The counts of the rows that one run loaded, from `first_row` on. `reasons` counts quarantined rows by reason.
 
+    `remark` says what the file shows about how it is written, and which rows without content were skipped.
     `loaded_at` is the time at which an earlier run finished the file; None if this run loaded rows of it.
     """
 
@@ -54,6 +55,7 @@ class LoadResult:
     labels: Outcome = field(default_factory=Outcome)
     reasons: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    remark: str | None = None
 
 
 class _StoredChunk(NamedTuple):
@@ -95,7 +97,7 @@ class FileLoader:
                 result.labels += outcomes[RowKind.LABELS]
                 result.rows += chunk.next_row - chunk.first_row
                 self._report(file.position(chunk.next_row), file.size)
-            result.seconds = time.monotonic() - started
+            result.seconds, result.remark = time.monotonic() - started, file.layout_remark
             return self._finish(fingerprint, result)
         finally:
             if result.rows:

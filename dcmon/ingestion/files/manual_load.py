@@ -64,7 +64,7 @@ def load(
     """
     target = target.with_path(request.path_columns)
     with reader.open_file(request.path, request.format, dialect=target.dialect) as file:
-        target = target.for_columns(file.column_names())
+        target = target.for_columns(file.column_names(target.mapping))
         fingerprint = file_target.fingerprint(file, target)
         with db.org_session(engine, org) as session:
             if request.is_repeated:

@@ -1,11 +1,10 @@
 """Read files of rows (CSV, Parquet, JSON lines) in chunks of JSON rows."""
 
-import gzip
 import itertools
 import shutil
 import sys
 import tempfile
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -17,13 +16,14 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from dcmon import errors
-from dcmon.ingestion.files import constants
+from dcmon.ingestion.files import compression, constants, encoding
 from dcmon.ingestion.files.column_mapping import ColumnMapping, EveryColumn, FileKind
-from dcmon.ingestion.files.csv_records import MalformedRow
+from dcmon.ingestion.files.csv_records import MalformedRow, SkippedRow
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.formats import Row, csv, jsonl, parquet
 from dcmon.ingestion.files.proofs import search
 from dcmon.ingestion.files.proofs.findings import Proofs
+from dcmon.ingestion.files.text_file import TextFile
 from dcmon.storage.columns import LABEL, SAMPLE_ID
 
 STDIN = "-"
@@ -33,6 +33,8 @@ DIGEST_LENGTH = 12  # in ids of numbered rows
 MAX_MALFORMED = 100  # rows that are skipped to find one with columns
 SUFFIXES = {
     ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".jsonl": "jsonl",
@@ -40,8 +42,8 @@ SUFFIXES = {
     ".json": "jsonl",
 }
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
-GZIP_MAGIC = b"\x1f\x8b"
-GZIP_ERRORS = (EOFError, gzip.BadGzipFile, zlib.error)
+
+_SKIPPED = {SkippedRow.BLANK: "blank rows", SkippedRow.HEADER: "more headers"}
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -77,7 +79,8 @@ def _since(rows: dict[int, T], first_row: int) -> dict[int, T]:
 class File:
     """An open file. `content` is a digest of its bytes, `dialect` what the operator says about how it is written.
 
-    `row_count` is known only for Parquet, once rows are read.
+    `notes` has what the file itself shows about how it is written, by subject, and `skipped` the number of its rows
+    without content. `row_count` is known only for Parquet. All three are known once rows are read.
     """
 
     path: str
@@ -89,6 +92,9 @@ class File:
     dialect: Dialect = NO_OPTIONS
     row_count: int | None = None
     _proofs: tuple[ColumnMapping, Proofs] | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+    skipped: Counter[SkippedRow] = field(default_factory=Counter)
+    _encoding: str | None = None
 
     def chunks(self, mapping: ColumnMapping, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
         """Yield the rows from number `skip` on, at most `rows` at a time. Raises InvalidInput or FileChanged."""
@@ -98,10 +104,12 @@ class File:
         for number, row in enumerate(self._rows(mapping)):
             if number < skip:
                 continue
-            if isinstance(row, MalformedRow):
+            if isinstance(row, dict):
+                add(chunk, number, row)
+            elif isinstance(row, MalformedRow):
                 chunk.malformed[number] = row
             else:
-                add(chunk, number, row)
+                self.skipped[row] += 1
             if number + 1 - chunk.first_row >= rows:
                 yield self._complete(chunk, number + 1)
                 chunk = Chunk(number + 1, number + 1)
@@ -141,10 +149,13 @@ class File:
         self.stream.seek(0)
         yield from self._rows(mapping)
 
-    def column_names(self) -> list[str]:
-        """Return the columns of the first row that can be read. Raises InvalidInput."""
-        rows = itertools.islice(self.rows(EveryColumn()), MAX_MALFORMED)
-        return list(next((row for row in rows if not isinstance(row, MalformedRow)), ()))
+    def column_names(self, expected: ColumnMapping | None = None) -> list[str]:
+        """Return the columns of the first row that can be read. Raises InvalidInput.
+
+        `expected`: a mapping that knows some of the columns.
+        """
+        rows = itertools.islice(self.rows(EveryColumn(expected=expected)), MAX_MALFORMED)
+        return list(next((row for row in rows if isinstance(row, dict)), ()))
 
     def reference_rows(self, mapping: ColumnMapping) -> Iterator[msgspec.Raw]:
         """Yield the rows of a reference, all of which must be readable. Raises InvalidInput."""
@@ -167,25 +178,41 @@ class File:
         """Return how many bytes are read so far. For Parquet this is an estimate."""
         return self.size * row // self.row_count if self.row_count else self.stream.tell()
 
+    @property
+    def layout_remark(self) -> str | None:
+        """Return what the file shows about its dialect, and what was skipped. None if it is written as usual."""
+        parts = [*self.notes.values()]
+        parts += [f"{count:,} {name} skipped" for row, count in self.skipped.items() for name in [_SKIPPED[row]]]
+        return ", ".join(parts) or None
+
     @contextmanager
-    def uncompressed(self) -> Iterator[BinaryIO]:
-        """Open the file's bytes, decompressed if they are gzip. Does not close the file. Raises InvalidInput."""
-        is_gzip = self.stream.read(2) == GZIP_MAGIC
-        self.stream.seek(0)
-        if not is_gzip:
-            yield self.stream
-            return
-        with gzip.GzipFile(fileobj=self.stream) as stream:
-            try:
-                yield stream  # type: ignore[misc]  # reads like a BinaryIO
-            except GZIP_ERRORS as error:
-                raise errors.InvalidInput(f"{self.path} can't be decompressed completely: {error}") from error
+    def open_text(self) -> Iterator[TextFile]:
+        """Open the text of the file, decompressed. Does not close the file. Raises InvalidInput."""
+        if self._encoding is None:
+            self._encoding = self._find_encoding()
+        try:
+            with self._decompressed() as stream:
+                yield TextFile(self.path, stream, self._encoding, self.dialect, self.notes)
+        except UnicodeError as error:
+            raise errors.InvalidInput(f"{self.path} can't be read as {self._encoding}: {error}") from error
+
+    def _find_encoding(self) -> str:
+        if given := self.dialect.encoding:
+            encoding.require_valid(self._decompressed, self.path, given)
+            return given
+        detected = encoding.detect(self._decompressed, self.path, has_header=self.format == "csv")
+        if detected != encoding.UTF8:
+            self.notes["encoding"] = f"encoding {detected}"
+        return detected
+
+    def _decompressed(self) -> AbstractContextManager[BinaryIO]:
+        return compression.decompressed(self.stream, self.path)
 
 
 def format_of(path: str) -> str | None:
     """Return the format that a file's name shows (data.csv, data.csv.gz). None if it shows no known format."""
     name = PurePath(path.lower())
-    return SUFFIXES.get((name.with_suffix("") if name.suffix == ".gz" else name).suffix)
+    return SUFFIXES.get((name.with_suffix("") if name.suffix in compression.SUFFIXES else name).suffix)
 
 
 @contextmanager
@@ -278,13 +305,13 @@ def _printable(value: Any) -> Any:
 
 
 def _csv(file: File, mapping: ColumnMapping) -> Iterator[Row]:
-    with file.uncompressed() as stream:
-        yield from csv.read(stream, mapping, file.path, file.dialect)
+    with file.open_text() as text_file:
+        yield from csv.read(text_file, mapping)
 
 
 def _jsonl(file: File, mapping: ColumnMapping) -> Iterator[Row]:
-    with file.uncompressed() as stream:
-        yield from jsonl.read(stream, mapping)
+    with file.open_text() as text_file:
+        yield from jsonl.read(text_file, mapping)
 
 
 def _parquet(file: File, mapping: ColumnMapping) -> Iterator[Row]:

@@ -60,3 +60,5 @@ def _rows(
             mapping_of_file = mapping.with_path(file.columns)
             remarks += [f"{file.path}: {remark}" for remark in opened.remarks(mapping_of_file)]
             yield from opened.reference_rows(mapping_of_file)
+            if opened.layout_remark:
+                remarks.append(f"{file.path}: {opened.layout_remark}")

@@ -2,6 +2,6 @@
 
 from typing import Any
 
-from dcmon.ingestion.files.csv_records import MalformedRow
+from dcmon.ingestion.files.csv_records import MalformedRow, SkippedRow
 
-Row = dict[str, Any] | MalformedRow
+Row = dict[str, Any] | MalformedRow | SkippedRow

@@ -1,34 +1,47 @@
 """CSV: a header, then records of text cells."""
 
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO
+from contextlib import contextmanager
 
 from dcmon import errors
-from dcmon.ingestion.files import csv_records
+from dcmon.ingestion.files import csv_detection, csv_records
 from dcmon.ingestion.files.column_mapping import ColumnMapping
-from dcmon.ingestion.files.csv_records import MalformedRow, NonUtf8Record, Record
+from dcmon.ingestion.files.csv_layout import CsvLayout, HeaderFit
+from dcmon.ingestion.files.csv_lines import Lines
+from dcmon.ingestion.files.csv_records import MalformedRow, NonUtf8Record, Record, SkippedRow
 from dcmon.ingestion.files.dialect import Dialect
 from dcmon.ingestion.files.formats import Row
+from dcmon.ingestion.files.text_file import TextFile
 from dcmon.storage.columns import SAMPLE_ID
 
 NUMBER_OR_TIME = re.compile(r"-?\d[\d.,:/TZ +-]*(?:[eE][+-]?\d+)?", re.ASCII)
 
 
-def read(stream: BinaryIO, mapping: ColumnMapping, path: str, dialect: Dialect) -> Iterator[Row]:
+def read(file: TextFile, mapping: ColumnMapping) -> Iterator[Row]:
     """Yield the rows below the header. Raises InvalidInput if the header is missing or its columns do not match."""
-    text = io.TextIOWrapper(stream, encoding=dialect.encoding or "utf-8-sig", errors="surrogateescape", newline="")
-    try:
-        yield from _rows(csv_records.records(text, dialect.delimiter or ","), mapping, path)
-    finally:
-        text.detach()
+    with file.text() as text:
+        lines, dialect = Lines(text), file.dialect
+        layout = csv_detection.detect(lines, file.path, dialect.delimiter, mapping.is_known)
+        file.notes.update(_notes(layout, dialect))
+        yield from _rows(csv_records.records(lines, layout), mapping, file.path)
+
+
+def _notes(layout: CsvLayout, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Yield what a CSV shows about how it is written and is not usual, by subject."""
+    if layout.delimiter != "," and dialect.delimiter is None:
+        yield "delimiter", f"delimiter {csv_detection.name(layout.delimiter)}"
+    if layout.has_blanks and layout.delimiter != " ":
+        yield "blanks", "blanks after delimiters left out"
+    if layout.header_fit == HeaderFit.ROW_NAMES:
+        yield "row names", "the rows begin with names, which are ignored"
 
 
 def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Iterator[Row]:
-    header = _header(next(records, None), path)
+    header = [_name(cell, mapping) for cell in _header(next(records, None), path)]
     _require_names(header, mapping, path)
-    fields = mapping.map_columns(header)
+    with _hint_at_delimiter(header):
+        fields = mapping.map_columns([name for name in header if name])
     # Plain tuples: the cells of each row are converted in a loop over them.
     columns = [
         (index, fields[name], mapping.text_converter(fields[name]))
@@ -36,11 +49,11 @@ def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Itera
         if name in fields
     ]
     for record in records:
-        if isinstance(record, MalformedRow):
-            yield record
-            continue
         cells = record
-        if isinstance(record, NonUtf8Record):
+        if not isinstance(record, list):
+            if not isinstance(record, NonUtf8Record):
+                yield record
+                continue
             cells, by_field = record.cells, {name: record.cells[index] for index, name, _ in columns}
             if malformed := _malformed(record, by_field):
                 yield malformed
@@ -48,8 +61,27 @@ def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Itera
         yield {name: convert(cell) if (cell := cells[index]) else None for index, name, convert in columns}
 
 
-def _header(record: Record | None, path: str) -> list[str]:
-    if record is None:
+@contextmanager
+def _hint_at_delimiter(header: Sequence[str]) -> Iterator[None]:
+    """Add a hint to the error about the columns of a header that has one cell, and another delimiter in it."""
+    try:
+        yield
+    except errors.InvalidInput as error:
+        others = [mark for mark in (*csv_detection.DELIMITERS, " ") if mark in header[0].strip()]
+        if len(header) > 1 or not others:
+            raise
+        mark = csv_detection.name(others[0])
+        hint = f"The header is one column with {mark} in it: if that is the delimiter, use --delimiter {mark}."
+        raise errors.InvalidInput(f"{error} {hint}") from error
+
+
+def _name(cell: str, mapping: ColumnMapping) -> str:
+    """Return the name of a column: without blanks around it, unless a field has them."""
+    return cell if mapping.is_known(cell) else cell.strip()
+
+
+def _header(record: Record | None, path: str) -> Sequence[str]:
+    if record is None or isinstance(record, SkippedRow):
         raise errors.InvalidInput(f"{path} is empty: a CSV begins with a header.")
     if isinstance(record, NonUtf8Record):
         raise errors.InvalidInput(f"The header of {path} is not UTF-8.")

@@ -1,23 +1,55 @@
 """JSON lines: one object per line, with typed values."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+import codecs
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
-from dcmon.ingestion.files import csv_records, value_conversion
+from dcmon.ingestion.files import value_conversion
 from dcmon.ingestion.files.column_mapping import IGNORED, ColumnMapping
-from dcmon.ingestion.files.csv_records import MalformedRow
+from dcmon.ingestion.files.csv_lines import MAX_LINE_LENGTH
+from dcmon.ingestion.files.csv_records import MAX_STORED_LENGTH, MalformedRow
+from dcmon.ingestion.files.encoding import UTF8
 from dcmon.ingestion.files.formats import Row
+from dcmon.ingestion.files.text_file import TextFile
 from dcmon.ingestion.raw_rows import DECODE_ERRORS
 
 
-def read(stream: BinaryIO, mapping: ColumnMapping) -> Iterator[Row]:
+def read(file: TextFile, mapping: ColumnMapping) -> Iterator[Row]:
     """Yield one row per line; skip blank lines."""
     converters = {name: mapping.value_converter(name) for name in mapping.types}
-    while line := stream.readline(csv_records.MAX_LINE_LENGTH):
-        if line.strip():
+    for line in _lines(file):
+        if isinstance(line, MalformedRow):
+            yield line
+        elif line.strip():
             yield _row(line, mapping, converters)
+
+
+def _lines(file: TextFile) -> Iterator[bytes | MalformedRow]:
+    """Yield the lines in UTF-8. A line that is too long is one malformed row."""
+    if file.encoding in (UTF8, "utf-8-sig"):
+        yield from _complete_lines(file.stream.readline)
+        return
+    with file.text() as text:
+        yield from _complete_lines(lambda size: text.readline(size).encode(errors="surrogatepass"))
+
+
+def _complete_lines(read_line: Callable[[int], bytes]) -> Iterator[bytes | MalformedRow]:
+    line = read_line(MAX_LINE_LENGTH).removeprefix(codecs.BOM_UTF8)
+    while line:
+        if _is_complete(line):
+            yield line
+        else:
+            begin, part = line[:MAX_STORED_LENGTH], line
+            while part and not _is_complete(part):
+                part = read_line(MAX_LINE_LENGTH)
+            yield MalformedRow(begin, f"The line has more than {MAX_LINE_LENGTH:,} bytes.")
+        line = read_line(MAX_LINE_LENGTH)
+
+
+def _is_complete(line: bytes) -> bool:
+    return len(line) < MAX_LINE_LENGTH or line.endswith(b"\n")
 
 
 def _row(line: bytes, mapping: ColumnMapping, converters: Mapping[str, value_conversion.Converter]) -> Row:

@@ -1,4 +1,4 @@
-"""Parquet: columns of Arrow types, read in batches of rows. The only module that imports pyarrow."""
+"""Parquet: columns of Arrow types, read in batches of rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

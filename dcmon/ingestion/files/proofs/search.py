@@ -11,7 +11,6 @@ from itertools import islice
 
 from dcmon.ingestion.files import value_conversion
 from dcmon.ingestion.files.column_mapping import ColumnMapping
-from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.dialect import Dialect
 from dcmon.ingestion.files.formats import Row
 from dcmon.ingestion.files.proofs import dates, marks, words
@@ -64,7 +63,7 @@ def _blocks(read: ReadRows, mapping: ColumnMapping, fields: Sequence[str]) -> It
         return
     rows = enumerate(read(replace(mapping, text_fields=frozenset(fields))))
     while part := list(islice(rows, ROWS_AT_ONCE)):
-        readable = [(number, row) for number, row in part if not isinstance(row, MalformedRow)]
+        readable = [(number, row) for number, row in part if isinstance(row, dict)]
         yield {name: block for name in fields if (block := _block(readable, name))}
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, text
 from dcmon import db, errors
 from dcmon.db import Organization
 from dcmon.ingestion.files import file_target, manual_load, reader, registry
+from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult
 from dcmon.ingestion.files.manual_load import LoadAction, LoadRequest
@@ -45,15 +46,17 @@ def lines(first: int, count: int, **more: Any) -> list[dict[str, Any]]:
     return [{**json.loads(row), **more} for row in rows(first, count)]
 
 
-def target_of(stored: Stored, kind: str = "samples") -> FileTarget:
+def target_of(stored: Stored, kind: str = "samples", dialect: Dialect = NO_OPTIONS) -> FileTarget:
     with db.org_session(stored.engine, stored.org) as session:
-        return file_target.find(session, "credit", None, kind, {})
+        return file_target.find(session, "credit", None, kind, {}, dialect)
 
 
-def load(stored: Stored, path: Path, kind: str = "samples", *, is_dry_run: bool = False) -> LoadResult:
+def load(
+    stored: Stored, path: Path, kind: str = "samples", dialect: Dialect = NO_OPTIONS, *, is_dry_run: bool = False
+) -> LoadResult:
     """Load a file, as `dcmon ingest file` does."""
     request = LoadRequest(str(path), is_dry_run=is_dry_run)
-    return manual_load.load(stored.engine, stored.org, target_of(stored, kind), request).result
+    return manual_load.load(stored.engine, stored.org, target_of(stored, kind, dialect), request).result
 
 
 def ledger(stored: Stored) -> tuple[int, ...]:
@@ -132,7 +135,9 @@ def test_row_with_invalid_utf8_is_quarantined_unchanged(target: Stored, tmp_path
     path, line = tmp_path / "a.csv", b"u1,2026-03-01T00:00:00Z,1,4,caf\xe9"
     path.write_bytes(",".join(HEADER).encode() + b"\n" + line + b"\n")
 
-    assert load(target, path, is_dry_run=True).reasons == load(target, path).reasons == {"malformed": 1}
+    utf8 = Dialect(encoding="utf-8")  # without it, the whole file is refused
+    counted = load(target, path, dialect=utf8, is_dry_run=True)
+    assert counted.reasons == load(target, path, dialect=utf8).reasons == {"malformed": 1}
 
     quarantined = "select (reason, field, sample_id, row)::text from quarantine"
     assert target.scalar(quarantined) == f'(malformed,job,u1,"\\\\x{line.hex()}")'

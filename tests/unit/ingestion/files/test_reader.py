@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from dcmon import errors
 from dcmon.ingestion import label_decoder, sample_decoder
 from dcmon.ingestion.files import column_mapping, reader
+from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.reader import Chunk
 from dcmon.ingestion.rejected_row import RejectedRow
 from dcmon.ingestion.row_batch import RowBatch
@@ -39,19 +40,31 @@ NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 TIMES = st.datetimes(timezones=st.just(dt.UTC)).filter(lambda time: 1000 <= time.year < 9999)
 
 
-def chunks(path: Path, mapping: Mapping[str, str] | None = None, kind: str = "samples", skip: int = 0) -> list[Chunk]:
+UTF8 = Dialect(encoding="utf-8")
+
+
+def chunks(
+    path: Path,
+    mapping: Mapping[str, str] | None = None,
+    kind: str = "samples",
+    skip: int = 0,
+    dialect: Dialect = NO_OPTIONS,
+) -> list[Chunk]:
     """Read all chunks of a file."""
-    with reader.open_file(str(path)) as file:
+    with reader.open_file(str(path), dialect=dialect) as file:
         return list(file.chunks(column_mapping.create(COLUMNS, kind, mapping or {}), skip))
 
 
-def decoded(path: Path, mapping: Mapping[str, str] | None = None) -> Iterator[Any]:
+def decoded(path: Path, mapping: Mapping[str, str] | None = None, dialect: Dialect = NO_OPTIONS) -> Iterator[Any]:
     """Return the fields with a value, or the reason of a rejection, by row number."""
     row_type = sample_row_type(COLUMNS)
-    for chunk in chunks(path, mapping):
+    for chunk in chunks(path, mapping, dialect=dialect):
         for number in range(chunk.first_row, chunk.next_row):
             if number in chunk.malformed:
                 yield "malformed"
+                continue
+            if number not in chunk.samples:
+                yield "skipped"
                 continue
             try:
                 values = zip(row_type.names, row_type.decode(chunk.samples[number]), strict=True)
@@ -478,7 +491,7 @@ def test_csv_cell_that_is_not_utf8_keeps_original_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"\r\n".join([",".join(HEADER).encode(), bad, good, nameless, "é".join(ROW).encode()]))
 
-    (chunk,) = chunks(path)
+    (chunk,) = chunks(path, dialect=UTF8)
 
     assert list(chunk.samples) == [1]
     malformed_rows = [
@@ -494,6 +507,6 @@ def test_ignored_column_may_have_invalid_utf8(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(",".join([*HEADER, "comment"]).encode() + b"\n" + ",".join(ROW).encode() + b",caf\xe9\n")
 
-    (row,) = decoded(path, {"comment": ""})
+    (row,) = decoded(path, {"comment": ""}, UTF8)
 
     assert (row["_dc_sample_id"], row["job"]) == ("a", "clerk")
