@@ -140,7 +140,7 @@ class File:
         """Yield the rows, those without an id with one of the file's digest and the row's number."""
         prefix = self.content[:DIGEST_LENGTH]
         for number, row in enumerate(rows):
-            if not isinstance(row, MalformedRow) and row.get(SAMPLE_ID) is None:
+            if isinstance(row, dict) and row.get(SAMPLE_ID) is None:
                 row[SAMPLE_ID] = f"{prefix}-{number}"
             yield row
 

@@ -5,7 +5,6 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from dcmon.ingestion.files.column_mapping import EveryColumn
-from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.proposal.fields import FieldGuesses
 from dcmon.ingestion.files.proposal.profile import ColumnProfile
 from dcmon.ingestion.files.proposal.tasks import TaskGuess
@@ -72,7 +71,7 @@ def _reason_against_single(pairs: list[_Pair], classes: Sequence[str]) -> str:
 
 def _pairs(file: File, guesses: FieldGuesses, rules: ValueRules) -> Iterator[_Pair]:
     for row in islice(file.rows(EveryColumn(rules)), ROWS):
-        if isinstance(row, MalformedRow):
+        if not isinstance(row, dict):
             continue
         prediction, value = row.get(guesses.columns[PREDICTION]), row.get(guesses.columns[PROBABILITIES])
         if prediction is None or value is None:

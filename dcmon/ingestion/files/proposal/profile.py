@@ -7,7 +7,6 @@ from typing import Any
 
 from dcmon import errors
 from dcmon.ingestion.files.column_mapping import EveryColumn
-from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.reader import File
 from dcmon.ingestion.files.value_conversion import NULL_WORDS
 
@@ -75,7 +74,7 @@ def of_file(file: File) -> FileProfile:
     profiles: dict[str, ColumnProfile] = {}
     rows, is_complete = 0, True
     for row in file.rows(EveryColumn(file.dialect.value_rules())):
-        if isinstance(row, MalformedRow):
+        if not isinstance(row, dict):
             continue
         if rows >= MAX_ROWS or rows * len(profiles) >= MAX_CELLS:
             is_complete = False
