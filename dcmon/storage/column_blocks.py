@@ -4,6 +4,8 @@ The process that reads the rows decodes nothing. To fetch a row, pickle it and p
 tuple of objects, and a tenth of that in columns.
 """
 
+import math
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from dcmon import db, errors
 from dcmon.db.sql import BoundSql
 from dcmon.storage import array_blocks, pg_binary
 from dcmon.storage.categories import normalize
-from dcmon.storage.packing import PACKED, Packing
+from dcmon.storage.packing import NUMBER_TYPES, PACKED, Packing, number_groups
 from dcmon.storage.table_layout import NUMBERS, TEXTS, ArrayElement
 
 SEPARATOR, NULL_BYTE = b"\0", b"\xff"
@@ -36,9 +38,9 @@ class TooManyRows(errors.InvalidInput):
 class ColumnarSample:
     """Rows in columns, in blocks of rows.
 
-    A block is a row of `fetch`: its number of rows, then the packed values of each column in `column_types` that is not
-    in an array, then the packed arrays. `elements`: the columns that are in arrays. `n_selected_from`: how many rows
-    there are, of which these are a sample; None if that is not known.
+    A block is a row of `fetch`: its number of rows, then the packed columns of `column_types` that are not in an array
+    (first those of numbers, in groups), then the packed arrays. `elements`: the columns that are in arrays.
+    `n_selected_from`: how many rows there are, of which these are a sample; None if that is not known.
     """
 
     column_types: Mapping[str, str]
@@ -55,10 +57,25 @@ class ColumnarSample:
         return {name: getattr(self, name) for name in names}
 
     @cached_property
+    def _own_types(self) -> Mapping[str, str]:
+        """The types of the columns that are not in an array."""
+        return {name: kind for name, kind in self.column_types.items() if name not in self.elements}
+
+    @cached_property
+    def _grouped_numbers(self) -> Mapping[str, "_GroupedNumber"]:
+        """Where the columns of numbers are that are packed in groups."""
+        return {
+            name: _GroupedNumber(part, group.width, position)
+            for part, group in enumerate(number_groups(self._own_types), 1)
+            for position, name in enumerate(group.names)
+        }
+
+    @cached_property
     def _positions(self) -> Mapping[str, int]:
-        """The position in a block of the first part of each column that is not in an array."""
-        own = {name: kind for name, kind in self.column_types.items() if name not in self.elements}
-        return dict(zip(own, accumulate((len(PACKED[kind]) for kind in own.values()), initial=1), strict=False))
+        """The position in a block of the first part of each other column."""
+        sizes = {name: len(PACKED[kind]) for name, kind in self._own_types.items() if kind not in NUMBER_TYPES}
+        first = 1 + len(number_groups(self._own_types))
+        return dict(zip(sizes, accumulate(sizes.values(), initial=first), strict=False))
 
     @cached_property
     def _numbers(self) -> "np.ndarray[Any, Any]":
@@ -89,6 +106,9 @@ class ColumnarSample:
         kind = self.column_types[name]
         if (element := self.elements.get(name)) is not None and element.array == NUMBERS:
             return array_blocks.column_values(kind, self._numbers[element.position])
+        if (grouped := self._grouped_numbers.get(name)) is not None:
+            values = np.concatenate([grouped.values_in(block) for block in self.blocks]).astype("f8")
+            return values.astype("i8") if kind == "integer" and not np.isnan(values).any() else values
         decoded = [_decoded(kind, parts) for parts in self._parts(name)]
         if isinstance(decoded[0], np.ndarray):
             return np.concatenate(decoded) if len(decoded) > 1 else decoded[0]
@@ -130,14 +150,14 @@ class ColumnarSample:
         """Return the number of nulls of a column of times or arrays."""
         if self.column_types[name] == "datetime":
             return sum(int((np.frombuffer(parts[0], ">i8") == NULL_TIME).sum()) for parts in self._parts(name))
-        return sum(int((np.frombuffer(parts[1], ">i4") == 0).sum()) for parts in self._parts(name))
+        return sum(sum(parts[1]) for parts in self._parts(name))
 
     def vectors(self, name: str, length: int | None) -> "np.ndarray[Any, Any] | None":
         """Return a column of arrays of one length: shape (rows, length), NaN in rows with another length or null.
 
         `length`: None for the longest one. None if no row has an array of this length.
         """
-        lists = [_lists(parts[0], np.frombuffer(parts[1], ">i4")) for parts in self._parts(name)]
+        lists = [_lists(parts[0], parts[1]) for parts in self._parts(name)]
         rows = [row for block in lists for row in block]
         width = max((len(row) for row in rows if row is not None), default=0) if length is None else length
         if width and all(isinstance(block, np.ndarray) and block.shape[1] == width for block in lists):
@@ -148,6 +168,18 @@ class ColumnarSample:
         vectors = np.full((len(rows), width), np.nan)
         vectors[matching] = np.array([rows[index] for index in matching], dtype=float)
         return vectors
+
+
+class _GroupedNumber(NamedTuple):
+    """A column in a group of numbers: the part of a block that has the group, its width, and the column's position."""
+
+    part: int
+    width: int
+    position: int
+
+    def values_in(self, block: tuple[Any, ...]) -> "np.ndarray[Any, Any]":
+        """Return the column's values in a block, NaN for null, in the byte order of the network."""
+        return np.frombuffer(block[self.part], ">f8").reshape(-1, self.width)[:, self.position]
 
 
 class Codes(NamedTuple):
@@ -192,16 +224,14 @@ def _compiled(session: Session, statement: str, parameters: dict[str, Any]) -> B
 
 
 def _decoded(kind: str, parts: Sequence[bytes]) -> Any:
-    if kind == "numeric":
-        return np.frombuffer(parts[0], ">f8").astype("f8")
-    if kind in ("integer", "bigint"):
+    if kind == "bigint":
         return _integers(np.frombuffer(parts[0], ">i8"), np.frombuffer(parts[1], "?"))
     if kind == "boolean":
         return [(False, True, None)[value] for value in np.frombuffer(parts[0], ">i4").tolist()]
     if kind == "datetime":
         return [_time(value) for value in np.frombuffer(parts[0], ">i8").tolist()]
     if kind.startswith("array"):
-        lists = _lists(parts[0], np.frombuffer(parts[1], ">i4"))
+        lists = _lists(parts[0], parts[1])
         return lists if isinstance(lists, list) else lists.tolist()
     return _texts(parts[0], kind == "categorical")
 
@@ -237,36 +267,62 @@ def _text(packed: bytes) -> str | None:
     return None if packed == NULL_BYTE else packed.decode()
 
 
-def _lists(packed: bytes, lengths: "np.ndarray[Any, Any]") -> "list[Any] | np.ndarray[Any, Any]":
-    """Decode arrays: as one array if all have one length and no null, otherwise as lists, None for null."""
-    if (vectors := _equal_vectors(packed, lengths)) is not None:
-        return vectors
-    ends = np.cumsum(lengths).tolist()
-    return [_list(packed[end - length : end]) for end, length in zip(ends, lengths.tolist(), strict=True)]
+def _lists(packed: bytes, nulls: bytes) -> "list[Any] | np.ndarray[Any, Any]":
+    """Decode arrays: as one array if all have one length and no null, otherwise as lists, None for null.
 
-
-def _equal_vectors(packed: bytes, lengths: "np.ndarray[Any, Any]") -> "np.ndarray[Any, Any] | None":
-    """Decode vectors of one length, such as probabilities, at once: shape (rows, length).
-
-    None if they differ in length, or have nulls.
+    `nulls`: a byte for each row, 1 for null; `packed` has no bytes of a null.
     """
-    if not len(lengths) or lengths[0] < 20 or (lengths != lengths[0]).any():
+    n_present = len(nulls) - sum(nulls)
+    vectors = _equal_vectors(packed, n_present)
+    if vectors is not None and n_present == len(nulls):
+        return vectors
+    present = iter(_separate_lists(packed) if vectors is None else vectors.tolist())
+    return [None if is_null else next(present) for is_null in nulls]
+
+
+def _equal_vectors(packed: bytes, n: int) -> "np.ndarray[Any, Any] | None":
+    """Decode n vectors of one length, such as probabilities, at once: shape (rows, length).
+
+    None if there are none, if they differ in length, or if they have nulls. As each header says where the next one is,
+    equal headers at equal distances are headers.
+    """
+    if not n or len(packed) % n or len(packed) < 20 * n:
+        return None
+    count, remainder = divmod(len(packed) // n - 20, 12)
+    if remainder:
         return None
     head = [("dimensions", ">i4"), ("has_null", ">i4"), ("kind", ">i4"), ("count", ">i4"), ("first", ">i4")]
     body = [("length", ">i4"), ("value", ">f8")]
-    count, remainder = divmod(int(lengths[0]) - 20, 12)
-    if remainder:
-        return None
     vectors = np.frombuffer(packed, [*head, ("body", body, (count,))])
     if (vectors["dimensions"] != 1).any() or vectors["has_null"].any() or (vectors["count"] != count).any():
         return None
     return np.asarray(vectors["body"]["value"], dtype=np.float64)
 
 
+def _separate_lists(packed: bytes) -> Iterator[Any]:
+    """Decode arrays of float8 one by one, each into lists."""
+    start = 0
+    while start < len(packed):
+        end = _array_end(packed, start)
+        yield _list(packed[start:end])
+        start = end
+
+
+def _array_end(packed: bytes, start: int) -> int:
+    """Return where the array ends that starts there."""
+    dimensions, has_null, _ = struct.unpack_from(">3i", packed, start)
+    counts = struct.unpack_from(f">{2 * dimensions}i", packed, start + 12)[::2]
+    n_values: int = math.prod(counts) if counts else 0
+    at: int = start + 12 + 8 * dimensions
+    if not has_null:
+        return at + 12 * n_values
+    for _ in range(n_values):
+        at += 4 if packed[at : at + 4] == pg_binary.NULL else 12
+    return at
+
+
 def _list(packed: bytes) -> Any:
-    """Decode an array of float8 into lists; None for null."""
-    if not packed:
-        return None
+    """Decode an array of float8 into lists."""
     dimensions, has_null, _ = np.frombuffer(packed, ">i4", 3).tolist()
     shape = np.frombuffer(packed, ">i4", 2 * dimensions, 12).tolist()[::2]
     if not dimensions:

@@ -1,5 +1,6 @@
 """Rows of a data frame in the form in which PostgreSQL packs them, and decoded from it."""
 
+import math
 import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.decoding import decode
 from dcmon.statistics.columns import Rows
 from dcmon.storage.column_blocks import ColumnarSample
+from dcmon.storage.packing import NUMBER_TYPES, NumberGroup, number_groups
 
 LABEL, PREDICTION, PROBABILITIES = "_dc_label", "_dc_prediction", "_dc_prediction_probabilities"
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -34,8 +36,19 @@ def packed(frame: pd.DataFrame, schema: DatasetSchema, blocks: int = 1) -> Colum
 
 
 def _block(frame: pd.DataFrame, types: dict[str, str]) -> tuple[Any, ...]:
-    columns = [part for name, kind in types.items() for part in _pack(kind, [_plain(value) for value in frame[name]])]
-    return (len(frame), *columns)
+    columns = {name: [_plain(value) for value in frame[name]] for name in types}
+    groups = [_number_group(group, columns) for group in number_groups(types)]
+    others = [(kind, columns[name]) for name, kind in types.items() if kind not in NUMBER_TYPES]
+    return (len(frame), *groups, *(part for kind, values in others for part in _pack(kind, values)))
+
+
+def _number_group(group: NumberGroup, columns: dict[str, list[Any]]) -> bytes:
+    spare = [0.0] * (group.width - len(group.names))
+    rows = zip(*(columns[name] for name in group.names), strict=True)
+    return b"".join(
+        struct.pack(f">{group.width}d", *(math.nan if value is None else float(value) for value in row), *spare)
+        for row in rows
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -45,9 +58,7 @@ def _plain(value: Any) -> Any:
 
 
 def _pack(kind: str, values: list[Any]) -> list[bytes]:
-    if kind == "numeric":
-        return [_numbers(">d", (np.nan if value is None else float(value) for value in values))]
-    if kind in ("integer", "bigint"):
+    if kind == "bigint":
         return [
             _numbers(">q", (0 if value is None else int(value) for value in values)),
             bytes(value is None for value in values),
@@ -58,7 +69,7 @@ def _pack(kind: str, values: list[Any]) -> list[bytes]:
         return [b"".join(struct.pack(">q", -(2**63) if value is None else _micros(value)) for value in values)]
     if kind.startswith("array"):
         arrays = [b"" if value is None else _array(value) for value in values]
-        return [b"".join(arrays), _numbers(">i", map(len, arrays))]
+        return [b"".join(arrays), bytes(value is None for value in values)]
     return [b"\0".join(b"\xff" if value is None else _text(value).encode() for value in values)]
 
 

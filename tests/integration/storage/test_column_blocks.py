@@ -126,8 +126,8 @@ def test_integers_stay_integers_unless_one_is_missing(app: App, org: Organizatio
 def test_rows_that_need_too_much_memory_are_refused_unread(app: App, org: Organization) -> None:
     """They are refused before they are read."""
     version_id = logged(app, org, [dict.fromkeys(FEATURES)] * 30)
-    with app.org(org) as session, pytest.raises(TooManyRows, match="The rows take more than 400 bytes"):
-        sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["n"], max_bytes=400)
+    with app.org(org) as session, pytest.raises(TooManyRows, match="The rows take more than 300 bytes"):
+        sampling.sample_columns(session, WINDOW, all_rows(session, version_id), ["n"], max_bytes=300)
 
 
 def test_reference_without_rows_has_no_column_block(app: App, org: Organization) -> None:
@@ -154,8 +154,8 @@ def test_reference_is_read_in_the_order_of_loading(app: App, org: Organization, 
 
 
 def test_more_packed_columns_than_a_result_has_are_read(app: App, org: Organization) -> None:
-    """Each integer is packed into two columns, and PostgreSQL allows 1,664 in the result of a statement."""
-    features = dict.fromkeys([f"i{number}" for number in range(1_200)], "integer")
+    """Each bigint is packed into two columns, and PostgreSQL allows 1,664 in the result of a statement."""
+    features = dict.fromkeys([f"i{number}" for number in range(900)], "bigint")
     with app.org(org) as session:
         model = models.create(session, NewModel("integers", "binary"))
         version_id = versions.create(session, model, NewVersion("v1", features)).id
@@ -170,5 +170,5 @@ def test_more_packed_columns_than_a_result_has_are_read(app: App, org: Organizat
             selection = RowSelection(*versions.get(session, version_id), limit=limit)
             block = sampling.sample_columns(session, WINDOW, selection, list(features))
             assert block is not None
-            assert [block.column(name).tolist() for name in ("i0", "i1199")] == [[0] * 3, [1199] * 3]
+            assert [block.column(name).tolist() for name in ("i0", "i899")] == [[0] * 3, [899] * 3]
             assert all(map(math.isnan, block.column("i7")))
