@@ -100,6 +100,8 @@ def _replay(session: Session, syncs: Sequence[RuleSync]) -> None:
     for sync in syncs:
         with sync.guarded():
             sync.prepare()
+            if (known := sync.known_series) is not None:
+                sync.run(known)
     while waiting := [sync for sync in _sound(syncs) if sync.replay.machine is None]:
         all_series = window_series.read(session, [sync.replay.series_request for sync in waiting])
         for sync, series in zip(waiting, all_series, strict=True):

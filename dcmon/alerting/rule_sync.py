@@ -14,6 +14,7 @@ from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.drivers import VersionTime
 from dcmon.alerting.notify_policy import StoredState, change_kinds, closing_kind
 from dcmon.alerting.replay import OkWindowRequest, Replay
+from dcmon.alerting.rule_conditions import ChangeBase
 from dcmon.alerting.state_machine import ViolationSpan, WindowResult, value_in
 from dcmon.alerting.stored_alerts import JudgeRequest, StoredAlerts
 from dcmon.alerting.window_series import Series
@@ -70,6 +71,19 @@ class RuleSync:
         rule, version_id, window_end = self.request.rule, self.request.version_id, self.request.window_end
         anchor = min([window_end, *(alert.first_window_end for alert in self.stored.affected)])
         self.replay = Replay(rules.policy(rule), rule.monitor_id, version_id, anchor, self.stored.settled_until)
+
+    @property
+    def known_series(self) -> Series | None:
+        """The series to replay, if it is only the judged result; None if it must be read.
+
+        That is so for most windows: of a rule that reads no earlier windows, the newest window without an alert.
+        """
+        result, stored, replay = self._context.result, self.stored, self.replay
+        is_only_result = stored.is_newest_window and not stored.affected and not replay.lead
+        if not is_only_result or result is None or replay.policy.condition.against == ChangeBase.REFERENCE:
+            return None
+        is_current = result.monitor_revision == stored.monitor_revision
+        return Series([], [result] if is_current else [], {})
 
     def run(self, series: Series) -> None:
         """Replay a series, and match the spans with the stored alerts."""

@@ -27,7 +27,7 @@ from sqlalchemy.orm import Session
 
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.db import bulk
-from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Monitor, Notification
+from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Monitor, Notification, Result
 from dcmon.states import AlertState, ResolvedBy
 
 REQUEST_TYPES = {
@@ -56,11 +56,14 @@ class StoredAlerts:
     window, and later ones. `unnotified_ends`: alerts that ended without a notification, in order of id. `notified_ids`,
     `confirmed_ids`: alerts about which a notification was ever written, and those whose history has the judged result.
     `settled_until`: windows up to this end are not judged again; None: all windows are judged. `frequency`: the
-    monitor's. `now`: the time of the transaction.
+    monitor's. `now`: the time of the transaction. `is_newest_window`: True if the monitor has no result of a later
+    window, so that the judged result is the only one to replay; `monitor_revision`: which results count.
     """
 
     frequency: str
     now: datetime
+    is_newest_window: bool = False
+    monitor_revision: int = 0
     settled_until: datetime | None = None
     affected: list[Alert] = field(default_factory=list)
     unnotified_ends: list[Alert] = field(default_factory=list)
@@ -133,13 +136,18 @@ def _statement() -> Select[Any]:
         AlertChange.alert_id == Alert.id, AlertChange.window_end == given.c.window_end,
         AlertChange.result_revision == given.c.result_revision,
     )  # fmt: skip
+    has_later = exists().where(
+        Result.monitor_id == AlertRule.monitor_id, Result.version_id == given.c.version_id,
+        Result.window_end > given.c.window_end,
+    )  # fmt: skip
     versions: BindParameter[Any] = bindparam("version_ids", expanding=True)
     has_pending = exists().where(AlertRule.is_active, AlertRule.id.in_(pending_rule_ids(versions)))
     is_read = or_(is_affected, is_unnotified_end())
     return (
         select(
-            given.c[bulk.POSITION], Monitor.frequency, func.now(), marks.c.settled_until, Alert, is_affected,
-            was_notified(), is_confirmed.correlate(Alert, given), has_pending.correlate(None),
+            given.c[bulk.POSITION], Monitor.frequency, func.now(), ~has_later.correlate(AlertRule, given),
+            Monitor.revision, marks.c.settled_until, Alert, is_affected, was_notified(),
+            is_confirmed.correlate(Alert, given), has_pending.correlate(None),
         )
         .select_from(given)
         .join(AlertRule, AlertRule.id == given.c.rule_id)
@@ -152,8 +160,8 @@ def _statement() -> Select[Any]:
 
 def _grouped(rows: Sequence[Any], count: int) -> ReadAlerts:
     stored: dict[int, StoredAlerts] = {}
-    for position, frequency, now, settled_until, alert, affected, notified, confirmed, _ in rows:
-        of_request = stored.setdefault(position, StoredAlerts(frequency, now, settled_until))
+    for position, frequency, now, is_newest, revision, settled_until, alert, affected, notified, confirmed, _ in rows:
+        of_request = stored.setdefault(position, StoredAlerts(frequency, now, is_newest, revision, settled_until))
         if alert is None:
             continue
         if affected and (settled_until is None or alert.last_window_end > settled_until):
