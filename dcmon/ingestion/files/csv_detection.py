@@ -106,8 +106,10 @@ def _has_blanks(sample: Sequence[str], delimiter: str, is_field: IsField) -> boo
         return True
     header, *rows = _cells(sample, CsvLayout(delimiter)) or [[]]
     blank_names = [cell for cell in header[1:] if cell.startswith(" ")]
-    if blank_names and not any(is_field(cell) for cell in blank_names):
-        return any(is_field(cell.strip().strip('"')) for cell in blank_names)
+    if any(is_field(cell) for cell in blank_names):
+        return False
+    if any(is_field(cell.strip().strip('"')) for cell in blank_names):
+        return True
     following = [cell for row in rows for cell in row[1:]]
     return any(cell.strip() for cell in following) and all(cell.startswith(" ") for cell in following)
 

@@ -76,8 +76,8 @@ def _hint_at_delimiter(header: Sequence[str]) -> Iterator[None]:
 
 
 def _name(cell: str, mapping: ColumnMapping) -> str:
-    """Return the name of a column: without blanks around it, unless a field has them."""
-    return cell if mapping.is_known(cell) else cell.strip()
+    """Return the name of a column: without blanks around it, if only so it is known."""
+    return cell.strip() if not mapping.is_known(cell) and mapping.is_known(cell.strip()) else cell
 
 
 def _header(record: Record | None, path: str) -> Sequence[str]:
