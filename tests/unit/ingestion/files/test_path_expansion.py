@@ -137,6 +137,11 @@ def test_path_without_a_file_to_load_is_an_error(
     assert sentence.format(tmp_path) in str(raised)
 
 
+def test_bucket_is_a_source() -> None:
+    (error,) = path_expansion.expand(["s3://acme/scores"]).errors
+    assert "dcmon source add NAME s3://acme/scores --model MODEL" in str(error)
+
+
 def test_directory_being_written_leaves_the_others(tmp_path: Path) -> None:
     create(tmp_path, "old/part-00000.csv", "old/_SUCCESS", "new/k=1/part-00000.csv", "new/_temporary/0/")
     create(tmp_path, "none/part-00000.csv")
