@@ -228,10 +228,10 @@ class Health(BaseModel):
     )
     parked: Duration = Field(timedelta(minutes=10), description="Problem: a message is parked for longer than this.")
     quarantine: float = Field(
-        0.1, ge=0, le=1, description="Problem: a larger share of a version's rows within an hour is quarantined."
+        0.05, ge=0, le=1, description="Problem: a larger share of a version's rows within an hour is quarantined."
     )
     quarantine_rows: int = Field(
-        10, ge=1, description="The fewest quarantined rows of a version within an hour that are a problem."
+        10, ge=1, description="The fewest quarantined rows within an hour that are a problem, if not all are."
     )
     source_quarantine: float = Field(
         0.05, ge=0, le=1, description="Problem: a larger share of a watched source's rows within a day is quarantined."

@@ -217,11 +217,15 @@ def _check_dead_letters(snapshot: HealthSnapshot, limits: Health) -> Iterator[Pr
 
 
 def _check_quarantine(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    """Look at each version's samples and each model's labels alone: the rows of others do not dilute their share."""
+    """Look at each version's samples and each model's labels alone: the rows of others do not dilute their share.
+
+    Of few rows, all must be lost: a service that sends a row an hour, and each time the same wrong value, is told too.
+    """
     for org in snapshot.organizations:
         for rows in org.quarantined_shares:
-            if rows.quarantined >= limits.quarantine_rows and rows.share > limits.quarantine:
-                severity = Severity.HIGH if rows.share > MOST_ROWS else Severity.MEDIUM
+            is_enough = rows.quarantined >= limits.quarantine_rows
+            if rows.share > limits.quarantine and (is_enough or rows.share == 1):
+                severity = Severity.HIGH if rows.share > MOST_ROWS and is_enough else Severity.MEDIUM
                 subject = f"{org.name}/{rows.model}" + (" (labels)" if rows.version is None else f"/{rows.version}")
                 sentence, command = _quarantine_sentence(org, rows), _quarantine_command(org, rows)
                 yield Problem(ProblemName.QUARANTINE_GROWS, severity, sentence, command, rows.since, subject)

@@ -425,6 +425,6 @@ def test_each_version_that_loses_rows_is_notified(app: App, pager: Organization,
         assert told(notified) == started
         assert told(notified) == started
 
-        app.ingestion.ingest_samples(target.org, other, rows(100, 300))
+        app.ingestion.ingest_samples(target.org, other, rows(100, 400))
 
         assert told(notified) == sorted([*started, (f"{lost}v2", "dcmon.resolved")])

@@ -176,6 +176,14 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         with_quarantined(("credit", "v1", 10_000_000, 101), ("fraud", "v1", 10, 10)),
         ("quarantine grows", "acme/fraud/v1", "high"),
     ),
+    "a share of many rows is quarantined as files are refused": (
+        with_quarantined(("credit", "v1", 10_000, 600), ("credit", "v2", 10_000, 500)),
+        ("quarantine grows", "acme/credit/v1", "medium"),
+    ),
+    "the only row is quarantined": (
+        with_quarantined(("credit", "v1", 1, 1), ("credit", "v2", 9, 8)),
+        ("quarantine grows", "acme/credit/v1", "medium"),
+    ),
     "lines of a file can't be read": (
         with_quarantined(("credit", "v1", 0, 12)),
         ("quarantine grows", "acme/credit/v1", "high"),
@@ -245,7 +253,7 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
     "one worker crashed twice and another works": replace(
         healthy(), processes=[*healthy().processes, *[Worker("evaluate", **UNSEEN)] * 2]
     ),
-    "few rows are quarantined": with_quarantined(("credit", "v1", 9, 9), ("credit", "v2", 120, 12)),
+    "few rows are quarantined": with_quarantined(("credit", "v1", 10, 9), ("credit", "v2", 240, 12)),
     "a source loses few rows": with_source_losses((1000, 50), (99, 9)),
     "large backlog of old windows": with_organization(due_windows=Backlog(9_000, None)),
     "messages wait for one minute": replace(
