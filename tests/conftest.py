@@ -73,11 +73,25 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
+@pytest.fixture(scope="session")
+def _empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("empty")
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Give each test an empty data directory, so that no test uses the directory of the user."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DCMON_DATA_DIR", str(tmp_path / "no-data"))
+def _no_settings_from_outside(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _empty_directory: Path
+) -> Iterator[None]:
+    """Give each test an empty data directory, so that no test uses the directory of the user.
+
+    Tests without `tmp_path` share one that must stay empty: creating thousands takes long.
+    """
+    has_own = "tmp_path" in request.fixturenames
+    directory: Path = request.getfixturevalue("tmp_path") if has_own else _empty_directory
+    monkeypatch.chdir(directory)
+    monkeypatch.setenv("DCMON_DATA_DIR", str(directory / "no-data"))
+    yield
+    assert has_own or not any(directory.iterdir()), "The test writes files and needs the fixture tmp_path."
 
 
 @pytest.fixture
