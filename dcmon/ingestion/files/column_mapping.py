@@ -15,7 +15,7 @@ from dcmon.ingestion.values.conversion import ID
 from dcmon.ingestion.values.refusal import ValueRefused
 from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
 from dcmon.states import RowKind
-from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
+from dcmon.storage.columns import FILE_FIELDS, LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
 
 ROW_NUMBER = "#row"  # in `renames` and `known`, whose field is the id: the number of the row, with the file's digest
 IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
@@ -124,12 +124,13 @@ class ColumnMapping:
     def with_usual_names(self, columns: Sequence[str]) -> "ColumnMapping":
         """Return the mapping that also knows columns by the names that people give them, if only one has such a name.
 
-        Only fields that no column has yet get one.
+        Only required fields that no column has yet get one, and in a reference the label.
         """
         fields = {name: self.field(name) for name in columns}
         unknown = [name for name, field in fields.items() if field is None]
         usual = {}
-        for target in set(self.required) - set(fields.values()) - set(self.constants):
+        wanted = {*self.required, *([LABEL] if self.kind == FileKind.REFERENCE else [])} & set(FILE_FIELDS)
+        for target in wanted - set(fields.values()) - set(self.constants):
             if len(names := column_names.candidates(unknown, target)) == 1:
                 usual[names[0]] = target
         return replace(self, known={**self.known, **usual})

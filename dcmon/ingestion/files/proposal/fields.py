@@ -3,8 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any
 
 from dcmon import errors
 from dcmon.ingestion.files import column_mapping, column_names
@@ -201,29 +199,10 @@ def _label(guesses: FieldGuesses, columns: _Columns, types: Mapping[str, TypeGue
 
 def _probabilities(guesses: FieldGuesses, columns: _Columns, types: Mapping[str, TypeGuess], rows: int) -> None:
     """Take lists of shares, or one column of shares. Questions are asked when the classes are known."""
-    likely = [name for name in columns if has_shares(columns[name], types[name])]
+    likely = [name for name in columns if types[name].is_share]
     best = _best(likely, PROBABILITIES)
     if len(best) == 1:
         guesses.choose(PROBABILITIES, best[0], "its name, and values from 0 to 1")
-
-
-def has_shares(profile: ColumnProfile, typed: TypeGuess) -> bool:
-    """Return True if the values of a column are lists, or numbers from 0 to 1."""
-    if typed.type == "array_float":
-        return True
-    return typed.type in ("numeric", "integer", "boolean") and all(
-        0 <= float(value) <= 1 for value in profile.counts if _is_readable(value)
-    )
-
-
-def _is_readable(value: Any) -> bool:
-    if isinstance(value, int | float | Decimal):
-        return True
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 _Guess = Callable[[FieldGuesses, _Columns, Mapping[str, TypeGuess], int], None]

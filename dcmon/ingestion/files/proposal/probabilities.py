@@ -11,7 +11,7 @@ from dcmon.ingestion.files.proposal.tasks import TaskGuess
 from dcmon.ingestion.files.reader import File
 from dcmon.ingestion.values import lists, numbers
 from dcmon.ingestion.values.refusal import ValueRefused
-from dcmon.ingestion.values.rules import ValueRules
+from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
 from dcmon.states import TaskType
 from dcmon.storage import categories
 from dcmon.storage.columns import PREDICTION, PROBABILITIES
@@ -26,9 +26,9 @@ class _Pair(NamedTuple):
     probabilities: list[float]
 
 
-def size(column: ColumnProfile, rules: ValueRules) -> int | None:
+def size(column: ColumnProfile) -> int | None:
     """Return the length that all lists of a column have. None if they differ or are numbers."""
-    sizes = {len(values) if (values := _list(value, rules)) is not None else None for value in column.counts}
+    sizes = {len(values) if (values := _list(value, FILE_RULES)) is not None else None for value in column.counts}
     return sizes.pop() if len(sizes) == 1 else None
 
 

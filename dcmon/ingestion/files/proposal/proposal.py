@@ -6,14 +6,14 @@ from enum import StrEnum
 
 from dcmon.ingestion.files import column_mapping, column_names, reader
 from dcmon.ingestion.files.dialect import Dialect
-from dcmon.ingestion.files.proposal import fields, probabilities, profile, tasks, types
+from dcmon.ingestion.files.proposal import fields, probabilities, profile, tasks, types, value_rules
 from dcmon.ingestion.files.proposal.choices import Choices, Question
 from dcmon.ingestion.files.proposal.fields import FieldGuesses
 from dcmon.ingestion.files.proposal.profile import ColumnProfile, FileProfile
 from dcmon.ingestion.files.proposal.tasks import Output, TaskGuess
 from dcmon.ingestion.files.proposal.types import Doubt, TypeGuess
+from dcmon.ingestion.files.proposal.value_rules import FileRules
 from dcmon.ingestion.files.reader import File
-from dcmon.ingestion.values.rules import ValueRules
 from dcmon.states import TaskType
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, RESERVED, SAMPLE_ID
 from dcmon.storage.versions import NewVersion
@@ -85,31 +85,31 @@ def of_path(path: str, format: str | None, written: Dialect, choices: Choices) -
 
 def of_file(file: File, choices: Choices) -> Proposal:
     """Read a file and propose a model. Raises InvalidInput if it can't be read, or an option names no column of it."""
-    content, rules = profile.of_file(file), file.dialect.value_rules()
-    guessed = {name: types.guess(column, rules) for name, column in content.columns.items()}
+    content = profile.of_file(file)
+    rules = value_rules.prove(content, file.dialect)
+    guessed = {name: types.guess(column, rules.of(name)) for name, column in content.columns.items()}
     guesses = fields.guess(content, guessed, choices)
-    task = _task(content, guessed, guesses, choices, rules)
+    task = _task(content, guessed, guesses, choices)
     if PROBABILITIES in guesses.columns:
-        probabilities.check(file, guesses, task, rules)
+        probabilities.check(file, guesses, task, rules.of(guesses.columns[PROBABILITIES]))
     used = [_column(content.columns[name], guessed[name], guesses, choices) for name in content.columns]
     if guesses.columns.get(SAMPLE_ID) == column_mapping.ROW_NUMBER:
         reason = "the number of the row in its file, with a digest of the file"
         used.insert(0, ProposedColumn(column_mapping.ROW_NUMBER, Use.FIELD, SAMPLE_ID, reason))
+    questions = [*guesses.questions, *([task.question] if task.question else [])]
     return Proposal(
         content.path, content.rows, content.is_complete, task.task, task.reason, list(task.classes) or None, used,
-        [*guesses.questions, *([task.question] if task.question else []), *_type_questions(used, guessed, choices)],
+        [*questions, *_type_questions(used, guessed, choices, rules)],
     )  # fmt: skip
 
 
-def _task(
-    content: FileProfile, guessed: Mapping[str, TypeGuess], guesses: FieldGuesses, choices: Choices, rules: ValueRules
-) -> TaskGuess:
+def _task(content: FileProfile, guessed: Mapping[str, TypeGuess], guesses: FieldGuesses, choices: Choices) -> TaskGuess:
     columns = {
         name: content.columns[guesses.columns[name]]
         for name in (PREDICTION, LABEL, PROBABILITIES)
         if name in guesses.columns
     }
-    size = probabilities.size(columns[PROBABILITIES], rules) if PROBABILITIES in columns else None
+    size = probabilities.size(columns[PROBABILITIES]) if PROBABILITIES in columns else None
     output = Output(columns.get(PREDICTION), columns.get(LABEL), guessed, size)
     task = tasks.guess(output)
     if choices.task is not None:
@@ -150,22 +150,23 @@ def _is_no_feature(column: ColumnProfile, guessed: TypeGuess, guesses: FieldGues
         return "an id, no feature"
     for field, word, worst in ((PREDICTION, "prediction", 3), (LABEL, "label", 1), (PROBABILITIES, "probability", 3)):
         rank = column_names.rank(name, field)
-        if rank is None or rank > worst or (field == PROBABILITIES and not fields.has_shares(column, guessed)):
+        if rank is None or rank > worst or (field == PROBABILITIES and not guessed.is_share):
             continue
         return f"a {word} by its name, no feature"
     return ""
 
 
 def _type_questions(
-    used: Sequence[ProposedColumn], guessed: Mapping[str, TypeGuess], choices: Choices
+    used: Sequence[ProposedColumn], guessed: Mapping[str, TypeGuess], choices: Choices, rules: FileRules
 ) -> Sequence[Question]:
-    unclear = [
+    read = [
         column.name
         for column in used
         if column.name in guessed and column.use is not Use.IGNORED and column.name not in choices.features
-        and guessed[column.name].doubt is Doubt.DATE_ORDER
-    ]  # fmt: skip
+    ]
+    doubts = [Question(rules.doubts[name], "decimal") for name in read if name in rules.doubts]
+    unclear = [name for name in read if guessed[name].doubt is Doubt.DATE_ORDER]
     if not unclear:
-        return []
+        return doubts
     sentence = f"{unclear[0]} has dates in which the day or the month may come first. --date-order day or month"
-    return [Question(sentence, "date-order", ("day", "month"))]
+    return [*doubts, Question(sentence, "date-order", ("day", "month"))]

@@ -37,11 +37,15 @@ class Doubt(StrEnum):
 
 @dataclass(frozen=True)
 class TypeGuess:
-    """The type of a column and the reason. `type` is None if no type fits; `doubt` says why it is not certain."""
+    """The type of a column and the reason. `type` is None if no type fits; `doubt` says why it is not certain.
+
+    `is_share`: the values are numbers from 0 to 1, or lists of numbers.
+    """
 
     type: str | None
     reason: str
     doubt: Doubt | None = None
+    is_share: bool = False
 
 
 def guess(profile: ColumnProfile, rules: ValueRules) -> TypeGuess:
@@ -82,7 +86,7 @@ def _is_list_text(value: Any) -> bool:
 def _of_lists(profile: ColumnProfile, rules: ValueRules) -> TypeGuess:
     for kind, text in (("array_float", "lists of numbers"), ("array_float_2d", "lists of lists of numbers")):
         if not profile.nested and _fits(profile, kind, rules):
-            return TypeGuess(kind, text)
+            return TypeGuess(kind, text, is_share=kind == "array_float")
     if not profile.lists and not profile.nested:
         return _text(profile)
     return TypeGuess(None, "nested values: no column has such a type", Doubt.NO_TYPE)
@@ -95,7 +99,9 @@ def _boolean(profile: ColumnProfile, rules: ValueRules) -> TypeGuess | None:
     if all(isinstance(value, bool) for value in profile.counts):
         return TypeGuess("boolean", "true and false" if len(profile.counts) > 1 else "booleans, one value only")
     truths = {numbers.boolean(value) for value in profile.counts}
-    return TypeGuess("boolean", f"only {_list(profile)}") if truths == {True, False} else None
+    if truths != {True, False}:
+        return None
+    return TypeGuess("boolean", f"only {_list(profile)}", is_share=_fits(profile, "numeric", rules))
 
 
 def _time(profile: ColumnProfile, rules: ValueRules) -> TypeGuess | None:
@@ -138,10 +144,10 @@ def _number(profile: ColumnProfile, rules: ValueRules) -> TypeGuess | None:
         return TypeGuess("categorical", "codes, by its name")
     kind = next((kind for kind in numbers.INTEGERS if _fits(profile, kind, rules)), None)
     if not is_integral or kind is None or (_has_fractions(profile) and not _has_integers_and_nulls(profile)):
-        return TypeGuess("numeric", f"numbers {span}")
+        return TypeGuess("numeric", f"numbers {span}", is_share=0 <= low <= high <= 1)
     if _NAMES_OF_IDS.fullmatch(column_names.plain(profile.name)):
         return TypeGuess("categorical", "whole numbers, ids by its name")
-    return TypeGuess(kind, f"whole numbers {span}")
+    return TypeGuess(kind, f"whole numbers {span}", is_share=0 <= low <= high <= 1)
 
 
 def _has_fractions(profile: ColumnProfile) -> bool:

@@ -242,3 +242,15 @@ def test_empty_file_is_refused(tmp_path: Path) -> None:
     path.write_text("id,prediction\n")
     with pytest.raises(errors.InvalidInput, match="has no row that can be read"):
         propose(path)
+
+
+def test_other_marks_of_numbers_are_proven_by_the_file(tmp_path: Path) -> None:
+    """As Excel writes numbers in German: one column proves the marks for those that prove nothing."""
+    found = proposed(
+        tmp_path, betrag=cycle("1,5", "12,25", "1.234,5"), menge=cycle("1.234", "2.500"), score=cycle("0,9", "0,2"),
+    )  # fmt: skip
+    assert found.by_type(Use.FEATURE) == {"betrag": "numeric", "menge": "numeric"}
+    assert found.fields[PROBABILITIES] == "score"
+    (question,) = proposed(tmp_path, amount=cycle("1,234", "2,500")).questions
+    assert question.option == "decimal"
+    assert "amount has '1,234'" in question.sentence
