@@ -19,7 +19,8 @@ from dcmon.storage.columns import FILE_FIELDS, LABEL, PREDICTION, PROBABILITIES,
 
 ROW_NUMBER = "#row"  # in `renames` and `known`, whose field is the id: the number of the row, with the file's digest
 IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
-PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # how pandas names an index without a name in a Parquet file
+# How pandas names an index without a name in a Parquet file, and when it reads a CSV that has one.
+PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+")
 
 
 class FileKind(StrEnum):

@@ -92,6 +92,7 @@ TWO = HEADER + row(1) + row(2)
         ("a.csv", HEADER + (row(1) + row(2)).replace("\n", ",\n"), None),
         ("a.csv", HEADER.replace("\n", ",\n") + row(1) + row(2), None),
         ("a.csv", f",{HEADER}0,{row(1)}1,{row(2)}", None),
+        ("a.csv", f"Unnamed: 0,{HEADER}0,{row(1)}1,{row(2)}", None),
         ("a.csv", f'"",{HEADER}"1",{row(1)}"2",{row(2)}', None),
         ("a.csv", f'{HEADER}"1",{row(1)}"2",{row(2)}', "the rows begin with names, which are ignored"),
         (
