@@ -21,6 +21,8 @@ ROW_NUMBER = "#row"  # in `renames` and `known`, whose field is the id: the numb
 IGNORED, ALL_OTHERS = "", "*"  # in `renames`: the field of an ignored column; the name for all other columns
 # How pandas names an index without a name in a Parquet file, and when it reads a CSV that has one.
 PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+")
+# Numbers or names of rows, as pandas (reset_index), polars and R call them: ignored unless they are fields.
+INDEX_NAMES = frozenset({"index", "level_0", "row_index", "row_nr", "rownames", "row.names"})
 
 
 class FileKind(StrEnum):
@@ -37,7 +39,7 @@ class ColumnMapping:
 
     `renames` has the field of each column whose name differs from its field. `rules`: how the file writes its values;
     `field_rules`: the columns that write them differently. `text_fields`: if set, rows have only these fields, with the
-    texts as they are in the file.
+    texts as they are in the file. `omitted_fields`: those that are null in a row of JSON lines without them.
     `constants`: the values, by field, that all rows have. `path_names`: the columns in the file's path.
     `known`: fields of columns that need no option; a file need not have these columns.
     """
@@ -49,6 +51,7 @@ class ColumnMapping:
     rules: ValueRules = FILE_RULES
     field_rules: Mapping[str, ValueRules] = field(default_factory=dict)
     text_fields: frozenset[str] | None = None
+    omitted_fields: frozenset[str] = frozenset()
     constants: Mapping[str, Constant] = field(default_factory=dict)
     path_names: frozenset[str] = frozenset()
     known: Mapping[str, str] = field(default_factory=dict)
@@ -178,7 +181,7 @@ class ColumnMapping:
             field = column if column in self.types else self.known.get(column, column)
         if field in self.types or field == IGNORED:
             return field
-        if PANDAS_INDEX.fullmatch(column):
+        if PANDAS_INDEX.fullmatch(column) or column in INDEX_NAMES:
             return IGNORED
         return self.renames.get(ALL_OTHERS)
 

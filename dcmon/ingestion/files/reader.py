@@ -98,7 +98,8 @@ class File:
 
     def chunks(self, mapping: ColumnMapping, skip: int = 0, rows: int = ROWS_AT_ONCE) -> Iterator[Chunk]:
         """Yield the rows from number `skip` on, at most `rows` at a time. Raises InvalidInput or FileChanged."""
-        mapping = replace(mapping, field_rules=self.proofs(mapping).field_rules)
+        proofs = self.proofs(mapping)
+        mapping = replace(mapping, field_rules=proofs.field_rules, omitted_fields=proofs.omitted_fields)
         self.stream.seek(0)
         chunk, number, add = Chunk(skip, skip), -1, _ADDERS[mapping.kind]
         for number, row in enumerate(self._rows(mapping)):
@@ -119,7 +120,8 @@ class File:
     def proofs(self, mapping: ColumnMapping) -> Proofs:
         """Return what the content proves about how values are written. Raises InvalidInput."""
         if self._proofs is None or self._proofs[0] != mapping:
-            self._proofs = mapping, search.find(self._rows_from_begin, mapping, self.dialect)
+            omits = self.format == "jsonl" and mapping.kind != FileKind.LABELS
+            self._proofs = mapping, search.find(self._rows_from_begin, mapping, self.dialect, may_omit_nulls=omits)
         return self._proofs[1]
 
     def remarks(self, mapping: ColumnMapping) -> list[str]:

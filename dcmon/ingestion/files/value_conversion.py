@@ -23,6 +23,7 @@ TEXTS = ("categorical", "text")
 # Words for a missing value in columns that are not text.
 NULL_WORDS = frozenset({"", "nan", "null", "none", "na", "n/a", "<na>", "nat", "#n/a", "#na", "\\n"})
 NULL_OF_HIVE = "\\N"  # also of MySQL and PostgreSQL: no text of anything else, so that it is null in each column
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+(?:[eE][-+]?\d+)?", re.ASCII)
 _INTEGRAL = re.compile(r"(-?\d+)\.0+", re.ASCII)
 
 
@@ -32,6 +33,8 @@ def text_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
         return _with_null_words(unchanged, rules.null_words)
     if kind in TEXTS:
         null_words = rules.null_words | {NULL_OF_HIVE}
+        if kind == "categorical" and rules.decimal_mark == ",":
+            return lambda text: None if text in null_words else _with_point(text)
         return lambda text: None if text in null_words else text
     if kind == conversion.ID:
         return _with_null_words(_id_of_text, rules.null_words)
@@ -44,6 +47,8 @@ def value_converter(kind: str, rules: ValueRules = FILE_RULES) -> Converter:
         return _with_null_words(unchanged, rules.null_words)
     convert = _probabilities(rules) if kind == PROBABILITIES_TYPE else conversion.converter(kind, rules)
     has_words = kind not in TEXTS
+    if kind == "categorical" and rules.decimal_mark == ",":
+        convert = _category_with_point
 
     def convert_or_keep(value: Any) -> Any:
         try:
@@ -80,6 +85,16 @@ def _with_null_words(convert: Converter, null_words: frozenset[str]) -> Converte
 def unchanged(value: Any) -> Any:
     """Return a value as it is in the file."""
     return value
+
+
+def _category_with_point(value: Any) -> Any:
+    converted = conversion.converter("categorical", FILE_RULES)(value)
+    return _with_point(converted) if isinstance(converted, str) else converted
+
+
+def _with_point(text: str) -> str:
+    """Return a category that is a number with a point: pandas writes 1,0 for 1 if a value of the column is missing."""
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text
 
 
 def _id_of_text(text: str) -> str:

@@ -1,6 +1,7 @@
 """Convert values to the type of their column: one function for each type, for all senders (docs/values.md)."""
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any
 
@@ -27,6 +28,8 @@ def _text(value: Any) -> Any:
     """Return text as it is, also a category: it is normalized when it is stored, at no cost for each value."""
     if isinstance(value, str):
         return value
+    if isinstance(value, Decimal) and value.is_finite():
+        return format(value, "f")  # 3.00, as a CSV of the same table has it
     spelled = categories.spelling(value)
     if spelled is not None and not isinstance(spelled, str):
         raise ValueRefused("a text, a number or a boolean")

@@ -216,3 +216,20 @@ def test_array_in_chunks_has_the_same_rows(objects: list[dict[str, Any]]) -> Non
 def test_invalid_array_is_noticed(text: bytes) -> None:
     with mock.patch.object(raw_rows, "CHUNK_BYTES", 1), pytest.raises(InvalidInput):
         list(sample_row_type(Columns("regression", {}, {})).decode_all(RowArray(memoryview(text + b"]"))))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "detail", "file_detail"),
+    [
+        ("n", "1,5", "A number is written like -1234.5.", "give --decimal or --thousands."),
+        ("i", "1 234", "A number is written like -1234.5.", "give --decimal or --thousands."),
+        ("n", "€ 5", "Leave out the sign of the currency.", "Leave out the sign of the currency."),
+        ("when", "01/02/2026", "send the year first.", "give --date-order day or month."),
+    ],
+)
+def test_refusal_names_options_only_for_files(field: str, value: str, detail: str, file_detail: str) -> None:
+    with pytest.raises(RejectedRow) as raised:
+        decode(GOOD | {field: value})
+    assert raised.value.detail.endswith(detail)
+    assert raised.value.file_detail.endswith(file_detail)
+    assert repr(value) in raised.value.file_detail

@@ -19,11 +19,16 @@ from dcmon.ingestion.raw_rows import DECODE_ERRORS
 def read(file: TextFile, mapping: ColumnMapping) -> Iterator[Row]:
     """Yield one row per line; skip blank lines."""
     converters = {name: mapping.value_converter(name) for name in mapping.types}
+    omitted = mapping.omitted_fields
     for line in _lines(file):
         if isinstance(line, MalformedRow):
             yield line
         elif line.strip():
-            yield _row(line, mapping, converters)
+            row = _row(line, mapping, converters)
+            # The lengths are compared first, because rows of most files have all fields.
+            if isinstance(row, dict) and len(row) <= len(omitted) and not row.keys() >= omitted:
+                row = {**dict.fromkeys(omitted), **row}
+            yield row
 
 
 def _lines(file: TextFile) -> Iterator[bytes | MalformedRow]:

@@ -52,11 +52,15 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Proofs:
-    """What the content of a file proves: rules of single fields, the findings behind them, and open questions."""
+    """What the content of a file proves: rules of single fields, the findings behind them, and open questions.
+
+    `omitted_fields` are null in a row that does not have them.
+    """
 
     field_rules: Mapping[str, ValueRules] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     questions: Sequence[Question] = ()
+    omitted_fields: frozenset[str] = frozenset()
 
     def sentences(self, place: Place) -> list[str]:
         """Return what to say about the file."""

@@ -32,8 +32,13 @@ class Marks:
         return has_both or len(self.decimals) > 1 or len(self.thousands) > 1
 
 
-def rules(columns: Mapping[str, Marks], default: ValueRules, dialect: Dialect) -> Proofs:
-    """Return the rules of columns of numbers. What the dialect says needs no proof."""
+def rules(
+    columns: Mapping[str, Marks], default: ValueRules, dialect: Dialect, categories: Iterable[str] = ()
+) -> Proofs:
+    """Return the rules of columns of numbers, and of categories, which may be numbers.
+
+    What the dialect says needs no proof.
+    """
     consistent = {name: marks for name, marks in columns.items() if not marks.is_contradictory}
     decimals = _first_by_mark(marks.decimals for marks in consistent.values())
     thousands = _first_by_mark(marks.thousands for marks in consistent.values())
@@ -49,6 +54,8 @@ def rules(columns: Mapping[str, Marks], default: ValueRules, dialect: Dialect) -
             used.setdefault(("decimal", decimal), marks.decimals.get(decimal) or decimals[decimal])
         if between != default.thousands_mark and dialect.thousands is None:
             used.setdefault(("thousands", between), marks.thousands.get(between) or thousands[between])
+    if _only(decimals) == COMMA:
+        by_field |= {name: replace(default, decimal_mark=COMMA) for name in categories}
     findings = [Finding(option, mark, example) for (option, mark), example in used.items()]
     changed = {name: own for name, own in by_field.items() if own != default}
     doubtful_marks = {COMMA, POINT} if COMMA in decimals else {COMMA}  # a point is doubtful beside decimal commas

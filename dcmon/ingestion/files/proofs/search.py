@@ -5,9 +5,10 @@ values of a column that disagree prove nothing. The result depends on the conten
 continues with the same rules.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from dcmon.ingestion.files import value_conversion
 from dcmon.ingestion.files.column_mapping import ColumnMapping
@@ -25,16 +26,22 @@ _NUMBERS = ("numeric", *numbers.INTEGERS, value_conversion.PROBABILITIES_TYPE)
 
 ReadRows = Callable[[ColumnMapping], Iterator[Row]]
 Blocks = Mapping[str, TextBlock]
+NumberedRows = Sequence[tuple[int, Mapping[str, Any]]]
 
 
-def find(read: ReadRows, mapping: ColumnMapping, dialect: Dialect) -> Proofs:
-    """Return what a file proves, as far as the dialect does not say it. `read` yields its rows from the first on."""
+def find(read: ReadRows, mapping: ColumnMapping, dialect: Dialect, *, may_omit_nulls: bool = False) -> Proofs:
+    """Return what a file proves, as far as the dialect does not say it. `read` yields its rows from the first on.
+
+    `may_omit_nulls`: a field that one of the first rows has may be missing in others.
+    """
     fields = {
         "numbers": [] if dialect.decimal and dialect.thousands else _of_type(mapping, _NUMBERS),
         "dates": [] if dialect.date_order else _of_type(mapping, ("datetime",)),
         "texts": [] if dialect.null else _of_type(mapping, value_conversion.TEXTS),
     }
-    first = next(_blocks(read, mapping, [name for names in fields.values() for name in names]), {})
+    all_fields = [name for names in fields.values() for name in names]
+    rows = _readable(islice(enumerate(read(replace(mapping, text_fields=frozenset(all_fields)))), ROWS_AT_ONCE))
+    first = _blocks_of(rows, all_fields)
     has_marks = any(number_marks.may_have_other_marks(first[name].lines) for name in fields["numbers"] if name in first)
     columns_of_marks = {name: Marks() for name in fields["numbers"] if has_marks}
     has_dates = [name for name in fields["dates"] if name in first and times.first_without_order(first[name].lines)]
@@ -43,14 +50,21 @@ def find(read: ReadRows, mapping: ColumnMapping, dialect: Dialect) -> Proofs:
         for blocks in _blocks(read, mapping, [*columns_of_marks, *columns_of_dates]):
             for name, block in blocks.items():
                 (columns_of_marks.get(name) or columns_of_dates[name]).add(block)
-    of_marks = marks.rules(columns_of_marks, mapping.rules, dialect)
+    of_marks = marks.rules(columns_of_marks, mapping.rules, dialect, _of_type(mapping, ("categorical",)))
     of_dates = dates.rules(columns_of_dates, mapping.rules)
     texts = [first[name] for name in fields["texts"] if name in first and name not in (LABEL, PREDICTION)]
     return Proofs(
         {**of_marks.field_rules, **of_dates.field_rules},
         [*of_marks.findings, *of_dates.findings],
         [*of_marks.questions, *of_dates.questions, *words.questions(texts)],
+        _seen_fields(rows, mapping) if may_omit_nulls else frozenset(),
     )
+
+
+def _seen_fields(rows: NumberedRows, mapping: ColumnMapping) -> frozenset[str]:
+    """Return the fields that one of the rows has. A row without a label has none, and does not withdraw it."""
+    names = set[str]().union(*(row for _, row in rows))
+    return frozenset(names & mapping.types.keys() - {LABEL})
 
 
 def _of_type(mapping: ColumnMapping, kinds: Sequence[str]) -> list[str]:
@@ -59,15 +73,20 @@ def _of_type(mapping: ColumnMapping, kinds: Sequence[str]) -> list[str]:
 
 def _blocks(read: ReadRows, mapping: ColumnMapping, fields: Sequence[str]) -> Iterator[Blocks]:
     """Yield the texts of fields, some thousand rows at a time."""
-    if not fields:
-        return
     rows = enumerate(read(replace(mapping, text_fields=frozenset(fields))))
     while part := list(islice(rows, ROWS_AT_ONCE)):
-        readable = [(number, row) for number, row in part if isinstance(row, dict)]
-        yield {name: block for name in fields if (block := _block(readable, name))}
+        yield _blocks_of(_readable(part), fields)
 
 
-def _block(rows: Sequence[tuple[int, Mapping[str, object]]], field: str) -> TextBlock | None:
+def _readable(rows: Iterable[tuple[int, Row]]) -> NumberedRows:
+    return [(number, row) for number, row in rows if isinstance(row, dict)]
+
+
+def _blocks_of(rows: NumberedRows, fields: Sequence[str]) -> Blocks:
+    return {name: block for name in fields if (block := _block(rows, name))}
+
+
+def _block(rows: NumberedRows, field: str) -> TextBlock | None:
     texts = [(number, text) for number, row in rows if isinstance(text := row.get(field), str)]
     if not texts:
         return None

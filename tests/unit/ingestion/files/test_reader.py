@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,33 @@ def test_index_of_pandas_in_a_parquet_file_is_ignored(tmp_path: Path) -> None:
     (row,) = decoded(tmp_path / "a.parquet")
     assert row["_dc_sample_id"] == "a"
     assert "__index_level_0__" not in row
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index", "row_index", "rownames"])
+def test_numbers_of_rows_are_ignored_unless_they_are_fields(name: str) -> None:
+    mapping = column_mapping.create(COLUMNS, "samples", {})
+    fields = mapping.map_columns([*HEADER, name])
+    assert fields == {column: column for column in HEADER}
+    if name:
+        columns = replace(COLUMNS, features={**COLUMNS.features, name: "integer"})
+        assert column_mapping.create(columns, "samples", {}).map_columns([*HEADER, name])[name] == name
+
+
+def test_nulls_that_json_lines_leave_out_are_null(tmp_path: Path) -> None:
+    """Spark leaves out each null. A field that no row has is missing, because its name may be mistyped."""
+    rows = [dict(zip(HEADER, ROW, strict=True)) for _ in range(3)]
+    for number, row in enumerate(rows):
+        row |= {"_dc_sample_id": str(number), "age": 1.5, "visits": 1, "is_new": True, "vector": [0.5]}
+    del rows[1]["age"], rows[2]["job"]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = [(row.get("age"), row.get("job")) for row in decoded(path)]
+    assert read == [(1.5, "clerk"), (None, "clerk"), (1.5, None)]
+
+    for row in rows:
+        row.pop("age", None)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert list(decoded(path)) == ["missing_feature age"] * 3
 
 
 def test_parquet_infinity_is_rejected(tmp_path: Path) -> None:
