@@ -8,9 +8,11 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, Select, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_sync, replay, rule_failures, rules
@@ -46,12 +48,7 @@ def judge_results(session: Session, results: Sequence[Result], context: ChangeCo
     """
     by_monitor = {result.monitor_id: result for result in results}
     # Locked in the order of ids, so that two workers with results of the same monitors do not deadlock.
-    rules_of_monitors = session.scalars(
-        select(AlertRule)
-        .where(AlertRule.monitor_id.in_(by_monitor), AlertRule.is_active)
-        .order_by(AlertRule.monitor_id, AlertRule.id)
-        .with_for_update()
-    )
+    rules_of_monitors = session.scalars(_rules_statement(), {"monitor_ids": list(by_monitor)})
     requests = [
         JudgeRequest(rule, result.version_id, result.window_end, replace(context, result=result))
         for rule in rules_of_monitors.all()
@@ -73,6 +70,17 @@ def judge_results(session: Session, results: Sequence[Result], context: ChangeCo
         lambda failed: alert_sync.sync_alerts(session, [requests_by_rule[failed.rule.id]]),
     )  # fmt: skip
     return JudgedResults(written.notifications, may_have_pending)
+
+
+@cache
+def _rules_statement() -> Select[AlertRule]:
+    """Return the statement that locks the active rules of monitors; it is built once."""
+    return (
+        select(AlertRule)
+        .where(AlertRule.monitor_id == any_(bindparam("monitor_ids", type_=ARRAY(Integer))), AlertRule.is_active)
+        .order_by(AlertRule.monitor_id, AlertRule.id)
+        .with_for_update()
+    )
 
 
 def rejudge_rule(session: Session, rule: AlertRule, context: ChangeContext) -> int:

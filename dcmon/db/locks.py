@@ -63,17 +63,19 @@ def acquire(executor: Session | Connection, space: LockSpace, number: int, *, sh
     executor.execute(text(f"select {call(space, ':number', shared=shared)}"), {"number": number})
 
 
+_NAMED_LOCKS = text("""
+    select pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || name, :space))
+      from unnest(cast(:names as text[])) name
+""")
+
+
 def acquire_named(session: Session, space: LockSpace, names: Sequence[str]) -> None:
     """Wait for locks by name in the session's organization, held until the transaction ends.
 
     The locks are taken in the order of `names`. Transactions that lock several names must sort them, to prevent
     deadlocks.
     """
-    statement = text(
-        "select pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || name, :space))"
-        " from unnest(cast(:names as text[])) name"
-    )
-    session.execute(statement, {"space": space.value, "names": list(names)})
+    session.execute(_NAMED_LOCKS, {"space": space.value, "names": list(names)})
 
 
 class SessionLock:

@@ -112,8 +112,7 @@ def plan(session: Session, request: PlanRequest, settings: Evaluate, org_retenti
     A result that was compared with rows that are pruned now can't be computed again: it stays, even if rows come late
     to its window. The number of statements does not depend on the number of monitors.
     """
-    of_version = select(Version, Model).join(Model, Model.id == Version.model_id)
-    version, model = session.execute(of_version.where(Version.id == request.version_id)).one()
+    version, model = session.execute(_version_statement(), {"version": request.version_id}).one()
     candidates = _candidates(session, model, request)
     empty_plan = _empty_plan(session, request, VersionOfModel(version, model), candidates, org_retention)
     chosen, again_times, settled = list[MonitorWithCheck](), list[datetime](), set[int]()
@@ -149,6 +148,13 @@ def _candidates(session: Session, model: Model, request: PlanRequest) -> list[_C
         and (data_flow.is_data_flow(candidate.check) or not request.is_flow)
         and schedules.monitor_grid(candidate.monitor).includes(window, zone)
     ]
+
+
+@cache
+def _version_statement() -> Select[Version, Model]:
+    """Return the statement that reads a version and its model."""
+    of_version = select(Version, Model).join(Model, Model.id == Version.model_id)
+    return of_version.where(Version.id == bindparam("version"))
 
 
 @cache

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, select, true
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Integer, Select, any_, bindparam, delete, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.orm import Session
 
 from dcmon.checks.dataset_schema import CheckValue
@@ -67,17 +68,24 @@ def newest_by_monitor(
     session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]
 ) -> dict[int, Result]:
     """Return the newest result of each monitor for a version's window."""
-    statement = (
+    values = {
+        "monitor_ids": list(monitor_ids), "version": version_id, "window_start": window.start, "window_end": window.end
+    }  # fmt: skip
+    return {result.monitor_id: result for result in session.scalars(_newest_statement(), values)}
+
+
+@cache
+def _newest_statement() -> Select[Result]:
+    """Return the statement of `newest_by_monitor`; it is built once, because that costs more than to run it."""
+    return (
         select(Result)
         .where(
-            Result.monitor_id.in_(monitor_ids),
-            Result.version_id == version_id,
-            Result.window_end == window.end,
-            Result.window_start == window.start,
+            Result.monitor_id == any_(bindparam("monitor_ids", type_=ARRAY(Integer))),
+            Result.version_id == bindparam("version"), Result.window_end == bindparam("window_end"),
+            Result.window_start == bindparam("window_start"),
         )
         .order_by(Result.monitor_id, Result.revision)
-    )
-    return {result.monitor_id: result for result in session.scalars(statement)}
+    )  # fmt: skip
 
 
 def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:

@@ -20,12 +20,13 @@ from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.db.sql import BoundSql
-from dcmon.storage import array_blocks, pg_binary
+from dcmon.storage import array_blocks, pg_binary, text_counts
 from dcmon.storage.categories import normalize
 from dcmon.storage.packing import NUMBER_TYPES, PACKED, Packing, number_groups
 from dcmon.storage.table_layout import NUMBERS, TEXTS, ArrayElement
+from dcmon.storage.text_counts import SEPARATOR
 
-SEPARATOR, NULL_BYTE = b"\0", b"\xff"
+NULL_BYTE = b"\xff"
 SURROGATE = "\udcff"  # Python decodes that byte to this character
 NULL_TIME = -(2**63)  # stands for null: no timestamptz of a sample has this value
 
@@ -124,7 +125,7 @@ class ColumnarSample:
             return Counter(self.column(name))
         packed = Counter[bytes]()
         for (texts,) in self._parts(name):
-            packed.update(texts.split(SEPARATOR))
+            packed.update(text_counts.counted(texts))
         if self.column_types[name] != "categorical":
             return Counter({_text(value): n for value, n in packed.items()})
         counts = Counter[str | bool | None]()
@@ -134,17 +135,14 @@ class ColumnarSample:
 
     def codes(self, name: str) -> "Codes":
         """Return a column of texts as positions in its distinct values."""
-        values = [value for (texts,) in self._parts(name) for value in texts.split(SEPARATOR)]
+        codes, texts = text_counts.encoded(SEPARATOR.join(texts for (texts,) in self._parts(name)))
         is_categorical = self.column_types[name] == "categorical"
         names = {
-            value: normalize(value.decode()) if is_categorical else value.decode()
-            for value in dict.fromkeys(values)
-            if value != NULL_BYTE
+            text: normalize(text.decode()) if is_categorical else text.decode() for text in texts if text != NULL_BYTE
         }
         position = {text: code for code, text in enumerate(dict.fromkeys(names.values()))}
-        code_of = {value: position[text] for value, text in names.items()} | {NULL_BYTE: -1}
-        codes = np.fromiter(map(code_of.__getitem__, values), np.int64, len(values))
-        return Codes(codes, tuple(position))
+        code_of = np.array([-1 if text == NULL_BYTE else position[names[text]] for text in texts], np.int64)
+        return Codes(code_of[codes], tuple(position))
 
     def n_null(self, name: str) -> int:
         """Return the number of nulls of a column of times or arrays."""
