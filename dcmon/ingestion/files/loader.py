@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -37,6 +37,12 @@ from dcmon.storage.ledger import LedgerEntry, Outcome
 
 ReportProgress = Callable[[int, int], None]  # called with the number of bytes that are read, and the file's size
 OutcomesByKind = dict[RowKind, Outcome]
+
+
+@lru_cache(maxsize=1)
+def _target_cache(engine: Engine) -> TargetCache:
+    """Return the cache that all loads share: a command may load thousands of small files into one version."""
+    return TargetCache(engine)
 
 
 @dataclass
@@ -80,7 +86,7 @@ class FileLoader:
     """Loads files into an organization. `report` is called after each chunk."""
 
     def __init__(self, engine: Engine, org: Organization, report: ReportProgress | None = None) -> None:
-        self.engine, self.org, self._targets = engine, org, TargetCache(engine)
+        self.engine, self.org, self._targets = engine, org, _target_cache(engine)
         self._report = report or (lambda position, size: None)
 
     def load(self, file: File, target: FileTarget, fingerprint: str, first_row: int) -> LoadResult:
@@ -89,7 +95,7 @@ class FileLoader:
         Raises InvalidInput, FileChanged, NotFound, and Locked if other transactions keep the rows locked.
         """
         started, result = time.monotonic(), LoadResult(file.path, first_row)
-        load = _Load(target, fingerprint, datetime.now(UTC))
+        load, chunk = _Load(target, fingerprint, datetime.now(UTC)), None
         try:
             for chunk in file.chunks(target.mapping, first_row):
                 outcomes = self._store(load, chunk)
@@ -98,7 +104,9 @@ class FileLoader:
                 result.rows += chunk.next_row - chunk.first_row
                 self._report(file.position(chunk.next_row), file.size)
             result.seconds, result.remark = time.monotonic() - started, file.layout_remark
-            return self._finish(fingerprint, result)
+            is_finished = chunk is not None and chunk.is_last and result.outcome.taken > 0
+            has_reasons = result.outcome.quarantined > 0 or result.labels.quarantined > 0
+            return result if is_finished and not has_reasons else self._finish(fingerprint, result)
         finally:
             if result.rows:
                 work_queue.enqueue_now(self.engine, self.org.id, work_queue.Work.evaluate)
@@ -140,6 +148,8 @@ class FileLoader:
             entry = _lock(session, load, has_labels=bool(chunk.labels))
             if entry.next_row > chunk.first_row:
                 return _StoredChunk(None, entry.next_row)
+            if chunk.is_last:
+                entry.finished_at, entry.error = func.now(), None
             return _StoredChunk(_store_chunk(session, entry, load, chunk, prepared), chunk.next_row)
 
     def _prepare(self, load: _Load, chunk: Chunk, *, is_checked: bool) -> list[PreparedRows]:

@@ -53,7 +53,8 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 class Chunk:
     """Consecutive rows of a file, by their number. `labels` has the labels beside samples.
 
-    `first_row` is the number of the first row, `next_row` the number of the row after the last one.
+    `first_row` is the number of the first row, `next_row` the number of the row after the last one. `is_last`: the file
+    has no row after it; False if that is not known yet.
     """
 
     first_row: int
@@ -61,6 +62,7 @@ class Chunk:
     samples: dict[int, msgspec.Raw] = field(default_factory=dict)
     labels: dict[int, msgspec.Raw] = field(default_factory=dict)
     malformed: dict[int, MalformedRow] = field(default_factory=dict)
+    is_last: bool = False
 
     def since(self, row: int) -> "Chunk":
         """Return the part of the chunk that begins with this row."""
@@ -115,6 +117,7 @@ class File:
                 yield self._complete(chunk, number + 1)
                 chunk = Chunk(number + 1, number + 1)
         if number + 1 > chunk.first_row:
+            chunk.is_last = True
             yield self._complete(chunk, number + 1)
 
     def proofs(self, mapping: ColumnMapping) -> Proofs:
