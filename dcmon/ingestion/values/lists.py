@@ -1,5 +1,6 @@
 """Lists of numbers, and probabilities of classes."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +24,8 @@ def list_of_numbers(value: Any, rules: ValueRules) -> list[float]:
     items = _items(value)
     if items is None:
         raise ValueRefused("a list of numbers")
+    if set(map(type, items)) == {float} and math.isfinite(sum(items)):  # an embedding, at a tenth of the cost
+        return items
     return [_number(item, rules) for item in items]
 
 

@@ -63,8 +63,8 @@ def _values(column: Any, convert: Converter) -> list[Any]:
         column = column.dictionary_decode()
     if pyarrow.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = _in_microseconds(column)
-    if pyarrow.types.is_float32(column.type):
-        column = column.cast(pyarrow.string()).cast(pyarrow.float64())  # 0.1, not 0.10000000149011612
+    if (as_text := _with_items(column.type, pyarrow.string())) is not None:
+        column = column.cast(as_text).cast(_with_items(column.type, pyarrow.float64()))  # 0.1, not 0.10000000149011612
     if pyarrow.types.is_float16(column.type):
         numbers = column.to_numpy(zero_copy_only=False)  # NaN for null
         column = pyarrow.array([float(str(number)) for number in numbers], pyarrow.float64())
@@ -73,6 +73,23 @@ def _values(column: Any, convert: Converter) -> list[Any]:
     except (OverflowError, ValueError):
         values = [_python_value(scalar) for scalar in column]
     return [None if value is None else convert(value) for value in values]
+
+
+def _with_items(arrow_type: Any, numbers: Any) -> Any:
+    """Return a type of numbers of 32 bits, or of lists of them, with another type of numbers; None for other types."""
+    import pyarrow
+    from pyarrow import types
+
+    if types.is_float32(arrow_type):
+        return numbers
+    if not (types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type)):
+        return None
+    items = _with_items(arrow_type.value_type, numbers)
+    if items is None:
+        return None
+    if types.is_fixed_size_list(arrow_type):
+        return pyarrow.list_(items, arrow_type.list_size)
+    return pyarrow.large_list(items) if types.is_large_list(arrow_type) else pyarrow.list_(items)
 
 
 def _in_microseconds(column: Any) -> Any:

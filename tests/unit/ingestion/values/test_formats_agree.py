@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -178,3 +180,36 @@ def test_short_floats_of_parquet_are_those_of_csv(tmp_path: Path, numpy_type: st
 
     assert collected[0] == collected[1]
     assert b"\0\0\0\x030.1" in collected[0][0]
+
+
+LISTS_OF_32_BITS = (pa.list_(pa.float32()), pa.large_list(pa.float32()), pa.list_(pa.float32(), 2))
+
+
+@pytest.mark.parametrize("arrow_type", LISTS_OF_32_BITS, ids=str)
+def test_short_floats_in_lists_of_parquet_are_those_of_json(tmp_path: Path, arrow_type: pa.DataType) -> None:
+    """Probabilities of many libraries have 32 bits, and an embedding that is sent over HTTP has the same numbers."""
+    columns = Columns("binary", {"vector": "array_float", "grid": "array_float_2d"}, {}, ["a", "b"])
+    vectors, grids = [[0.1, 0.7], [2.0, 16777216.0], [1.5, 3e-20]], [[[0.1, 0.3], [2.0, 0.7]], None, [[0.1]]]
+    rows: list[Row] = [
+        {
+            "_dc_sample_id": f"s{number}", "_dc_time": NOW - timedelta(days=1), "_dc_prediction": "a",
+            "_dc_prediction_probabilities": [0.2, 0.8], "vector": vectors[number], "grid": grids[number],
+        }
+        for number in range(3)
+    ]  # fmt: skip
+    table = pa.Table.from_pylist(rows)
+    for name, kind in (
+        ("vector", arrow_type), ("_dc_prediction_probabilities", arrow_type), ("grid", pa.list_(pa.list_(pa.float32())))
+    ):  # fmt: skip
+        values = pa.array([row[name] for row in rows], kind)
+        table = table.set_column(table.column_names.index(name), name, values)
+    pq.write_table(table, tmp_path / "a.parquet")
+    with reader.open_file(str(tmp_path / "a.parquet")) as file:
+        (chunk,) = file.chunks(column_mapping.create(columns, FileKind.SAMPLES, {}))
+    sent = [Raw(json.dumps(row, default=datetime.isoformat).encode()) for row in rows]
+    stored = [
+        sample_decoder.decode(columns, [RowBatch(part, NOW, "s")]) for part in (sent, list(chunk.samples.values()))
+    ]
+
+    assert [part.bad for part in stored] == [[], []]
+    assert stored[0].lines == stored[1].lines
