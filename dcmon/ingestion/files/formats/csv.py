@@ -48,6 +48,7 @@ def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Itera
         for index, name in enumerate(header)
         if name in fields
     ]
+    is_text = mapping.text_fields is not None
     for record in records:
         cells = record
         if not isinstance(record, list):
@@ -58,7 +59,10 @@ def _rows(records: Iterator[Record], mapping: ColumnMapping, path: str) -> Itera
             if malformed := _malformed(record, by_field):
                 yield malformed
                 continue
-        yield {name: convert(cell) if (cell := cells[index]) else None for index, name, convert in columns}
+        if is_text:
+            yield {name: cells[index] for index, name, _ in columns}
+        else:
+            yield {name: convert(cell) if (cell := cells[index]) else None for index, name, convert in columns}
 
 
 @contextmanager
