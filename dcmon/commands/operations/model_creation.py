@@ -136,9 +136,9 @@ def _after(app: "App", typed: "TypedModel", file: "FromFile") -> list[str]:
     """Load the reference if there is one. Return the sentences that say how to go on."""
     names = reference.VersionNames(typed.name or "", typed.version or "")
     if file.reference is None:
-        return view.next_steps(typed, file.path)
+        return view.next_steps(typed, file)
     rows = reference.ReferenceFile(
         Path(file.reference), renames={}, dialect=file.dialect, constants={}, replaces=False, is_dry_run=False
     )
     loaded = reference.load(app, names, rows, lambda question: None)
-    return [f"{file.reference} is the reference: {loaded['stored']:,} rows.", *view.next_steps(typed, file.path, True)]
+    return [f"{file.reference} is the reference: {loaded['stored']:,} rows.", *view.next_steps(typed, file)]

@@ -11,7 +11,8 @@ from dcmon.output import Fields, Lines, Page, Part, Remark, Table
 from dcmon.storage.columns import LABEL
 
 if TYPE_CHECKING:
-    from dcmon.commands.shared.model_options import TypedModel
+    from dcmon.commands.shared.model_options import FromFile, TypedModel
+    from dcmon.ingestion.files.dialect import Dialect
     from dcmon.ingestion.files.proposal.proposal import Proposal, ProposedColumn
 
 MAX_SHOWN = 60  # columns in the table, and options in the command
@@ -27,7 +28,8 @@ def page(proposal: "Proposal", typed: "TypedModel") -> Page:
         "columns": [vars(column) for column in proposal.columns],
         "questions": [vars(question) for question in proposal.questions], "command": command,
     }  # fmt: skip
-    return Page(data, [Fields(_head(proposal, typed)), _table(proposal), *_end(proposal, command)])
+    questions = [Remark(f"Not certain: {question.sentence}") for question in proposal.questions]
+    return Page(data, [Fields(_head(proposal, typed)), _table(proposal), *questions, *_end(proposal, command)])
 
 
 def with_remark(shown: Page, remark: str) -> Page:
@@ -77,19 +79,31 @@ def _end(proposal: "Proposal", command: str | None) -> list[Part]:
 
 def unanswered(proposal: "Proposal") -> str:
     """Return the sentences of all questions, as an error."""
-    sentences = " ".join(question.sentence for question in proposal.questions)
-    return f"{proposal.path} leaves open what the model is; nothing was created. {sentences}"
+    options = ", ".join(dict.fromkeys(f"--{question.option}" for question in proposal.questions))
+    sentence = proposal.questions[0].sentence
+    return f"{proposal.path} leaves open what the model is; nothing was created. Give {options}. {sentence}"
 
 
-def next_steps(typed: "TypedModel", path: str, has_reference: bool = False) -> list[str]:
+def next_steps(typed: "TypedModel", file: "FromFile") -> list[str]:
     """Return the sentences that say how rows, labels and a reference come in."""
     sentences = []
+    written = _options(file.dialect)
     names = f"--model {shlex.quote(typed.name or '')} --version {shlex.quote(typed.version or '')}"
-    if not has_reference:
+    if file.reference is None:
         sentences.append(
             "It has no reference yet, so monitors that compare (drift) have no value. Load rows that are as they should"
-            f" be: dcmon reference load FILE {names}"
+            f" be: dcmon reference load FILE {names}{written}"
         )
     model = f"--model {shlex.quote(typed.name or '')}"
-    sentences.append(f"Next: dcmon ingest file {shlex.quote(path)} {model}")
+    sentences.append(f"Next: dcmon ingest file {shlex.quote(file.path)} {model}{written}")
     return sentences
+
+
+def _options(written: "Dialect") -> str:
+    """Return how the file is written as options, as far as the operator said it."""
+    options = [
+        f" --{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, given in written.given().items()
+        for value in (given if isinstance(given, list) else [given])
+    ]
+    return "".join(options)

@@ -1,12 +1,17 @@
 """`model create --from` with files: what it shows, writes and creates, and the exit codes."""
 
+import os
+import pty
+import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Acme
-from tests.helpers.installed import Dcmon
+from tests.helpers.installed import COMMAND, Dcmon
+from tests.helpers.waiting import PATIENCE
 
 HEADER = "order,scored at,prediction,score,amount,plz,note\n"
 
@@ -61,8 +66,6 @@ def test_proposal_is_created_only_on_a_yes(installed: Dcmon, predictions: Path, 
 
 @pytest.mark.parametrize("suffix", [".sh", ".yaml"])
 def test_written_proposal_creates_the_same(installed: Dcmon, predictions: Path, tmp_path: Path, suffix: str) -> None:
-    import shlex
-
     written = tmp_path / f"model{suffix}"
     output = installed("model", "create", "--from", str(predictions), "--write", str(written))
     assert output.returncode == 0, output.stderr
@@ -96,6 +99,26 @@ def test_question_is_answered_by_an_option(installed: Dcmon, predictions: Path) 
     created = installed.json("model", "create", "--from", str(predictions), "--yes", "--time", "updated_at")
     assert created["version"] == "v1"
     assert {column["name"]: column["target"] for column in created["columns"]}["created_at"] == "datetime"
+
+
+def test_question_is_asked_on_a_terminal(installed: Dcmon, predictions: Path) -> None:
+    """A wrong value is asked again; then the model is created on a yes."""
+    text = predictions.read_text().replace("score,", "updated_at,").replace("scored at", "created_at")
+    predictions.write_text(text.replace(",0.2,", ",2026-03-01,").replace(",0.7,", ",2026-03-02,"))
+    terminal, stdin = pty.openpty()
+    os.write(terminal, b"when\nupdated_at\ny\n")
+    try:
+        done = subprocess.run(
+            [COMMAND, "model", "create", "shop", "--from", str(predictions)], env=installed.environment, stdin=stdin,
+            capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(stdin)
+        os.close(terminal)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("which one?") == 2
+    assert "updated_at=_dc_time" in done.stdout
+    assert [model["name"] for model in installed.json("model", "list")] == ["shop"]
 
 
 def test_rows_of_a_file_without_ids_are_numbered(installed: Dcmon, predictions: Path) -> None:

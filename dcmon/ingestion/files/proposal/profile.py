@@ -1,16 +1,21 @@
 """The distinct values of each column of a file, as far as a proposal reads it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from dcmon import errors
+from dcmon.ingestion.files import column_names
 from dcmon.ingestion.files.column_mapping import EveryColumn
 from dcmon.ingestion.files.reader import File
 from dcmon.ingestion.files.value_conversion import NULL_WORDS
+from dcmon.storage.columns import LABEL, PREDICTION
 
 MAX_ROWS = 100_000
+MAX_FURTHER_ROWS = 2_000_000  # of which only classes are read
+MAX_CLASSES = 1_000
 MAX_CELLS = 5_000_000  # of a file with many columns fewer rows are read
 
 
@@ -69,24 +74,43 @@ class FileProfile:
     is_complete: bool
 
 
-def of_file(file: File) -> FileProfile:
-    """Read the first rows of a file. Raises InvalidInput if it has no row that can be read."""
+def of_file(file: File, outputs: Collection[str] = ()) -> FileProfile:
+    """Read the first rows of a file, and the classes of further rows.
+
+    `outputs`: columns that have predictions or labels. Raises InvalidInput if the file has no row that can be read.
+    """
     profiles: dict[str, ColumnProfile] = {}
-    rows, is_complete = 0, True
-    for row in file.rows(EveryColumn(file.dialect.value_rules())):
-        if not isinstance(row, dict):
-            continue
-        if rows >= MAX_ROWS or rows * len(profiles) >= MAX_CELLS:
-            is_complete = False
-            break
+    rows = 0
+    readable = (row for row in file.rows(EveryColumn(file.dialect.value_rules())) if isinstance(row, dict))
+    for row in readable:
         _add_row(profiles, row.items(), rows)
         rows += 1
         if len(row) < len(profiles):
             for name in profiles.keys() - row.keys():
                 profiles[name].nulls += 1
+        if rows >= MAX_ROWS or rows * len(profiles) >= MAX_CELLS:
+            break
     if not profiles:
         raise errors.InvalidInput(f"{file.path} has no row that can be read: a proposal needs some rows.")
-    return FileProfile(file.path, rows, profiles, is_complete)
+    return FileProfile(file.path, rows, profiles, is_complete=not _add_classes(profiles, readable, outputs))
+
+
+def _add_classes(
+    profiles: Mapping[str, ColumnProfile], rows: Iterable[Mapping[str, Any]], outputs: Collection[str]
+) -> int:
+    """Add the classes of further rows: a file that is sorted has some only at its end. Return the number of rows."""
+    further = 0
+    columns = [
+        profile
+        for name, profile in profiles.items()
+        if len(profile.counts) <= MAX_CLASSES
+        and (name in outputs or any(column_names.rank(name, field) is not None for field in (PREDICTION, LABEL)))
+    ]
+    for row in islice(rows, MAX_FURTHER_ROWS):
+        further += 1
+        for profile in columns:
+            profile.add(row.get(profile.name))
+    return further
 
 
 def _add_row(profiles: dict[str, ColumnProfile], values: Iterable[tuple[str, Any]], rows_before: int) -> None:

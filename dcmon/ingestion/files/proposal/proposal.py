@@ -85,7 +85,7 @@ def of_path(path: str, format: str | None, written: Dialect, choices: Choices) -
 
 def of_file(file: File, choices: Choices) -> Proposal:
     """Read a file and propose a model. Raises InvalidInput if it can't be read, or an option names no column of it."""
-    content = profile.of_file(file)
+    content = profile.of_file(file, choices.fields.values())
     rules = value_rules.prove(content, file.dialect)
     guessed = {name: types.guess(column, rules.of(name)) for name, column in content.columns.items()}
     guesses = fields.guess(content, guessed, choices)

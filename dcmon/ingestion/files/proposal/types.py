@@ -111,7 +111,7 @@ def _time(profile: ColumnProfile, rules: ValueRules) -> TypeGuess | None:
     if all(_is_number(value) for value in values):
         if column_names.rank(profile.name, TIME) is None or not _fits(profile, "datetime", rules):
             return None
-        return TypeGuess("datetime", f"its name, and numbers since 1970 such as {_example(profile)}")
+        return TypeGuess("datetime", f"numbers since 1970 such as {_example(profile)}")
     if any(_is_number(value) for value in values):
         return None
     if _fits(profile, "datetime", rules):

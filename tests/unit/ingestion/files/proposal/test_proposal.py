@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from dcmon import errors
 from dcmon.ingestion.files import column_mapping, dialect, reader
-from dcmon.ingestion.files.proposal import proposal
+from dcmon.ingestion.files.proposal import profile, proposal
 from dcmon.ingestion.files.proposal.choices import Choices
 from dcmon.ingestion.files.proposal.proposal import Proposal, Use
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME
@@ -254,3 +254,11 @@ def test_other_marks_of_numbers_are_proven_by_the_file(tmp_path: Path) -> None:
     (question,) = proposed(tmp_path, amount=cycle("1,234", "2,500")).questions
     assert question.option == "decimal"
     assert "amount has '1,234'" in question.sentence
+
+
+def test_classes_after_the_first_rows_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file may be sorted by class."""
+    monkeypatch.setattr(profile, "MAX_ROWS", 10)
+    table = base(prediction=["a"] * 20 + ["b"] * 20 + ["c"] * 20, label=cycle("a"))
+    found = propose(write(table, tmp_path / "rows.csv"))
+    assert (found.rows, found.is_complete, found.classes) == (10, False, ["a", "b", "c"])
