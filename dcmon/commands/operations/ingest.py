@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon import errors
@@ -76,11 +75,9 @@ def _named(path: str, error: "DcmonError") -> "DcmonError":
 
 def _remarks(loaded: "ManualLoad") -> list[str]:
     result = loaded.result
-    if result.loaded_at is not None:
-        since = result.loaded_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-        return [f"{result.path} was loaded already at {since} UTC; --again loads it again."]
-    before = [f"{result.first_row:,} rows of {result.path} were loaded before."] if result.first_row else []
-    return [*before, *(f"{result.path}: {remark}" for remark in _content_remarks(loaded))]
+    if result.loaded_at is not None or not result.first_row:
+        return []
+    return [f"{result.first_row:,} rows of {result.path} were loaded before."]
 
 
 def _content_remarks(loaded: "ManualLoad") -> list[str]:

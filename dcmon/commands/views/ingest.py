@@ -4,6 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from dcmon.output import Lines, Page, Part, Table
@@ -17,7 +18,7 @@ UUID = re.compile(r"\b([0-9a-f]{4})[0-9a-f]{4}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}
 def loaded_files(rows: Sequence[Mapping[str, Any]]) -> Page:
     """Show files with their counts; of several files also the sums, and names without what they have in common."""
     if len(rows) < 2:
-        return Page(list(rows), [Table(rows, COLUMNS)])
+        return Page(list(rows), [Table(rows, COLUMNS)], remarks(rows))
     folder = _common_folder([row["file"] for row in rows])
     shown = [{**row, "file": _short_name(row["file"], folder)} for row in rows]
     columns = [
@@ -25,7 +26,32 @@ def loaded_files(rows: Sequence[Mapping[str, Any]]) -> Page:
         if name != "seconds" and (name not in ONLY_IF_USED or any(row[name] for row in rows))
     ]  # fmt: skip
     heading: list[Part] = [Lines([f"Files below {folder}"])] if folder else []
-    return Page(list(rows), [*heading, Table([*shown, _total(rows)], columns)])
+    return Page(list(rows), [*heading, Table([*shown, _total(rows)], columns)], remarks(rows))
+
+
+def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what to say of the files. What is true of several is said once."""
+    files: dict[str, list[str]] = {}
+    for row in rows:
+        for text in row.get("remarks", ()):
+            files.setdefault(text, []).append(row["file"])
+    skipped = [row for row in rows if row["in_since"] is not None]
+    return [*_skipped(skipped, len(rows)), *(f"{_and_others(names)}: {text}" for text, names in files.items())]
+
+
+def _skipped(rows: Sequence[Mapping[str, Any]], file_count: int) -> list[str]:
+    if len(rows) > 1:
+        return [f"{len(rows):,} of {file_count:,} files were loaded already; --again loads them again."]
+    times = [f"{row['in_since'].astimezone(UTC):%Y-%m-%d %H:%M} UTC" for row in rows]
+    return [
+        f"{row['file']} was loaded already at {time}; --again loads it again."
+        for row, time in zip(rows, times, strict=True)
+    ]
+
+
+def _and_others(names: Sequence[str]) -> str:
+    others = f" and {len(names) - 1:,} other files" if len(names) > 2 else f" and {names[-1]}"
+    return names[0] + (others if len(names) > 1 else "")
 
 
 def _common_folder(paths: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """The table of loaded files stays readable with many files and long names."""
 
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from dcmon.output import Output
 def row(file: str, **counts: Any) -> dict[str, Any]:
     """Return the row of a file of three stored rows."""
     usual = {"rows": 3, "stored": 3, "duplicates": 0, "quarantined": {}, "labels": 0, "seconds": 0.1, "was": "loaded"}
+    usual |= {"in_since": None, "remarks": []}
     return {"file": file, **usual, **counts}
 
 
@@ -39,3 +41,16 @@ def test_total_adds_reasons_of_all_files(capsys: pytest.CaptureFixture[str]) -> 
     lines = capsys.readouterr().out.splitlines()
     assert "conflict 3, malformed 1" in lines[-1]
     assert [line.split()[0] for line in lines] == ["file", "a.csv", "/b.csv", "2"]
+
+
+def test_remark_of_many_files_is_written_once() -> None:
+    since = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+    files = [row(f"{number}.csv", remarks=["The delimiter is ;."], in_since=since) for number in range(1000)]
+    assert ingest.remarks(files) == [
+        "1,000 of 1,000 files were loaded already; --again loads them again.",
+        "0.csv and 999 other files: The delimiter is ;.",
+    ]
+    assert ingest.remarks([files[0], row("b.csv", remarks=["The delimiter is ;."])]) == [
+        "0.csv was loaded already at 2026-03-01 12:00 UTC; --again loads it again.",
+        "0.csv and b.csv: The delimiter is ;.",
+    ]
