@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, text
 
@@ -193,6 +194,43 @@ def test_constant_columns_are_stored_with_a_source(credit: Dcmon, tmp_path: Path
     assert credit.json(*reference, "--set", "job=clerk")["rows"] == 2
     (lake / "_temporary").mkdir()
     assert credit(*reference[:2], str(lake), *reference[3:]).returncode == 6
+
+
+def test_file_shows_how_it_is_written_and_the_load_says_so(credit: Dcmon, tmp_path: Path) -> None:
+    """A CSV of Excel, compressed, on the standard input; the same as a file, as a reference and in a source."""
+    lake = tmp_path / "lake"
+    lake.mkdir()
+    text = "sep=;\r\n" + (HEADER + row(1) + row(2)).replace(",", ";").replace("\n", "\r\n") + ";;;;\r\n"
+    compressed = pa.compress(text.encode("utf-16"), "zstd", asbytes=True)
+    (lake / "may.csv.zst").write_bytes(compressed)
+    os.utime(lake / "may.csv.zst", (0, 0))
+
+    done = subprocess.run(
+        [COMMAND, "-o", "json", "ingest", "file", "-", "--model", "credit", "--format", "csv"],
+        input=compressed, env=credit.environment, cwd="/", capture_output=True, timeout=300, check=True,
+    )  # fmt: skip
+    (entry,) = json.loads(done.stdout)
+    assert (entry["rows"], entry["stored"], entry["rejected"]) == (2, 2, 0)
+    assert "-: encoding utf-16, delimiter ';', 1 blank rows skipped\n" in done.stderr.decode()
+
+    credit.json("source", "add", "lake", str(lake), "--model", "credit")
+    scanned = credit("-o", "json", "source", "scan", "lake")
+    assert json.loads(scanned.stdout)[0]["duplicates"] == 2, scanned.stderr
+    assert "lake: may.csv.zst: encoding utf-16, delimiter ';', 1 blank rows skipped" in scanned.stderr
+
+    target = ["--model", "credit", "--version", "v1", "--ignore-extra"]
+    loaded = credit("-o", "json", "reference", "load", str(lake / "may.csv.zst"), *target)
+    assert (json.loads(loaded.stdout)["stored"], "delimiter ';'" in loaded.stderr) == (2, True), loaded.stderr
+
+
+def test_file_in_another_encoding_is_refused_before_a_row(credit: Dcmon, tmp_path: Path) -> None:
+    path = tmp_path / "may.csv"
+    path.write_bytes((HEADER + row(1) + row(2).replace("clerk", "Köln")).encode("latin-1"))
+
+    refused = credit("ingest", "file", str(path), "--model", "credit")
+    assert (refused.returncode, samples(credit)) == (2, 0)
+    assert "may.csv is not UTF-8 (line 3: 'Köln' in windows-1252" in " ".join(refused.stderr.split())
+    assert load(credit, str(path), "--encoding", "windows-1252")["stored"] == 2
 
 
 def test_file_without_storable_rows_fails(credit: Dcmon, may: Path, tmp_path: Path) -> None:
