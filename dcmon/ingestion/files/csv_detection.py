@@ -2,17 +2,18 @@
 
 import csv
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from io import StringIO
+from itertools import islice
 from typing import NamedTuple
 
 from dcmon import errors
 from dcmon.ingestion.files import csv_records
 from dcmon.ingestion.files.csv_layout import CsvLayout, HeaderFit
 from dcmon.ingestion.files.csv_lines import Lines
-from dcmon.ingestion.files.csv_records import NonUtf8Record
+from dcmon.ingestion.files.csv_records import NonUtf8Record, Record, SkippedRow
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_CHARACTERS = 2**18
@@ -25,12 +26,11 @@ IsField = Callable[[str], bool]  # True if a column of this name has a field
 
 
 class _Candidate(NamedTuple):
-    """A delimiter with the header and the records of the sample, read with it."""
+    """A delimiter with the header that it gives, and the number of the header's fields."""
 
     delimiter: str
     header: Sequence[str]
     fields: int
-    is_consistent: bool
 
 
 def detect(lines: Lines, path: str, delimiter: str | None, is_field: IsField) -> CsvLayout:
@@ -63,7 +63,7 @@ def _delimiter(sample: Sequence[str], path: str, is_field: IsField) -> str:
     best = [candidate for candidate in candidates if candidate.fields == most]
     if most > 1 and len(best) == 1:
         return best[0].delimiter
-    consistent = [one for one in best if one.is_consistent and one.delimiter in DELIMITERS]
+    consistent = [one for one in best if one.delimiter in DELIMITERS and _is_consistent(sample, one)]
     if any(one.delimiter == "\t" for one in consistent) and _TAB_NAME.search(path):
         return "\t"
     if len(consistent) > 1:
@@ -74,17 +74,24 @@ def _delimiter(sample: Sequence[str], path: str, is_field: IsField) -> str:
 
 
 def _candidate(sample: Sequence[str], delimiter: str, is_field: IsField) -> _Candidate:
-    records = csv_records.records(Lines(StringIO("".join(sample), newline="")), CsvLayout(delimiter))
-    header = next(records, None)
-    if isinstance(header, NonUtf8Record):
-        header = header.cells
-    if not isinstance(header, list):
-        return _Candidate(delimiter, (), 0, is_consistent=False)
-    rows = [record for record in records if not isinstance(record, csv_records.SkippedRow)]
+    header = next(_records(sample, delimiter), None)
+    cells = header.cells if isinstance(header, NonUtf8Record) else header
+    if not isinstance(cells, list):
+        return _Candidate(delimiter, (), 0)
+    return _Candidate(delimiter, cells, sum(_is_field(cell, is_field) for cell in cells))
+
+
+def _is_consistent(sample: Sequence[str], candidate: _Candidate) -> bool:
+    """Return True if nearly all rows have as many cells as the header, and more than one."""
+    records = islice(_records(sample, candidate.delimiter), 1, None)
+    rows = [row for row in records if not isinstance(row, SkippedRow)]
     readable = sum(isinstance(row, list | NonUtf8Record) for row in rows)
     # The last record of the sample may be cut.
-    is_consistent = len(header) > 1 and readable >= CONSISTENT_SHARE * (len(rows) - 1)
-    return _Candidate(delimiter, header, sum(_is_field(cell, is_field) for cell in header), is_consistent)
+    return len(candidate.header) > 1 and readable >= CONSISTENT_SHARE * (len(rows) - 1)
+
+
+def _records(sample: Sequence[str], delimiter: str) -> Iterator[Record]:
+    return csv_records.records(Lines(StringIO("".join(sample), newline="")), CsvLayout(delimiter))
 
 
 def _is_field(cell: str, is_field: IsField) -> bool:

@@ -25,9 +25,12 @@ _MARKS: Mapping[bytes, str] = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Text of another encoding: a letter with an accent beside a letter of ASCII (ÿ, 255, ends no usual word), or letters of
-# another script in a row.
-_OTHER_TEXT = re.compile(rb"[A-Za-z][\xc0-\xd6\xd8-\xf6\xf8-\xfe]|[\xc0-\xd6\xd8-\xf6\xf8-\xfe][A-Za-z]|[\x80-\xff]{3}")
+# Text of another encoding: a letter with an accent beside a letter of ASCII (ÿ, 255, ends no usual word), in encodings
+# of DOS and old Macintosh between two letters, or letters of another script in a row.
+_OTHER_TEXT = re.compile(
+    rb"[A-Za-z][\xc0-\xd6\xd8-\xf6\xf8-\xfe]|[\xc0-\xd6\xd8-\xf6\xf8-\xfe][A-Za-z]|[A-Za-z][\x80-\xfe][A-Za-z]"
+    rb"|[\x80-\xff]{3}"
+)
 _CHOICES = (
     "--encoding windows-1252 (Western Europe), windows-1250 (Central Europe), windows-1251 (Cyrillic), shift_jis …"
 )

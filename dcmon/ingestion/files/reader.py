@@ -43,7 +43,7 @@ SUFFIXES = {
 }
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
 
-_SKIPPED = {SkippedRow.BLANK: "blank rows", SkippedRow.HEADER: "more headers"}
+_SKIPPED = {SkippedRow.BLANK: "blank row", SkippedRow.HEADER: "repeated header"}
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -187,7 +187,7 @@ class File:
     def layout_remark(self) -> str | None:
         """Return what the file shows about its dialect, and what was skipped. None if it is written as usual."""
         parts = [*self.notes.values()]
-        parts += [f"{count:,} {name} skipped" for row, count in self.skipped.items() for name in [_SKIPPED[row]]]
+        parts += [f"{count:,} {_SKIPPED[row]}{'s' * (count > 1)} skipped" for row, count in self.skipped.items()]
         return ", ".join(parts) or None
 
     @contextmanager
@@ -228,7 +228,7 @@ def open_file(
 
     `stream` has the bytes if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
     """
-    chosen = format or format_of(path)
+    chosen = SUFFIXES.get(f".{format.lower()}", format) if format else format_of(path)  # tsv is csv, ndjson is jsonl
     if chosen not in FORMATS:
         problem = "is unknown: the file's name does not show it" if chosen is None else f"can't be {chosen!r}"
         raise errors.InvalidInput(

@@ -211,12 +211,12 @@ def test_file_shows_how_it_is_written_and_the_load_says_so(credit: Dcmon, tmp_pa
     )  # fmt: skip
     (entry,) = json.loads(done.stdout)
     assert (entry["rows"], entry["stored"], entry["rejected"]) == (2, 2, 0)
-    assert "-: encoding utf-16, delimiter ';', 1 blank rows skipped\n" in done.stderr.decode()
+    assert "-: encoding utf-16, delimiter ';', 1 blank row skipped\n" in done.stderr.decode()
 
     credit.json("source", "add", "lake", str(lake), "--model", "credit")
     scanned = credit("-o", "json", "source", "scan", "lake")
     assert json.loads(scanned.stdout)[0]["duplicates"] == 2, scanned.stderr
-    assert "lake: may.csv.zst: encoding utf-16, delimiter ';', 1 blank rows skipped" in scanned.stderr
+    assert "lake: may.csv.zst: encoding utf-16, delimiter ';', 1 blank row skipped" in scanned.stderr
 
     target = ["--model", "credit", "--version", "v1", "--ignore-extra"]
     loaded = credit("-o", "json", "reference", "load", str(lake / "may.csv.zst"), *target)

@@ -102,7 +102,7 @@ TWO = HEADER + row(1) + row(2)
         ),
         ("a.csv", f"\n{TWO}\n\n", None),
         ("a.csv", f",,,,\n{TWO},,,,\n,,,,\n", "2 blank rows skipped"),
-        ("a.csv", HEADER + row(1) + "\ufeff" + HEADER + row(2), "1 more headers skipped"),
+        ("a.csv", HEADER + row(1) + "\ufeff" + HEADER + row(2), "1 repeated header skipped"),
     ],
 )  # fmt: skip
 def test_file_of_another_dialect_has_the_same_rows(
