@@ -132,11 +132,23 @@ def _header_fit(sample: Sequence[str], layout: CsvLayout, path: str) -> HeaderFi
         return HeaderFit.HEADER_ENDS_WITH_DELIMITER
     if widths != {len(header) + 1}:
         return HeaderFit.SAME
+    names = [row[0] for row in rows]
+    is_numbered = names == [str(number) for number in range(1, len(rows) + 1)]
     if any(row[-1] for row in rows):
-        return HeaderFit.ROW_NAMES
-    if [row[0] for row in rows] == [str(number) for number in range(1, len(rows) + 1)]:
+        return HeaderFit.ROW_NAMES if _are_row_names(names, sample, layout, is_numbered) else HeaderFit.SAME
+    if is_numbered:
         raise errors.InvalidInput(
             f"The rows of {path} have one cell more than the header: the first may be the name of the row, or the last,"
             " which is always empty, may follow a delimiter too many. Give the header one cell more."
         )
     return HeaderFit.ROWS_END_WITH_DELIMITER
+
+
+def _are_row_names(names: Sequence[str], sample: Sequence[str], layout: CsvLayout, is_numbered: bool) -> bool:
+    """Return True if the first cells are names of rows as R writes them: in quotes like the header, or numbers.
+
+    Otherwise a comma or a blank in a value may be what each row has more than the header: 4,5 instead of "4,5".
+    """
+    is_quoted = all(line.startswith('"') for line in [line for line in sample if line.strip()][:2])
+    is_quoted = is_quoted and len(set(names)) == len(names)
+    return is_quoted or (is_numbered and layout.delimiter not in ", ")

@@ -26,6 +26,7 @@ from tests.helpers.examples import examples
 COLUMNS = Columns("binary", {"age": "numeric", "job": "categorical"}, {}, ["0", "1"])
 NAMES = ["_dc_sample_id", "_dc_time", "_dc_prediction", "age", "job"]
 HEADER = ",".join(NAMES) + "\n"
+QUOTED = ",".join(f'"{name}"' for name in NAMES) + "\n"
 
 
 class Content(NamedTuple):
@@ -94,10 +95,15 @@ TWO = HEADER + row(1) + row(2)
         ("a.csv", f",{HEADER}0,{row(1)}1,{row(2)}", None),
         ("a.csv", f"Unnamed: 0,{HEADER}0,{row(1)}1,{row(2)}", None),
         ("a.csv", f'"",{HEADER}"1",{row(1)}"2",{row(2)}', None),
-        ("a.csv", f'{HEADER}"1",{row(1)}"2",{row(2)}', "the rows begin with names, which are ignored"),
+        ("a.csv", f'{QUOTED}"1",{row(1)}"2",{row(2)}', "the rows begin with names, which are ignored"),
+        (
+            "a.tsv",
+            f"{HEADER}1,{row(1)}2,{row(2)}".replace(",", "\t"),
+            "delimiter tab, the rows begin with names, which are ignored",
+        ),
         (
             "a.txt",
-            f'{HEADER}"1",{row(1)}"2",{row(2)}'.replace(",", " "),
+            f'{QUOTED}"1",{row(1)}"2",{row(2)}'.replace(",", " "),
             "delimiter space, the rows begin with names, which are ignored",
         ),
         ("a.csv", f"\n{TWO}\n\n", None),
@@ -141,6 +147,17 @@ def test_file_that_is_not_certain_is_refused(tmp_path: Path, content: bytes | st
         read(tmp_path / "a.csv", content)
 
     assert all(sentence in str(refused.value) for sentence in sentences), str(refused.value)
+
+
+@pytest.mark.parametrize("first", ["a", "1", '"1"'])
+def test_cell_too_many_in_each_row_shifts_no_cell(tmp_path: Path, first: str) -> None:
+    """A decimal comma or a comma in a name, without quotes, is not taken for the name of a row."""
+    content = HEADER + "".join(f"{at},1772366400,1,4,5,clerk\n" for at in (first, first.replace("1", "2")))
+
+    found = read(tmp_path / "a.csv", content)
+
+    assert (found.samples, list(found.malformed)) == ({}, [0, 1])
+    assert "6 cells, the header has 5" in found.malformed[0]
 
 
 LATIN = (HEADER + row(1, "Köln") + row(2) + row(3, "Müller") + row(4)).encode("latin-1")
