@@ -14,13 +14,14 @@ import pytest
 from dcmon.storage.columns import TAKEN_NAMES
 from tests.conftest import Acme
 from tests.helpers.installed import Dcmon
+from tests.helpers.odd_names import LONG, ODD_NAMES
 
 
-def test_features_with_taken_names_are_created_and_stored(
+def test_features_with_any_names_are_created_and_stored(
     with_url: Callable[[str], Dcmon], database_url: str, acme: Acme, tmp_path: Path
 ) -> None:
-    """PostgreSQL has system columns of these names, and dcmon's tables have a column `revision`."""
-    dcmon, names = with_url(database_url), sorted(TAKEN_NAMES)
+    """PostgreSQL has system columns of some names, and dcmon's tables have a column `revision`."""
+    dcmon, names = with_url(database_url), [*sorted(TAKEN_NAMES), *ODD_NAMES]
     features = [argument for name in names for argument in ("--feature", f"{name}:numeric")]
     done = dcmon("model", "create", "odd", "--task", "binary", "--version", "v1", *features)
     assert done.returncode == 0, done.stderr
@@ -28,9 +29,25 @@ def test_features_with_taken_names_are_created_and_stored(
     path = tmp_path / "rows.jsonl"
     row = {"_dc_sample_id": "a", "_dc_time": "2026-03-01T00:00:00Z", "_dc_prediction": "1", **own}
     path.write_text(json.dumps(row) + "\n")
-    assert dcmon("ingest", "file", str(path), "--model", "odd").returncode == 0
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        writer.writeheader()
+        writer.writerow(row)
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "rows.parquet")
+    for file_name, wanted in (("rows.csv", 1), ("rows.jsonl", 0), ("rows.parquet", 0)):  # the others are duplicates
+        (loaded,) = dcmon.json("ingest", "file", str(tmp_path / file_name), "--model", "odd")
+        assert (loaded["stored"], loaded["duplicates"]) == (wanted, 1 - wanted), file_name
     (shown,) = dcmon.json("sample", "show", "a", "--model", "odd")
     assert {name: shown["row"][name] for name in names} == own
+
+    in_sentences = (" ", 'he said "hi"', "back\\slash", "any feature", "line\nbreak", "\x1b[31m", LONG + "2")
+    for number, name in enumerate(in_sentences):
+        quoted = name.replace('"', '""')
+        done = dcmon(
+            "monitor", "create", f"M{number}", "--model", "odd", "--check", "PercentOfNulls", f"--feature={name}",
+            "--filter", f'"{quoted}" >= 0', "--rule", 'feature "{}" > 0.5'.format(quoted.replace("\\", "\\\\")),
+        )  # fmt: skip
+        assert done.returncode == 0, (name, done.stderr)
 
 
 START = datetime(2026, 3, 2, tzinfo=UTC)

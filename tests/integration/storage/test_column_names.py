@@ -10,9 +10,12 @@ from dcmon.storage.sampling import RowSelection
 from dcmon.windows import Window
 from tests.conftest import Acme
 from tests.helpers.endpoint import serving
+from tests.helpers.odd_names import ODD_NAMES
 
 # `s` and `r` are aliases of tables in dcmon's statements.
-NAMES = [*sorted(TAKEN_NAMES), "s", "r", "label", "block", "XMIN", "oid", "ä" * 60]
+NAMES = [
+    *sorted(TAKEN_NAMES), "s", "r", "block", "XMIN", "oid", "ä" * 60, *ODD_NAMES,
+]  # fmt: skip
 START, END = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
 
 
