@@ -1,15 +1,17 @@
 """Columns of paths: typed by the version's column, for each format, and compared with the file's own column."""
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
 from dcmon import errors
-from dcmon.ingestion.files import column_mapping, path_columns, reader
+from dcmon.ingestion.files import column_mapping, path_columns, path_expansion, reader
 from dcmon.storage.columns import Columns
 
 COLUMNS = Columns(
@@ -163,3 +165,33 @@ def test_labels_may_have_one_value_for_all_ids(tmp_path: Path) -> None:
     with reader.open_file(str(file)) as opened:
         (chunk,) = opened.chunks(with_options({"_dc_label": "1"}, "labels"))
     assert [json.loads(bytes(row))["_dc_label"] for row in chunk.labels.values()] == ["1", "1"]
+
+
+def test_directory_of_pyarrow_has_all_values(tmp_path: Path) -> None:
+    """pyarrow writes the folders and escapes; the names of the files and the markers are those of Spark."""
+    texts = ["DE", "Côte d'Ivoire", "a/b:c=d%", " ", None]
+    rows = [
+        {**ROWS[0], "_dc_sample_id": str(number), "amount": 0.1 * number, "is_new": number % 2 == 0, "month": number,
+         "country": text, "day": dt.datetime(2026, 3, 1 + number, 12, 30, tzinfo=dt.UTC)}
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+    keys = ["country", "month", "is_new", "amount", "day"]
+    pyarrow.dataset.write_dataset(
+        pa.Table.from_pylist(rows), tmp_path, format="parquet", partitioning=keys, partitioning_flavor="hive",
+        basename_template="part-0000{i}-8e5e1f6e-7f7f-4a4a-9b9b-0123456789ab.c000.snappy.parquet",
+    )  # fmt: skip
+    for name in ("_SUCCESS", "._SUCCESS.crc", "_metadata", "_common_metadata"):
+        (tmp_path / name).touch()
+
+    expansion = path_expansion.expand([str(tmp_path)])
+    assert (expansion.errors, expansion.remarks, len(expansion.files)) == ([], [], len(rows))
+    values = {}
+    for file in expansion.files:
+        mapping = column_mapping.create(COLUMNS, "samples", {}).with_path(file.columns)
+        with reader.open_file(file.path) as opened:
+            (chunk,) = opened.chunks(mapping)
+        row = json.loads(bytes(chunk.samples[0]))
+        values[row["_dc_sample_id"]] = {**row, "day": dt.datetime.fromisoformat(row["day"])}
+    assert [values[str(number)] for number in range(len(rows))] == [
+        {**row, "amount": pytest.approx(row["amount"])} for row in rows
+    ]
