@@ -248,6 +248,12 @@ class FileChanged(Unavailable):
     """{path} changed while it was read. Loaded rows stay stored. Repeat the command when no process writes to it."""
 
 
+class TooManyRejected(DcmonError):
+    """Too many rows can't be stored."""
+
+    exit_code, status = 3, 400
+
+
 class FileRejected(DcmonError):
     """None of the {rows:,} rows of {path} can be stored, for the reasons above."""
 

@@ -12,6 +12,7 @@ from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
     from dcmon.commands.operations.source import TypedTarget
+    from dcmon.ingestion.files.rejection_limit import RejectionLimit
     from dcmon.settings import Kafka
 
 app = group(__doc__)
@@ -27,6 +28,7 @@ LAG_COLUMNS = {
 
 
 @app.command()
+@option_groups.rejection_limit
 @option_groups.row_target
 def file(
     ctx: typer.Context,
@@ -39,6 +41,8 @@ def file(
         str | None, typer.Option("--format", help="csv, parquet or jsonl; default: by the file's name.")
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Load a file again that was loaded before.")] = False,
+    *,
+    limit: "RejectionLimit",
     dry_run: options.DryRun = False,
 ) -> None:
     """Load files (CSV, Parquet, JSON lines), directories and patterns; after an interruption repeat the command.
@@ -47,18 +51,19 @@ def file(
 
     Example: dcmon ingest file may.csv.gz lake/scores 'in/2026-*.csv' --model credit
 
-    Exit 3 when every row of a file was rejected, 8 when some of several files could not be read.
+    Exit 3 when more rows of a file are rejected than --max-rejected allows: judged by its first 10,000 rows before
+    anything is stored, and at its end. Exit 8 when some of several files could not be read.
     """
     from dcmon.commands.operations import ingest as operation
     from dcmon.commands.views import ingest as view
     from dcmon.ingestion.files.manual_load import LoadRequest
 
-    options_ = LoadRequest("", format_, is_repeated=again, is_dry_run=dry_run)
+    options_ = LoadRequest("", format_, is_repeated=again, is_dry_run=dry_run, limit=limit)
     loaded = operation.load_all(ctx.obj, target, paths, options_)
     ctx.obj.output.page(view.loaded_files([outcome(row, dry_run=dry_run) for row in loaded.rows]))
+    loaded.require_stored()
     if loaded.errors:
         raise typer.Exit(8 if loaded.rows else loaded.errors[0].exit_code)
-    loaded.require_stored()
 
 
 @app.command()

@@ -111,7 +111,7 @@ def store_in_transaction(
 
     def transaction() -> StoreResult:
         with db.org_session(engine, org, wait=lock_wait) as session:
-            result = _store_prepared(session, prepared)
+            result = store_rows(session, prepared)
             if dry_run:
                 raise _DryRunEnded(result)
             return result
@@ -122,12 +122,8 @@ def store_in_transaction(
         return ended.result
 
 
-def store_rows(session: Session, prepared: PreparedRows, moves: Sequence[OffsetMove] = ()) -> Outcome:
+def store_rows(session: Session, prepared: PreparedRows, moves: Sequence[OffsetMove] = ()) -> StoreResult:
     """Store prepared rows and write their line in the ledger, in the session's transaction."""
-    return _store_prepared(session, prepared, moves).outcome
-
-
-def _store_prepared(session: Session, prepared: PreparedRows, moves: Sequence[OffsetMove] = ()) -> StoreResult:
     model, version = prepared.model, prepared.version
     if isinstance(prepared.rows, DecodedLabels):
         result = StoreResult(labels.store(session, model, prepared.rows), prepared.rows.bad)
@@ -155,14 +151,14 @@ def store_samples(
     session: Session, org: Organization, version_id: int, batches: Sequence[RowBatch], moves: Sequence[OffsetMove] = ()
 ) -> Outcome:
     """Decode and store samples with their line in the ledger, in the session's transaction. Raises NotFound."""
-    return store_rows(session, _prepare_samples(org, *versions.get(session, version_id), batches), moves)
+    return store_rows(session, _prepare_samples(org, *versions.get(session, version_id), batches), moves).outcome
 
 
 def store_labels(
     session: Session, model_id: int, batches: Sequence[RowBatch], moves: Sequence[OffsetMove] = ()
 ) -> Outcome:
     """Decode and store labels with their line in the ledger, in the session's transaction. Raises NotFound."""
-    return store_rows(session, _prepare_labels(models.get(session, model_id), batches), moves)
+    return store_rows(session, _prepare_labels(models.get(session, model_id), batches), moves).outcome
 
 
 def restore_samples(

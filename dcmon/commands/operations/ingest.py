@@ -1,27 +1,47 @@
 """Load files that an operator names."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from dcmon import errors
 from dcmon.ingestion.files import manual_load, path_expansion
+from dcmon.ingestion.files.manual_load import LoadAction
+from dcmon.ingestion.files.rejection_limit import CHECKED_ROWS
+from dcmon.states import RowKind
 
 if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.commands.operations.source import TypedTarget
+    from dcmon.db import Organization
     from dcmon.errors import DcmonError
-    from dcmon.ingestion.files.manual_load import LoadRequest, ManualLoad
+    from dcmon.ingestion.files.file_target import FileTarget
+    from dcmon.ingestion.files.manual_load import Excess, LoadRequest, ManualLoad
+    from dcmon.ingestion.files.rejections import Rejection
 
 
-class LoadedFiles(NamedTuple):
-    """A row for each loaded file, and the errors of unreadable files."""
+@dataclass
+class LoadedFiles:
+    """A row for each loaded file, the errors of unreadable files, and a sentence for each file that lost too much.
 
-    rows: list[dict[str, Any]]
-    errors: "list[DcmonError]"
+    `excesses` has these sentences by the path of the file.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    errors: "list[DcmonError]" = field(default_factory=list)
+    excesses: dict[str, str] = field(default_factory=dict)
+
+    def add(self, loaded: "ManualLoad") -> None:
+        """Add a file that was loaded, counted or refused."""
+        self.rows.append(_row(loaded))
+        if loaded.excess is not None:
+            self.excesses.setdefault(loaded.result.path, _excess_sentence(loaded, loaded.excess))
 
     def require_stored(self) -> None:
-        """Check that no file was rejected as a whole. Raises FileRejected."""
+        """Check that no file lost too many rows, or all. Raises TooManyRejected or FileRejected."""
+        if self.excesses:
+            raise errors.TooManyRejected(" ".join([*self.excesses.values(), _advice(self.rows)]))
         for row in self.rows:
             if row["rows"] and row["rows"] == row["rejected"] and not row["in_before"]:
                 raise errors.FileRejected(rows=row["rows"], path=row["file"])
@@ -30,42 +50,78 @@ class LoadedFiles(NamedTuple):
 def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template: "LoadRequest") -> LoadedFiles:
     """Load the files that paths name, one after the other, with the options of `template`.
 
-    Raises NotFound or InvalidInput, and the error of a single file or path.
+    First judges the first rows of each file: if too many of one are rejected, no file is loaded. Raises NotFound or
+    InvalidInput, and the error of a single file or path.
     """
-    requests, result = _requests(app, paths, template)
-    org = app.organization()
-    with app.org(org) as session:
-        target = typed.find(session)
-    try:
-        for request in requests:
-            try:
-                with app.output.progress(request.path) as advance:
-                    loaded = manual_load.load(app.engine, org, target, request, advance)
-                result.rows.append(_row(loaded))
-                if loaded.kind != typed.kind:
-                    app.output.remark(f"{request.path} has no predictions: its rows are labels.")
-                for remark in _remarks(loaded):
-                    app.output.remark(remark)
-            except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
-                if len(requests) + len(result.errors) == 1:
-                    raise _named(request.path, error) from error
-                result.errors.append(error)
-                app.output.remark(str(_named(request.path, error)))
-    except KeyboardInterrupt:
-        app.output.remark("Loaded rows stay stored. Repeat the command to continue from there.")
-        raise
-    return result
-
-
-def _requests(app: "App", paths: "Sequence[str]", template: "LoadRequest") -> "tuple[list[LoadRequest], LoadedFiles]":
-    """Find the files that paths name. Raises the error if there is only one and no file."""
-    expansion = path_expansion.expand(paths, template.format)
+    org, expansion = app.organization(), path_expansion.expand(paths, template.format)
     if len(expansion.errors) == 1 and not expansion.files:
         raise expansion.errors[0]
     for remark in [*expansion.remarks, *map(str, expansion.errors)]:
         app.output.remark(remark)
-    requests = [replace(template, path=file.path, path_columns=file.columns) for file in expansion.files]
-    return requests, LoadedFiles([], list(expansion.errors))
+    with app.org(org) as session:
+        target = typed.find(session)
+    is_single = len(expansion.files) + len(expansion.errors) == 1
+    run = _Run(app, org, target, LoadedFiles(errors=list(expansion.errors)), is_single)
+    with manual_load.requests(expansion.files, template) as requests:
+        checked = run.check(requests)
+        if run.result.excesses and not template.is_dry_run:
+            return run.result
+        run.result.rows.clear()
+        run.load(checked)
+    return run.result
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of the command for several files, with its result so far."""
+
+    app: "App"
+    org: "Organization"
+    target: "FileTarget"
+    result: LoadedFiles
+    is_single: bool
+
+    def check(self, requests: "Sequence[LoadRequest]") -> "list[LoadRequest]":
+        """Judge the first rows of each file, and return the requests of files that can be read."""
+        checked: list[LoadRequest] = []
+        for request in requests:
+            with self._collected_error(request):
+                first = manual_load.check_first_rows(self.app.engine, self.org, self.target, request)
+                if first.refused:
+                    self.result.add(first.refused)
+                    if not request.is_dry_run:  # a dry run goes on, and writes them then
+                        self._write_remarks(first.refused)
+                checked.append(replace(request, content=first.content))
+        return checked
+
+    def load(self, requests: "Sequence[LoadRequest]") -> None:
+        """Load or count the files."""
+        try:
+            for request in requests:
+                with self._collected_error(request), self.app.output.progress(request.path) as advance:
+                    loaded = manual_load.load(self.app.engine, self.org, self.target, request, advance)
+                    self.result.add(loaded)
+                    if loaded.kind != self.target.kind:
+                        self.app.output.remark(f"{request.path} has no predictions: its rows are labels.")
+                    self._write_remarks(loaded)
+        except KeyboardInterrupt:
+            self.app.output.remark("Loaded rows stay stored. Repeat the command to continue from there.")
+            raise
+
+    def _write_remarks(self, loaded: "ManualLoad") -> None:
+        for remark in _remarks(loaded):
+            self.app.output.remark(remark)
+
+    @contextmanager
+    def _collected_error(self, request: "LoadRequest") -> "Iterator[None]":
+        """Collect the error of a file, so that the others are loaded. Raises the error of the only file."""
+        try:
+            yield
+        except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
+            if self.is_single:
+                raise _named(request.path, error) from error
+            self.result.errors.append(error)
+            self.app.output.remark(str(_named(request.path, error)))
 
 
 def _named(path: str, error: "DcmonError") -> "DcmonError":
@@ -84,6 +140,29 @@ def _content_remarks(loaded: "ManualLoad") -> list[str]:
     return [*([loaded.result.remark] if loaded.result.remark else ()), *loaded.remarks]
 
 
+def _excess_sentence(loaded: "ManualLoad", excess: "Excess") -> str:
+    path, is_refused = loaded.result.path, loaded.action == LoadAction.REFUSED
+    first = "first " if is_refused and excess.rows >= CHECKED_ROWS else ""
+    rows = "labels" if excess.kind == RowKind.LABELS else "rows"
+    return (
+        f"{excess.rejected:,} of the {first}{excess.rows:,} {rows} of {path} can't be stored: more than {excess.limit}."
+    )
+
+
+def _advice(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is in, and what to do next."""
+    if all(row["was"] in (LoadAction.REFUSED, LoadAction.COUNTED) for row in rows):
+        return (
+            "Nothing was stored. Correct the file or the options that say how it is written, or store the other rows"
+            " with --max-rejected 100%."
+        )
+    stored = sum(row["stored"] for row in rows)
+    return (
+        f"The other rows are stored, {stored:,} of them now. Correct the rejected rows and load the file again: rows"
+        " that are stored count as duplicates."
+    )
+
+
 def _row(loaded: "ManualLoad") -> dict[str, Any]:
     result, counts = loaded.result, loaded.result.outcome
     return {
@@ -92,6 +171,7 @@ def _row(loaded: "ManualLoad") -> dict[str, Any]:
         "stored": counts.stored,
         "duplicates": counts.duplicates,
         "rejected": counts.quarantined,
+        "rejections": [_rejection(rejection) for rejection in result.rejections.by_frequency()],
         "quarantined": dict(result.reasons),
         "labels": result.labels.stored,
         "in_before": result.first_row,
@@ -100,3 +180,7 @@ def _row(loaded: "ManualLoad") -> dict[str, Any]:
         "was": loaded.action,
         "remarks": _content_remarks(loaded),
     }
+
+
+def _rejection(rejection: "Rejection") -> dict[str, Any]:
+    return {**vars(rejection), "row": rejection.row + 1}

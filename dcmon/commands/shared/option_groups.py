@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dcmon.commands.operations.receiver import TypedAddress
     from dcmon.commands.operations.source import TypedTarget
     from dcmon.ingestion.files.dialect import Dialect
+    from dcmon.ingestion.files.rejection_limit import RejectionLimit
     from dcmon.ingestion.quarantine import QuarantineFilter
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -84,6 +85,13 @@ def _parse_dialect(
 
     typed = {"delimiter": delimiter, "encoding": encoding, "decimal": decimal, "thousands": thousands}
     return dialect.create(typed | {"time_zone": time_zone, "date_order": date_order}, null)
+
+
+def _parse_limit(max_rejected: options.MaxRejected = None) -> "RejectionLimit":
+    """Parse how many rows of a file may be rejected. Raises InvalidInput."""
+    from dcmon.ingestion.files import rejection_limit
+
+    return rejection_limit.DEFAULT_LIMIT if max_rejected is None else rejection_limit.parse(max_rejected)
 
 
 def _parse_choices(
@@ -165,6 +173,7 @@ def _parse_chosen_rows(
 
 # Decorators of commands. The first word is the parameter that gets the value.
 file_dialect = option_group("dialect", _parse_dialect)
+rejection_limit = option_group("limit", _parse_limit)
 row_target = option_group("target", _parse_target)
 check_choices = option_group("choices", _parse_choices)
 rule_policy = option_group("policy", _parse_policy)

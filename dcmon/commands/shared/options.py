@@ -50,6 +50,9 @@ Null = Annotated[
 FileTimeZone = Annotated[
     str | None, typer.Option("--time-zone", help="Time zone of times without an offset: Europe/Berlin. Default: UTC.")
 ]
+MaxRejected = Annotated[
+    str | None, typer.Option(help="Most rows that a file may lose: 1%, or 20. Default: 5%; 50% of fewer than 100 rows.")
+]
 FileDateOrder = Annotated[
     str | None, typer.Option("--date-order", help="What comes first in dates like 01/02/2026: day or month.")
 ]

@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
-from dcmon.output import Lines, Page, Part, Table
+from dcmon.ingestion.field_value import value_text
+from dcmon.output import Lines, Page, Part, Remark, Table
 
 COLUMNS = ["file", "rows", "stored", "duplicates", "quarantined", "labels", "seconds", "was"]
 # Columns that a table of several files has only if a file has something in them, so that long names have room.
 ONLY_IF_USED = {"duplicates", "quarantined", "labels"}
+MAX_REJECTIONS = 30  # shown in a table
 UUID = re.compile(r"\b([0-9a-f]{4})[0-9a-f]{4}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b")
 
 
 def loaded_files(rows: Sequence[Mapping[str, Any]]) -> Page:
     """Show files with their counts; of several files also the sums, and names without what they have in common."""
+    rejections = _rejections(rows)
     if len(rows) < 2:
-        return Page(list(rows), [Table(rows, COLUMNS)], remarks(rows))
+        return Page(list(rows), [Table(rows, COLUMNS), *rejections], remarks(rows))
     folder = _common_folder([row["file"] for row in rows])
     shown = [{**row, "file": _short_name(row["file"], folder)} for row in rows]
     columns = [
@@ -26,7 +29,7 @@ def loaded_files(rows: Sequence[Mapping[str, Any]]) -> Page:
         if name != "seconds" and (name not in ONLY_IF_USED or any(row[name] for row in rows))
     ]  # fmt: skip
     heading: list[Part] = [Lines([f"Files below {folder}"])] if folder else []
-    return Page(list(rows), [*heading, Table([*shown, _total(rows)], columns)], remarks(rows))
+    return Page(list(rows), [*heading, Table([*shown, _total(rows)], columns), *rejections], remarks(rows))
 
 
 def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -52,6 +55,24 @@ def _skipped(rows: Sequence[Mapping[str, Any]], file_count: int) -> list[str]:
 def _and_others(names: Sequence[str]) -> str:
     others = f" and {len(names) - 1:,} other files" if len(names) > 2 else f" and {names[-1]}"
     return names[0] + (others if len(names) > 1 else "")
+
+
+def _rejections(rows: Sequence[Mapping[str, Any]]) -> list[Part]:
+    """Return a table of the rejected rows by reason and field, each with its first row as an example."""
+    rejected = [
+        {**rejection, "file": row["file"], "value": value_text(rejection["value"])}
+        for row in rows
+        for rejection in row["rejections"]
+    ]
+    if not rejected:
+        return []
+    place = "row" if any(rejection["line"] is None for rejection in rejected) else "line"
+    columns = {"rows": "", "reason": "", "field": "", place: f"first {place}", "value": "", "detail": ""}
+    if len(rows) > 1:
+        columns = {"file": "", **columns}
+    hidden = len(rejected) - MAX_REJECTIONS
+    remark = [Remark(f"{hidden:,} more reasons are in -o json.")] if hidden > 0 else []
+    return [Lines([""]), Table(rejected[:MAX_REJECTIONS], columns, title="Rejected rows"), *remark]
 
 
 def _common_folder(paths: Sequence[str]) -> str:

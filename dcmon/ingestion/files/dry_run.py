@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Engine
@@ -19,7 +20,7 @@ from dcmon import db
 from dcmon.db import Organization
 from dcmon.ingestion import label_decoder, quarantine, sample_decoder
 from dcmon.ingestion.files.file_target import FileTarget
-from dcmon.ingestion.files.loader import LoadResult, malformed_rows, row_batches
+from dcmon.ingestion.files.loader import ChunkResult, LoadResult, empty_result, malformed_rows, row_batches
 from dcmon.ingestion.files.reader import Chunk, File
 from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
 from dcmon.states import RowKind, TaskType
@@ -70,27 +71,41 @@ class _DryRun:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-def count(engine: Engine, org: Organization, file: File, target: FileTarget, first_row: int = 0) -> LoadResult:
-    """Return the counts that a load of the file from `first_row` on would have. Raises InvalidInput, FileChanged."""
+def count(
+    engine: Engine,
+    org: Organization,
+    file: File,
+    target: FileTarget,
+    first_row: int = 0,
+    chunks: int | None = None,
+) -> LoadResult:
+    """Return the counts that a load of the file from `first_row` on would have; at most of so many chunks.
+
+    Raises InvalidInput or FileChanged.
+    """
     started, result = time.monotonic(), LoadResult(file.path, first_row)
     with closing(_ContentById()) as stored, closing(_ContentById()) as labelled, closing(_ContentById()) as quarantined:
         run = _DryRun(org, target, datetime.now(UTC), stored, labelled, quarantined)
-        for chunk in file.chunks(target.mapping, first_row):
+        for chunk in islice(file.chunks(target.mapping, first_row), chunks):
             with db.org_session(engine, org) as session:
-                outcomes = {
-                    RowKind.SAMPLES: _count_samples(session, run, chunk),
-                    RowKind.LABELS: _count_labels(session, run, chunk),
-                }
-                outcomes[target.kind] += _count_malformed(session, run, chunk)
-            result.outcome += outcomes[target.kind]
-            result.labels += outcomes[RowKind.LABELS]
-            result.rows += chunk.next_row - chunk.first_row
+                result.add(target.kind, chunk, _count_chunk(session, run, chunk))
     result.remark = file.layout_remark
     result.reasons, result.seconds = dict(sorted(run.reasons.items())), time.monotonic() - started
     return result
 
 
-def _count_samples(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
+def _count_chunk(session: Session, run: _DryRun, chunk: Chunk) -> ChunkResult:
+    counted, kind = empty_result(), run.target.kind
+    counted.outcomes[RowKind.SAMPLES] += _count_samples(session, run, chunk, counted.bad[RowKind.SAMPLES])
+    counted.outcomes[RowKind.LABELS] += _count_labels(session, run, chunk, counted.bad[RowKind.LABELS])
+    malformed = malformed_rows(chunk.malformed, SOURCE, run.logged_at)
+    counted.outcomes[kind] += _count_malformed(session, run, malformed)
+    counted.bad[kind] += malformed
+    return counted
+
+
+def _count_samples(session: Session, run: _DryRun, chunk: Chunk, all_bad: list[BadRow]) -> Outcome:
+    """Count the samples of a chunk. Adds those that would be rejected to `all_bad`."""
     if run.target.version_id is None:
         return Outcome()
     model, version = versions.get(session, run.target.version_id)
@@ -106,7 +121,9 @@ def _count_samples(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     run.samples.put(new)
     stored = {decoded.positions[key]: content.to_bytes(8, signed=True) for key, content in known.items()}
     target = QuarantineTarget(RowKind.SAMPLES, model.id, version.id)
-    quarantined = _count_quarantined(session, run, target, [*decoded.bad, *decoded.conflicts(stored)])
+    bad = [*decoded.bad, *decoded.conflicts(stored)]
+    all_bad += bad
+    quarantined = _count_quarantined(session, run, target, bad)
     return _outcome(decoded.row_count, len(new), quarantined)
 
 
@@ -125,9 +142,8 @@ def _count_quarantined(session: Session, run: _DryRun, target: QuarantineTarget,
     return len(new)
 
 
-def _count_malformed(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
+def _count_malformed(session: Session, run: _DryRun, bad: Sequence[BadRow]) -> Outcome:
     target = QuarantineTarget(run.target.kind, run.target.model_id, run.target.version_id)
-    bad = malformed_rows(chunk.malformed, SOURCE, run.logged_at)
     return _outcome(len(bad), 0, _count_quarantined(session, run, target, bad))
 
 
@@ -142,7 +158,8 @@ def _stored_samples(session: Session, relation: int, version_id: int, keys: Sequ
     return {keys[at - 1]: content for at, content in rows}
 
 
-def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
+def _count_labels(session: Session, run: _DryRun, chunk: Chunk, all_bad: list[BadRow]) -> Outcome:
+    """Count the labels of a chunk. Adds those that would be rejected to `all_bad`."""
     model = models.get(session, run.target.model_id)
     batches = list(row_batches(chunk.labels, run.logged_at, SOURCE))
     decoded = label_decoder.decode(model.task_type == TaskType.REGRESSION, batches)
@@ -151,6 +168,7 @@ def _count_labels(session: Session, run: _DryRun, chunk: Chunk) -> Outcome:
     known |= {key: {label} for key, label in run.labels.find(list(labels)).items()}
     changed = {key: label for key, label in labels.items() if known.get(key, {NO_LABEL}) != {label}}
     run.labels.put(changed)
+    all_bad += decoded.bad
     quarantined = _count_quarantined(session, run, QuarantineTarget(RowKind.LABELS, model.id, None), decoded.bad)
     return _outcome(decoded.row_count, len(changed), quarantined)
 

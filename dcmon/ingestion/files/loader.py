@@ -25,6 +25,7 @@ from dcmon.ingestion.files import registry
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.file_target import FileTarget, row_source
 from dcmon.ingestion.files.reader import Chunk, File
+from dcmon.ingestion.files.rejections import Rejections
 from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
 from dcmon.ingestion.receipts import ReceivedRows
 from dcmon.ingestion.rejected_row import RejectionReason
@@ -37,6 +38,7 @@ from dcmon.storage.ledger import LedgerEntry, Outcome
 
 ReportProgress = Callable[[int, int], None]  # called with the number of bytes that are read, and the file's size
 OutcomesByKind = dict[RowKind, Outcome]
+BadRowsByKind = dict[RowKind, list[BadRow]]
 
 
 @lru_cache(maxsize=1)
@@ -50,6 +52,8 @@ class LoadResult:
     """The counts of the rows that one run loaded, from `first_row` on. `reasons` counts quarantined rows by reason.
 
     `remark` says what the file shows about how it is written, and which rows without content were skipped.
+    `rejections` has all rows that were not stored, also those that were in the quarantine before.
+
     `loaded_at` is the time at which an earlier run finished the file; None if this run loaded rows of it.
     """
 
@@ -60,17 +64,33 @@ class LoadResult:
     outcome: Outcome = field(default_factory=Outcome)
     labels: Outcome = field(default_factory=Outcome)
     reasons: Mapping[str, int] = field(default_factory=dict)
+    rejections: Rejections = field(default_factory=Rejections)
     seconds: float = 0.0
     remark: str | None = None
 
+    def add(self, kind: RowKind, chunk: Chunk, counted: "ChunkResult") -> None:
+        """Add the counts of a chunk of a file with rows of a kind."""
+        self.outcome += counted.outcomes[kind]
+        self.labels += counted.outcomes[RowKind.LABELS]
+        self.rows += chunk.next_row - chunk.first_row
+        for bad_kind, bad in counted.bad.items():
+            self.rejections.add(bad_kind, bad)
+
+
+class ChunkResult(NamedTuple):
+    """The counts of a chunk by kind, and its rejected rows by kind."""
+
+    outcomes: OutcomesByKind
+    bad: BadRowsByKind
+
 
 class _StoredChunk(NamedTuple):
-    """The result of storing a chunk. `outcomes` is None if another loader has stored rows of it.
+    """The result of storing a chunk, None if another loader has stored rows of it.
 
     `next_row` is the first row that is not stored.
     """
 
-    outcomes: OutcomesByKind | None
+    result: ChunkResult | None
     next_row: int
 
 
@@ -98,10 +118,7 @@ class FileLoader:
         load, chunk = _Load(target, fingerprint, datetime.now(UTC)), None
         try:
             for chunk in file.chunks(target.mapping, first_row):
-                outcomes = self._store(load, chunk)
-                result.outcome += outcomes[target.kind]
-                result.labels += outcomes[RowKind.LABELS]
-                result.rows += chunk.next_row - chunk.first_row
+                result.add(target.kind, chunk, self._store(load, chunk))
                 self._report(file.position(chunk.next_row), file.size)
             result.seconds, result.remark = time.monotonic() - started, file.layout_remark
             is_finished = chunk is not None and chunk.is_last and result.outcome.taken > 0
@@ -111,14 +128,14 @@ class FileLoader:
             if result.rows:
                 work_queue.enqueue_now(self.engine, self.org.id, work_queue.Work.evaluate)
 
-    def _store(self, load: _Load, chunk: Chunk) -> OutcomesByKind:
+    def _store(self, load: _Load, chunk: Chunk) -> ChunkResult:
         """Store the rows of a chunk that no other loader has stored."""
         while chunk.first_row < chunk.next_row:
             stored = self._store_accepted_rows(load, chunk)
-            if stored.outcomes is not None:
-                return stored.outcomes
+            if stored.result is not None:
+                return stored.result
             chunk = chunk.since(stored.next_row)
-        return _no_outcomes()
+        return empty_result()
 
     def _store_accepted_rows(self, load: _Load, chunk: Chunk) -> _StoredChunk:
         """Store a chunk. If PostgreSQL refuses rows of it, quarantine these and store the others."""
@@ -200,24 +217,29 @@ def _lock(session: Session, load: _Load, *, has_labels: bool) -> IngestedFile:
 
 def _store_chunk(
     session: Session, entry: IngestedFile, load: _Load, chunk: Chunk, prepared: Sequence[PreparedRows]
-) -> OutcomesByKind:
+) -> ChunkResult:
     """Store a chunk and advance the file's progress, in the session's transaction."""
-    outcomes, kind = _no_outcomes(), load.target.kind
+    result, kind = empty_result(), load.target.kind
     for rows in prepared:
-        outcomes[rows.kind] += store.store_rows(session, rows)
-    outcomes[kind] += _store_malformed(session, load, chunk.malformed)
-    counts = outcomes[kind]
+        stored = store.store_rows(session, rows)
+        result.outcomes[rows.kind] += stored.outcome
+        result.bad[rows.kind] += stored.bad
+    malformed = malformed_rows(chunk.malformed, row_source(load.fingerprint), load.logged_at)
+    result.outcomes[kind] += _store_malformed(session, load, malformed)
+    result.bad[kind] += malformed
+    counts = result.outcomes[kind]
     entry.next_row = chunk.next_row
     entry.taken += counts.taken
     entry.stored += counts.stored
     entry.duplicates += counts.duplicates
     entry.quarantined += counts.quarantined
     session.flush()
-    return outcomes
+    return result
 
 
-def _no_outcomes() -> OutcomesByKind:
-    return {kind: Outcome() for kind in RowKind}
+def empty_result() -> ChunkResult:
+    """Return the result of a chunk without rows."""
+    return ChunkResult({kind: Outcome() for kind in RowKind}, {kind: [] for kind in RowKind})
 
 
 def row_batches(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: str) -> Iterator[RowBatch]:
@@ -227,12 +249,11 @@ def row_batches(rows: Mapping[int, msgspec.Raw], logged_at: datetime, source: st
         yield RowBatch([rows[number] for number in numbers], logged_at, source, numbers[0])
 
 
-def _store_malformed(session: Session, load: _Load, malformed: Mapping[int, MalformedRow]) -> Outcome:
+def _store_malformed(session: Session, load: _Load, bad: Sequence[BadRow]) -> Outcome:
     """Quarantine lines that can't be read as rows, with a separate line in the ledger. They count as received rows."""
-    if not malformed:
+    if not bad:
         return Outcome()
     target, source = load.target, row_source(load.fingerprint)
-    bad = malformed_rows(malformed, source, load.logged_at)
     quarantined = quarantine.add(session, QuarantineTarget(target.kind, target.model_id, target.version_id), bad)
     if target.version_id is not None:
         _, version = versions.get(session, target.version_id)

@@ -237,6 +237,7 @@ def open_file(
     dialect.require_meaning(path, chosen)
     with _bytes(path, stream) as content:
         digest, stat = blake2b(digest_size=16), fstat(content.fileno())
+        content.seek(0)
         while block := content.read(BLOCK_BYTES):
             digest.update(block)
         yield File(path, chosen, content, stat.st_size, digest.hexdigest(), stat.st_mtime_ns, dialect)
@@ -245,11 +246,12 @@ def open_file(
 def _bytes(path: str, stream: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
     if stream is not None:
         return nullcontext(stream)
-    return _standard_input() if path == STDIN else open_bytes(Path(path))
+    return standard_input() if path == STDIN else open_bytes(Path(path))
 
 
 @contextmanager
-def _standard_input() -> Iterator[BinaryIO]:
+def standard_input() -> Iterator[BinaryIO]:
+    """Copy the standard input to a temporary file, which can be read several times."""
     with tempfile.TemporaryFile(prefix="dcmon-") as copy:
         shutil.copyfileobj(sys.stdin.buffer, copy)
         copy.seek(0)

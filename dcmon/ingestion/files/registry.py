@@ -12,10 +12,15 @@ from dcmon.ingestion.files.file_target import FileTarget
 
 
 class FileProgress(NamedTuple):
-    """The progress of a file: `next_row` is the first row that is not stored yet."""
+    """The progress of a file: `next_row` is the first row that is not stored yet.
 
-    next_row: int
-    is_loaded: bool
+    `taken` and `quarantined` count the rows before it.
+    """
+
+    next_row: int = 0
+    is_loaded: bool = False
+    taken: int = 0
+    quarantined: int = 0
 
 
 def register(session: Session, fingerprint: str, path: str, target: FileTarget) -> FileProgress:
@@ -28,7 +33,7 @@ def register(session: Session, fingerprint: str, path: str, target: FileTarget) 
 def progress(session: Session, fingerprint: str) -> FileProgress:
     """Return the progress of a file. A file that was never registered has no stored row."""
     entry = session.scalar(select(IngestedFile).where(IngestedFile.digest == fingerprint))
-    return FileProgress(0, False) if entry is None else _progress(entry)
+    return FileProgress() if entry is None else _progress(entry)
 
 
 def next_fingerprint(session: Session, fingerprint: str) -> str:
@@ -48,4 +53,4 @@ def get(session: Session, fingerprint: str, *, is_locked: bool = False) -> Inges
 
 
 def _progress(entry: IngestedFile) -> FileProgress:
-    return FileProgress(entry.next_row, entry.finished_at is not None)
+    return FileProgress(entry.next_row, entry.finished_at is not None, entry.taken, entry.quarantined)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +45,7 @@ def may(tmp_path: Path) -> Path:
 
 def load(credit: Dcmon, *arguments: str) -> dict[str, object]:
     (entry,) = credit.json("ingest", "file", "--model", "credit", *arguments)
-    return {name: value for name, value in entry.items() if name not in ("seconds", "file")}
+    return {name: value for name, value in entry.items() if name not in ("seconds", "file", "rejections")}
 
 
 def samples(credit: Dcmon) -> int:
@@ -239,7 +240,7 @@ def test_file_without_storable_rows_fails(credit: Dcmon, may: Path, tmp_path: Pa
     rejected.write_text(HEADER + row(1, "old"))
     broken.write_text("a,b\n1,2\n")
 
-    refused = credit("ingest", "file", str(rejected), "--model", "credit")
+    refused = credit("ingest", "file", str(rejected), "--model", "credit", "--max-rejected", "100%")
     assert (refused.returncode, "wrong_type 1" in refused.stdout) == (3, True)
     assert "None of the 1 rows" in refused.stderr
     done = credit("-o", "json", "ingest", "file", str(broken), str(may), "--model", "credit")
@@ -381,3 +382,80 @@ def test_several_models_ask_for_one(credit: Dcmon, may: Path) -> None:
     output = credit("ingest", "file", str(may))
     assert output.returncode == 2
     assert "There are several models (credit, other): choose one with --model." in output.stderr
+
+
+def refused_load(credit: Dcmon, *arguments: str) -> tuple[list[dict[str, object]], str]:
+    """Run a load that ends with exit 3, and return its output and its errors."""
+    done = credit("-o", "json", "ingest", "file", "--model", "credit", *arguments)
+    assert done.returncode == 3, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+def test_file_that_loses_too_many_rows_is_refused(credit: Dcmon, tmp_path: Path) -> None:
+    """Nothing is stored of it, nor of other files of the command, and a later load begins at its first row."""
+    bad, good = tmp_path / "bad.csv", tmp_path / "good.csv"
+    bad.write_text(HEADER + "".join(row(n, "old" if n < 11 else "41") for n in range(200)))
+    good.write_text(HEADER + row(1000))
+
+    for arguments in ([str(bad)], [str(good), str(bad)], [str(bad), "--dry-run"], [str(bad), "--max-rejected", "10"]):
+        listed, errors = refused_load(credit, *arguments)
+        (entry,) = [entry for entry in listed if entry["file"] == str(bad)]
+        assert (entry["rows"], entry["rejected"]) == (200, 11)
+        (rejection,) = entry["rejections"]  # type: ignore[misc]
+        assert (rejection["field"], rejection["rows"], rejection["value"]) == ("age", 11, "old")
+        assert rejection["row"] == 1
+        assert "11 of the 200 rows" in errors
+        assert "Nothing was stored." in errors
+        assert samples(credit) == 0
+    assert credit.json("quarantine", "list") == []
+    assert "no share" in credit("ingest", "file", str(bad), "--model", "credit", "--max-rejected", "x").stderr
+
+    assert load(credit, str(bad), "--max-rejected", "11") == {
+        "rows": 200, "stored": 189, "duplicates": 0, "rejected": 11, "quarantined": {"wrong_type": 11}, "labels": 0,
+        "in_before": 0, "in_since": None, "was": "loaded", "remarks": [],
+    }  # fmt: skip
+    bad.write_text(HEADER + "".join(row(n) for n in range(200)))
+    corrected = load(credit, str(bad))
+    assert (corrected["stored"], corrected["duplicates"], corrected["rejected"]) == (11, 189, 0)
+
+
+def test_standard_input_is_judged_before_it_is_stored(credit: Dcmon) -> None:
+    text_ = HEADER + "".join(row(n, "old" if n % 2 else "41") for n in range(100))
+    command = [COMMAND, "ingest", "file", "-", "--model", "credit", "--format", "csv"]
+    run = partial(
+        subprocess.run, input=text_, env=credit.environment, cwd="/", capture_output=True, text=True, check=False
+    )
+    done = run(command)
+    assert (done.returncode, "50 of the 100 rows" in done.stderr) == (3, True)
+    assert samples(credit) == 0
+    done = run([*command, "--max-rejected", "50%"])
+    assert done.returncode == 0, done.stderr
+    assert samples(credit) == 50
+
+
+def test_file_that_becomes_bad_later_ends_with_what_is_in(credit: Dcmon, tmp_path: Path) -> None:
+    """The first rows are good: the load goes to the end, and says which rows are stored."""
+    path = tmp_path / "late.csv"
+    path.write_text(HEADER + "".join(row(n, "old" if n >= 10_000 else "41") for n in range(11_000)))
+    ((entry,), errors) = refused_load(credit, str(path))
+    assert (entry["was"], entry["stored"], entry["rejected"]) == ("loaded", 10_000, 1_000)
+    assert "1,000 of the 11,000 rows" in errors
+    assert "10,000 of them now" in errors
+    assert load(credit, str(path))["was"] == "in already"
+
+
+def test_labels_beside_samples_are_judged_alone(credit: Dcmon, tmp_path: Path) -> None:
+    """Half of the labels are no class: the performance would be that of the others."""
+    path = tmp_path / "labels.csv"
+    lines = [row(n).replace("\n", ",\x00\n" if n % 10 == 0 else ",1\n") for n in range(100)]
+    path.write_text(HEADER.replace("\n", ",_dc_label\n") + "".join(lines))
+    _, errors = refused_load(credit, str(path))
+    assert "10 of the 100 labels" in errors
+    assert samples(credit) == 0
+
+
+def test_first_rejected_rows_are_shown(credit: Dcmon, may: Path) -> None:
+    shown = credit("ingest", "file", str(may), "--model", "credit", "--dry-run").stdout
+    assert "Rejected rows" in shown
+    assert '"old"' in shown
+    assert "Expected a number, got 'old'." in shown

@@ -12,7 +12,7 @@ from dcmon.output import Output
 def row(file: str, **counts: Any) -> dict[str, Any]:
     """Return the row of a file of three stored rows."""
     usual = {"rows": 3, "stored": 3, "duplicates": 0, "quarantined": {}, "labels": 0, "seconds": 0.1, "was": "loaded"}
-    usual |= {"in_since": None, "remarks": []}
+    usual |= {"in_since": None, "remarks": [], "rejections": []}
     return {"file": file, **usual, **counts}
 
 
