@@ -1,8 +1,10 @@
 """Load files that an operator names."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dcmon import errors
@@ -10,8 +12,11 @@ from dcmon.ingestion.files import manual_load, path_expansion
 from dcmon.ingestion.files.manual_load import LoadAction
 from dcmon.ingestion.files.rejection_limit import CHECKED_ROWS
 from dcmon.states import RowKind
+from dcmon.storage import pg_binary, versions
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.app import App
     from dcmon.commands.operations.source import TypedTarget
     from dcmon.db import Organization
@@ -25,9 +30,10 @@ if TYPE_CHECKING:
 class LoadedFiles:
     """A row for each loaded file, the errors of unreadable files, and a sentence for each file that lost too much.
 
-    `excesses` has these sentences by the path of the file.
+    `version_options` name the version that the files belong to. `excesses` has the sentences by the path of the file.
     """
 
+    version_options: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
     errors: "list[DcmonError]" = field(default_factory=list)
     excesses: dict[str, str] = field(default_factory=dict)
@@ -36,7 +42,22 @@ class LoadedFiles:
         """Add a file that was loaded, counted or refused."""
         self.rows.append(_row(loaded))
         if loaded.excess is not None:
-            self.excesses.setdefault(loaded.result.path, _excess_sentence(loaded, loaded.excess))
+            sentence = _excess_sentence(loaded, loaded.excess)
+            self.excesses.setdefault(loaded.result.path, f"{sentence}{self._undoing(loaded)}")
+
+    def _undoing(self, loaded: "ManualLoad") -> str:
+        """Return how to take out the rows of a file that are stored; "" if none are."""
+        if loaded.action != LoadAction.EXCEEDED:
+            return ""
+        stored, span = loaded.result.outcome.stored, loaded.result.time_span
+        sentence = f" The other rows are stored, {stored:,} of them now."
+        if span is None or loaded.kind != RowKind.SAMPLES:
+            return sentence
+        first, last = (pg_binary.time(time).replace(microsecond=0) for time in span)
+        return (
+            f"{sentence} To delete all samples of their time: dcmon sample delete {self.version_options}"
+            f" --from {first:%Y-%m-%dT%H:%M:%S} --to {last + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S} --dry-run"
+        )
 
     def require_stored(self) -> None:
         """Check that no file lost too many rows, or all. Raises TooManyRejected or FileRejected."""
@@ -60,8 +81,9 @@ def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template:
         app.output.remark(remark)
     with app.org(org) as session:
         target = typed.find(session)
+        version_options = _version_options(session, target)
     is_single = len(expansion.files) + len(expansion.errors) == 1
-    run = _Run(app, org, target, LoadedFiles(errors=list(expansion.errors)), is_single)
+    run = _Run(app, org, target, LoadedFiles(version_options, errors=list(expansion.errors)), is_single)
     with manual_load.requests(expansion.files, template) as requests:
         checked = run.check(requests)
         if run.result.excesses and not template.is_dry_run:
@@ -124,6 +146,14 @@ class _Run:
             self.app.output.remark(str(_named(request.path, error)))
 
 
+def _version_options(session: "Session", target: "FileTarget") -> str:
+    """Return the options that name the version which files belong to; "" for labels."""
+    if target.version_id is None:
+        return ""
+    model, version = versions.get(session, target.version_id)
+    return f"--model {shlex.quote(model.name)} --version {shlex.quote(version.name)}"
+
+
 def _named(path: str, error: "DcmonError") -> "DcmonError":
     """Return the error with the file's name in its message."""
     return error if path in str(error) else type(error)(f"{path}: {error}")
@@ -142,11 +172,12 @@ def _content_remarks(loaded: "ManualLoad") -> list[str]:
 
 def _excess_sentence(loaded: "ManualLoad", excess: "Excess") -> str:
     path, is_refused = loaded.result.path, loaded.action == LoadAction.REFUSED
-    first = "first " if is_refused and excess.rows >= CHECKED_ROWS else ""
+    share = excess.share
+    first = "first " if is_refused and share.rows >= CHECKED_ROWS else ""
     rows = "labels" if excess.kind == RowKind.LABELS else "rows"
-    return (
-        f"{excess.rejected:,} of the {first}{excess.rows:,} {rows} of {path} can't be stored: more than {excess.limit}."
-    )
+    of_file = f"that {path} adds" if share.is_added else f"of {path}"
+    counts = f"{share.rejected:,} of the {first}{share.rows:,} {rows}"
+    return f"{counts} {of_file} can't be stored: more than {excess.limit}."
 
 
 def _advice(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -156,10 +187,9 @@ def _advice(rows: Sequence[Mapping[str, Any]]) -> str:
             "Nothing was stored. Correct the file or the options that say how it is written, or store the other rows"
             " with --max-rejected 100%."
         )
-    stored = sum(row["stored"] for row in rows)
     return (
-        f"The other rows are stored, {stored:,} of them now. Correct the rejected rows and load the file again: rows"
-        " that are stored count as duplicates."
+        "Correct the rejected rows and load the file again, with or without the stored rows, which count as duplicates."
+        " Or keep what is stored, and repeat the command with --max-rejected 100%."
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from typing import TextIO
+from typing import Protocol
 
 MAX_LINE_LENGTH = 2**24  # characters: a file without line ends must not fill the memory
 BYTE_ORDER_MARK = "\ufeff"
@@ -13,6 +13,29 @@ class LineTooLong(Exception):
     """A line is longer than MAX_LINE_LENGTH. The record has its beginning."""
 
 
+class TextLines(Protocol):
+    """A text whose lines can be read."""
+
+    def readline(self, size: int = -1, /) -> str:
+        """Return the next line, at most `size` characters of it; "" at the end."""
+
+
+class CountedText:
+    """A text that counts its lines, also those that are read in parts."""
+
+    def __init__(self, text: TextLines) -> None:
+        self._text, self._is_within_line = text, False
+        self.parts = self.continuations = 0
+
+    def readline(self, size: int = -1, /) -> str:
+        """Return the next line or part of a line."""
+        if part := self._text.readline(size):
+            self.parts += 1
+            self.continuations += self._is_within_line
+            self._is_within_line = part[-1] not in "\r\n"
+        return part
+
+
 class Lines:
     """The lines of a file. Keeps the lines of the current record as they are in the file.
 
@@ -20,9 +43,10 @@ class Lines:
     quote doubled.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextLines) -> None:
         self.stream, self._returned = stream, deque[str]()
         self.record: list[str] = []
+        self.left_out = 0  # lines, or parts of them, that belong to records and are not in `record`
         self.has_escapes = False
         if first := stream.readline(MAX_LINE_LENGTH):
             self._returned.append(first.removeprefix(BYTE_ORDER_MARK))
@@ -68,7 +92,13 @@ class Lines:
             last = self._returned.popleft() if self._returned else self._read()
             if not last:
                 return
+            self.left_out += 1
             is_quoted ^= self._quotes(last) % 2 == 1
+
+    @property
+    def unread(self) -> int:
+        """Return how many lines were read from the stream, and will be read again."""
+        return len(self._returned)
 
     def _quotes(self, line: str) -> int:
         return line.count('"') - (line.count('\\"') if self.has_escapes else 0)

@@ -25,11 +25,13 @@ from dcmon.ingestion.files import registry
 from dcmon.ingestion.files.csv_records import MalformedRow
 from dcmon.ingestion.files.file_target import FileTarget, row_source
 from dcmon.ingestion.files.reader import Chunk, File
+from dcmon.ingestion.files.registry import FileProgress
 from dcmon.ingestion.files.rejections import Rejections
 from dcmon.ingestion.quarantine import BadRow, QuarantineTarget
 from dcmon.ingestion.receipts import ReceivedRows
 from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
+from dcmon.ingestion.sample_decoder import DecodedSamples
 from dcmon.ingestion.store import PreparedRows
 from dcmon.ingestion.target_cache import RowTarget, TargetCache
 from dcmon.states import RowKind
@@ -39,6 +41,18 @@ from dcmon.storage.ledger import LedgerEntry, Outcome
 ReportProgress = Callable[[int, int], None]  # called with the number of bytes that are read, and the file's size
 OutcomesByKind = dict[RowKind, Outcome]
 BadRowsByKind = dict[RowKind, list[BadRow]]
+JudgeFile = Callable[[FileProgress], str | None]
+
+
+class TimeSpan(NamedTuple):
+    """The first and the last time of samples, in microseconds since 2000."""
+
+    first: int
+    last: int
+
+    def including(self, other: "TimeSpan | None") -> "TimeSpan":
+        """Return the time span of both."""
+        return self if other is None else TimeSpan(min(self.first, other.first), max(self.last, other.last))
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +66,8 @@ class LoadResult:
     """The counts of the rows that one run loaded, from `first_row` on. `reasons` counts quarantined rows by reason.
 
     `remark` says what the file shows about how it is written, and which rows without content were skipped.
-    `rejections` has all rows that were not stored, also those that were in the quarantine before.
+    `rejections` has all rows that were not stored, also those that were in the quarantine before. `time_span` has the
+    times of the samples that could be decoded.
 
     `loaded_at` is the time at which an earlier run finished the file; None if this run loaded rows of it.
     """
@@ -65,6 +80,7 @@ class LoadResult:
     labels: Outcome = field(default_factory=Outcome)
     reasons: Mapping[str, int] = field(default_factory=dict)
     rejections: Rejections = field(default_factory=Rejections)
+    time_span: TimeSpan | None = None
     seconds: float = 0.0
     remark: str | None = None
 
@@ -75,13 +91,17 @@ class LoadResult:
         self.rows += chunk.next_row - chunk.first_row
         for bad_kind, bad in counted.bad.items():
             self.rejections.add(bad_kind, bad)
+        if counted.time_span is not None:
+            self.time_span = counted.time_span.including(self.time_span)
 
 
-class ChunkResult(NamedTuple):
-    """The counts of a chunk by kind, and its rejected rows by kind."""
+@dataclass
+class ChunkResult:
+    """The counts of a chunk by kind, its rejected rows by kind, and the times of its samples."""
 
     outcomes: OutcomesByKind
     bad: BadRowsByKind
+    time_span: TimeSpan | None = None
 
 
 class _StoredChunk(NamedTuple):
@@ -100,6 +120,7 @@ class _Load(NamedTuple):
     target: FileTarget
     fingerprint: str
     logged_at: datetime
+    judge: JudgeFile
 
 
 class FileLoader:
@@ -109,13 +130,18 @@ class FileLoader:
         self.engine, self.org, self._targets = engine, org, _target_cache(engine)
         self._report = report or (lambda position, size: None)
 
-    def load(self, file: File, target: FileTarget, fingerprint: str, first_row: int) -> LoadResult:
+    def load(
+        self, file: File, target: FileTarget, fingerprint: str, first_row: int, judge: JudgeFile = lambda progress: None
+    ) -> LoadResult:
         """Store the rows of a registered file from `first_row` on.
+
+        `judge` is called at the end with the counts of the file, also of earlier runs. If it returns a reason, the file
+        does not count as loaded.
 
         Raises InvalidInput, FileChanged, NotFound, and Locked if other transactions keep the rows locked.
         """
         started, result = time.monotonic(), LoadResult(file.path, first_row)
-        load, chunk = _Load(target, fingerprint, datetime.now(UTC)), None
+        load, chunk = _Load(target, fingerprint, datetime.now(UTC), judge), None
         try:
             for chunk in file.chunks(target.mapping, first_row):
                 result.add(target.kind, chunk, self._store(load, chunk))
@@ -123,7 +149,7 @@ class FileLoader:
             result.seconds, result.remark = time.monotonic() - started, file.layout_remark
             is_finished = chunk is not None and chunk.is_last and result.outcome.taken > 0
             has_reasons = result.outcome.quarantined > 0 or result.labels.quarantined > 0
-            return result if is_finished and not has_reasons else self._finish(fingerprint, result)
+            return result if is_finished and not has_reasons else self._finish(load, result)
         finally:
             if result.rows:
                 work_queue.enqueue_now(self.engine, self.org.id, work_queue.Work.evaluate)
@@ -165,9 +191,10 @@ class FileLoader:
             entry = _lock(session, load, has_labels=bool(chunk.labels))
             if entry.next_row > chunk.first_row:
                 return _StoredChunk(None, entry.next_row)
+            result = _store_chunk(session, entry, load, chunk, prepared)
             if chunk.is_last:
-                entry.finished_at, entry.error = func.now(), None
-            return _StoredChunk(_store_chunk(session, entry, load, chunk, prepared), chunk.next_row)
+                _finish(entry, load)
+            return _StoredChunk(result, chunk.next_row)
 
     def _prepare(self, load: _Load, chunk: Chunk, *, is_checked: bool) -> list[PreparedRows]:
         """Decode samples and labels. `is_checked`: first find the rows that PostgreSQL refuses, to quarantine them."""
@@ -190,12 +217,11 @@ class FileLoader:
             )
         return store.prepare(self._targets, row_target, list(batches))
 
-    def _finish(self, fingerprint: str, result: LoadResult) -> LoadResult:
+    def _finish(self, load: _Load, result: LoadResult) -> LoadResult:
         with db.org_session(self.engine, self.org) as session:
-            entry = registry.get(session, fingerprint, is_locked=True)
-            entry.finished_at, entry.error = func.now(), None
+            _finish(registry.get(session, load.fingerprint, is_locked=True), load)
             session.flush()
-            result.reasons = _reasons(session, fingerprint, result.first_row)
+            result.reasons = _reasons(session, load.fingerprint, result.first_row)
         return result
 
 
@@ -224,6 +250,8 @@ def _store_chunk(
         stored = store.store_rows(session, rows)
         result.outcomes[rows.kind] += stored.outcome
         result.bad[rows.kind] += stored.bad
+        if isinstance(rows.rows, DecodedSamples) and rows.rows.times:
+            result.time_span = TimeSpan(min(rows.rows.times), max(rows.rows.times))
     malformed = malformed_rows(chunk.malformed, row_source(load.fingerprint), load.logged_at)
     result.outcomes[kind] += _store_malformed(session, load, malformed)
     result.bad[kind] += malformed
@@ -233,8 +261,18 @@ def _store_chunk(
     entry.stored += counts.stored
     entry.duplicates += counts.duplicates
     entry.quarantined += counts.quarantined
+    entry.rejected += len(result.bad[kind])
+    if kind == RowKind.SAMPLES:
+        entry.labels += result.outcomes[RowKind.LABELS].taken
+        entry.rejected_labels += len(result.bad[RowKind.LABELS])
     session.flush()
     return result
+
+
+def _finish(entry: IngestedFile, load: _Load) -> None:
+    """Mark a file whose rows were all read as loaded, or as not loaded with the reason."""
+    entry.error = load.judge(registry.progress_of(entry))
+    entry.finished_at = func.now() if entry.error is None else None
 
 
 def empty_result() -> ChunkResult:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import BinaryIO
 
 from sqlalchemy import Engine
@@ -16,7 +17,7 @@ from dcmon.ingestion.files.loader import FileLoader, LoadResult, ReportProgress
 from dcmon.ingestion.files.path_columns import PathColumns
 from dcmon.ingestion.files.path_expansion import NamedFile
 from dcmon.ingestion.files.registry import FileProgress
-from dcmon.ingestion.files.rejection_limit import CHECKED_ROWS, DEFAULT_LIMIT, RejectionLimit
+from dcmon.ingestion.files.rejection_limit import CHECKED_ROWS, DEFAULT_LIMIT, FileCounts, RejectedShare, RejectionLimit
 from dcmon.states import RowKind
 
 NONE = FileProgress()
@@ -30,6 +31,7 @@ class LoadAction(StrEnum):
     SKIPPED = "in already"
     COUNTED = "not stored"  # a dry run
     REFUSED = "refused"  # too many of the first rows are rejected; nothing is stored
+    EXCEEDED = "too many rejected"  # found at the end: the other rows are stored, and the file is not loaded
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,10 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class Excess:
-    """More rejected rows of a kind than the limit: `rejected` of `rows`. `limit` is its text."""
+    """More rejected rows of a kind than the limit, whose text is `limit`."""
 
     kind: RowKind
-    rejected: int
-    rows: int
+    share: RejectedShare
     limit: str
 
 
@@ -109,7 +110,8 @@ def check_first_rows(engine: Engine, org: Organization, target: FileTarget, requ
         if request.limit.allows_all or progress.is_loaded or progress.next_row:
             return FirstRows(file.content, None)
         result = dry_run.count(engine, org, file, target, chunks=CHECKED_ROWS // reader.ROWS_AT_ONCE)
-        excess = _excess(result, target.kind, request.limit)
+        _add_lines(result, file, target)
+        excess = _excess(_counted(result, target.kind), target.kind, request.limit)
         refused = (
             ManualLoad(LoadAction.REFUSED, result, target.kind, file.remarks(target.mapping), excess)
             if excess
@@ -139,12 +141,24 @@ def _find(
         return fingerprint, registry.progress(session, fingerprint)
 
 
-def _excess(result: LoadResult, kind: RowKind, limit: RejectionLimit, earlier: FileProgress = NONE) -> Excess | None:
-    """Return the excess of rejected rows, with those of an earlier run. Labels beside samples are judged alone."""
-    for counted, outcome, before in ((kind, result.outcome, earlier), (RowKind.LABELS, result.labels, NONE)):
-        rejected, rows = result.rejections.count(counted) + before.quarantined, outcome.taken + before.taken
-        if limit.is_exceeded(rejected, rows):
-            return Excess(counted, rejected, rows, limit.text(rows))
+def _add_lines(result: LoadResult, file: reader.File, target: FileTarget) -> None:
+    result.rejections.add_lines(file.line_numbers(target.mapping, result.rejections.first_rows()))
+
+
+def _counted(result: LoadResult, kind: RowKind, earlier: FileProgress = NONE) -> FileProgress:
+    """Return the counts of a file after a run that stored nothing, or only counted."""
+    outcome, labels = result.outcome, FileCounts()
+    rows = FileCounts(outcome.taken, outcome.stored, outcome.quarantined, result.rejections.count(kind))
+    if kind == RowKind.SAMPLES:
+        labels = FileCounts(result.labels.taken, rejected=result.rejections.count(RowKind.LABELS))
+    return FileProgress(rows=earlier.rows.plus(rows), labels=earlier.labels.plus(labels))
+
+
+def _excess(progress: FileProgress, kind: RowKind, limit: RejectionLimit) -> Excess | None:
+    """Return the excess of rejected rows of a file. Labels beside samples are judged alone."""
+    for counted, counts in ((kind, progress.rows), (RowKind.LABELS, progress.labels)):
+        if share := limit.excess(counts):
+            return Excess(counted, share, limit.text(share.rows))
     return None
 
 
@@ -168,11 +182,26 @@ def load(
             return ManualLoad(LoadAction.SKIPPED, result, target.kind)
         remarks = file.remarks(target.mapping)
         if request.is_dry_run:
-            result, action = dry_run.count(engine, org, file, target, progress.next_row), LoadAction.COUNTED
-        else:
+            result = dry_run.count(engine, org, file, target, progress.next_row)
+            _add_lines(result, file, target)
+            excess = _excess(_counted(result, target.kind, progress), target.kind, request.limit)
+            return ManualLoad(LoadAction.COUNTED, result, target.kind, remarks, excess)
+        with db.org_session(engine, org) as session:
+            first_row = registry.register(session, fingerprint, request.path, target).next_row
+        judge = partial(_refusal, target.kind, request.limit)
+        result = FileLoader(engine, org, report).load(file, target, fingerprint, first_row, judge)
+        _add_lines(result, file, target)
+        if first_row or result.rejections.first_rows():
             with db.org_session(engine, org) as session:
-                progress = registry.register(session, fingerprint, request.path, target)
-            result = FileLoader(engine, org, report).load(file, target, fingerprint, progress.next_row)
-            action = LoadAction.RESUMED if progress.next_row else LoadAction.LOADED
-        excess = _excess(result, target.kind, request.limit, progress)
-        return ManualLoad(action, result, target.kind, remarks, excess)
+                progress = registry.progress(session, fingerprint)
+            if not progress.is_loaded and (excess := _excess(progress, target.kind, request.limit)):
+                return ManualLoad(LoadAction.EXCEEDED, result, target.kind, remarks, excess)
+        return ManualLoad(LoadAction.RESUMED if first_row else LoadAction.LOADED, result, target.kind, remarks)
+
+
+def _refusal(kind: RowKind, limit: RejectionLimit, progress: FileProgress) -> str | None:
+    """Return why a file must not count as loaded, although all its rows were read; None if it may."""
+    excess = _excess(progress, kind, limit)
+    if excess is None:
+        return None
+    return f"{excess.share.rejected:,} of {excess.share.rows:,} rows can't be stored: more than {excess.limit}."

@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -19,7 +19,7 @@ from dcmon import errors
 from dcmon.ingestion.files import compression, constants, encoding
 from dcmon.ingestion.files.column_mapping import ColumnMapping, EveryColumn, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow, SkippedRow
-from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
+from dcmon.ingestion.files.dialect import NO_OPTIONS, TEXT_FORMATS, Dialect
 from dcmon.ingestion.files.formats import Row, csv, jsonl, parquet
 from dcmon.ingestion.files.proofs import search
 from dcmon.ingestion.files.proofs.findings import Proofs
@@ -161,6 +161,17 @@ class File:
         """
         rows = itertools.islice(self.rows(EveryColumn(expected=expected)), MAX_MALFORMED)
         return list(next((row for row in rows if isinstance(row, dict)), ()))
+
+    def line_numbers(self, mapping: ColumnMapping, rows: Collection[int]) -> Mapping[int, int]:
+        """Return the line at which each of these rows begins, from 1. Empty for Parquet, which has no lines.
+
+        The file is read again, up to the last of the rows: lines are not counted while rows are loaded.
+        """
+        if self.format not in TEXT_FORMATS or not rows:
+            return {}
+        self.stream.seek(0)
+        with self.open_text() as text:
+            return csv.line_numbers(text, mapping, rows) if self.format == "csv" else jsonl.line_numbers(text, rows)
 
     def reference_rows(self, mapping: ColumnMapping) -> Iterator[msgspec.Raw]:
         """Yield the rows of a reference, all of which must be readable. Raises InvalidInput."""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dcmon import errors
 
@@ -12,12 +13,34 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
 _ROWS = re.compile(r"\d+", re.ASCII)
 
 
+class RejectedShare(NamedTuple):
+    """How many rows are rejected, of how many. `is_added`: of those that a file adds, not of all its rows."""
+
+    rejected: int
+    rows: int
+    is_added: bool = False
+
+
+class FileCounts(NamedTuple):
+    """What became of rows of a file.
+
+    `rejected` counts all rows that can't be stored, `quarantined` those that were not in quarantine before. The rows
+    that are neither in `stored` nor in `quarantined` are duplicates.
+    """
+
+    rows: int = 0
+    stored: int = 0
+    quarantined: int = 0
+    rejected: int = 0
+
+    def plus(self, other: "FileCounts") -> "FileCounts":
+        """Return the counts of both parts of a file."""
+        return FileCounts(*(count + more for count, more in zip(self, other, strict=True)))
+
+
 @dataclass(frozen=True)
 class RejectionLimit:
-    """The most rows of a file that may be rejected: a share of its rows, or a number. None for both: the default.
-
-    Duplicates are rows of the file, and are not rejected.
-    """
+    """The most rows of a file that may be rejected: a share of its rows, or a number. None for both: the default."""
 
     share: float | None = None
     rows: int | None = None
@@ -26,6 +49,16 @@ class RejectionLimit:
     def allows_all(self) -> bool:
         """True if no file exceeds the limit."""
         return self.share is not None and self.share >= 1
+
+    def excess(self, counts: FileCounts) -> RejectedShare | None:
+        """Return the rejected rows if they are too many; None if the file is within the limit.
+
+        The whole file is judged, and then the rows that it adds: many rows that are stored already must not hide that
+        most of the others can't be stored.
+        """
+        of_file = RejectedShare(counts.rejected, counts.rows)
+        added = RejectedShare(counts.quarantined, counts.stored + counts.quarantined, is_added=True)
+        return next((share for share in (of_file, added) if self.is_exceeded(share.rejected, share.rows)), None)
 
     def is_exceeded(self, rejected: int, rows: int) -> bool:
         """Return True if `rejected` of a file's `rows` are more than the limit."""

@@ -1,8 +1,8 @@
 """The rejected rows of a file, by reason and field, with the first row of each as an example."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dcmon.ingestion.field_value import field_value
@@ -30,12 +30,12 @@ class Rejection:
     line: int | None = None
 
 
+@dataclass
 class Rejections:
     """Counts rejected rows: by kind, and by reason and field."""
 
-    def __init__(self) -> None:
-        self._rows = Counter[RowKind]()
-        self._groups: dict[tuple[RowKind, str, str | None], Rejection] = {}
+    _rows: Counter[RowKind] = field(default_factory=Counter)
+    _groups: dict[tuple[RowKind, str, str | None], Rejection] = field(default_factory=dict)
 
     def add(self, kind: RowKind, bad: Sequence[BadRow]) -> None:
         """Count rows of a kind."""
@@ -59,6 +59,14 @@ class Rejections:
     def count(self, kind: RowKind) -> int:
         """Return the number of rejected rows of a kind."""
         return self._rows[kind]
+
+    def first_rows(self) -> set[int]:
+        """Return the numbers of the rows that are examples."""
+        return {group.row for group in self._groups.values()}
+
+    def add_lines(self, lines: Mapping[int, int]) -> None:
+        """Set the lines at which the examples begin, by the number of their row."""
+        self._groups = {key: replace(group, line=lines.get(group.row)) for key, group in self._groups.items()}
 
     def by_frequency(self) -> list[Rejection]:
         """Return the rejections, those with the most rows first."""

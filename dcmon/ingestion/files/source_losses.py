@@ -58,12 +58,12 @@ def by_source(session: Session) -> dict[str, SourceLoss]:
 def by_reason(session: Session, source_id: int) -> list[dict[str, Any]]:
     """Return the rows of a source that are in quarantine by reason and field, as rows of the command's output.
 
-    Each has the first row: its file, its number in the file from 0, the value of the field, and what is wrong.
+    Each has the first row: its file, its number in the file from 1, the value of the field, and what is wrong.
     """
     rows = session.execute(REASONS_OF_SOURCE, {"source": source_id, "limit": MAX_GROUPS})
     return [
         {
-            "rows": row.rows, "reason": row.reason, "field": row.field, "file": row.file, "row": row.position,
+            "rows": row.rows, "reason": row.reason, "field": row.field, "file": row.file, "row": row.position + 1,
             "value": field_value(row.row, row.field), "detail": row.detail,
         }
         for row in rows

@@ -301,7 +301,7 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     assert [failed_file["file"] for failed_file in shown["failed_files"]] == ["bad.csv"]
     assert (shown["lost_within_a_day"]["rows"], shown["lost_within_a_day"]["of"]) == (3, 13)
     assert {(group["reason"], group["field"], group["row"]) for group in shown["rejected_rows"]} == {
-        ("wrong_type", "age", 11), ("conflict", "_dc_sample_id", 12), ("malformed", None, 13),
+        ("wrong_type", "age", 12), ("conflict", "_dc_sample_id", 13), ("malformed", None, 14),
     }  # fmt: skip
     assert "23.1% (3 of 13): conflict (_dc_sample_id), malformed" in credit("source", "list").stdout
     assert "bad.csv" in credit("source", "show", "lake").stdout
@@ -438,10 +438,36 @@ def test_file_that_becomes_bad_later_ends_with_what_is_in(credit: Dcmon, tmp_pat
     path = tmp_path / "late.csv"
     path.write_text(HEADER + "".join(row(n, "old" if n >= 10_000 else "41") for n in range(11_000)))
     ((entry,), errors) = refused_load(credit, str(path))
-    assert (entry["was"], entry["stored"], entry["rejected"]) == ("loaded", 10_000, 1_000)
+    assert (entry["was"], entry["stored"], entry["rejected"]) == ("too many rejected", 10_000, 1_000)
     assert "1,000 of the 11,000 rows" in errors
     assert "10,000 of them now" in errors
+    span = "--from 2026-03-01T12:00:00 --to 2026-03-01T14:46:40"
+    command = f"dcmon sample delete --model credit --version v1 {span} --dry-run"
+    assert command in errors
+    (deleted,) = credit.json(*command.split()[1:])
+    assert deleted["samples"] == 10_000
+
+    ((again,), errors) = refused_load(credit, str(path))
+    assert (again["was"], again["in_before"], again["rows"]) == ("too many rejected", 11_000, 0)
+    assert "1,000 of the 11,000 rows" in errors, "it does not count as loaded"
+    ((repeated,), errors) = refused_load(credit, str(path), "--again")
+    assert (repeated["in_before"], repeated["duplicates"]) == (0, 11_000)
+    assert load(credit, str(path), "--max-rejected", "100%")["was"] == "resumed"
     assert load(credit, str(path))["was"] == "in already"
+
+
+def test_duplicates_do_not_hide_rejected_rows(credit: Dcmon, tmp_path: Path) -> None:
+    """A file grows: its new rows are judged without the rows that are stored, but a few bad ones are no excess."""
+    path = tmp_path / "grows.csv"
+    path.write_text(HEADER + "".join(row(n, "old" if n % 50 == 0 else "41") for n in range(1_000)))
+    assert load(credit, str(path))["rejected"] == 20
+    assert load(credit, str(path), "--again")["duplicates"] == 1_000
+    path.write_text(path.read_text() + "".join(row(n, "old" if n % 5 == 0 else "41") for n in range(1_000, 1_010)))
+    assert load(credit, str(path))["rejected"] == 2
+    path.write_text(path.read_text() + "".join(row(n, "old" if n % 5 == 0 else "41") for n in range(2_000, 2_100)))
+    _, errors = refused_load(credit, str(path))
+    assert "20 of the 100 rows that" in errors
+    assert samples(credit) == 988
 
 
 def test_labels_beside_samples_are_judged_alone(credit: Dcmon, tmp_path: Path) -> None:
@@ -458,4 +484,8 @@ def test_first_rejected_rows_are_shown(credit: Dcmon, may: Path) -> None:
     shown = credit("ingest", "file", str(may), "--model", "credit", "--dry-run").stdout
     assert "Rejected rows" in shown
     assert '"old"' in shown
+    (entry,) = credit.json("ingest", "file", str(may), "--model", "credit", "--dry-run")
+    assert {(group["reason"], group["row"], group["line"]) for group in entry["rejections"]} == {
+        ("wrong_type", 12, 13), ("conflict", 13, 14), ("malformed", 14, 15),
+    }  # fmt: skip
     assert "Expected a number, got 'old'." in shown

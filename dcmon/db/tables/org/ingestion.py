@@ -82,7 +82,9 @@ class IngestedFile(Org):
     """The progress of a file: its rows below `next_row` are stored.
 
     `digest` identifies the file's content, target and format. `stamp` shows that a file has changed without reading
-    it: the ETag in S3, or the size and time of change in a directory.
+    it: the ETag in S3, or the size and time of change in a directory. `rejected` counts all rows that can't be stored,
+    `quarantined` those that were not in quarantine before. `labels` counts the labels beside samples. `error`: why the
+    file can't be read, or is not loaded although all its rows were read.
     """
 
     __tablename__ = "ingested_files"
@@ -100,6 +102,9 @@ class IngestedFile(Org):
     stored: Mapped[int] = mapped_column(BigInteger, server_default="0")
     duplicates: Mapped[int] = mapped_column(BigInteger, server_default="0")
     quarantined: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    rejected: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    labels: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    rejected_labels: Mapped[int] = mapped_column(BigInteger, server_default="0")
     error: Mapped[str | None]
     began_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[dt.datetime | None]

@@ -1,14 +1,14 @@
 """CSV: a header, then records of text cells."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from dcmon import errors
 from dcmon.ingestion.files import csv_detection, csv_records
 from dcmon.ingestion.files.column_mapping import ColumnMapping
 from dcmon.ingestion.files.csv_layout import CsvLayout, HeaderFit
-from dcmon.ingestion.files.csv_lines import Lines
+from dcmon.ingestion.files.csv_lines import CountedText, Lines
 from dcmon.ingestion.files.csv_records import MalformedRow, NonUtf8Record, Record, SkippedRow
 from dcmon.ingestion.files.dialect import Dialect
 from dcmon.ingestion.files.formats import Row
@@ -25,6 +25,25 @@ def read(file: TextFile, mapping: ColumnMapping) -> Iterator[Row]:
         layout = csv_detection.detect(lines, file.path, dialect.delimiter, mapping.is_known)
         file.notes.update(_notes(layout, dialect))
         yield from _rows(csv_records.records(lines, layout), mapping, file.path)
+
+
+def line_numbers(file: TextFile, mapping: ColumnMapping, rows: Collection[int]) -> dict[int, int]:
+    """Return the number of the line, from 1, at which each of these rows begins."""
+    numbers: dict[int, int] = {}
+    with file.text() as text:
+        counted = CountedText(text)
+        lines = Lines(counted)
+        layout = csv_detection.detect(lines, file.path, file.dialect.delimiter, mapping.is_known)
+        left_out = continuations = 0
+        for number, _ in enumerate(csv_records.records(lines, layout), -1):  # the first record is the header
+            if number in rows:
+                parts = len(lines.record) + lines.left_out - left_out
+                length = parts - (counted.continuations - continuations)
+                numbers[number] = counted.parts - counted.continuations - lines.unread - length + 1
+            if len(numbers) == len(rows):
+                break
+            left_out, continuations = lines.left_out, counted.continuations
+    return numbers
 
 
 def _notes(layout: CsvLayout, dialect: Dialect) -> Iterator[tuple[str, str]]:

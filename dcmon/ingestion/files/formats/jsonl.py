@@ -1,7 +1,7 @@
 """JSON lines: one object per line, with typed values."""
 
 import codecs
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -29,6 +29,13 @@ def read(file: TextFile, mapping: ColumnMapping) -> Iterator[Row]:
             if isinstance(row, dict) and len(row) <= len(omitted) and not row.keys() >= omitted:
                 row = {**dict.fromkeys(omitted), **row}
             yield row
+
+
+def line_numbers(file: TextFile, rows: Collection[int]) -> dict[int, int]:
+    """Return the number of the line, from 1, that each of these rows has."""
+    has_row = (isinstance(line, MalformedRow) or bool(line.strip()) for line in _lines(file))
+    of_rows = (number for number, is_row in enumerate(has_row, 1) if is_row)
+    return {row: line for row, line in zip(range(max(rows, default=-1) + 1), of_rows, strict=False) if row in rows}
 
 
 def _lines(file: TextFile) -> Iterator[bytes | MalformedRow]:

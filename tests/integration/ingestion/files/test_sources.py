@@ -197,9 +197,9 @@ def test_rows_that_a_source_loses_are_told_for_it(target: Target, tmp_path: Path
 
     assert (loss.source, loss.received, loss.quarantined, loss.file) == ("bad", 41, 31, "b.csv")
     assert loss.reasons == ["wrong_type (age)", "malformed"]
-    first = {"rows": 30, "reason": "wrong_type", "field": "age", "file": "b.csv", "row": 0, "value": "old"}
+    first = {"rows": 30, "reason": "wrong_type", "field": "age", "file": "b.csv", "row": 1, "value": "old"}
     assert groups[0] == {**first, "detail": loss.detail}
-    assert (groups[1]["rows"], groups[1]["row"], groups[1]["value"]) == (1, 30, "too,few")
+    assert (groups[1]["rows"], groups[1]["row"], groups[1]["value"]) == (1, 31, "too,few")
     app = App(Settings(database_url=target.engine.url.render_as_string(hide_password=False)), Output())
     problems = checks.find_problems(collector.collect(target.engine, app.settings), Health())
     (problem,) = [problem for problem in problems if problem.name == "source loses rows"]

@@ -1,12 +1,14 @@
 """The limit of rejected rows: its texts, its defaults, and the laws of judging."""
 
+from functools import reduce
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmon import errors
 from dcmon.ingestion.files import rejection_limit
-from dcmon.ingestion.files.rejection_limit import DEFAULT_LIMIT, RejectionLimit
+from dcmon.ingestion.files.rejection_limit import DEFAULT_LIMIT, FileCounts, RejectionLimit
 
 limits = (
     st.just(DEFAULT_LIMIT)
@@ -52,6 +54,34 @@ def test_laws_of_judging(limit: RejectionLimit, counts: list[int]) -> None:
         assert limit.is_exceeded(min(rejected + 1, rows), rows)
     if limit.allows_all:
         assert not limit.is_exceeded(rejected, rows)
+
+
+stored, quarantined, known, duplicates = [st.integers(0, 12_000)] * 4
+
+
+@given(limits, stored, quarantined, known, duplicates)
+def test_duplicates_are_not_rejected_and_hide_nothing(
+    limit: RejectionLimit, stored: int, quarantined: int, known: int, duplicates: int
+) -> None:
+    """The rows of a file are new, new in quarantine, known in quarantine, or stored already (duplicates)."""
+
+    rows = stored + quarantined + known + duplicates
+    refused = limit.excess(FileCounts(rows, stored, quarantined, quarantined + known))
+
+    if limit.is_exceeded(quarantined, stored + quarantined):
+        assert refused, "no number of duplicates hides that new rows are bad"
+    elif refused:
+        assert (refused.rejected, refused.rows) == (quarantined + known, rows), "only the whole file loses too much"
+    assert limit.excess(FileCounts(rows - quarantined - known, stored)) is None, "without a rejected row"
+
+
+@given(
+    limits, st.lists(st.tuples(stored, quarantined, known, duplicates).map(lambda counts: FileCounts(*sorted(counts))))
+)
+def test_parts_of_a_file_are_judged_as_the_whole(limit: RejectionLimit, parts: list[FileCounts]) -> None:
+    """An interrupted load has the verdict of one that was not interrupted."""
+    whole = FileCounts(*(sum(counts) for counts in zip(*parts, strict=True))) if parts else FileCounts()
+    assert limit.excess(reduce(FileCounts.plus, parts, FileCounts())) == limit.excess(whole)
 
 
 @given(st.sampled_from(["1%", "0.5%", "20", "1", "0%"]), st.integers(0, 10_000))
