@@ -159,6 +159,9 @@ class File:
 
         `expected`: a mapping that knows some of the columns.
         """
+        if self.format == "parquet":
+            self.stream.seek(0)
+            return parquet.column_names(self.stream, self.path)
         rows = itertools.islice(self.rows(EveryColumn(expected=expected)), MAX_MALFORMED)
         return list(next((row for row in rows if isinstance(row, dict)), ()))
 

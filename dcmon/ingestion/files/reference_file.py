@@ -57,7 +57,7 @@ def _rows(
     """Yield the rows of files. Adds what each file shows about how it writes its values to `remarks`."""
     for file in files:
         with reader.open_file(file.path, dialect=dialect) as opened:
-            mapping_of_file = mapping.with_usual_names(opened.column_names()).with_path(file.columns)
+            mapping_of_file = mapping.with_usual_names(opened.column_names(mapping)).with_path(file.columns)
             remarks += [f"{file.path}: {remark}" for remark in opened.remarks(mapping_of_file)]
             yield from opened.reference_rows(mapping_of_file)
             if opened.layout_remark:

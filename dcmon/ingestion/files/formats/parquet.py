@@ -28,6 +28,14 @@ def read(stream: BinaryIO, mapping: ColumnMapping, path: str) -> ParquetContent:
         return ParquetContent(file.metadata.num_rows, _rows(file, mapping, path))
 
 
+def column_names(stream: BinaryIO, path: str) -> list[str]:
+    """Return the columns of a Parquet file, without reading its rows. Raises InvalidInput."""
+    from pyarrow import parquet
+
+    with _readable(path):
+        return list(parquet.ParquetFile(stream).schema_arrow.names)
+
+
 def _rows(file: Any, mapping: ColumnMapping, path: str) -> Iterator[Row]:
     with _readable(path):
         fields = mapping.map_columns(file.schema_arrow.names)

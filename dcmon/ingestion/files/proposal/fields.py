@@ -147,7 +147,7 @@ def _may_be_id(profile: ColumnProfile, typed: TypeGuess) -> bool:
 
 def _looks_like_id(profile: ColumnProfile) -> bool:
     """Return True for texts that have digits and no blanks. Whole numbers in order may be an index of each file."""
-    return all(
+    return len(profile.counts) > 1 and all(
         isinstance(value, str) and " " not in value and any(character.isdecimal() for character in value)
         for value in profile.counts
     )
@@ -164,7 +164,11 @@ def _prediction(guesses: FieldGuesses, columns: _Columns, types: Mapping[str, Ty
         _several(guesses, PREDICTION, best, "prediction")
     else:
         scores = _best(outputs, PROBABILITIES)
-        hint = f" {_list(scores)} may be a prediction, or a probability." if scores else ""
+        hint = (
+            f" {_list(scores)} may be a prediction; or a probability, beside which the file needs the predicted class."
+            if scores
+            else ""
+        )
         guesses.questions.append(
             Question(
                 f"No column has a name of a prediction.{hint} Name it with --prediction COLUMN. A file without"

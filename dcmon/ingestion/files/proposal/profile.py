@@ -61,7 +61,7 @@ class ColumnProfile:
     @property
     def is_unique(self) -> bool:
         """Return True if each row has a value, and no value occurs twice."""
-        return not (self.nulls or self.words or self.nested) and len(self.counts) == self.values > 1
+        return not (self.nulls or self.words or self.nested) and len(self.counts) == self.values > 0
 
 
 @dataclass(frozen=True)

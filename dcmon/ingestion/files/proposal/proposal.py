@@ -131,12 +131,18 @@ def _column(column: ColumnProfile, guessed: TypeGuess, guesses: FieldGuesses, ch
     if name in choices.ignored:
         return ProposedColumn(name, Use.IGNORED, "", "--map")
     if (field := guesses.field_of(name)) is not None:
-        return ProposedColumn(name, Use.FIELD, field, guesses.reasons[field])
+        return ProposedColumn(name, Use.FIELD, field, guesses.reasons[field] + _missing_labels(column, field))
     if guessed.type is None or name in RESERVED:
         return ProposedColumn(name, Use.IGNORED, "", guessed.reason if guessed.type is None else "a reserved name")
     if reason := _is_no_feature(column, guessed, guesses):
         return ProposedColumn(name, Use.ADDITIONAL, guessed.type, f"{guessed.reason}; {reason}")
     return ProposedColumn(name, Use.FEATURE, guessed.type, guessed.reason)
+
+
+def _missing_labels(column: ColumnProfile, field: str) -> str:
+    """Return how to load labels that are missing and have a word for it. "" if there are none."""
+    words = [word for word in column.words if word.strip()] if field == LABEL else []
+    return f"; where it is {words[0]}, give --null {words[0]} when you load the file" if words else ""
 
 
 def _is_no_feature(column: ColumnProfile, guessed: TypeGuess, guesses: FieldGuesses) -> str:

@@ -179,7 +179,7 @@ def test_what_is_not_certain_is_a_question(tmp_path: Path, columns: dict[str, li
 def test_file_without_predictions_asks_for_them(tmp_path: Path) -> None:
     table = {name: values for name, values in base(score=cycle(0.1, 0.9)).items() if name != "prediction"}
     (question,) = propose(write(table, tmp_path / "rows.csv")).questions
-    assert "score may be a prediction, or a probability" in question.sentence
+    assert "score may be a prediction; or a probability" in question.sentence
     assert question.option == "prediction"
 
 
@@ -262,3 +262,11 @@ def test_classes_after_the_first_rows_are_found(tmp_path: Path, monkeypatch: pyt
     table = base(prediction=["a"] * 20 + ["b"] * 20 + ["c"] * 20, label=cycle("a"))
     found = propose(write(table, tmp_path / "rows.csv"))
     assert (found.rows, found.is_complete, found.classes) == (10, False, ["a", "b", "c"])
+
+
+def test_word_in_labels_is_no_class(tmp_path: Path) -> None:
+    """R writes NA for a label that is not known yet."""
+    found = proposed(tmp_path, label=cycle("yes", "no", "NA"))
+    assert found.classes == ["no", "yes"]
+    (label,) = [column for column in found.columns if column.target == LABEL]
+    assert label.reason == "its name; where it is NA, give --null NA when you load the file"
