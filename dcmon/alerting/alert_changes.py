@@ -47,6 +47,11 @@ class AlertChanges:
         return bool(is_saved or self.deleted or self.lines or self.notifications)
 
     @property
+    def leaves_pending(self) -> bool:
+        """True if one of the changed alerts will differ from what receivers were last notified of."""
+        return any(_is_overdue(alert) for alert in self.saved if alert not in self.deleted)
+
+    @property
     def stored_alerts(self) -> list[Alert]:
         """The changed alerts that have a row."""
         return [alert for alert in self.saved if alert.id is not None]
@@ -118,6 +123,13 @@ class AlertChanges:
             return alert_payload.describe_all(session, context.org, described, public_url)
 
         return notification_writer.write_all(session, context.org, updates, payloads)
+
+
+def _is_overdue(alert: Alert) -> bool:
+    """Return True if an alert differs from what receivers were last notified of, as stored_alerts.is_overdue does."""
+    if alert.state == AlertState.FIRING:
+        return alert.told_severity != alert.severity
+    return bool(alert.told_severity)
 
 
 def history_line(

@@ -64,7 +64,7 @@ def judge_results(session: Session, results: Sequence[Result], context: ChangeCo
         for sync in synced.syncs
         if sync.error is None
     ]
-    may_have_pending = synced.has_pending or any(rule_changes.changes for rule_changes in changes)
+    may_have_pending = synced.has_pending or any(rule_changes.changes.leaves_pending for rule_changes in changes)
     written = rule_failures.write_isolated(
         session, context, changes,
         lambda failed: alert_sync.sync_alerts(session, [requests_by_rule[failed.rule.id]]),

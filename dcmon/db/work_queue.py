@@ -35,8 +35,10 @@ NEXT_DUE = text("""
      where kind = :kind and due_at <= now()
      order by served_at limit 1 for update skip locked
 """)
+# A crash of the server may lose the hint: the scheduler finds the work then. So no commit waits for the disk.
 ENQUEUE = text("""
-    insert into work_queue (org_id, kind, due_at) values (:org, :kind, coalesce(:at, now()))
+    with quick as (select set_config('synchronous_commit', 'off', true))
+    insert into work_queue (org_id, kind, due_at) select :org, :kind, coalesce(:at, now()) from quick
     on conflict (org_id, kind) do update
        set due_at = least(work_queue.due_at, excluded.due_at), seq = work_queue.seq + 1
 """)
@@ -48,7 +50,8 @@ ENQUEUE_NOW = text("""
 """)
 # The number `seq` is compared, so that work that was queued after the claim is not lost.
 RELEASE = text("""
-    update work_queue set due_at = :at, served_at = now() where org_id = :org and kind = :kind and seq = :seq
+    with quick as (select set_config('synchronous_commit', 'off', true))
+    update work_queue set due_at = :at, served_at = now() from quick where org_id = :org and kind = :kind and seq = :seq
 """)
 
 
@@ -57,8 +60,6 @@ def enqueue(session: Session, org_id: int, work: Work, at: datetime | None = Non
 
     Call it after the commit of the work and in another transaction, because a transaction never writes two schemas.
     """
-    # A crash of the server may lose the hint: the scheduler finds the work then.
-    session.execute(text("set local synchronous_commit = off"))
     session.execute(ENQUEUE, {"org": org_id, "kind": int(work), "at": at})
 
 
@@ -92,5 +93,4 @@ def release(session: Session, org_id: int, work: Work, seq: int, next_at: dateti
     `next_at` None: it is due when it is queued. Nothing changes if it was queued after the claim with this `seq`: it
     stays due.
     """
-    session.execute(text("set local synchronous_commit = off"))
     session.execute(RELEASE, {"org": org_id, "kind": int(work), "seq": seq, "at": next_at})

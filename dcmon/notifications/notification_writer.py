@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import Integer, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from dcmon.db import Organization, bulk, locks
@@ -110,10 +111,16 @@ def write_all(session: Session, org: Organization, updates: Sequence[AlertUpdate
 
 def _deliveries(session: Session, updates: Sequence[AlertUpdate]) -> list[_Delivery]:
     """Return the notifications to write, in the order of the changes and of the receivers' ids."""
-    about = select(Notification.alert_id, Notification.webhook_id).distinct()
-    rows = session.execute(about.where(Notification.alert_id.in_({update.alert.id for update in updates})))
-    notified = {(alert_id, receiver_id) for alert_id, receiver_id in rows}
-    active = session.scalars(select(Webhook).where(Webhook.is_active).order_by(Webhook.id)).all()
+    alert_ids = sorted({update.alert.id for update in updates})
+    about = select(Notification.alert_id).where(
+        Notification.webhook_id == Webhook.id,
+        Notification.alert_id == any_(bindparam("alert_ids", type_=ARRAY(Integer))),
+    )
+    of_receiver = func.array(about.distinct().correlate(Webhook).scalar_subquery(), type_=ARRAY(Integer))
+    statement = select(Webhook, of_receiver).where(Webhook.is_active).order_by(Webhook.id)
+    rows = session.execute(statement, {"alert_ids": alert_ids}).all()
+    active = [receiver for receiver, _ in rows]
+    notified = {(alert_id, receiver.id) for receiver, known_ids in rows for alert_id in known_ids}
     deliveries = list[_Delivery]()
     for update in updates:
         recipients = [
