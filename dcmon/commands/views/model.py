@@ -79,4 +79,5 @@ def _version_row(session: "Session", model: "Model", version: "Version") -> dict
         "reference": references.count(session, version),
         "newest_sample": version.watermark,
         "state": liveness.classify(model, version),
+        "file_columns": version.file_columns or {},
     }

@@ -363,6 +363,8 @@ def test_files_need_no_map_after_the_model_was_created(
     assert (loaded["rows"], loaded["stored"], loaded["rejected"]) == (2, 2, 0)
     stored = created.json("reference", "load", str(reference), "--model", "shop", "--version", "v1")
     assert stored["stored"] == 2
+    (version,) = created.json("model", "show", "shop")["versions"]
+    assert version["file_columns"]["order"] == "_dc_sample_id"
     (shown,) = created.json("sample", "show", "7", "--model", "shop")
     assert shown["label"] == "0"
 
