@@ -222,6 +222,8 @@ class _SourceScan:
             sources.record_file(session, self.source.id, fingerprint, entry)
         if progress.is_loaded:
             return None
+        for remark in file.remarks(target.mapping):
+            log.info("file of source %s: %s: %s", self.source.name, entry.path, remark)
         file_loader = FileLoader(self.scanner.engine, self.scanner.org, self._report)
         return file_loader.load(file, target, fingerprint, progress.next_row)
 

@@ -127,5 +127,14 @@ def _refused(value: Any, kind: str, rules: ValueRules) -> Any:
         return [value]
     has_other_marks = rules.decimal_mark != JSON_RULES.decimal_mark
     if isinstance(value, str) and has_other_marks and kind in ("numeric", *numbers.INTEGERS):
-        return [value]  # as JSON, 1.5 would be a number again
+        return [value] if _is_number_of_json(value) else value
     return value
+
+
+def _is_number_of_json(text: str) -> bool:
+    """True if the row decoder would take the text: 1.5, though the file has decimal commas."""
+    try:
+        numbers.number_of_text(text, JSON_RULES)
+    except ValueRefused:
+        return False
+    return True

@@ -34,7 +34,8 @@ def number(value: Any, rules: ValueRules) -> Any:
     if isinstance(value, bool):
         return float(value)
     if not isinstance(value, int | float | Decimal):
-        raise ValueRefused("a number")
+        is_text_of_file = isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+        raise ValueRefused("a number", file_hint=_MARKS_OF_FILES if is_text_of_file else None)
     if _is_nan(value):
         return None
     if isinstance(value, int) or math.isfinite(value):
@@ -92,7 +93,7 @@ def _exact(value: Any, rules: ValueRules) -> Decimal | None:
     try:
         checked = number(value, rules)
     except ValueRefused as refused:
-        raise ValueRefused("an integer", refused.hint) from refused
+        raise ValueRefused("an integer", refused.hint, file_hint=refused.file_hint) from refused
     return None if checked is None else Decimal(checked)
 
 

@@ -491,3 +491,26 @@ def test_first_rejected_rows_are_shown(credit: Dcmon, may: Path) -> None:
         ("wrong_type", 12, 13), ("conflict", 13, 14), ("malformed", 14, 15),
     }  # fmt: skip
     assert "Expected a number, got 'old'." in shown
+
+
+def test_load_says_what_a_file_shows(credit: Dcmon, tmp_path: Path) -> None:
+    """A sheet of a German Excel, and the option that is missing where nothing shows the order of dates."""
+    path = tmp_path / "sheet.csv"
+    rows = "s1;13.02.2026 13:30;1;1.234,5;NA\ns2;01.02.2026;0;7;clerk\n"
+    path.write_text(HEADER.replace(",", ";") + rows)
+    entry = load(credit, str(path), "--time-zone", "Europe/Berlin")
+    assert (entry["stored"], entry["rejected"]) == (2, 0)
+    assert entry["remarks"] == [
+        "delimiter ';'",
+        "decimal mark: , (1.234,5 of age in row 0)",
+        "thousands mark: . (1.234,5 of age in row 0)",
+        "date order of _dc_time: day first (13.02.2026 13:30 in row 0)",
+        "job has 'NA' in row 0, which is a word like others. If it means null, give --null NA.",
+    ]
+    again = credit("ingest", "file", str(path), "--model", "credit", "--again", "--time-zone", "Europe/Berlin")
+    assert f"{path}: decimal mark: , (1.234,5 of age in row 0)" in again.stderr
+
+    path.write_text(HEADER + "s3,01/02/2026,1,1,clerk\n")
+    refused = credit("ingest", "file", str(path), "--model", "credit", "--dry-run")
+    assert "No date of _dc_time shows whether '01/02/2026' in row 0 has the day first" in refused.stderr
+    assert load(credit, str(path), "--date-order", "month")["stored"] == 1

@@ -29,8 +29,8 @@ FRENCH = ValueRules(decimal_mark=",", thousands_mark="\u202f")
         (AMERICAN, "numeric", "1234.5", 1234.5),
         (AMERICAN, "bigint", "1,234,567,890", 1234567890),
         (GERMAN, "numeric", "1.5", ["1.5"]),  # kept as a list, which no column accepts
-        (GERMAN, "numeric", "1.23,5", ["1.23,5"]),
-        (GERMAN, "numeric", "1,2,3", ["1,2,3"]),
+        (GERMAN, "numeric", "1.23,5", "1.23,5"),
+        (GERMAN, "numeric", "1,2,3", "1,2,3"),
         (AMERICAN, "numeric", "1,23", "1,23"),
         (GERMAN, "probabilities", "0,8", 0.8),
         (GERMAN, "categorical", "1.234,5", "1.234,5"),
