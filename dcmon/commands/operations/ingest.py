@@ -195,15 +195,16 @@ def _advice(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _row(loaded: "ManualLoad") -> dict[str, Any]:
     result, counts = loaded.result, loaded.result.outcome
+    is_refused = loaded.action == LoadAction.REFUSED  # the counts are those that storing the first rows would have
     return {
         "file": result.path,
         "rows": counts.taken,
-        "stored": counts.stored,
+        "stored": 0 if is_refused else counts.stored,
         "duplicates": counts.duplicates,
         "rejected": counts.quarantined,
         "rejections": [_rejection(rejection) for rejection in result.rejections.by_frequency()],
-        "quarantined": dict(result.reasons),
-        "labels": result.labels.stored,
+        "quarantined": {} if is_refused else dict(result.reasons),
+        "labels": 0 if is_refused else result.labels.stored,
         "in_before": result.first_row,
         "in_since": result.loaded_at,
         "seconds": round(result.seconds, 3),

@@ -19,9 +19,8 @@ UUID = re.compile(r"\b([0-9a-f]{4})[0-9a-f]{4}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}
 
 def loaded_files(rows: Sequence[Mapping[str, Any]]) -> Page:
     """Show files with their counts; of several files also the sums, and names without what they have in common."""
-    rejections = _rejections(rows)
     if len(rows) < 2:
-        return Page(list(rows), [Table(rows, COLUMNS), *rejections], remarks(rows))
+        return Page(list(rows), [Table(rows, COLUMNS), *_rejections(rows)], remarks(rows))
     folder = _common_folder([row["file"] for row in rows])
     shown = [{**row, "file": _short_name(row["file"], folder)} for row in rows]
     columns = [
@@ -29,7 +28,7 @@ def loaded_files(rows: Sequence[Mapping[str, Any]]) -> Page:
         if name != "seconds" and (name not in ONLY_IF_USED or any(row[name] for row in rows))
     ]  # fmt: skip
     heading: list[Part] = [Lines([f"Files below {folder}"])] if folder else []
-    return Page(list(rows), [*heading, Table([*shown, _total(rows)], columns), *rejections], remarks(rows))
+    return Page(list(rows), [*heading, Table([*shown, _total(rows)], columns), *_rejections(shown)], remarks(rows))
 
 
 def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -399,10 +399,19 @@ def test_file_that_loses_too_many_rows_is_refused(credit: Dcmon, tmp_path: Path)
     bad.write_text(HEADER + "".join(row(n, "old" if n < 11 else "41") for n in range(200)))
     good.write_text(HEADER + row(1000))
 
-    for arguments in ([str(bad)], [str(good), str(bad)], [str(bad), "--dry-run"], [str(bad), "--max-rejected", "10"]):
+    broken = tmp_path / "broken.csv"  # exit 8 if the other files were loaded
+    broken.write_text("a,b\n1,2\n")
+    for arguments in (
+        [str(bad)],
+        [str(good), str(bad)],
+        [str(broken), str(bad)],
+        [str(bad), "--dry-run"],
+        [str(bad), "--max-rejected", "10"],
+    ):
         listed, errors = refused_load(credit, *arguments)
         (entry,) = [entry for entry in listed if entry["file"] == str(bad)]
         assert (entry["rows"], entry["rejected"]) == (200, 11)
+        assert entry["stored"] == (0 if entry["was"] == "refused" else 189), "a dry run counts what it would store"
         (rejection,) = entry["rejections"]  # type: ignore[misc]
         assert (rejection["field"], rejection["rows"], rejection["value"]) == ("age", 11, "old")
         assert rejection["row"] == 1

@@ -35,6 +35,18 @@ def test_files_of_spark_fit_in_eighty_columns(capsys: pytest.CaptureFixture[str]
     ]
 
 
+def test_rejected_rows_fit_in_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each reason has its first row, and files the names that they have above."""
+    detail = "Expected a number, got 'old'."
+    rejection = {"rows": 9, "reason": "wrong_type", "field": "age", "line": 14, "row": 12, "value": "old"}
+    rows = [row("/srv/in/a.csv", rejections=[{**rejection, "detail": detail}]), row("/srv/in/b.csv")]
+    Output().page(ingest.loaded_files(rows))
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert lines[-2].split() == ["file", "rows", "reason", "field", "first", "line", "value", "detail"]
+    assert lines[-1].split() == ["a.csv", "9", "wrong_type", "age", "14", '"old"', *detail.split()]
+
+
 def test_total_adds_reasons_of_all_files(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row("a.csv", quarantined={"conflict": 1}), row("/b.csv", quarantined={"conflict": 2, "malformed": 1})]
     Output().page(ingest.loaded_files(rows))
