@@ -139,8 +139,13 @@ def _id(guesses: FieldGuesses, columns: _Columns, types: Mapping[str, TypeGuess]
         )  # fmt: skip
 
 
+def is_index_name(name: str) -> bool:
+    """Return True for names that programs give to the number of a row, such as "Unnamed: 0"."""
+    return _INDEX.fullmatch(column_names.plain(name)) is not None
+
+
 def _may_be_id(profile: ColumnProfile, typed: TypeGuess) -> bool:
-    is_index = _INDEX.fullmatch(column_names.plain(profile.name)) is not None
+    is_index = is_index_name(profile.name)
     is_rank = column_names.rank(profile.name, SAMPLE_ID) is not None
     return typed.type in ("integer", "bigint", "categorical", "text") and (is_rank or not is_index)
 

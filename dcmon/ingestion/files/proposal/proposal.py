@@ -150,6 +150,8 @@ def _is_no_feature(column: ColumnProfile, guessed: TypeGuess, guesses: FieldGues
     name = column.name
     if name in guesses.reasons_against:
         return guesses.reasons_against[name]
+    if column.is_unique and fields.is_index_name(name):
+        return "the number of the row, no feature"
     rank = column_names.rank(name, SAMPLE_ID)
     has_many = len(column.counts) > min(max(types.FEW, column.values / 10), types.MANY)
     if rank is not None and has_many and guessed.type in ("integer", "bigint", "categorical", "text"):

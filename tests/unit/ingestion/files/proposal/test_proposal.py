@@ -125,10 +125,10 @@ def test_column_has_the_type_that_ingestion_takes(tmp_path: Path, values: list[A
 def test_empty_column_is_ignored_and_ids_are_no_features(tmp_path: Path) -> None:
     found = proposed(
         tmp_path, nothing=cycle(""), customer_id=[number // 2 for number in range(ROWS)], zip=cycle(10115, 80331),
-        store_id=cycle(1, 2, 3),
+        store_id=cycle(1, 2, 3), index=list(range(ROWS)), **{"Unnamed: 0": list(range(ROWS))},
     )  # fmt: skip
     assert found.by_type(Use.FEATURE) == {"zip": "categorical", "store_id": "categorical"}
-    assert found.by_type(Use.ADDITIONAL) == {"customer_id": "categorical"}
+    assert found.by_type(Use.ADDITIONAL) == {"customer_id": "categorical", "index": "integer"}
     assert found.file_columns == {
         "id": SAMPLE_ID, "timestamp": TIME, "prediction": PREDICTION, "nothing": ""
     }  # fmt: skip
