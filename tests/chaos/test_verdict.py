@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
 from sqlalchemy import Engine, text
 
+from dcmon import db
 from dcmon.db import Organization
 from dcmon.ingestion.intake import Direct
 from tests.chaos.book import AcceptedRows, Request
@@ -15,28 +17,67 @@ from tests.chaos.generator import Plan
 from tests.chaos.rows import Rows, Target
 from tests.chaos.run import targets
 from tests.chaos.verdict import Judge, Verdict
+from tests.conftest import copied_database
 
 ROWS = Rows(7, datetime.now(UTC))
 
 
-def send(engine: Engine, book: AcceptedRows, request: Request) -> None:
-    """Store the rows of a request directly and record the request in the book."""
+@dataclass(frozen=True)
+class StoredPlan:
+    """The name of a database, its targets, and the requests that were stored there."""
+
+    database: str
+    targets: list[Target]
+    requests: list[Request]
+
+
+def store(engine: Engine, request: Request) -> None:
+    """Store the rows of a request directly."""
     model, direct = request.target.model, Direct(engine)
     org = Organization(model.org_id, "", model.schema)
     if request.kind == "samples":
         direct.ingest_samples(org, request.target.version_id, request.rows)
     else:
         direct.ingest_labels(org, model.id, request.rows)
+
+
+def enter(book: AcceptedRows, request: Request) -> None:
+    """Record a request in the book."""
     moment = float(book.counts["requests"])
     book.enter(request, moment, moment, is_repeated=False)
 
 
+def send(engine: Engine, book: AcceptedRows, request: Request) -> None:
+    store(engine, request)
+    enter(book, request)
+
+
+@pytest.fixture(scope="module")
+def stored(server_url: str, template: str) -> Iterator[StoredPlan]:
+    """Store the requests of a plan in a database that each test copies."""
+    with copied_database(server_url, template) as url:
+        engine = db.engine(url)
+        created_targets = targets(engine)
+        requests = list(islice(Plan(ROWS, created_targets, 0).requests(), 60))
+        for request in requests:
+            store(engine, request)
+        engine.dispose()  # a database that is copied has no connections
+        yield StoredPlan(str(engine.url.database), created_targets, requests)
+
+
 @pytest.fixture
-def sent(engine: Engine) -> AcceptedRows:
-    """Store the requests of a plan and return their book."""
+def database_url(server_url: str, stored: StoredPlan) -> Iterator[str]:
+    """Yield the URL of this test's own database with the rows of the plan."""
+    with copied_database(server_url, stored.database) as url:
+        yield url
+
+
+@pytest.fixture
+def sent(stored: StoredPlan) -> AcceptedRows:
+    """Return the book of the plan's requests."""
     book = AcceptedRows()
-    for request in islice(Plan(ROWS, targets(engine), 0).requests(), 60):
-        send(engine, book, request)
+    for request in stored.requests:
+        enter(book, request)
     return book
 
 
@@ -113,9 +154,8 @@ def first(plan: Plan) -> list[Request]:
     return list(islice(plan.requests(), 200))
 
 
-def test_plan_is_the_same_for_the_same_seed(engine: Engine) -> None:
-    created_targets = targets(engine)
-    make: Callable[[int], Plan] = lambda client: Plan(ROWS, created_targets, client, with_messages=True)  # noqa: E731
+def test_plan_is_the_same_for_the_same_seed(stored: StoredPlan) -> None:
+    make: Callable[[int], Plan] = lambda client: Plan(ROWS, stored.targets, client, with_messages=True)  # noqa: E731
     assert first(make(1)) == first(make(1)) != first(make(2))
 
 
@@ -123,8 +163,8 @@ def rows_of(requests: list[Request]) -> Iterator[bytes]:
     return (row for request in requests for row in request.rows)
 
 
-def test_plan_contains_every_difficult_case(engine: Engine) -> None:
-    requests = first(Plan(ROWS, targets(engine), 1, with_messages=True))
+def test_plan_contains_every_difficult_case(stored: StoredPlan) -> None:
+    requests = first(Plan(ROWS, stored.targets, 1, with_messages=True))
     poison = [bad for request in requests for bad in request.poison]
     assert {bad.reason for bad in poison} >= {
         "malformed", "unknown_class", "missing_feature", "wrong_type", "nul_character", "unknown_field", "out_of_range",
