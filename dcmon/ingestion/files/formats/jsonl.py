@@ -1,11 +1,13 @@
 """JSON lines: one object per line, with typed values."""
 
 import codecs
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from dcmon import errors
 from dcmon.ingestion.files import value_conversion
 from dcmon.ingestion.files.column_mapping import IGNORED, ColumnMapping
 from dcmon.ingestion.files.csv_lines import MAX_LINE_LENGTH
@@ -15,12 +17,16 @@ from dcmon.ingestion.files.formats import Row
 from dcmon.ingestion.files.text_file import TextFile
 from dcmon.ingestion.raw_rows import DECODE_ERRORS
 
+_ARRAY = re.compile(rb"\s*\[\s*(\{|$)")
+
 
 def read(file: TextFile, mapping: ColumnMapping) -> Iterator[Row]:
     """Yield one row per line; skip blank lines."""
     converters = {name: mapping.value_converter(name) for name in mapping.types}
     omitted = mapping.omitted_fields
-    for line in _lines(file):
+    for number, line in enumerate(_lines(file)):
+        if number == 0:
+            _require_lines(line, file.path)
         if isinstance(line, MalformedRow):
             yield line
         elif line.strip():
@@ -36,6 +42,16 @@ def line_numbers(file: TextFile, rows: Collection[int]) -> dict[int, int]:
     has_row = (isinstance(line, MalformedRow) or bool(line.strip()) for line in _lines(file))
     of_rows = (number for number, is_row in enumerate(has_row, 1) if is_row)
     return {row: line for row, line in zip(range(max(rows, default=-1) + 1), of_rows, strict=False) if row in rows}
+
+
+def _require_lines(first: bytes | MalformedRow, path: str) -> None:
+    """Check that a file is not one array of objects. Raises InvalidInput."""
+    begin = first.row if isinstance(first, MalformedRow) else first
+    if _ARRAY.match(begin):
+        raise errors.InvalidInput(
+            f"{path} is one JSON array, and not JSON lines: write a line for each row. In pandas this is"
+            f" to_json(…, orient=\"records\", lines=True); jq -c '.[]' {path} converts it."
+        )
 
 
 def _lines(file: TextFile) -> Iterator[bytes | MalformedRow]:

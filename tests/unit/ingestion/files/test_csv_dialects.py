@@ -205,6 +205,12 @@ def test_json_lines_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     assert read(tmp_path / "a.jsonl", lines, Dialect(encoding="latin-1")).jobs == ["Köln", "x"]
 
 
+@pytest.mark.parametrize("content", ['[{"_dc_sample_id": "a"}]', '[\n  {"_dc_sample_id": "a"}\n]', "[ {"])
+def test_json_array_is_refused_with_the_way_out(tmp_path: Path, content: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"a\.json is one JSON array, and not JSON lines.*lines=True"):
+        read(tmp_path / "a.json", content)
+
+
 def test_quotes_that_a_backslash_escapes_are_read(tmp_path: Path) -> None:
     """Spark escapes quotes with a backslash, other backslashes are as they are."""
     cells = [r'"he said \"hi\""', r'"x\",\"y"', r'"C:\dir, z"', '"two\n\\"lines\\""', r"a\b"]
