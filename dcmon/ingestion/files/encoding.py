@@ -76,11 +76,14 @@ def require_valid(open_bytes: OpenBytes, path: str, encoding: str) -> None:
 
 
 def _utf16(begin: bytes) -> str | None:
-    """Return UTF-16 without a mark, if nearly each second byte is 0: the first lines of a table are mostly ASCII."""
+    """Return UTF-16 without a mark, if 0 stands beside many bytes: delimiters, digits and most names are ASCII.
+
+    Some letters (U+0100) have their 0 on the other side.
+    """
     even, odd = begin[::2].count(0), begin[1::2].count(0)
-    if odd > len(begin) / 4 and even * 50 < odd:
+    if odd > len(begin) / 8 and even * 4 < odd:
         return "utf-16-le"
-    return "utf-16-be" if even > len(begin) / 4 and odd * 50 < even else None
+    return "utf-16-be" if even > len(begin) / 8 and odd * 4 < even else None
 
 
 def _is_valid(stream: BinaryIO, encoding: str, begin: bytes = b"") -> bool:
