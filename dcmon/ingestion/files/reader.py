@@ -129,7 +129,9 @@ class File:
 
     def remarks(self, mapping: ColumnMapping) -> list[str]:
         """Return what to say about how the file writes its values: what it proves, and open questions."""
-        return self.proofs(mapping).sentences(lambda row: f"row {row}")
+        proofs = self.proofs(mapping)
+        lines = self.line_numbers(mapping, proofs.rows())
+        return proofs.sentences(lambda row: f"line {lines[row]}" if row in lines else f"row {row}")
 
     def _rows_from_begin(self, mapping: ColumnMapping) -> Iterator[Row]:
         self.stream.seek(0)

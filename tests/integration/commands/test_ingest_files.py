@@ -511,15 +511,15 @@ def test_load_says_what_a_file_shows(credit: Dcmon, tmp_path: Path) -> None:
     assert (entry["stored"], entry["rejected"]) == (2, 0)
     assert entry["remarks"] == [
         "delimiter ';'",
-        "decimal mark: , (1.234,5 of age in row 0)",
-        "thousands mark: . (1.234,5 of age in row 0)",
-        "date order of _dc_time: day first (13.02.2026 13:30 in row 0)",
-        "job has 'NA' in row 0, which is a word like others. If it means null, give --null NA.",
+        "decimal mark: , (1.234,5 of age in line 2)",
+        "thousands mark: . (1.234,5 of age in line 2)",
+        "date order of _dc_time: day first (13.02.2026 13:30 in line 2)",
+        "job has 'NA' in line 2, which is a word like others. If it means null, give --null NA.",
     ]
     again = credit("ingest", "file", str(path), "--model", "credit", "--again", "--time-zone", "Europe/Berlin")
-    assert f"{path}: decimal mark: , (1.234,5 of age in row 0)" in again.stderr
+    assert f"{path}: decimal mark: , (1.234,5 of age in line 2)" in again.stderr
 
     path.write_text(HEADER + "s3,01/02/2026,1,1,clerk\n")
     refused = credit("ingest", "file", str(path), "--model", "credit", "--dry-run")
-    assert "No date of _dc_time shows whether '01/02/2026' in row 0 has the day first" in refused.stderr
+    assert "No date of _dc_time shows whether '01/02/2026' in line 2 has the day first" in refused.stderr
     assert load(credit, str(path), "--date-order", "month")["stored"] == 1

@@ -26,7 +26,7 @@ class Finding(NamedTuple):
     example: Example
 
     def sentence(self, place: Place) -> str:
-        """Return what is said about it, such as: date order of at: day first (13/02/2026 in row 5)."""
+        """Return what is said about it, such as: date order of at: day first (13/02/2026 in line 5)."""
         text, where = self.example.text, place(self.example.row)
         if self.option == "date_order":
             return f"date order of {self.example.field}: {self.value} first ({text} in {where})"
@@ -61,6 +61,11 @@ class Proofs:
     findings: Sequence[Finding] = ()
     questions: Sequence[Question] = ()
     omitted_fields: frozenset[str] = frozenset()
+
+    def rows(self) -> frozenset[int]:
+        """Return the numbers of the rows that are named."""
+        asked = (example.row for question in self.questions for example in question.examples)
+        return frozenset([finding.example.row for finding in self.findings]).union(asked)
 
     def sentences(self, place: Place) -> list[str]:
         """Return what to say about the file."""
