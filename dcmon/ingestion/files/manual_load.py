@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from dcmon import db, errors
 from dcmon.db import Organization
-from dcmon.ingestion.files import dry_run, file_target, loader, reader, registry
+from dcmon.ingestion.files import dry_run, file_target, loader, reader, registry, spool
 from dcmon.ingestion.files.file_target import FileTarget
 from dcmon.ingestion.files.loader import FileLoader, LoadResult, ReportProgress
 from dcmon.ingestion.files.path_columns import PathColumns
@@ -39,8 +39,8 @@ class LoadRequest:
     """A file to load. The path "-" is the standard input. Without `format`, the file's name shows the format.
 
     `is_repeated`: load the file even if it is loaded already. `path_columns`: the columns in the file's path.
-    `stream` has the bytes of the standard input. `content`: the digest that the file must have, because its first rows
-    were checked.
+    `stream` has the bytes of the standard input or of a pipe. `content`: the digest that the file must have, because
+    its first rows were checked.
     """
 
     path: str
@@ -88,12 +88,12 @@ class FirstRows:
 def requests(files: Sequence[NamedFile], template: LoadRequest) -> Iterator[list[LoadRequest]]:
     """Yield a request for each file, all of which can be read twice.
 
-    The standard input is copied to a temporary file. The other properties are those of `template`.
+    The standard input, and pipes, are copied to temporary files. The other properties are those of `template`.
     """
     with ExitStack() as stack:
         created = []
         for file in files:
-            stream = stack.enter_context(reader.standard_input()) if file.path == reader.STDIN else None
+            stream = stack.enter_context(spool.spooled(file.path)) if spool.is_needed(file.path) else None
             created.append(replace(template, path=file.path, path_columns=file.columns, stream=stream))
         yield created
 

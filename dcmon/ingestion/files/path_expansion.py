@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dcmon import errors
 from dcmon.errors import DcmonError
-from dcmon.ingestion.files import folder_walk, path_columns, path_pattern, reader, spark_output
+from dcmon.ingestion.files import folder_walk, path_columns, path_pattern, reader, spark_output, spool
 from dcmon.ingestion.files.path_columns import PathColumns
 from dcmon.ingestion.files.spark_output import Markers, OutputState
 
@@ -33,7 +33,7 @@ class Expansion:
 
     def add(self, path: str, columns: PathColumns) -> None:
         """Add a file, unless it is there already under this or another name."""
-        real = path if path == reader.STDIN else os.path.realpath(path)
+        real = path if path == spool.STDIN else os.path.realpath(path)
         if real not in self.real_paths:
             self.real_paths.add(real)
             self.files.append(NamedFile(path, columns))
@@ -63,7 +63,7 @@ def _expand(expansion: Expansion, path: str) -> None:
         )
     if os.path.isdir(path):
         _add_directory(expansion, path)
-    elif path == reader.STDIN or os.path.lexists(path) or not path_pattern.is_pattern(path):
+    elif path == spool.STDIN or os.path.lexists(path) or not path_pattern.is_pattern(path):
         expansion.add(path, path_columns.parse(path))
     else:
         _add_pattern(expansion, path)

@@ -1,9 +1,6 @@
 """Read files of rows (CSV, Parquet, JSON lines) in chunks of JSON rows."""
 
 import itertools
-import shutil
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -16,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from dcmon import errors
-from dcmon.ingestion.files import compression, constants, encoding
+from dcmon.ingestion.files import compression, constants, encoding, spool
 from dcmon.ingestion.files.column_mapping import ColumnMapping, EveryColumn, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow, SkippedRow
 from dcmon.ingestion.files.dialect import NO_OPTIONS, TEXT_FORMATS, Dialect
@@ -26,7 +23,6 @@ from dcmon.ingestion.files.proofs.findings import Proofs
 from dcmon.ingestion.files.text_file import TextFile
 from dcmon.storage.columns import LABEL, SAMPLE_ID
 
-STDIN = "-"
 ROWS_AT_ONCE = 10_000
 BLOCK_BYTES = 2**20
 DIGEST_LENGTH = 12  # in ids of numbered rows
@@ -240,7 +236,7 @@ def format_of(path: str) -> str | None:
 def open_file(
     path: str, format: str | None = None, *, stream: BinaryIO | None = None, dialect: Dialect = NO_OPTIONS
 ) -> Iterator[File]:
-    """Open a file for reading. "-" is the standard input, which is first copied to a temporary file.
+    """Open a file for reading. "-" is the standard input. It, or a pipe, is first copied to a temporary file.
 
     `stream` has the bytes if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
     """
@@ -262,16 +258,7 @@ def open_file(
 def _bytes(path: str, stream: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
     if stream is not None:
         return nullcontext(stream)
-    return standard_input() if path == STDIN else open_bytes(Path(path))
-
-
-@contextmanager
-def standard_input() -> Iterator[BinaryIO]:
-    """Copy the standard input to a temporary file, which can be read several times."""
-    with tempfile.TemporaryFile(prefix="dcmon-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
-        copy.seek(0)
-        yield copy
+    return spool.spooled(path) if spool.is_needed(path) else open_bytes(Path(path))
 
 
 @contextmanager

@@ -444,6 +444,17 @@ def test_standard_input_is_judged_before_it_is_stored(credit: Dcmon) -> None:
     assert samples(credit) == 50
 
 
+def test_pipe_of_the_shell_is_loaded(credit: Dcmon, tmp_path: Path) -> None:
+    """As in: dcmon ingest file <(zcat may.csv.gz) --format csv"""
+    pipe, text_ = tmp_path / "pipe", HEADER + "".join(row(n) for n in range(100))
+    os.mkfifo(pipe)
+    with subprocess.Popen(["/bin/sh", "-c", 'cat > "$0"', str(pipe)], stdin=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
+        writer.stdin.write(text_)
+        writer.stdin.close()
+        assert load(credit, str(pipe), "--format", "csv")["stored"] == 100
+
+
 def test_file_that_becomes_bad_later_ends_with_what_is_in(credit: Dcmon, tmp_path: Path) -> None:
     """The first rows are good: the load goes to the end, and says which rows are stored."""
     path = tmp_path / "late.csv"
