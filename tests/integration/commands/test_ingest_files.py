@@ -180,7 +180,8 @@ def test_constant_columns_are_stored_with_a_source(credit: Dcmon, tmp_path: Path
     os.utime(file, (0, 0))
     assert load(credit, str(file), "--set", "job=clerk")["stored"] == 1
     assert load(credit, str(file), "--set", "job=clerk")["was"] == "in already"
-    assert "conflict 1" in credit("ingest", "file", str(file), "--model", "credit", "--set", "job=baker").stdout
+    other = ["--set", "job=baker", "--max-rejected", "100%"]
+    assert "conflict 1" in credit("ingest", "file", str(file), "--model", "credit", *other).stdout
     refused = credit("ingest", "file", str(file), "--model", "credit", "--set", "age=old", "--set", "job=x")
     assert (refused.returncode, "--set age=old: Expected a number" in refused.stderr) == (2, True)
 
