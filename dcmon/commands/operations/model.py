@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon import durations
 from dcmon.alerting.change_context import Actor
+from dcmon.commands.operations import reference
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.db import work_queue
 from dcmon.monitoring import default_sets, lifecycle
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dcmon.app import App
+    from dcmon.commands.operations.reference import ReferenceFile
     from dcmon.db import Organization
     from dcmon.monitoring.lifecycle import ModelTiming
     from dcmon.storage.models import NewModel
@@ -23,11 +25,17 @@ if TYPE_CHECKING:
 
 
 def create(
-    app: "App", new: "NewModel", version: "NewVersion | None", frequency: "Frequency", chosen: "DefaultSet | None"
+    app: "App",
+    new: "NewModel",
+    version: "NewVersion | None",
+    frequency: "Frequency",
+    chosen: "DefaultSet | None",
+    reference_file: "ReferenceFile | None" = None,
 ) -> dict[str, Any]:
-    """Create a model with default monitors, and optionally a version.
+    """Create a model with default monitors, and optionally a version with a reference, in one transaction.
 
     `chosen`: which default monitors; None: those that were chosen for the model, or else for the organization.
+    The row has "reference" if a file was named: the number of its rows, None if the version had a reference already.
     """
     row: dict[str, Any] = {"model": new.name}
     org = app.organization()
@@ -39,7 +47,13 @@ def create(
         changed = default_sets.choose(session, _actor(app, org), model, chosen, frequency)
         row |= {"id": model.id, "monitors": changed.monitors}
         if version is not None:
-            row |= {"version": version.name, "version_id": versions.create(session, model, version).id}
+            created = versions.create(session, model, version)
+            row |= {"version": version.name, "version_id": created.id}
+            if reference_file is not None:
+                loaded = reference.load_first(app, session, model, created, reference_file)
+                row["reference"] = None if loaded is None else loaded.stored
+    if row.get("reference"):
+        app.enqueue(org, work_queue.Work.evaluate)
     return row
 
 

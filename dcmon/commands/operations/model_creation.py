@@ -15,6 +15,7 @@ from dcmon.commands.views import model_proposal as view
 from dcmon.ingestion.files.proposal import proposal as proposals
 from dcmon.ingestion.files.proposal.choices import OPTIONS, Choices
 from dcmon.output import Fields, Page, Remark
+from dcmon.states import TaskType
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 
@@ -33,17 +34,25 @@ def create(app: "App", typed: "TypedModel", confirm: Confirm, *, is_dry_run: boo
 
     Raises InvalidInput, Conflict, or NotFound and FileRefused if the file can't be read.
     """
-    if typed.file is not None and Path(typed.file.path).suffix.lower() in YAML:
-        typed = model_document.read(typed)
-    elif typed.file is not None:
-        return _from_file(app, typed, typed.file, confirm, is_dry_run=is_dry_run)
+    file = typed.file
+    is_document = file is not None and Path(file.path).suffix.lower() in YAML
+    if file is not None and not is_document:
+        return _from_file(app, typed, file, confirm, is_dry_run=is_dry_run)
     if is_dry_run:
         raise errors.InvalidInput("--dry-run shows what a file suggests: name the file with --from FILE.")
-    row = _create(app, typed)
-    return Page(row, [Fields(row)])
+    if file is None:
+        row = _create(app, typed)
+        return Page(row, [Fields(row)])
+    if file.write is not None:
+        raise errors.InvalidInput(f"{file.path} describes a model already: --write has no meaning for it.")
+    typed = model_document.read(typed)
+    row = _create(app, typed, _reference(file))
+    return Page(row, [Fields(row), *map(Remark, _about_reference(row, typed, file))])
 
 
 def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confirm, *, is_dry_run: bool) -> Page:
+    if file.write is not None and Path(file.write).suffix.lower() not in (*YAML, model_document.COMMAND_SUFFIX):
+        raise errors.InvalidInput(f"--write {file.write}: name a file *.yaml, or *.sh for a command.")
     choices = _choices(typed, file)
     proposal = _propose(file, choices)
     while (chosen := _ask(app, proposal, choices)) is not None:
@@ -61,12 +70,14 @@ def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confi
     if proposal.questions:
         raise errors.InvalidInput(view.unanswered(proposal))
     confirm(f"Create model {complete.name!r}?")
-    row = _create(app, complete)
-    remarks = [Remark(remark) for remark in _after(app, complete, file)]
+    row = _create(app, complete, _reference(file))
+    remarks = map(Remark, [*_about_reference(row, complete, file), *view.next_steps(complete, file)])
     return Page({**page.data, **row} if isinstance(page.data, dict) else row, [Fields(row), *remarks])
 
 
 def _choices(typed: "TypedModel", file: "FromFile") -> Choices:
+    if typed.task is not None and typed.task not in tuple(TaskType):
+        raise errors.InvalidInput(f"--task {typed.task}: it is one of {', '.join(TaskType)}.")
     by_option = {option: name for name, option in OPTIONS.items()}
     fields = {name: column for column, name in typed.file_fields.items() if name}
     if unknown := fields.keys() - OPTIONS.keys():
@@ -117,7 +128,15 @@ def _name(path: str) -> str:
     return Path(path).name.split(".")[0] or path
 
 
-def _create(app: "App", typed: "TypedModel") -> dict[str, Any]:
+def _reference(file: "FromFile") -> reference.ReferenceFile | None:
+    if file.reference is None:
+        return None
+    return reference.ReferenceFile(
+        Path(file.reference), renames={}, dialect=file.dialect, constants={}, replaces=False, is_dry_run=False
+    )
+
+
+def _create(app: "App", typed: "TypedModel", file: reference.ReferenceFile | None = None) -> dict[str, Any]:
     settings = typed.settings
     new = NewModel(
         typed.name or "", typed.task or "", settings.description, settings.label_ratio, settings.label_delay,
@@ -129,16 +148,13 @@ def _create(app: "App", typed: "TypedModel") -> dict[str, Any]:
             typed.version, typed.features, typed.additional, classes=typed.classes,
             file_columns=typed.file_fields or None,
         )  # fmt: skip
-    return model_operation.create(app, new, version, settings.frequency, settings.defaults)
+    return model_operation.create(app, new, version, settings.frequency, settings.defaults, file)
 
 
-def _after(app: "App", typed: "TypedModel", file: "FromFile") -> list[str]:
-    """Load the reference if there is one. Return the sentences that say how to go on."""
-    names = reference.VersionNames(typed.name or "", typed.version or "")
+def _about_reference(row: dict[str, Any], typed: "TypedModel", file: "FromFile") -> list[str]:
+    """Return the sentence that says what became of --reference; none without the option."""
     if file.reference is None:
-        return view.next_steps(typed, file)
-    rows = reference.ReferenceFile(
-        Path(file.reference), renames={}, dialect=file.dialect, constants={}, replaces=False, is_dry_run=False
-    )
-    loaded = reference.load(app, names, rows, lambda question: None)
-    return [f"{file.reference} is the reference: {loaded['stored']:,} rows.", *view.next_steps(typed, file)]
+        return []
+    if row["reference"] is None:
+        return [view.reference_in_place(typed, file.reference)]
+    return [f"{file.reference} is the reference: {row['reference']:,} rows."]

@@ -1,7 +1,7 @@
 """A model as a document: YAML that `model create --from` reads, and the command that creates the same."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dcmon import durations, errors
+from dcmon.commands.shared import arguments
 
 if TYPE_CHECKING:
     from dcmon.commands.shared.model_options import ModelSettings, TypedModel
@@ -18,7 +19,10 @@ COMMAND_SUFFIX = ".sh"
 
 
 class ModelDocument(msgspec.Struct, forbid_unknown_fields=True):
-    """A model and its version. `files` has what files call the fields; "" for a column that is ignored."""
+    """A model and its version. `files` has what files call the fields; "" for a column that is ignored.
+
+    `settings` has the options of settings that are not the default, by their names without dashes before them.
+    """
 
     model: str
     task: str
@@ -27,6 +31,7 @@ class ModelDocument(msgspec.Struct, forbid_unknown_fields=True):
     additional: dict[str, str] = {}
     classes: list[str] | None = None
     files: dict[str, str] = {}
+    settings: dict[str, str] = {}
 
 
 def read(typed: "TypedModel") -> "TypedModel":
@@ -45,8 +50,28 @@ def read(typed: "TypedModel") -> "TypedModel":
         typed, name=typed.name or document.model, task=typed.task or document.task,
         version=typed.version or document.version, features={**document.features, **typed.features},
         additional={**document.additional, **typed.additional}, classes=typed.classes or document.classes,
-        file_fields={**document.files, **typed.file_fields},
+        file_fields={**document.files, **typed.file_fields}, settings=_settings(typed.settings, document, file.path),
     )  # fmt: skip
+
+
+def _settings(typed: "ModelSettings", document: ModelDocument, path: str) -> "ModelSettings":
+    """Return the settings of a document, but those that options change. Raises InvalidInput."""
+    written = {name: text for name, text in document.settings.items() if name not in _changed_settings(typed)}
+    if unknown := written.keys() - _SETTINGS.keys():
+        raise errors.InvalidInput(
+            f"{path} does not describe a model: it has no setting {min(unknown)!r}; they are {', '.join(_SETTINGS)}."
+        )
+    try:
+        values = {name.replace("-", "_"): _SETTINGS[name](text) for name, text in written.items()}
+    except ValueError as error:
+        raise errors.InvalidInput(f"{path} does not describe a model: {error}") from error
+    return replace(typed, **values)
+
+
+_SETTINGS: Mapping[str, Callable[[str], Any]] = {
+    "description": str, "label-ratio": float, "label-delay": durations.parse, "time-zone": str,
+    "frequency": arguments.frequency, "defaults": arguments.default_set,
+}  # fmt: skip
 
 
 def write(path: Path, typed: "TypedModel") -> None:
@@ -63,6 +88,7 @@ def _yaml(typed: "TypedModel") -> str:
         "model": typed.name, "task": typed.task, "version": typed.version, "features": dict(typed.features)
     }  # fmt: skip
     parts = {"additional": dict(typed.additional), "classes": typed.classes, "files": dict(typed.file_fields)}
+    parts["settings"] = _changed_settings(typed.settings)
     document |= {name: value for name, value in parts.items() if value}
     return msgspec.yaml.encode(document).decode()
 
@@ -86,7 +112,7 @@ def command(typed: "TypedModel") -> str:
     return " \\\n".join(lines)
 
 
-def _changed_settings(settings: "ModelSettings") -> Mapping[str, str]:
+def _changed_settings(settings: "ModelSettings") -> dict[str, str]:
     """Return the options of settings that are not the default."""
     given = {
         "description": settings.description or "",

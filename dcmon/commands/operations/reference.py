@@ -13,6 +13,8 @@ from dcmon.monitoring import lifecycle
 from dcmon.storage import models, references, sample_tables, versions
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.app import App
     from dcmon.db.tables.org import Model, Version
     from dcmon.storage.columns import Columns
@@ -75,6 +77,24 @@ def load(app: "App", names: VersionNames, file: ReferenceFile, confirm: Callable
         for remark in table.remarks:
             app.output.remark(remark)
         return _finish(app, reference_load, dry_run=options.dry_run)
+
+
+def load_first(
+    app: "App", session: "Session", model: "Model", version: "Version", file: ReferenceFile
+) -> ReferenceLoad | None:
+    """Load a file as the first reference of a version, in the transaction of the session.
+
+    Return None, and load nothing, if the version has a reference. Raises InvalidInput, NotFound or FileRefused.
+    """
+    if references.count(session, version):
+        return None
+    options = LoadOptions(False, app.settings.reference.largest, False)
+    columns = sample_tables.columns(model, version)
+    with reference_file.opened_table(file.path, columns, file.renames, file.dialect, file.constants) as table:
+        loaded = lifecycle.load_reference(session, model, version, table, options, app.organization().retention)
+        for remark in table.remarks:
+            app.output.remark(remark)
+    return loaded
 
 
 def clear(app: "App", names: VersionNames, confirm: Callable[[str], None], *, dry_run: bool) -> dict[str, Any]:

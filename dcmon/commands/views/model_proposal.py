@@ -99,6 +99,15 @@ def next_steps(typed: "TypedModel", file: "FromFile") -> list[str]:
     return sentences
 
 
+def reference_in_place(typed: "TypedModel", path: str) -> str:
+    """Return the sentence that says why a file was not loaded as the reference."""
+    names = f"--model {shlex.quote(typed.name or '')} --version {shlex.quote(typed.version or '')}"
+    return (
+        f"The version has a reference already: {path} was not loaded."
+        f" Replace it: dcmon reference load {shlex.quote(path)} {names} --replace"
+    )
+
+
 def _options(written: "Dialect") -> str:
     """Return how the file is written as options, as far as the operator said it."""
     options = [

@@ -64,6 +64,21 @@ def test_proposal_is_created_only_on_a_yes(installed: Dcmon, predictions: Path, 
     assert result["state"] == "OK"
 
 
+def test_model_is_not_created_without_its_reference(installed: Dcmon, predictions: Path, labels: Path) -> None:
+    """A reference that can't be loaded leaves nothing; the same command again does not load a reference twice."""
+    create = ("model", "create", "shop", "--from", str(predictions), "--yes", "--reference")
+    broken = predictions.with_name("broken.csv")
+    broken.write_text(HEADER + "A-1,2026-03-01,1,0.7,many,04100,\n")
+    for path, code in ((predictions.with_name("none.csv"), 5), (labels, 2), (broken, 2)):
+        assert installed(*create, str(path)).returncode == code
+        assert installed.json("model", "list") == []
+    assert installed(*create, str(predictions)).returncode == 0
+    again = installed(*create, str(predictions))
+    assert again.returncode == 0, again.stderr
+    assert f"The version has a reference already: {predictions} was not loaded." in again.stderr
+    assert shown(installed, "shop")["reference"] == 40
+
+
 @pytest.mark.parametrize("suffix", [".sh", ".yaml"])
 def test_written_proposal_creates_the_same(installed: Dcmon, predictions: Path, tmp_path: Path, suffix: str) -> None:
     written = tmp_path / f"model{suffix}"
@@ -82,6 +97,24 @@ def test_written_proposal_creates_the_same(installed: Dcmon, predictions: Path, 
     assert again.returncode == 0, again.stderr
     changed = installed("model", "create", "--from", str(predictions), "--yes", "--feature", "plz:text")
     assert changed.returncode == 6
+
+
+def test_document_keeps_settings_and_takes_a_reference(installed: Dcmon, predictions: Path, tmp_path: Path) -> None:
+    """Settings of the proposal are in the YAML; an option beside --from replaces them."""
+    written = str(tmp_path / "model.yaml")
+    create = ("model", "create", "shop", "--from")
+    for path in (predictions, tmp_path / "model"):  # a file of data is not overwritten
+        refused = installed(*create, str(predictions), "--write", str(path))
+        assert (refused.returncode, "name a file *.yaml" in refused.stderr) == (2, True)
+    settings = ("--label-ratio", "0.9", "--time-zone", "Europe/Berlin", "--label-delay", "5d", "--defaults", "sdk")
+    assert installed(*create, str(predictions), *settings, "--write", written).returncode == 0
+    created = installed(*create, written, "--label-delay", "7d", "--reference", str(predictions))
+    assert created.returncode == 0, created.stderr
+    assert f"{predictions} is the reference: 40 rows." in created.stderr
+    model = installed.json("model", "show", "shop")
+    assert (model["label_ratio"], model["time_zone"], model["label_delay"]) == (0.9, "Europe/Berlin", "7d")
+    assert model["default_monitors"] == "sdk"
+    assert model["versions"][0]["reference"] == 40
 
 
 def test_question_is_answered_by_an_option(installed: Dcmon, predictions: Path) -> None:
@@ -144,6 +177,7 @@ def test_rows_of_a_file_without_ids_are_numbered(installed: Dcmon, predictions: 
         (["--task", "binary"], "Name the model, or propose it from a file"),
         (["shop", "--from", "{path}", "--map", "order=_dc_key"], "with --from, a column becomes one of"),
         (["shop", "--from", "{path}", "--id", "nr"], "has no such column. Its columns are order, scored at"),
+        (["shop", "--from", "{path}", "--task", "class"], "--task class: it is one of regression, binary, multiclass."),
         (["shop", "--task", "binary", "--dry-run"], "--dry-run shows what a file suggests"),
     ],
 )
