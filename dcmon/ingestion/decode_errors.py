@@ -24,6 +24,7 @@ REASONS = (
     (r"^(Expected|Invalid)", RejectionReason.WRONG_TYPE),
     (r"", RejectionReason.MALFORMED),
 )
+UNKNOWN_FIELD = "Object contains unknown field `"  # begins msgspec's message; the name that a sender chose follows
 HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 BYTES_BEFORE, BYTES_AFTER = 24, 12  # of a malformed row, around the byte that the decoder names
 
@@ -31,18 +32,22 @@ BYTES_BEFORE, BYTES_AFTER = 24, 12  # of a malformed row, around the byte that t
 def rejection(error: Exception, fields: Sequence[Field], values: Any = None) -> RejectedRow:
     """Translate msgspec's error. `values` is the row, decoded, if it can be decoded."""
     message = str(error)
+    if message.startswith(UNKNOWN_FIELD):
+        return _unknown_field(message.removeprefix(UNKNOWN_FIELD).removesuffix(" - at `$`")[:-1], fields, values)
     field = _field_name(message, fields)
-    if field == TOO_LONG:
-        detail = f"The row has more than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
-        return RejectedRow(RejectionReason.TOO_LONG, None, detail)
     if "missing required" in message:
         return RejectedRow(RejectionReason.MISSING_FEATURE, field, f"The field {field!r} is missing.")
-    if "unknown field" in message:
-        hint = rejection_hints.for_unknown_field(field or "", values, [known.name for known in fields])
-        detail = f"The version has no column {field!r}.{hint and ' ' + hint}"
-        return RejectedRow(RejectionReason.UNKNOWN_FIELD, field, detail)
     reason = next(reason for pattern, reason in REASONS if re.search(pattern, message))
     return RejectedRow(reason, field, message)
+
+
+def _unknown_field(name: str, fields: Sequence[Field], values: Any) -> RejectedRow:
+    """Return the rejection of a row with a field that its version does not have. The name may be as long as a row."""
+    if name == TOO_LONG:
+        detail = f"The row has more than {MAX_ROW_BYTES:,} bytes; only its beginning was kept."
+        return RejectedRow(RejectionReason.TOO_LONG, None, detail)
+    hint = rejection_hints.for_unknown_field(name, values, tuple(known.name for known in fields))
+    return RejectedRow(RejectionReason.UNKNOWN_FIELD, name, f"The version has no column {name!r}.{hint and ' ' + hint}")
 
 
 def unreadable(error: Exception, fields: Sequence[Field], row: Raw) -> RejectedRow:

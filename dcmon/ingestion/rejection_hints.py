@@ -2,13 +2,15 @@
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 CONNECT_HINT = "The row is in the field payload of Kafka Connect: send it alone (value.converter.schemas.enable=false)."
 DEBEZIUM_HINT = (
     "The row is in the field after of a change event: send it alone (Debezium's transform ExtractNewRecordState)."
 )
+MAX_COMPARED_LENGTH = 1_000  # characters: NFKC needs time quadratic in the number of combining characters
 _INVISIBLE = re.compile("[\\s_\u200b-\u200f\u202a-\u202e\u2060\ufeff-]+")
 # The beginning of a body in another format, and the sentence about it.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -33,18 +35,24 @@ def for_body(body: bytes) -> str:
     return "Put the rows in brackets, also a single one: [{…}]."
 
 
-def for_unknown_field(name: str, values: Any, known: Iterable[str]) -> str:
+def for_unknown_field(name: str, values: Any, known: tuple[str, ...]) -> str:
     """Return a hint for a field that the version does not have, or an empty text. `values`: the whole row."""
     fields: Collection[str] = values if isinstance(values, dict) else ()
     if name in ("schema", "payload") and {"schema", "payload"} <= set(fields):
         return CONNECT_HINT
     if name in ("before", "after", "op", "source") and {"after", "op"} <= set(fields):
         return DEBEZIUM_HINT
-    similar = next((other for other in known if _simplified(other) == _simplified(name)), None)
+    similar = _by_simplified(known).get(_simplified(name)) if len(name) <= MAX_COMPARED_LENGTH else None
     if similar is None:
         return ""
     looks_same = unicodedata.normalize("NFC", similar) == unicodedata.normalize("NFC", name)
     return f"It has {similar!r}, in other characters that look the same." if looks_same else f"It has {similar!r}."
+
+
+@lru_cache(maxsize=64)
+def _by_simplified(names: tuple[str, ...]) -> Mapping[str, str]:
+    """Return the names by what readers see of them. Cached, because each row of a request may have an unknown field."""
+    return {_simplified(name): name for name in reversed(names) if len(name) <= MAX_COMPARED_LENGTH}
 
 
 def _simplified(name: str) -> str:

@@ -53,6 +53,17 @@ def test_rejection_says_what_was_met_and_what_to_send(change: dict[str, Any], sa
     assert says in detail(**change)
 
 
+@pytest.mark.parametrize("name", ["$." * 100_000 + "\nx", "[1]" * 60_000 + "x", "\u0315\u0300" * 100_000])
+def test_unknown_field_of_any_length_is_named(name: str) -> None:
+    """Patterns that backtrack, and the order of combining characters, would take minutes for each row."""
+    assert detail_of(json.dumps({**ROW, name: 1}, ensure_ascii=False)).startswith("The version has no column ")
+
+
+@pytest.mark.parametrize("name", ["tags[0]", "missing required", "x` - at `$.y", "$.Age"])
+def test_unknown_field_that_looks_like_a_message_is_named(name: str) -> None:
+    assert detail(**{name: 1}) == f"The version has no column {name!r}."
+
+
 def test_envelopes_of_kafka_are_named() -> None:
     assert "value.converter.schemas.enable=false" in detail_of(json.dumps({"schema": {}, "payload": ROW}))
     assert "ExtractNewRecordState" in detail_of(json.dumps({"before": None, "after": ROW, "op": "c"}))
