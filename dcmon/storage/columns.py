@@ -21,6 +21,12 @@ RESERVED = frozenset(
 # The fields of rows that are no columns of a version.
 FILE_FIELDS = (SAMPLE_ID, TIME, PREDICTION, PROBABILITIES, LABEL)
 
+
+def probability_field(class_name: str) -> str:
+    """Return the field of files that have the probability of each class in a column of its own."""
+    return f"{PROBABILITIES}[{class_name}]"
+
+
 # Names that the tables at run time have already: PostgreSQL's system columns, and a column of each reference table.
 TAKEN_NAMES = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "revision"})
 
@@ -96,6 +102,11 @@ class Columns:
         if self.classes and not self.is_regression:
             output[PROBABILITIES] = "array_float"
         return output
+
+    @property
+    def probability_fields(self) -> dict[str, str]:
+        """Return the class of each field that has the probability of one class in files, in the order of classes."""
+        return {probability_field(name): name for name in self.classes or () if not self.is_regression}
 
     @property
     def all(self) -> dict[str, str]:

@@ -14,7 +14,18 @@ from dcmon.db.tables.org import Model, Version
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables, table_layout
 from dcmon.storage.categories import normalize
-from dcmon.storage.columns import FILE_FIELDS, LEVEL, LOGGED_AT, RESERVED, TIME, TYPES, Columns, sql_name
+from dcmon.storage.columns import (
+    FILE_FIELDS,
+    LEVEL,
+    LOGGED_AT,
+    PROBABILITIES,
+    RESERVED,
+    TIME,
+    TYPES,
+    Columns,
+    probability_field,
+    sql_name,
+)  # fmt: skip
 
 MAX_NAME_LENGTH = 100
 
@@ -115,7 +126,8 @@ def _require_columns(new: NewVersion) -> None:
 def _require_fields(new: NewVersion) -> None:
     """Check that files name fields of the version, and each field once. Raises InvalidInput."""
     file_columns = new.file_columns or {}
-    known = {*FILE_FIELDS, *new.features, *new.additional, ""}
+    of_classes = [probability_field(name) for name in new.classes or ()]
+    known = {*FILE_FIELDS, *of_classes, *new.features, *new.additional, ""}
     for column, name in file_columns.items():
         if name not in known:
             raise errors.InvalidInput(
@@ -127,6 +139,10 @@ def _require_fields(new: NewVersion) -> None:
                 f"Column {column!r} of files is a column of the version, so it has no other name."
             )
     names = [name for name in file_columns.values() if name]
+    if (given := {*names} & {*of_classes}) and (PROBABILITIES in names or len(given) < len(of_classes)):
+        missing = next((name for name in of_classes if name not in given), None)
+        problem = f"no column is {missing!r}" if missing else f"another column is {PROBABILITIES!r}"
+        raise errors.InvalidInput(f"Columns of files have probabilities of single classes, but {problem}.")
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise errors.InvalidInput(f"Two columns of files are mapped to the same field {repeated!r}.")
 

@@ -8,7 +8,7 @@ from dcmon.commands.operations import model_document
 from dcmon.ingestion.files.proposal.choices import OPTIONS
 from dcmon.ingestion.files.proposal.proposal import Use
 from dcmon.output import Fields, Lines, Page, Part, Remark, Table
-from dcmon.storage.columns import LABEL
+from dcmon.storage.columns import LABEL, PROBABILITIES
 
 if TYPE_CHECKING:
     from dcmon.commands.shared.model_options import FromFile, TypedModel
@@ -62,7 +62,7 @@ def _table(proposal: "Proposal") -> Table:
 
 def _becomes(column: "ProposedColumn") -> str:
     if column.use is Use.FIELD:
-        return OPTIONS[column.target]
+        return OPTIONS.get(column.target) or f"probability of {column.target[len(PROBABILITIES) + 1 : -1]}"
     return f"{column.use} {column.target}".strip()
 
 

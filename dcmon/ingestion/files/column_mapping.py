@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -42,6 +42,7 @@ class ColumnMapping:
     texts as they are in the file. `omitted_fields`: those that are null in a row of JSON lines without them.
     `constants`: the values, by field, that all rows have. `path_names`: the columns in the file's path.
     `known`: fields of columns that need no option; a file need not have these columns.
+    `class_fields`: the fields of files that have the probability of each class in a column, in the order of classes.
     """
 
     types: Mapping[str, str]
@@ -55,6 +56,7 @@ class ColumnMapping:
     constants: Mapping[str, Constant] = field(default_factory=dict)
     path_names: frozenset[str] = frozenset()
     known: Mapping[str, str] = field(default_factory=dict)
+    class_fields: Sequence[str] = ()
 
     def with_options(self, texts: Mapping[str, str]) -> "ColumnMapping":
         """Return the mapping with the constants of `--set`, by field. Raises InvalidInput."""
@@ -116,10 +118,18 @@ class ColumnMapping:
         read = {name: field for name, field in fields.items() if field and self.reads(field)}
         if repeated := [field for field, count in Counter(read.values()).items() if count > 1]:
             raise errors.InvalidInput(f"Two columns of the file are mapped to the same field {repeated[0]!r}.")
+        self._require_all_classes(set(read.values()))
         for name, target in read.items():
             if target in self.constants and self.constants[target].own_value == OwnValue.REFUSED:
                 raise errors.InvalidInput(f"The file has the column {name!r}, which --set {target}=… gives too.")
         return read
+
+    def _require_all_classes(self, fields: Set[str]) -> None:
+        given = fields & set(self.class_fields)
+        if given and PROBABILITIES in fields:
+            raise errors.InvalidInput(f"The file has both {PROBABILITIES!r} and {min(given)!r}: ignore one of them.")
+        if given and (missing := [name for name in self.class_fields if name not in given and self.reads(name)]):
+            raise errors.InvalidInput(f"The file has no column for {missing[0]!r}, but for {min(given)!r}.")
 
     def is_complete(self, columns: Sequence[str]) -> bool:
         """Return True if each required field has a column, and each column a field."""
@@ -226,6 +236,8 @@ def create(
         types |= {**columns.model_output, **columns.user_columns}
         if PROBABILITIES in types:
             types[PROBABILITIES] = value_conversion.PROBABILITIES_TYPE
+        if columns.probability_fields.keys() & {*renames.values(), *columns.file_columns.values()}:
+            types |= dict.fromkeys(columns.probability_fields, "numeric")
         required = (PREDICTION, *columns.features)
     if kind != FileKind.REFERENCE:
         types[SAMPLE_ID] = ID
@@ -237,7 +249,9 @@ def create(
             raise errors.InvalidInput(
                 f"Column {column!r} can't be mapped to {target!r}: the fields of {kind} are {_list_names(types)}."
             )
-    return ColumnMapping(types, required, renames, kind, rules, known=_known(columns, kind, types, renames))
+    class_fields = [name for name in columns.probability_fields if name in types]
+    known = _known(columns, kind, types, renames)
+    return ColumnMapping(types, required, renames, kind, rules, known=known, class_fields=class_fields)
 
 
 def _known(columns: Columns, kind: FileKind, types: Mapping[str, str], renames: Mapping[str, str]) -> Mapping[str, str]:

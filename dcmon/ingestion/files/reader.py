@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 import msgspec
 
 from dcmon import errors
-from dcmon.ingestion.files import compression, constants, encoding, spool
+from dcmon.ingestion.files import class_columns, compression, constants, encoding, spool
 from dcmon.ingestion.files.column_mapping import ColumnMapping, EveryColumn, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow, SkippedRow
 from dcmon.ingestion.files.dialect import NO_OPTIONS, TEXT_FORMATS, Dialect
@@ -135,6 +135,8 @@ class File:
 
     def _rows(self, mapping: ColumnMapping) -> Iterator[Row]:
         rows = _READERS[self.format](self, mapping)
+        if mapping.class_fields:
+            rows = class_columns.join(rows, mapping.class_fields)
         if mapping.numbers_rows:
             rows = self._with_ids(rows)
         return constants.add(rows, mapping.constants) if mapping.constants else rows

@@ -117,6 +117,29 @@ def test_document_keeps_settings_and_takes_a_reference(installed: Dcmon, predict
     assert model["versions"][0]["reference"] == 40
 
 
+def test_columns_of_classes_are_stored_as_probabilities(installed: Dcmon, predictions: Path) -> None:
+    """The proposal names the columns, so that no command needs an option; each class must have one."""
+    lines = predictions.read_text().splitlines()
+    header, *rows = (
+        f"{line},{end}" for line, end in zip(lines, ["p_1,p_0", *["0.2,0.8", "0.7,0.3"] * 20], strict=True)
+    )
+    predictions.write_text("\n".join([header.replace("score", "x"), *rows]) + "\n")
+    create = ["model", "create", "shop", "--from", str(predictions)]
+    proposed = installed.json(*create, "--dry-run")["columns"]
+    fields = {column["name"]: column["target"] for column in proposed}
+    of_classes = {f"p_{name}": f"_dc_prediction_probabilities[{name}]" for name in (0, 1)}
+    assert {name: fields[name] for name in of_classes} == of_classes
+    text = installed(*create, "--yes", "--reference", str(predictions))
+    assert text.returncode == 0, text.stderr
+    assert "probability of 1" in text.stdout
+    (loaded,) = installed.json("ingest", "file", str(predictions))
+    assert (loaded["stored"], loaded["rejected"]) == (40, 0)
+    half = ["--version", "v2", "--task", "binary", "--class", "0", "--class", "1", "--feature", "a:numeric"]
+    refused = installed("model", "create", "shop", *half, "--map", "p_0=_dc_prediction_probabilities[0]")
+    assert refused.returncode == 2
+    assert "but no column is '_dc_prediction_probabilities[1]'" in refused.stderr
+
+
 def test_question_is_answered_by_an_option(installed: Dcmon, predictions: Path) -> None:
     text = (
         predictions.read_text()

@@ -77,7 +77,7 @@ def _pairs(file: File, guesses: FieldGuesses, rules: ValueRules) -> Iterator[_Pa
         if prediction is None or value is None:
             continue
         values = _list(value, rules)
-        if values is None and (single := _number(value, rules)) is not None:
+        if values is None and (single := number_of(value, rules)) is not None:
             values = [single]
         if values:
             yield _Pair(str(categories.spelling(prediction)), values)
@@ -90,7 +90,8 @@ def _list(value: Any, rules: ValueRules) -> list[float] | None:
         return None
 
 
-def _number(value: Any, rules: ValueRules) -> float | None:
+def number_of(value: Any, rules: ValueRules) -> float | None:
+    """Return a number of a file. None if it is missing or none."""
     try:
         number = numbers.number(value, rules)
     except ValueRefused:

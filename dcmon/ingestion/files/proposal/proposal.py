@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from dcmon.ingestion.files import column_mapping, column_names, reader
 from dcmon.ingestion.files.dialect import Dialect
-from dcmon.ingestion.files.proposal import fields, probabilities, profile, tasks, types, value_rules
+from dcmon.ingestion.files.proposal import class_columns, fields, probabilities, profile, tasks, types, value_rules
 from dcmon.ingestion.files.proposal.choices import Choices, Question
 from dcmon.ingestion.files.proposal.fields import FieldGuesses
 from dcmon.ingestion.files.proposal.profile import ColumnProfile, FileProfile
@@ -92,6 +92,9 @@ def of_file(file: File, choices: Choices) -> Proposal:
     task = _task(content, guessed, guesses, choices)
     if PROBABILITIES in guesses.columns:
         probabilities.check(file, guesses, task, rules.of(guesses.columns[PROBABILITIES]))
+    shares = [name for name, type_ in guessed.items() if type_.is_share and _is_free(name, guesses, choices)]
+    if PROBABILITIES not in choices.fields:
+        class_columns.guess(file, guesses, task, shares, rules)
     used = [_column(content.columns[name], guessed[name], guesses, choices) for name in content.columns]
     if guesses.columns.get(SAMPLE_ID) == column_mapping.ROW_NUMBER:
         reason = "the number of the row in its file, with a digest of the file"
@@ -101,6 +104,11 @@ def of_file(file: File, choices: Choices) -> Proposal:
         content.path, content.rows, content.is_complete, task.task, task.reason, list(task.classes) or None, used,
         [*questions, *_type_questions(used, guessed, choices, rules)],
     )  # fmt: skip
+
+
+def _is_free(name: str, guesses: FieldGuesses, choices: Choices) -> bool:
+    given = choices.features.keys() | choices.additional.keys() | choices.ignored
+    return guesses.field_of(name) is None and name not in given
 
 
 def _task(content: FileProfile, guessed: Mapping[str, TypeGuess], guesses: FieldGuesses, choices: Choices) -> TaskGuess:

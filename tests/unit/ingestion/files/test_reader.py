@@ -176,6 +176,42 @@ def test_all_formats_give_the_same_rows(tmp_path: Path, rows: list[dict[str, Any
         assert list(decoded(tmp_path / name)) == wanted, name
 
 
+OF_CLASSES = {"no": "_dc_prediction_probabilities[0]", "yes": "_dc_prediction_probabilities[1]"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "wanted"),
+    [
+        (("0.2", "0.8"), [0.2, 0.8]),
+        (("", ""), None),
+        (("0.2", ""), "wrong_type _dc_prediction_probabilities"),
+        (("0.2", "high"), "wrong_type _dc_prediction_probabilities"),
+    ],
+)
+def test_columns_of_single_classes_are_one_list(tmp_path: Path, cells: tuple[str, str], wanted: Any) -> None:
+    """The columns are joined in the order of the classes, whatever their order in the file."""
+    (entry,) = decoded(write_csv(tmp_path / "rows.csv", [[*ROW, *cells[::-1]]], [*HEADER, "yes", "no"]), OF_CLASSES)
+    assert (entry if isinstance(entry, str) else entry.get("_dc_prediction_probabilities")) == wanted
+
+
+def test_json_line_has_a_list_or_single_classes(tmp_path: Path) -> None:
+    row = dict(zip(HEADER, ROW, strict=True))
+    name, rejected = "_dc_prediction_probabilities", "wrong_type _dc_prediction_probabilities"
+    rows: list[dict[str, Any]] = [{"no": 0.2, "yes": 0.8}, {name: [0.2, 0.8]}, {"no": 0.2}, {"no": 0.2, name: [1, 0]}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row | each) + "\n" for each in rows))
+    found = [entry if isinstance(entry, str) else entry[name] for entry in decoded(path, OF_CLASSES)]
+    assert found == [[0.2, 0.8], [0.2, 0.8], rejected, rejected]
+
+
+def test_columns_of_some_classes_are_refused(tmp_path: Path) -> None:
+    for header, sentence in (("yes", "has no column for"), ("yes,no,_dc_prediction_probabilities", "has both")):
+        path = tmp_path / "rows.csv"
+        path.write_text(",".join([*HEADER, header]) + "\n")
+        with pytest.raises(errors.InvalidInput, match=sentence):
+            chunks(path, {name: field for name, field in OF_CLASSES.items() if name in header.split(",")})
+
+
 def test_malformed_csv_line_rejects_only_itself(tmp_path: Path) -> None:
     """The lines before and after a malformed line are read."""
     good = [",".join([f"s{number}", *ROW[1:]]) for number in range(4)]

@@ -18,7 +18,7 @@ from dcmon.ingestion.files import column_mapping, dialect, reader
 from dcmon.ingestion.files.proposal import profile, proposal
 from dcmon.ingestion.files.proposal.choices import Choices
 from dcmon.ingestion.files.proposal.proposal import Proposal, Use
-from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME
+from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, probability_field
 from tests.helpers.examples import examples
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -216,6 +216,36 @@ def test_only_probabilities_of_the_classes_are_taken(tmp_path: Path, scores: lis
     found = proposed(tmp_path, proba=scores)
     assert (PROBABILITIES in found.fields) is is_field
     assert not found.questions
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize(
+    "names",
+    [("proba_0", "proba_1", "proba_2"), ("p_1", "p_2", "p_3"), ("b prob", "c prob", "a prob"), ("b", "c", "a")],
+)
+def test_columns_of_single_classes_are_probabilities(tmp_path: Path, names: Sequence[str], suffix: str) -> None:
+    """By number they are in the order of the classes, by name in any order."""
+    classes = [name[0] for name in names] if names[0][0] == "b" else ["a", "b", "c"]
+    shares = {name: [0.6 if row % 3 == at else 0.2 for row in range(ROWS)] for at, name in enumerate(names)}
+    table = base(prediction=cycle(*classes), amount=[row / 7 for row in range(ROWS)], **shares)
+    proposed = propose(write(table, tmp_path / f"rows{suffix}"))
+    wanted = {probability_field(label): name for label, name in zip(classes, names, strict=True)}
+    assert {name: column for name, column in proposed.fields.items() if name.startswith(PROBABILITIES)} == wanted
+    assert proposed.by_type(Use.FEATURE) == {"amount": "numeric"}
+    assert proposed.by_type(Use.ADDITIONAL) == {}
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        [(0.9, 0.1, 0.1), (0.1, 0.9, 0.1), (0.1, 0.1, 0.9)],  # they don't add up to 1
+        [(0.8, 0.1, 0.1), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1)],  # of two classes that have changed places
+    ],
+)
+def test_columns_that_contradict_predictions_are_none(tmp_path: Path, shares: Sequence[Sequence[float]]) -> None:
+    columns = {f"proba_{at}": cycle(*[row[at] for row in shares]) for at in range(3)}
+    proposed = propose(write(base(prediction=cycle("a", "b", "c"), **columns), tmp_path / "rows.csv"))
+    assert proposed.by_type(Use.ADDITIONAL) == dict.fromkeys(columns, "numeric")
 
 
 def test_label_is_the_column_that_the_prediction_is_named_after(tmp_path: Path) -> None:
