@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from dcmon.storage.columns import PREDICTION, TIME
 
 MAX_ID_LENGTH = 1024
 MAX_SHOWN_CLASSES = 10
+INEXACT_FLOATS = 2**53  # from here on, a float can't hold each integer
 ROWS_PER_CALL = 200  # decoded in one call: they fit in a processor's cache
 # One day inside the range of Python's datetime, so that a time can be read back in any time zone.
 EARLIEST, LATEST = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
@@ -229,11 +231,36 @@ class RowType:
             values = msgspec.json.decode(row)
         except DECODE_ERRORS:
             raise decode_errors.unreadable(error, self.fields, row) from error
+        self._make_integers_exact(values, row)
         converted = self._convert_list(values) if self.is_list else self._convert_object(values)
         try:
             return msgspec.structs.astuple(msgspec.convert(converted, self.decoder.type))
         except msgspec.ValidationError as second_error:
             raise decode_errors.rejection(second_error, self.fields, values) from second_error
+
+    def _make_integers_exact(self, values: Any, row: Raw) -> None:
+        """Replace the floats of bigint columns that may have lost digits, as 9007199254740993.0 does, by decimals."""
+        items: dict[Any, Any]
+        if self.is_list:
+            items = dict(enumerate(values)) if isinstance(values, list) else {}
+        else:
+            items = values if isinstance(values, dict) else {}
+        inexact = [
+            key for key in self._bigint_keys if type(items.get(key)) is float and abs(items[key]) >= INEXACT_FLOATS
+        ]
+        if inexact:
+            texts: Any = msgspec.json.decode(row, type=list[Raw] if self.is_list else dict[str, Raw])
+            for key in inexact:
+                values[key] = Decimal(bytes(texts[key]).decode())
+
+    @cached_property
+    def _bigint_keys(self) -> list[int | str]:
+        """The indexes in a list, or the names in an object, of the values that are 64-bit integers."""
+        return [
+            index if self.is_list else _wire_name(index, field)
+            for index, field in enumerate(self.fields)
+            if field.kind == "bigint"
+        ]
 
     def _convert_list(self, values: Any) -> list[Any]:
         if not isinstance(values, list) or len(values) != len(self.fields):

@@ -1,5 +1,6 @@
 """A value that its column can't have, and the sentence that says so."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -48,6 +49,8 @@ def shown(value: Any) -> str:
     """Return a value as a sentence shows it: text in quotes, other values as JSON, shortened."""
     if isinstance(value, str):
         text = repr(value[:MAX_SHOWN])
+    elif isinstance(value, Decimal):
+        text = str(value)
     else:
         try:
             text = msgspec.json.encode(value, enc_hook=str).decode(errors="replace")

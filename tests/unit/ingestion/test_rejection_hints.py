@@ -100,3 +100,18 @@ def test_body_of_another_format_is_named(body: bytes, says: str) -> None:
 def test_byte_order_mark_is_left_out() -> None:
     """PowerShell and .NET write it before JSON."""
     assert [bytes(row) for row in raw_rows.split_rows('\ufeff[{"a": 1}]'.encode())] == [b'{"a": 1}']
+
+
+@pytest.mark.parametrize("name", ["n", 'a "quoted" n'])
+def test_bigint_written_with_a_point_keeps_its_digits(name: str) -> None:
+    """A float has 53 bits: 9007199254740993.0 would be 9007199254740992."""
+    columns = Columns("regression", {name: "bigint"}, {})
+    sent = json.dumps({**ROW, "_dc_prediction": 1, name: "@"}).replace(', "Age": 1, "caf\\u00e9": "x"', "")
+
+    def decode(number: str) -> Any:
+        row_type = sample_row_type(columns)
+        return row_type.decode(Raw(sent.replace('"@"', number).encode()))[row_type.names.index(name)]
+
+    assert decode("9007199254740993.0") == decode("9.007199254740993e15") == 9007199254740993
+    with pytest.raises(RejectedRow, match=r"Expected an integer, got 9007199254740993\.5\."):
+        decode("9007199254740993.5")
