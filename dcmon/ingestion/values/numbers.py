@@ -67,6 +67,8 @@ def number_of_text(text: str, rules: ValueRules) -> float:
 def integer(value: Any, rules: ValueRules, kind: str) -> int | None:
     """Return an integer that fits in the type, or None for NaN. Raises ValueRefused."""
     first, last = INTEGERS[kind]
+    if isinstance(value, str) and value.isdecimal() and len(value) < MAX_DIGITS:  # most texts, at a third of the cost
+        value = int(value)
     if type(value) is not int:
         exact = _exact(value, rules)
         if exact is None:

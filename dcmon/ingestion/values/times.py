@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,8 @@ _DATE = (
     r"|(?P<first>\d{1,2})(?P<other_mark>[-/.])(?P<next>\d{1,2})(?P=other_mark)(?P<last>\d{4}|\d\d)"
 )
 _TIME = re.compile(rf"(?:{_DATE})(?:(?:[Tt]| +){_CLOCK}(?:{_ZONE})?)?", re.ASCII)
+# As most programs write it. With fewer digits or other signs datetime would read what `_TIME` refuses.
+_USUAL = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{6}|\.\d{3})?(?:Z|\+00:00)?", re.ASCII)
 _OVER_12 = "(?:1[3-9]|2\\d|3[01])"
 _CANDIDATES = {
     DateOrder.DAY: re.compile(rf"^[^\S\n]*{_OVER_12}([-/.])\d{{1,2}}\1.*$", re.ASCII | re.MULTILINE),
@@ -95,6 +98,9 @@ def _proof_text(match: "re.Match[str]") -> ProofText:
 
 
 def _of_text(text: str, rules: ValueRules) -> datetime | None:
+    if _USUAL.fullmatch(text):  # most times, at a third of the cost
+        with suppress(ValueError):  # 24:00:00, a leap second, or no such date
+            return _in_utc(datetime.fromisoformat(text), rules)
     if _NUMBER.fullmatch(text):
         return _since_epoch(int(text) if text.lstrip("-").isdecimal() and len(text) < 30 else float(text))
     if match := _TIME.fullmatch(text):

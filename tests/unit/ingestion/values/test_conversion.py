@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -95,3 +96,29 @@ def test_refusal_says_what_was_expected_and_met(kind: str, value: Any, detail: s
     with pytest.raises(ValueRefused) as raised:
         conversion.converter(kind, JSON_RULES)(value)
     assert raised.value.detail(value) == detail
+
+
+@given(
+    st.from_regex(r"(19|20)\d\d-[01]\d-[0-3]\d[T ][0-2]\d:[0-6]\d:[0-6]\d(\.\d{1,9})?(Z|\+00:00)?", fullmatch=True)
+    | st.sampled_from(["2026-02-28T24:00:00Z", "2026-03-01T23:59:60Z", "2026-10-25 02:30:00", "2026-03-29 02:30:00"])
+)
+@settings(max_examples=examples(300))
+def test_usual_times_mean_the_same_as_all_others(text: str) -> None:
+    """A blank before the offset or the end of the clock is what the quick way does not read."""
+    other = text.replace("Z", " UTC").replace("+00:00", " +00:00").replace("-", "/", 2)
+    for rules in (*RULES, ValueRules(ZoneInfo("Europe/Berlin"))):
+        convert = partial(conversion.converter("datetime", rules), text)
+        assert convert_or_refuse(convert, text) == convert_or_refuse(
+            partial(conversion.converter("datetime", rules), other), other
+        )
+
+
+@given(st.text(st.sampled_from("0123456789\u0663"), min_size=1, max_size=33))
+@settings(max_examples=examples(100))
+def test_usual_integers_mean_the_same_as_all_others(text: str) -> None:
+    for rules in RULES:
+        for kind in ("integer", "bigint"):
+            convert = conversion.converter(kind, rules)
+            assert convert_or_refuse(partial(convert, text), text) == convert_or_refuse(
+                partial(convert, f"+{text}"), text
+            )
