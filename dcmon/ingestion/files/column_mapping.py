@@ -179,6 +179,10 @@ class ColumnMapping:
             return value_conversion.unchanged
         return value_conversion.value_converter(self.types[field], self.field_rules.get(field, self.rules))
 
+    def has_field_in(self, names: Sequence[str]) -> bool:
+        """Return True if one of the names has a field: otherwise they may be the values of a row."""
+        return any(self.field(name) for name in names)
+
     def is_known(self, column: str) -> bool:
         """Return True if a column has a field, or is named in `renames`: such a name is no chance."""
         return column in self.renames or self.field(column) in self.types
@@ -212,6 +216,11 @@ class EveryColumn(ColumnMapping):
     def __init__(self, rules: ValueRules = FILE_RULES, expected: ColumnMapping | None = None) -> None:
         super().__init__(_EveryType(), (), {}, FileKind.SAMPLES, rules)
         self.__dict__["expected"] = expected  # the dataclass is frozen
+
+    def has_field_in(self, names: Sequence[str]) -> bool:
+        """Return True if the expected mapping has a field for one of the names, or if there is none."""
+        expected: ColumnMapping | None = self.__dict__["expected"]
+        return expected is None or expected.has_field_in(names)
 
     def is_known(self, column: str) -> bool:
         """Return True if the expected mapping knows a column."""

@@ -38,6 +38,7 @@ SUFFIXES = {
     ".json": "jsonl",
 }
 FORMATS = tuple(sorted(set(SUFFIXES.values())))
+WORKBOOKS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 
 _SKIPPED = {SkippedRow.BLANK: "blank row", SkippedRow.HEADER: "repeated header"}
 
@@ -243,6 +244,8 @@ def open_file(
     `stream` has the bytes if `path` is not a path of this machine. Raises InvalidInput, NotFound or FileRefused.
     """
     chosen = SUFFIXES.get(f".{format.lower()}", format) if format else format_of(path)  # tsv is csv, ndjson is jsonl
+    if chosen is None and Path(path).suffix.lower() in WORKBOOKS:
+        raise errors.InvalidInput(f"{path} is a workbook. Save it as CSV.")
     if chosen not in FORMATS:
         problem = "is unknown: the file's name does not show it" if chosen is None else f"can't be {chosen!r}"
         raise errors.InvalidInput(

@@ -116,7 +116,7 @@ def _header(record: Record | None, path: str) -> Sequence[str]:
 def _require_names(header: Sequence[str], mapping: ColumnMapping, path: str) -> None:
     """Check that the first line may be a header. Raises InvalidInput if no cell is a field, and one is a number."""
     value = next((cell for cell in header if NUMBER_OR_TIME.fullmatch(cell)), None)
-    if value is not None and not any(mapping.field(name) for name in header):
+    if value is not None and not mapping.has_field_in(header):
         raise errors.InvalidInput(
             f"The first line of {path} is a row, and not a header with the names of the columns: it has the value"
             f' {value!r}. Write the file with a header; for Spark, this is .option("header", True).'

@@ -17,7 +17,9 @@ from dcmon.ingestion.files.formats import Row
 from dcmon.ingestion.files.text_file import TextFile
 from dcmon.ingestion.raw_rows import DECODE_ERRORS
 
-_ARRAY = re.compile(rb"\s*\[\s*(\{|$)")
+_ARRAY = re.compile(rb"\s*\[\s*(\{|\[|$)")
+_OBJECT_OF_LINES = re.compile(rb"\s*\{\s*")
+_OBJECT_OF_TABLES = re.compile(rb'\s*\{\s*"[^"]*"\s*:\s*[{\[]')
 
 
 def read(file: TextFile, mapping: ColumnMapping) -> Iterator[Row]:
@@ -45,13 +47,30 @@ def line_numbers(file: TextFile, rows: Collection[int]) -> dict[int, int]:
 
 
 def _require_lines(first: bytes | MalformedRow, path: str) -> None:
-    """Check that a file is not one array of objects. Raises InvalidInput."""
+    """Check that a file is not one array, or one object with all rows. Raises InvalidInput."""
     begin = first.row if isinstance(first, MalformedRow) else first
+    way_out = 'write a line for each row. In pandas this is to_json(…, orient="records", lines=True)'
     if _ARRAY.match(begin):
         raise errors.InvalidInput(
-            f"{path} is one JSON array, and not JSON lines: write a line for each row. In pandas this is"
-            f" to_json(…, orient=\"records\", lines=True); jq -c '.[]' {path} converts it."
+            f"{path} is one JSON array, and not JSON lines: {way_out}; jq -c '.[]' {path} converts it."
         )
+    is_too_long = isinstance(first, MalformedRow) and _OBJECT_OF_TABLES.match(begin)
+    if is_too_long or _OBJECT_OF_LINES.fullmatch(begin) or _is_object_of_tables(begin):
+        raise errors.InvalidInput(f"{path} is one JSON object, and not JSON lines: {way_out}.")
+
+
+def _is_object_of_tables(line: bytes) -> bool:
+    """Return True for a file that is one object of objects and lists, as pandas' to_json writes: no row is like that.
+
+    A line that ends may be the first of several: Kafka Connect writes schema and payload of each row.
+    """
+    if line.endswith(b"\n"):
+        return False
+    try:
+        values = _decode_raw(line).values()
+    except DECODE_ERRORS:
+        return False
+    return bool(values) and all(bytes(value)[:1] in (b"{", b"[") for value in values)
 
 
 def _lines(file: TextFile) -> Iterator[bytes | MalformedRow]:

@@ -107,6 +107,9 @@ def test_csv_of_spark_without_a_header_is_explained(tmp_path: Path) -> None:
     file.write_text("s1,2026-03-01T00:00:00.000Z,1,1\ns2,2026-03-02T00:00:00.000Z,1,1\n")
     with pytest.raises(errors.InvalidInput, match=r"is a row, and not a header .* it has the value '2026-03-01T00"):
         read(file, PATH)
+    mapping = column_mapping.create(COLUMNS, "samples", {})
+    with reader.open_file(str(file)) as opened, pytest.raises(errors.InvalidInput, match="is a row, and not a header"):
+        opened.column_names(mapping)  # a load looks at the names first, with 1 twice among them
 
 
 def with_options(texts: dict[str, str], kind: str = "samples") -> column_mapping.ColumnMapping:

@@ -213,10 +213,39 @@ def test_json_lines_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     assert read(tmp_path / "a.jsonl", lines, Dialect(encoding="latin-1")).jobs == ["Köln", "x"]
 
 
-@pytest.mark.parametrize("content", ['[{"_dc_sample_id": "a"}]', '[\n  {"_dc_sample_id": "a"}\n]', "[ {"])
+@pytest.mark.parametrize(
+    "content", ['[{"_dc_sample_id": "a"}]', '[\n  {"_dc_sample_id": "a"}\n]', "[ {", '[["a",4.5]]']
+)
 def test_json_array_is_refused_with_the_way_out(tmp_path: Path, content: str) -> None:
     with pytest.raises(errors.InvalidInput, match=r"a\.json is one JSON array, and not JSON lines.*lines=True"):
         read(tmp_path / "a.json", content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"_dc_sample_id":{"0":"a"},"job":{"0":"x"}}',
+        '{"columns":["_dc_sample_id"],"index":[0],"data":[["a"]]}',
+        '{"0":{"_dc_sample_id":"a"}}',
+        '{\n  "_dc_sample_id": {"0": "a"}\n}',
+        '{"_dc_sample_id":{"0":"' + "a" * 2**24 + '"}}',
+    ],
+    ids=["columns", "split", "index", "indent", "long"],
+)
+def test_json_object_of_all_rows_is_refused_with_the_way_out(tmp_path: Path, content: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"a\.json is one JSON object, and not JSON lines.*lines=True"):
+        read(tmp_path / "a.json", content)
+
+
+def test_json_lines_of_objects_are_judged_row_by_row(tmp_path: Path) -> None:
+    """Kafka Connect writes schema and payload of each row: they are no fields, which each row is told."""
+    found = read(tmp_path / "a.json", '{"schema": {}, "payload": {"_dc_sample_id": "a"}}\n' * 2)
+    assert list(found.samples) == [0, 1]
+
+
+def test_workbook_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"a\.xlsx is a workbook. Save it as CSV"):
+        read(tmp_path / "a.xlsx", b"PK\x03\x04")
 
 
 def test_quotes_that_a_backslash_escapes_are_read(tmp_path: Path) -> None:
