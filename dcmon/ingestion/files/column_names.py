@@ -48,8 +48,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "dc_label",
         "label labels target y y_true ytrue actual actuals ground_truth groundtruth truth true_label true_class"
         " true_value actual_value actual_label actual_class outcome observed gold"
-        " zielwert zielgrosse zielgroesse zielvariable ziel istwert tatsachlich tatsaechlich etikett etiquette cible"
-        " verite reel etiqueta objetivo real etichetta obiettivo reale rotulo alvo werkelijk",
+        " zielwert zielgrosse zielgroesse zielvariable ziel ist istwert ist_wert tatsachlich tatsaechlich etikett"
+        " etiquette cible verite reel etiqueta objetivo real etichetta obiettivo reale rotulo alvo werkelijk",
         "class klasse clase classe",
     ),
 }  # fmt: skip

@@ -170,7 +170,8 @@ def _prediction(guesses: FieldGuesses, columns: _Columns, types: Mapping[str, Ty
     else:
         scores = _best(outputs, PROBABILITIES)
         hint = (
-            f" {_list(scores)} may be a prediction; or a probability, beside which the file needs the predicted class."
+            f" {_list(scores)} may be a prediction; or a probability, beside which the file needs a column with the"
+            f" predicted class, such as 1 where {scores[0]} is at least 0.5."
             if scores
             else ""
         )

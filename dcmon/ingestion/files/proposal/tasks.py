@@ -56,6 +56,11 @@ def guess(output: Output) -> TaskGuess:
         return _unknown("The predictions and the labels are not of one kind: numbers here, texts there.")
     if output.probabilities is not None and output.probabilities == len(classes):
         return TaskGuess(_task_of(classes), classes, f"{len(classes)} probabilities, and so many whole numbers")
+    if _has_shares_of_classes(output):
+        return _unknown(
+            "The predictions are numbers from 0 to 1, and the labels are 0 and 1. Are they probabilities? Then add a"
+            " column with the predicted class to the file, and name this one with --probabilities."
+        )
     if output.has_type("numeric") or not output.has_type("integer", "boolean"):
         return TaskGuess(TaskType.REGRESSION, (), "predictions and labels are numbers, not classes")
     if len(classes) > MAX_NUMBERED_CLASSES:
@@ -79,6 +84,15 @@ def _class(value: Any) -> str:
 
 def _is_binary(output: Output, classes: tuple[str, ...]) -> bool:
     return output.has_type("integer", "boolean", "numeric", "categorical") and set(classes) <= {"0", "1"}
+
+
+def _has_shares_of_classes(output: Output) -> bool:
+    """Return True if predictions are shares where labels are 0 and 1: the probabilities of a classifier."""
+    if output.prediction is None or output.label is None:
+        return False
+    guessed = output.types[output.prediction.name]
+    labels = {_class(value) for value in output.label.counts}
+    return guessed.type == "numeric" and guessed.is_share and labels <= {"0", "1"}
 
 
 def _of_classes(output: Output, classes: tuple[str, ...]) -> TaskGuess:

@@ -166,6 +166,7 @@ def test_task_and_classes_are_those_of_predictions_and_labels(
         ({"uuid": [f"u{number}" for number in range(ROWS)]}, "id, uuid may have the id of each row"),
         ({"prediction": cycle("a")}, "only the class a"),
         ({"prediction": cycle(3, 5, 9)}, "classes or amounts? --task"),
+        ({"prediction": cycle(0.1, 0.6, 0.9), "Ist": cycle(0, 1)}, "Then add a column with the predicted class"),
         ({"pred": cycle("yes", "no")}, "prediction, pred may have the prediction"),
         ({"y": cycle("yes", "no"), "actual": cycle("yes", "no")}, "y, actual may have the label"),
         ({"day of birth": cycle("01/02/2026", "03/04/2026")}, "--date-order day or month"),
