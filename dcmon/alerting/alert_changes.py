@@ -110,17 +110,19 @@ class AlertChanges:
             return 0
         for alert, as_then, _ in self.notifications:
             as_then.id = alert.id
-        views = alert_views.views_of(session, [notification.as_then for notification in self.notifications])
+        copies = [notification.as_then for notification in self.notifications]
+        views = alert_views.lock_views_of(session, copies, notification_writer.write_lock(context.org))
         updates = [
             AlertUpdate(view.alert, view.model.id, notification.kind)
             for view, notification in zip(views, self.notifications, strict=True)
         ]
         by_alert = {id(view.alert): view for view in views}
         public_url = context.public_url
+        new_lines = [AlertChange(alert_id=line.alert.id, **line.columns) for line in self.lines]
 
         def payloads(chosen: Iterable[AlertUpdate]) -> list[dict[str, Any]]:
             described = [(by_alert[id(update.alert)], update.kind) for update in chosen]
-            return alert_payload.describe_all(session, context.org, described, public_url)
+            return alert_payload.describe_all(session, context.org, described, public_url, new_lines)
 
         return notification_writer.write_all(session, context.org, updates, payloads)
 

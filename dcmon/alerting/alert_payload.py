@@ -59,13 +59,18 @@ def describe(
 
 
 def describe_all(
-    session: Session, org: Organization, views: Sequence[tuple[AlertView, str | None]], public_url: str
+    session: Session,
+    org: Organization,
+    views: Sequence[tuple[AlertView, str | None]],
+    public_url: str,
+    new_lines: Sequence[AlertChange] = (),
 ) -> list[dict[str, Any]]:
     """Return the payloads of messages about alerts, each with the kind of its change, as `describe` does.
 
-    The number of statements does not depend on the number of alerts.
+    `new_lines`: the newest lines of the alerts' histories, in order, which are not read again. The number of statements
+    does not depend on the number of alerts.
     """
-    all_details = _details(session, views)
+    all_details = _details(session, views, new_lines)
     return [payload(view, details, org.name, public_url) for (view, _), details in zip(views, all_details, strict=True)]
 
 
@@ -156,9 +161,13 @@ class _WindowOfMonitor(NamedTuple):
     end: datetime
 
 
-def _details(session: Session, views: Sequence[tuple[AlertView, str | None]]) -> list[AlertDetails]:
+def _details(
+    session: Session, views: Sequence[tuple[AlertView, str | None]], new_lines: Sequence[AlertChange]
+) -> list[AlertDetails]:
     results = _newest(session, {window for view, _ in views for window in _windows(view).values()})
-    changes = _newest_changes(session, {(view.alert.id, kind) for view, kind in views if kind is not None})
+    changes = {(line.alert_id, line.kind): line for line in new_lines}
+    wanted = {(view.alert.id, kind) for view, kind in views if kind is not None}
+    changes.update(_newest_changes(session, wanted - changes.keys()))
     all_details = []
     for view, kind in views:
         of_window = {name: results.get(window, []) for name, window in _windows(view).items()}

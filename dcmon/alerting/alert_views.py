@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ScalarSelect, Select, func, select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -72,13 +72,14 @@ def get_alert(session: Session, alert_id: int) -> AlertView:
     return AlertView(*row)
 
 
-def views_of(session: Session, alerts: Sequence[Alert]) -> list[AlertView]:
-    """Return these alerts with their rules, monitors, models, versions and checks, read in one statement.
+def lock_views_of(session: Session, alerts: Sequence[Alert], lock: ScalarSelect[Any]) -> list[AlertView]:
+    """Return these alerts with their rules, monitors, models, versions and checks, and wait for a lock.
 
-    Their rows are stored, but the alerts themselves may be copies.
+    It takes one statement. `lock`: a column that waits; it must not guard what is read here. The alerts' rows are
+    stored, but the alerts themselves may be copies.
     """
-    statement = _alerts().where(Alert.id.in_({alert.id for alert in alerts}))
-    by_id = {view.alert.id: view for row in session.execute(statement) for view in (AlertView(*row),)}
+    statement = _alerts().where(Alert.id.in_({alert.id for alert in alerts})).add_columns(lock)
+    by_id = {view.alert.id: view for *row, _ in session.execute(statement) for view in (AlertView(*row),)}
     return [replace(by_id[alert.id], alert=alert) for alert in alerts]
 
 

@@ -16,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, ScalarSelect, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -56,6 +56,16 @@ def call(space: LockSpace, number: str, *, shared: bool = False) -> str:
     It is for statements that do more in the same round trip. `number` is also SQL, for example a parameter.
     """
     return f"pg_advisory_xact_lock{'_shared' if shared else ''}({space.value}, {number})"
+
+
+def subquery(space: LockSpace, number: int, *, shared: bool = False) -> ScalarSelect[Any]:
+    """Return a column that waits for a transaction's lock, once, before its statement returns the first row.
+
+    It saves a round trip. A statement that waits may return rows as they were before the wait: so what the lock guards
+    must be read by a later statement, and a statement that returns no row may not have waited.
+    """
+    wait = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    return select(wait(space.value, number)).scalar_subquery()
 
 
 def acquire(executor: Session | Connection, space: LockSpace, number: int, *, shared: bool = False) -> None:

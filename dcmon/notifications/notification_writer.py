@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, any_, bindparam, func, select
+from sqlalchemy import Integer, ScalarSelect, any_, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
@@ -89,16 +89,16 @@ def write(session: Session, renderer: AlertRenderer, alert: Alert, kind: Notific
     severity. A receiver that was not notified of the alert gets no FOLLOW_UP_KINDS.
     """
     update = AlertUpdate(alert, _model_id(session, alert), kind)
+    locks.acquire(session, LockSpace.NOTIFICATION_WRITE, renderer.org.id, shared=True)
     return write_all(session, renderer.org, [update], lambda _: [renderer.payload(session, alert, kind)])
 
 
 def write_all(session: Session, org: Organization, updates: Sequence[AlertUpdate], payloads: Payloads) -> int:
     """Write the notifications of several changes, as `write` does, in a fixed number of statements.
 
-    `payloads` is called once, with the changes that have a receiver.
+    `payloads` is called once, with the changes that have a receiver. An earlier statement of the transaction has waited
+    for `write_lock`.
     """
-    # Shared: writers do not wait for each other, only for a transaction that holds `block_writers`.
-    locks.acquire(session, LockSpace.NOTIFICATION_WRITE, org.id, shared=True)
     deliveries = _deliveries(session, updates)
     chosen = [update for update in updates if any(delivery.update is update for delivery in deliveries)]
     bodies = {
@@ -161,6 +161,14 @@ def _insert(session: Session, notifications: Sequence[tuple[_Delivery, Mapping[s
         for delivery, body in notifications
     ]
     bulk.insert(session, Notification, rows)
+
+
+def write_lock(org: Organization) -> ScalarSelect[Any]:
+    """Return a column that waits until this transaction may write notifications, in a statement that returns rows.
+
+    Shared: writers do not wait for each other, only for a transaction that holds `block_writers`.
+    """
+    return locks.subquery(LockSpace.NOTIFICATION_WRITE, org.id, shared=True)
 
 
 def block_writers(session: Session, org: Organization) -> None:

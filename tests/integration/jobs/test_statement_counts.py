@@ -28,7 +28,7 @@ from tests.integration.conftest import Target
 
 FEW, MANY = 8, 40  # monitors
 MOST = 15  # statements of a window in which no alert changes
-MOST_WITH_ALERTS = 27  # of a window in which alerts open, go on or end, with their notifications
+MOST_WITH_ALERTS = 25  # of a window in which alerts open, go on or end, with their notifications
 CONDITIONS = {
     "> 0.2": Change(),
     "> 0.3": Change(for_windows=3, keep_firing=1),

@@ -13,6 +13,7 @@ from dcmon.notifications import catch_up, notification_writer, receivers
 from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations.base import Address
 from dcmon.notifications.receivers import Subscription
+from tests.helpers.judged_results import create_rule, store_and_judge
 from tests.helpers.outbox import REFUSED, URL, OutboxDriver
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target
@@ -168,6 +169,21 @@ def test_alert_that_fires_during_the_addition_is_not_missed(driver: OutboxDriver
     for thread in (first, second):
         thread.join(300)
     assert written_for(driver, "late") == [(about, "firing")]
+
+
+def test_judging_waits_for_a_receiver_that_is_being_added(driver: OutboxDriver) -> None:
+    """The receivers of an alert are read after the wait, so that the new one is notified, and only once."""
+    create_rule(driver.target, "> 0.2")
+    judging = Thread(target=store_and_judge, args=(driver.target, 0, 0.5))
+    with driver.app.org(driver.target.org) as session:
+        where = Address("webhook", ["https://late.example.org/x"])
+        created = receivers.add(session, "late", where, driver.settings).receiver
+        assert catch_up.notify(session, driver.renderer, created) == 0
+        judging.start()
+        assert eventually(lambda: is_waiting_for_a_lock(driver.app.engine))
+    judging.join(300)
+    assert [kind for _, kind in written_for(driver, "late")] == ["firing"]
+    assert written_for(driver, "late") == written_for(driver, "first")
 
 
 def test_catch_up_is_not_repeated_at_once(driver: OutboxDriver) -> None:
