@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LOST = "lost_within_a_day"
 COLUMNS = ["name", "url", "kind", "model", "version", "loaded", "failed", "stored", LOST, "scanned_at", "last_error"]
+NARROW_COLUMNS = ["name", "loaded", "failed", LOST, "scanned_at", "last_error"]  # "source show" has the others
 REJECTED_COLUMNS = ["rows", "reason", "field", "file", "row", "value", "detail"]
 SCAN_COLUMNS = [
     *("source", "seen", "loaded", "rows", "stored", "duplicates", "quarantined", "being_written", "failed"),
@@ -29,7 +30,8 @@ def listed(app: "App") -> Page:
         rows = [_with_loss(session, source, losses) for source in sources.entries(session)]
     shown = [{**row, LOST: _loss_text(losses.get(row["name"]))} for row in rows]
     empty = 'No source yet: "dcmon source add NAME URL --model MODEL".'
-    return Page(rows, [Table(shown, COLUMNS, empty=empty)])
+    columns = NARROW_COLUMNS if app.output.is_narrow else COLUMNS
+    return Page(rows, [Table(shown, columns, empty=empty, unfolded=["name", "scanned_at"])])
 
 
 def _with_loss(session: "Session", source: "DataSource", losses: "Mapping[str, SourceLoss]") -> dict[str, Any]:

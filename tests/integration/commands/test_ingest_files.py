@@ -305,6 +305,9 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
         ("wrong_type", "age", 12), ("conflict", "_dc_sample_id", 13), ("malformed", None, 14),
     }  # fmt: skip
     assert "23.1% (3 of 13): conflict (_dc_sample_id), malformed" in credit("source", "list").stdout
+    narrow = replace(credit, settings={**credit.settings, "COLUMNS": "80"})("source", "list").stdout
+    header = " ".join(narrow.split("\n")[0].split())
+    assert header == "name loaded failed lost within a day scanned at last error"
     assert "bad.csv" in credit("source", "show", "lake").stdout
     assert credit.json("source", "remove", "lake", "--dry-run") == {
         "removed": "lake", "files": 2, "rows_kept": 10, "dry_run": True,
