@@ -19,3 +19,15 @@ def format_time(time: datetime) -> str:
 def command_prefix(org: str) -> str:
     """Return the beginning of a command about an organization, quoted for a shell."""
     return f"dcmon --org {shlex.quote(org)}"
+
+
+def shell_argument(name: str) -> str:
+    """Quote a name for bash and zsh. Control characters, which a terminal shows as \\x1b, are written as $'\\x1b'."""
+    if name.isprintable():
+        return shlex.quote(name)
+    plain = name.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(sign if sign.isprintable() else _ansi_c(sign) for sign in plain) + "'"
+
+
+def _ansi_c(sign: str) -> str:
+    return f"\\U{ord(sign):08x}" if ord(sign) > 0x7F else f"\\{ord(sign):03o}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from dcmon.formatting import shell_argument
 from dcmon.health.problem import Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat, QuarantinedShare
@@ -239,8 +240,8 @@ def _quarantine_sentence(org: OrganizationHealth, rows: QuarantinedShare) -> str
 
 
 def _quarantine_command(org: OrganizationHealth, rows: QuarantinedShare) -> str:
-    version = "" if rows.version is None else f" --version {shlex.quote(rows.version)}"
-    return f"dcmon quarantine list --org {_quoted(org.name)} --model {shlex.quote(rows.model)}{version}"
+    version = "" if rows.version is None else f" --version {shell_argument(rows.version)}"
+    return f"dcmon quarantine list --org {_quoted(org.name)} --model {shell_argument(rows.model)}{version}"
 
 
 def _check_sources(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
