@@ -1,5 +1,6 @@
 """A file's content proves how it writes its values, or proves nothing: then nothing is guessed."""
 
+import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -7,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from dcmon.ingestion.files import column_mapping, reader
 from dcmon.ingestion.files.column_mapping import FileKind
@@ -34,16 +36,16 @@ def write(path: Path, cells: Cells) -> Path:
     """Write cells in a format, with the columns that each row must have."""
     count = max(map(len, cells.values()))
     wanted = {"_dc_prediction": ["a"], "amount": ["1"], "km": ["1"], "zone": ["x"], "at": [""], "born": [""], **cells}
-    frame = pd.DataFrame({name: (list(texts) * count)[:count] for name, texts in wanted.items()})
-    frame.insert(0, "_dc_sample_id", [f"s{n}" for n in range(count)])
-    if "_dc_time" not in cells:
-        frame.insert(1, "_dc_time", "2026-03-01")
+    columns = {"_dc_sample_id": [f"s{n}" for n in range(count)], "_dc_time": ["2026-03-01"] * count}
+    columns |= {name: (list(texts) * count)[:count] for name, texts in wanted.items()}
+    records = list(zip(*columns.values(), strict=True))
     if path.suffix == ".csv":
-        frame.to_csv(path, index=False, sep=";")
+        with path.open("w", newline="") as stream:
+            csv.writer(stream, delimiter=";").writerows([list(columns), *records])
     elif path.suffix == ".jsonl":
-        frame.to_json(path, orient="records", lines=True)
+        path.write_text("".join(json.dumps(dict(zip(columns, record, strict=True))) + "\n" for record in records))
     else:
-        frame.to_parquet(path)
+        parquet.write_table(pyarrow.table(columns), path)
     return path
 
 
