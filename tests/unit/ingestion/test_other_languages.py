@@ -1,4 +1,4 @@
-"""Rows as Node, Go, Java, R and PowerShell wrote them, byte for byte, and the values that they are."""
+"""Rows as Node, Go, Java, R and PowerShell write them, and the values that they are."""
 
 from datetime import UTC, datetime
 from typing import Any
