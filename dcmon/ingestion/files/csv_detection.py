@@ -20,6 +20,7 @@ SAMPLE_CHARACTERS = 2**18
 DELIMITER_NAMES = {"\t": "tab", " ": "space"}
 CONSISTENT_SHARE = 0.9
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>[^"\r\n])"?[;,\t]*[\r\n]*', re.IGNORECASE)
+_QUOTED_NAMES = re.compile(r'(?:"(?:[^"\r\n]|"")*" )+"(?:[^"\r\n]|"")*"[\r\n]*')
 _TAB_NAME = re.compile(r"\.(tsv|tab)(\.\w+)?$", re.IGNORECASE)
 
 IsField = Callable[[str], bool]  # True if a column of this name has a field
@@ -63,7 +64,8 @@ def _delimiter(sample: Sequence[str], path: str, is_field: IsField) -> str:
     best = [candidate for candidate in candidates if candidate.fields == most]
     if most > 1 and len(best) == 1:
         return best[0].delimiter
-    consistent = [one for one in best if one.delimiter in DELIMITERS and _is_consistent(sample, one)]
+    usual = [one for one in best if one.delimiter in DELIMITERS or _has_quoted_header(sample)]
+    consistent = [one for one in usual if _is_consistent(sample, one) or _has_row_names(sample, one, path)]
     if any(one.delimiter == "\t" for one in consistent) and _TAB_NAME.search(path):
         return "\t"
     if len(consistent) > 1:
@@ -88,6 +90,17 @@ def _is_consistent(sample: Sequence[str], candidate: _Candidate) -> bool:
     readable = sum(isinstance(row, list | NonUtf8Record) for row in rows)
     # The last record of the sample may be cut.
     return len(candidate.header) > 1 and readable >= CONSISTENT_SHARE * (len(rows) - 1)
+
+
+def _has_quoted_header(sample: Sequence[str]) -> bool:
+    """Return True if the header is names in quotes with a blank between them, as R's write.table writes it."""
+    return bool(sample) and _QUOTED_NAMES.fullmatch(sample[0]) is not None
+
+
+def _has_row_names(sample: Sequence[str], candidate: _Candidate, path: str) -> bool:
+    """Return True if each row begins with a name in quotes that the header lacks, as R's write.table writes it."""
+    layout = CsvLayout(candidate.delimiter, has_blanks=candidate.delimiter == " ")
+    return len(candidate.header) > 1 and _header_fit(sample, layout, path) == HeaderFit.ROW_NAMES
 
 
 def _records(sample: Sequence[str], delimiter: str) -> Iterator[Record]:

@@ -17,8 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon import errors
-from dcmon.ingestion.files import column_mapping, reader
+from dcmon.ingestion.files import column_mapping, csv_detection, reader
 from dcmon.ingestion.files.column_mapping import FileKind
+from dcmon.ingestion.files.csv_layout import HeaderFit
+from dcmon.ingestion.files.csv_lines import Lines
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.storage.columns import Columns
 from tests.helpers.examples import examples
@@ -346,3 +348,15 @@ def test_any_dialect_is_read_back_as_it_was_written(
 
         assert found.malformed == {}
         assert [(one["_dc_sample_id"], one["age"], one["job"]) for one in found.samples.values()] == wanted
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+@pytest.mark.parametrize("has_row_names", [False, True])
+def test_table_of_r_is_told_without_known_fields(delimiter: str, has_row_names: bool) -> None:
+    """R's write.table puts texts in quotes, a blank between them by default, and a name before each row."""
+    rows = [[f'"s{number}"', '"2026-03-01 10:00:00"', str(number)] for number in range(3)]
+    named = [[f'"{number}"', *row] if has_row_names else row for number, row in enumerate(rows, 1)]
+    written = "".join(delimiter.join(cells) + "\n" for cells in [['"id"', '"ts"', '"age"'], *named])
+    layout = csv_detection.detect(Lines(io.StringIO(written)), "a.csv", None, lambda name: False)
+    assert layout.delimiter == delimiter
+    assert layout.header_fit == (HeaderFit.ROW_NAMES if has_row_names else HeaderFit.SAME)
