@@ -55,19 +55,13 @@ def _parse_target(
     map_: options.Mapping = None,
     ignore_extra: options.IgnoreExtra = False,
     set_: options.Constants = None,
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    decimal: options.Decimal = None,
-    thousands: options.Thousands = None,
-    null: options.Null = None,
-    time_zone: options.FileTimeZone = None,
-    date_order: options.FileDateOrder = None,
+    *,
+    dialect: "Dialect",
 ) -> "TypedTarget":
     from dcmon.commands.operations.source import TypedTarget
     from dcmon.states import RowKind
 
     kind = RowKind.LABELS if labels else RowKind.SAMPLES
-    dialect = _parse_dialect(delimiter, encoding, decimal, thousands, null, time_zone, date_order)
     return TypedTarget(model, version, kind, column_mapping(map_, ignore_extra), dialect, constants(set_))
 
 
@@ -174,9 +168,13 @@ def _parse_chosen_rows(
 # Decorators of commands. The first word is the parameter that gets the value.
 file_dialect = option_group("dialect", _parse_dialect)
 rejection_limit = option_group("limit", _parse_limit)
-row_target = option_group("target", _parse_target)
 check_choices = option_group("choices", _parse_choices)
 rule_policy = option_group("policy", _parse_policy)
 receiver_address = option_group("address", _parse_address)
 listed_rows = option_group("row_filter", _parse_listed_rows)
 chosen_rows = option_group("row_filter", _parse_chosen_rows)
+
+
+def row_target(command: Command) -> Command:
+    """Parse the options of a target of rows as `target`; those of its dialect are a group of their own."""
+    return file_dialect(option_group("target", _parse_target)(command))
