@@ -13,8 +13,8 @@ from starlette.routing import compile_path
 
 from dcmon.app import App
 from dcmon.errors import DcmonError, UnstorableText
-from dcmon.http import alert_page, alerts, checks, models, monitors, references, rules, samples, versions
-from dcmon.http import status as service
+from dcmon.http.routes import alert_page, alerts, checks, models, monitors, references, rules, samples, versions
+from dcmon.http.routes import status as service
 
 log = logging.getLogger(__name__)
 PREFIX = "/api/v1"

@@ -18,7 +18,9 @@ from dcmon.db import Organization
 from dcmon.db.work_queue import Work
 from dcmon.states import RowKind
 from dcmon.tenancy import tokens
+from dcmon.tenancy.permissions import Permission
 from dcmon.tenancy.rate_limits import Limits
+from dcmon.tenancy.tokens import Bearer
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,35 @@ def _password(token: str) -> str:
     return (password or name) if colon else token
 
 
+class Requires:
+    """A dependency of a route: the request must have a token with a permission. Raises NotAuthenticated or NotAllowed.
+
+    `cached`: the token is looked up in a cache (ingestion.admission_cache). A cached one needs no query and no thread.
+    """
+
+    def __init__(self, permission: Permission, *, cached: bool = False) -> None:
+        self.permission, self.cached = permission, cached
+
+    async def __call__(self, request: Request) -> Access:
+        app: App = request.app.state.app
+        token = _token(request)
+        bearer = app.admission_cache.fresh_bearer(token) if self.cached else None
+        if bearer is None:
+            bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
+        return Access(app, bearer.organization, bearer.email, bearer.limits)
+
+
+def _look_up(app: App, token: str, *, cached: bool) -> Bearer:
+    if cached:
+        return app.admission_cache.authenticate(token)
+    with app.public() as session:
+        return tokens.authenticate(session, token)
+
+
 def authenticate(request: Request) -> Access:
     """Authenticate a request, looking the token up in the database. Raises NotAuthenticated."""
     app: App = request.app.state.app
-    with app.public() as session:
-        bearer = tokens.authenticate(session, _token(request))
-    return Access(app, bearer.organization, bearer.email, bearer.limits)
-
-
-async def authenticate_ingest(request: Request) -> Access:
-    """Authenticate a request that logs rows, with a cache (ingestion.admission_cache). Raises NotAuthenticated.
-
-    A token that is in the cache needs no query and no thread.
-    """
-    app, token = request.app.state.app, _token(request)
-    bearer = app.admission_cache.fresh_bearer(token) or await run_in_threadpool(app.admission_cache.authenticate, token)
+    bearer = _look_up(app, _token(request), cached=False)
     return Access(app, bearer.organization, bearer.email, bearer.limits)
 
 
@@ -132,6 +148,10 @@ def _gunzip(compressed: bytes, max_bytes: int) -> bytes:
     return plain
 
 
-Authenticated = Annotated[Access, Depends(authenticate)]
-AuthenticatedIngest = Annotated[Access, Depends(authenticate_ingest)]
+Identifier = Annotated[Access, Depends(Requires(Permission.LOOK_UP))]
+Ingester = Annotated[Access, Depends(Requires(Permission.INGEST, cached=True))]
+Reader = Annotated[Access, Depends(Requires(Permission.READ))]
+Writer = Annotated[Access, Depends(Requires(Permission.WRITE))]
+Administrator = Annotated[Access, Depends(Requires(Permission.ADMINISTER))]
+Owner = Annotated[Access, Depends(Requires(Permission.OWN))]
 Body = Annotated[bytes, Depends(read_body)]

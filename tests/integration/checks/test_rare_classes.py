@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dcmon.app import App
-from dcmon.http.versions import _version
+from dcmon.http.routes.versions import _version
 from dcmon.monitoring import lifecycle
 from dcmon.storage import versions
 from dcmon.windows import ComparedWith

@@ -9,8 +9,8 @@ from dcmon.checks import catalogue
 from dcmon.checks.kinds import DCMON
 from dcmon.db.tables.org import Check
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Authenticated
-from dcmon.http.models import resolve
+from dcmon.http.auth import Reader, Writer
+from dcmon.http.routes.models import resolve
 from dcmon.monitoring import lifecycle, model_checks
 
 router = APIRouter(tags=["checks"])
@@ -33,7 +33,7 @@ class CheckBody(BaseModel):
 
 @router.post("/models/{identifier}/checks")
 def create(
-    access: Authenticated, identifier: str, body: CheckBody | list[CheckBody], identifier_kind: str | None = None
+    access: Writer, identifier: str, body: CheckBody | list[CheckBody], identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
     """Add checks of the catalogue: all of them, or none."""
     bodies = body if isinstance(body, list) else [body]
@@ -55,7 +55,7 @@ def create(
 
 @router.get("/models/{identifier}/checks")
 def entries(
-    access: Authenticated, identifier: str, identifier_kind: str | None = None, own: bool = False
+    access: Reader, identifier: str, identifier_kind: str | None = None, own: bool = False
 ) -> list[dict[str, Any]]:
     """List the checks of a model; dcmon's own only with own=true.
 
@@ -68,7 +68,7 @@ def entries(
 
 @router.delete("/models/{identifier}/checks")
 def delete(
-    access: Authenticated, identifier: str, names: Annotated[list[str], Query()], identifier_kind: str | None = None
+    access: Writer, identifier: str, names: Annotated[list[str], Query()], identifier_kind: str | None = None
 ) -> None:
     """Delete checks by name, with their monitors: all of them, or none."""
     with access.session() as session:

@@ -9,7 +9,7 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dcmon import errors
-from dcmon.http.auth import Authenticated, read_bounded
+from dcmon.http.auth import Writer, read_bounded
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import Document, LoadOptions
 from dcmon.monitoring import lifecycle
@@ -31,7 +31,7 @@ FORM = {
 }
 
 
-async def read_document(request: Request, access: Authenticated) -> AsyncIterator[Document]:
+async def read_document(request: Request, access: Writer) -> AsyncIterator[Document]:
     """Yield the file "batch" of a form. Raises TooLarge or InvalidInput.
 
     The form is read only after authentication. A large file is mapped into memory, not copied.
@@ -62,7 +62,7 @@ def _content(batch: UploadFile) -> Document:
 
 @router.post("/model-versions/{version_id}/reference", openapi_extra={"requestBody": FORM})
 def upload(
-    access: Authenticated, version_id: int, batch: Annotated[Document, Depends(read_document)], replace: bool = False
+    access: Writer, version_id: int, batch: Annotated[Document, Depends(read_document)], replace: bool = False
 ) -> dict[str, int]:
     """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All rows are stored, or none.
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Authenticated
+from dcmon.http.auth import Administrator, Identifier, Reader, Writer
 from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
 from dcmon.states import DefaultSet
 from dcmon.storage import models
@@ -64,7 +64,7 @@ def resolve(session: Session, identifier: str, kind: str | None) -> Model:
 
 
 @router.post("/models")
-def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
+def create(access: Writer, body: ModelBody) -> dict[str, int]:
     """Create a model. Return an existing one if name, task type and description are the same.
 
     A model without checks gets dcmon's own default monitors, beside those that the SDK adds, unless its organization
@@ -97,7 +97,7 @@ def create(access: Authenticated, body: ModelBody) -> dict[str, int]:
 
 @router.put("/models/{identifier}/defaults")
 def change_defaults(
-    access: Authenticated, identifier: str, body: DefaultsBody, identifier_kind: str | None = None
+    access: Writer, identifier: str, body: DefaultsBody, identifier_kind: str | None = None
 ) -> dict[str, Any]:
     """Choose which default monitors and rules a model has, as `dcmon model set-defaults` does."""
     with access.session() as session:
@@ -116,7 +116,7 @@ def change_defaults(
 
 
 @router.get("/models/{identifier}")
-def show(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> dict[str, Any]:
+def show(access: Identifier, identifier: str, identifier_kind: str | None = None) -> dict[str, Any]:
     """Show a model."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
@@ -133,7 +133,7 @@ def show(access: Authenticated, identifier: str, identifier_kind: str | None = N
 
 
 @router.delete("/models/{identifier}")
-def delete(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> None:
+def delete(access: Administrator, identifier: str, identifier_kind: str | None = None) -> None:
     """Delete a model with its versions, rows, monitors and alerts."""
     with access.session() as session:
         lifecycle.delete_model(session, resolve(session, identifier, identifier_kind))
@@ -141,7 +141,7 @@ def delete(access: Authenticated, identifier: str, identifier_kind: str | None =
 
 
 @router.get("/models/{identifier}/notes")
-def notes(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+def notes(access: Reader, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
     """List the notes on a model."""
     with access.session() as session:
         return [_note(note) for note in models.notes(session, resolve(session, identifier, identifier_kind))]
@@ -149,7 +149,7 @@ def notes(access: Authenticated, identifier: str, identifier_kind: str | None = 
 
 @router.post("/models/{identifier}/notes")
 def add_notes(
-    access: Authenticated, identifier: str, body: list[Note], identifier_kind: str | None = None
+    access: Writer, identifier: str, body: list[Note], identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
     """Add notes to a model."""
     if not body:
@@ -161,7 +161,7 @@ def add_notes(
 
 
 @router.delete("/models-notes/{note_id}")
-def delete_note(access: Authenticated, note_id: int) -> None:
+def delete_note(access: Writer, note_id: int) -> None:
     """Delete a note."""
     with access.session() as session:
         models.delete_note(session, note_id)

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import rules
 from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.db.work_queue import Work
-from dcmon.http import checks
-from dcmon.http import rules as rule_routes
-from dcmon.http.auth import Authenticated
-from dcmon.http.models import resolve
-from dcmon.http.versions import Filters, Time
+from dcmon.http.auth import Reader, Writer
+from dcmon.http.routes import checks
+from dcmon.http.routes import rules as rule_routes
+from dcmon.http.routes.models import resolve
+from dcmon.http.routes.versions import Filters, Time
 from dcmon.monitoring import dashboards, default_monitors, default_origins, lifecycle, model_checks, monitors
 from dcmon.monitoring.lifecycle import MonitorEdit
 from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -101,7 +101,7 @@ def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
 
 
 @router.post("/checks/{check_id}/monitors")
-def create(access: Authenticated, check_id: int, body: MonitorBody) -> dict[str, int]:
+def create(access: Writer, check_id: int, body: MonitorBody) -> dict[str, int]:
     """Add a monitor to a check; the last windows with samples become due.
 
     With the first default monitor of the SDK, dcmon's own defaults take over its frequency.
@@ -115,7 +115,7 @@ def create(access: Authenticated, check_id: int, body: MonitorBody) -> dict[str,
 
 
 @router.get("/monitors/{monitor_id}")
-def show(access: Authenticated, monitor_id: int) -> dict[str, Any]:
+def show(access: Reader, monitor_id: int) -> dict[str, Any]:
     """Show a monitor with its check and rules."""
     with access.session() as session:
         monitor = monitors.get(session, monitor_id)
@@ -123,7 +123,7 @@ def show(access: Authenticated, monitor_id: int) -> dict[str, Any]:
 
 
 @router.put("/monitors/{monitor_id}")
-def change(access: Authenticated, monitor_id: int, body: MonitorChange) -> None:
+def change(access: Writer, monitor_id: int, body: MonitorChange) -> None:
     """Change a monitor. If the change affects its values, evaluate its windows again and close its alerts."""
     with access.session() as session:
         monitor = monitors.get(session, monitor_id)
@@ -134,7 +134,7 @@ def change(access: Authenticated, monitor_id: int, body: MonitorChange) -> None:
 
 @router.post("/models/{identifier}/monitors-set-schedule-time")
 def schedule(
-    access: Authenticated, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
+    access: Writer, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
     """Let a model's monitors evaluate all windows since a time that have no current result."""
     with access.session() as session:
@@ -146,7 +146,7 @@ def schedule(
 
 
 @router.delete("/monitors/{monitor_id}")
-def delete(access: Authenticated, monitor_id: int) -> None:
+def delete(access: Writer, monitor_id: int) -> None:
     """Delete a monitor with its results, rules and alerts."""
     with access.session() as session:
         lifecycle.delete_monitor(session, monitors.get(session, monitor_id))
@@ -154,7 +154,7 @@ def delete(access: Authenticated, monitor_id: int) -> None:
 
 
 @router.get("/dashboards")
-def dashboard(access: Authenticated) -> dict[str, Any]:
+def dashboard(access: Reader) -> dict[str, Any]:
     """Show the organization's dashboard; create it at the first call."""
     with access.session() as session:
         board = dashboards.get_or_create(session)

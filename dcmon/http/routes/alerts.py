@@ -9,7 +9,7 @@ from dcmon.alerting import alert_views, operator_actions, rules
 from dcmon.alerting.alert_views import AlertView
 from dcmon.alerting.operator_actions import Action
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Access, Authenticated
+from dcmon.http.auth import Access, Reader, Writer
 from dcmon.severity import Severity
 from dcmon.states import AlertState
 
@@ -23,7 +23,7 @@ class ActionBody(BaseModel):
 
 
 @router.get("/alert-rules/{rule_id}/alerts")
-def list_for_rule(access: Authenticated, rule_id: int, resolved: bool | None = None) -> list[dict[str, Any]]:
+def list_for_rule(access: Reader, rule_id: int, resolved: bool | None = None) -> list[dict[str, Any]]:
     """List the alerts of a rule in the order of their windows."""
     with access.session() as session:
         rules.get(session, rule_id)
@@ -36,7 +36,7 @@ def list_for_rule(access: Authenticated, rule_id: int, resolved: bool | None = N
 
 
 @router.get("/alerts/count_active")
-def count_active(access: Authenticated) -> dict[str, int]:
+def count_active(access: Reader) -> dict[str, int]:
     """Count the firing alerts by severity."""
     with access.session() as session:
         firing = [
@@ -46,7 +46,7 @@ def count_active(access: Authenticated) -> dict[str, int]:
 
 
 @router.get("/alerts/{alert_id}")
-def show_alert(access: Authenticated, alert_id: int) -> dict[str, Any]:
+def show_alert(access: Reader, alert_id: int) -> dict[str, Any]:
     """Show an alert with its history."""
     with access.session() as session:
         view = alert_views.get_alert(session, alert_id)
@@ -61,19 +61,19 @@ def show_alert(access: Authenticated, alert_id: int) -> dict[str, Any]:
 
 
 @router.post("/alerts/{alert_id}/acknowledge")
-def acknowledge(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
+def acknowledge(access: Writer, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
     """Acknowledge an alert, to show that a person works on it."""
     return _act(access, alert_id, operator_actions.acknowledge, body)
 
 
 @router.post("/alerts/{alert_id}/resolve")
-def resolve(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
+def resolve(access: Writer, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
     """Resolve an alert."""
     return _act(access, alert_id, operator_actions.resolve, body)
 
 
 @router.post("/alerts/{alert_id}/reactivate")
-def reactivate(access: Authenticated, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
+def reactivate(access: Writer, alert_id: int, body: ActionBody | None = None) -> dict[str, Any]:
     """Reopen an alert that a person resolved."""
     return _act(access, alert_id, operator_actions.reopen, body)
 

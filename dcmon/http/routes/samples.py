@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Response
 
 from dcmon import errors
-from dcmon.http.auth import Access, AuthenticatedIngest, Body
+from dcmon.http.auth import Access, Body, Ingester
 from dcmon.ingestion import raw_rows
 from dcmon.ingestion.intake_results import IntakeResult
 from dcmon.ingestion.target_cache import RowTarget
@@ -19,7 +19,7 @@ router = APIRouter(tags=["samples and labels"])
 
 
 @router.post("/model-versions/{version_id}/data", response_model=IntakeResult)
-def samples(access: AuthenticatedIngest, version_id: int, body: Body) -> Response:
+def samples(access: Ingester, version_id: int, body: Body) -> Response:
     """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request.
 
     The response counts the rows and shows the first rejected row of each reason. With Kafka configured, the rows are
@@ -30,7 +30,7 @@ def samples(access: AuthenticatedIngest, version_id: int, body: Body) -> Respons
 
 
 @router.put("/model/{model_id}/labels", response_model=IntakeResult)
-def labels(access: AuthenticatedIngest, model_id: int, body: Body) -> Response:
+def labels(access: Ingester, model_id: int, body: Body) -> Response:
     """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The label that was logged last wins.
 
     The response is that of samples; `waiting` counts labels whose sample is not stored yet.

@@ -12,7 +12,7 @@ from dcmon.alerting.rules import Change, Condition
 from dcmon.checks import own_defaults
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Authenticated
+from dcmon.http.auth import Reader, Writer
 from dcmon.monitoring import default_monitors, monitors
 from dcmon.operators import OPERATOR_OF_SIGN
 from dcmon.severity import Severity
@@ -69,7 +69,7 @@ class RuleChange(RuleSettings):
 
 
 @router.post("/monitors/{monitor_id}/alert-rules")
-def create(access: Authenticated, monitor_id: int, body: RuleBody) -> dict[str, int]:
+def create(access: Writer, monitor_id: int, body: RuleBody) -> dict[str, int]:
     """Add a rule to a monitor, and judge the stored results by it immediately.
 
     A default rule of the SDK gets settings of dcmon's own beside its operator and threshold: a minimum number of rows,
@@ -92,7 +92,7 @@ def create(access: Authenticated, monitor_id: int, body: RuleBody) -> dict[str, 
 
 
 @router.get("/monitors/{monitor_id}/alert-rules")
-def entries(access: Authenticated, monitor_id: int) -> list[dict[str, Any]]:
+def entries(access: Reader, monitor_id: int) -> list[dict[str, Any]]:
     """List the rules of a monitor."""
     with access.session() as session:
         monitor = monitors.get(session, monitor_id)
@@ -100,14 +100,14 @@ def entries(access: Authenticated, monitor_id: int) -> list[dict[str, Any]]:
 
 
 @router.get("/alert-rules/{rule_id}")
-def show(access: Authenticated, rule_id: int) -> dict[str, Any]:
+def show(access: Reader, rule_id: int) -> dict[str, Any]:
     """Show a rule."""
     with access.session() as session:
         return describe(rules.get(session, rule_id))
 
 
 @router.put("/alert-rules/{rule_id}")
-def change(access: Authenticated, rule_id: int, body: RuleChange) -> None:
+def change(access: Writer, rule_id: int, body: RuleChange) -> None:
     """Change a rule, and judge its open alerts and the newest window immediately. Resolved alerts do not change."""
     condition = None if body.condition is None else _condition(body.condition)
     wanted = body.change(condition=condition, severity=body.alert_severity, is_active=body.is_active)
@@ -117,7 +117,7 @@ def change(access: Authenticated, rule_id: int, body: RuleChange) -> None:
 
 
 @router.delete("/alert-rules/{rule_id}")
-def delete(access: Authenticated, rule_id: int) -> None:
+def delete(access: Writer, rule_id: int) -> None:
     """Delete a rule with its alerts."""
     with access.session() as session:
         rules.delete(session, rules.get(session, rule_id))

@@ -5,7 +5,7 @@ from importlib.metadata import version as installed
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
-from dcmon.http.auth import Authenticated
+from dcmon.http.auth import Identifier
 
 router = APIRouter(tags=["service"])
 
@@ -22,12 +22,12 @@ async def health_check() -> str:
 
 
 @router.get("/backend-version")
-def backend_version(access: Authenticated) -> dict[str, str]:
+def backend_version(access: Identifier) -> dict[str, str]:
     """Return the version. The SDK requests it first."""
     return {"version": version()}
 
 
 @router.get("/say-hello")
-def say_hello(access: Authenticated) -> str:
+def say_hello(access: Identifier) -> str:
     """Return a greeting if the token is valid."""
     return "Hello world"

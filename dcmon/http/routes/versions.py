@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db.tables.org import Model, Version
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Authenticated
-from dcmon.http.models import resolve
+from dcmon.http.auth import Administrator, Identifier, Reader, Writer
+from dcmon.http.routes.models import resolve
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
 from dcmon.states import TaskType
@@ -88,9 +88,7 @@ class TimeRange(BaseModel):
 
 
 @router.post("/models/{identifier}/version")
-def create(
-    access: Authenticated, identifier: str, body: VersionBody, identifier_kind: str | None = None
-) -> dict[str, int]:
+def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> dict[str, int]:
     """Create a version, or return an existing one with the same name and columns."""
     new = NewVersion(
         body.name, body.features, body.additional_data, body.feature_importance, body.classes, body.label_map
@@ -100,7 +98,7 @@ def create(
 
 
 @router.get("/models/{identifier}/versions")
-def entries(access: Authenticated, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+def entries(access: Identifier, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
     """List the versions of a model, newest samples first."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
@@ -108,7 +106,7 @@ def entries(access: Authenticated, identifier: str, identifier_kind: str | None 
 
 
 @router.get("/models/{model_name}/model-versions/{version_name}")
-def show_by_name(access: Authenticated, model_name: str, version_name: str) -> dict[str, Any]:
+def show_by_name(access: Identifier, model_name: str, version_name: str) -> dict[str, Any]:
     """Show a version, by the names of model and version."""
     with access.session() as session:
         model = models.find(session, model_name)
@@ -116,7 +114,7 @@ def show_by_name(access: Authenticated, model_name: str, version_name: str) -> d
 
 
 @router.delete("/models/{model_name}/model-versions/{version_name}")
-def delete_by_name(access: Authenticated, model_name: str, version_name: str) -> None:
+def delete_by_name(access: Administrator, model_name: str, version_name: str) -> None:
     """Delete a version with its rows, results and alerts, found by names."""
     with access.session() as session:
         model = models.find(session, model_name)
@@ -125,14 +123,14 @@ def delete_by_name(access: Authenticated, model_name: str, version_name: str) ->
 
 
 @router.get("/model-versions/{version_id}")
-def show(access: Authenticated, version_id: int) -> dict[str, Any]:
+def show(access: Identifier, version_id: int) -> dict[str, Any]:
     """Show a version."""
     with access.session() as session:
         return _version(session, *versions.get(session, version_id))
 
 
 @router.put("/model-versions/{version_id}")
-def change(access: Authenticated, version_id: int, body: VersionChange) -> None:
+def change(access: Writer, version_id: int, body: VersionChange) -> None:
     """Rename a version, or set its feature importance."""
     if body.name is None and body.feature_importance is None:
         raise errors.InvalidInput("Nothing to change: send name or feature_importance.")
@@ -141,7 +139,7 @@ def change(access: Authenticated, version_id: int, body: VersionChange) -> None:
 
 
 @router.delete("/model-versions/{version_id}")
-def delete(access: Authenticated, version_id: int) -> None:
+def delete(access: Administrator, version_id: int) -> None:
     """Delete a version with its rows, results and alerts."""
     with access.session() as session:
         lifecycle.delete_version(session, *versions.get(session, version_id))
@@ -149,7 +147,7 @@ def delete(access: Authenticated, version_id: int) -> None:
 
 
 @router.get("/model-versions/{version_id}/schema")
-def schema(access: Authenticated, version_id: int) -> dict[str, Any]:
+def schema(access: Identifier, version_id: int) -> dict[str, Any]:
     """Show the JSON Schemas of samples and reference rows, and the columns of the version."""
     with access.session() as session:
         model, version = versions.get(session, version_id)
@@ -166,7 +164,7 @@ def schema(access: Authenticated, version_id: int) -> dict[str, Any]:
 
 
 @router.get("/model-versions/{version_id}/count-samples")
-def count(access: Authenticated, version_id: int) -> dict[str, int]:
+def count(access: Reader, version_id: int) -> dict[str, int]:
     """Count the samples and the reference rows of a version."""
     with access.session() as session:
         _, version = versions.get(session, version_id)
@@ -177,7 +175,7 @@ def count(access: Authenticated, version_id: int) -> dict[str, int]:
 
 
 @router.get("/model-versions/{version_id}/time-window-statistics")
-def statistics(access: Authenticated, version_id: int, body: TimeRange) -> dict[str, int]:
+def statistics(access: Reader, version_id: int, body: TimeRange) -> dict[str, int]:
     """Count the samples, and the samples with a label, with a time in [start_time, end_time)."""
     with access.session() as session:
         _, version = versions.get(session, version_id)
@@ -188,7 +186,7 @@ def statistics(access: Authenticated, version_id: int, body: TimeRange) -> dict[
 
 
 @router.post("/model-versions/{version_id}/get-ref-data")
-def reference_rows(access: Authenticated, version_id: int, body: RowsQuery) -> str:
+def reference_rows(access: Reader, version_id: int, body: RowsQuery) -> str:
     """Return reference rows: a JSON array of objects, encoded as a JSON string."""
     with access.session() as session:
         model, version = versions.get(session, version_id)
@@ -197,7 +195,7 @@ def reference_rows(access: Authenticated, version_id: int, body: RowsQuery) -> s
 
 
 @router.post("/model-versions/{version_id}/get-prod-data")
-def production_rows(access: Authenticated, version_id: int, body: ProductionRowsQuery) -> str:
+def production_rows(access: Reader, version_id: int, body: ProductionRowsQuery) -> str:
     """Return samples with their labels: a JSON array of objects, encoded as a JSON string."""
     if body.end_time < body.start_time:
         raise errors.InvalidInput("end_time is before start_time.")

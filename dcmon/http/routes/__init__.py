@@ -1,0 +1,1 @@
+"""Routes by resource: each parses a request, makes one call and answers."""

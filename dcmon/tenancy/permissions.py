@@ -1,0 +1,42 @@
+"""What roles of members and scopes of tokens permit. A request needs the permission of its route from both."""
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What a route, or a command, lets its caller do.
+
+    LOOK_UP: find models and versions by name or id, with their columns, as a client does before it logs rows.
+    """
+
+    LOOK_UP = "look_up"
+    INGEST = "ingest"
+    READ = "read"
+    WRITE = "write"
+    ADMINISTER = "administer"
+    OWN = "own"
+
+
+class Role(StrEnum):
+    """The role of a member in an organization."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+    INGESTER = "ingester"
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What a member with this role may do."""
+        return _OF_ROLES[self]
+
+
+_MEMBER = frozenset({Permission.LOOK_UP, Permission.INGEST, Permission.READ, Permission.WRITE})
+_OF_ROLES = {
+    Role.OWNER: frozenset(Permission),
+    Role.ADMIN: _MEMBER | {Permission.ADMINISTER},
+    Role.MEMBER: _MEMBER,
+    Role.VIEWER: frozenset({Permission.LOOK_UP, Permission.READ}),
+    Role.INGESTER: frozenset({Permission.LOOK_UP, Permission.INGEST}),
+}
