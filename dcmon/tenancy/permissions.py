@@ -31,6 +31,32 @@ class Role(StrEnum):
         """What a member with this role may do."""
         return _OF_ROLES[self]
 
+    @property
+    def sees_all_models(self) -> bool:
+        """Whether the role shows all models also where an organization shows models to their members only."""
+        return Permission.ADMINISTER in self.permissions
+
+
+class Scope(StrEnum):
+    """What a token may do of what its user's role permits.
+
+    FULL: all of it; READ: look up and read; INGEST: look up and log rows.
+    """
+
+    FULL = "full"
+    READ = "read"
+    INGEST = "ingest"
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What a token with this scope may do, if the role of its user permits it."""
+        return _OF_SCOPES[self]
+
+
+def granted(role: Role, scope: Scope) -> frozenset[Permission]:
+    """Return what a token with a scope may do for a member with a role."""
+    return role.permissions & scope.permissions
+
 
 _MEMBER = frozenset({Permission.LOOK_UP, Permission.INGEST, Permission.READ, Permission.WRITE})
 _OF_ROLES = {
@@ -39,4 +65,9 @@ _OF_ROLES = {
     Role.MEMBER: _MEMBER,
     Role.VIEWER: frozenset({Permission.LOOK_UP, Permission.READ}),
     Role.INGESTER: frozenset({Permission.LOOK_UP, Permission.INGEST}),
+}
+_OF_SCOPES = {
+    Scope.FULL: frozenset(Permission),
+    Scope.READ: _OF_ROLES[Role.VIEWER],
+    Scope.INGEST: _OF_ROLES[Role.INGESTER],
 }

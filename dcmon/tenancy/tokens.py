@@ -18,9 +18,10 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db import Organization
+from dcmon.db.tables.public import Member, Token, User
 from dcmon.db.tables.public import Organization as OrganizationRow
-from dcmon.db.tables.public import Token, User
 from dcmon.tenancy import rate_limits as limits
+from dcmon.tenancy.permissions import Permission, Role, Scope, granted
 from dcmon.tenancy.rate_limits import Limits
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
@@ -37,24 +38,42 @@ class TokenState(StrEnum):
 
 @dataclass(frozen=True)
 class Bearer:
-    """The organization and user that a token belongs to."""
+    """The organization and user that a token belongs to, and what the token may do.
+
+    `member`: the user's id if models are shown to their members only and the user's role does not show all; else None.
+    """
 
     organization: Organization
     user_id: int
     email: str
     expires_at: datetime | None
     limits: Limits
+    prefix: str
+    role: Role
+    scope: Scope
+    permissions: frozenset[Permission]
+    member: int | None
 
 
-def create(session: Session, org_id: int, user_id: int, name: str, lifetime: timedelta | None = None) -> str:
+def create(
+    session: Session,
+    org_id: int,
+    user_id: int,
+    name: str,
+    lifetime: timedelta | None = None,
+    scope: Scope = Scope.FULL,
+) -> str:
     """Create a token and return its text, which is not stored."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     prefix = "dcm_" + "".join(secrets.choice(alphabet) for _ in range(10))
     secret = secrets.token_urlsafe(32)
     expires = datetime.now(UTC) + lifetime if lifetime else None
     session.add(
-        Token(org_id=org_id, user_id=user_id, name=name, prefix=prefix, digest=_digest(secret), expires_at=expires)
-    )
+        Token(
+            org_id=org_id, user_id=user_id, name=name, scope=scope, prefix=prefix, digest=_digest(secret),
+            expires_at=expires,
+        )
+    )  # fmt: skip
     session.flush()
     return f"{prefix}_{secret}"
 
@@ -65,19 +84,34 @@ def authenticate(session: Session, token: str) -> Bearer:
     if match is None:
         raise errors.NotAuthenticated
     row = session.execute(
-        select(Token, OrganizationRow, User)
+        select(Token, OrganizationRow, User, Member.role)
         .join(OrganizationRow, OrganizationRow.id == Token.org_id)
         .join(User, User.id == Token.user_id)
+        .join(Member, (Member.org_id == Token.org_id) & (Member.user_id == Token.user_id))
         .where(Token.prefix == match[1], OrganizationRow.deleted_at.is_(None))
     ).one_or_none()
     # An unknown token is compared too, so that the time of the response does not show which prefixes exist.
     digest = row[0].digest if row else b"\0" * 32
     if not hmac.compare_digest(digest, _digest(match[2])) or row is None or _state(row[0]) != TokenState.LIVE:
         raise errors.NotAuthenticated
-    stored, org, user = row
-    _record_use(session, stored)
-    entry = Organization(org.id, org.name, org.schema_name, org.retention)
-    return Bearer(entry, user.id, user.email, stored.expires_at, limits.read(org))
+    _record_use(session, row[0])
+    return _bearer(*row)
+
+
+def _bearer(token: Token, org: OrganizationRow, user: User, role_name: str) -> Bearer:
+    role, scope = Role(role_name), Scope(token.scope)
+    return Bearer(
+        Organization(org.id, org.name, org.schema_name, org.retention),
+        user.id,
+        user.email,
+        token.expires_at,
+        limits.read(org),
+        token.prefix,
+        role,
+        scope,
+        granted(role, scope),
+        member=user.id if org.model_membership and not role.sees_all_models else None,
+    )
 
 
 def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
@@ -88,6 +122,7 @@ def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
             "prefix": token.prefix,
             "name": token.name,
             "user": email,
+            "scope": token.scope,
             "state": _state(token),
             "created_at": token.created_at,
             "expires_at": token.expires_at,

@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, func, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dcmon.db.tables import Public
@@ -13,7 +13,8 @@ from dcmon.db.tables import Public
 class Organization(Public):
     """A tenant: its name, its PostgreSQL schema, retention terms and limits.
 
-    `default_monitors`: the DefaultSet of new models.
+    `default_monitors`: the DefaultSet of new models. `model_membership`: whether members with a role below admin see
+    only the models that they are members of.
     """
 
     __tablename__ = "organizations"
@@ -29,6 +30,7 @@ class Organization(Public):
     sample_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
     label_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
     default_monitors: Mapped[str] = mapped_column(server_default="all")
+    model_membership: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class User(Public):
@@ -42,7 +44,7 @@ class User(Public):
 
 
 class Member(Public):
-    """A user's role in an organization: owner, admin or member."""
+    """A user's role in an organization (tenancy.permissions.Role)."""
 
     __tablename__ = "members"
     org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
@@ -51,7 +53,11 @@ class Member(Public):
 
 
 class Token(Public):
-    """An API token. Only its SHA-256 is stored; the prefix identifies it in lists."""
+    """An API token. Only its SHA-256 is stored; the prefix identifies it in lists.
+
+    `bcrypt_hash`: of a token that was imported without its text; the first use replaces it with the SHA-256. `scope`:
+    tenancy.permissions.Scope.
+    """
 
     __tablename__ = "tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -64,6 +70,23 @@ class Token(Public):
     expires_at: Mapped[dt.datetime | None]
     revoked_at: Mapped[dt.datetime | None]
     last_used_at: Mapped[dt.datetime | None]
+    scope: Mapped[str] = mapped_column(server_default="full")
+    bcrypt_hash: Mapped[str | None]
+
+
+class Invitation(Public):
+    """A code that turns the person with an e-mail address into a member once. Only the code's SHA-256 is stored."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (UniqueConstraint("org_id", "email"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
+    email: Mapped[str]
+    role: Mapped[str]
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    invited_by: Mapped[str]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime]
 
 
 class WorkQueueEntry(Public):

@@ -31,6 +31,18 @@ class Model(Org):
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 
+class ModelMember(Org):
+    """A user who sees a model where the organization shows models to their members only.
+
+    `user_id` is the id in public.users. `notify`: whether the user wants notifications about the model.
+    """
+
+    __tablename__ = "model_members"
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, index=True)
+    notify: Mapped[bool] = mapped_column(server_default=text("true"))
+
+
 class ModelNote(Org):
     """A note on a model."""
 

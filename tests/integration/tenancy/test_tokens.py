@@ -1,0 +1,45 @@
+"""Tokens: whom they belong to, and what they permit."""
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.tenancy import tokens
+from dcmon.tenancy.permissions import Permission, Role, Scope
+from dcmon.tenancy.tokens import Bearer
+from tests.conftest import Acme
+
+
+def _authenticate(engine: Engine, token: str) -> Bearer:
+    with db.public_session(engine) as session:
+        return tokens.authenticate(session, token)
+
+
+def _change(engine: Engine, statement: str) -> None:
+    with db.public_session(engine) as session:
+        session.execute(text(statement))
+
+
+def test_bearer_has_permissions_of_role_and_scope(engine: Engine, acme: Acme) -> None:
+    bearer = _authenticate(engine, acme.token)
+    assert (bearer.role, bearer.scope, bearer.permissions) == (Role.OWNER, Scope.FULL, frozenset(Permission))
+    _change(engine, "update members set role = 'member'")
+    with db.public_session(engine) as session:
+        ingest = tokens.create(session, acme.org.id, bearer.user_id, "service", scope=Scope.INGEST)
+    assert _authenticate(engine, ingest).permissions == {Permission.LOOK_UP, Permission.INGEST}
+
+
+def test_bearer_is_held_to_own_models_if_membership_is_on(engine: Engine, acme: Acme) -> None:
+    _change(engine, "update members set role = 'viewer'")
+    assert _authenticate(engine, acme.token).member is None
+    _change(engine, "update organizations set model_membership = true")
+    bearer = _authenticate(engine, acme.token)
+    assert bearer.member == bearer.user_id
+    _change(engine, "update members set role = 'admin'")
+    assert _authenticate(engine, acme.token).member is None
+
+
+def test_token_of_removed_member_is_refused(engine: Engine, acme: Acme) -> None:
+    _change(engine, "delete from members")
+    with pytest.raises(errors.NotAuthenticated):
+        _authenticate(engine, acme.token)
