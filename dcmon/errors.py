@@ -64,6 +64,13 @@ class NotAuthenticated(DcmonError):
     exit_code, status = 4, 401
 
 
+class NotAllowed(DcmonError):
+    """The token does not have the permission {permission!r} in organization {org!r}. Use a token of a member whose role
+    has it, or ask an owner of the organization for that role."""
+
+    exit_code, status = 4, 403
+
+
 class NotFound(DcmonError):
     """There is no {what} {name!r}."""
 

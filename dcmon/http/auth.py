@@ -31,6 +31,7 @@ class Access:
     org: Organization
     email: str
     limits: Limits
+    permissions: frozenset[Permission]
 
     @property
     def actor(self) -> Actor:
@@ -91,7 +92,9 @@ class Requires:
         bearer = app.admission_cache.fresh_bearer(token) if self.cached else None
         if bearer is None:
             bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
-        return Access(app, bearer.organization, bearer.email, bearer.limits)
+        if self.permission not in bearer.permissions:
+            raise errors.NotAllowed(permission=self.permission, org=bearer.organization.name)
+        return Access(app, bearer.organization, bearer.email, bearer.limits, bearer.permissions)
 
 
 def _look_up(app: App, token: str, *, cached: bool) -> Bearer:
@@ -105,7 +108,7 @@ def authenticate(request: Request) -> Access:
     """Authenticate a request, looking the token up in the database. Raises NotAuthenticated."""
     app: App = request.app.state.app
     bearer = _look_up(app, _token(request), cached=False)
-    return Access(app, bearer.organization, bearer.email, bearer.limits)
+    return Access(app, bearer.organization, bearer.email, bearer.limits, bearer.permissions)
 
 
 async def read_body(request: Request) -> bytes:
