@@ -156,6 +156,14 @@ class Unavailable(DcmonError):
     status = 503
 
 
+class TooBusy(Unavailable):
+    """The endpoint computes values for as many requests as it may. Try again in {retry_after} s."""
+
+
+class ComputationTooLong(Unavailable):
+    """The values were not computed in {seconds} s (DCMON_HTTP__COMPUTATION_TIME). Ask for fewer or shorter windows."""
+
+
 class StillIncomplete(Unavailable):
     """The time to wait (--timeout) is over, and the window is not complete: {reason}."""
 

@@ -80,6 +80,12 @@ class Http(BaseModel):
     stale: Duration = Field(
         timedelta(minutes=10), description="Age up to which the cache is used while PostgreSQL can't be reached."
     )
+    computations: int = Field(
+        2, ge=1, le=32, description="Requests for which a process of the endpoint computes values at a time."
+    )
+    computation_time: Duration = Field(
+        timedelta(seconds=60), description="A request whose values are not computed after this long gets 503."
+    )
 
 
 class Kafka(BaseModel):

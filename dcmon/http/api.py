@@ -13,7 +13,18 @@ from starlette.routing import compile_path
 
 from dcmon.app import App
 from dcmon.errors import DcmonError, UnstorableText
-from dcmon.http.routes import alert_page, alerts, checks, models, monitors, references, rules, samples, versions
+from dcmon.http.routes import (
+    alert_page,
+    alerts,
+    check_runs,
+    checks,
+    models,
+    monitors,
+    references,
+    rules,
+    samples,
+    versions,
+)
 from dcmon.http.routes import status as service
 
 log = logging.getLogger(__name__)
@@ -27,7 +38,7 @@ def create(app: App) -> FastAPI:
     api.state.app = app
     api.add_middleware(GZipMiddleware, minimum_size=1000)
     router = APIRouter(prefix=PREFIX)
-    for resource in (service, models, versions, samples, references, checks, monitors, rules, alerts):
+    for resource in (service, models, versions, samples, references, checks, check_runs, monitors, rules, alerts):
         router.include_router(resource.router)
     api.include_router(router)
     api.include_router(alert_page.router)

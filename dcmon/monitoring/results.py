@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Integer, Select, any_, bindparam, delete, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db import bulk, locks
@@ -231,6 +231,27 @@ def newest_windows(session: Session, monitor_id: int, count: int) -> list[Result
     statement = select(Result).select_from(Version).join(last, true()).join(Result, Result.id == last.c.id)
     results = session.scalars(statement.where(Version.model_id == model_id))
     return sorted(results, key=lambda result: (result.window_end, result.version_id))
+
+
+def newest_of_windows(
+    session: Session, monitor_ids: Sequence[int], version_ids: Sequence[int], windows: Sequence[Window]
+) -> list[Result]:
+    """Return the newest result of each monitor, version and window, without entries and noise, in one statement."""
+    if not monitor_ids or not windows:
+        return []
+    statement = (
+        select(Result)
+        .options(defer(Result.entries), defer(Result.noise), defer(Result.how))
+        .where(
+            Result.monitor_id.in_(monitor_ids), Result.version_id.in_(version_ids),
+            Result.window_end.in_([window.end for window in windows]),
+        )
+        .ext(distinct_on(Result.monitor_id, Result.version_id, Result.window_end, Result.window_start))
+        .order_by(
+            Result.monitor_id, Result.version_id, Result.window_end, Result.window_start, Result.revision.desc()
+        )
+    )  # fmt: skip
+    return list(session.scalars(statement))
 
 
 def all_revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:

@@ -106,6 +106,13 @@ def load_reference(session: Session, org: Organization, plan: Plan, settings: Ev
     return LoadedReference(request, replace(dataset_schema(plan), balance_classes=is_unbalanced), sample)
 
 
+def no_reference_rows_reason(monitor: Monitor, check: Check) -> str:
+    """Return why a monitor's check can read no row of the reference itself."""
+    if (monitor.data_filters or {}).get("filters"):
+        return no_value_reasons.no_row_matches(SideName.REFERENCE, labelled=check.needs_labels)
+    return no_value_reasons.no_label(SideName.REFERENCE) if check.needs_labels else no_value_reasons.NO_REFERENCE
+
+
 def _flow_results(plan: Plan) -> list[CheckResult]:
     """Return the results of monitors that count arriving rows: they read no rows."""
     if plan.flow is None:

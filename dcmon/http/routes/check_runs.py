@@ -1,0 +1,111 @@
+"""Routes that return the values of a check or monitor: stored ones, or computed for the request."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dcmon.http import computing
+from dcmon.http.auth import Access, Reader
+from dcmon.http.routes.run_models import (
+    DetailedValues,
+    LookbackBody,
+    LookbackResponse,
+    MonitorRunBody,
+    RunBody,
+    Values,
+    WindowBody,
+    lookback_response,
+    refusals,
+    values_response,
+)
+from dcmon.monitoring import ad_hoc_monitors, ad_hoc_runs, lookback_windows
+from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
+from dcmon.monitoring.ad_hoc_runs import Computer, Lookback, TimeSpan
+
+router = APIRouter(tags=["values"], responses=refusals(400, 401, 403, 404, 413, 422, 503))
+Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+Details = Annotated[bool, Query(description="Return {output, details} in place of output alone.")]
+
+
+@router.post("/checks/{check_id}/run/lookback")
+async def run_lookback(access: Reader, request: Request, check_id: Id, body: LookbackBody) -> LookbackResponse:
+    """Return the values of a check in the last windows of a range: stored results, else computed."""
+    frequency = body.frequency or lookback_windows.frequency_of_range(*body.span)
+    spec = body.to_spec(frequency, max(1, body.aggregation_window))
+    return await _lookback(
+        access, request, lambda session: (ad_hoc_monitors.of_check(session, check_id, spec), body.span)
+    )
+
+
+@router.post("/monitors/{monitor_id}/run")
+async def run_monitor(
+    access: Reader, request: Request, monitor_id: Id, body: MonitorRunBody | None = None
+) -> LookbackResponse:
+    """Return the values of a monitor in the windows of its lookback: stored results, else computed.
+
+    Computed values are not stored.
+    """
+    end = (body and body.end_time) or datetime.now(UTC)
+
+    def read(session: Session) -> tuple[AdHocMonitor, TimeSpan]:
+        ad_hoc = ad_hoc_monitors.of_monitor(session, monitor_id)
+        return ad_hoc, TimeSpan(ad_hoc_runs.lookback_start(ad_hoc, end), end)
+
+    return await _lookback(access, request, read)
+
+
+@router.post("/checks/{check_id}/run/window")
+async def run_window(
+    access: Reader, request: Request, check_id: Id, body: WindowBody, details: Details = False
+) -> Values | DetailedValues:
+    """Return the value of each version in one window; null for a version without one."""
+    spec = body.to_spec()
+
+    def work(computer: Computer) -> Any:
+        with access.session(snapshot=True) as session:
+            ad_hoc = ad_hoc_monitors.of_check(session, check_id, spec)
+            return ad_hoc_runs.window_values(session, access.org, ad_hoc, body.span, computer)
+
+    return values_response(await computing.of(request).run(request, work), details)
+
+
+@router.post("/checks/{check_id}/run/reference")
+async def run_reference(
+    access: Reader, request: Request, check_id: Id, body: RunBody | None = None, details: Details = False
+) -> Values | DetailedValues:
+    """Return the value of each version's reference; versions without a reference are left out."""
+    spec, max_rows = (body or RunBody()).to_spec(), access.app.settings.reference.largest
+
+    def work(computer: Computer) -> Any:
+        with access.session(snapshot=True) as session:
+            ad_hoc = ad_hoc_monitors.of_check(session, check_id, spec)
+            return ad_hoc_runs.reference_values(session, access.org, ad_hoc, max_rows, computer)
+
+    return values_response(await computing.of(request).run(request, work), details)
+
+
+async def _lookback(
+    access: Access, request: Request, read: Callable[[Session], tuple[AdHocMonitor, TimeSpan]]
+) -> LookbackResponse:
+    """Return the values of a lookback. Only if some must be computed, the request waits for other computations."""
+    seconds = access.app.settings.http.computation_time.total_seconds()
+
+    def work(computer: Computer | None) -> Lookback | None:
+        with access.session(snapshot=True) as session:
+            computing.limit_statements(session, seconds)
+            ad_hoc, span = read(session)
+            return ad_hoc_runs.lookback(session, access.org, ad_hoc, span, computer)
+
+    try:
+        lookback = await run_in_threadpool(work, None)
+    except DBAPIError as error:
+        raise computing.translated(error, seconds) from error
+    if lookback is None:
+        lookback = await computing.of(request).run(request, work)
+    assert lookback is not None, "a computer computes what is not stored"
+    return lookback_response(lookback)

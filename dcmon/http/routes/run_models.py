@@ -1,0 +1,225 @@
+"""What the routes that compute values take and return."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from dcmon.http.routes.versions import Time
+from dcmon.monitoring.ad_hoc_runs import Lookback, TimeSpan, WindowValue
+from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.states import ResultState
+from dcmon.windows import Frequency
+
+FIRST_YEAR, LAST_YEAR = 1900, 3100  # beyond them the calendar has no room for the windows around a time
+MAX_CHOSEN, MAX_FILTERS, MAX_TEXT = 1_000, 100, 10_000
+EXAMPLE_TIME = "2026-03-01T00:00:00+00:00"
+
+
+def _in_calendar(time: datetime) -> datetime:
+    if not FIRST_YEAR <= time.year <= LAST_YEAR:
+        raise ValueError(f"the year must be from {FIRST_YEAR} to {LAST_YEAR}")
+    return time
+
+
+CalendarTime = Annotated[Time, AfterValidator(_in_calendar)]
+Scalar = bool | int | float | Annotated[str, Field(max_length=MAX_TEXT)] | None
+ChoiceName = Literal["feature", "scorer", "class", "aggregation method", "property", "max features", "metric"]
+FilterOperator = Literal[
+    "greater_than", "greater_than_equals", "less_than", "less_than_equals", "equals", "not_equals", "in"
+]
+Names = Annotated[list[Annotated[str, Field(max_length=MAX_TEXT)]], Field(min_length=1, max_length=MAX_CHOSEN)]
+
+
+class RunFilter(BaseModel):
+    """A condition on a column. value: null, with equals or not_equals, means a row without a value."""
+
+    column: Annotated[str, Field(max_length=MAX_TEXT)]
+    operator: FilterOperator
+    value: Scalar | Annotated[list[Scalar], Field(max_length=MAX_CHOSEN)] = None
+
+
+class RunFilters(BaseModel):
+    """Conditions, all of which must hold."""
+
+    filters: list[RunFilter] = Field([], max_length=MAX_FILTERS)
+
+
+class RunChoices(BaseModel):
+    """What to compute: check_conf narrows the check, res_conf its metrics. Choices that a check lacks are ignored."""
+
+    check_conf: dict[ChoiceName, Annotated[list[str | int], Field(min_length=1, max_length=MAX_CHOSEN)] | None]
+    res_conf: Names | None = None
+
+
+class RunBody(BaseModel):
+    """Which rows to read, and what to compute of them."""
+
+    filter: RunFilters | None = None
+    additional_kwargs: RunChoices | None = None
+
+    def to_spec(self, frequency: Frequency = Frequency.DAY, units: int = 1) -> MonitorSpec:
+        """Return the specification of a monitor that computes the same."""
+        return MonitorSpec(
+            "values of a request", frequency, units,
+            data_filters=None if self.filter is None else self.filter.model_dump(),
+            additional_kwargs=None if self.additional_kwargs is None else self.additional_kwargs.model_dump(),
+        )  # fmt: skip
+
+
+class WindowBody(RunBody):
+    """Rows with a time in [start_time, end_time). A time without an offset is in UTC."""
+
+    start_time: CalendarTime = Field(examples=[EXAMPLE_TIME])
+    end_time: CalendarTime
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "WindowBody":
+        if self.end_time < self.start_time:
+            raise ValueError("end_time is before start_time")
+        return self
+
+    @property
+    def span(self) -> TimeSpan:
+        """The span of time to read."""
+        return TimeSpan(self.start_time, self.end_time)
+
+
+class LookbackBody(WindowBody):
+    """The last windows, at most 31, that end from the end of the unit of start_time to that of end_time.
+
+    frequency: null for the one that fits the range. aggregation_window: how many units of it a window has.
+    """
+
+    frequency: Frequency | None = None
+    aggregation_window: int = Field(1, ge=0, le=1000)
+
+
+class MonitorRunBody(BaseModel):
+    """end_time: of the lookback of the monitor; null for now."""
+
+    end_time: CalendarTime | None = None
+
+
+Metrics = dict[str, float]
+
+
+class WindowTimes(BaseModel):
+    """A window [start, end)."""
+
+    start: str
+    end: str
+
+
+class ValueDetails(BaseModel):
+    """What is known of a value beside its numbers.
+
+    state: why there are numbers or none. n: from how many rows the value is; n_rows, n_labelled: how many the window
+    has. monitor_id, revision, computed_at: of the stored result that has the value; null if it was computed now.
+    intervals: of the metrics, [low, high] at 95 %.
+    """
+
+    state: ResultState
+    reason: str | None
+    n: int
+    n_rows: int
+    n_labelled: int
+    intervals: dict[str, list[float]]
+    reference_revision: int
+    monitor_id: int | None
+    revision: int | None
+    computed_at: str | None
+
+
+class LookbackDetails(BaseModel):
+    """The windows of a lookback, and what is known of each value, in the order of `output`."""
+
+    frequency: Frequency
+    aggregation_window: int
+    time_zone: str
+    windows: list[WindowTimes]
+    versions: dict[str, list[ValueDetails]]
+
+
+class LookbackResponse(BaseModel):
+    """For each version the numbers of each window; null for a window without a value. time_labels: ends of windows."""
+
+    output: dict[str, list[Metrics | None]]
+    time_labels: list[str]
+    details: LookbackDetails
+
+
+class DetailedValues(BaseModel):
+    """The numbers of each version, and what is known of them."""
+
+    output: dict[str, Metrics | None]
+    details: dict[str, ValueDetails]
+
+
+class ErrorResponse(BaseModel):
+    """Why a request was refused, and what to do next."""
+
+    error_message: str
+    additional_information: dict[str, Any]
+
+
+Values = dict[str, Metrics | None]
+V = TypeVar("V")
+_MEANINGS = {
+    400: "The filters or choices fit no version, or the check can't answer.",
+    401: "The token is missing, unknown, expired or revoked.",
+    403: "The token may not read this.",
+    404: "There is no such object, or no rows in the range.",
+    413: "The body is too large.",
+    422: "The path, query or body is not valid.",
+    503: "Too many values are computed now, or these took too long; or PostgreSQL can't be reached. See Retry-After.",
+}
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of the statuses with which a route refuses a request."""
+    return {status: {"model": ErrorResponse, "description": _MEANINGS[status]} for status in statuses}
+
+
+def lookback_response(lookback: Lookback) -> LookbackResponse:
+    """Return the response for a lookback."""
+    schedule = lookback.monitor.schedule
+    return LookbackResponse(
+        output={name: [value.metrics for value in values] for name, values in lookback.values.items()},
+        time_labels=[window.end.isoformat() for window in lookback.windows],
+        details=LookbackDetails(
+            frequency=schedule.grid.frequency,
+            aggregation_window=schedule.grid.units,
+            time_zone=lookback.monitor.model.time_zone,
+            windows=[
+                WindowTimes(start=window.start.isoformat(), end=window.end.isoformat()) for window in lookback.windows
+            ],
+            versions={name: [details(value) for value in values] for name, values in lookback.values.items()},
+        ),
+    )
+
+
+def values_response(values: Mapping[str, WindowValue], with_details: bool) -> Values | DetailedValues:
+    """Return the response for one value of each version."""
+    output = {name: value.metrics for name, value in values.items()}
+    if not with_details:
+        return output
+    return DetailedValues(output=output, details={name: details(value) for name, value in values.items()})
+
+
+def details(value: WindowValue) -> ValueDetails:
+    """Return what is known of a value."""
+    result = value.result
+    return ValueDetails(
+        state=value.value.state,
+        reason=value.value.reason,
+        n=value.n,
+        n_rows=value.n_rows,
+        n_labelled=value.n_labelled,
+        intervals=value.value.intervals,
+        reference_revision=value.reference_revision,
+        monitor_id=None if result is None else result.monitor_id,
+        revision=None if result is None else result.revision,
+        computed_at=None if result is None else result.computed_at.isoformat(),
+    )
