@@ -15,7 +15,7 @@ from dcmon import db, errors
 from dcmon.db import Organization, sql, work_queue
 from dcmon.db.tables.org import Model
 from dcmon.states import RowKind
-from dcmon.storage import ledger, sample_tables, versions
+from dcmon.storage import ledger, sample_tables, version_statistics, versions
 from dcmon.storage.columns import HASH, KEY, LEVEL, LOGGED_AT, TIME
 from dcmon.storage.ledger import Correction, LedgerAction
 from dcmon.windows import quarter_hour_start
@@ -132,6 +132,7 @@ def _delete_slice(session: Session, samples: SampleRange, by: str, with_labels: 
             )
             ledger.record_correction(session, correction)
     versions.refresh_time_range(session, version)
+    version_statistics.forget(session, version)
     return deleted
 
 

@@ -7,16 +7,15 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, Field
-from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db.tables.org import Model, Version
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
+from dcmon.http.routes import version_views
 from dcmon.http.routes.models import resolve
+from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH, ColumnView, VersionDetails
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
-from dcmon.states import TaskType
 from dcmon.storage import columns, models, references, sample_tables, sampling, versions
 from dcmon.storage.columns import TIME
 from dcmon.storage.sampling import RowSelection
@@ -24,7 +23,6 @@ from dcmon.storage.versions import NewVersion
 from dcmon.windows import Window
 
 router = APIRouter(tags=["model versions"])
-DISTANT_FUTURE, EPOCH = datetime(3000, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _aware(time: datetime) -> datetime:
@@ -105,12 +103,24 @@ def entries(access: Identifier, identifier: str, identifier_kind: str | None = N
         return [{"id": version.id, "name": version.name} for version in versions.entries(session, model)]
 
 
+@router.get("/models/{identifier}/columns")
+def newest_columns(access: Reader, identifier: str, identifier_kind: str | None = None) -> dict[str, ColumnView]:
+    """Show the columns of the version with the newest sample, with statistics of their values.
+
+    Features are in order of importance, at most 1,000; additional data follows. Empty if the model has no version.
+    """
+    with access.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        newest = next(iter(versions.entries(session, model)), None)
+        return {} if newest is None else version_views.column_views(session, model, newest)
+
+
 @router.get("/models/{model_name}/model-versions/{version_name}")
-def show_by_name(access: Identifier, model_name: str, version_name: str) -> dict[str, Any]:
+def show_by_name(access: Identifier, model_name: str, version_name: str) -> VersionDetails:
     """Show a version, by the names of model and version."""
     with access.session() as session:
         model = models.find(session, model_name)
-        return _version(session, model, versions.find(session, model, version_name))
+        return version_views.details(session, model, versions.find(session, model, version_name))
 
 
 @router.delete("/models/{model_name}/model-versions/{version_name}")
@@ -123,10 +133,10 @@ def delete_by_name(access: Administrator, model_name: str, version_name: str) ->
 
 
 @router.get("/model-versions/{version_id}")
-def show(access: Identifier, version_id: int) -> dict[str, Any]:
+def show(access: Identifier, version_id: int) -> VersionDetails:
     """Show a version."""
     with access.session() as session:
-        return _version(session, *versions.get(session, version_id))
+        return version_views.details(session, *versions.get(session, version_id))
 
 
 @router.put("/model-versions/{version_id}")
@@ -223,23 +233,3 @@ def _encodable(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat() if name == TIME else int(value.timestamp() * 1000)
     return value
-
-
-def _version(session: Session, model: Model, version: Version) -> dict[str, Any]:
-    version_columns = sample_tables.columns(model, version)
-    return {
-        "id": version.id,
-        "model_id": version.model_id,
-        "name": version.name,
-        "start_time": (version.earliest or DISTANT_FUTURE).isoformat(),
-        "end_time": (version.watermark or EPOCH).isoformat(),
-        "features_columns": version.features,
-        "additional_data_columns": version.additional,
-        "model_columns": version_columns.model_output,
-        "meta_columns": {columns.SAMPLE_ID: "text", columns.TIME: "datetime"},
-        "feature_importance": version.feature_importance,
-        "statistics": {},
-        "classes": version.classes,
-        "label_map": version.label_map,
-        "balance_classes": model.task_type != TaskType.REGRESSION and references.is_unbalanced(session, version),
-    }

@@ -23,7 +23,7 @@ from dcmon.monitoring import manual_runs, results
 from dcmon.notifications import notification_writer, outbox
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.settings import S3
-from dcmon.storage import models, pruning, versions
+from dcmon.storage import models, pruning, version_statistics, versions
 from dcmon.storage.expiry import Terms
 from dcmon.storage.models import NewModel
 from dcmon.storage.pruning_transactions import Prune
@@ -77,6 +77,7 @@ def working(app: App, target: Target) -> Iterator[None]:
         models.create(session, NewModel("second", "binary"))
         model, version = versions.get(session, target.version_id)
         reference_loading.load(session, model, version, REFERENCE, LoadOptions(replace=True))
+        version_statistics.refreshed(session, model, version)
         results.lock_newest(session, target.version_id, WINDOW, [1, 2])
         notification_writer.block_writers(session, org)
         outbox.claim(session, AlertRenderer(org, "", lambda *_: {}), app.settings.webhooks)

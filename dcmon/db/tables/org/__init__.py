@@ -5,7 +5,7 @@ Tables of samples, labels and references are created at run time (dcmon.storage.
 
 from dcmon.db.tables.org.alerts import Alert, AlertChange, AlertRule, MuteTime, Silence
 from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset
-from dcmon.db.tables.org.models import Model, ModelMember, ModelNote, Version
+from dcmon.db.tables.org.models import Model, ModelMember, ModelNote, Version, VersionStatistics
 from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, MonitorWithCheck, Result
 from dcmon.db.tables.org.receivers import Notification, Webhook
 from dcmon.db.tables.org.samples import Quarantined, QuarterHour, Receipt
@@ -35,5 +35,6 @@ __all__ = [
     "Result",
     "Silence",
     "Version",
+    "VersionStatistics",
     "Webhook",
 ]

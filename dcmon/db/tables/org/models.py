@@ -1,6 +1,7 @@
 """Models and their versions."""
 
 import datetime as dt
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -79,3 +80,13 @@ class Version(Org):
     reference_revision: Mapped[int] = mapped_column(server_default="0")
     stale_at: Mapped[dt.datetime | None]  # the watermark at the time when it was reported as stale
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class VersionStatistics(Org):
+    """The statistics of a version's columns (storage.column_statistics), of its samples and of a reference revision."""
+
+    __tablename__ = "version_statistics"
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
+    samples: Mapped[dict[str, Any]]
+    reference: Mapped[dict[str, Any]]
+    reference_revision: Mapped[int]

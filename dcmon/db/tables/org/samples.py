@@ -15,7 +15,8 @@ from dcmon.db.tables import Org
 class QuarterHour(Org):
     """The numbers of rows and labels of a version in a quarter hour.
 
-    The revisions grow with each change of the rows or of the labels.
+    The revisions grow with each change of the rows or of the labels. `summarized_revision`: the revision of the rows
+    that the version's statistics have.
     """
 
     __tablename__ = "quarter_hours"
@@ -29,6 +30,7 @@ class QuarterHour(Org):
     n_labelled: Mapped[int] = mapped_column(server_default="0")
     rows_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     labels_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    summarized_revision: Mapped[int] = mapped_column(BigInteger, server_default="0")
     logged_at: Mapped[dt.datetime]
     is_touched: Mapped[bool]
 
