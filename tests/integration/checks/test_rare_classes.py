@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dcmon.app import App
-from dcmon.http.routes.versions import _version
+from dcmon.http.routes import version_views
 from dcmon.monitoring import lifecycle
 from dcmon.storage import versions
 from dcmon.windows import ComparedWith
@@ -31,7 +31,7 @@ def test_class_with_a_twentieth_of_the_labels_is_rare(
     load_reference(app, target, rare, of)
     with app.org(target.org) as session:
         model, version = versions.get(session, target.version_id)
-        assert _version(session, model, version)["balance_classes"] is is_rare
+        assert version_views.details(session, model, version).balance_classes is is_rare
 
 
 def reasons_of_results(app: App, target: Target, **asked: Any) -> set[str | None]:
