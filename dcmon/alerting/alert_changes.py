@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from dcmon.alerting import alert_payload, alert_views
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.alerting.state_machine import WindowResult, value_in
 from dcmon.db import bulk
+from dcmon.db.bulk_changes import TableChanges
 from dcmon.db.tables.org import Alert, AlertChange
 from dcmon.notifications import notification_writer
 from dcmon.notifications.notification_writer import AlertUpdate
@@ -92,14 +92,13 @@ class AlertChanges:
 
     def write(self, session: Session, context: ChangeContext) -> int:
         """Write the changes in a fixed number of statements; return the number of notifications."""
-        if self.deleted:
-            session.connection().execute(delete(Alert).where(Alert.id.in_([alert.id for alert in self.deleted])))
-        bulk.update(session, self.stored_alerts)
-        new_alerts = [alert for alert in self.saved if alert.id is None]
-        ids = bulk.insert_numbered(session, Alert, [_columns(alert) for alert in new_alerts])
-        for alert, alert_id in zip(new_alerts, ids, strict=True):
-            alert.id = alert_id
-        bulk.insert(session, AlertChange, [{"alert_id": line.alert.id, **line.columns} for line in self.lines])
+        TableChanges(
+            Alert, AlertChange, "alert_id",
+            stored=self.stored_alerts,
+            new=[alert for alert in self.saved if alert.id is None],
+            deleted=[alert.id for alert in self.deleted],
+            lines=[(line.alert, line.columns) for line in self.lines],
+        ).write(session)  # fmt: skip
         written = self._write_notifications(session, context)
         for alert in self.deleted:
             session.expunge(alert)
@@ -154,7 +153,3 @@ def history_line(
         "value": alert.current_value if window is None else value_in(window, alert.metric),
         "note": context.note,
     }
-
-
-def _columns(alert: Alert) -> dict[str, Any]:
-    return {name: getattr(alert, name) for name in ALERT_COLUMNS if name != "id"}

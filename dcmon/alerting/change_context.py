@@ -21,6 +21,9 @@ class ChangeContext:
     `result`: the result that was judged. `by`, `note`: the operator, and the remark for the alert's history.
     `resolved_by`: why an alert ends whose windows are no longer violated.
     `ended_alert`: a resolved alert that is not retracted when its windows are no longer violated: it stays resolved.
+    `has_savepoint`: the changes of several rules are written in a savepoint, so that a rule whose changes can't be
+    written fails alone. False saves two round trips: a failure then ends the transaction, and the caller repeats it
+    with savepoints.
     """
 
     org: Organization
@@ -31,6 +34,7 @@ class ChangeContext:
     note: str | None = None
     resolved_by: ResolvedBy = ResolvedBy.REVISION
     ended_alert: Alert | None = None
+    has_savepoint: bool = True
 
 
 @dataclass(frozen=True)

@@ -112,13 +112,16 @@ def write_isolated(
 ) -> WrittenChanges:
     """Write the changes of several rules together.
 
-    If that fails, `again` judges and writes by each rule alone: then only the rule that can't be written fails.
+    If that fails, `again` judges and writes by each rule alone: then only the rule that can't be written fails. Without
+    a savepoint (ChangeContext.has_savepoint) the error is raised.
     """
     changes = AlertChanges()
     for part in parts:
         changes.add(part.changes)
     if not changes:
         return WrittenChanges(0)
+    if not context.has_savepoint:
+        return WrittenChanges(changes.write(session, context))
     try:
         with session.connection().begin_nested():
             return WrittenChanges(changes.write(session, context))

@@ -22,14 +22,14 @@ POSITION = "position_given"
 def insert(session: Session, entity: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that have the same columns, in this order."""
     if rows:
-        session.connection().execute(_insert(_table(entity), tuple(rows[0])), parameters(rows))
+        session.connection().execute(_insert(table_of(entity), tuple(rows[0])), parameters(rows))
 
 
 def insert_numbered(session: Session, entity: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Insert rows that have the same columns, and return their new ids in the same order."""
     if not rows:
         return []
-    table = _table(entity)
+    table = table_of(entity)
     # The rows are inserted in order and take the next numbers of a sequence, so their ids grow.
     statement = _insert(table, tuple(rows[0]), returns_ids=True)
     return sorted(session.connection().scalars(statement, parameters(rows)))
@@ -56,20 +56,36 @@ def update(session: Session, objects: Sequence[DeclarativeBase]) -> None:
     The caller has locked the rows, or rows that guard them: an attribute that changed in one object is written for all.
     Raises StaleDataError if a row does not exist any more.
     """
-    names = sorted({name for stored in objects for name in changed_attributes(stored)})
+    names = changed_names(objects)
     if not names:
         return
-    table, columns = _table(type(objects[0])), ["id", *names]
-    rows = [{name: getattr(stored, name) for name in columns} for stored in objects]
-    given = _given(table, columns)
+    table = table_of(type(objects[0]))
+    rows = rows_of(objects, ["id", *names])
+    given = given_columns(table, ["id", *names])
     statement = (
         update_of(table).where(table.c.id == given.c.id).values({table.c[name]: given.c[name] for name in names})
     )
-    if session.connection().execute(statement, parameters(rows)).rowcount != len(objects):
-        raise StaleDataError(f"Not all of {len(objects)} rows of {table.name} exist.")
+    updated = session.connection().execute(statement, parameters(rows)).rowcount
+    accept_update(objects, rows, updated)
+
+
+def changed_names(objects: Sequence[DeclarativeBase]) -> list[str]:
+    """Return the names of the attributes that differ from the row in any of the objects, sorted."""
+    return sorted({name for stored in objects for name in changed_attributes(stored)})
+
+
+def rows_of(objects: Sequence[DeclarativeBase], names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return these attributes of each object."""
+    return [{name: getattr(stored, name) for name in names} for stored in objects]
+
+
+def accept_update(objects: Sequence[DeclarativeBase], rows: Sequence[Mapping[str, Any]], updated: int) -> None:
+    """Mark attributes as stored after an UPDATE of `updated` rows. Raises StaleDataError if a row does not exist."""
+    if updated != len(objects):
+        raise StaleDataError(f"Not all of {len(objects)} rows of {table_of(type(objects[0])).name} exist.")
     for stored, row in zip(objects, rows, strict=True):
-        for name in names:
-            set_committed_value(stored, name, row[name])
+        for name, value in row.items():
+            set_committed_value(stored, name, value)
 
 
 def changed_attributes(stored: DeclarativeBase) -> list[str]:
@@ -83,20 +99,21 @@ def changed_attributes(stored: DeclarativeBase) -> list[str]:
 @cache
 def _insert(table: Table, names: tuple[str, ...], *, returns_ids: bool = False) -> Any:
     """Return the statement; it is built once, because that costs more than to run it."""
-    given = _given(table, names)
+    given = given_columns(table, names)
     ordered = select(*[given.c[name] for name in names]).order_by(given.c[POSITION])
     statement = insert_into(table).from_select(names, ordered, include_defaults=False)
     return statement.returning(table.c.id) if returns_ids else statement
 
 
-def given_rows(types: Mapping[str, Any]) -> FromClause:
+def given_rows(types: Mapping[str, Any], prefix: str = "of") -> FromClause:
     """Return rows that a statement gets as arrays, as a table with these columns and POSITION, which counts from 1.
 
-    `types`: the type of each column. `parameters` makes the parameters of the statement.
+    `types`: the type of each column. `prefix`: of the parameters, which `parameters` makes: another one for each such
+    table of a statement.
     """
-    values = func.unnest(*[_given_array(f"of_{name}", kind) for name, kind in types.items()])
+    values = func.unnest(*[_given_array(f"{prefix}_{name}", kind) for name, kind in types.items()])
     columns = [column(name, kind) for name, kind in types.items()]
-    return values.table_valued(*columns, with_ordinality=POSITION, name="given").render_derived()
+    return values.table_valued(*columns, with_ordinality=POSITION, name=f"given_{prefix}").render_derived()
 
 
 def _given_array(name: str, kind: Any) -> ColumnElement[Any]:
@@ -109,16 +126,17 @@ def _given_array(name: str, kind: Any) -> ColumnElement[Any]:
     return func.array(select(value).scalar_subquery(), type_=ARRAY(kind))
 
 
-def parameters(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def parameters(rows: Sequence[Mapping[str, Any]], prefix: str = "of") -> dict[str, list[Any]]:
     """Return the parameters of a statement with `given_rows`. All rows have the same columns; there is at least one."""
-    return {f"of_{name}": [row[name] for row in rows] for name in rows[0]}
+    return {f"{prefix}_{name}": [row[name] for row in rows] for name in rows[0]}
 
 
-def _given(table: Table, names: Sequence[str]) -> FromClause:
-    return given_rows({name: table.c[name].type for name in names})
+def given_columns(table: Table, names: Sequence[str], prefix: str = "of") -> FromClause:
+    """Return given rows of some columns of a table."""
+    return given_rows({name: table.c[name].type for name in names}, prefix)
 
 
-def _table(entity: type[DeclarativeBase]) -> Table:
+def table_of(entity: type[DeclarativeBase]) -> Table:
     table = entity.__table__
     assert isinstance(table, Table)
     return table

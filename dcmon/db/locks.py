@@ -74,10 +74,9 @@ def acquire(executor: Session | Connection, space: LockSpace, number: int, *, sh
     executor.execute(text(f"select {call(space, ':number', shared=shared)}"), {"number": number})
 
 
-_NAMED_LOCKS = text("""
-    select pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || name, :space))
-      from unnest(cast(:names as text[])) name
-""")
+def call_by_name(space: LockSpace, name: str) -> str:
+    """Return the SQL that waits for a transaction's lock by name. `name` is also SQL, for example a column."""
+    return f"pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || {name}, {space.value}))"
 
 
 def acquire_named(session: Session, space: LockSpace, names: Sequence[str]) -> None:
@@ -86,7 +85,8 @@ def acquire_named(session: Session, space: LockSpace, names: Sequence[str]) -> N
     The locks are taken in the order of `names`. Transactions that lock several names must sort them, to prevent
     deadlocks.
     """
-    session.execute(_NAMED_LOCKS, {"space": space.value, "names": list(names)})
+    statement = text(f"select {call_by_name(space, 'name')} from unnest(cast(:names as text[])) name")
+    session.execute(statement, {"names": list(names)})
 
 
 class SessionLock:

@@ -4,14 +4,16 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 
 from dcmon import db
+from dcmon.alerting import rule_failures
 from dcmon.alerting.change_context import ChangeContext
 from dcmon.app import App
 from dcmon.checks.evaluator import CheckEvaluator
+from dcmon.checks.workload import CheckResult
 from dcmon.db import Organization, work_queue
 from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
@@ -19,7 +21,8 @@ from dcmon.errors import DcmonError
 from dcmon.jobs.worker_loop import claim_organization, poll_until_stopped
 from dcmon.monitoring import due_windows, evaluation, planner, window_expansion
 from dcmon.monitoring.due_windows import Claim
-from dcmon.monitoring.planner import PlanRequest
+from dcmon.monitoring.evaluation import StoredCounts
+from dcmon.monitoring.planner import Plan, PlanRequest
 from dcmon.monitoring.reference_cache import ReferenceCache
 
 log = logging.getLogger(__name__)
@@ -128,12 +131,10 @@ class Evaluator:
             request = _plan_request(claim, datetime.now(UTC))
             plan, workload, known_results = evaluation.prepare(session, org, request, settings, self.references)
         check_results = [*known_results, *self.check_evaluator.run(workload, lambda: self._while_check_runs(org))]
-        with db.org_session(app.engine, org) as session:
-            if not due_windows.is_held(session, claim):
-                log.info("version %d: another worker has taken over its window, nothing is stored", claim.version_id)
-                return
-            stored = evaluation.store(session, plan, check_results, self._context(org))
-            due_windows.finish(session, claim, plan.again_at)
+        stored = self._store(org, claim, plan, check_results)
+        if stored is None:
+            log.info("version %d: another worker has taken over its window, nothing is stored", claim.version_id)
+            return
         if stored.notifications:
             app.enqueue(org, Work.notify)
         log.info(
@@ -141,6 +142,33 @@ class Evaluator:
             len(check_results), claim.version_id, claim.window.start, claim.window.end,
             stored.results, stored.notifications,
         )  # fmt: skip
+
+    def _store(
+        self, org: Organization, claim: Claim, plan: Plan, check_results: Sequence[CheckResult]
+    ) -> StoredCounts | None:
+        """Store results in one transaction; return None if the claim is no longer this worker's.
+
+        Savepoints isolate a rule whose alerts can't be written. They are only set after a failure without them, because
+        they cost two round trips for each window in which alerts change.
+        """
+        try:
+            return self._store_once(org, claim, plan, check_results, has_savepoint=False)
+        except Exception as error:
+            if isinstance(error, DcmonError) or rule_failures.is_outage(error):
+                raise
+            log.warning("version %d: its window is stored again: %s", claim.version_id, rule_failures.error_line(error))
+        return self._store_once(org, claim, plan, check_results, has_savepoint=True)
+
+    def _store_once(
+        self, org: Organization, claim: Claim, plan: Plan, check_results: Sequence[CheckResult], *, has_savepoint: bool
+    ) -> StoredCounts | None:
+        context = replace(self._context(org), has_savepoint=has_savepoint)
+        with db.org_session(self.app.engine, org) as session:
+            if not due_windows.hold(session, claim, evaluation.result_names(plan, check_results)):
+                return None
+            stored = evaluation.store(session, plan, check_results, context)
+            due_windows.finish(session, claim, plan.again_at)
+        return stored
 
     def _hold_leases(self, org: Organization, claims: Sequence[Claim]) -> None:
         """Extend the leases of claims, unless they were made or extended a short time ago."""
@@ -178,10 +206,12 @@ class Evaluator:
             if claim.attempts < MAX_TRIES:
                 due_windows.retry_later(session, claim, PAUSE * 2**claim.attempts)
                 return
-            if not due_windows.is_held(session, claim):
+            if not due_windows.hold(session, claim):
                 return
             plan = planner.plan(session, _plan_request(claim, now), settings, org.retention)
-            evaluation.store(session, plan, evaluation.error_results(plan, reason), self._context(org))
+            failed = evaluation.error_results(plan, reason)
+            evaluation.lock_results(session, plan, failed)
+            evaluation.store(session, plan, failed, self._context(org))
             due_windows.finish(session, claim, plan.again_at)
 
     def _release(self, org: Organization, claims: Sequence[Claim]) -> None:

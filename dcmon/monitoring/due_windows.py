@@ -14,7 +14,8 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 from sqlalchemy.types import Boolean, DateTime, Integer
 
-from dcmon.db import sql
+from dcmon.db import locks, sql
+from dcmon.db.locks import LockSpace
 from dcmon.monitoring.liveness import IS_LIVE
 from dcmon.windows import Window
 
@@ -43,7 +44,7 @@ ADD = text(SQL.statement("add")).bindparams(
 )
 EXTEND_LEASES = text(SQL.statement("extend_leases"))
 FINISH = text(SQL.statement("finish"))
-IS_HELD = text(SQL.statement("is_held"))
+HOLD = text(SQL.statement("hold", lock_of_name=locks.call_by_name(LockSpace.RESULTS, "name")))
 RELEASE = text(SQL.statement("release"))
 RETRY_LATER = text(SQL.statement("retry_later"))
 
@@ -146,13 +147,14 @@ def finish(session: Session, claim: Claim, again_at: datetime | None) -> None:
     session.execute(FINISH, parameters)
 
 
-def is_held(session: Session, claim: Claim) -> bool:
+def hold(session: Session, claim: Claim, result_names: Sequence[str] = ()) -> bool:
     """Return True if the claim is still this worker's; it stays so until the commit.
 
-    This locks the row. A worker that hung until its lease ended, so that another worker claimed the window, must not
-    store the results of the rows that it read before.
+    This locks the row, and then results by name (results.lock_names), in one round trip. A worker that hung until its
+    lease ended, so that another worker claimed the window, must not store the results of the rows that it read before.
     """
-    return bool(session.scalar(IS_HELD, _claimed_row(claim)))
+    parameters = {**_claimed_row(claim), "names": list(result_names)}
+    return session.execute(HOLD, parameters).first() is not None
 
 
 def release(session: Session, claim: Claim) -> None:

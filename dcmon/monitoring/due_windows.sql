@@ -111,8 +111,11 @@ update due_windows
        due_at = case when touched_at = :touched then cast(:again as timestamptz) else now() end
  {claimed_row} and (touched_at <> :touched or cast(:again as timestamptz) is not null)
 
--- name: is_held
-select true from due_windows {claimed_row} for update
+-- name: hold
+-- The row is locked before the names: the function is called for rows of the join, and "held" is complete by then.
+with held as materialized (select true as is_held from due_windows {claimed_row} for update)
+select is_held, case when name is not null then cast({lock_of_name} as text) end
+  from held left join unnest(cast(:names as text[])) name on true
 
 -- name: release
 update due_windows set lease_until = null, token = null, attempts = attempts - 1 {claimed_row}

@@ -16,7 +16,8 @@ from dcmon.alerting.change_context import ChangeContext
 from dcmon.checks.catalogue import LIBRARY_VERSION
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.checks.workload import CheckResult, Workload
-from dcmon.db import Organization
+from dcmon.db import Organization, locks
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Check, Monitor, Result
 from dcmon.monitoring import planner, results, row_loader
 from dcmon.monitoring.planner import Plan, PlanRequest
@@ -58,6 +59,17 @@ def error_results(plan: Plan, reason: str) -> list[CheckResult]:
     return [CheckResult(monitor.id, CheckValue(ResultState.ERROR, reason=reason)) for monitor, _ in plan.monitors]
 
 
+def result_names(plan: Plan, check_results: Sequence[CheckResult]) -> list[str]:
+    """Return the names of the locks that `store` needs: of the results on the window, but not of baselines."""
+    monitor_ids = [check_result.monitor_id for check_result in check_results if not check_result.is_baseline]
+    return results.lock_names(plan.version.id, plan.window, monitor_ids)
+
+
+def lock_results(session: Session, plan: Plan, check_results: Sequence[CheckResult]) -> None:
+    """Lock the results that `store` numbers, until the transaction ends."""
+    locks.acquire_named(session, LockSpace.RESULTS, result_names(plan, check_results))
+
+
 def store(
     session: Session,
     plan: Plan,
@@ -67,8 +79,9 @@ def store(
 ) -> StoredCounts:
     """Store results, judge rules, change alerts and write notifications.
 
-    All of it is in the session's transaction. Also notify about alerts that an earlier `monitor run` without --notify
-    did not notify about: of this monitor, or of all monitors of the version when `monitor_id` is None.
+    All of it is in the session's transaction, which holds the locks of `result_names`. Also notify about alerts that an
+    earlier `monitor run` without --notify did not notify about: of this monitor, or of all monitors of the version when
+    `monitor_id` is None.
     """
     changed_ids = _store_baselines(session, plan, check_results)
     new_results = _store_results(session, plan, check_results)
@@ -97,7 +110,7 @@ def _store_results(session: Session, plan: Plan, check_results: Sequence[CheckRe
         (check_result for check_result in check_results if not check_result.is_baseline),
         key=lambda check_result: check_result.monitor_id,
     )
-    last = results.lock_newest(
+    last = results.newest_by_monitor(
         session, plan.version.id, plan.window, [check_result.monitor_id for check_result in ordered]
     )
     values = []

@@ -94,6 +94,7 @@ def evaluate_windows(
                 plan, workload, known_results = evaluation.prepare(session, org, request, settings, cache)
             check_results = [*known_results, *check_evaluator.run(workload)]
             with db.org_session(engine, org) as session:
+                evaluation.lock_results(session, plan, check_results)
                 # Receivers are notified about alerts of old windows, too, because a person asked for these windows.
                 evaluation.store(session, plan, check_results, ChangeContext(org, public_url, recent=None), monitor_id)
                 result = results.newest_by_monitor(session, version_id, window, [monitor_id]).get(monitor_id)

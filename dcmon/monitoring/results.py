@@ -1,6 +1,6 @@
 """The results of monitors: one for each version and window, with its revisions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -88,14 +88,18 @@ def _newest_statement() -> Select[Result]:
     )  # fmt: skip
 
 
-def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
-    """Lock the results of monitors on a window until the commit; return the newest.
+def lock_names(version_id: int, window: Window, monitor_ids: Iterable[int]) -> list[str]:
+    """Return the names of the locks of monitors' results on a window, in the order in which they must be taken.
 
-    With this lock revisions are numbered without a gap, and a result that was computed long ago never replaces a newer
-    one. The locks are taken in order of monitor id, so that two workers can't deadlock.
+    With these locks revisions are numbered without a gap, and a result that was computed long ago never replaces a
+    newer one. The locks are taken in order of monitor id, so that two workers can't deadlock.
     """
-    names = [f"{monitor_id}/{version_id}/{window.end.isoformat()}" for monitor_id in sorted(monitor_ids)]
-    locks.acquire_named(session, LockSpace.RESULTS, names)
+    return [f"{monitor_id}/{version_id}/{window.end.isoformat()}" for monitor_id in sorted(monitor_ids)]
+
+
+def lock_newest(session: Session, version_id: int, window: Window, monitor_ids: Sequence[int]) -> dict[int, Result]:
+    """Lock the results of monitors on a window until the commit, as `lock_names` says; return the newest."""
+    locks.acquire_named(session, LockSpace.RESULTS, lock_names(version_id, window, monitor_ids))
     return newest_by_monitor(session, version_id, window, monitor_ids)
 
 

@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import select, text
 
 from dcmon import db
+from dcmon.alerting import rule_failures, rules
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.leader_lock import Leadership
-from dcmon.db.tables.org import Monitor, Result, Version
+from dcmon.db.tables.org import Alert, Monitor, Result, Version
 from dcmon.ingestion import store
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
@@ -74,6 +75,21 @@ def test_unreadable_window_is_put_off_and_delays_no_other(
         with app.public() as session:
             work_queue.enqueue(session, target.org.id, work_queue.Work.evaluate)
         assert eventually(lambda: stored_windows(target) == BOTH)
+
+
+def test_refused_alerts_cost_only_their_rule_in_the_worker(app: App, target: Target) -> None:
+    """The worker writes all alerts without a savepoint first; when PostgreSQL refuses them, rule by rule."""
+    monitor_id = create_monitor(app, target)
+    with app.org(target.org) as session:
+        fine, refused = [rules.create(session, monitor_id, rules.parse(f"< 0.{n}"), "high").id for n in (5, 6)]
+        session.execute(text(f"alter table alerts add constraint refused check (rule_id <> {refused})"))
+    log(app, target)
+    with running(evaluate.run, app):
+        assert eventually(lambda: stored_windows(target) == BOTH)
+    with app.org(target.org) as session:
+        alerts = session.scalars(select(Alert)).all()
+        assert [(alert.rule_id, alert.windows, alert.state) for alert in alerts] == [(fine, 2, "firing")]
+        assert list(rule_failures.failing(session)) == [refused]
 
 
 def test_organization_deleted_meanwhile_does_not_stop_the_worker(app: App, target: Target) -> None:

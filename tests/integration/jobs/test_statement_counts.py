@@ -28,7 +28,8 @@ from tests.integration.conftest import Target
 
 FEW, MANY = 8, 40  # monitors
 MOST = 15  # statements of a window in which no alert changes
-MOST_WITH_ALERTS = 25  # of a window in which alerts open, go on or end, with their notifications
+MOST_TO_STORE = 15  # from the lock on the claim on: to judge and store a window with its alerts and notifications
+MOST_WITH_ALERTS = 21  # of a window in which alerts open, go on or end, with their notifications
 CONDITIONS = {
     "> 0.2": Change(),
     "> 0.3": Change(for_windows=3, keep_firing=1),
@@ -80,6 +81,12 @@ class Watched:
             return len(session.scalars(select(entity)).all())
 
 
+def storing(recorded: Recorded) -> int:
+    """Return the number of statements that judge and store the window: from `hold` to `finish` of its claim."""
+    senders = [statement.sent_by for statement in recorded.statements]
+    return senders.index("monitoring/due_windows.py: finish") - senders.index("monitoring/due_windows.py: hold") + 1
+
+
 @pytest.fixture
 def watched(app: App, target: Target) -> Iterator[Watched]:
     monitor_drift_of_age(app, target)
@@ -114,6 +121,8 @@ def count_statements(watched: Watched) -> Counted:
     assert watched.count(Notification) - notifications >= 6 * watched.monitors
     later = watched.evaluate_day()
     assert len(later) <= MOST, str(later)
+    for recorded in (quiet, opening, going_on, ending, later):
+        assert storing(recorded) <= MOST_TO_STORE, str(recorded)
     return Counted(len(quiet), len(opening), len(going_on), len(ending))
 
 
@@ -134,6 +143,7 @@ def test_first_window_with_a_baseline_does_not_grow_either(watched: Watched) -> 
     watched.add_monitors(MANY)
     of_many = watched.evaluate_day()
     assert watched.count(Baseline) == MANY - 1
+    assert storing(of_many) <= MOST_TO_STORE + 2, str(of_many)
     assert len(of_many) == len(of_few), f"{of_few}\n\n{of_many}"
 
 

@@ -92,11 +92,11 @@ def test_store_of_a_lost_claim_is_refused(app: App, target: Target) -> None:
     with app.org(target.org) as session:
         [heir] = due_windows.claim(session, 8, timedelta(minutes=30))
     with app.org(target.org) as session:
-        assert not due_windows.is_held(session, late)
-        assert due_windows.is_held(session, heir)
+        assert not due_windows.hold(session, late)
+        assert due_windows.hold(session, heir)
         due_windows.finish(session, heir, None)
     with app.org(target.org) as session:
-        assert not due_windows.is_held(session, heir)
+        assert not due_windows.hold(session, heir)
 
 
 def test_released_claim_counts_no_attempt(app: App, target: Target) -> None:

@@ -109,6 +109,7 @@ def evaluate_due(target: Target) -> int:
             plan = planner.plan(session, request, settings)
             workload, known = row_loader.build_workload(session, target.org, plan, settings, ReferenceCache())
             assert workload.requests == []
+            evaluation.lock_results(session, plan, known)
             evaluation.store(session, plan, known, ChangeContext(target.org))
             due.finish(session, claim, plan.again_at)
         done += 1
