@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from dcmon.db.connections import CONNECTION_ERRORS, to_dcmon_error
 
+FILTER = "filter_of_statements"  # in Session.info: a function that hides rows (visible_models)
+
 
 @contextmanager
 def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg.Cursor[Any]]:
@@ -47,7 +49,7 @@ def fetch(session: Session, statement: str, values: Mapping[str, Any]) -> list[A
     A parameter is written %(name)b. Arrays in binary cost a third of arrays in text.
     """
     with cursor(session, statement) as opened:
-        return opened.execute(statement, values).fetchall()
+        return opened.execute(_filtered(session, statement), values).fetchall()
 
 
 def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Iterator[Any]:
@@ -56,7 +58,7 @@ def stream(session: Session, statement: str, values: Mapping[str, Any]) -> Itera
     The server sends a row only when it is requested.
     """
     with cursor(session, statement, "stream") as opened:
-        opened.execute(statement, values)
+        opened.execute(_filtered(session, statement), values)
         while (row := opened.fetchone()) is not None:
             yield row
 
@@ -67,7 +69,11 @@ def run(session: Session, statement: str, values: Mapping[str, Any]) -> int:
     Parameters are written as in `fetch`.
     """
     with cursor(session, statement) as opened:
-        return opened.execute(statement, values).rowcount
+        return opened.execute(_filtered(session, statement), values).rowcount
+
+
+def _filtered(session: Session, statement: str) -> str:
+    return session.info[FILTER](statement) if FILTER in session.info else statement
 
 
 # Settings with which PostgreSQL finds the keys of an array in one scan of the index. From PostgreSQL 17 on, this costs

@@ -68,13 +68,19 @@ def enter_public(connection: Connection) -> None:
 
 @contextmanager
 def org_session(
-    engine: Engine, org: Organization, *, snapshot: bool = False, wait: timedelta | None = None
+    engine: Engine,
+    org: Organization,
+    *,
+    snapshot: bool = False,
+    wait: timedelta | None = None,
+    member: int | None = None,
 ) -> Iterator[Session]:
     """Open a transaction in one organization's schema, committed at the end.
 
     A transaction enters one organization, once, and never in a savepoint: ROLLBACK TO would restore the former search
     path. `snapshot`: all reads in the transaction see the same state. `wait`: the longest wait for each lock; None:
-    without limit. Raises OrganizationNotFound when the schema is deleted, SchemaOutOfDate, SchemaTooNew or Locked.
+    without limit. `member`: the id of the user whose models alone are visible; None: all are. Raises
+    OrganizationNotFound when the schema is deleted, SchemaOutOfDate, SchemaTooNew or Locked.
     """
     with Session(engine, expire_on_commit=False) as session, session.begin():
         connection = _connected(session, engine, snapshot=snapshot)
@@ -82,6 +88,10 @@ def org_session(
             longest = {"longest": f"{wait.total_seconds():.3f}s"}
             connection.execute(text("select set_config('lock_timeout', :longest, true)"), longest)
         enter(connection, org)
+        if member is not None:
+            from dcmon.db import visible_models  # loads all tables
+
+            visible_models.restrict(session, org.schema, member)
         yield session
 
 

@@ -31,7 +31,7 @@ class Access:
     org: Organization
     email: str
     limits: Limits
-    permissions: frozenset[Permission]
+    bearer: Bearer
 
     @property
     def actor(self) -> Actor:
@@ -40,8 +40,11 @@ class Access:
 
     @contextmanager
     def session(self, *, snapshot: bool = False) -> Iterator[Session]:
-        """Open a transaction in the organization of the token; commit it at the end."""
-        with db.org_session(self.app.engine, self.org, snapshot=snapshot) as session:
+        """Open a transaction in the organization of the token; commit it at the end.
+
+        Models that the user may not see are not found in it.
+        """
+        with db.org_session(self.app.engine, self.org, snapshot=snapshot, member=self.bearer.member) as session:
             yield session
 
     @contextmanager
@@ -92,9 +95,7 @@ class Requires:
         bearer = app.admission_cache.fresh_bearer(token) if self.cached else None
         if bearer is None:
             bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
-        if self.permission not in bearer.permissions:
-            raise errors.NotAllowed(permission=self.permission, org=bearer.organization.name)
-        return Access(app, bearer.organization, bearer.email, bearer.limits, bearer.permissions)
+        return _access(app, bearer, self.permission)
 
 
 def _look_up(app: App, token: str, *, cached: bool) -> Bearer:
@@ -104,11 +105,20 @@ def _look_up(app: App, token: str, *, cached: bool) -> Bearer:
         return tokens.authenticate(session, token)
 
 
+def _access(app: App, bearer: Bearer, permission: Permission) -> Access:
+    if permission not in bearer.permissions:
+        raise errors.NotAllowed(permission=permission, org=bearer.organization.name)
+    return Access(app, bearer.organization, bearer.email, bearer.limits, bearer)
+
+
 def authenticate(request: Request) -> Access:
-    """Authenticate a request, looking the token up in the database. Raises NotAuthenticated."""
+    """Authenticate a request that reads, looking the token up in the database.
+
+    Raises NotAuthenticated, or NotAllowed for a token that may not read.
+    """
     app: App = request.app.state.app
     bearer = _look_up(app, _token(request), cached=False)
-    return Access(app, bearer.organization, bearer.email, bearer.limits, bearer.permissions)
+    return _access(app, bearer, Permission.READ)
 
 
 async def read_body(request: Request) -> bytes:

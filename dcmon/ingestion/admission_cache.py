@@ -21,6 +21,7 @@ from dcmon import db, errors
 from dcmon.ingestion import target_cache
 from dcmon.ingestion.target_cache import ResolvedTarget, RowTarget
 from dcmon.settings import Http
+from dcmon.states import RowKind
 from dcmon.tenancy import tokens
 from dcmon.tenancy.tokens import Bearer
 
@@ -130,6 +131,7 @@ class AdmissionCache:
         self.engine, outage = engine, Outage()
         self._bearers = OutageCache[Bearer](settings, outage)
         self._targets = OutageCache[ResolvedTarget](settings, outage)
+        self._members_targets = OutageCache[ResolvedTarget](settings, outage)
 
     def fresh_bearer(self, token: str) -> Bearer | None:
         """Return the owner of the token if a fresh entry is cached, else None."""
@@ -145,11 +147,15 @@ class AdmissionCache:
             raise errors.NotAuthenticated
         return bearer
 
-    def require_target(self, target: RowTarget) -> ResolvedTarget:
+    def require_target(self, target: RowTarget, member: int | None = None) -> ResolvedTarget:
         """Return the model and version of a target, which may be deleted by now if the entry is cached.
 
-        Raises NotFound, or Unreachable during an outage if no entry is cached.
+        `member`: the id of a user who must be a member of the model; None: that is not checked. Raises NotFound, or Unreachable
+        during an outage if no entry is cached.
         """
+        if member is not None:
+            key = (member, *_key(target))
+            self._members_targets.get(key, lambda: target_cache.look_up(self.engine, target, LOCK_WAIT, member))
         return self._targets.get(_key(target), lambda: target_cache.look_up(self.engine, target, LOCK_WAIT))
 
     def known_target(self, target: RowTarget) -> ResolvedTarget | None:
@@ -161,7 +167,7 @@ class AdmissionCache:
             return tokens.authenticate(session, token)
 
 
-def _key(target: RowTarget) -> Hashable:
+def _key(target: RowTarget) -> tuple[int, RowKind, int]:
     return target.org.id, target.kind, target.target_id
 
 

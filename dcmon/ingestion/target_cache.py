@@ -37,9 +37,14 @@ class ResolvedTarget(NamedTuple):
     version: Version | None
 
 
-def look_up(engine: Engine, target: RowTarget, wait: timedelta | None = None) -> ResolvedTarget:
-    """Read the model and version of a target. `wait`: the longest wait for a locked organization. Raises NotFound."""
-    with db.org_session(engine, target.org, wait=wait) as session:
+def look_up(
+    engine: Engine, target: RowTarget, wait: timedelta | None = None, member: int | None = None
+) -> ResolvedTarget:
+    """Read the model and version of a target. Raises NotFound.
+
+    `wait`: the longest wait for a locked organization. `member`: the id of the user whose models alone are found.
+    """
+    with db.org_session(engine, target.org, wait=wait, member=member) as session:
         if target.kind == RowKind.SAMPLES:
             return ResolvedTarget(*versions.get(session, target.target_id))
         return ResolvedTarget(models.get(session, target.target_id), None)

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, windows
-from dcmon.db.tables.org import Model, ModelNote
+from dcmon.db.tables.org import Model, ModelMember, ModelNote
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables
 
@@ -19,7 +20,7 @@ DEFAULT_LABEL_DELAY = timedelta(days=3)
 
 @dataclass(frozen=True)
 class NewModel:
-    """The properties of a model to create."""
+    """The properties of a model to create. `members`: the ids of the users who become members of it."""
 
     name: str
     task_type: str
@@ -29,6 +30,7 @@ class NewModel:
     time_zone: str = "UTC"
     obj_store_path: str | None = None
     notes: Sequence[Mapping[str, Any]] = ()
+    members: Sequence[int] = ()
 
 
 def create(session: Session, new: NewModel) -> Model:
@@ -54,7 +56,11 @@ def create(session: Session, new: NewModel) -> Model:
         relation=sample_tables.next_relation(session),
     )
     session.add(model)
-    session.flush()
+    try:
+        session.flush()
+    except IntegrityError as error:  # the existing model is hidden from the user (db.visible_models)
+        raise errors.Conflict(f"Another model has the name {new.name[:60]!r}. Choose another name.") from error
+    session.add_all(ModelMember(model_id=model.id, user_id=user_id) for user_id in sorted(set(new.members)))
     sample_tables.create_model_tables(session, model)
     add_notes(session, model, new.notes)
     return model

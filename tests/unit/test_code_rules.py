@@ -110,7 +110,6 @@ RETIRED_AS_NAMES = {
     "moved": "drivers, largest changes",
     "heard": "notified",
     "box": "outbox",
-    "members": "notifications",
     "extent": "window statistics",
     "there": "window statistics, row count",
     "kept": "retention, reference cache",

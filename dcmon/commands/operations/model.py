@@ -1,5 +1,6 @@
 """Create models, and change their default monitors and when their windows are evaluated."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dcmon import durations
@@ -10,7 +11,7 @@ from dcmon.db import work_queue
 from dcmon.monitoring import default_sets, lifecycle
 from dcmon.states import DefaultSet
 from dcmon.storage import models, versions
-from dcmon.tenancy import organizations, retention
+from dcmon.tenancy import members, organizations, retention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ def create(
     org = app.organization()
     with app.public() as session:
         chosen_by_organization = organizations.default_monitors(session, org)
+        new = replace(new, members=members.administrators(session, org.id))
     with app.org(org) as session:
         model = models.create(session, new)
         chosen = chosen or DefaultSet(model.default_monitors or chosen_by_organization)

@@ -32,7 +32,7 @@ def alert(request: Request, alert_id: int, org: Annotated[str | None, Query(max_
         if org not in (None, access.org.name):
             raise errors.NotAuthenticated
         page = _render_alert(access, alert_id)
-    except errors.NotAuthenticated:
+    except (errors.NotAuthenticated, errors.NotAllowed):
         return _log_in(alert_id, org)
     except errors.NotFound as error:
         return HTMLResponse(_page("Not found", f"<p>{html.escape(str(error))}</p>"), 404, SAFE_HEADERS)

@@ -1,5 +1,6 @@
 """Routes of models and their notes."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_ch
 from dcmon.states import DefaultSet
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
-from dcmon.tenancy import organizations
+from dcmon.tenancy import members, organizations
 from dcmon.windows import Frequency
 
 router = APIRouter(tags=["models"])
@@ -82,6 +83,7 @@ def create(access: Writer, body: ModelBody) -> dict[str, int]:
     )
     with access.app.public() as session:
         chosen = organizations.default_monitors(session, access.org)
+        new = replace(new, members=[access.bearer.user_id, *members.administrators(session, access.org.id)])
     with access.session() as session:
         model = models.create(session, new)
         if body.defaults is not None:

@@ -41,7 +41,7 @@ def labels(access: Ingester, model_id: int, body: Body) -> Response:
 
 def _log(access: Access, target: RowTarget, body: bytes, ingest: Callable[[Rows], IntakeResult]) -> Response:
     """Ingest the rows of a body within the limits of the organization. Raises NotFound, OverLimit or TooLarge."""
-    access.app.admission_cache.require_target(target)
+    access.app.admission_cache.require_target(target, access.bearer.member)
     rows = _split(body)
     with access.metered(target.kind, rows, len(body)):
         result = ingest(rows)

@@ -1,0 +1,134 @@
+"""Members of organizations: users and their roles. Each organization keeps at least one owner."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db.tables.public import Member, Organization, Token, User
+from dcmon.tenancy import invalidation
+from dcmon.tenancy.permissions import Role
+
+MAX_MEMBERS = 10_000  # of an organization
+MAX_EMAIL_LENGTH = 254  # RFC 5321
+ORDER = list(Role)
+
+
+@dataclass(frozen=True)
+class MemberView:
+    """A member as lists show it. `last_used_at`: the last use of one of the member's tokens; None: never."""
+
+    id: int
+    email: str
+    full_name: str | None
+    role: Role
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+def entries(session: Session, org_id: int) -> list[MemberView]:
+    """Return the members of an organization: owners first, then by role and id."""
+    used = (
+        select(func.max(Token.last_used_at)).where(Token.org_id == org_id, Token.user_id == User.id).scalar_subquery()
+    )
+    statement = select(User, Member.role, used).join(Member, Member.user_id == User.id).where(Member.org_id == org_id)
+    members = [
+        MemberView(user.id, user.email, user.full_name, Role(role), user.created_at, last_used_at)
+        for user, role, last_used_at in session.execute(statement.order_by(User.id))
+    ]
+    return sorted(members, key=lambda member: ORDER.index(member.role))
+
+
+def get(session: Session, org_id: int, user_id: int) -> MemberView:
+    """Return a member by the user's id. Raises NotFound."""
+    member = next((member for member in entries(session, org_id) if member.id == user_id), None)
+    if member is None:
+        raise errors.NotFound(what="member with id", name=user_id)
+    return member
+
+
+def administrators(session: Session, org_id: int) -> list[int]:
+    """Return the ids of the users that are owners or admins of an organization."""
+    roles = [role for role in Role if role.sees_all_models]
+    return list(session.scalars(select(Member.user_id).where(Member.org_id == org_id, Member.role.in_(roles))))
+
+
+def add(session: Session, org_id: int, email: str, role: Role, full_name: str | None = None) -> int:
+    """Make the person with an e-mail address a member, and return the user's id.
+
+    Raises Conflict when the person is a member already, InvalidInput when it is no address.
+    """
+    require_email(email)
+    _lock(session, org_id)
+    user = session.scalar(select(User).where(User.email == email))
+    if user is None:
+        user = User(email=email, full_name=full_name)
+        session.add(user)
+        session.flush()
+    elif session.get(Member, (org_id, user.id)) is not None:
+        raise errors.Conflict(f'{email!r} is a member of the organization already; "dcmon member list" shows the role.')
+    count = session.scalar(select(func.count()).select_from(Member).where(Member.org_id == org_id)) or 0
+    if count >= MAX_MEMBERS:
+        raise errors.InvalidInput(f"The organization has {MAX_MEMBERS:,} members, the maximum. Remove one first.")
+    session.add(Member(org_id=org_id, user_id=user.id, role=role))
+    session.flush()
+    return user.id
+
+
+def set_role(session: Session, org_id: int, user_id: int, role: Role) -> None:
+    """Give a member another role, at once for all tokens. Raises NotFound, or Conflict for the last owner."""
+    member = _locked(session, org_id, user_id)
+    if role != Role.OWNER:
+        _require_other_owner(session, member, "give another member the role owner first")
+    member.role = role
+    session.flush()
+    invalidation.notify(session)
+
+
+def remove(session: Session, org_id: int, user_id: int) -> None:
+    """Remove a member with all tokens for the organization. Raises NotFound, or Conflict for the last owner.
+
+    A person who is invited again has neither the former role nor the former tokens.
+    """
+    member = _locked(session, org_id, user_id)
+    _require_other_owner(session, member, "give another member the role owner first, or delete the organization")
+    for token in session.scalars(select(Token).where(Token.org_id == org_id, Token.user_id == user_id)):
+        session.delete(token)
+    session.delete(member)
+    session.flush()
+    invalidation.notify(session)
+
+
+def require_email(email: str) -> None:
+    """Check that a text can be an e-mail address. Raises InvalidInput."""
+    local, at, domain = email.rpartition("@")
+    if not (local and at and domain) or len(email) > MAX_EMAIL_LENGTH or not email.isprintable() or " " in email:
+        raise errors.InvalidInput(f"{email[:60]!r} is not an e-mail address.")
+
+
+def organizations(session: Session, user_id: int) -> Sequence[int]:
+    """Return the ids of the organizations that a user is a member of."""
+    return session.scalars(select(Member.org_id).where(Member.user_id == user_id)).all()
+
+
+def _lock(session: Session, org_id: int) -> None:
+    """Let one transaction at a time change the members: two could each remove one of two owners."""
+    session.execute(select(Organization.id).where(Organization.id == org_id).with_for_update(key_share=True))
+
+
+def _locked(session: Session, org_id: int, user_id: int) -> Member:
+    _lock(session, org_id)
+    member = session.get(Member, (org_id, user_id), populate_existing=True)
+    if member is None:
+        raise errors.NotFound(what="member with id", name=user_id)
+    return member
+
+
+def _require_other_owner(session: Session, member: Member, advice: str) -> None:
+    others = select(func.count()).select_from(Member)
+    others = others.where(Member.org_id == member.org_id, Member.user_id != member.user_id, Member.role == Role.OWNER)
+    if member.role == Role.OWNER and not session.scalar(others):
+        raise errors.Conflict(f"This member is the last owner of the organization: {advice}.")
