@@ -57,12 +57,13 @@ class App:
         except UnicodeDecodeError as error:
             raise errors.InvalidInput(f"{Path('.env').absolute()} is not text in UTF-8: {error}.") from error
 
-    def with_http(self, host: str | None, port: int | None) -> App:
-        """Return an App with another HTTP address.
+    def with_http(self, host: str | None, port: int | None, workers: int | None = None) -> App:
+        """Return an App with another HTTP address or number of server processes.
 
-        None keeps the host or port of the settings.
+        None keeps the value of the settings.
         """
-        changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        values = (("host", host), ("port", port), ("workers", workers))
+        changes = {name: value for name, value in values if value is not None}
         http = self.settings.http.model_copy(update=changes)
         return App(self.settings.model_copy(update={"http": http}), self.output, self._org)
 

@@ -4,11 +4,12 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from platformdirs import site_data_path, user_data_path
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 OLD_NAMES = {  # variables that are still read, with the names that replace them
@@ -53,6 +54,13 @@ def _split_at_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _networks(values: list[str]) -> list[str]:
+    """Return addresses and networks as they are. Raises ValueError if one is neither."""
+    for value in values:
+        ip_network(value)
+    return values
+
+
 def _with_new_names(variables: Mapping[str, str | None], given: set[str]) -> dict[str, str | None]:
     """Replace old names of variables; drop those whose new name is in `given`. Names are lower case."""
     renamed = {old.lower(): new.lower() for old, new in OLD_NAMES.items()}
@@ -85,6 +93,30 @@ class Http(BaseModel):
     )
     computation_time: Duration = Field(
         timedelta(seconds=60), description="A request whose values are not computed after this long gets 503."
+    )
+    workers: int = Field(1, ge=1, le=64, description="Server processes that share the port.")
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the TLS certificate and its chain. Not set: plain HTTP."
+    )
+    tls_key: Path | None = Field(
+        None, description="PEM file of the certificate's key. Not set: it is in the certificate's file."
+    )
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_split_at_commas), AfterValidator(_networks)] = (
+        Field(
+            default_factory=list,
+            description="Proxies, 10.0.0.5,10.1.0.0/16, whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+        )
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="Token that /metrics requires. Not set: /metrics answers this machine only."
+    )
+    access_log: bool = Field(True, description="Log a line for each request, unless --quiet is given.")
+    shutdown_timeout: Duration = Field(
+        timedelta(seconds=10), description="Longest wait at a stop for requests that were accepted, seconds."
+    )
+    drain: Duration = Field(
+        timedelta(seconds=1),
+        description="How long /health/ready answers 503 before a stop, if it was asked within a minute, seconds.",
     )
 
 
@@ -274,7 +306,7 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None,
-        description="URL of the endpoint for other machines; used in links. Not set: http:// with its host and port.",
+        description="URL of the endpoint for other machines; used in links. Not set: that of its host and port.",
     )
     org: str | None = Field(
         None, description="Organization that commands use; not needed if there is only one organization."
@@ -313,4 +345,5 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         """Return the URL of the endpoint, without a trailing slash."""
-        return (self.public_url or f"http://{self.http.host}:{self.http.port}").rstrip("/")
+        scheme = "https" if self.http.tls_certificate else "http"
+        return (self.public_url or f"{scheme}://{self.http.host}:{self.http.port}").rstrip("/")

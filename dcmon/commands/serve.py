@@ -17,11 +17,15 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port to listen on; default: DCMON_HTTP__PORT.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Server processes; default: DCMON_HTTP__WORKERS."),
+    ] = None,
 ) -> None:
     """Serve the endpoint in the foreground until SIGTERM or Ctrl-C. Example: dcmon serve --port 8080"""
     from dcmon.http import server
 
-    app = ctx.obj.with_http(host, port)
+    app = ctx.obj.with_http(host, port, workers)
     try:
         app.require_database()  # fail now, not at the first request, if it is not migrated or refuses the password
     except Unreachable as error:

@@ -73,11 +73,17 @@ def _is_locked(data_dir: Path) -> bool:
 def is_endpoint_up(settings: Settings) -> bool:
     """Return True if the endpoint answers at the address that it listens on."""
     host = "127.0.0.1" if settings.http.host in ("0.0.0.0", "::") else settings.http.host
-    from urllib.error import URLError  # loads http.client and ssl, which "dcmon status" seldom needs
+    import ssl  # it, and http.client, are seldom needed by "dcmon status"
+    from urllib.error import URLError
     from urllib.request import urlopen
 
+    scheme = "https" if settings.http.tls_certificate else "http"
+    # This asks whether the port answers, and sends no secret: the certificate is for the name that users type.
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     try:
-        with urlopen(f"http://{host}:{settings.http.port}/api/v1/health-check", timeout=2) as response:
+        url = f"{scheme}://{host}:{settings.http.port}/health/live"
+        with urlopen(url, timeout=2, context=unverified) as response:
             return bool(response.status == 200)
     except (URLError, OSError):
         return False

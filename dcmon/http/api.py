@@ -1,7 +1,6 @@
 """The FastAPI application: its routers, and the conversion of errors to responses."""
 
 import logging
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -10,14 +9,20 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
+from starlette.types import ASGIApp
 
 from dcmon.app import App
 from dcmon.errors import DcmonError, UnstorableText
+from dcmon.http.edge import Edge
+from dcmon.http.metrics import RequestMetrics
+from dcmon.http.readiness import Readiness
+from dcmon.http.responses import error_response
 from dcmon.http.routes import (
     alert_page,
     alerts,
     check_runs,
     checks,
+    health,
     models,
     monitors,
     references,
@@ -26,21 +31,39 @@ from dcmon.http.routes import (
     versions,
 )
 from dcmon.http.routes import status as service
+from dcmon.http.serving import Serving
+from dcmon.http.system_metrics import SystemMetrics
 
 log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 RETRY_AFTER = "5"
 
 
-def create(app: App) -> FastAPI:
-    """Create the FastAPI application of an App."""
-    api = FastAPI(title="dcmon", version=service.version(), openapi_url=f"{PREFIX}/openapi.json", docs_url=None)
-    api.state.app = app
+class _Endpoint(FastAPI):
+    """The application, with Edge around it, so that it also sees what the handlers of errors send."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Edge(super().build_middleware_stack(), self.state.app.settings, self.state.metrics)
+
+
+def create(app: App, serving: Serving | None = None) -> FastAPI:
+    """Create the FastAPI application of an App. `serving`: the state of this process; None: it is alone."""
+    # No pages of documentation: those of FastAPI load scripts from a stranger's server.
+    api = _Endpoint(
+        title="dcmon", version=service.version(), openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None
+    )
+    api.state.app, api.state.serving = app, serving or Serving()
+    api.state.metrics, api.state.system_metrics = (
+        RequestMetrics(api.state.serving.metrics_directory),
+        SystemMetrics(app),
+    )
+    api.state.readiness = Readiness(app)
     api.add_middleware(GZipMiddleware, minimum_size=1000)
     router = APIRouter(prefix=PREFIX)
     for resource in (service, models, versions, samples, references, checks, check_runs, monitors, rules, alerts):
         router.include_router(resource.router)
     api.include_router(router)
+    api.include_router(health.router)
     api.include_router(alert_page.router)
     api.add_exception_handler(DcmonError, _handle_dcmon_error)
     api.add_exception_handler(UnicodeEncodeError, _handle_unstorable_text)
@@ -50,14 +73,6 @@ def create(app: App) -> FastAPI:
     api.add_exception_handler(Exception, _handle_unexpected_error)
     api.add_api_route("/", lambda: PlainTextResponse("dcmon's endpoint is at /api/v1.\n"), include_in_schema=False)
     return api
-
-
-def error_response(
-    status: int, message: str, information: dict[str, Any] | None = None, **headers: str
-) -> JSONResponse:
-    """Return an error response, in the JSON format of all errors."""
-    content = {"error_message": message, "additional_information": information or {}}
-    return JSONResponse(content, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:

@@ -95,7 +95,9 @@ class Requires:
         bearer = app.admission_cache.fresh_bearer(token) if self.cached else None
         if bearer is None:
             bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
-        return _access(app, bearer, self.permission)
+        access = _access(app, bearer, self.permission)
+        request.state.access = access  # for the access log
+        return access
 
 
 def _look_up(app: App, token: str, *, cached: bool) -> Bearer:

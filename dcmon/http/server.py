@@ -1,22 +1,46 @@
-"""`dcmon serve`: uvicorn in this process."""
+"""`dcmon serve`: uvicorn in this process, or in several that share a port."""
 
+import asyncio
+import ipaddress
+import logging
+import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvicorn
 
 from dcmon.app import App
 from dcmon.errors import PortTaken
 from dcmon.health.process_heartbeats import HeartbeatSender
-from dcmon.http import api
+from dcmon.http import api, metrics, process_group, tls
+from dcmon.http.edge import ACCESS_LOG
+from dcmon.http.serving import Serving
+from dcmon.http.tls import Certificate
+from dcmon.settings import Http
 from dcmon.states import ProcessKind
+
+log = logging.getLogger(__name__)
+SETTLE_SECONDS = 0.3  # in which requests on their way arrive, after the port was closed
+TICKS_BETWEEN_RELOADS = 20  # of 0.1 s
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server with exit code 0 after a graceful stop. uvicorn itself would raise the stop signal again."""
+    """A uvicorn server with exit code 0 after a graceful stop. uvicorn itself would raise the stop signal again.
+
+    `certificate` is loaded again when its files change. `is_orphan`: whether the process that started this one is gone.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, settings: Http, serving: Serving, is_orphan: Callable[[], bool] = lambda: False
+    ) -> None:
+        super().__init__(config)
+        self.settings, self.serving, self.is_orphan = settings, serving, is_orphan
+        self.certificate: Certificate | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -24,19 +48,100 @@ class _Server(uvicorn.Server):
             signal.signal(number, self.handle_exit)
         yield
 
+    async def on_tick(self, counter: int) -> bool:
+        if self.certificate is not None and counter % TICKS_BETWEEN_RELOADS == 0:
+            self.certificate.reload_if_changed()
+        return self.is_orphan() or await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer 503 at /health/ready first if it is watched; then refuse connections; then finish requests."""
+        self.serving.is_stopping = True
+        if self.serving.is_watched:
+            await self._pause(self.settings.drain.total_seconds())
+        for server in self.servers:
+            server.close()
+        # A client that connected just now sends its request in this moment. Without the pause, uvicorn would close
+        # its connection before the request is read.
+        await self._pause(SETTLE_SECONDS)
+        await super().shutdown(sockets)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless a second Ctrl-C asks for a stop at once."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not self.force_exit and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+
 
 def serve(app: App) -> None:
-    """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken."""
+    """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken, or InvalidInput if TLS can't be used."""
     settings = app.settings.http
     import_module("dcmon.ingestion.intake")  # it loads numpy: otherwise the first request with rows would wait for that
+    tls.from_settings(settings)  # fail now, and not in each process
     with _listen(settings.host, settings.port) as listener:
-        config = uvicorn.Config(
-            api.create(app), log_config=None, access_log=False, timeout_graceful_shutdown=10, server_header=False
-        )
-        app.tune_for_long_run()
         app.output.remark(f"dcmon's endpoint listens at {app.settings.url}")
-        with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
-            _Server(config).run(sockets=[listener])
+        _warn_if_exposed(settings)
+        if settings.workers == 1:
+            _run(app, listener, Serving())
+            return
+        _run_group(app, listener)
+
+
+def _run_group(app: App, listener: socket.socket) -> None:
+    """Serve in several processes that share the port."""
+    app.close()  # a connection must not be in two processes
+    parent = os.getpid()
+    with TemporaryDirectory(prefix="dcmon-metrics-") as directory:
+
+        def work(slot: int) -> None:
+            metrics.share_counts(Path(directory), slot)
+            _run(app, listener, Serving(Path(directory)), lambda: os.getppid() != parent)
+
+        process_group.run(app.settings.http.workers, work, listener.close, _longest_stop(app.settings.http))
+
+
+def _run(app: App, listener: socket.socket, serving: Serving, is_orphan: Callable[[], bool] = lambda: False) -> None:
+    """Serve in this process until it is told to stop."""
+    settings = app.settings.http
+    config = uvicorn.Config(
+        api.create(app, serving),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=settings.shutdown_timeout.total_seconds(),  # type: ignore[arg-type]
+    )
+    config.load()
+    server = _Server(config, settings, serving, is_orphan)
+    server.certificate = tls.from_settings(settings)
+    config.ssl = server.certificate.context if server.certificate is not None else None
+    if settings.access_log and log.isEnabledFor(logging.WARNING):  # not with --quiet
+        logging.getLogger(ACCESS_LOG).setLevel(logging.INFO)
+    app.tune_for_long_run()
+    with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
+        server.run(sockets=[listener])
+
+
+def _longest_stop(settings: Http) -> float:
+    """Return after how many seconds a process that was told to stop has certainly stopped."""
+    return (settings.drain + settings.shutdown_timeout).total_seconds() + SETTLE_SECONDS + 5
+
+
+def _warn_if_exposed(settings: Http) -> None:
+    """Warn if tokens and rows can be read on a network."""
+    if settings.tls_certificate is None and not settings.trusted_proxies and not _is_loopback(settings.host):
+        log.warning(
+            "The endpoint listens at %s without TLS: tokens and rows can be read on the network. Set"
+            " DCMON_HTTP__TLS_CERTIFICATE and DCMON_HTTP__TLS_KEY, or DCMON_HTTP__TRUSTED_PROXIES if a proxy has TLS.",
+            settings.host,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -47,6 +47,16 @@ class StoredRows:
     quarantined: Mapping[str, int]
     first: Mapping[str, RejectedExample]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts of the rows by what became of them, for metrics."""
+        return {
+            "received": self.received,
+            "stored": self.stored,
+            "duplicate": self.duplicates,
+            "quarantined": sum(self.quarantined.values()),
+        }
+
 
 @dataclass(frozen=True)
 class CheckOfFirstRows:
@@ -64,6 +74,11 @@ class AcceptedRows:
     received: int
     accepted: int
     check_of_first_rows: CheckOfFirstRows | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts of the rows by what became of them, for metrics."""
+        return {"received": self.received, "accepted": self.accepted}
 
 
 IntakeResult = StoredRows | AcceptedRows

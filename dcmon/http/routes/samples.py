@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from dcmon import errors
 from dcmon.http.auth import Access, Body, Ingester
@@ -19,32 +19,39 @@ router = APIRouter(tags=["samples and labels"])
 
 
 @router.post("/model-versions/{version_id}/data", response_model=IntakeResult)
-def samples(access: Ingester, version_id: int, body: Body) -> Response:
+def samples(request: Request, access: Ingester, version_id: int, body: Body) -> Response:
     """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request.
 
     The response counts the rows and shows the first rejected row of each reason. With Kafka configured, the rows are
     stored later, and the response shows what a check of the first rows finds.
     """
     ingest = partial(access.app.ingestion.ingest_samples, access.org, version_id)
-    return _log(access, RowTarget(access.org, RowKind.SAMPLES, version_id), body, ingest)
+    result = _log(access, RowTarget(access.org, RowKind.SAMPLES, version_id), body, ingest)
+    return _respond(request, access, RowKind.SAMPLES, result)
 
 
 @router.put("/model/{model_id}/labels", response_model=IntakeResult)
-def labels(access: Ingester, model_id: int, body: Body) -> Response:
+def labels(request: Request, access: Ingester, model_id: int, body: Body) -> Response:
     """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The label that was logged last wins.
 
     The response is that of samples; `waiting` counts labels whose sample is not stored yet.
     """
     ingest = partial(access.app.ingestion.ingest_labels, access.org, model_id)
-    return _log(access, RowTarget(access.org, RowKind.LABELS, model_id), body, ingest)
+    result = _log(access, RowTarget(access.org, RowKind.LABELS, model_id), body, ingest)
+    return _respond(request, access, RowKind.LABELS, result)
 
 
-def _log(access: Access, target: RowTarget, body: bytes, ingest: Callable[[Rows], IntakeResult]) -> Response:
+def _log(access: Access, target: RowTarget, body: bytes, ingest: Callable[[Rows], IntakeResult]) -> IntakeResult:
     """Ingest the rows of a body within the limits of the organization. Raises NotFound, OverLimit or TooLarge."""
     access.app.admission_cache.require_target(target, access.bearer.member)
     rows = _split(body)
     with access.metered(target.kind, rows, len(body)):
-        result = ingest(rows)
+        return ingest(rows)
+
+
+def _respond(request: Request, access: Access, kind: RowKind, result: IntakeResult) -> Response:
+    """Count the rows in the metrics, and return the response."""
+    request.app.state.metrics.count_rows(access.org.name, kind, result.counts)
     return Response(msgspec.json.encode(result), media_type="application/json")
 
 

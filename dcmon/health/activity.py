@@ -1,0 +1,50 @@
+"""What organizations did within the last minutes: stored rows, evaluated windows, delivered notifications."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Engine
+
+from dcmon import db
+from dcmon.db import sql
+from dcmon.tenancy import organizations
+
+MINUTES = 5
+NEWEST_ROWS = 20_000  # of the ledger and of the results
+ACTIVITY = sql.read(__name__).statement("activity", minutes=MINUTES, ledger_rows=NEWEST_ROWS)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What an organization did within the last MINUTES.
+
+    `rows`: by kind and outcome. `evaluation_seconds`: the sum of the run times of `evaluations` results.
+    """
+
+    organization: str
+    rows: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    evaluations: int = 0
+    evaluation_seconds: float = 0.0
+    longest_evaluation: float = 0.0
+    delivered: int = 0
+    given_up: int = 0
+
+
+def collect(engine: Engine) -> list[Activity]:
+    """Return the activity of each organization that can be read now. Raises Unreachable."""
+    with db.public_session(engine) as session:
+        orgs = organizations.entries(session)
+    with db.peeking(engine) as peek:
+        rows = [(org.name, peek(org, ACTIVITY)) for org in orgs]
+    return [_activity(name, row) for name, row in rows if row is not None and row[0] == db.head("org")]
+
+
+def _activity(name: str, row: Any) -> Activity:
+    _, counts, evaluations, seconds, longest, delivered, given_up = row
+    rows = {
+        (kind, outcome): int(count)
+        for kind, *values in counts or ()
+        for outcome, count in zip(("stored", "duplicate", "quarantined"), values, strict=True)
+    }
+    return Activity(name, rows, evaluations, float(seconds or 0), float(longest or 0), delivered, given_up)

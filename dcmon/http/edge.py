@@ -1,0 +1,142 @@
+"""The outermost layer of the endpoint: what every request and response has, also if the inside fails.
+
+It refuses writes that another site makes a browser send, adds headers that browsers obey, and records each request in
+the metrics and in the access log. It is plain ASGI: it neither copies bodies nor starts tasks.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dcmon.http.metrics import RequestMetrics
+from dcmon.http.responses import error_response
+from dcmon.settings import Settings
+
+ACCESS_LOG = "dcmon.access"
+log = logging.getLogger(ACCESS_LOG)
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+UNSAFE_GETS = frozenset({"/api/v1/users/regenerate-api-token"})  # GET that writes, as old clients send it
+SAME_SITE = frozenset({"same-origin", "none"})
+HTTP_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+TWO_YEARS = "max-age=63072000"
+NO_ROUTE = "(no route)"
+TOKEN = re.compile(rb"dcm_[A-Za-z0-9]{10}(?=_)")
+CROSS_SITE = (
+    "A page of another site sent this request, so it was refused: only pages of dcmon's own address may write."
+    " If a proxy changes the header Host, set DCMON_PUBLIC_URL to the address that users see."
+)
+
+
+class Edge:
+    """An ASGI application around another one."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: RequestMetrics) -> None:
+        self.app, self.metrics = app, metrics
+        self.has_access_log = settings.http.access_log
+        self._public_origin = _origin(settings.url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started_at, status, sent_bytes = time.perf_counter(), 500, 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, sent_bytes
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                _add_headers(scope, MutableHeaders(raw=message.setdefault("headers", [])))
+            else:
+                sent_bytes += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            if self._is_foreign_write(scope):
+                await error_response(403, CROSS_SITE)(scope, receive, send_with_headers)
+            else:
+                await self.app(scope, receive, send_with_headers)
+        finally:
+            seconds = time.perf_counter() - started_at
+            method = scope["method"] if scope["method"] in HTTP_METHODS else "other"
+            route = _template(scope)
+            self.metrics.observe(method, route, status, seconds)
+            if self.has_access_log:
+                _write_log_line(scope, method, route, (status, sent_bytes, seconds))
+
+    def _is_foreign_write(self, scope: Scope) -> bool:
+        """Return True if a page of another site made a browser send a request that writes.
+
+        Browsers say where a request comes from in Sec-Fetch-Site, older ones in Origin alone. Other clients send
+        neither header.
+        """
+        if scope["method"] in SAFE_METHODS and scope["path"] not in UNSAFE_GETS:
+            return False
+        headers = Headers(scope=scope)
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        if origin is not None and origin.lower() == self._public_origin:
+            return False
+        if site is not None:
+            return site.lower() not in SAME_SITE
+        return origin is not None and _origin(origin) != f"{scope['scheme']}://{headers.get('host', '')}".lower()
+
+
+def _template(scope: Scope) -> str:
+    """Return the path of the route that took a request, with the names of its parameters."""
+    # FastAPI puts the route here as its own router knows it, and beside it the path under which that is included.
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return str(getattr(route, "path", NO_ROUTE))
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port of a URL as browsers write them; "null" for a URL without a host."""
+    parts = urlsplit(url.lower())
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "null"
+
+
+def _add_headers(scope: Scope, headers: MutableHeaders) -> None:
+    """Add the headers that browsers obey to a response. What a route has set stays."""
+    headers["x-content-type-options"] = "nosniff"
+    if scope["path"].startswith("/api/"):
+        headers.setdefault("cache-control", "no-cache")
+    else:
+        headers.setdefault("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
+        headers.setdefault("referrer-policy", "no-referrer")
+    if scope["scheme"] == "https":
+        headers["strict-transport-security"] = TWO_YEARS
+
+
+def _write_log_line(scope: Scope, method: str, route: str, result: tuple[int, int, float]) -> None:
+    """Log a request: `result` has its status, the bytes of the body that was sent, and its seconds."""
+    if not log.isEnabledFor(logging.INFO):
+        return
+    status, sent_bytes, seconds = result
+    state = scope.get("state", {})
+    access = state.get("access")
+    client = scope.get("client")
+    log.info(
+        "%s %s %d in %.1f ms", method, route, status, seconds * 1000,
+        extra={
+            "method": method,
+            "route": route,
+            "status": status,
+            "bytes": sent_bytes,
+            "ms": round(seconds * 1000, 1),
+            "request_id": state.get("request_id"),
+            "organization": access.org.name if access is not None else None,
+            "token": _token_prefix(scope["headers"]) if access is not None else None,
+            "client": client[0] if client else None,
+        },
+    )  # fmt: skip
+
+
+def _token_prefix(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """Return the prefix of the token that a request sent in plain text; never the token itself."""
+    for name, value in headers:
+        if name in (b"authorization", b"cookie") and (match := TOKEN.search(value)):
+            return match[0].decode()
+    return None

@@ -1,0 +1,79 @@
+"""What every response has, and writes that a page of another site makes a browser send."""
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from dcmon.app import App
+from tests.conftest import Acme
+from tests.helpers.endpoint import Endpoint, serving
+
+
+@pytest.fixture
+def endpoint(app: App, acme: Acme) -> Iterator[Endpoint]:
+    with serving(app, acme.token) as client:
+        yield client
+
+
+FOREIGN = (
+    {"sec-fetch-site": "cross-site", "origin": "https://evil.example"},
+    {"sec-fetch-site": "same-site", "origin": "https://sibling.example"},
+    {"sec-fetch-site": "cross-site"},
+    {"origin": "https://evil.example"},
+    {"origin": "null"},
+)
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "models"), ("DELETE", "models/1"), ("PUT", "monitors/1"), ("POST", "no-such-route")]
+)
+def test_write_of_another_site_is_refused(
+    endpoint: Endpoint, method: str, path: str, headers: Mapping[str, str]
+) -> None:
+    response = endpoint.request(method, path, b"{}", **{"content-type": "application/json"}, **headers)
+    assert response.status == 403
+    assert "another site" in response.json()["error_message"]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_read_from_another_site_is_answered(endpoint: Endpoint, headers: Mapping[str, str]) -> None:
+    assert endpoint.request("GET", "say-hello", **headers).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}, {"origin": "own"}]
+)
+def test_write_of_other_clients_is_answered(endpoint: Endpoint, headers: dict[str, str]) -> None:
+    """Clients that are no browsers send neither header; a page of dcmon itself has its own origin."""
+    sent = {name: endpoint.url if value == "own" else value for name, value in headers.items()}
+    body = b'{"name": "credit", "task_type": "binary"}'
+    assert endpoint.request("POST", "models", body, **{"content-type": "application/json"}, **sent).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/v1/say-hello", "/api/v1/nothing", "/api/v1/models/x", "/api/v1/openapi.json"])
+def test_api_responses_are_not_cached_or_guessed(endpoint: Endpoint, path: str) -> None:
+    response = endpoint.pool.request("GET", endpoint.url + path, retries=False)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("path", ["/", "/alerts/1", "/nothing", "/health/live"])
+def test_pages_run_no_scripts(endpoint: Endpoint, path: str) -> None:
+    response = endpoint.pool.request("GET", endpoint.url + path, retries=False)
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/oauth2-redirect"])
+def test_pages_of_a_strangers_server_are_gone(endpoint: Endpoint, path: str) -> None:
+    assert endpoint.pool.request("GET", endpoint.url + path, retries=False).status == 404
+
+
+def test_unknown_method_is_counted_as_other(endpoint: Endpoint) -> None:
+    """A client can't create series of metrics at will."""
+    for number, method in enumerate(("PROPFIND", "MKCOL", "REPORT", "LOCK")):
+        assert endpoint.pool.request(method, f"{endpoint.url}/path-{number}", retries=False).status == 404
+    metrics = endpoint.pool.request("GET", f"{endpoint.url}/metrics").data.decode()
+    assert 'dcmon_http_requests_total{method="other",route="(no route)",status="404"} 4.0' in metrics
+    assert "path-" not in metrics

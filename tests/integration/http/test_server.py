@@ -1,0 +1,68 @@
+"""One server process: readiness before a stop, the access log, trusted proxies, and its warning."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Acme
+from tests.helpers.serve_process import ServeProcess, serving_process
+from tests.helpers.waiting import PATIENCE, eventually
+
+PROXIES = {"HTTP__TRUSTED_PROXIES": "127.0.0.0/8", "HTTP__DRAIN": str(PATIENCE)}
+
+
+@pytest.fixture
+def served(database_url: str, tmp_path: Path, acme: Acme) -> Iterator[ServeProcess]:
+    with serving_process(database_url, tmp_path, acme.token) as process:
+        yield process
+
+
+@pytest.fixture
+def proxied(database_url: str, tmp_path: Path, acme: Acme) -> Iterator[ServeProcess]:
+    with serving_process(database_url, tmp_path, acme.token, **PROXIES) as process:
+        yield process
+        process.process.kill()
+
+
+def test_stop_turns_readiness_first(proxied: ServeProcess) -> None:
+    """A load balancer that asks /health/ready learns of the stop while requests are still answered."""
+    assert proxied.request("GET", "/health/ready").status == 200
+    proxied.process.send_signal(signal.SIGTERM)
+    assert eventually(lambda: proxied.request("GET", "/health/ready").status == 503)
+    assert proxied.request("GET", "/health/ready").json["additional_information"] == {"missing": ["process"]}
+    assert proxied.request("GET", "/api/v1/say-hello").status == 200
+
+
+def test_access_log_has_a_line_for_each_request(served: ServeProcess, acme: Acme) -> None:
+    served.request("GET", "/api/v1/models/no-such-model?identifier_kind=name")
+    assert eventually(lambda: any(line.get("status") == 404 for line in served.log_lines))
+    line = next(line for line in served.log_lines if line.get("status") == 404)
+    assert (line["method"], line["route"], line["client"]) == ("GET", "/api/v1/models/{identifier}", "127.0.0.1")
+    assert (line["organization"], line["token"]) == ("acme", acme.token[:14])
+    assert min(line["bytes"], line["ms"]) > 0
+    assert acme.token not in served.output
+    assert "no-such-model" not in str(line)
+
+
+def test_trusted_proxy_names_the_client(proxied: ServeProcess) -> None:
+    headers = {"x-forwarded-for": "192.0.2.7", "x-forwarded-proto": "https"}
+    answer = proxied.request("GET", "/health/live", **headers)
+    assert "strict-transport-security" in answer.headers
+    assert eventually(lambda: any(line.get("client") == "192.0.2.7" for line in proxied.log_lines))
+
+
+def test_client_can_not_claim_another_address(served: ServeProcess) -> None:
+    """Without trusted proxies, the headers of a proxy are the words of the client."""
+    headers = {"x-forwarded-for": "192.0.2.7", "x-forwarded-proto": "https"}
+    answer = served.request("GET", "/health/live", **headers)
+    assert "strict-transport-security" not in answer.headers
+    served.request("GET", "/nothing")
+    assert eventually(lambda: any(line.get("status") == 404 for line in served.log_lines))
+    assert "192.0.2.7" not in served.output
+
+
+def test_exposed_endpoint_warns_once(database_url: str, tmp_path: Path, acme: Acme) -> None:
+    with serving_process(database_url, tmp_path, acme.token, "--host", "0.0.0.0", "--workers", "2") as process:
+        assert process.output.count("without TLS: tokens and rows can be read on the network") == 1
