@@ -71,10 +71,9 @@ def of_check(session: Session, check_id: int, spec: MonitorSpec) -> AdHocMonitor
     Choices that the check does not have are left out. Raises NotFound, and InvalidInput if the choices or filters fit
     no version.
     """
-    check = model_checks.get_check(session, check_id)
+    check, model = model_checks.get_with_model(session, check_id)
     if (kind := _installed_kind(check)) is not None:
         spec = replace(spec, additional_kwargs=_applicable(kind, spec.additional_kwargs or {}))
-        monitor_validation.require_valid(session, check, spec)
     monitor = Monitor(
         id=UNSAVED_ID, check_id=check.id, name=spec.name, frequency=spec.frequency.value,
         aggregation_window=spec.aggregation_window, lookback=timedelta(), rows=spec.rows, revision=0,
@@ -83,7 +82,9 @@ def of_check(session: Session, check_id: int, spec: MonitorSpec) -> AdHocMonitor
     )  # fmt: skip
     stored = session.scalars(select(Monitor).where(Monitor.check_id == check.id).order_by(Monitor.id))
     equal = [candidate for candidate in stored if _value_fields(candidate) == _value_fields(monitor)]
-    return AdHocMonitor(monitor, check, session.get_one(Model, check.model_id), equal)
+    if kind is not None and not equal:  # the choices of a stored monitor were valid when it was created
+        monitor_validation.require_valid(session, check, spec)
+    return AdHocMonitor(monitor, check, model, equal)
 
 
 def _installed_kind(check: Check) -> CheckKind | None:

@@ -1,7 +1,7 @@
 """The checks of a model: classes of the catalogue with parameters, which its monitors run."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -101,6 +101,22 @@ def get_check(session: Session, check_id: int) -> Check:
     if check is None:
         raise errors.NotFound(what="check", name=check_id)
     return check
+
+
+class ModelCheck(NamedTuple):
+    """A check with its model."""
+
+    check: Check
+    model: Model
+
+
+def get_with_model(session: Session, check_id: int) -> ModelCheck:
+    """Return the check with that id, and its model. Raises NotFound."""
+    statement = select(Check, Model).join(Model, Model.id == Check.model_id).where(Check.id == check_id)
+    row = session.execute(statement).one_or_none()
+    if row is None:
+        raise errors.NotFound(what="check", name=check_id)
+    return ModelCheck(row[0], row[1])
 
 
 def with_params(session: Session, check: Check, monitor: Monitor, params: Mapping[str, Any]) -> Check:

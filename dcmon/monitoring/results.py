@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, Select, any_, bindparam, delete, func, select, true
+from sqlalchemy import DateTime, Integer, Select, any_, bindparam, delete, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.orm import Session, defer
 
@@ -243,19 +243,26 @@ def newest_of_windows(
     """Return the newest result of each monitor, version and window, without entries and noise, in one statement."""
     if not monitor_ids or not windows:
         return []
-    statement = (
+    ends = [window.end for window in windows]
+    values = {"monitor_ids": list(monitor_ids), "version_ids": list(version_ids), "window_ends": ends}
+    return list(session.scalars(_newest_of_windows_statement(), values))
+
+
+@cache
+def _newest_of_windows_statement() -> Select[Result]:
+    """Return the statement of `newest_of_windows`; it is built once, because that costs more than to run it."""
+    window = (Result.monitor_id, Result.version_id, Result.window_end, Result.window_start)
+    return (
         select(Result)
         .options(defer(Result.entries), defer(Result.noise), defer(Result.how))
         .where(
-            Result.monitor_id.in_(monitor_ids), Result.version_id.in_(version_ids),
-            Result.window_end.in_([window.end for window in windows]),
+            Result.monitor_id == any_(bindparam("monitor_ids", type_=ARRAY(Integer))),
+            Result.version_id == any_(bindparam("version_ids", type_=ARRAY(Integer))),
+            Result.window_end == any_(bindparam("window_ends", type_=ARRAY(DateTime(timezone=True)))),
         )
-        .ext(distinct_on(Result.monitor_id, Result.version_id, Result.window_end, Result.window_start))
-        .order_by(
-            Result.monitor_id, Result.version_id, Result.window_end, Result.window_start, Result.revision.desc()
-        )
+        .ext(distinct_on(*window))
+        .order_by(*window, Result.revision.desc())
     )  # fmt: skip
-    return list(session.scalars(statement))
 
 
 def all_revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:

@@ -13,23 +13,32 @@ from dcmon.http import computing
 from dcmon.http.auth import Access, Reader
 from dcmon.http.routes.run_models import (
     DetailedValues,
+    InfoResponse,
     LookbackBody,
     LookbackResponse,
     MonitorRunBody,
     RunBody,
     Values,
     WindowBody,
+    info_response,
     lookback_response,
     refusals,
     values_response,
 )
-from dcmon.monitoring import ad_hoc_monitors, ad_hoc_runs, lookback_windows
+from dcmon.monitoring import ad_hoc_monitors, ad_hoc_runs, check_choices, lookback_windows, model_checks
 from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
 from dcmon.monitoring.ad_hoc_runs import Computer, Lookback, TimeSpan
 
 router = APIRouter(tags=["values"], responses=refusals(400, 401, 403, 404, 413, 422, 503))
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Details = Annotated[bool, Query(description="Return {output, details} in place of output alone.")]
+
+
+@router.get("/checks/{check_id}/info")
+def info(access: Reader, check_id: Id) -> InfoResponse:
+    """Show what additional_kwargs of a check can have. Each name is accepted as it is shown."""
+    with access.session() as session:
+        return info_response(check_choices.of_check(session, model_checks.get_check(session, check_id)))
 
 
 @router.post("/checks/{check_id}/run/lookback")

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from dcmon.http.routes.versions import Time
 from dcmon.monitoring.ad_hoc_runs import Lookback, TimeSpan, WindowValue
+from dcmon.monitoring.check_choices import CheckChoices, Choice
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.states import ResultState
 from dcmon.windows import Frequency
@@ -157,6 +158,28 @@ class DetailedValues(BaseModel):
     details: dict[str, ValueDetails]
 
 
+class OptionShown(BaseModel):
+    """A name to choose. is_agg: false for a number of each class."""
+
+    name: str
+    is_agg: bool | None
+
+
+class ChoiceShown(BaseModel):
+    """A key of check_conf, or res_conf. is_agg_shown: false if it matters only beside a name whose is_agg is false."""
+
+    type: str
+    values: list[OptionShown] | None
+    is_agg_shown: bool | None
+
+
+class InfoResponse(BaseModel):
+    """What can be chosen of a check; null: nothing."""
+
+    check_conf: list[ChoiceShown] | None
+    res_conf: ChoiceShown | None
+
+
 class ErrorResponse(BaseModel):
     """Why a request was refused, and what to do next."""
 
@@ -223,3 +246,18 @@ def details(value: WindowValue) -> ValueDetails:
         revision=None if result is None else result.revision,
         computed_at=None if result is None else result.computed_at.isoformat(),
     )
+
+
+def info_response(choices: CheckChoices) -> InfoResponse:
+    """Return the response for what can be chosen of a check."""
+    check_conf, res_conf = choices.check_conf, choices.res_conf
+    return InfoResponse(
+        check_conf=None if check_conf is None else [_choice(choice) for choice in check_conf],
+        res_conf=None if res_conf is None else _choice(res_conf),
+    )
+
+
+def _choice(choice: Choice) -> ChoiceShown:
+    options = choice.options
+    values = None if options is None else [OptionShown(name=one.name, is_agg=one.is_aggregate) for one in options]
+    return ChoiceShown(type=choice.kind, values=values, is_agg_shown=choice.is_for_aggregates)
