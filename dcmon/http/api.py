@@ -26,6 +26,7 @@ from dcmon.http.routes import (
     models,
     monitors,
     references,
+    results,
     rules,
     samples,
     versions,
@@ -60,7 +61,19 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
     api.state.readiness = Readiness(app)
     api.add_middleware(GZipMiddleware, minimum_size=1000)
     router = APIRouter(prefix=PREFIX)
-    for resource in (service, models, versions, samples, references, checks, check_runs, monitors, rules, alerts):
+    for resource in (
+        service,
+        models,
+        versions,
+        samples,
+        references,
+        checks,
+        check_runs,
+        results,
+        monitors,
+        rules,
+        alerts,
+    ):
         router.include_router(resource.router)
     api.include_router(router)
     api.include_router(health.router)

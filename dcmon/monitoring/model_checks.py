@@ -103,6 +103,20 @@ def get_check(session: Session, check_id: int) -> Check:
     return check
 
 
+def resolve(session: Session, model: Model, identifier: str, *, is_name: bool) -> Check:
+    """Return the check of a model with that id, or with that name. Raises NotFound."""
+    if is_name:
+        condition = Check.name == identifier
+    elif identifier.isdecimal() and len(identifier) <= 9:
+        condition = Check.id == int(identifier)
+    else:
+        raise errors.InvalidInput(f"{identifier!r} is not the id of a check. For a name, add ?identifier_kind=name.")
+    check = session.scalar(select(Check).where(Check.model_id == model.id, condition))
+    if check is None:
+        raise errors.NotFound(what=f"check of model {model.name!r} called", name=identifier)
+    return check
+
+
 class ModelCheck(NamedTuple):
     """A check with its model."""
 

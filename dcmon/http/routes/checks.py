@@ -76,6 +76,17 @@ def delete(
     access.enqueue(Work.notify)
 
 
+@router.delete("/models/{identifier}/checks/{check}")
+def delete_one(access: Writer, identifier: str, check: str, identifier_kind: str | None = None) -> None:
+    """Delete a check with its monitors. identifier_kind=name: both the model and the check are named."""
+    with access.session() as session:
+        model = resolve(session, identifier, identifier_kind)
+        lifecycle.delete_checks(
+            session, model, [model_checks.resolve(session, model, check, is_name=identifier_kind == "name").name]
+        )
+    access.enqueue(Work.notify)
+
+
 def describe(check: Check) -> dict[str, Any]:
     """Return the JSON of a check."""
     return {
