@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from dcmon import authors
 from dcmon.errors import DcmonError, UnstorableText
 from dcmon.output import Format, Output, printable
 
@@ -27,14 +28,14 @@ class Commands(TyperGroup):
     _lists_names_only = False
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(path.stem for path in COMMANDS.glob("[a-z]*.py"))
+        return sorted(path.stem.replace("_", "-") for path in COMMANDS.glob("[a-z]*.py"))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.list_commands(ctx):
             return None
         if self._lists_names_only:
             return TyperCommand(cmd_name, help=first_line(cmd_name))
-        command = typer.main.get_command(import_module(f"dcmon.commands.{cmd_name}").app)
+        command = typer.main.get_command(import_module(f"dcmon.commands.{_module(cmd_name)}").app)
         command.name = cmd_name
         return command
 
@@ -61,9 +62,14 @@ def _plain_option_errors() -> Iterator[None]:
         raise
 
 
+def _module(command: str) -> str:
+    """Return the name of a command's module: that of audit-log is audit_log."""
+    return command.replace("-", "_")
+
+
 def first_line(command: str) -> str:
     """Return the first line of the docstring of a command's module."""
-    with (COMMANDS / f"{command}.py").open(encoding="utf-8") as source:
+    with (COMMANDS / f"{_module(command)}.py").open(encoding="utf-8") as source:
         return source.readline().strip().strip('"').strip()
 
 
@@ -105,6 +111,7 @@ def root(
 
     collect_garbage_rarely()
     set_up(-1 if quiet else verbose)
+    authors.set_for_process(authors.on_this_host(authors.operator_name(), "cli"))
     ctx.obj = App(output=Output(output, quiet=quiet), org=org)
     ctx.call_on_close(ctx.obj.close)
 

@@ -57,6 +57,13 @@ class OverLimit(DcmonError):
     status = 429
 
 
+class TooManyObjects(DcmonError):
+    """Organization {org!r} may have {most} {objects}, and has them. Delete some, or ask the operator of dcmon for more:
+    "dcmon org set-limits {org} {option} N"."""
+
+    exit_code, status = 6, 402
+
+
 class NotAuthenticated(DcmonError):
     """The token is missing, unknown, expired or revoked. Send the header "Authorization: Basic TOKEN".
     "dcmon token create" creates a token."""

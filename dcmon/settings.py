@@ -12,6 +12,9 @@ from platformdirs import site_data_path, user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dcmon import durations
+from dcmon.errors import InvalidInput
+
 OLD_NAMES = {  # variables that are still read, with the names that replace them
     "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
     "DCMON_WATCH__ORG": "DCMON_HEALTH__ORG",
@@ -46,7 +49,23 @@ def _parse_seconds(value: object) -> object:
         return value
 
 
+def _parse_term(value: object) -> object:
+    """Parse a term such as 400d or 2y; none means for ever."""
+    if not isinstance(value, str):
+        return value
+    return None if value.strip().lower() == "none" else _parse_duration(value)
+
+
+def _parse_duration(text: str) -> timedelta:
+    try:
+        return durations.parse(text, "400d, 2y, or none: for ever")
+    except InvalidInput as error:
+        raise ValueError(str(error)) from error
+
+
 Duration = Annotated[timedelta, BeforeValidator(_parse_seconds)]
+SHORTEST_LOG = timedelta(days=30)  # PostgreSQL refuses to delete younger entries
+LogTerm = Annotated[timedelta | None, BeforeValidator(_parse_term), Field(ge=SHORTEST_LOG)]
 
 
 def _split_at_commas(value: object) -> object:
@@ -243,6 +262,14 @@ class Sources(BaseModel):
     scan_every: timedelta = Field(timedelta(minutes=1), description="Pause between scans of the sources, seconds.")
 
 
+class AuditLog(BaseModel):
+    """The log of changes."""
+
+    retention: LogTerm = Field(
+        timedelta(days=400), description="Age at which prune deletes entries of the log of changes; none: never."
+    )
+
+
 class Health(BaseModel):
     """Health checks of dcmon itself, and the limits above which they report a problem."""
 
@@ -320,6 +347,7 @@ class Settings(BaseSettings):
     smtp: Smtp = Smtp()
     s3: S3 = S3()
     sources: Sources = Sources()
+    audit_log: AuditLog = AuditLog()
     health: Health = Health()
     ping: Ping = Ping()
 

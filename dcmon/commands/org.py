@@ -1,5 +1,6 @@
 """Organizations: create, list, show, set-limits, set-retention, set-defaults, delete."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.limit_options import organization_limits
 from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
 
 app = group(__doc__)
@@ -50,43 +52,20 @@ def show(
     ctx.obj.output.value(view.detail(ctx.obj, name), none=NO_END)
 
 
-Limit = Annotated[str | None, typer.Option(metavar="N|none", show_default=False, help="Limit for one minute.")]
-
-
 @app.command("set-limits")
-def set_limits(
-    ctx: typer.Context,
-    name: str,
-    samples_per_minute: Limit = None,
-    labels_per_minute: Limit = None,
-    sample_bytes_per_minute: Limit = None,
-    label_bytes_per_minute: Limit = None,
-) -> None:
-    """Limit what may be logged in a minute; "none" removes a limit. Requests above it get 429 and are not stored.
+@organization_limits
+def set_limits(ctx: typer.Context, name: str, limits: "Mapping[str, int | None]") -> None:
+    """Limit what may be logged in a minute, and how many objects there may be; "none" removes a limit.
 
-    Example: dcmon org set-limits acme --samples-per-minute 500000 --sample-bytes-per-minute none
+    Rows above a limit get 429 and are not stored, objects 402. Objects that exist stay.
+
+    Example: dcmon org set-limits acme --samples-per-minute 500000 --max-models none
     """
     from dcmon.commands.operations import organization as operation
 
-    typed = {
-        "samples_per_minute": samples_per_minute, "labels_per_minute": labels_per_minute,
-        "sample_bytes_per_minute": sample_bytes_per_minute, "label_bytes_per_minute": label_bytes_per_minute,
-    }  # fmt: skip
-    limits = {key: _parse_limit(key, value) for key, value in typed.items() if value is not None}
     if not limits:
         raise typer.BadParameter("Give a limit, like --samples-per-minute 500000; none removes it.")
     ctx.obj.output.value(operation.set_limits(ctx.obj, name, limits))
-
-
-def _parse_limit(option: str, text: str) -> int | None:
-    """Parse a limit; "none" becomes None. Raises BadParameter."""
-    if text == "none":
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        hint = "--" + option.replace("_", "-")
-        raise typer.BadParameter(f"{text!r} is neither a whole number nor none.", param_hint=hint) from error
 
 
 @app.command("set-retention")

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dcmon import errors
+from dcmon.db import object_limits
 
 CONNECT_SECONDS = 5
 CONNECTION = {
@@ -76,6 +77,8 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     This covers connections, a full disk, ids that are too large for their column, and texts that can't be stored.
     """
     original, url = context.original_exception, context.engine.url if context.engine else None
+    if isinstance(original, psycopg.Error) and original.sqlstate == object_limits.OVER_LIMIT:
+        return object_limits.to_error(original)
     if isinstance(original, psycopg.errors.NumericValueOutOfRange) and (number := _too_large_id(context)) is not None:
         return errors.NotFound(what="id", name=number)
     if unstorable := _unstorable_text(context):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from dcmon import errors
-from dcmon.db import MIGRATIONS, Organization, head, locks, revision
+from dcmon.db import MIGRATIONS, Organization, change_log, head, locks, object_limits, revision
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables import Org, Public
 from dcmon.db.tables import org as _org  # noqa: F401  (declares the tables of the metadata)
@@ -75,6 +75,7 @@ def upgrade_public(engine: Engine) -> None:
     """Upgrade lineage "public" to its head. Raises SchemaTooNew when it is ahead of this code."""
     with _locked(engine, "public", "public") as config:
         command.upgrade(config, "head")
+        _attach_triggers(config, "public", "public")
 
 
 def upgrade_org(engine: Engine, org: Organization) -> None:
@@ -84,6 +85,7 @@ def upgrade_org(engine: Engine, org: Organization) -> None:
     """
     with _locked(engine, "org", org.schema, org_id=org.id) as config:
         command.upgrade(config, "head")
+        _attach_triggers(config, "org", org.schema)
 
 
 def check(engine: Engine, lineage: Lineage) -> str | None:
@@ -145,7 +147,15 @@ def _locked(engine: Engine, lineage: Lineage, schema: str, org_id: int | None = 
         current = revision(connection, schema)
         if current is not None and current > head(lineage):
             raise errors.SchemaTooNew(schema=schema, found=current)
+        change_log.detach(connection)
         yield _config(connection, lineage)
+
+
+def _attach_triggers(config: Config, lineage: Lineage, schema: str) -> None:
+    connection = config.attributes["connection"]
+    base = Public if lineage == "public" else Org
+    change_log.attach(connection, base, schema)
+    object_limits.attach(connection, base, schema)
 
 
 @contextmanager

@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import Session
 
-from dcmon import errors
-from dcmon.db import locks
+from dcmon import authors, errors
+from dcmon.db import locks, object_limits
 from dcmon.db.connections import address, first_line, sqlstate
 from dcmon.db.locks import LockSpace
+from dcmon.db.object_limits import ObjectLimits
 
 PACKAGE = Path(__file__).parent.parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
@@ -31,13 +32,15 @@ NO_SCHEMA = "no schema"
 class Organization:
     """An organization: its id, name, PostgreSQL schema and retention.
 
-    `retention` is how long samples are kept; None: for ever.
+    `retention` is how long samples are kept; None: for ever. `object_limits`: how many objects it may have; None: they
+    are not held, because this value was made without them.
     """
 
     id: int
     name: str
     schema: str
     retention: timedelta | None = None
+    object_limits: ObjectLimits | None = None
 
 
 @cache
@@ -62,7 +65,10 @@ def public_session(engine: Engine, *, snapshot: bool = False) -> Iterator[Sessio
 
 def enter_public(connection: Connection) -> None:
     """Enter "public" for the transaction. Raises SchemaOutOfDate or SchemaTooNew."""
-    connection.execute(text("select set_config('search_path', 'public', true)"))
+    connection.execute(
+        text("select set_config('search_path', 'public', true), set_config('dcmon.author', :author, true)"),
+        {"author": authors.encoded()},
+    )
     _require_revision("public", "public", _entered(connection, "public"))
 
 
@@ -145,8 +151,16 @@ def enter(connection: Connection, org: Organization) -> None:
     lock = locks.call(LockSpace.ORGANIZATION, ":id", shared=True)
     try:
         connection.execute(
-            text(f"select set_config('search_path', quote_ident(:schema), true), {lock}"),
-            {"schema": org.schema, "id": org.id},
+            text(
+                "select set_config('search_path', quote_ident(:schema), true),"
+                " set_config('dcmon.author', :author, true), set_config('dcmon.limits', :limits, true), " + lock
+            ),
+            {
+                "schema": org.schema,
+                "id": org.id,
+                "author": authors.encoded(),
+                "limits": object_limits.encoded(org.id, org.name, org.object_limits),
+            },
         )
     except DBAPIError as error:
         if sqlstate(error) != LOCK_NOT_AVAILABLE:

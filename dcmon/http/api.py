@@ -20,6 +20,7 @@ from dcmon.http.responses import error_response
 from dcmon.http.routes import (
     alert_page,
     alerts,
+    audit_log,
     check_runs,
     checks,
     health,
@@ -73,6 +74,7 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
         monitors,
         rules,
         alerts,
+        audit_log,
     ):
         router.include_router(resource.router)
     api.include_router(router)

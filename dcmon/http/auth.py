@@ -11,9 +11,10 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors
+from dcmon import authors, db, errors
 from dcmon.alerting.change_context import Actor
 from dcmon.app import App
+from dcmon.authors import Author
 from dcmon.db import Organization
 from dcmon.db.work_queue import Work
 from dcmon.states import RowKind
@@ -97,6 +98,7 @@ class Requires:
             bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
         access = _access(app, bearer, self.permission)
         request.state.access = access  # for the access log
+        authors.set_for_request(_author(request, bearer))
         return access
 
 
@@ -111,6 +113,12 @@ def _access(app: App, bearer: Bearer, permission: Permission) -> Access:
     if permission not in bearer.permissions:
         raise errors.NotAllowed(permission=permission, org=bearer.organization.name)
     return Access(app, bearer.organization, bearer.email, bearer.limits, bearer)
+
+
+def _author(request: Request, bearer: Bearer) -> Author:
+    """Return who sends a request, for the log of changes. The server knows the client's address behind proxies."""
+    address = request.client.host if request.client is not None else None
+    return Author(bearer.email, "http", address, bearer.prefix, getattr(request.state, "request_id", None))
 
 
 def authenticate(request: Request) -> Access:

@@ -150,8 +150,8 @@ class AdmissionCache:
     def require_target(self, target: RowTarget, member: int | None = None) -> ResolvedTarget:
         """Return the model and version of a target, which may be deleted by now if the entry is cached.
 
-        `member`: the id of a user who must be a member of the model; None: that is not checked. Raises NotFound, or Unreachable
-        during an outage if no entry is cached.
+        `member`: the id of a user who must be a member of the model; None: that is not checked. Raises NotFound, or
+        Unreachable during an outage if no entry is cached.
         """
         if member is not None:
             key = (member, *_key(target))

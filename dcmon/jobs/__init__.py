@@ -9,8 +9,9 @@ import threading
 from collections.abc import Sequence
 from importlib import import_module
 
-from dcmon import stop_signals
+from dcmon import authors, stop_signals
 from dcmon.app import App
+from dcmon.authors import DCMON
 from dcmon.errors import DcmonError
 from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
 from dcmon.states import ProcessKind
@@ -34,6 +35,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
     modules = {name: import_module(f"dcmon.jobs.{JOBS[name]}") for name in names}
 
     def run(name: str) -> None:
+        authors.set_for_request(authors.on_this_host(DCMON, f"job {name}"))
         try:
             modules[name].run(app, stop_events[name])
         except Exception as error:
@@ -42,6 +44,7 @@ def run_jobs(app: App, names: Sequence[str]) -> bool:
             failed.set()
             stop.set()
 
+    authors.set_for_process(authors.on_this_host(DCMON, f"job {', '.join(names)}"))
     app.tune_for_long_run()
     threads = [threading.Thread(target=run, args=(name,), name=name) for name in names]
     with HeartbeatSender(app.engine, stop_events):

@@ -1,7 +1,7 @@
 """Prune organizations: delete rows past their retention. An organization that can't be entered is skipped."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Event
@@ -12,9 +12,9 @@ from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.storage import expiry, pruning
-from dcmon.storage.expiry import Counts, Terms
+from dcmon.storage.expiry import Counts, TableOfVersion, Terms
 from dcmon.storage.pruning_transactions import WAIT, Prune
-from dcmon.tenancy import organizations
+from dcmon.tenancy import audit_log, organizations
 
 log = logging.getLogger(__name__)
 
@@ -56,10 +56,18 @@ def prune(
             break
         try:
             removed = pruning.run(Prune(app.engine, org, _terms(app, org), by, is_over, is_fast))
+            removed += _prune_audit_log(app, org, is_over)
             pruned_orgs.append(Pruned(org, removed))
         except errors.DcmonError as error:
             pruned_orgs.append(Pruned(org, skipped=error))
     return pruned_orgs
+
+
+def _prune_audit_log(app: App, org: Organization, is_over: Callable[[], bool]) -> Counts:
+    """Delete old entries of the log of changes: of the organization, and of "public", where all have theirs."""
+    term = app.settings.audit_log.retention
+    rows = audit_log.prune(app.engine, org, term, is_over) + audit_log.prune_public(app.engine, term, is_over)
+    return +Counts({TableOfVersion("", "", "audit_log"): rows})
 
 
 def count_expired(app: App, orgs: Sequence[Organization]) -> list[Pruned]:

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors
+from dcmon import authors, db, errors
 from dcmon.app import App
+from dcmon.authors import DCMON
 from dcmon.db import Organization
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.work_queue import Work
@@ -126,7 +127,8 @@ class RecordedJob:
             self._recorded_at = time.monotonic()
             _record(self.app, scheduler_runs.record_start, self.name, None)
         try:
-            summary = self.job(*arguments)
+            with authors.acting(authors.on_this_host(DCMON, f"job {self.name}")):
+                summary = self.job(*arguments)
         except Exception as error:
             _record(self.app, scheduler_runs.record_failure, self.name, str(error) or type(error).__name__)
             raise

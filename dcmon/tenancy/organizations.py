@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -10,8 +10,9 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import Organization, locks
+from dcmon.db import Organization, locks, object_limits
 from dcmon.db.locks import LockSpace
+from dcmon.db.object_limits import ObjectLimits
 from dcmon.db.tables.public import Member, User
 from dcmon.db.tables.public import Organization as OrganizationRow
 from dcmon.states import DefaultSet
@@ -183,9 +184,10 @@ def set_default_monitors(session: Session, org: Organization, defaults: DefaultS
 
 def describe(entries: Sequence[Organization]) -> list[dict[str, Any]]:
     """Return organizations as rows for an output."""
-    return [asdict(entry) for entry in entries]
+    return [{"id": org.id, "name": org.name, "schema": org.schema, "retention": org.retention} for org in entries]
 
 
 def entry(org: OrganizationRow) -> Organization:
     """Convert an organization's row to the value that the rest of dcmon uses."""
-    return Organization(org.id, org.name, org.schema_name, org.retention)
+    limits = ObjectLimits(**{name: getattr(org, name) for name in object_limits.NAMES})
+    return Organization(org.id, org.name, org.schema_name, org.retention, limits)

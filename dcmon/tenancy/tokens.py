@@ -20,6 +20,7 @@ from dcmon import errors
 from dcmon.db import Organization
 from dcmon.db.tables.public import Member, Token, User
 from dcmon.db.tables.public import Organization as OrganizationRow
+from dcmon.tenancy import organizations
 from dcmon.tenancy import rate_limits as limits
 from dcmon.tenancy.permissions import Permission, Role, Scope, granted
 from dcmon.tenancy.rate_limits import Limits
@@ -101,7 +102,7 @@ def authenticate(session: Session, token: str) -> Bearer:
 def _bearer(token: Token, org: OrganizationRow, user: User, role_name: str) -> Bearer:
     role, scope = Role(role_name), Scope(token.scope)
     return Bearer(
-        Organization(org.id, org.name, org.schema_name, org.retention),
+        organizations.entry(org),
         user.id,
         user.email,
         token.expires_at,

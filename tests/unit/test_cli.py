@@ -16,13 +16,13 @@ from dcmon.alerting import rules
 from dcmon.errors import InvalidInput
 from dcmon.output import Format, Output
 
-NAMES = sorted(path.stem for path in cli.COMMANDS.glob("[a-z]*.py"))
+NAMES = sorted(path.stem.replace("_", "-") for path in cli.COMMANDS.glob("[a-z]*.py"))
 
 
 def commands() -> list[tuple[str, Any]]:
     collected = []
     for name in NAMES:
-        command = typer.main.get_command(import_module(f"dcmon.commands.{name}").app)
+        command = typer.main.get_command(import_module(f"dcmon.commands.{name.replace('-', '_')}").app)
         inner = getattr(command, "commands", None)
         collected += (
             [(f"{name} {verb}", subcommand) for verb, subcommand in inner.items()] if inner else [(name, command)]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dcmon.tenancy import organizations, rate_limits, retention
+from dcmon.tenancy import object_limits, organizations, rate_limits, retention
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[str, Any]:
     """Set limits by their names; None removes a limit. Raises OrganizationNotFound or InvalidInput."""
     org = app.organization(name)
+    of_objects = {key: limit for key, limit in limits.items() if key in object_limits.NAMES}
+    of_rows = {key: limit for key, limit in limits.items() if key not in of_objects}
     with app.public() as session:
-        return {"name": org.name, **asdict(rate_limits.change(session, org.id, limits))}
+        rows = rate_limits.change(session, org.id, of_rows)
+        return {"name": org.name, **asdict(rows), **object_limits.change(session, org.id, of_objects)}
 
 
 def set_defaults(app: "App", name: str | None, defaults: "DefaultSet") -> dict[str, Any]:

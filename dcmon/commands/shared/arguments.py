@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 import typer
 
+from dcmon.authors import operator_name as operator_name
+
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Condition
     from dcmon.states import DefaultSet
@@ -88,16 +90,6 @@ def parse_condition(text: str | None) -> "Condition | None":
     from dcmon.alerting import condition_parser
 
     return None if text is None else condition_parser.parse(text)
-
-
-def operator_name() -> str:
-    """Return the name of the operating system's user, for the ledger and for histories."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return "unknown"
 
 
 @overload

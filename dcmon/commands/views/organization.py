@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dcmon.storage import models
-from dcmon.tenancy import organizations, rate_limits, retention, tokens
+from dcmon.tenancy import object_limits, organizations, rate_limits, retention, tokens
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -23,7 +23,7 @@ def detail(app: "App", name: str | None) -> dict[str, Any]:
     org = app.organization(name)
     with app.public() as session:
         owner, token_rows = organizations.owner(session, org.id), tokens.entries(session, org.id)
-        limits = asdict(rate_limits.get(session, org.id))
+        limits = asdict(rate_limits.get(session, org.id)) | object_limits.get(session, org.id)
         default_monitors = organizations.default_monitors(session, org)
         samples, results = (retention.format_term(term) for term in organizations.terms(session, org))
     with app.org(org) as session:

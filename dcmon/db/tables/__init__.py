@@ -2,6 +2,8 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, MetaData
@@ -30,11 +32,45 @@ TYPES: dict[Any, Any] = {
 }
 
 
+@dataclass(frozen=True)
+class Logged:
+    """How the log of changes (db.change_log) records the changes of a table's rows.
+
+    `kind`: what the log calls a row. `id`, `name`: the columns that identify it. `state`: columns that dcmon itself
+    sets while it works, such as watermarks; they are not recorded. `secret`: columns of which only the change is
+    recorded. `url`: columns of which only scheme and host are recorded. `action`: the column that says what was done,
+    in a table that is itself a history; only the inserted rows for which the SQL condition `condition` holds are
+    recorded.
+    """
+
+    kind: str
+    id: str = "id"
+    name: str | None = "name"
+    state: Sequence[str] = ()
+    secret: Sequence[str] = ()
+    url: Sequence[str] = ()
+    action: str | None = None
+    condition: str | None = None
+
+
+def _require_logged(table: type) -> None:
+    """Check that a table says how its changes are recorded. Raises TypeError."""
+    if "__logged__" not in vars(table):
+        raise TypeError(
+            f"{table.__name__} needs __logged__: how its changes are recorded (Logged), or None with a comment why not."
+        )
+
+
 class Public(DeclarativeBase):
     """Lineage "public": organizations, users and tokens, and what all organizations share."""
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = TYPES
+    __logged__: ClassVar[Logged | None]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        _require_logged(cls)
+        super().__init_subclass__(**options)
 
 
 class Org(DeclarativeBase):
@@ -42,3 +78,8 @@ class Org(DeclarativeBase):
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = TYPES
+    __logged__: ClassVar[Logged | None]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        _require_logged(cls)
+        super().__init_subclass__(**options)

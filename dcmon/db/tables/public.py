@@ -7,17 +7,18 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dcmon.db.tables import Public
+from dcmon.db.tables import Logged, Public
 
 
 class Organization(Public):
     """A tenant: its name, its PostgreSQL schema, retention terms and limits.
 
     `default_monitors`: the DefaultSet of new models. `model_membership`: whether members with a role below admin see
-    only the models that they are members of.
+    only the models that they are members of. `max_…`: how many of these objects it may have (null: any number).
     """
 
     __tablename__ = "organizations"
+    __logged__ = Logged("organization")
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     schema_name: Mapped[str] = mapped_column(unique=True)
@@ -31,12 +32,20 @@ class Organization(Public):
     label_bytes_per_minute: Mapped[int | None] = mapped_column(BigInteger)
     default_monitors: Mapped[str] = mapped_column(server_default="all")
     model_membership: Mapped[bool] = mapped_column(server_default=text("false"))
+    max_models: Mapped[int | None] = mapped_column(server_default="1000")
+    max_versions_per_model: Mapped[int | None] = mapped_column(server_default="1000")
+    max_monitors: Mapped[int | None] = mapped_column(server_default="50000")
+    max_rules: Mapped[int | None] = mapped_column(server_default="100000")
+    max_receivers: Mapped[int | None] = mapped_column(server_default="1000")
+    max_tokens: Mapped[int | None] = mapped_column(server_default="1000")
+    max_users: Mapped[int | None] = mapped_column(server_default="1000")
 
 
 class User(Public):
     """A person, identified by an e-mail address."""
 
     __tablename__ = "users"
+    __logged__ = None  # belongs to no organization; Member has the e-mail
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(unique=True)
     full_name: Mapped[str | None]
@@ -47,6 +56,7 @@ class Member(Public):
     """A user's role in an organization (tenancy.permissions.Role)."""
 
     __tablename__ = "members"
+    __logged__ = Logged("member", id="user_id", name="user_id")
     org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[str]
@@ -60,6 +70,7 @@ class Token(Public):
     """
 
     __tablename__ = "tokens"
+    __logged__ = Logged("token", state=("last_used_at",), secret=("digest", "bcrypt_hash"))
     id: Mapped[int] = mapped_column(primary_key=True)
     org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
@@ -78,6 +89,7 @@ class Invitation(Public):
     """A code that turns the person with an e-mail address into a member once. Only the code's SHA-256 is stored."""
 
     __tablename__ = "invitations"
+    __logged__ = Logged("invitation", name="email", secret=("digest",))
     __table_args__ = (UniqueConstraint("org_id", "email"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
@@ -96,6 +108,7 @@ class WorkQueueEntry(Public):
     """
 
     __tablename__ = "work_queue"
+    __logged__ = None  # a queue
     __table_args__ = ({"postgresql_with": {"fillfactor": 40}},)
     org_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
@@ -108,6 +121,7 @@ class CommittedOffset(Public):
     """The offset of a partition below which all messages are stored, parked or dead-lettered."""
 
     __tablename__ = "committed_offsets"
+    __logged__ = None  # progress
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     next_offset: Mapped[int] = mapped_column(BigInteger)
@@ -120,6 +134,7 @@ class IngestTopic(Public):
     """
 
     __tablename__ = "ingest_topics"
+    __logged__ = None  # progress
     name: Mapped[str] = mapped_column(primary_key=True)
     topic_id: Mapped[uuid.UUID]
     seen_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
@@ -132,6 +147,7 @@ class IngestSpan(Public):
     """
 
     __tablename__ = "ingest_spans"
+    __logged__ = None  # progress
     __table_args__ = (
         Index("ix_ingest_spans_partition", "topic_id", "partition", "id"),
         Index("ix_ingest_spans_seek", "topic_id", "partition", "id", postgresql_where=text("action = 'seek'")),
@@ -155,6 +171,7 @@ class ParkedMessage(Public):
     """
 
     __tablename__ = "parked_messages"
+    __logged__ = None  # a queue
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     at_offset: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -172,6 +189,7 @@ class DeadLetter(Public):
     """
 
     __tablename__ = "dead_letters"
+    __logged__ = None  # a queue
     __table_args__ = (
         Index(
             "uq_dead_letters_place", "topic_id", "partition", "at_offset", text("sha256(coalesce(body, '\\x'))"),
@@ -202,6 +220,7 @@ class Worker(Public):
     """
 
     __tablename__ = "workers"
+    __logged__ = None  # heartbeats
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     kind: Mapped[str]
     host: Mapped[str]
@@ -217,6 +236,7 @@ class SchedulerRun(Public):
     """A periodic job of the leader, with its last run and the outcome."""
 
     __tablename__ = "scheduler_runs"
+    __logged__ = None  # progress
     name: Mapped[str] = mapped_column(primary_key=True)
     started_at: Mapped[dt.datetime]
     succeeded_at: Mapped[dt.datetime | None]
@@ -228,6 +248,7 @@ class KnownProblem(Public):
     """A problem of dcmon itself, with its start and the time of its notification."""
 
     __tablename__ = "problems"
+    __logged__ = None  # found by dcmon itself
     name: Mapped[str] = mapped_column(primary_key=True)
     subject: Mapped[str] = mapped_column(primary_key=True)
     severity: Mapped[str]
@@ -235,3 +256,28 @@ class KnownProblem(Public):
     command: Mapped[str]
     since: Mapped[dt.datetime]
     notified_at: Mapped[dt.datetime | None]
+
+
+class AuditLogEntry(Public):
+    """A change of an organization, its members or its tokens; the columns are those of the organization's own log.
+
+    It has no foreign key: the deletion of an organization stays recorded.
+    """
+
+    __tablename__ = "audit_log"
+    __logged__ = None  # the log itself
+    __table_args__ = (Index("ix_audit_log_organization", "org_id", "at"),)
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    org_id: Mapped[int]
+    at: Mapped[dt.datetime] = mapped_column(index=True)
+    author: Mapped[str]
+    via: Mapped[str]
+    address: Mapped[str | None]
+    token: Mapped[str | None]
+    request_id: Mapped[str | None]
+    action: Mapped[str]
+    kind: Mapped[str]
+    object_id: Mapped[str | None]
+    name: Mapped[str | None]
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any] | None]

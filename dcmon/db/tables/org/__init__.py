@@ -4,6 +4,7 @@ Tables of samples, labels and references are created at run time (dcmon.storage.
 """
 
 from dcmon.db.tables.org.alerts import Alert, AlertChange, AlertRule, MuteTime, Silence
+from dcmon.db.tables.org.audit_log import AuditLogEntry
 from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset
 from dcmon.db.tables.org.models import Model, ModelMember, ModelNote, Version, VersionStatistics
 from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, MonitorWithCheck, Result
@@ -14,6 +15,7 @@ __all__ = [
     "Alert",
     "AlertChange",
     "AlertRule",
+    "AuditLogEntry",
     "Baseline",
     "Batch",
     "Check",

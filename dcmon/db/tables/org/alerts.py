@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dcmon.db.tables import Org
+from dcmon.db.tables import Logged, Org
 
 
 class AlertRule(Org):
@@ -18,6 +18,7 @@ class AlertRule(Org):
     """
 
     __tablename__ = "alert_rules"
+    __logged__ = Logged("rule", state=("start_time",))
     id: Mapped[int] = mapped_column(primary_key=True)
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), index=True)
     name: Mapped[str | None]
@@ -46,6 +47,7 @@ class Alert(Org):
     """
 
     __tablename__ = "alerts"
+    __logged__ = None  # what operators do is in AlertChange
     __table_args__ = (Index("ix_alerts_rule", "rule_id", "version_id", "first_window_end"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     rule_id: Mapped[int] = mapped_column(ForeignKey("alert_rules.id", ondelete="CASCADE"))
@@ -81,6 +83,7 @@ class AlertChange(Org):
     """
 
     __tablename__ = "alert_changes"
+    __logged__ = Logged("alert", id="alert_id", name=None, action="kind", condition="new.by is not null")
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     alert_id: Mapped[int] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"), index=True)
     at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
@@ -100,6 +103,7 @@ class Silence(Org):
     """
 
     __tablename__ = "silences"
+    __logged__ = Logged("silence", name="reason")
     id: Mapped[int] = mapped_column(primary_key=True)
     matchers: Mapped[list[str]]
     starts_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
@@ -117,6 +121,7 @@ class MuteTime(Org):
     """
 
     __tablename__ = "mute_times"
+    __logged__ = Logged("mute time")
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     days: Mapped[list[str]]

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dcmon.db.tables import Org
+from dcmon.db.tables import Logged, Org
 
 
 class IngestOffset(Org):
@@ -17,6 +17,7 @@ class IngestOffset(Org):
     """
 
     __tablename__ = "ingest_offsets"
+    __logged__ = None  # progress; a seek is in Batch
     topic_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     partition: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     next_offset: Mapped[int] = mapped_column(BigInteger)
@@ -32,6 +33,7 @@ class Batch(Org):
     """
 
     __tablename__ = "batches"
+    __logged__ = Logged("rows", name="source", action="action", condition="new.action <> 'ingest'")
     __table_args__ = (Index("ix_batches_partition", "topic_id", "partition", "id"),)
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     action: Mapped[str] = mapped_column(server_default="ingest")
@@ -63,6 +65,7 @@ class DataSource(Org):
     """
 
     __tablename__ = "sources"
+    __logged__ = Logged("source", state=("scanned_at", "last_error"))
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     url: Mapped[str]
@@ -88,6 +91,7 @@ class IngestedFile(Org):
     """
 
     __tablename__ = "ingested_files"
+    __logged__ = None  # progress
     __table_args__ = (Index("ix_ingested_files_place", "source_id", "path"),)
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     source_id: Mapped[int | None] = mapped_column(ForeignKey("sources.id", ondelete="SET NULL"), index=True)

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dcmon.db.tables import Org
+from dcmon.db.tables import Logged, Org
 
 
 class Model(Org):
@@ -17,6 +17,7 @@ class Model(Org):
     """
 
     __tablename__ = "models"
+    __logged__ = Logged("model", state=("relation",))
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     task_type: Mapped[str]
@@ -39,6 +40,7 @@ class ModelMember(Org):
     """
 
     __tablename__ = "model_members"
+    __logged__ = Logged("model member", id="model_id", name="user_id")
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), primary_key=True)
     user_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, index=True)
     notify: Mapped[bool] = mapped_column(server_default=text("true"))
@@ -48,6 +50,7 @@ class ModelNote(Org):
     """A note on a model."""
 
     __tablename__ = "model_notes"
+    __logged__ = Logged("note", name="title")
     id: Mapped[int] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
     title: Mapped[str]
@@ -62,6 +65,9 @@ class Version(Org):
     """
 
     __tablename__ = "versions"
+    __logged__ = Logged(
+        "version", state=("relation", "layout", "earliest", "watermark", "newest_logged_at", "stale_at")
+    )
     __table_args__ = (UniqueConstraint("model_id", "name"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
@@ -86,6 +92,7 @@ class VersionStatistics(Org):
     """The statistics of a version's columns (storage.column_statistics), of its samples and of a reference revision."""
 
     __tablename__ = "version_statistics"
+    __logged__ = None  # computed
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
     samples: Mapped[dict[str, Any]]
     reference: Mapped[dict[str, Any]]

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dcmon.db.tables import Org
+from dcmon.db.tables import Logged, Org
 
 
 class Check(Org):
     """A deepchecks check with its parameters."""
 
     __tablename__ = "checks"
+    __logged__ = Logged("check")
     __table_args__ = (UniqueConstraint("model_id", "name"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
@@ -29,6 +30,7 @@ class Dashboard(Org):
     """A named set of monitors."""
 
     __tablename__ = "dashboards"
+    __logged__ = Logged("dashboard")
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
 
@@ -42,6 +44,7 @@ class Monitor(Org):
     """
 
     __tablename__ = "monitors"
+    __logged__ = Logged("monitor")
     id: Mapped[int] = mapped_column(primary_key=True)
     check_id: Mapped[int] = mapped_column(ForeignKey("checks.id", ondelete="CASCADE"), index=True)
     dashboard_id: Mapped[int | None] = mapped_column(ForeignKey("dashboards.id", ondelete="SET NULL"))
@@ -74,6 +77,7 @@ class DueWindow(Org):
     """
 
     __tablename__ = "due_windows"
+    __logged__ = None  # a queue
     __table_args__ = (Index("ix_due_windows_due_at", "due_at"),)
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True)
     window_start: Mapped[dt.datetime] = mapped_column(primary_key=True)
@@ -101,6 +105,7 @@ class Result(Org):
     """
 
     __tablename__ = "results"
+    __logged__ = None  # computed
     __table_args__ = (
         UniqueConstraint(
             "monitor_id", "version_id", "window_start", "window_end",
@@ -144,6 +149,7 @@ class Baseline(Org):
     """The values of a monitor's check on a reference, for rules that compare with it."""
 
     __tablename__ = "baselines"
+    __logged__ = None  # computed
     monitor_id: Mapped[int] = mapped_column(ForeignKey("monitors.id", ondelete="CASCADE"), primary_key=True)
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id", ondelete="CASCADE"), primary_key=True, index=True)
     reference_revision: Mapped[int] = mapped_column(primary_key=True)

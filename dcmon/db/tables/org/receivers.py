@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from dcmon.db.tables import Org
+from dcmon.db.tables import Logged, Org
 
 
 class Webhook(Org):
@@ -20,6 +20,7 @@ class Webhook(Org):
     """
 
     __tablename__ = "webhooks"
+    __logged__ = Logged("receiver", state=("not_before",), secret=("secret", "old_secret", "credentials"), url=("url",))
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str] = mapped_column(server_default="webhook")
@@ -52,6 +53,7 @@ class Notification(Org):
     """
 
     __tablename__ = "notifications"
+    __logged__ = None  # a queue
     __table_args__ = (
         Index(
             "ix_notifications_pending", "due_at",

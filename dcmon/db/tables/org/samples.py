@@ -20,6 +20,7 @@ class QuarterHour(Org):
     """
 
     __tablename__ = "quarter_hours"
+    __logged__ = None  # counts
     __table_args__ = (
         Index("ix_quarter_hours_touched", "version_id", "at", postgresql_where=text("is_touched")),
         {"postgresql_with": {"fillfactor": 70}},
@@ -43,6 +44,7 @@ class Receipt(Org):
     """
 
     __tablename__ = "receipts"
+    __logged__ = None  # counts
     __table_args__ = (
         Index("ix_receipts_touched", "version_id", "at", postgresql_where=text("is_touched")),
         {"postgresql_with": {"fillfactor": 70}},
@@ -63,6 +65,7 @@ class Quarantined(Org):
     """
 
     __tablename__ = "quarantine"
+    __logged__ = None  # rows; what operators do is in Batch
     __table_args__ = (
         UniqueConstraint("source", "position"),
         Index("ix_quarantine_receipt", "version_id", "logged_at"),

@@ -1,0 +1,37 @@
+"""Who changed what: list."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared.arguments import as_utc
+from dcmon.commands.shared.groups import group
+
+app = group(__doc__)
+
+
+@app.callback()
+def audit_log() -> None:
+    """Who changed what: list."""
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    since: Annotated[datetime | None, typer.Option(help="Only changes since this time, UTC.")] = None,
+    author: Annotated[str | None, typer.Option("--who", help="Only changes by this user, by e-mail or name.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only this kind of object: monitor, rule, token, …")] = None,
+    object_: Annotated[str | None, typer.Option("--object", help="Only the object of this id or name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of changes to list.")] = 100,
+) -> None:
+    """List who changed what, and from where, the newest first.
+
+    A table names the changed fields; -o json has their values before and after.
+
+    Example: dcmon audit-log list --kind monitor --since 2026-11-01
+    """
+    from dcmon.commands.views import audit_log as view
+    from dcmon.tenancy.audit_log import EntryFilter
+
+    ctx.obj.output.page(view.listing(ctx.obj, EntryFilter(as_utc(since), None, author, kind, object_), limit))
