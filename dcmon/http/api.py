@@ -23,9 +23,11 @@ from dcmon.http.routes import (
     audit_log,
     check_runs,
     checks,
+    connected_models,
     health,
     models,
     monitors,
+    overview,
     references,
     results,
     rules,
@@ -64,6 +66,8 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
     router = APIRouter(prefix=PREFIX)
     for resource in (
         service,
+        overview,
+        connected_models,
         models,
         versions,
         samples,

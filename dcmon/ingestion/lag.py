@@ -13,6 +13,7 @@ from dcmon.db.tables.public import ParkedMessage
 from dcmon.ingestion import kafka, message_format, offsets
 from dcmon.ingestion.kafka import PeekedMessage
 from dcmon.settings import Kafka
+from dcmon.states import RowKind
 from dcmon.storage.ledger import TopicPartition
 from dcmon.tenancy import organizations
 
@@ -59,6 +60,13 @@ class Lag(NamedTuple):
     organizations: list[OrganizationLag]
 
 
+class UnreadRows(NamedTuple):
+    """Rows that are in Kafka and not stored yet: samples by version, and labels by model."""
+
+    samples: Counter[int]
+    labels: Counter[int]
+
+
 class PartitionPeek(NamedTuple):
     """The lag of a partition, and its first unread messages."""
 
@@ -92,6 +100,21 @@ def partition_lags(engine: Engine, settings: Kafka, limit: int) -> list[Partitio
             count = len(unread) if is_complete else None
             lags.append(PartitionPeek(replace(lag, oldest_unread=oldest, unread=count), unread))
     return lags
+
+
+def unread_rows(engine: Engine, settings: Kafka, org: db.Organization, limit: int) -> UnreadRows:
+    """Count the rows of an organization in the first unread messages, `limit` of each partition. Raises Unreachable."""
+    rows = UnreadRows(Counter(), Counter())
+    for peek in partition_lags(engine, settings, limit):
+        for unread in peek.unread:
+            try:
+                message = message_format.unpack(unread.value, unread.sent_at)
+            except message_format.UnreadableMessage:
+                continue
+            if message.org == org.id:
+                counter = rows.samples if message.kind == RowKind.SAMPLES else rows.labels
+                counter[message.target] += message.row_count
+    return rows
 
 
 def _by_organization(engine: Engine, unread: Iterable[PeekedMessage]) -> list[OrganizationLag]:
