@@ -18,6 +18,7 @@ from dcmon.http.metrics import RequestMetrics
 from dcmon.http.readiness import Readiness
 from dcmon.http.responses import error_response
 from dcmon.http.routes import (
+    absent,
     alert_page,
     alerts,
     audit_log,
@@ -25,13 +26,17 @@ from dcmon.http.routes import (
     checks,
     connected_models,
     health,
+    invitations,
     models,
     monitors,
+    organization,
     overview,
     references,
     results,
     rules,
     samples,
+    tokens,
+    users,
     versions,
 )
 from dcmon.http.routes import status as service
@@ -81,8 +86,11 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
         audit_log,
     ):
         router.include_router(resource.router)
+    for resource in (organization, users, tokens, invitations, absent):
+        router.include_router(resource.router)
     api.include_router(router)
     api.include_router(health.router)
+    api.include_router(invitations.page_router)
     api.include_router(alert_page.router)
     api.add_exception_handler(DcmonError, _handle_dcmon_error)
     api.add_exception_handler(UnicodeEncodeError, _handle_unstorable_text)

@@ -1,5 +1,6 @@
 """Members of organizations: users and their roles. Each organization keeps at least one owner."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +13,8 @@ from dcmon.db.tables.public import Member, Organization, Token, User
 from dcmon.tenancy import invalidation
 from dcmon.tenancy.permissions import Role
 
-MAX_MEMBERS = 10_000  # of an organization
 MAX_EMAIL_LENGTH = 254  # RFC 5321
+EMAIL = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[^\s@<>,;:\"()\[\]\\]{1,189}")  # one address, in a header too
 ORDER = list(Role)
 
 
@@ -70,9 +71,6 @@ def add(session: Session, org_id: int, email: str, role: Role, full_name: str | 
         session.flush()
     elif session.get(Member, (org_id, user.id)) is not None:
         raise errors.Conflict(f'{email!r} is a member of the organization already; "dcmon member list" shows the role.')
-    count = session.scalar(select(func.count()).select_from(Member).where(Member.org_id == org_id)) or 0
-    if count >= MAX_MEMBERS:
-        raise errors.InvalidInput(f"The organization has {MAX_MEMBERS:,} members, the maximum. Remove one first.")
     session.add(Member(org_id=org_id, user_id=user.id, role=role))
     session.flush()
     return user.id
@@ -102,10 +100,30 @@ def remove(session: Session, org_id: int, user_id: int) -> None:
     invalidation.notify(session)
 
 
+def set_full_name(session: Session, user_id: int, full_name: str) -> None:
+    """Set the name of a user. Raises InvalidInput."""
+    require_name(full_name)
+    session.get_one(User, user_id).full_name = full_name
+    session.flush()
+
+
+def delete_user_without_organization(session: Session, user_id: int) -> None:
+    """Delete a user who is no member of any organization."""
+    user = session.get(User, user_id)
+    if user is not None and not organizations(session, user_id):
+        session.delete(user)
+        session.flush()
+
+
+def require_name(full_name: str) -> None:
+    """Check the name of a person. Raises InvalidInput."""
+    if not 1 <= len(full_name.strip()) <= 100 or not full_name.isprintable():
+        raise errors.InvalidInput("A person's name has 1 to 100 printable characters.")
+
+
 def require_email(email: str) -> None:
     """Check that a text can be an e-mail address. Raises InvalidInput."""
-    local, at, domain = email.rpartition("@")
-    if not (local and at and domain) or len(email) > MAX_EMAIL_LENGTH or not email.isprintable() or " " in email:
+    if not EMAIL.fullmatch(email) or not email.isprintable() or len(email) > MAX_EMAIL_LENGTH:
         raise errors.InvalidInput(f"{email[:60]!r} is not an e-mail address.")
 
 

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from dcmon import errors
+
 
 class Permission(StrEnum):
     """What a route, or a command, lets its caller do.
@@ -56,6 +58,15 @@ class Scope(StrEnum):
 def granted(role: Role, scope: Scope) -> frozenset[Permission]:
     """Return what a token with a scope may do for a member with a role."""
     return role.permissions & scope.permissions
+
+
+def require_covered(own: frozenset[Permission], given: frozenset[Permission]) -> None:
+    """Check that a caller gives, or takes from others, no more permissions than its own. Raises NotAllowed."""
+    if missing := given - own:
+        names = ", ".join(permission for permission in Permission if permission in missing)
+        raise errors.NotAllowed(
+            f"Your token does not have all the permissions that this is about: {names}. Ask an owner."
+        )
 
 
 _MEMBER = frozenset({Permission.LOOK_UP, Permission.INGEST, Permission.READ, Permission.WRITE})

@@ -20,12 +20,14 @@ from dcmon import errors
 from dcmon.db import Organization
 from dcmon.db.tables.public import Member, Token, User
 from dcmon.db.tables.public import Organization as OrganizationRow
-from dcmon.tenancy import organizations
+from dcmon.tenancy import invalidation, organizations
 from dcmon.tenancy import rate_limits as limits
 from dcmon.tenancy.permissions import Permission, Role, Scope, granted
 from dcmon.tenancy.rate_limits import Limits
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
+MAX_NAME_LENGTH = 100
+MAX_LIVE = 100  # of a user in an organization
 USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
@@ -64,7 +66,8 @@ def create(
     lifetime: timedelta | None = None,
     scope: Scope = Scope.FULL,
 ) -> str:
-    """Create a token and return its text, which is not stored."""
+    """Create a token and return its text, which is not stored. Raises InvalidInput, or Conflict for one too many."""
+    _require_room(session, org_id, user_id, name)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     prefix = "dcm_" + "".join(secrets.choice(alphabet) for _ in range(10))
     secret = secrets.token_urlsafe(32)
@@ -77,6 +80,17 @@ def create(
     )  # fmt: skip
     session.flush()
     return f"{prefix}_{secret}"
+
+
+def _require_room(session: Session, org_id: int, user_id: int, name: str) -> None:
+    """Check the name of a new token, and that the user has not too many. Raises InvalidInput or Conflict."""
+    errors.require_storable(name)
+    if not 1 <= len(name.strip()) <= MAX_NAME_LENGTH or not name.isprintable():
+        raise errors.InvalidInput(f"The name of a token has 1 to {MAX_NAME_LENGTH} printable characters.")
+    session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    own = session.scalars(select(Token).where(Token.org_id == org_id, Token.user_id == user_id))
+    if sum(_state(token) == TokenState.LIVE for token in own) >= MAX_LIVE:
+        raise errors.Conflict(f"A user has at most {MAX_LIVE} live tokens in an organization. Revoke one first.")
 
 
 def authenticate(session: Session, token: str) -> Bearer:
@@ -115,9 +129,11 @@ def _bearer(token: Token, org: OrganizationRow, user: User, role_name: str) -> B
     )
 
 
-def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
-    """Return the tokens of an organization, newest first, as rows without their secrets."""
+def entries(session: Session, org_id: int, user_id: int | None = None) -> Sequence[dict[str, Any]]:
+    """Return the tokens of an organization, or of one user in it, newest first, as rows without their secrets."""
     statement = select(Token, User.email).join(User, User.id == Token.user_id).where(Token.org_id == org_id)
+    if user_id is not None:
+        statement = statement.where(Token.user_id == user_id)
     return [
         {
             "prefix": token.prefix,
@@ -133,12 +149,35 @@ def entries(session: Session, org_id: int) -> Sequence[dict[str, Any]]:
     ]
 
 
+def owner_of(session: Session, org_id: int, prefix: str) -> int:
+    """Return the id of the user whose token has a prefix. Raises TokenNotFound."""
+    return _find(session, org_id, prefix).user_id
+
+
 def revoke(session: Session, org_id: int, prefix: str) -> None:
     """Revoke a token at once. `prefix` may be the complete token. Raises TokenNotFound."""
+    token = _find(session, org_id, prefix)
+    token.revoked_at = token.revoked_at or datetime.now(UTC)
+    session.flush()
+    invalidation.notify(session)
+
+
+def replace(session: Session, bearer: Bearer) -> str:
+    """Revoke the bearer's token, and return the text of a new one with the same name, scope and expiry."""
+    old = _find(session, bearer.organization.id, bearer.prefix)
+    revoke(session, bearer.organization.id, bearer.prefix)
+    token = create(session, bearer.organization.id, bearer.user_id, old.name, scope=bearer.scope)
+    _find(session, bearer.organization.id, token).expires_at = old.expires_at
+    session.flush()
+    return token
+
+
+def _find(session: Session, org_id: int, prefix: str) -> Token:
+    """Return the token with a prefix, or whose text is given. Raises TokenNotFound."""
     token = session.scalar(select(Token).where(Token.org_id == org_id, Token.prefix == prefix[:14]))
     if token is None:
         raise errors.TokenNotFound(name=prefix[:14])
-    token.revoked_at = token.revoked_at or datetime.now(UTC)
+    return token
 
 
 def _state(token: Token) -> TokenState:

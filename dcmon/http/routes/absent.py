@@ -1,0 +1,54 @@
+"""Routes of the old system that dcmon does not have: 404, with what to use instead."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+
+from dcmon import errors
+from dcmon.http.auth import Identifier
+
+router = APIRouter(tags=["not built"])
+LOGIN = "dcmon has no browser login by another identity provider. Send a token: Authorization: Basic TOKEN."
+SLACK = 'dcmon has no installation by Slack\'s OAuth. A receiver with the URL of a Slack webhook does the same: POST\
+ /alert-webhooks, or "dcmon webhook add".'
+ABSENT = {
+    "/users/accept-eula": "dcmon has no licence gate: nothing has to be accepted.",
+    "/slack.authorize": SLACK,
+    "/slack.install": SLACK,
+    "/slack/apps": SLACK,
+}
+
+
+def _refuse(message: str) -> Callable[[], None]:
+    def refuse() -> None:
+        raise errors.NotFound(message)
+
+    return refuse
+
+
+def _refuse_authenticated(message: str) -> Callable[[Identifier], None]:
+    def refuse(access: Identifier) -> None:
+        raise errors.NotFound(message)
+
+    return refuse
+
+
+for path, message in ABSENT.items():
+    router.add_api_route(path, _refuse_authenticated(message), methods=["GET"], name=f"absent {path}")
+router.add_api_route("/slack/apps/{app_id}", _refuse_authenticated(SLACK), methods=["DELETE"], name="absent slack app")
+# These answer without a token, because a person has none before a login.
+for path in ("/auth/login/auth0", "/auth/login/auth0/callback"):
+    router.add_api_route(path, _refuse(LOGIN), methods=["GET"], name=f"absent {path}")
+
+
+@router.get("/configurations")
+def configurations(access: Identifier) -> dict[str, str | bool | None]:
+    """Return the settings of product analytics, which dcmon does not have: all are null or false."""
+    return {
+        "environment": None,
+        "mixpanel_id": None,
+        "is_cloud": False,
+        "hotjar_id": None,
+        "hotjar_sv": None,
+        "datadog_fe_token": None,
+    }

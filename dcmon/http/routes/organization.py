@@ -1,0 +1,187 @@
+"""Routes of the organization of the token: its members, invitations and notification levels."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from dcmon import errors
+from dcmon.db.tables.org import Webhook
+from dcmon.http.auth import Access, Administrator, Identifier, Owner, Reader
+from dcmon.http.routes.users import forget_models, leave, member_view, require_full_scope
+from dcmon.notifications import invitation_email, receivers
+from dcmon.notifications.invitation_email import InvitationEmail
+from dcmon.severity import Severity
+from dcmon.tenancy import invitations, members, organizations, provisioning
+from dcmon.tenancy.invitations import Invited
+from dcmon.tenancy.permissions import Role, require_covered
+
+router = APIRouter(tags=["organization"])
+KINDS = ("slack", "email", "webhook")
+Email = Annotated[str, Field(max_length=members.MAX_EMAIL_LENGTH)]
+
+
+class InvitationBody(BaseModel):
+    """Whom to invite. ttl: seconds that the invitation lasts; null: 7 days."""
+
+    email: Email | list[Email]
+    ttl: int | None = Field(None, ge=60, le=90 * 86_400)
+    role: Role = Role.MEMBER
+
+
+class OrganizationBody(BaseModel):
+    """What to change: severities that receivers get, and whether members see only models that they are members of."""
+
+    slack_notification_levels: list[Severity] | None = Field(None, max_length=10)
+    email_notification_levels: list[Severity] | None = Field(None, max_length=10)
+    webhook_notification_levels: list[Severity] | None = Field(None, max_length=10)
+    model_membership: bool | None = None
+
+
+@router.get("/organization")
+def show(access: Reader) -> dict[str, Any]:
+    """Show the organization. The levels of a kind are those of its receiver with the lowest id."""
+    with access.session() as session:
+        first = {kind: _first_receiver(session, kind) for kind in KINDS}
+    with access.app.public() as session:
+        is_restricted = organizations.has_model_membership(session, access.org.id)
+    return {
+        "name": access.org.name,
+        "is_slack_connected": first["slack"] is not None,
+        "is_webhook_connected": first["webhook"] is not None,
+        **{f"{kind}_notification_levels": receiver.severities if receiver else [] for kind, receiver in first.items()},
+        "model_membership": is_restricted,
+    }
+
+
+@router.put("/organization")
+def change(access: Administrator, body: OrganizationBody) -> None:
+    """Change the severities that the first receiver of a kind gets, and whether models are shown to members only."""
+    with access.session() as session:
+        for kind in KINDS:
+            levels = getattr(body, f"{kind}_notification_levels")
+            if levels is not None:
+                _set_levels(session, kind, levels)
+    if body.model_membership is not None:
+        with access.app.public() as session:
+            organizations.set_model_membership(session, access.org.id, body.model_membership)
+
+
+def _first_receiver(session: Session, kind: str) -> Webhook | None:
+    return min((entry for entry in receivers.entries(session) if entry.kind == kind), key=lambda r: r.id, default=None)
+
+
+def _set_levels(session: Session, kind: str, levels: Sequence[Severity]) -> None:
+    receiver = _first_receiver(session, kind)
+    if receiver is None:
+        raise errors.InvalidInput(f"There is no receiver of kind {kind}. POST /alert-webhooks, or `dcmon webhook add`.")
+    if not levels:
+        raise errors.InvalidInput("A receiver gets at least one severity. Pause or delete it to stop its messages.")
+    receivers.set_subscription(session, receiver, replace(receivers.subscription(session, receiver), severities=levels))
+
+
+@router.delete("/organization")
+def delete(access: Owner, name: str | None = None) -> None:
+    """Delete the organization with all its data. `name` confirms it: the name of the organization."""
+    require_full_scope(access)
+    if name != access.org.name:
+        raise errors.InvalidInput(
+            f"This deletes organization {access.org.name!r} with all its data. Add its name to confirm: ?name=…"
+        )
+    provisioning.delete_organization(access.app.engine, access.org)
+
+
+@router.get("/organization/members")
+def list_members(access: Administrator) -> list[dict[str, Any]]:
+    """List the members: owners first, then admins, then others."""
+    with access.app.public() as session:
+        return [member_view(member) for member in members.entries(session, access.org.id)]
+
+
+@router.delete("/organization/members/{member_id}")
+def remove_member(access: Administrator, member_id: int) -> None:
+    """Remove a member with all the member's tokens of this organization."""
+    with access.app.public() as session:
+        target = members.get(session, access.org.id, member_id)
+        require_covered(access.bearer.permissions, target.role.permissions)
+        members.remove(session, access.org.id, member_id)
+    forget_models(access, member_id)
+
+
+@router.post("/organization/leave")
+def leave_organization(access: Identifier) -> None:
+    """Leave the organization. The last owner can't."""
+    require_full_scope(access)
+    leave(access)
+
+
+@router.get("/organization/available-features")
+def features(access: Identifier) -> dict[str, Any]:
+    """Show what the organization can use."""
+    with access.app.public() as session:
+        is_restricted = organizations.has_model_membership(session, access.org.id)
+    return {
+        "signup_enabled": False,
+        "slack_enabled": False,
+        "rows_per_minute": access.limits.samples_per_minute,
+        "onboarding_enabled": True,
+        "update_roles": True,
+        "model_assignment": is_restricted,
+        "email_enabled": access.app.settings.smtp.host is not None,
+    }
+
+
+@router.put("/organization/invite")
+def invite(access: Administrator, body: InvitationBody) -> dict[str, Any] | None:
+    """Invite people. The code of an invitation is sent by e-mail; the response has it if that is not possible."""
+    require_covered(access.bearer.permissions, body.role.permissions)
+    emails = [body.email] if isinstance(body.email, str) else body.email
+    if not emails:
+        raise errors.InvalidInput("The list of e-mail addresses is empty.")
+    lifetime = None if body.ttl is None else timedelta(seconds=body.ttl)
+    with access.app.public() as session:
+        created = invitations.invite(session, access.org.id, access.email, emails, body.role, lifetime)
+    unsent = [row for row in (_send(access, invited) for invited in created) if row is not None]
+    return {"invitations": unsent} if unsent else None
+
+
+def _send(access: Access, invited: Invited) -> dict[str, Any] | None:
+    """Send an invitation; return it with its code if that failed."""
+    settings, reason = access.app.settings, "No e-mail can be sent: DCMON_SMTP__HOST is not set."
+    if settings.smtp.host is not None:
+        email = InvitationEmail(
+            invited.email, access.email, access.org.name, invited.code, invited.expires_at, settings.url
+        )
+        failure = invitation_email.send(settings.smtp, email, settings.webhooks.timeout)
+        if failure is None:
+            return None
+        reason = failure
+    expires_at = invited.expires_at.isoformat()
+    return {"email": invited.email, "role": invited.role, "code": invited.code, "expires_at": expires_at, "why": reason}
+
+
+@router.get("/organization/invitations")
+def list_invitations(access: Administrator) -> list[dict[str, Any]]:
+    """List the invitations that are not accepted, without their codes."""
+    with access.app.public() as session:
+        return [
+            {
+                "email": entry.email,
+                "role": entry.role,
+                "invited_by": entry.invited_by,
+                "created_at": entry.created_at.isoformat(),
+                "expires_at": entry.expires_at.isoformat(),
+            }
+            for entry in invitations.entries(session, access.org.id)
+        ]
+
+
+@router.delete("/organization/invitations")
+def withdraw_invitation(access: Administrator, email: Annotated[str, Query(max_length=300)]) -> None:
+    """Withdraw an invitation."""
+    with access.app.public() as session:
+        invitations.withdraw(session, access.org.id, email)

@@ -1,0 +1,80 @@
+"""Routes of API tokens."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from dcmon import errors
+from dcmon.http.auth import Access, Identifier
+from dcmon.http.routes.users import require_full_scope
+from dcmon.tenancy import members, tokens
+from dcmon.tenancy.permissions import Permission, Scope, granted, require_covered
+
+router = APIRouter(tags=["tokens"])
+
+
+class TokenBody(BaseModel):
+    """A token to be created. expires_in_days: null, never. user_id: null, the user of the request."""
+
+    name: str = Field(min_length=1, max_length=tokens.MAX_NAME_LENGTH)
+    scope: Scope = Scope.FULL
+    expires_in_days: int | None = Field(None, ge=1, le=36_500)
+    user_id: int | None = Field(None, ge=1, le=2**31 - 1)
+
+
+@router.get("/tokens")
+def entries(access: Identifier) -> Sequence[dict[str, Any]]:
+    """List the tokens of the user, or of the whole organization for administrators, without their secrets."""
+    require_full_scope(access)
+    with access.app.public() as session:
+        return tokens.entries(session, access.org.id, None if _administers(access) else access.bearer.user_id)
+
+
+@router.post("/tokens", status_code=201)
+def create(access: Identifier, body: TokenBody) -> dict[str, Any]:
+    """Create a token, which the response shows once. It may do no more, and no longer, than the token of the request.
+
+    Administrators create tokens for other members too, if these have no more permissions than they have.
+    """
+    require_full_scope(access)
+    lifetime = _lifetime(access, body.expires_in_days)
+    user_id = body.user_id or access.bearer.user_id
+    with access.app.public() as session:
+        member = members.get(session, access.org.id, user_id) if _may_act_for(access, user_id) else None
+        if member is None:
+            raise errors.NotFound(what="member with id", name=user_id)
+        require_covered(access.bearer.permissions, granted(member.role, body.scope))
+        token = tokens.create(session, access.org.id, user_id, body.name, lifetime, body.scope)
+    return {"prefix": token[:14], "name": body.name, "user": member.email, "scope": body.scope, "token": token}
+
+
+@router.delete("/tokens/{prefix}")
+def revoke(access: Identifier, prefix: str) -> None:
+    """Revoke a token of the user at once; administrators revoke those of other members too."""
+    require_full_scope(access)
+    with access.app.public() as session:
+        user_id = tokens.owner_of(session, access.org.id, prefix)
+        if not _may_act_for(access, user_id):
+            raise errors.TokenNotFound(name=prefix[:14])
+        require_covered(access.bearer.permissions, members.get(session, access.org.id, user_id).role.permissions)
+        tokens.revoke(session, access.org.id, prefix)
+
+
+def _administers(access: Access) -> bool:
+    return Permission.ADMINISTER in access.bearer.permissions
+
+
+def _may_act_for(access: Access, user_id: int) -> bool:
+    return user_id == access.bearer.user_id or _administers(access)
+
+
+def _lifetime(access: Access, days: int | None) -> timedelta | None:
+    """Return how long a new token lives. It ends with the token of the request at the latest."""
+    asked = None if days is None else timedelta(days=days)
+    if access.bearer.expires_at is None:
+        return asked
+    left = access.bearer.expires_at - datetime.now(UTC)
+    return left if asked is None else min(left, asked)
