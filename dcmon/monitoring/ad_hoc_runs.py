@@ -123,7 +123,7 @@ def lookback(
             if value is None:
                 if computer is None:
                     return None
-                value = _computed(plan, computer.run(session, org, plan))
+                value = computed_value(plan, computer.run(session, org, plan))
             values.setdefault(version.name, []).append(value)
     return Lookback(ad_hoc, windows, values)
 
@@ -137,7 +137,7 @@ def window_values(
         computer.wait(session)
         plan = window_plan(session, ad_hoc, version, window)
         value = _known_value(session, ad_hoc, plan, ())
-        values[version.name] = value or _computed(plan, computer.run(session, org, plan))
+        values[version.name] = value or computed_value(plan, computer.run(session, org, plan))
     return values
 
 
@@ -254,7 +254,7 @@ def _known_value(session: Session, ad_hoc: AdHocMonitor, plan: Plan, stored: Seq
     if data_flow.is_data_flow(ad_hoc.check):
         return _flow_value(session, ad_hoc, plan)
     if not plan.statistics.n:
-        return _computed(plan, CheckResult(0, CheckValue(ResultState.NO_DATA, reason=no_value_reasons.NO_ROWS)))
+        return computed_value(plan, CheckResult(0, CheckValue(ResultState.NO_DATA, reason=no_value_reasons.NO_ROWS)))
     return None
 
 
@@ -276,7 +276,7 @@ def _flow_value(session: Session, ad_hoc: AdHocMonitor, plan: Plan) -> WindowVal
     flow = flow_metrics.measure(session, ad_hoc.model, plan.version, plan.window, plan.statistics, None)
     chosen = (ad_hoc.monitor.additional_kwargs or {}).get("res_conf")
     value, n = flow_metrics.flow_value(flow, chosen), flow_metrics.n_counted(flow, chosen)
-    return _computed(plan, CheckResult(0, value, n))
+    return computed_value(plan, CheckResult(0, value, n))
 
 
 def _of_result(result: Result) -> WindowValue:
@@ -288,7 +288,8 @@ def _of_result(result: Result) -> WindowValue:
     return WindowValue(value, result.n, result.n_rows, result.n_labelled, result.reference_revision, result)
 
 
-def _computed(plan: Plan, check_result: CheckResult) -> WindowValue:
+def computed_value(plan: Plan, check_result: CheckResult) -> WindowValue:
+    """Return the value of a plan's window that was computed for the request."""
     value, statistics = check_result.value, plan.statistics
     intervals = {name: limits for name, limits in value.intervals.items() if name in value.metrics}
     return WindowValue(

@@ -106,6 +106,12 @@ def load_reference(session: Session, org: Organization, plan: Plan, settings: Ev
     return LoadedReference(request, replace(dataset_schema(plan), balance_classes=is_unbalanced), sample)
 
 
+def request_of(org: Organization, plan: Plan, settings: Evaluate) -> CheckRequest:
+    """Return what the check of a plan's only monitor reads."""
+    (request,) = _requests(org, plan, settings.sample_size)
+    return request
+
+
 def no_reference_rows_reason(monitor: Monitor, check: Check) -> str:
     """Return why a monitor's check can read no row of the reference itself."""
     if (monitor.data_filters or {}).get("filters"):

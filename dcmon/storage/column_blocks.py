@@ -215,6 +215,31 @@ def fetch(
     return ColumnarSample(packing.column_types, blocks, packing.elements) if blocks else None
 
 
+def fetch_groups(
+    session: Session, packing: Packing, query: BoundSql, count: int, max_bytes: int
+) -> list[ColumnarSample | None]:
+    """Fetch the rows of `count` groups in columns; None for a group without rows.
+
+    The query selects the `select_list` of the packing, and `group_number`. Raises TooManyRows above `max_bytes`.
+    """
+    number = f"(row_number() over (partition by group_number order by o1, o2) - 1) / {packing.block_rows} as block"
+    statement = (
+        f"select group_number, count(*)::int4, {packing.targets} from (select *, {number} from ({query.sql}) as sample)"
+        " as numbered group by group_number, block order by group_number, block"
+    )
+    blocks, size = dict[int, list[tuple[Any, ...]]](), 0
+    for group_number, count_of_block, *parts in db.stream(session, *_compiled(session, statement, query.parameters)):
+        flat = list(chain.from_iterable(parts)) if packing.is_nested else parts
+        size += sum(map(len, flat))
+        if size > max_bytes:
+            raise TooManyRows(most=max_bytes)
+        blocks.setdefault(group_number, []).append((count_of_block, *flat))
+    return [
+        ColumnarSample(packing.column_types, blocks[position], packing.elements) if position in blocks else None
+        for position in range(count)
+    ]
+
+
 def _compiled(session: Session, statement: str, parameters: dict[str, Any]) -> BoundSql:
     """Translate the parameters from the form of SQLAlchemy to that of psycopg."""
     compiled = text(statement).compile(dialect=session.get_bind().dialect)

@@ -56,18 +56,22 @@ def conditions(filters: Filters) -> list[Mapping[str, Any]]:
 
 
 def condition(
-    filters: Filters, column_types: Mapping[str, str], expression: Callable[[str], str], absent: Collection[str] = ()
+    filters: Filters,
+    column_types: Mapping[str, str],
+    expression: Callable[[str], str],
+    absent: Collection[str] = (),
+    prefix: str = "filter",
 ) -> BoundSql:
     """Return the SQL that is true for the rows that match; "true" without filters.
 
     `filters` is {"filters": [{"column", "operator", "value"}, …]}. `column_types` has the filterable columns, with
     prediction and label. `expression` gives the SQL of a column. Filters on `absent` columns are checked and then
-    ignored. Null equals only null. Raises InvalidInput for an unknown column or operator, and for a value that can't be
-    compared with the column.
+    ignored. `prefix`: what the names of parameters begin with. Null equals only null. Raises InvalidInput for an
+    unknown column or operator, and for a value that can't be compared with the column.
     """
     comparisons, parameters = ["true"], dict[str, Any]()
     for number, item in enumerate(conditions(filters)):
-        name, parameter = _column_name(item.get("column"), column_types), f"filter{number}"
+        name, parameter = _column_name(item.get("column"), column_types), f"{prefix}{number}"
         column = _Column(name, column_types[name], expression(name))
         comparison = _comparison(column, item.get("operator"), item.get("value"), parameter)
         if name in absent:

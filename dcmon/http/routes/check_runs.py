@@ -1,10 +1,11 @@
 """Routes that return the values of a check or monitor: stored ones, or computed for the request."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -12,7 +13,10 @@ from sqlalchemy.orm import Session
 from dcmon.http import computing
 from dcmon.http.auth import Access, Reader
 from dcmon.http.routes.run_models import (
+    MAX_TEXT,
+    DetailedGroup,
     DetailedValues,
+    GroupShown,
     InfoResponse,
     LookbackBody,
     LookbackResponse,
@@ -20,17 +24,29 @@ from dcmon.http.routes.run_models import (
     RunBody,
     Values,
     WindowBody,
+    groups_response,
     info_response,
     lookback_response,
     refusals,
     values_response,
 )
-from dcmon.monitoring import ad_hoc_monitors, ad_hoc_runs, check_choices, lookback_windows, model_checks
+from dcmon.monitoring import ad_hoc_monitors, ad_hoc_runs, check_choices, drill_down, lookback_windows, model_checks
 from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
 from dcmon.monitoring.ad_hoc_runs import Computer, Lookback, TimeSpan
+from dcmon.monitoring.drill_down import GroupsRequest, GroupValue
 
 router = APIRouter(tags=["values"], responses=refusals(400, 401, 403, 404, 413, 422, 503))
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@dataclass(frozen=True)
+class GroupsPath:
+    """A version, and the column whose values make the groups."""
+
+    model_version_id: Id
+    feature: Annotated[str, Path(max_length=MAX_TEXT)]
+
+
 Details = Annotated[bool, Query(description="Return {output, details} in place of output alone.")]
 
 
@@ -96,6 +112,27 @@ async def run_reference(
             return ad_hoc_runs.reference_values(session, access.org, ad_hoc, max_rows, computer)
 
     return values_response(await computing.of(request).run(request, work), details)
+
+
+@router.post("/checks/{check_id}/group-by/{model_version_id}/{feature:path}")
+async def group_by(
+    access: Reader,
+    request: Request,
+    check_id: Id,
+    groups: Annotated[GroupsPath, Depends()],
+    body: WindowBody,
+    details: Details = False,
+) -> list[GroupShown] | list[DetailedGroup]:
+    """Return the value of a check on all rows of a window, then on groups by the values of a column."""
+    spec = body.to_spec()
+
+    def work(computer: Computer) -> list[GroupValue]:
+        with access.session(snapshot=True) as session:
+            ad_hoc = ad_hoc_monitors.of_check(session, check_id, spec)
+            wanted = GroupsRequest(groups.model_version_id, body.span, groups.feature)
+            return drill_down.values(session, access.org, ad_hoc, wanted, computer)
+
+    return groups_response(await computing.of(request).run(request, work), details)
 
 
 async def _lookback(

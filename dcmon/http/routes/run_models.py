@@ -1,6 +1,6 @@
 """What the routes that compute values take and return."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from dcmon.http.routes.versions import Time
 from dcmon.monitoring.ad_hoc_runs import Lookback, TimeSpan, WindowValue
 from dcmon.monitoring.check_choices import CheckChoices, Choice
+from dcmon.monitoring.drill_down import GroupValue
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.states import ResultState
 from dcmon.windows import Frequency
@@ -187,6 +188,27 @@ class ErrorResponse(BaseModel):
     additional_information: dict[str, Any]
 
 
+class FiltersShown(BaseModel):
+    """Filters as a body takes them."""
+
+    filters: list[dict[str, Any]]
+
+
+class GroupShown(BaseModel):
+    """The numbers of a group of rows; null without a value. filters: those that the rows of the group match."""
+
+    name: str
+    value: Metrics | None
+    count: int
+    filters: FiltersShown
+
+
+class DetailedGroup(GroupShown):
+    """The numbers of a group of rows, and what is known of them."""
+
+    details: ValueDetails
+
+
 Values = dict[str, Metrics | None]
 V = TypeVar("V")
 _MEANINGS = {
@@ -229,6 +251,25 @@ def values_response(values: Mapping[str, WindowValue], with_details: bool) -> Va
     if not with_details:
         return output
     return DetailedValues(output=output, details={name: details(value) for name, value in values.items()})
+
+
+def groups_response(groups: Sequence[GroupValue], with_details: bool) -> list[GroupShown] | list[DetailedGroup]:
+    """Return the response for the values of groups of rows."""
+    plain = [
+        GroupShown(
+            name=group.name,
+            value=group.value.metrics,
+            count=group.n,
+            filters=FiltersShown.model_validate(group.filters),
+        )
+        for group in groups
+    ]
+    if not with_details:
+        return plain
+    return [
+        DetailedGroup(**shown.model_dump(), details=details(group.value))
+        for shown, group in zip(plain, groups, strict=True)
+    ]
 
 
 def details(value: WindowValue) -> ValueDetails:
