@@ -50,22 +50,20 @@ def _parse_seconds(value: object) -> object:
 
 
 def _parse_term(value: object) -> object:
-    """Parse a term such as 400d or 2y; none means for ever."""
+    """Parse a term such as 400d or 2y, or none; leave other text, such as ISO 8601, to pydantic."""
     if not isinstance(value, str):
         return value
-    return None if value.strip().lower() == "none" else _parse_duration(value)
-
-
-def _parse_duration(text: str) -> timedelta:
+    if value.strip().lower() == "none":
+        return durations.MAX_DURATION
     try:
-        return durations.parse(text, "400d, 2y, or none: for ever")
-    except InvalidInput as error:
-        raise ValueError(str(error)) from error
+        return durations.parse(value)
+    except InvalidInput:
+        return value
 
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_seconds)]
 SHORTEST_LOG = timedelta(days=30)  # PostgreSQL refuses to delete younger entries
-LogTerm = Annotated[timedelta | None, BeforeValidator(_parse_term), Field(ge=SHORTEST_LOG)]
+LogTerm = Annotated[timedelta, BeforeValidator(_parse_term), Field(ge=SHORTEST_LOG)]
 
 
 def _split_at_commas(value: object) -> object:

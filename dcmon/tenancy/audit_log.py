@@ -12,6 +12,7 @@ from dcmon import db, errors
 from dcmon.db import Organization
 from dcmon.db.tables.org import AuditLogEntry
 from dcmon.db.tables.public import AuditLogEntry as PublicEntry
+from dcmon.tenancy import retention
 
 PRUNED_AT_ONCE = 10_000
 # An entry's id is its number and the letter of its table. Of entries with the same time, those of "public" are older.
@@ -75,18 +76,21 @@ def entries(
     return Entries(page, None if is_last else f"{rows[limit - 1].at.isoformat()}~{page[-1]['id']}")
 
 
-def prune(engine: Engine, org: Organization, term: timedelta | None, is_over: Callable[[], bool]) -> int:
-    """Delete the entries of an organization's schema that are older than a term; return how many. None: for ever."""
+def prune(engine: Engine, org: Organization, term: timedelta, is_over: Callable[[], bool]) -> int:
+    """Delete the entries of an organization's schema that are older than a term; return how many.
+
+    They stay for ever if the term is retention.FOR_EVER.
+    """
     return _prune(lambda: db.org_session(engine, org), term, is_over)
 
 
-def prune_public(engine: Engine, term: timedelta | None, is_over: Callable[[], bool]) -> int:
+def prune_public(engine: Engine, term: timedelta, is_over: Callable[[], bool]) -> int:
     """Delete the entries in "public", also of deleted organizations, that are older than a term; return how many."""
     return _prune(lambda: db.public_session(engine), term, is_over)
 
 
-def _prune(session_: Callable[[], Any], term: timedelta | None, is_over: Callable[[], bool]) -> int:
-    total, is_done = 0, term is None
+def _prune(session_: Callable[[], Any], term: timedelta, is_over: Callable[[], bool]) -> int:
+    total, is_done = 0, term >= retention.FOR_EVER
     while not is_done and not is_over():
         with session_() as session:
             statement = text("select prune_audit_log(now() - cast(:term as interval), :most)")

@@ -4,8 +4,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from dcmon.app import App
+from dcmon.embedded.environment import child_environment
 from dcmon.errors import InvalidInput
 from dcmon.output import Output
 from dcmon.settings import OLD_NAMES, Settings
@@ -87,3 +89,18 @@ def test_page_of_settings_lists_every_old_name() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     rows = [f"| `{old}` | `{new}` |" for old, new in OLD_NAMES.items()]
     assert page.partition("## Old names")[2].strip().splitlines()[-len(rows) :] == rows
+
+
+@pytest.mark.parametrize(("text", "days"), [("none", 36_500), ("400d", 400), ("2y", 730), ("P1Y35D", 400)])
+def test_term_of_the_log_is_the_same_in_a_child_process(monkeypatch: pytest.MonkeyPatch, text: str, days: int) -> None:
+    """A child gets the settings as text; "none" must not become the default there, which deletes entries."""
+    monkeypatch.setenv("DCMON_AUDIT_LOG__RETENTION", text)
+    variables = child_environment(Settings())
+    monkeypatch.setenv("DCMON_AUDIT_LOG__RETENTION", variables["DCMON_AUDIT_LOG__RETENTION"])
+    assert Settings().audit_log.retention == timedelta(days=days)
+
+
+def test_term_of_the_log_is_at_least_30_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCMON_AUDIT_LOG__RETENTION", "10d")
+    with pytest.raises(ValidationError, match="greater than or equal to"):
+        Settings()
