@@ -191,6 +191,13 @@ class Unreachable(DcmonError):
     exit_code, status = 7, 503
 
 
+class RoleUnusable(DcmonError):
+    """Organization {org!r} can't be entered, because the role that owns schema {schema} can't be used: {reason}.
+    Grant that role to the role that dcmon connects as, or type "dcmon migrate" to create the role again."""
+
+    exit_code, status = 4, 503
+
+
 class OutOfMemory(Unreachable):
     """PostgreSQL at {where} is out of memory: {reason}.
     If PostgreSQL lacks memory for locks, raise its max_locks_per_transaction to 256."""

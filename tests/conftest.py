@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization, migrations
-from dcmon.embedded import postgres, process
+from dcmon.embedded import postgres, postgres_cluster, process
 from dcmon.output import Output
 from dcmon.settings import Evaluate, Settings
 from dcmon.tenancy import provisioning
@@ -123,6 +123,8 @@ def server_url() -> Iterator[str]:
     with server_directory() as path:
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(postgres, "OPTIONS", postgres.OPTIONS | NOT_DURABLE)
+            # No superuser, as in an installation, but tests create databases.
+            patched.setattr(postgres_cluster, "ROLE_OPTIONS", f"{postgres_cluster.ROLE_OPTIONS} createdb")
             server = postgres.start(path)
         yield server.url
         server.stop()

@@ -14,10 +14,9 @@ def migrate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
     """Migrate the database: both lineages, every organization. Example: dcmon migrate --dry-run"""
     if ctx.invoked_subcommand is not None:
         return
-    from dcmon.tenancy.provisioning import migrate_all
+    from dcmon.commands.views import migration as view
 
-    migrated = migrate_all(ctx.obj.engine, dry_run=dry_run)
-    ctx.obj.output.table(migrated, ["lineage", "schema", "from", "to", "state"])
+    ctx.obj.output.page(view.migrated(ctx.obj.engine, dry_run=dry_run))
 
 
 @app.command()
@@ -35,6 +34,17 @@ def status(ctx: typer.Context) -> None:
     ctx.obj.output.table(rows, {"lineage": "", "schema": "", "at": "revision", "head": "newest revision", "state": ""})
     if any(schema.state != MigrationState.CURRENT for schema in states):
         raise typer.Exit(1)
+
+
+@app.command()
+def roles(ctx: typer.Context) -> None:
+    """Print the SQL with which an administrator of PostgreSQL creates organizations' missing roles.
+
+    Example: dcmon migrate roles
+    """
+    from dcmon.commands.views import migration as view
+
+    ctx.obj.output.page(view.missing_roles(ctx.obj.engine))
 
 
 @app.command()

@@ -47,6 +47,7 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
         pool_pre_ping=True,
         connect_args={name: value for name, value in CONNECTION.items() if name not in parsed.query},
         json_deserializer=_decoded_json,
+        hide_parameters=True,  # a log must not have values of rows
     )
     event.listen(result, "handle_error", _translate)
     return result
@@ -79,6 +80,11 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     original, url = context.original_exception, context.engine.url if context.engine else None
     if isinstance(original, psycopg.Error) and original.sqlstate == object_limits.OVER_LIMIT:
         return object_limits.to_error(original)
+    if isinstance(original, psycopg.Error):
+        remove_values(original)
+        if isinstance(context.sqlalchemy_exception, DBAPIError):
+            kind = type(original)
+            context.sqlalchemy_exception.args = (f"({kind.__module__}.{kind.__qualname__}) {original}",)
     if isinstance(original, psycopg.errors.NumericValueOutOfRange) and (number := _too_large_id(context)) is not None:
         return errors.NotFound(what="id", name=number)
     if unstorable := _unstorable_text(context):
@@ -88,6 +94,12 @@ def _translate(context: ExceptionContext) -> errors.DcmonError | None:
     if isinstance(original, psycopg.errors.ReadOnlySqlTransaction):
         context.is_disconnect = True  # for example after a failover: open connections lead to a standby
     return to_dcmon_error(original, url, context.is_disconnect)
+
+
+def remove_values(error: psycopg.Error) -> None:
+    """Shorten the message of an error to its first line: the others (DETAIL, CONTEXT) quote values of rows."""
+    if error.diag.message_primary:
+        error.args = (error.diag.message_primary,)
 
 
 def _too_large_id(context: ExceptionContext) -> int | None:

@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dcmon.db.connections import CONNECTION_ERRORS, to_dcmon_error
+from dcmon.db.connections import CONNECTION_ERRORS, remove_values, to_dcmon_error
 
 FILTER = "filter_of_statements"  # in Session.info: a function that hides rows (visible_models)
 
@@ -26,6 +26,7 @@ def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg
         with raw.cursor(name, binary=True) if name else raw.cursor(binary=True) as opened:
             yield opened
     except psycopg.Error as error:
+        remove_values(error)
         is_lost = raw.closed or raw.broken or isinstance(error, psycopg.errors.ReadOnlySqlTransaction)
         if isinstance(error, CONNECTION_ERRORS) and (
             translated := to_dcmon_error(error, connection.engine.url, is_lost)
@@ -33,7 +34,9 @@ def cursor(session: Session, statement: str, name: str = "") -> Iterator[psycopg
             if is_lost:
                 connection.invalidate(error)
             raise translated from error
-        raise DBAPIError.instance(statement, None, error, psycopg.Error, connection_invalidated=is_lost) from error
+        raise DBAPIError.instance(
+            statement, None, error, psycopg.Error, hide_parameters=True, connection_invalidated=is_lost
+        ) from error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from dcmon import errors
-from dcmon.db import MIGRATIONS, Organization, change_log, head, locks, object_limits, revision
+from dcmon.db import MIGRATIONS, Organization, change_log, head, locks, object_limits, revision, roles
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables import Org, Public
 from dcmon.db.tables import org as _org  # noqa: F401  (declares the tables of the metadata)
@@ -34,7 +34,7 @@ METADATA: dict[Lineage, MetaData] = {
 }
 RUN_TIME_TABLE = re.compile(r"(samples|labels|reference|ids|orphan_labels)_\d+")
 SCRATCH = "dcmon_scratch"
-PUBLIC_LOCK, SCRATCH_LOCK = 0, 1  # numbers in the space of migrations
+SCRATCH_LOCK = 1  # a number in the space of migrations
 
 
 class MigrationState(StrEnum):
@@ -76,16 +76,25 @@ def upgrade_public(engine: Engine) -> None:
     with _locked(engine, "public", "public") as config:
         command.upgrade(config, "head")
         _attach_triggers(config, "public", "public")
+        roles.create_group(config.attributes["connection"])
 
 
 def upgrade_org(engine: Engine, org: Organization) -> None:
     """Upgrade an organization's schema to the head of lineage "org".
 
-    Creates the schema if it is missing. Raises SchemaTooNew when the schema is ahead of this code.
+    Creates the schema and its role if they are missing. The revisions run as that role, so it owns what they create.
+    Raises SchemaTooNew when the schema is ahead of this code.
     """
-    with _locked(engine, "org", org.schema, org_id=org.id) as config:
+    with _locked(engine, "org", org.schema, org) as config:
         command.upgrade(config, "head")
         _attach_triggers(config, "org", org.schema)
+
+
+def create_role(engine: Engine, org: Organization) -> bool:
+    """Give an organization's schema to its role. Returns False if this is not allowed. Raises Locked."""
+    with engine.begin() as connection:
+        _lock(connection, org.schema, org)
+        return roles.create(connection, org)
 
 
 def check(engine: Engine, lineage: Lineage) -> str | None:
@@ -129,21 +138,14 @@ def _scratch(engine: Engine, lineage: Lineage) -> Iterator[Config]:
 
 
 @contextmanager
-def _locked(engine: Engine, lineage: Lineage, schema: str, org_id: int | None = None) -> Iterator[Config]:
+def _locked(engine: Engine, lineage: Lineage, schema: str, org: Organization | None = None) -> Iterator[Config]:
     """Yield a config in a transaction that excludes other work in the schema."""
     with _too_new(schema), engine.begin() as connection:
-        connection.execute(text("set local lock_timeout = '30s'"))
-        try:
-            if org_id is None:
-                locks.acquire(connection, LockSpace.MIGRATION, PUBLIC_LOCK)
-            else:  # also excludes each transaction in the organization, and the organization's deletion
-                locks.acquire(connection, LockSpace.ORGANIZATION, org_id)
-        except DBAPIError as error:
-            raise errors.Locked(
-                f'Schema {schema!r} is in use: it could not be locked in 30 s. Type "dcmon migrate" to try again.'
-            ) from error
+        _lock(connection, schema, org)
         connection.execute(CreateSchema(schema, if_not_exists=True))
-        _enter(connection, schema)
+        if org is not None:
+            roles.create(connection, org)
+        _enter(connection, schema, as_owner=org is not None)
         current = revision(connection, schema)
         if current is not None and current > head(lineage):
             raise errors.SchemaTooNew(schema=schema, found=current)
@@ -158,6 +160,20 @@ def _attach_triggers(config: Config, lineage: Lineage, schema: str) -> None:
     object_limits.attach(connection, base, schema)
 
 
+def _lock(connection: Connection, schema: str, org: Organization | None) -> None:
+    """Exclude other migrations; with `org`, also each transaction in the organization and its deletion."""
+    connection.execute(text("set local lock_timeout = '30s'"))
+    try:
+        if org is None:
+            locks.acquire(connection, LockSpace.MIGRATION, roles.PUBLIC_LOCK)
+        else:
+            locks.acquire(connection, LockSpace.ORGANIZATION, org.id)
+    except DBAPIError as error:
+        raise errors.Locked(
+            f'Schema {schema!r} is in use: it could not be locked in 30 s. Type "dcmon migrate" to try again.'
+        ) from error
+
+
 @contextmanager
 def _too_new(schema: str) -> Iterator[None]:
     try:
@@ -166,8 +182,11 @@ def _too_new(schema: str) -> Iterator[None]:
         raise errors.SchemaTooNew(str(error), schema=schema) from error
 
 
-def _enter(connection: Connection, schema: str) -> None:
+def _enter(connection: Connection, schema: str, *, as_owner: bool = False) -> None:
     connection.execute(text("select set_config('search_path', quote_ident(:schema), true)"), {"schema": schema})
+    if as_owner:
+        owner = roles.owner(connection, schema)
+        connection.execute(text("select set_config('role', :owner, true)"), {"owner": owner})
 
 
 def _config(connection: Connection, lineage: Lineage) -> Config:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 import psycopg.sql
@@ -25,7 +26,19 @@ PACKAGE = Path(__file__).parent.parent
 MIGRATIONS = next(d for d in (PACKAGE / "migrations", PACKAGE.parent / "migrations") if (d / "env.py").is_file())
 
 LOCK_NOT_AVAILABLE, UNDEFINED_TABLE = "55P03", "42P01"
+ROLE_ERRORS = ("22023", "42501")  # the role does not exist; the connecting role may not set it
 NO_SCHEMA = "no schema"
+# The owner of the schema is the organization's role (dcmon.db.roles). Like the search path, it is set until the
+# transaction ends, so a connection of the pool never carries it over.
+OWNER = "coalesce((select pg_get_userbyid(nspowner) from pg_namespace where nspname = {schema}), 'none')"
+SET_BOTH = "set_config('search_path', quote_ident({schema}), true), {lock}, set_config('role', {role}, true) as role"
+_REMAINING = "set_config('dcmon.author', :author, true), set_config('dcmon.limits', :limits, true), " + locks.call(
+    LockSpace.ORGANIZATION, ":id", shared=True
+)
+ENTER = text(f"select {SET_BOTH.format(schema=':schema', lock=_REMAINING, role=OWNER.format(schema=':schema'))}")
+ENTER_AS = text(f"select {SET_BOTH.format(schema=':schema', lock=_REMAINING, role=':role')}")
+# The roles by schema: to look one up costs 50 µs of a transaction's 160. A role is never given to another schema.
+_KNOWN_ROLES: WeakKeyDictionary[Engine, dict[str, str]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -125,8 +138,9 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
         raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
 
         def peek(org: Organization, statement: str) -> Any:
-            path = psycopg.sql.Identifier(org.schema).as_string(raw)
-            before = f"begin read only; set local lock_timeout = '1s'; set local search_path = {path}"
+            schema = psycopg.sql.Literal(org.schema).as_string(raw)
+            entering = SET_BOTH.format(schema=schema, lock="null", role=OWNER.format(schema=schema))
+            before = f"begin read only; set local lock_timeout = '1s'; select {entering}"
             try:
                 results = raw.execute(f"{before}; {statement}; commit".encode())
                 for _ in range(3):
@@ -144,35 +158,45 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
 
 
 def enter(connection: Connection, org: Organization) -> None:
-    """Enter the organization's schema for this transaction, and hold the organization's lock shared.
+    """Enter the organization's schema and role for this transaction, and hold the organization's lock shared.
 
-    Raises OrganizationNotFound, SchemaOutOfDate, SchemaTooNew, or Locked while the organization is migrated or deleted.
+    Raises OrganizationNotFound, SchemaOutOfDate, SchemaTooNew, RoleUnusable, or Locked while the organization is
+    migrated or deleted.
     """
-    lock = locks.call(LockSpace.ORGANIZATION, ":id", shared=True)
+    known = _KNOWN_ROLES.setdefault(connection.engine, {})
+    values = {
+        "schema": org.schema,
+        "id": org.id,
+        "role": known.get(org.schema),
+        "author": authors.encoded(),
+        "limits": object_limits.encoded(org.id, org.name, org.object_limits),
+    }
     try:
-        connection.execute(
-            text(
-                "select set_config('search_path', quote_ident(:schema), true),"
-                " set_config('dcmon.author', :author, true), set_config('dcmon.limits', :limits, true), " + lock
-            ),
-            {
-                "schema": org.schema,
-                "id": org.id,
-                "author": authors.encoded(),
-                "limits": object_limits.encoded(org.id, org.name, org.object_limits),
-            },
-        )
+        role = connection.execute(ENTER_AS if values["role"] else ENTER, values).one().role
     except DBAPIError as error:
+        known.pop(org.schema, None)
+        if sqlstate(error) in ROLE_ERRORS:
+            raise _role_error(connection, org, error) from error
         if sqlstate(error) != LOCK_NOT_AVAILABLE:
             raise
         raise errors.Locked(
             f"Organization {org.name!r} is being migrated or deleted. Try again later;"
             ' "dcmon migrate status" shows the schemas.'
         ) from error
+    if is_role_of(role, org):  # only such a role is known: later, another one may give the schema to its own role
+        known[org.schema] = role
     current = _entered(connection, org.schema)
+    if current is None or current == NO_SCHEMA:
+        known.pop(org.schema, None)
     if current == NO_SCHEMA:
         raise errors.OrganizationNotFound(name=org.name)
     _require_revision("org", org.schema, current)
+
+
+def is_role_of(role: str, org: Organization) -> bool:
+    """Return True if a role of PostgreSQL is one that dcmon made for the organization."""
+    prefix, _, number = role.partition("_org_")
+    return prefix.startswith("dcmon_") and prefix[6:].isdigit() and number == str(org.id)
 
 
 def revision(connection: Connection, schema: str) -> str | None:
@@ -194,10 +218,20 @@ def _entered(connection: Connection, schema: str) -> str | None:
     except ProgrammingError as error:
         if sqlstate(error) != UNDEFINED_TABLE:
             raise
-        with connection.engine.connect() as second:  # the error has aborted this transaction
-            existing = second.scalar(text("select to_regnamespace(quote_ident(:schema))"), {"schema": schema})
-        return None if existing else NO_SCHEMA
+        return None if _schema_exists(connection, schema) else NO_SCHEMA
     return None if row is None else row[0] if row[1] == schema else NO_SCHEMA
+
+
+def _schema_exists(connection: Connection, schema: str) -> bool:
+    with connection.engine.connect() as second:  # the error has aborted this transaction
+        return bool(second.scalar(text("select to_regnamespace(quote_ident(:schema))"), {"schema": schema}))
+
+
+def _role_error(connection: Connection, org: Organization, error: DBAPIError) -> errors.DcmonError:
+    """Return why the organization's role can't be entered: it was deleted, or this connection may not use it."""
+    if not _schema_exists(connection, org.schema):
+        return errors.OrganizationNotFound(name=org.name)
+    return errors.RoleUnusable(org=org.name, schema=org.schema, reason=first_line(error.orig or error))
 
 
 def _require_revision(lineage: str, schema: str, current: str | None) -> None:

@@ -16,15 +16,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dcmon import errors
-from dcmon.embedded import json_file, process
+from dcmon.embedded import json_file, postgres_cluster, process
+from dcmon.embedded.postgres_cluster import DATABASE, DISK_FULL, USER
 from dcmon.embedded.server import Server, package_directory, running_url
 
-USER, DATABASE = "dcmon", "dcmon"
 START_SECONDS = 300  # crash recovery of a large database takes minutes
 STOP_SIGNAL, STOP_SECONDS = signal.SIGINT, 30.0  # SIGINT: "fast shutdown", which ends sessions and keeps all commits
 STATE_FILE = "postgres.json"
+IS_SUPERUSER = "is_superuser"  # a key of the state; releases that did not write it made dcmon's role the superuser
 LARGEST_LOG = 10_000_000  # bytes
-DISK_FULL = "No space left on device"
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -33,6 +33,11 @@ OPTIONS = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "log_line_prefix": "%m [%p] ",
+    # Nothing of a row or a secret is written to the log: neither statements, nor their parameters, nor details.
+    "log_min_error_statement": "panic",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "log_error_verbosity": "terse",
 }
 
 
@@ -54,17 +59,21 @@ def start(data_dir: Path) -> Server:
     _make_directory(data_dir, None)
     _make_directory(log.parent, None)
     _require_reachable(data_dir, user)
-    _make_directory(cluster, user)
     binaries = _binaries(data_dir, user)
     state = json_file.read(data_dir / STATE_FILE) or {}
     if not (cluster / "PG_VERSION").exists():
-        state = {"password": secrets.token_urlsafe(24)}
-        _create_cluster(binaries, cluster, state["password"], user)
+        state = {"password": secrets.token_urlsafe(24), IS_SUPERUSER: False}
+        json_file.write(data_dir / STATE_FILE, state)
+        postgres_cluster.create(binaries, cluster, state["password"], user)
+    _make_directory(cluster, user)
     _require_version(binaries, cluster)
     if "password" not in state:
         reason = f"{STATE_FILE}, which holds the password of PostgreSQL, is missing. Restore the file from a backup."
         raise errors.DataDirectoryUnusable(path=data_dir, reason=reason)
     _remove_stale_pid(cluster)
+    if state.get(IS_SUPERUSER, True):
+        postgres_cluster.convert(binaries, cluster, user)
+        state[IS_SUPERUSER] = False
     port = process.free_port(state.get("port"))
     address = f"postgresql://{USER}:{quote(state['password'])}@127.0.0.1:{port}/{DATABASE}"
     json_file.write(data_dir / STATE_FILE, {**state, "port": port, "url": address})
@@ -78,7 +87,7 @@ def _start(binaries: Path, cluster: Path, log: Path, address: str, port: int, us
         child = process.start(
             [str(binaries / "bin" / "postgres"), "-D", str(cluster), "-p", str(port), *options],
             output=output,
-            environment=_environment(),
+            environment=postgres_cluster.environment(),
             user=user,
             on_parent_death=STOP_SIGNAL,
         )
@@ -92,7 +101,7 @@ def _start(binaries: Path, cluster: Path, log: Path, address: str, port: int, us
 
 
 def _wait_until_ready(server: Server) -> None:
-    """Wait until PostgreSQL accepts connections, and create the database if it is missing."""
+    """Wait until PostgreSQL accepts connections."""
     import psycopg
 
     deadline = time.monotonic() + START_SECONDS
@@ -100,11 +109,8 @@ def _wait_until_ready(server: Server) -> None:
         if server.process.poll() is not None:
             raise _start_error(server.log)
         try:
-            with psycopg.connect(server.url, connect_timeout=2, dbname="postgres", autocommit=True) as connection:
-                database = connection.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone()
-                if database is None:
-                    connection.execute(f'create database "{DATABASE}"')
-                return
+            psycopg.connect(server.url, connect_timeout=2).close()
+            return
         except psycopg.errors.DiskFull as error:
             raise errors.DiskFull(where=server.log.parent.parent) from error
         except psycopg.OperationalError:
@@ -120,31 +126,6 @@ def _start_error(log: Path) -> errors.DcmonError:
     line = next((line for line in reversed(lines) if re.search("FATAL|PANIC|ERROR", line)), last)
     reason = re.sub(r"^.*?(FATAL|PANIC|ERROR): *", "", line)
     return errors.DcmonError(f"PostgreSQL did not start: {reason} (see {log})")
-
-
-def _create_cluster(binaries: Path, cluster: Path, password: str, user: int | None) -> None:
-    """Run initdb, and remove an incomplete cluster if it fails."""
-    secret = cluster.parent / ".password"
-    secret.write_text(password)
-    secret.chmod(0o600)
-    if user is not None:
-        os.chown(secret, user, -1)
-    completed = subprocess.run(
-        [
-            str(binaries / "bin" / "initdb"), "-D", str(cluster), "-U", USER, "--auth=scram-sha-256",
-            f"--pwfile={secret}", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8",
-        ],
-        env=_environment(), cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-        user=user, group=None if user is None else process.user_group(user), extra_groups=None if user is None else [],
-    )  # fmt: skip
-    secret.unlink()
-    if completed.returncode:
-        for path in cluster.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        if DISK_FULL in completed.stderr + completed.stdout:
-            raise errors.DiskFull(where=cluster)
-        lines = completed.stderr.strip().splitlines() or ["initdb failed"]
-        raise errors.DataDirectoryUnusable(path=cluster, reason=lines[-1])
 
 
 def _require_version(binaries: Path, cluster: Path) -> None:
@@ -272,8 +253,3 @@ def _rotate_log(log: Path) -> None:
     """
     if log.exists() and log.stat().st_size > LARGEST_LOG:
         log.replace(log.with_suffix(".log.1"))
-
-
-def _environment() -> dict[str, str]:
-    """Return an environment without the caller's locale and PG* variables, which would change the cluster."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}

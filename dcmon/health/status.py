@@ -18,6 +18,7 @@ from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
 from dcmon.settings import Settings
 from dcmon.severity import Severity
+from dcmon.tenancy import provisioning
 
 PROBLEMS_OF_MISSING_PARTS = (ProblemName.NO_LEADER, ProblemName.NO_WORKER, ProblemName.NO_ENDPOINT)
 ALL_WELL, HAS_PROBLEMS, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8  # exit codes
@@ -129,7 +130,7 @@ def _dependencies(
     rows = []
     if local is not None:
         rows.append(_dependency("endpoint", supervisor_state.is_endpoint_up(settings), local.url))
-    rows.append(_dependency("database", True, _database_url(engine)))
+    rows.append(_dependency("database", True, _database_url(engine) + _missing_roles(engine)))
     if snapshot.is_kafka_up is not None:
         rows.append(_dependency("kafka", snapshot.is_kafka_up, str(settings.kafka.bootstrap_servers)))
     if settings.redis_url is not None:
@@ -140,6 +141,12 @@ def _dependencies(
         since, leader = (lead.started_at, lead.message) if lead is not None else (None, None)
         rows.append({"name": "leader", "state": PartState.LEADS, "since": since, "detail": leader})
     return rows
+
+
+def _missing_roles(engine: Engine) -> str:
+    """Say how many organizations have no role of their own in PostgreSQL; empty if all have one."""
+    number = provisioning.count_missing_roles(engine)
+    return f'; {number} organizations without a role of their own: see "dcmon migrate roles"' if number else ""
 
 
 def _dependency(name: str, is_up: bool, detail: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import Organization, locks, object_limits
+from dcmon.db import Organization, locks, object_limits, roles
 from dcmon.db.locks import LockSpace
 from dcmon.db.object_limits import ObjectLimits
 from dcmon.db.tables.public import Member, User
@@ -149,10 +149,13 @@ def delete(session: Session, org: Organization) -> None:
 
 
 def drop_schema(session: Session, org: Organization) -> None:
-    """Drop the organization's schema; wait until no transaction works in it."""
+    """Drop the organization's schema and role; wait until no transaction works in it."""
     locks.acquire(session, LockSpace.ORGANIZATION, org.id)
-    quoted = session.connection().dialect.identifier_preparer.quote(org.schema)
+    connection = session.connection()
+    role = roles.owner(connection, org.schema)
+    quoted = connection.dialect.identifier_preparer.quote(org.schema)
     session.execute(text(f"drop schema if exists {quoted} cascade"))
+    roles.drop(connection, org, role)
 
 
 def terms(session: Session, org: Organization) -> RetentionTerms:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from dcmon import db, errors
-from dcmon.db import Organization, migrations
+from dcmon.db import Organization, migrations, roles
 from dcmon.db.migrations import MigrationState
 from dcmon.tenancy import organizations, tokens
 
@@ -18,6 +18,15 @@ class Provisioned:
 
     organization: Organization
     token: str
+
+
+@dataclass(frozen=True)
+class MissingRoles:
+    """How many organizations have no role, the SQL that creates the roles, and the role that dcmon connects as."""
+
+    organizations: int
+    statements: Sequence[str]
+    connecting_role: str
 
 
 def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
@@ -81,7 +90,33 @@ def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]
         for org in _organizations(engine):
             if any(state.schema == org.schema and state.state != MigrationState.CURRENT for state in before):
                 migrations.upgrade_org(engine, org)
+        _create_roles(engine)
     return [_step(state, dry_run) for state in before]
+
+
+def missing_roles(engine: Engine) -> MissingRoles:
+    """Return the organizations without a role of their own, which is the second wall between organizations."""
+    with engine.connect() as connection:
+        if db.revision(connection, "public") is None:
+            return MissingRoles(0, [], "")
+        organizations = roles.without(connection)
+        statements = roles.statements(connection, organizations)
+        return MissingRoles(len(organizations), statements, str(connection.scalar(text("select current_user"))))
+
+
+def count_missing_roles(engine: Engine) -> int:
+    """Return how many organizations have no role of their own."""
+    with engine.connect() as connection:
+        return len(roles.without(connection))
+
+
+def _create_roles(engine: Engine) -> None:
+    """Give each organization that has none a role; stop at the first that is not allowed."""
+    with engine.connect() as connection:
+        organizations = roles.without(connection)
+    for org in organizations:
+        if not migrations.create_role(engine, org):
+            return
 
 
 def _step(state: migrations.SchemaState, dry_run: bool) -> dict[str, Any]:

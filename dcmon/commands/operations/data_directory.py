@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 # A purge deletes these entries and no other file.
-OWN_ENTRIES = ("postgres", "binaries", "logs", "postgres.json", "valkey.json", "valkey.conf", "supervisor.json",
-               "supervisor.lock", "demo.json", "report.html", "dump.rdb")  # fmt: skip
+OWN_ENTRIES = ("postgres", "postgres.initdb", "binaries", "logs", "postgres.json", "valkey.json", "valkey.conf",
+               "supervisor.json", "supervisor.lock", "demo.json", "report.html", "dump.rdb")  # fmt: skip
 
 
 def own_entries(data_dir: Path) -> list[Path]:

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
-from dcmon import errors
+from dcmon import db, errors
 from dcmon.app import App
 from dcmon.jobs import ingest
 from tests.helpers.ingestion import END_SESSIONS
@@ -52,4 +53,5 @@ def test_worker_waits_while_the_database_is_read_only(
         assert eventually(lambda: target.samples == 200)
 
     assert caplog.text.count("waiting: PostgreSQL") == 1
-    assert target.scalar("select count(*) from public.parked_messages") == 0
+    with db.public_session(target.engine) as session:
+        assert session.scalar(text("select count(*) from parked_messages")) == 0
