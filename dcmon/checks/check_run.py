@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from dcmon.checks import no_value_reasons
+from dcmon.checks import no_value_reasons, parameters
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_features
 from dcmon.checks.kinds import CheckKind
 from dcmon.checks.no_value_reasons import NoValue, SideName
@@ -90,8 +90,9 @@ class CheckRun(ABC, Generic[R]):
         self.conf: Mapping[str, Any] = setup.additional_kwargs.get("check_conf") or {}
         self.res_conf: Sequence[str] | None = setup.additional_kwargs.get("res_conf")
         self.remarks: list[str] = []
-        self.features = self._features(setup.params)
-        self.arguments = self._arguments(setup.params)
+        params = parameters.effective(setup.kind, setup.params)
+        self.features = self._features(params)
+        self.arguments = self._arguments(params)
 
     @abstractmethod
     def reduce(self, current: R, reference: R | None) -> Reduced:

@@ -3,7 +3,7 @@
 Unknown names are refused, because deepchecks ignores them without a message.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -84,14 +84,27 @@ def known(kind: CheckKind) -> frozenset[str]:
     return frozenset((*DEFAULTS[name], *_SHOWN.get(name, ()), *_SET_BY_DCMON))
 
 
-def require(kind: CheckKind, names: Iterable[str]) -> None:
+def effective(kind: CheckKind, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters that a check runs with: those that are stored, without the "args" of an alias.
+
+    The classes of aliases take any arguments, so deepchecks writes `{"args": []}` into their config, whatever
+    arguments they were created with.
+    """
+    return {name: value for name, value in params.items() if not _is_empty_args(kind, name, value)}
+
+
+def _is_empty_args(kind: CheckKind, name: str, value: Any) -> bool:
+    return kind.is_alias and name == "args" and value in ([], (), None)
+
+
+def require(kind: CheckKind, params: Mapping[str, Any]) -> None:
     """Raise InvalidInput for a parameter that the check does not have.
 
     Any parameter is accepted for a user's check, whose parameters are not known here.
     """
     if kind.is_own:
         return
-    for name in names:
+    for name in effective(kind, params):
         if name not in known(kind):
             matches = get_close_matches(name, known(kind), 1)
             suggestion = f"Do you mean {matches[0]!r}? " if matches else ""

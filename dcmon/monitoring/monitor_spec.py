@@ -38,4 +38,11 @@ class MonitorSpec:
 
     def has_other_values(self, changed: "MonitorSpec") -> bool:
         """Return True if a monitor has other values after a change to this specification."""
-        return any(getattr(self, name) != getattr(changed, name) for name in VALUE_FIELDS)
+        return any(_meaning(getattr(self, name)) != _meaning(getattr(changed, name)) for name in VALUE_FIELDS)
+
+
+def _meaning(value: Any) -> Any:
+    """Return a field without the keys that are null, which mean the same as keys that are absent."""
+    if isinstance(value, Mapping):
+        return {key: _meaning(entry) for key, entry in value.items() if entry is not None}
+    return [_meaning(entry) for entry in value] if isinstance(value, list) else value

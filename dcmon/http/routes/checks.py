@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from dcmon.checks import catalogue
 from dcmon.checks.kinds import DCMON
@@ -28,7 +28,7 @@ class CheckBody(BaseModel):
     """A check and its name. Without a name, the name of its class is used."""
 
     config: CheckConfig
-    name: str | None = None
+    name: str | None = Field(None, max_length=50)
 
 
 @router.post("/models/{identifier}/checks")
@@ -94,10 +94,10 @@ def describe(check: Check) -> dict[str, Any]:
             "module_name": check.module_name,
             "class_name": check.class_name,
             "params": check.params,
-            "version": catalogue.LIBRARY_VERSION,
         },
         "model_id": check.model_id,
         "id": check.id,
         "docs_link": catalogue.docs_link(check.module_name, check.class_name),
         "name": check.name,
+        "library_version": catalogue.LIBRARY_VERSION,
     }

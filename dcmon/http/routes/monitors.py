@@ -34,14 +34,17 @@ class AdditionalKwargs(BaseModel):
 
 Lookback = Annotated[int, Field(ge=0, le=10**10)]
 Units = Annotated[int, Field(ge=0, le=1000)]
+Name = Annotated[str, Field(max_length=50)]
+# Scripts compare these objects with what they sent: a key that was not sent is not added.
+AS_SENT = frozenset({"data_filters", "additional_kwargs"})
 Rows = Annotated[int, Field(ge=1, le=2**31 - 1)] | Literal["all"] | None
 
 
 class OptionalFields(BaseModel):
     """Fields of a monitor that may be missing."""
 
-    dashboard_id: int | None = None
-    description: str | None = None
+    dashboard_id: int | None = Field(None, ge=1, le=2**31 - 1)
+    description: str | None = Field(None, max_length=200)
     data_filters: Filters | None = None
     additional_kwargs: AdditionalKwargs | None = None
     compared_with: ComparedWith = ComparedWith.REFERENCE
@@ -54,7 +57,7 @@ class MonitorBody(OptionalFields):
     rows: the number of rows that the monitor reads of a window, or "all"; null: DCMON_EVALUATE__SAMPLE_SIZE.
     """
 
-    name: str
+    name: Name
     lookback: Lookback
     aggregation_window: Units
     frequency: Frequency
@@ -70,7 +73,7 @@ class MonitorChange(OptionalFields):
     params: all parameters of its check. Other monitors on the same check do not change.
     """
 
-    name: str = ""
+    name: Name = ""
     lookback: Lookback = 0
     aggregation_window: Units = 1
     frequency: Frequency = Frequency.DAY
@@ -91,6 +94,9 @@ class ScheduleBody(BaseModel):
 def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
     """Convert the named fields of a body to fields of MonitorSpec."""
     values = {name: value for name, value in body.model_dump().items() if name in names}
+    for name in values.keys() & AS_SENT:
+        value = getattr(body, name)
+        values[name] = None if value is None else value.model_dump(exclude_unset=True)
     converters: dict[str, Callable[[Any], Any]] = {
         "lookback": lambda seconds: timedelta(seconds=seconds),
         "aggregation_window": lambda units: max(1, units),

@@ -27,6 +27,14 @@ def test_defaults_equal_those_of_the_library(kind: CheckKind) -> None:
 
 def test_unknown_parameter_is_refused() -> None:
     with pytest.raises(InvalidInput, match="FeatureDrift has no parameter 'min_smaples'"):
-        parameters.require(catalogue.find("FeatureDrift"), ["columns", "min_smaples"])
+        parameters.require(catalogue.find("FeatureDrift"), {"columns": None, "min_smaples": 5})
     with pytest.raises(InvalidInput, match="DataFlow has no parameter"):
-        parameters.require(catalogue.DATA_FLOW, ["min_samples"])
+        parameters.require(catalogue.DATA_FLOW, {"min_samples": 5})
+
+
+def test_args_of_an_alias_are_left_out_of_what_runs() -> None:
+    """Deepchecks writes {"args": []} into the config of an alias, for any arguments."""
+    alias, kind = catalogue.find("TrainTestFeatureDrift"), catalogue.find("FeatureDrift")
+    assert parameters.effective(alias, {"args": [], "min_samples": 5}) == {"min_samples": 5}
+    assert parameters.effective(alias, {"args": [1]}) == {"args": [1]}
+    assert parameters.effective(kind, {"args": []}) == {"args": []}
