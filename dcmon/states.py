@@ -127,6 +127,7 @@ class ReceiverKind(StrEnum):
     TEAMS = "teams"
     EMAIL = "email"
     COMMAND = "command"
+    DEEPCHECKS = "deepchecks"
 
 
 class ProcessKind(StrEnum):

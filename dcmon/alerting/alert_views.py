@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.alerting import rules
 from dcmon.db.tables.org import Alert, AlertChange, AlertRule, Check, Model, Monitor, Result, Version
+from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState
 
 
@@ -50,6 +51,30 @@ def list_alerts(session: Session, model_id: int | None = None, *, pending: bool 
     if not pending:
         statement = statement.where(Alert.state != AlertState.PENDING)
     return [AlertView(*row) for row in session.execute(statement)]
+
+
+def alerts_of_rule(
+    session: Session, rule_id: int, *, resolved: bool | None = None, limit: int | None = None, offset: int = 0
+) -> list[AlertView]:
+    """Return the alerts of a rule without pending ones, in the order of their first windows."""
+    statement = _alerts().where(AlertRule.id == rule_id, Alert.state != AlertState.PENDING)
+    if resolved is not None:
+        is_resolved = Alert.state == AlertState.RESOLVED
+        statement = statement.where(is_resolved if resolved else ~is_resolved)
+    return [AlertView(*row) for row in session.execute(statement.limit(limit).offset(offset))]
+
+
+def count_firing(session: Session, *, of_ingestion: bool) -> dict[Severity, int]:
+    """Count the firing alerts by severity, the lowest first: those of data-ingestion rules, or all others."""
+    is_ingestion = AlertRule.ingestion_type.is_not(None)
+    statement = (
+        select(Alert.severity, func.count().label("number"))
+        .join(AlertRule, AlertRule.id == Alert.rule_id)
+        .where(Alert.state == AlertState.FIRING, is_ingestion if of_ingestion else ~is_ingestion)
+        .group_by(Alert.severity)
+    )
+    counts = {row.severity: row.number for row in session.execute(statement)}
+    return {severity: counts[severity] for severity in Severity if severity in counts}
 
 
 def _alerts() -> Select[Alert, AlertRule, Monitor, Model, Version, Check]:

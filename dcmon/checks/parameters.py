@@ -87,8 +87,8 @@ def known(kind: CheckKind) -> frozenset[str]:
 def effective(kind: CheckKind, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the parameters that a check runs with: those that are stored, without the "args" of an alias.
 
-    The classes of aliases take any arguments, so deepchecks writes `{"args": []}` into their config, whatever
-    arguments they were created with.
+    The classes of aliases take any arguments, so deepchecks writes `{"args": []}` into their config for any
+    arguments that they were created with.
     """
     return {name: value for name, value in params.items() if not _is_empty_args(kind, name, value)}
 

@@ -25,6 +25,8 @@ from dcmon.http.routes import (
     check_runs,
     checks,
     connected_models,
+    dashboards,
+    data_sources,
     health,
     invitations,
     models,
@@ -33,11 +35,13 @@ from dcmon.http.routes import (
     overview,
     references,
     results,
+    rule_lists,
     rules,
     samples,
     tokens,
     users,
     versions,
+    webhooks,
 )
 from dcmon.http.routes import status as service
 from dcmon.http.serving import Serving
@@ -82,8 +86,12 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
         results,
         monitors,
         rules,
+        rule_lists,
         alerts,
         audit_log,
+        dashboards,
+        data_sources,
+        webhooks,
     ):
         router.include_router(resource.router)
     for resource in (organization, users, tokens, invitations, absent):

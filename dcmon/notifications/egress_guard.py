@@ -19,6 +19,7 @@ Address = IPv4Address | IPv6Address
 SAFE_IN_TARGET = "/?&=%:@!$'()*+,;~[]"  # Other characters are percent-encoded in the request line.
 NOT_IN_HOST = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}@]")
 ADDRESSES_TRIED = 4
+LOCAL_DOMAINS = ("localhost", "local", "internal")
 
 # Not public, although ipaddress counts them as global: carrier-grade NAT and translation prefixes.
 NON_PUBLIC_NETWORKS = [
@@ -96,6 +97,8 @@ def require_url(url: str, allow: Sequence[str]) -> Url:
     address = _literal_address(parsed.host)
     if address is not None and is_non_public(address) and not is_allowed(parsed.host, address, allow):
         raise InvalidInput(_not_public(parsed.host, str(address)))
+    if is_local_name(parsed.host) and not is_allowed_name(parsed.host, allow):
+        raise InvalidInput(f"{parsed.host} is this machine or network, not public. DCMON_WEBHOOKS__ALLOW can allow it.")
     if parsed.scheme == "http" and not is_allowed_name(parsed.host, allow):
         raise InvalidInput(f"Use https, or add {parsed.host} to DCMON_WEBHOOKS__ALLOW if it is a receiver of your own.")
     return parsed
@@ -153,6 +156,11 @@ def _look_up(host: str, port: int, seconds: float) -> list[str]:
     if isinstance(result, Exception) or not result:
         raise DestinationRefused(f"The host {host} can't be resolved: {result or 'it has no address'}.")
     return result
+
+
+def is_local_name(host: str) -> bool:
+    """True if a name is reserved for this machine or network (RFC 6761, RFC 6762, and ICANN's "internal")."""
+    return host.rpartition(".")[2] in LOCAL_DOMAINS
 
 
 def is_non_public(address: Address) -> bool:

@@ -40,14 +40,24 @@ class Response:
     text: str
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks) -> Attempt:
-    """POST without following redirects, within the timeout of the settings. Never raises."""
+@dataclass(frozen=True)
+class _Request:
+    """What is sent to a receiver."""
+
+    method: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks, *, method: str = "POST") -> Attempt:
+    """Send a body without following redirects, within the timeout of the settings. Never raises."""
     started_at = time.monotonic()
     try:
         timeout = settings.timeout.total_seconds()
         destination = egress_guard.resolve(url, settings.allow, timeout)
         deadline = max(started_at + timeout, time.monotonic() + 0.1)
-        response = _post(destination, body, {"user-agent": USER_AGENT, **headers}, deadline, timeout)
+        request = _Request(method, body, {"user-agent": USER_AGENT, **headers})
+        response = _send(destination, request, deadline, timeout)
     except egress_guard.DestinationRefused as refusal:
         return Attempt(None, str(refusal), time.monotonic() - started_at)
     except FAILURES as failure:
@@ -80,19 +90,17 @@ def _retry_after(response: Response) -> timedelta | None:
     return min(max(wait, timedelta()), LONGEST_RETRY_AFTER)
 
 
-def _post(
-    destination: egress_guard.Destination, body: bytes, headers: Mapping[str, str], deadline: float, timeout: float
-) -> Response:
+def _send(destination: egress_guard.Destination, request: _Request, deadline: float, timeout: float) -> Response:
     """Send to the first checked address that accepts a connection. The certificate must be that of the host."""
     try:
         with (
             abort_after(deadline - time.monotonic()) as sockets,
             _connected(destination, deadline, sockets) as connection,
         ):
+            headers = {**request.headers, "host": _host_header(destination)}
             connection.request(
-                "POST", destination.target, body=body, headers={**headers, "host": _host_header(destination)},
-                preload_content=False,
-            )  # fmt: skip
+                request.method, destination.target, body=request.body, headers=headers, preload_content=False
+            )
             response = connection.getresponse()
             return Response(response.status, response.headers.get("retry-after"), _read_beginning(response, deadline))
     except FAILURES as failure:

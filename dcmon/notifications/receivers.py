@@ -40,11 +40,11 @@ class ReceiverState(StrEnum):
 class Subscription:
     """Which notifications a receiver gets and how often.
 
-    `severities`: empty stands for all. `models`: names; None stands for all. `cap`: messages a minute; None stands for
+    `severities`: None stands for all. `models`: names; None stands for all. `cap`: messages a minute; None stands for
     any number. `repeat_every`: None stands for never.
     """
 
-    severities: Sequence[str] = ()
+    severities: Sequence[str] | None = None
     models: Sequence[str] | None = None
     cap: int | None = DEFAULT_CAP
     repeat_every: timedelta | None = DEFAULT_REPEAT
@@ -84,13 +84,11 @@ def add(
 
     Raises InvalidInput, ModelNotFound or Conflict.
     """
-    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-        raise errors.InvalidInput(f"A receiver's name has 1 to {LONGEST_NAME} printable characters.")
+    _require_name(name)
     address = Address(targets=[address]) if isinstance(address, str) else address
     integration = registry.find(address.kind)
     stored = integration.validate(address, settings)
-    if session.scalar(select(Webhook.id).where(Webhook.name == name)):
-        raise errors.Conflict(f'There is a receiver {name!r} already. Change it with "dcmon webhook set".')
+    _require_free_name(session, name)
     secret = secrets.token_bytes(32) if integration.IS_SIGNED else b""
     receiver = Webhook(name=name, kind=address.kind, url=stored.url, secret=secret, severities=list(Severity))
     receiver.options, receiver.credentials = stored.options, stored.credentials
@@ -101,20 +99,33 @@ def add(
     return AddedReceiver(receiver, _encode_secret(secret))
 
 
+def _require_name(name: str) -> None:
+    if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise errors.InvalidInput(f"A receiver's name has 1 to {LONGEST_NAME} printable characters.")
+
+
+def _require_free_name(session: Session, name: str) -> None:
+    _require_name(name)
+    if session.scalar(select(Webhook.id).where(Webhook.name == name)):
+        raise errors.Conflict(f'There is a receiver {name!r} already. Change it with "dcmon webhook set".')
+
+
 def _encode_secret(secret: bytes) -> str:
     return "whsec_" + base64.b64encode(secret).decode() if secret else ""
 
 
 def set_subscription(session: Session, receiver: Webhook, subscription: Subscription) -> None:
     """Change which notifications a receiver gets. Raises InvalidInput or ModelNotFound."""
-    for name in subscription.severities:
+    severities = list(Severity) if subscription.severities is None else subscription.severities
+    for name in severities:
         severity.parse(name)
     if subscription.cap is not None and subscription.cap < 1:
         raise errors.InvalidInput('A cap is a number of messages a minute, from 1 on, or "none".')
     if subscription.repeat_every is not None and subscription.repeat_every < SHORTEST_REPEAT:
         shortest = durations.to_text(SHORTEST_REPEAT)
         raise errors.InvalidInput(f"A notification can't be repeated more often than every {shortest}.")
-    receiver.severities = [level for level in Severity if level in subscription.severities] or list(Severity)
+    if set(severities) != set(receiver.severities):  # else their order stays as it was chosen
+        receiver.severities = [level for level in Severity if level in severities]
     models = subscription.models
     receiver.model_ids = None if models is None else [_model_id(session, name) for name in models]
     receiver.cap, receiver.repeat_every = subscription.cap, subscription.repeat_every
@@ -123,6 +134,20 @@ def set_subscription(session: Session, receiver: Webhook, subscription: Subscrip
 def subscription(session: Session, receiver: Webhook) -> Subscription:
     """Return which notifications a receiver gets."""
     return Subscription(receiver.severities, _model_names(session, receiver), receiver.cap, receiver.repeat_every)
+
+
+def rename(session: Session, receiver: Webhook, name: str) -> None:
+    """Rename a receiver. Raises InvalidInput or Conflict."""
+    _require_free_name(session, name)
+    receiver.name = name
+    session.flush()
+
+
+def clear_headers(receiver: Webhook) -> None:
+    """Remove the headers of a receiver's own."""
+    names = receiver.options.get("headers", ())
+    receiver.credentials = {name: value for name, value in receiver.credentials.items() if name not in names}
+    receiver.options = {**receiver.options, "headers": []}
 
 
 def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None:
@@ -140,7 +165,7 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
     old_targets: list[str] = options.get("to") or options.get("argv") or [receiver.url]
     is_same_host = not address.targets or _host(address.targets[0]) == _host(receiver.url)
     old_headers = {str(name): credentials[name] for name in options.get("headers", ())} if is_same_host else {}
-    old_options: dict[str, str] = {name: options[name] for name in ("group", "class") if name in options}
+    old_options: dict[str, str] = {name: options[name] for name in ("group", "class", "method") if name in options}
     merged = Address(
         receiver.kind,
         address.targets or old_targets,

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 
 class ReceivedRequest(NamedTuple):
-    """A POST request; names of headers are in lower case."""
+    """A POST or GET request; names of headers are in lower case."""
 
     path: str
     headers: dict[str, str]
     body: str
+    method: str = "POST"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -31,10 +32,13 @@ class HttpReceiver:
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0)).decode()
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                receiver.requests.append(ReceivedRequest(self.path, headers, body))
+                receiver.requests.append(ReceivedRequest(self.path, headers, body, self.command))
                 status = receiver.statuses.pop(0) if receiver.statuses else receiver.status
                 self.send_response(status)
                 if status == 302:

@@ -62,7 +62,7 @@ class TypedSubscription:
     def to_subscription(self) -> receivers.Subscription:
         """Return the subscription of a new receiver. Raises BadParameter or InvalidInput."""
         limits = _parse_limits(self.cap, self.repeat)
-        return replace(receivers.Subscription(self.severities or [], self.models or None), **limits)
+        return replace(receivers.Subscription(self.severities or None, self.models or None), **limits)
 
     def changes(self) -> dict[str, Any]:
         """Return the fields of the subscription that change. Raises BadParameter or InvalidInput."""

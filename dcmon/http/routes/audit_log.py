@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from dcmon.http.auth import Administrator
-from dcmon.http.routes.versions import Time
+from dcmon.http.fields import Time
 from dcmon.tenancy import audit_log
 from dcmon.tenancy.audit_log import EntryFilter
 

@@ -1,4 +1,4 @@
-"""Routes of monitors and the dashboard."""
+"""Routes of monitors."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -13,11 +13,12 @@ from dcmon.alerting import rules
 from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Reader, Writer
+from dcmon.http.fields import Time
 from dcmon.http.routes import checks
 from dcmon.http.routes import rules as rule_routes
 from dcmon.http.routes.models import resolve
-from dcmon.http.routes.versions import Filters, Time
-from dcmon.monitoring import dashboards, default_monitors, default_origins, lifecycle, model_checks, monitors
+from dcmon.http.routes.versions import Filters
+from dcmon.monitoring import default_monitors, default_origins, lifecycle, model_checks, monitors
 from dcmon.monitoring.lifecycle import MonitorEdit
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.windows import ComparedWith, Frequency
@@ -157,19 +158,6 @@ def delete(access: Writer, monitor_id: int) -> None:
     with access.session() as session:
         lifecycle.delete_monitor(session, monitors.get(session, monitor_id))
     access.enqueue(Work.notify)
-
-
-@router.get("/dashboards")
-def dashboard(access: Reader) -> dict[str, Any]:
-    """Show the organization's dashboard; create it at the first call."""
-    with access.session() as session:
-        board = dashboards.get_or_create(session)
-        entries = dashboards.monitors_on(session, board)
-        return {
-            "id": board.id,
-            "name": board.name,
-            "monitors": [describe(session, monitor, check) for monitor, check in entries],
-        }
 
 
 def describe(session: Session, monitor: Monitor, check: Check) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """Routes of alert rules."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
+from sqlalchemy.orm import Session
 
-from dcmon.alerting import condition_parser, rule_changes, rules
+from dcmon.alerting import condition_parser, rule_actions, rule_changes, rules
+from dcmon.alerting.change_context import Actor
 from dcmon.alerting.rules import Change, Condition
 from dcmon.checks import own_defaults
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
-from dcmon.http.auth import Reader, Writer
+from dcmon.http.auth import Access, Reader, Writer
+from dcmon.http.fields import Timestamp, timestamp
 from dcmon.monitoring import default_monitors, monitors
+from dcmon.operators import Operator
 from dcmon.severity import Severity
 from dcmon.windows import Frequency
 
@@ -33,7 +38,7 @@ class RuleSettings(BaseModel):
     """Settings of a rule besides its condition; see docs/alerts.md."""
 
     name: str | None = None
-    warn_severity: str | None = None
+    warn_severity: Severity | None = None
     for_windows: int | None = None
     keep_firing: int | None = None
     min_n: int | None = None
@@ -44,6 +49,49 @@ class RuleSettings(BaseModel):
     def change(self, **more: Any) -> Change:
         """Return the change of a rule with these fields."""
         return Change(**{name: getattr(self, name) for name in RuleSettings.model_fields}, **more)
+
+
+class ConditionView(BaseModel):
+    """The operator and threshold of a rule. A range has the operator outside or inside, and its lower end as value."""
+
+    operator: Operator
+    value: float
+
+
+class RuleView(BaseModel):
+    """A rule. condition: what the old API knows of it; text: the condition as text, like "any feature > 0.3"."""
+
+    id: int
+    monitor_id: int
+    condition: ConditionView
+    alert_severity: Severity
+    is_active: bool
+    start_time: Timestamp | None
+    text: str
+    name: str | None
+    warn_severity: Severity | None
+    for_windows: int
+    keep_firing: int
+    min_n: int
+    no_data: str
+    on_error: str
+    is_inhibited: bool
+
+
+class ActionBody(BaseModel):
+    """The reason for an action, which is kept in the alert's history."""
+
+    note: str | None = Field(None, max_length=10_000)
+
+
+class BulkView(BaseModel):
+    """How many alerts an action has changed, and how many it could not change."""
+
+    changed: int
+    refused: int
+
+
+BulkAction = Callable[[Session, Actor, AlertRule, str | None], rule_actions.BulkOutcome]
 
 
 class RuleBody(RuleSettings):
@@ -92,15 +140,7 @@ def create(access: Writer, monitor_id: int, body: RuleBody) -> dict[str, int]:
     return {"id": rule_id}
 
 
-@router.get("/monitors/{monitor_id}/alert-rules")
-def entries(access: Reader, monitor_id: int) -> list[dict[str, Any]]:
-    """List the rules of a monitor."""
-    with access.session() as session:
-        monitor = monitors.get(session, monitor_id)
-        return [describe(rule) for rule in rules.for_monitor(session, monitor.id)]
-
-
-@router.get("/alert-rules/{rule_id}")
+@router.get("/alert-rules/{rule_id}", response_model=RuleView)
 def show(access: Reader, rule_id: int) -> dict[str, Any]:
     """Show a rule."""
     with access.session() as session:
@@ -115,6 +155,31 @@ def change(access: Writer, rule_id: int, body: RuleChange) -> None:
     with access.session() as session:
         rule_changes.change(session, access.actor, rules.get(session, rule_id), wanted)
     access.enqueue(Work.notify)
+
+
+@router.post("/alert-rules/{rule_id}/resolve-all")
+def resolve_all(access: Writer, rule_id: int, body: ActionBody | None = None) -> BulkView:
+    """Resolve all open alerts of a rule."""
+    return act_on_all(access, rules.get, rule_id, rule_actions.resolve_all, body)
+
+
+@router.post("/alert-rules/{rule_id}/alerts/reactivate-resolved")
+def reactivate_resolved(access: Writer, rule_id: int, body: ActionBody | None = None) -> BulkView:
+    """Reopen the alerts of a rule that a person resolved, where their windows still violate the rule.
+
+    `refused` counts the alerts that dcmon resolved itself: their windows recovered, or their rule changed.
+    """
+    return act_on_all(access, rules.get, rule_id, rule_actions.reopen_all, body)
+
+
+def act_on_all(
+    access: Access, find: Callable[[Session, int], AlertRule], rule_id: int, action: BulkAction, body: ActionBody | None
+) -> BulkView:
+    """Apply an action to all alerts of the rule that `find` returns, and notify receivers."""
+    with access.session() as session:
+        outcome = action(session, access.actor, find(session, rule_id), body.note if body else None)
+    access.enqueue(Work.notify)
+    return BulkView(changed=outcome.changed, refused=outcome.refused)
 
 
 @router.delete("/alert-rules/{rule_id}")
@@ -133,7 +198,7 @@ def describe(rule: AlertRule) -> dict[str, Any]:
         "condition": {"operator": rule.operator, "value": rule.threshold},
         "alert_severity": rule.severity,
         "is_active": rule.is_active,
-        "start_time": None if rule.start_time is None else rule.start_time.isoformat(),
+        "start_time": timestamp(rule.start_time),
         "text": rules.condition_text(rule),
         **{name: getattr(rule, name) for name in RuleSettings.model_fields},
     }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from dcmon.http.routes.versions import Time
+from dcmon.http.fields import Time
 from dcmon.monitoring.ad_hoc_runs import Lookback, TimeSpan, WindowValue
 from dcmon.monitoring.check_choices import CheckChoices, Choice
 from dcmon.monitoring.drill_down import GroupValue

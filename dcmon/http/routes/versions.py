@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
+from dcmon.http.fields import Time
 from dcmon.http.routes import version_views
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH, ColumnView, VersionDetails
@@ -23,13 +24,6 @@ from dcmon.storage.versions import NewVersion
 from dcmon.windows import Window
 
 router = APIRouter(tags=["model versions"])
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-Time = Annotated[datetime, AfterValidator(_aware)]
 
 
 class VersionBody(BaseModel):

@@ -9,7 +9,7 @@ from typing import Any
 from dcmon.errors import InvalidInput
 from dcmon.notifications import egress_guard
 from dcmon.notifications.attempt import Attempt
-from dcmon.notifications.integrations import message_text
+from dcmon.notifications.integrations import message_text, old_keys
 from dcmon.notifications.integrations.base import (
     Address,
     Body,
@@ -26,6 +26,7 @@ from dcmon.states import NotificationKind
 IS_PER_ALERT, IS_LOCAL, IS_SIGNED = True, False, False
 URL = "https://events.pagerduty.com/v2/enqueue"
 PAGERDUTY_URL = re.compile(r"https://events\.([a-z0-9-]+\.)?pagerduty\.com/v2/enqueue")
+ACCESS_HEADER = "authorization"  # the only header of a receiver's own
 KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
 PAGERDUTY_SEVERITIES: dict[str, str] = {
     Severity.CRITICAL: "critical",
@@ -65,7 +66,12 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
     if not PAGERDUTY_URL.fullmatch(url) and not egress_guard.is_allowed_name(host, settings.allow):
         raise InvalidInput(f"That is not a URL of PagerDuty's Events API v2. It looks like {URL}")
     options = {name: address.options[name] for name in ("group", "class") if name in address.options}
-    return StoredAddress(url, {"group": "deepchecks", **options}, {"routing_key": address.key})
+    access = {name: value for name, value in address.headers.items() if name == ACCESS_HEADER}
+    if any(not value.isascii() or not value.isprintable() for value in access.values()):
+        raise InvalidInput("PagerDuty's access key has characters that can't be sent.")
+    return StoredAddress(
+        url, {"group": "deepchecks", "headers": list(access), **options}, {"routing_key": address.key, **access}
+    )
 
 
 def display_address(url: str, options: Mapping[str, Any]) -> str:
@@ -83,7 +89,9 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
     attempt = Attempt(None, "The message has no alert to send.")
     for event in render(target, message):
         body = json.dumps(event, ensure_ascii=False).encode()
-        attempt = http_delivery.post(target.url, body, {"content-type": "application/json"}, settings.webhooks)
+        access = {name: value for name, value in target.credentials.items() if name == ACCESS_HEADER}
+        headers = {**access, "content-type": "application/json"}
+        attempt = http_delivery.post(target.url, body, headers, settings.webhooks)
         if not attempt.is_delivered:
             break
     return attempt
@@ -115,7 +123,7 @@ def _event(target: DeliveryTarget, organization: str, notification: Body) -> dic
         "component": str(alert.get("monitor") or ""),
         "group": target.options.get("group") or None,
         "class": target.options.get("class") or alert.get("check"),
-        "custom_details": {**alert, "command": notification.get("command")},
+        "custom_details": {**alert, **old_keys.details(notification), "command": notification.get("command")},
     }
     link = notification.get("link")
     if link is None:  # A problem of dcmon itself has no page.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from dcmon.errors import InvalidInput
 from dcmon.notifications.attempt import Attempt
-from dcmon.notifications.integrations import command, email, pagerduty, slack, teams, webhook
+from dcmon.notifications.integrations import command, deepchecks, email, pagerduty, slack, teams, webhook
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Integration, Message
 from dcmon.states import ReceiverKind
 
@@ -22,6 +22,7 @@ INTEGRATIONS: dict[str, Integration] = {
     ReceiverKind.TEAMS: teams,
     ReceiverKind.EMAIL: email,
     ReceiverKind.COMMAND: command,
+    ReceiverKind.DEEPCHECKS: deepchecks,
 }
 
 

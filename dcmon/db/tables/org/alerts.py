@@ -14,7 +14,8 @@ class AlertRule(Org):
 
     `condition` is the text that a user writes (alerting.rule_conditions); null: `operator` and `threshold` are the
     condition. `start_time`: the end of the first window that the rule judged. `revision` grows with each change after
-    which the rule would judge differently.
+    which the rule would judge differently. `ingestion_type`: what a data-ingestion rule counts
+    (monitoring.ingestion_rules); null for all other rules.
     """
 
     __tablename__ = "alert_rules"
@@ -36,6 +37,7 @@ class AlertRule(Org):
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     start_time: Mapped[dt.datetime | None]
     revision: Mapped[int] = mapped_column(server_default="1")
+    ingestion_type: Mapped[str | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
 
 

@@ -27,12 +27,12 @@ class Check(Org):
 
 
 class Dashboard(Org):
-    """A named set of monitors."""
+    """A set of monitors. `name`: null until it is chosen."""
 
     __tablename__ = "dashboards"
     __logged__ = Logged("dashboard")
     id: Mapped[int] = mapped_column(primary_key=True)
-    name: Mapped[str]
+    name: Mapped[str | None]
 
 
 class Monitor(Org):

@@ -23,6 +23,7 @@ class Webhook(Org):
     __logged__ = Logged("receiver", state=("not_before",), secret=("secret", "old_secret", "credentials"), url=("url",))
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
+    description: Mapped[str] = mapped_column(server_default="")
     kind: Mapped[str] = mapped_column(server_default="webhook")
     url: Mapped[str]
     secret: Mapped[bytes]

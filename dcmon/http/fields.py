@@ -1,0 +1,26 @@
+"""Types of fields that the requests and responses of several routes have."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AfterValidator, Field
+
+MAX_ID = 2**31 - 1
+
+
+def _aware(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+# A time of a request; UTC if it has no offset.
+Time = Annotated[datetime, AfterValidator(_aware)]
+# A time of a response, as datetime.isoformat writes it: clients of the old system compare these texts.
+Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Limit = Annotated[int | None, Query(ge=0, le=MAX_ID, description="How many entries to return at most.")]
+Offset = Annotated[int, Query(ge=0, le=MAX_ID, description="How many entries to leave out before the first.")]
+
+
+def timestamp(time: datetime | None) -> str | None:
+    """Return a time as a Timestamp."""
+    return None if time is None else time.isoformat()
