@@ -43,6 +43,7 @@ __all__ = [
     "find",
     "for_config",
     "known_scorers",
+    "reads_importance",
     "scorer_name",
     "scorers",
     "uses_late_labels",
@@ -213,6 +214,17 @@ def uses_late_labels(module_name: str, class_name: str) -> bool:
     """Return True if the check of a config uses labels without waiting for them."""
     kind = _DCMON_BY_CLASS.get(class_name)
     return module_name == DCMON and kind is not None and kind.uses_late_labels
+
+
+def reads_importance(module_name: str, class_name: str) -> bool:
+    """Return True if the values of a check may depend on the importance of features: if it aggregates features.
+
+    A check that is not installed here may.
+    """
+    try:
+        return "aggregation method" in for_config(module_name, class_name).choices
+    except InvalidInput:
+        return True
 
 
 def _no_number(class_name: str) -> InvalidInput:

@@ -1,6 +1,7 @@
 """Computations of requests: a few at a time, each for a bounded time, in threads, and none for a client that left."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from dcmon.checks.evaluator import CheckEvaluator
 from dcmon.monitoring.ad_hoc_runs import Computer
 from dcmon.monitoring.reference_cache import ReferenceCache
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_WAITING = 20  # requests that wait for a computation to end; more get 503 at once
 RETRY_AFTER = 5  # seconds, for a client that got 503
@@ -118,6 +120,7 @@ async def _watch(request: Request, ended: threading.Event) -> None:
     with suppress(asyncio.CancelledError):
         while not await request.is_disconnected():
             await asyncio.sleep(POLL_SECONDS)
+        log.debug("the client of %s left, so its computation ends", request.url.path)
         ended.set()
 
 

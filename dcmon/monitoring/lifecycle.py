@@ -13,15 +13,16 @@ from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, windows
 from dcmon.alerting import judging, rules
+from dcmon.checks import catalogue
 from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import APPEND, Document, LoadOptions, ReferenceLoad, ReferenceTable
-from dcmon.monitoring import model_checks, monitors, reevaluation
+from dcmon.monitoring import model_checks, monitors, reevaluation, schedules
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.monitors import MonitorChange
 from dcmon.notifications import closing, receivers
-from dcmon.storage import sample_tables
+from dcmon.storage import sample_tables, versions
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ class ModelTiming:
     lateness: timedelta | None = None
     label_ratio: float | None = None
     label_delay: timedelta | None = None
+
+
+class VersionEdit(NamedTuple):
+    """Changes of a version; None: unchanged. Without `public_url` receivers are not notified."""
+
+    name: str | None
+    feature_importance: Mapping[str, float] | None
+    public_url: str | None
 
 
 class MonitorEdit(NamedTuple):
@@ -78,6 +87,24 @@ def change_model(session: Session, org: Organization, model: Model, timing: Mode
             count += monitors.start_revision(session, monitor, org.retention).windows
             _end_alerts(session, org, monitor, public_url, "the model's time zone was changed")
     reevaluation.recheck_model(session, model)
+    return count
+
+
+def change_version(session: Session, org: Organization, version: Version, change: VersionEdit) -> int:
+    """Rename a version or set its feature importance; return how many windows another importance makes due.
+
+    Monitors whose values depend on the importance begin a new revision, and their open alerts end. Raises InvalidInput
+    or Conflict.
+    """
+    importance = change.feature_importance
+    has_other_importance = importance is not None and dict(importance) != version.feature_importance
+    versions.change(session, version, change.name, importance)
+    count = 0
+    if has_other_importance:
+        for monitor, check in schedules.monitors_of_model(session, session.get_one(Model, version.model_id)):
+            if catalogue.reads_importance(check.module_name, check.class_name):
+                count += monitors.start_revision(session, monitor, org.retention).windows
+                _end_alerts(session, org, monitor, change.public_url, "the importance of features was changed")
     return count
 
 

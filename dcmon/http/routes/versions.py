@@ -17,6 +17,7 @@ from dcmon.http.routes.models import resolve
 from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH, ColumnView, VersionDetails
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
+from dcmon.monitoring.lifecycle import VersionEdit
 from dcmon.storage import columns, models, references, sample_tables, sampling, versions
 from dcmon.storage.columns import TIME
 from dcmon.storage.sampling import RowSelection
@@ -135,11 +136,14 @@ def show(access: Identifier, version_id: int) -> VersionDetails:
 
 @router.put("/model-versions/{version_id}")
 def change(access: Writer, version_id: int, body: VersionChange) -> None:
-    """Rename a version, or set its feature importance."""
+    """Rename a version, or set its feature importance. Monitors that use the importance are evaluated again."""
     if body.name is None and body.feature_importance is None:
         raise errors.InvalidInput("Nothing to change: send name or feature_importance.")
     with access.session() as session:
-        versions.change(session, versions.get(session, version_id)[1], body.name, body.feature_importance)
+        edit = VersionEdit(body.name, body.feature_importance, access.app.settings.url)
+        lifecycle.change_version(session, access.org, versions.get(session, version_id).version, edit)
+    access.enqueue()
+    access.enqueue(Work.notify)
 
 
 @router.delete("/model-versions/{version_id}")

@@ -132,6 +132,26 @@ def test_changed_check_makes_stored_values_old(app: App, target: Target, endpoin
     assert {"mark": 1.0} not in response["output"]["v1"]
 
 
+def test_other_importance_makes_stored_values_old(app: App, target: Target, endpoint: Endpoint) -> None:
+    """R17: results stayed as they were when the importance of features was changed."""
+    check = valued_model.create_check(app, target, "FeatureDrift")
+    nulls = valued_model.create_check(app, target, "LabelDrift")
+    monitor, other = (valued_model.create_monitor(app, target, one) for one in (check, nulls))
+    valued_model.evaluate(app, target, monitor, [day(number) for number in range(DAYS)])
+    mark(app, target)
+    path, importance = f"model-versions/{target.version_id}", {"age": 0.9, "job": 0.1}
+    send_request(endpoint, "PUT", path, {"feature_importance": importance})
+    assert marked(endpoint, check) == [False] * DAYS
+    values = lookback(endpoint, check)["output"]["v1"]
+    stored = valued_model.evaluate(app, target, monitor, [day(number) for number in range(DAYS)])
+    assert [result.metrics for result in stored] == values
+    mark(app, target)
+    send_request(endpoint, "PUT", path, {"feature_importance": importance, "name": "v1"})
+    assert marked(endpoint, check) == [True] * DAYS
+    with app.org(target.org) as session:
+        assert (monitors.get(session, monitor).revision, monitors.get(session, other).revision) == (2, 1)
+
+
 def test_versions_that_miss_the_window_are_null(app: App, target: Target, endpoint: Endpoint) -> None:
     """R1: a version without rows in the window made run/window fail."""
     valued_model.add_second_version(app, target)
