@@ -1,9 +1,10 @@
-"""API tokens: create, list, revoke."""
+"""API tokens: create, list, revoke, import."""
 
 from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.wording import STORE_TOKEN
 
@@ -16,13 +17,15 @@ def create(
     name: Annotated[str, typer.Argument(help="Purpose of the token.")] = "sdk",
     user: Annotated[str | None, typer.Option(help="E-mail of a member; default: the owner.")] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days until the token expires; default: never.")] = None,
+    expires: Annotated[str | None, typer.Option(help="When the token expires, after 12h, 90d ….")] = None,
+    scope: Annotated[str, typer.Option(help="full (all that the user may do), read or ingest.")] = "full",
 ) -> None:
-    """Create a token and show it once. Example: dcmon token create scoring-service --days 365"""
-    from datetime import timedelta
-
+    """Create a token and show it once. Example: dcmon token create scoring-service --scope ingest --expires 365d"""
     from dcmon.commands.operations import token as operation
 
-    row = operation.create(ctx.obj, name, user, timedelta(days=days) if days else None)
+    if days and expires:
+        raise typer.BadParameter("Give --days or --expires, not both.")
+    row = operation.create(ctx.obj, name, user, f"{days}d" if days else expires, scope)
     ctx.obj.output.value(row, remark=STORE_TOKEN)
 
 
@@ -31,7 +34,7 @@ def list_(ctx: typer.Context) -> None:
     """List tokens, without their secrets. Example: dcmon token list"""
     from dcmon.commands.views import token as view
 
-    columns = ["prefix", "name", "user", "state", "created_at", "expires_at", "last_used_at"]
+    columns = ["prefix", "name", "user", "scope", "state", "created_at", "expires_at", "last_used_at"]
     ctx.obj.output.table(view.rows(ctx.obj), columns)
 
 
@@ -46,3 +49,19 @@ def revoke(
     from dcmon.commands.operations import token as operation
 
     ctx.obj.output.value(operation.revoke(ctx.obj, prefix))
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    path: Annotated[str, typer.Argument(help='File with a token, or an e-mail and bcrypt hash, a line; "-": stdin.')],
+    role: Annotated[str, typer.Option(help="Role of users who are no members yet.")] = "member",
+    dry_run: options.DryRun = False,
+) -> None:
+    """Import tokens of the old system, which then work unchanged. Example: dcmon token import tokens.txt --dry-run"""
+    from dcmon.commands.operations import token as operation
+
+    rows = operation.import_tokens(ctx.obj, path, role, dry_run=dry_run)
+    ctx.obj.output.table(rows, ["line", "user", "outcome", "prefix", "remark"], empty="The file has no token.")
+    if any(row["outcome"] == "refused" for row in rows):
+        raise typer.Exit(8 if any(row["outcome"] != "refused" for row in rows) else 3)

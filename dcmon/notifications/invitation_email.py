@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, localtime
 
-from dcmon.notifications import smtp_delivery
 from dcmon.settings import Smtp
 
 TEXT = """\
@@ -33,6 +32,8 @@ class InvitationEmail:
 
 def send(smtp: Smtp, invitation: InvitationEmail, timeout: timedelta) -> str | None:
     """Send an invitation. Return None, or why the mail server did not take it."""
+    from dcmon.notifications import smtp_delivery
+
     email = EmailMessage()
     email["Subject"] = f"Invitation to {invitation.org}"
     email["From"] = formataddr(("dcmon", smtp.sender)) if "<" not in smtp.sender else smtp.sender

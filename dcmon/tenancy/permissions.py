@@ -60,6 +60,14 @@ def granted(role: Role, scope: Scope) -> frozenset[Permission]:
     return role.permissions & scope.permissions
 
 
+def parse_role(name: str) -> Role:
+    """Return the role of that name. Raises InvalidInput."""
+    try:
+        return Role(name)
+    except ValueError as error:
+        raise errors.InvalidInput(f"There is no role {name!r}: it is one of {', '.join(Role)}.") from error
+
+
 def require_covered(own: frozenset[Permission], given: frozenset[Permission]) -> None:
     """Check that a caller gives, or takes from others, no more permissions than its own. Raises NotAllowed."""
     if missing := given - own:

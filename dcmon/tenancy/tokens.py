@@ -20,7 +20,7 @@ from dcmon import errors
 from dcmon.db import Organization
 from dcmon.db.tables.public import Member, Token, User
 from dcmon.db.tables.public import Organization as OrganizationRow
-from dcmon.tenancy import invalidation, organizations
+from dcmon.tenancy import imported_tokens, invalidation, organizations
 from dcmon.tenancy import rate_limits as limits
 from dcmon.tenancy.permissions import Permission, Role, Scope, granted
 from dcmon.tenancy.rate_limits import Limits
@@ -95,22 +95,30 @@ def _require_room(session: Session, org_id: int, user_id: int, name: str) -> Non
 
 def authenticate(session: Session, token: str) -> Bearer:
     """Return the bearer of a token. Raises NotAuthenticated when the token is unknown, expired or revoked."""
-    match = PATTERN.fullmatch(token.strip())
-    if match is None:
+    token = token.strip()
+    if (match := PATTERN.fullmatch(token)) is not None:
+        prefixes, digest = [match[1]], _digest(match[2])
+    elif imported_tokens.is_old(token):
+        prefixes, digest = imported_tokens.prefixes(token), imported_tokens.digest(token)
+    else:
         raise errors.NotAuthenticated
-    row = session.execute(
+    rows = session.execute(
         select(Token, OrganizationRow, User, Member.role)
         .join(OrganizationRow, OrganizationRow.id == Token.org_id)
         .join(User, User.id == Token.user_id)
         .join(Member, (Member.org_id == Token.org_id) & (Member.user_id == Token.user_id))
-        .where(Token.prefix == match[1], OrganizationRow.deleted_at.is_(None))
-    ).one_or_none()
+        .where(Token.prefix.in_(prefixes), OrganizationRow.deleted_at.is_(None))
+    ).all()
     # An unknown token is compared too, so that the time of the response does not show which prefixes exist.
-    digest = row[0].digest if row else b"\0" * 32
-    if not hmac.compare_digest(digest, _digest(match[2])) or row is None or _state(row[0]) != TokenState.LIVE:
-        raise errors.NotAuthenticated
-    _record_use(session, row[0])
-    return _bearer(*row)
+    hmac.compare_digest(b"\0" * 32, digest)
+    for row in rows:
+        stored = row[0]
+        if _state(stored) == TokenState.LIVE and (
+            hmac.compare_digest(stored.digest, digest) or imported_tokens.adopt(session, stored, token)
+        ):
+            _record_use(session, stored)
+            return _bearer(*row)
+    raise errors.NotAuthenticated
 
 
 def _bearer(token: Token, org: OrganizationRow, user: User, role_name: str) -> Bearer:
@@ -174,7 +182,8 @@ def replace(session: Session, bearer: Bearer) -> str:
 
 def _find(session: Session, org_id: int, prefix: str) -> Token:
     """Return the token with a prefix, or whose text is given. Raises TokenNotFound."""
-    token = session.scalar(select(Token).where(Token.org_id == org_id, Token.prefix == prefix[:14]))
+    prefixes = imported_tokens.prefixes(prefix) if imported_tokens.is_old(prefix) else [prefix[:14]]
+    token = session.scalar(select(Token).where(Token.org_id == org_id, Token.prefix.in_(prefixes)).limit(1))
     if token is None:
         raise errors.TokenNotFound(name=prefix[:14])
     return token

@@ -1,21 +1,41 @@
-"""Create and revoke API tokens."""
+"""Create, revoke and import API tokens."""
 
-from datetime import timedelta
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmon.tenancy import organizations, tokens
+from dcmon import durations, errors
+from dcmon.tenancy import imported_tokens, organizations, permissions, tokens
+from dcmon.tenancy.permissions import Scope
 
 if TYPE_CHECKING:
     from dcmon.app import App
 
+MAX_BYTES = 100_000_000  # of a file with tokens
 
-def create(app: "App", name: str, user: str | None, lifetime: timedelta | None) -> dict[str, Any]:
-    """Create a token for a member, or for the owner if `user` is None. Raises NotFound."""
+
+def parse_scope(name: str) -> Scope:
+    """Return the scope of that name. Raises InvalidInput."""
+    try:
+        return Scope(name)
+    except ValueError as error:
+        raise errors.InvalidInput(f"There is no scope {name!r}: it is one of {', '.join(Scope)}.") from error
+
+
+def create(app: "App", name: str, user: str | None, expires: str | None, scope: str) -> dict[str, Any]:
+    """Create a token for a member, or for the owner if `user` is None. Raises NotFound or InvalidInput.
+
+    `expires`: how long it lives, like 90d; None: for ever.
+    """
+    lifetime, parsed = None if expires is None else durations.parse(expires), parse_scope(scope)
     org = app.organization()
     with app.public() as session:
         member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
-        token = tokens.create(session, org.id, member.id, name, lifetime)
-    return {"organization": org.name, "name": name, "user": member.email, "token": token}
+        token = tokens.create(session, org.id, member.id, name, lifetime, parsed)
+    return {"organization": org.name, "name": name, "user": member.email, "scope": parsed, "token": token}
 
 
 def revoke(app: "App", prefix: str) -> dict[str, Any]:
@@ -24,3 +44,27 @@ def revoke(app: "App", prefix: str) -> dict[str, Any]:
     with app.public() as session:
         tokens.revoke(session, org.id, prefix)
     return {"revoked": prefix[:14]}
+
+
+def import_tokens(app: "App", path: str, role: str, *, dry_run: bool) -> list[dict[str, Any]]:
+    """Import tokens of the old system, one of each line of a file or of stdin. Raises InvalidInput or FileRefused.
+
+    Tokens come from a file, because arguments are shown by ps and kept in the history of a shell.
+    """
+    org, parsed = app.organization(), permissions.parse_role(role)
+    with ExitStack() as stack, app.public() as session:
+        rows = [asdict(row) for row in imported_tokens.import_lines(session, org.id, _lines(path, stack), parsed)]
+        if dry_run:
+            session.rollback()
+    return rows
+
+
+def _lines(path: str, stack: ExitStack) -> Iterable[str]:
+    if path == "-":
+        return sys.stdin
+    try:
+        if Path(path).stat().st_size > MAX_BYTES:
+            raise errors.FileRefused(path=path, reason=f"it has more than {MAX_BYTES:,} bytes.")
+        return stack.enter_context(Path(path).open(encoding="utf-8-sig", errors="replace"))
+    except OSError as error:
+        raise errors.FileRefused(path=path, reason=error.strerror) from error

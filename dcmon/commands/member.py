@@ -1,0 +1,73 @@
+"""Members of an organization: add, list, set-role, remove, invite, restrict."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.groups import group
+
+app = group(__doc__)
+Email = Annotated[str, typer.Argument(help="E-mail address of the person.")]
+RoleOption = Annotated[str, typer.Option(help="owner, admin, member, viewer (reads) or ingester (logs rows).")]
+
+
+@app.command("list")
+def list_(ctx: typer.Context) -> None:
+    """List the members with their roles. Example: dcmon member list"""
+    from dcmon.commands.views import member as view
+
+    ctx.obj.output.table(view.rows(ctx.obj), ["id", "email", "full_name", "role", "last_used_at"])
+
+
+@app.command()
+def add(ctx: typer.Context, email: Email, role: RoleOption = "member") -> None:
+    """Make a person a member. Example: dcmon member add ann@acme.org --role viewer"""
+    from dcmon.commands.operations import member as operation
+
+    remark = f'"dcmon token create --user {email}" creates a token for the member.'
+    ctx.obj.output.value(operation.add(ctx.obj, email, role), remark=remark)
+
+
+@app.command("set-role")
+def set_role(ctx: typer.Context, email: Email, role: Annotated[str, typer.Argument(help="The new role.")]) -> None:
+    """Give a member another role, at once for all tokens. Example: dcmon member set-role ann@acme.org admin"""
+    from dcmon.commands.operations import member as operation
+
+    ctx.obj.output.value(operation.set_role(ctx.obj, email, role))
+
+
+@app.command()
+def remove(ctx: typer.Context, email: Email, yes: options.LongYes = False, dry_run: options.DryRun = False) -> None:
+    """Remove a member with all the member's tokens. Example: dcmon member remove ann@acme.org --dry-run"""
+    from dcmon.commands.operations import member as operation
+
+    row = operation.find(ctx.obj, email)
+    question = f"Remove {email} and all tokens of this member?"
+    ask_and_run(question, lambda: operation.remove(ctx.obj, email), dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome({"removed": email, **row}, dry_run=dry_run))
+
+
+@app.command()
+def invite(
+    ctx: typer.Context,
+    email: Email,
+    role: RoleOption = "member",
+    expires: Annotated[str, typer.Option(help="How long the invitation lasts, at most 90d.")] = "7d",
+) -> None:
+    """Show a code that makes a person a member once. Example: dcmon member invite ann@acme.org --role viewer"""
+    from dcmon.commands.operations import member as operation
+
+    remark = "Give the code to the person: the page /invitation of the endpoint accepts it once."
+    ctx.obj.output.value(operation.invite(ctx.obj, email, role, expires), remark=remark)
+
+
+@app.command()
+def restrict(
+    ctx: typer.Context, models: Annotated[str, typer.Argument(help="own: only models that they are members of; all.")]
+) -> None:
+    """Choose which models members see; admins and owners see all. Example: dcmon member restrict own"""
+    from dcmon.commands.operations import member as operation
+
+    ctx.obj.output.value(operation.restrict(ctx.obj, models))

@@ -1,0 +1,61 @@
+"""Add, change, remove and invite members, and choose which models they see."""
+
+from typing import TYPE_CHECKING, Any
+
+from dcmon import durations, errors
+from dcmon.authors import operator_name
+from dcmon.tenancy import invitations, members, model_members, organizations, permissions
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+
+def find(app: "App", email: str) -> dict[str, Any]:
+    """Return the id and role of a member. Raises NotFound."""
+    org = app.organization()
+    with app.public() as session:
+        member = members.get(session, org.id, organizations.member(session, org.id, email).id)
+    return {"id": member.id, "role": member.role}
+
+
+def add(app: "App", email: str, role: str) -> dict[str, Any]:
+    """Make a person a member. Raises InvalidInput or Conflict."""
+    org, parsed = app.organization(), permissions.parse_role(role)
+    with app.public() as session:
+        return {"id": members.add(session, org.id, email, parsed), "email": email, "role": parsed}
+
+
+def set_role(app: "App", email: str, role: str) -> dict[str, Any]:
+    """Give a member another role. Raises NotFound, InvalidInput, or Conflict for the last owner."""
+    org, parsed = app.organization(), permissions.parse_role(role)
+    with app.public() as session:
+        members.set_role(session, org.id, organizations.member(session, org.id, email).id, parsed)
+    return {"email": email, "role": parsed}
+
+
+def remove(app: "App", email: str) -> None:
+    """Remove a member with tokens and models. Raises NotFound, or Conflict for the last owner."""
+    org = app.organization()
+    with app.public() as session:
+        user_id = organizations.member(session, org.id, email).id
+        members.remove(session, org.id, user_id)
+    with app.org(org) as session:
+        model_members.remove_user(session, user_id)
+
+
+def invite(app: "App", email: str, role: str, expires: str) -> dict[str, Any]:
+    """Invite a person and return the code. Raises InvalidInput or Conflict."""
+    org, parsed, lifetime = app.organization(), permissions.parse_role(role), durations.parse(expires)
+    with app.public() as session:
+        (invited,) = invitations.invite(session, org.id, operator_name(), [email], parsed, lifetime)
+    return {"email": email, "role": parsed, "code": invited.code, "expires_at": invited.expires_at}
+
+
+def restrict(app: "App", shown: str) -> dict[str, Any]:
+    """Show members their own models only, or all. Raises InvalidInput."""
+    if shown not in ("own", "all"):
+        raise errors.InvalidInput(f"Members see own or all models, not {shown!r}.")
+    org = app.organization()
+    with app.public() as session:
+        organizations.set_model_membership(session, org.id, shown == "own")
+    return {"organization": org.name, "members_see": f"{shown} models"}

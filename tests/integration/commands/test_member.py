@@ -1,0 +1,56 @@
+"""Members and tokens on the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Acme
+from tests.helpers.installed import Dcmon
+from tests.integration.tenancy.test_imported_tokens import _old
+
+
+@pytest.fixture
+def dcmon(with_url: Callable[[str], Dcmon], database_url: str) -> Dcmon:
+    """Return dcmon on a database with organization acme."""
+    return with_url(database_url)
+
+
+def _rows(dcmon: Dcmon, *arguments: str) -> Any:
+    done = dcmon("-o", "json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_member_is_added_changed_and_removed(dcmon: Dcmon, acme: Acme) -> None:
+    assert _rows(dcmon, "member", "add", "ann@acme.example", "--role", "viewer")["role"] == "viewer"
+    _rows(dcmon, "member", "set-role", "ann@acme.example", "admin")
+    assert [row["role"] for row in _rows(dcmon, "member", "list")] == ["owner", "admin"]
+    token = _rows(dcmon, "token", "create", "x", "--user", "ann@acme.example", "--scope", "read", "--expires", "12h")
+    assert token["scope"] == "read"
+    assert _rows(dcmon, "member", "remove", "ann@acme.example", "--dry-run")["dry_run"] is True
+    _rows(dcmon, "member", "remove", "ann@acme.example", "--yes")
+    assert [row["name"] for row in _rows(dcmon, "token", "list")] == ["first"]
+    assert _rows(dcmon, "member", "invite", "ann@acme.example")["code"].startswith("inv_")
+    assert _rows(dcmon, "member", "restrict", "own")["members_see"] == "own models"
+
+
+def test_last_owner_is_not_removed(dcmon: Dcmon, acme: Acme) -> None:
+    for arguments in (["remove", "owner@acme.example", "--yes"], ["set-role", "owner@acme.example", "viewer"]):
+        done = dcmon("member", *arguments)
+        assert (done.returncode, "last owner" in done.stderr) == (6, True)
+    done = dcmon("member", "add", "ann@acme.example", "--role", "king")
+    assert (done.returncode, "owner, admin, member" in done.stderr) == (2, True)
+
+
+def test_import_of_tokens_says_what_became_of_each(dcmon: Dcmon, acme: Acme, tmp_path: Path) -> None:
+    path = tmp_path / "tokens.txt"
+    path.write_text(_old("ann@acme.example") + "\n")
+    assert _rows(dcmon, "token", "import", str(path), "--dry-run")[0]["outcome"] == "imported"
+    assert _rows(dcmon, "token", "import", str(path))[0]["outcome"] == "imported"
+    path.write_text(_old("ann@acme.example") + "\nnonsense\n")
+    done = dcmon("-o", "json", "token", "import", str(path))
+    assert (done.returncode, [row["outcome"] for row in json.loads(done.stdout)]) == (8, ["duplicate", "refused"])
+    assert dcmon("token", "import", str(tmp_path / "missing")).returncode == 3

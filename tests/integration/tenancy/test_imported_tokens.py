@@ -1,0 +1,81 @@
+"""Tokens of the old system work unchanged after an import."""
+
+import base64
+
+import bcrypt
+import pytest
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.tenancy import imported_tokens, tokens
+from dcmon.tenancy.imported_tokens import Imported
+from dcmon.tenancy.permissions import Role
+from tests.conftest import Acme
+
+SECRET = "AbCdEfGhIjKlMnOpQrSt-_"
+ANN, BOB = "ann@acme.example", "bob+x@acme.example"
+
+
+def _old(email: str, secret: str = SECRET) -> str:
+    return f"{base64.urlsafe_b64encode(email.encode()).decode()}.{secret}"
+
+
+def _hash(secret: str = SECRET) -> str:
+    return bcrypt.hashpw(secret.encode(), bcrypt.gensalt(7)).decode()
+
+
+def _import(engine: Engine, acme: Acme, *lines: str, role: Role = Role.MEMBER) -> list[Imported]:
+    with db.public_session(engine) as session:
+        return list(imported_tokens.import_lines(session, acme.org.id, lines, role))
+
+
+def _user(engine: Engine, token: str) -> tuple[str, Role]:
+    with db.public_session(engine) as session:
+        bearer = tokens.authenticate(session, token)
+        return bearer.email, bearer.role
+
+
+def test_old_token_works_after_import_of_its_text(engine: Engine, acme: Acme) -> None:
+    rows = _import(engine, acme, _old(ANN), "", _old(ANN), _old(ANN, "z" * 22), role=Role.INGESTER)
+    assert [row.outcome for row in rows] == ["imported", "duplicate", "imported"]
+    assert _user(engine, _old(ANN)) == _user(engine, _old(ANN, "z" * 22)) == (ANN, Role.INGESTER)
+    for wrong in (_old(ANN, "y" * 22), _old(BOB), _old(ANN)[:-1]):
+        with pytest.raises(errors.NotAuthenticated):
+            _user(engine, wrong)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", ";", " | "])
+def test_old_token_works_after_import_of_its_hash(engine: Engine, acme: Acme, separator: str) -> None:
+    (row,) = _import(engine, acme, "email,api_secret_hash", f"{BOB}{separator}{_hash()}")
+    assert (row.outcome, row.user) == ("imported", BOB)
+    with pytest.raises(errors.NotAuthenticated):
+        _user(engine, _old(BOB, "wrong" * 5))
+    assert _user(engine, _old(BOB)) == _user(engine, _old(BOB)) == (BOB, Role.MEMBER)
+    with db.public_session(engine) as session:
+        stored = session.execute(text("select bcrypt_hash, length(digest) from tokens where name = 'imported'")).one()
+        tokens.revoke(session, acme.org.id, _old(BOB))
+    assert tuple(stored) == (None, 32)
+    with pytest.raises(errors.NotAuthenticated):
+        _user(engine, _old(BOB))
+
+
+def test_hash_is_compared_a_few_times_a_minute_only(
+    engine: Engine, acme: Acme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _import(engine, acme, f"{ANN},{_hash()}")
+    compared = list[bytes]()
+    monkeypatch.setattr(bcrypt, "checkpw", lambda secret, stored: compared.append(secret) or False)
+    for number in range(30):
+        with pytest.raises(errors.NotAuthenticated):
+            _user(engine, _old(ANN, f"wrong-secret-{number:09}"))
+    assert len(compared) == imported_tokens.MAX_WRONG
+
+
+def test_line_that_is_no_token_is_refused_alone(engine: Engine, acme: Acme) -> None:
+    costly = _hash().replace("$07$", "$31$")
+    lines = ["nonsense", _old("no-address"), f"{ANN},{costly}", "####", _old(BOB)]
+    rows = _import(engine, acme, *lines)
+    assert [(row.line, row.outcome) for row in rows] == [
+        (1, "refused"), (2, "refused"), (3, "refused"), (5, "imported")
+    ]  # fmt: skip
+    assert all(SECRET not in str(row) for row in rows)
