@@ -87,7 +87,10 @@ class App:
     def engine(self) -> Engine:
         """Return the connection pool of this process."""
         from dcmon import db
+        from dcmon.db import encryption
 
+        keys = self.settings.secret_keys
+        encryption.use_keys([key.strip() for key in keys.get_secret_value().split(",")] if keys else [])
         return db.engine(self.database_url, pool_size=10)
 
     @cached_property

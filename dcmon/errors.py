@@ -236,6 +236,11 @@ class DatabaseRefused(DcmonError):
     exit_code, status = 4, 503
 
 
+class SecretUnreadable(DcmonError):
+    """A secret of a receiver is encrypted with a key that DCMON_SECRET_KEYS does not have. Add that key at the end of
+    the list, or enter the secret again with "dcmon webhook set"."""
+
+
 class SchemaOutOfDate(Unavailable):
     """Schema {schema!r} is at revision {found}, but this version of dcmon needs {wanted}. Type "dcmon migrate"."""
 

@@ -329,6 +329,11 @@ class Settings(BaseSettings):
         None,
         description="Redis or Valkey, redis://host:6379/0. Not set: embedded beside an embedded PostgreSQL, else none.",
     )
+    secret_keys: SecretStr | None = Field(
+        None,
+        description="Keys that encrypt secrets of receivers in the database, comma-separated, the newest first. "
+        "Not set: they are stored as they are.",
+    )
     public_url: str | None = Field(
         None,
         description="URL of the endpoint for other machines; used in links. Not set: that of its host and port.",

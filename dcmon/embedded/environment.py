@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import SecretStr
+
 from dcmon.settings import Settings
 
 PREFIX = "DCMON_"
@@ -13,18 +15,18 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of a child process with these settings, including their secrets."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment["PYTHONUNBUFFERED"] = "1"
+    # In JSON each value is as a variable has it, except secrets, which are asterisks there.
     environment.update(_variables(settings.model_dump(mode="json"), PREFIX))
-    # model_dump replaces secrets by asterisks, so add their values.
-    secrets = {
-        "DATABASE_URL": settings.database_url,
-        "REDIS_URL": settings.redis_url,
-        "KAFKA__PASSWORD": settings.kafka.password,
-        "PING__URL": settings.ping.url,
-    }
-    for name, secret in secrets.items():
-        if secret is not None:
-            environment[PREFIX + name] = secret.get_secret_value()
+    environment.update(_secrets(settings.model_dump(), PREFIX))
     return environment
+
+
+def _secrets(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _secrets(value, f"{prefix}{name.upper()}__")
+        elif isinstance(value, SecretStr):
+            yield f"{prefix}{name.upper()}", value.get_secret_value()
 
 
 def _variables(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from dcmon import durations, errors, severity
+from dcmon.db import encryption
 from dcmon.db.tables.org import Model, Notification, Webhook
 from dcmon.notifications import egress_guard, notification_conditions
 from dcmon.notifications.integrations import registry
@@ -245,11 +246,28 @@ def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None =
     return _encode_secret(receiver.secret)
 
 
+def renew_encryption(session: Session) -> int:
+    """Encrypt the secrets of all receivers with the newest key; return how many receivers changed.
+
+    Raises SecretUnreadable if a secret is encrypted with a key that this process does not have.
+    """
+    stored = session.scalars(select(Webhook).order_by(Webhook.id).with_for_update()).all()
+    return sum(map(encryption.renew, stored))
+
+
 def delivery_target(receiver: Webhook, now: datetime, recipients: Sequence[str] | None = None) -> DeliveryTarget:
     """Return where messages to a receiver go, with its secrets.
 
-    `recipients`: only these of its e-mail addresses.
+    `recipients`: only these of its e-mail addresses. Where the secrets can't be decrypted, the target says so: sending
+    to it fails, and other receivers get their messages.
     """
+    try:
+        return _readable_target(receiver, now, recipients)
+    except errors.SecretUnreadable as error:
+        return DeliveryTarget(receiver.kind, receiver.name, receiver.url, unreadable=str(error))
+
+
+def _readable_target(receiver: Webhook, now: datetime, recipients: Sequence[str] | None) -> DeliveryTarget:
     has_old_secret = receiver.old_secret is not None and receiver.old_secret_until is not None
     is_old_valid = has_old_secret and now < (receiver.old_secret_until or now)
     signing = [bytes(receiver.secret), *([bytes(receiver.old_secret or b"")] if is_old_valid else [])]

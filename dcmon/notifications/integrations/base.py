@@ -40,7 +40,11 @@ class StoredAddress:
 
 @dataclass(frozen=True)
 class DeliveryTarget:
-    """Where a message goes. `secrets` sign it: the newest first, then the previous one for a day after a rotation."""
+    """Where a message goes.
+
+    `secrets` sign it: the newest first, then the previous one for a day after a rotation. `unreadable`: why the
+    receiver's secrets can't be decrypted; then nothing can be sent.
+    """
 
     kind: str
     name: str
@@ -48,6 +52,7 @@ class DeliveryTarget:
     secrets: tuple[bytes, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     credentials: Mapping[str, str] = field(default_factory=dict)
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True)

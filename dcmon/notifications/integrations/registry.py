@@ -38,6 +38,8 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
 
     The attempt's error holds no secret, even when the receiver's response repeats one.
     """
+    if target.unreadable is not None:
+        return Attempt(None, target.unreadable)
     started_at = time.monotonic()
     try:
         attempt = find(target.kind).send(target, message, settings)

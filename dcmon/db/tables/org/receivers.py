@@ -7,13 +7,15 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from dcmon.db import encryption
 from dcmon.db.tables import Logged, Org
 
 
 class Webhook(Org):
     """A receiver of notifications. `kind` names its integration (notifications.integrations).
 
-    `secret` signs messages; neither it nor `credentials` are ever shown. `model_ids`: only alerts of these models
+    `secret` signs messages; neither it nor `credentials` are ever shown, and both are encrypted (db.encryption) where
+    DCMON_SECRET_KEYS has a key. `model_ids`: only alerts of these models
     (null: of all). `cap`: messages in a minute (null: unlimited). `repeat_every`: how often a firing alert is sent
     again. From `paused_at` to `paused_until` (null: until resumed) its notifications wait. `not_before`: the receiver
     asked for no message before this time.
@@ -26,11 +28,11 @@ class Webhook(Org):
     description: Mapped[str] = mapped_column(server_default="")
     kind: Mapped[str] = mapped_column(server_default="webhook")
     url: Mapped[str]
-    secret: Mapped[bytes]
-    old_secret: Mapped[bytes | None]
+    stored_secret: Mapped[bytes] = mapped_column("secret")
+    stored_old_secret: Mapped[bytes | None] = mapped_column("old_secret")
     old_secret_until: Mapped[dt.datetime | None]
     options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    credentials: Mapped[dict[str, str]] = mapped_column(server_default=text("'{}'"))
+    stored_credentials: Mapped[dict[str, str]] = mapped_column("credentials", server_default=text("'{}'"))
     severities: Mapped[list[str]]
     model_ids: Mapped[list[int] | None]
     cap: Mapped[int | None] = mapped_column(server_default="20")
@@ -41,6 +43,9 @@ class Webhook(Org):
     paused_because: Mapped[str | None]
     not_before: Mapped[dt.datetime | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    secret = encryption.SecretBytes("stored_secret")
+    old_secret = encryption.SecretBytes("stored_old_secret")
+    credentials = encryption.SecretJson("stored_credentials")
 
 
 class Notification(Org):

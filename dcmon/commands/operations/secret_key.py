@@ -1,0 +1,31 @@
+"""Encrypt stored secrets with the newest key."""
+
+from typing import TYPE_CHECKING, Any
+
+from dcmon import errors
+from dcmon.db import encryption
+from dcmon.notifications import receivers
+from dcmon.tenancy import organizations
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+
+def rotate(app: "App", *, dry_run: bool) -> list[dict[str, Any]]:
+    """Encrypt the secrets of each organization with the newest key, in a transaction each.
+
+    It can be repeated after a failure. Raises InvalidInput without a key, and SecretUnreadable.
+    """
+    with app.public() as session:
+        orgs = organizations.entries(session)
+    if not encryption.has_keys():
+        raise errors.InvalidInput(
+            'DCMON_SECRET_KEYS has no key. "dcmon secret-key create" prints one; all processes need it.'
+        )
+    rows = []
+    for org in orgs:
+        with app.org(org) as session, session.begin_nested() as savepoint:
+            rows.append({"organization": org.name, "receivers": receivers.renew_encryption(session)})
+            if dry_run:
+                savepoint.rollback()
+    return rows

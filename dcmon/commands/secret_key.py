@@ -1,0 +1,29 @@
+"""Keys that encrypt secrets in the database: create, rotate."""
+
+import typer
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.groups import group
+
+app = group(__doc__)
+
+
+@app.command()
+def create(ctx: typer.Context) -> None:
+    """Print a new key for DCMON_SECRET_KEYS; nothing else changes. Example: dcmon secret-key create"""
+    from dcmon.db import encryption
+
+    ctx.obj.output.value({"key": encryption.new_key()})
+
+
+@app.command()
+def rotate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
+    """Encrypt the secrets of all receivers with the first key of DCMON_SECRET_KEYS.
+
+    Put the new key before the old one in the settings of all processes, restart them, rotate, then remove the old key.
+    Without keys, secrets that are encrypted can't be read. Example: dcmon secret-key rotate --dry-run
+    """
+    from dcmon.commands.operations import secret_key as operation
+
+    columns = {"organization": "", "receivers": "receivers encrypted"}
+    ctx.obj.output.table(operation.rotate(ctx.obj, dry_run=dry_run), columns)

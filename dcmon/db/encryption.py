@@ -1,0 +1,143 @@
+"""Encryption of secrets in tables: Fernet (AES-128-CBC with HMAC-SHA-256) of the library cryptography.
+
+The keys come from DCMON_SECRET_KEYS: the first encrypts, all of them decrypt. Without a key, values are stored as they
+are. A stored value shows whether it is encrypted, so tables may hold both.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from dcmon import errors
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+MARK = b"dcmon1:"  # an encrypted value begins with it
+JSON_KEY = "encrypted"  # the only key of an encrypted JSON object
+_keys: tuple[str, ...] = ()  # of this process
+
+
+def use_keys(keys: Sequence[str]) -> None:
+    """Set the keys of this process. Raises InvalidInput if one of them is no Fernet key."""
+    global _keys
+    for key in keys:
+        try:
+            is_key = len(base64.urlsafe_b64decode(key)) == 32
+        except (ValueError, binascii.Error):
+            is_key = False
+        if not is_key:
+            raise errors.InvalidInput(
+                'DCMON_SECRET_KEYS: each key is 32 bytes in base64. "dcmon secret-key create" prints a new one.'
+            )
+    _keys = tuple(keys)
+
+
+def new_key() -> str:
+    """Return a new key."""
+    from cryptography.fernet import Fernet
+
+    return Fernet.generate_key().decode()
+
+
+def has_keys() -> bool:
+    """Return True if this process encrypts the secrets that it stores."""
+    return bool(_keys)
+
+
+@cache
+def _fernet(keys: tuple[str, ...]) -> "MultiFernet":
+    from cryptography.fernet import Fernet, MultiFernet
+
+    return MultiFernet([Fernet(key) for key in keys])
+
+
+def encrypt(plain: bytes) -> bytes:
+    """Return a value as it is stored. An empty value is no secret."""
+    return MARK + _fernet(_keys).encrypt(plain) if _keys and plain else plain
+
+
+def decrypt(stored: bytes) -> bytes:
+    """Return a stored value in clear. Raises SecretUnreadable if none of the keys fits."""
+    if not stored.startswith(MARK):
+        return stored
+    from cryptography.fernet import InvalidToken
+
+    if not _keys:
+        raise errors.SecretUnreadable
+    try:
+        return _fernet(_keys).decrypt(stored.removeprefix(MARK))
+    except InvalidToken as error:
+        raise errors.SecretUnreadable from error
+
+
+def is_current(stored: bytes) -> bool:
+    """Return True if a stored value is as `encrypt` stores it now: with the first key; in clear without keys."""
+    if not _keys or not stored:
+        return not stored.startswith(MARK)
+    if not stored.startswith(MARK):
+        return False
+    from cryptography.fernet import InvalidToken
+
+    try:
+        _fernet(_keys[:1]).decrypt(stored.removeprefix(MARK))
+    except InvalidToken:
+        return False
+    return True
+
+
+class SecretBytes:
+    """An attribute of a table's class: bytes that its column, the attribute `column`, holds encrypted."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __get__(self, row: Any, owner: type) -> Any:
+        stored = None if row is None else getattr(row, self.column)
+        return self if row is None else None if stored is None else decrypt(bytes(stored))
+
+    def __set__(self, row: Any, plain: bytes | None) -> None:
+        setattr(row, self.column, None if plain is None else encrypt(plain))
+
+    def is_current(self, row: Any) -> bool:
+        """Return True if the column is stored as the keys of this process ask."""
+        stored = getattr(row, self.column)
+        return stored is None or is_current(bytes(stored))
+
+
+class SecretJson:
+    """An attribute of a table's class: a JSON object that its column, the attribute `column`, holds encrypted."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+
+    def __get__(self, row: Any, owner: type) -> Any:
+        return self if row is None else json.loads(decrypt(_to_bytes(getattr(row, self.column))) or b"{}")
+
+    def __set__(self, row: Any, plain: dict[str, Any]) -> None:
+        stored = encrypt(json.dumps(plain).encode() if plain else b"")
+        setattr(row, self.column, {JSON_KEY: stored.decode()} if stored.startswith(MARK) else plain)
+
+    def is_current(self, row: Any) -> bool:
+        """Return True if the column is stored as the keys of this process ask."""
+        return is_current(_to_bytes(getattr(row, self.column)))
+
+
+def renew(row: Any) -> bool:
+    """Store a row's secrets as the keys of this process ask; return True if it changed. Raises SecretUnreadable."""
+    secrets = {name: it for name, it in vars(type(row)).items() if isinstance(it, SecretBytes | SecretJson)}
+    outdated = [name for name, secret in secrets.items() if not secret.is_current(row)]
+    for name in outdated:
+        setattr(row, name, getattr(row, name))
+    return bool(outdated)
+
+
+def _to_bytes(stored: dict[str, Any] | None) -> bytes:
+    """Return the encrypted text of a stored object, otherwise the object as JSON; empty if it has no keys."""
+    if not stored:
+        return b""
+    is_encrypted = set(stored) == {JSON_KEY} and str(stored[JSON_KEY]).encode().startswith(MARK)
+    return str(stored[JSON_KEY]).encode() if is_encrypted else json.dumps(stored).encode()

@@ -1,0 +1,66 @@
+"""Secrets are encrypted with the first key, read with any key, and readable without keys only if stored in clear."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcmon.db import encryption
+from dcmon.db.tables.org import Webhook
+from dcmon.errors import InvalidInput, SecretUnreadable
+
+OLD, NEW = encryption.new_key(), encryption.new_key()
+
+
+@pytest.fixture(autouse=True)
+def _no_keys_afterwards() -> Iterator[None]:
+    yield
+    encryption.use_keys([])
+
+
+@given(st.binary())
+def test_encrypted_value_is_read_as_it_was(plain: bytes) -> None:
+    encryption.use_keys([NEW])
+    stored = encryption.encrypt(plain)
+    assert encryption.decrypt(stored) == plain
+    assert not plain or (plain not in stored or len(plain) < 3)
+    assert encryption.is_current(stored)
+
+
+def test_rotation_reads_old_values_and_writes_new_ones() -> None:
+    encryption.use_keys([OLD])
+    receiver = Webhook(secret=b"signs", credentials={"authorization": "Bearer 7"})
+    encryption.use_keys([NEW, OLD])
+    assert (receiver.secret, receiver.credentials) == (b"signs", {"authorization": "Bearer 7"})
+    assert encryption.renew(receiver)
+    assert not encryption.renew(receiver)
+    encryption.use_keys([NEW])
+    assert (receiver.secret, receiver.credentials) == (b"signs", {"authorization": "Bearer 7"})
+    assert "Bearer" not in str(receiver.stored_credentials)
+
+
+def test_values_in_clear_are_read_and_then_encrypted() -> None:
+    receiver = Webhook(secret=b"signs", old_secret=None, credentials={"routing_key": "r" * 32})
+    assert receiver.stored_credentials == {"routing_key": "r" * 32}
+    encryption.use_keys([NEW])
+    assert receiver.credentials == {"routing_key": "r" * 32}
+    assert encryption.renew(receiver)
+    assert set(receiver.stored_credentials) == {encryption.JSON_KEY}
+    assert (receiver.old_secret, receiver.credentials) == (None, {"routing_key": "r" * 32})
+
+
+@pytest.mark.parametrize("keys", [[], [OLD]])
+def test_value_of_an_unknown_key_is_unreadable(keys: list[str]) -> None:
+    encryption.use_keys([NEW])
+    stored = encryption.encrypt(b"signs")
+    encryption.use_keys(keys)
+    with pytest.raises(SecretUnreadable, match="DCMON_SECRET_KEYS"):
+        encryption.decrypt(stored)
+    assert not encryption.is_current(stored)
+
+
+@pytest.mark.parametrize("key", ["", "short", "*" * 44, NEW[:-4]])
+def test_key_of_a_wrong_form_is_refused(key: str) -> None:
+    with pytest.raises(InvalidInput, match="secret-key create"):
+        encryption.use_keys([key])
