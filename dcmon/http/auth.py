@@ -98,7 +98,7 @@ class Requires:
             bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
         access = _access(app, bearer, self.permission)
         request.state.access = access  # for the access log
-        authors.set_for_request(_author(request, bearer))
+        set_author(request, bearer.email, bearer.prefix)
         return access
 
 
@@ -115,10 +115,10 @@ def _access(app: App, bearer: Bearer, permission: Permission) -> Access:
     return Access(app, bearer.organization, bearer.email, bearer.limits, bearer)
 
 
-def _author(request: Request, bearer: Bearer) -> Author:
-    """Return who sends a request, for the log of changes. The server knows the client's address behind proxies."""
+def set_author(request: Request, name: str, token: str | None = None) -> None:
+    """Set who sends a request, for the log of changes. The server knows the client's address behind proxies."""
     address = request.client.host if request.client is not None else None
-    return Author(bearer.email, "http", address, bearer.prefix, getattr(request.state, "request_id", None))
+    authors.set_for_request(Author(name, "http", address, token, getattr(request.state, "request_id", None)))
 
 
 def authenticate(request: Request) -> Access:

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import uvicorn
 
+from dcmon import authors
 from dcmon.app import App
 from dcmon.errors import PortTaken
 from dcmon.health.process_heartbeats import HeartbeatSender
@@ -102,6 +103,7 @@ def _run_group(app: App, listener: socket.socket) -> None:
 def _run(app: App, listener: socket.socket, serving: Serving, is_orphan: Callable[[], bool] = lambda: False) -> None:
     """Serve in this process until it is told to stop."""
     settings = app.settings.http
+    authors.set_for_process(authors.on_this_host(authors.DCMON, "http"))  # of what no request changes
     config = uvicorn.Config(
         api.create(app, serving),
         log_config=None,

@@ -212,9 +212,16 @@ def entries(session: Session) -> list[Webhook]:
     return list(session.scalars(select(Webhook).order_by(Webhook.name)))
 
 
-def find(session: Session, name: str) -> Webhook:
-    """Return the receiver of that name. Raises WebhookNotFound."""
-    receiver = session.scalar(select(Webhook).where(Webhook.name == name))
+def find(session: Session, name: str, *, is_locked: bool = False) -> Webhook:
+    """Return the receiver of that name. Raises WebhookNotFound.
+
+    `is_locked`: another transaction can't change it before this one ends. Lock a receiver to change it: new values
+    depend on its old ones, and a second change at the same time would be lost.
+    """
+    statement = select(Webhook).where(Webhook.name == name)
+    if is_locked:
+        statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
+    receiver = session.scalar(statement)
     if receiver is None:
         raise errors.WebhookNotFound(name=name)
     return receiver

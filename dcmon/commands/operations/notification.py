@@ -37,7 +37,7 @@ def retry(app: "App", id_prefixes: Sequence[str]) -> Retry:
 def pause(app: "App", name: str, duration: timedelta | None) -> dict[str, Any]:
     """Pause a receiver for a time, or until it is resumed. Raises WebhookNotFound."""
     with app.org() as session:
-        receiver, now = receivers.find(session, name), receivers.database_time(session)
+        receiver, now = receivers.find(session, name, is_locked=True), receivers.database_time(session)
         receivers.pause(session, receiver, None if duration is None else now + duration)
         return {"paused": name, "until": receiver.paused_until}
 
@@ -46,7 +46,7 @@ def resume(app: "App", name: str) -> dict[str, Any]:
     """Resume a receiver, and retry what was given up about alerts that still fire. Raises WebhookNotFound."""
     org = app.organization()
     with app.org(org) as session:
-        receiver = receivers.find(session, name)
+        receiver = receivers.find(session, name, is_locked=True)
         waiting = receivers.resume(session, receiver)
         retried = catch_up.retry_given_up(session, receiver)
     app.enqueue(org, work_queue.Work.notify)

@@ -109,7 +109,7 @@ def change(
     """
     org = app.organization()
     with app.org(org) as session:
-        receiver = receivers.find(session, name)
+        receiver = receivers.find(session, name, is_locked=True)
         pending = catch_up.pending_alerts(session, org, receiver)
         if typed.is_given():
             receivers.set_address(receiver, typed.to_address(receiver.kind), app.settings.webhooks)
@@ -126,7 +126,7 @@ def change(
 def rotate_secret(app: "App", name: str) -> dict[str, Any]:
     """Give a webhook a new signing secret. Raises WebhookNotFound or InvalidInput."""
     with app.org() as session:
-        receiver = receivers.find(session, name)
+        receiver = receivers.find(session, name, is_locked=True)
         secret = receivers.rotate_secret(session, receiver)
         return {"name": name, "secret": secret, "old_secret_until": receiver.old_secret_until}
 

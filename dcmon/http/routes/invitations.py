@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.app import App
+from dcmon.http.auth import set_author
 from dcmon.http.routes.alert_page import SAFE_HEADERS
 from dcmon.tenancy import invitations
 from dcmon.tenancy.invitations import Accepted
@@ -67,6 +68,7 @@ def submit(
 
 def _accept(request: Request, code: str, full_name: str | None) -> Accepted:
     app: App = request.app.state.app
+    set_author(request, "an invited person")
     with app.public() as session:
         return invitations.accept(session, code, full_name)
 

@@ -1,0 +1,31 @@
+"""Changes of one receiver by two operators at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlalchemy import text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.commands.operations import receiver as operation
+from dcmon.notifications import receivers
+from dcmon.settings import Webhooks
+from tests.integration.conftest import Target, eventually
+
+
+def test_two_rotations_at_once_keep_the_secret_between(app: App, target: Target) -> None:
+    """The second rotation must keep the secret of the first as the old one: the receiver may have it already."""
+    with app.org(target.org) as session:
+        receivers.add(session, "team", "https://hooks.example.org/x", Webhooks())
+    with ThreadPoolExecutor(1) as pool:
+        with app.org(target.org) as session:
+            first = receivers.rotate_secret(session, receivers.find(session, "team", is_locked=True))
+            second = pool.submit(operation.rotate_secret, app, "team")
+            with db.public_session(app.engine) as watching:
+                waits = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
+                assert eventually(lambda: watching.scalar(waits) == 1)
+        rotated = second.result(300)
+    with app.org(target.org) as session:
+        stored = receivers.find(session, "team")
+        assert stored.old_secret is not None
+        assert receivers._encode_secret(stored.old_secret) == first
+        assert receivers._encode_secret(stored.secret) == rotated["secret"]
