@@ -13,7 +13,7 @@ import urllib3
 from sqlalchemy import select
 
 from benchmarks.installation import Installation, temporary_installation
-from benchmarks.measurement import print_figure, print_progress, seconds_of
+from benchmarks.measurement import measure, print_figure, print_progress
 from benchmarks.monitors import MANY_DAYS, ROWS, create_monitored_version
 from benchmarks.processes import running_processes
 from dcmon.db.tables.org import Check, Monitor
@@ -34,22 +34,26 @@ def main() -> None:
         with installation.app.org(installation.org) as session:
             checks = {check.class_name: check.id for check in session.scalars(select(Check))}
             monitor = session.scalars(select(Monitor).where(Monitor.name == EVALUATED)).one()
-        with running_processes(installation.app.settings, ["serve"]), urllib3.PoolManager() as pool:
+        with running_processes(installation.app.settings, ["serve"]) as (server,), urllib3.PoolManager() as pool:
             post = partial(_post, pool, installation)
+
+            def figures(name: str, path: str, body: Mapping[str, Any], limit: float, runs: int) -> None:
+                print_progress(f"{name}: {MANY_DAYS} windows of {ROWS} rows")
+                work = partial(post, path, body)
+                costs = [measure(work, installation.server, server, counts_this_process=False) for _ in range(runs)]
+                print_figure(name, [cost.elapsed for cost in costs], "s", "the limit", [limit])
+                total = measure(lambda: [work() for _ in range(runs)], installation.server, server)
+                print_figure(f"{name}.cpu", [total.cpu / runs], "s of CPU, with PostgreSQL", "the limit", [limit])
+
             post("checks/1/run/window", _range(1))  # loads modules
             for name in NEW:
-                print_progress(f"{MANY_DAYS} new windows of {ROWS} rows: {name}")
-                run = partial(post, f"checks/{checks[name]}/run/lookback", _range(MANY_DAYS))
-                seconds = [seconds_of(run) for _ in range(5)]
-                print_figure(f"values.new.{name}", seconds, f"s for {MANY_DAYS} windows", "the limit", [NEW_LIMIT])
+                path = f"checks/{checks[name]}/run/lookback"
+                figures(f"values.new.{name}", path, _range(MANY_DAYS), NEW_LIMIT, 3)
             _evaluate(installation, version_id, monitor)
-            paths = {
-                "values.evaluated": (f"checks/{monitor.check_id}/run/lookback", _range(MANY_DAYS, monitor)),
-                "values.monitor": (f"monitors/{monitor.id}/run", {"end_time": _range(MANY_DAYS)["end_time"]}),
-            }
-            for name, (path, body) in paths.items():
-                seconds = [seconds_of(partial(post, path, body)) for _ in range(RUNS)]
-                print_figure(name, seconds, f"s for {MANY_DAYS} evaluated windows", "the limit", [EVALUATED_LIMIT])
+            path = f"checks/{monitor.check_id}/run/lookback"
+            figures("values.evaluated", path, _range(MANY_DAYS, monitor), EVALUATED_LIMIT, RUNS)
+            body = {"end_time": _range(MANY_DAYS)["end_time"]}
+            figures("values.monitor", f"monitors/{monitor.id}/run", body, EVALUATED_LIMIT, RUNS)
 
 
 def _range(days: int, monitor: Monitor | None = None) -> dict[str, Any]:

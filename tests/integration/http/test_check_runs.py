@@ -15,6 +15,7 @@ from dcmon.windows import ComparedWith
 from tests.conftest import Acme
 from tests.helpers import valued_model
 from tests.helpers.endpoint import Endpoint, serving
+from tests.helpers.statements import recorded_statements
 from tests.helpers.valued_model import DAYS, START, day
 from tests.integration.conftest import Target
 from tests.integration.http.test_rules import send_request
@@ -90,6 +91,21 @@ def test_evaluated_windows_are_stored_results(app: App, target: Target, endpoint
     other = lookback(endpoint, check, additional_kwargs={"check_conf": {"feature": ["age"]}})
     assert [set(value) for value in other["output"]["v1"]] == [{"L3 Weighted Drift Score"}] * DAYS
     assert lookback(endpoint, check, aggregation_window=2)["output"]["v1"] != [{"mark": 1.0}] * DAYS
+
+
+def test_evaluated_windows_cost_few_statements(app: App, target: Target, endpoint: Endpoint) -> None:
+    """The number of statements depends neither on the windows nor on the monitors of the check."""
+    check = valued_model.create_check(app, target, "FeatureDrift")
+    wide = {"start_time": (START - timedelta(days=20)).isoformat()}
+    counts = []
+    lookback(endpoint, check)  # notes that the token is used
+    for body in ({}, wide):
+        monitor = valued_model.create_monitor(app, target, check)
+        valued_model.evaluate(app, target, monitor, [day(number) for number in range(DAYS)])
+        with recorded_statements() as recorded:
+            lookback(endpoint, check, **body)
+        counts.append(len(recorded))
+    assert counts[0] == counts[1] <= 8, recorded
 
 
 def mark(app: App, target: Target) -> None:
