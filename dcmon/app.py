@@ -202,6 +202,8 @@ class App:
         """Close all connections."""
         if "producer" in self.__dict__:
             self.producer.close()
+        if "admission_cache" in self.__dict__:
+            self.admission_cache.close()
         if "_cache" in self.__dict__:
             self._cache.close()
         if "engine" in self.__dict__:

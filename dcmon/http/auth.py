@@ -18,7 +18,6 @@ from dcmon.authors import Author
 from dcmon.db import Organization
 from dcmon.db.work_queue import Work
 from dcmon.states import RowKind
-from dcmon.tenancy import tokens
 from dcmon.tenancy.permissions import Permission
 from dcmon.tenancy.rate_limits import Limits
 from dcmon.tenancy.tokens import Bearer
@@ -84,7 +83,8 @@ def _password(token: str) -> str:
 class Requires:
     """A dependency of a route: the request must have a token with a permission. Raises NotAuthenticated or NotAllowed.
 
-    `cached`: the token is looked up in a cache (ingestion.admission_cache). A cached one needs no query and no thread.
+    The token is looked up in a cache (ingestion.admission_cache), and needs no query and no thread if it is there.
+    `cached`: the cache is also used while PostgreSQL can't be reached.
     """
 
     def __init__(self, permission: Permission, *, cached: bool = False) -> None:
@@ -93,7 +93,7 @@ class Requires:
     async def __call__(self, request: Request) -> Access:
         app: App = request.app.state.app
         token = _token(request)
-        bearer = app.admission_cache.fresh_bearer(token) if self.cached else None
+        bearer = app.admission_cache.fresh_bearer(token)
         if bearer is None:
             bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
         access = _access(app, bearer, self.permission)
@@ -105,8 +105,7 @@ class Requires:
 def _look_up(app: App, token: str, *, cached: bool) -> Bearer:
     if cached:
         return app.admission_cache.authenticate(token)
-    with app.public() as session:
-        return tokens.authenticate(session, token)
+    return app.admission_cache.authenticate_now(token)
 
 
 def _access(app: App, bearer: Bearer, permission: Permission) -> Access:

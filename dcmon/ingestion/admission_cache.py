@@ -1,9 +1,11 @@
 """Check requests that log rows by cached tokens, versions and models, also without PostgreSQL.
 
-The endpoint uses this cache before it accepts rows (`target_cache` is the cache for decoding them). An entry older than
-DCMON_HTTP__FRESH is looked up again, so a revoked token or a deleted version is noticed within that time. While
-PostgreSQL can't be reached, entries are used until they are older than DCMON_HTTP__STALE: with Kafka, rows are accepted
-during an outage too. Only tokens, versions and models that exist are cached.
+The endpoint uses this cache before it accepts rows (`target_cache` is the cache for decoding them), and for tokens of
+all other requests. PostgreSQL announces each change of what a token may do, and the cache forgets all tokens at
+once; while it can't hear the announcements, it looks a token up for each request. An entry older than
+DCMON_HTTP__FRESH is looked up again, so a deleted version is noticed within that time. While PostgreSQL can't be
+reached, entries are used until they are older than DCMON_HTTP__STALE: with Kafka, rows are accepted during an outage
+too. Only tokens, versions and models that exist are cached.
 """
 
 import hashlib
@@ -18,6 +20,8 @@ from cachetools import FIFOCache
 from sqlalchemy import Engine
 
 from dcmon import db, errors
+from dcmon.db import change_listener
+from dcmon.db.change_listener import ChangeListener
 from dcmon.ingestion import target_cache
 from dcmon.ingestion.target_cache import ResolvedTarget, RowTarget
 from dcmon.settings import Http
@@ -74,14 +78,37 @@ class _Entry(NamedTuple, Generic[T]):
 class OutageCache(Generic[T]):
     """Caches values. Stale values are returned only during an outage of PostgreSQL."""
 
-    def __init__(self, settings: Http, outage: Outage) -> None:
+    def __init__(self, settings: Http, outage: Outage, hears_changes: Callable[[], bool] = lambda: True) -> None:
+        """`hears_changes`: whether `forget` is called at once for changes. Otherwise no entry is fresh."""
         self._fresh_seconds, self._stale_seconds = settings.fresh.total_seconds(), settings.stale.total_seconds()
-        self._outage, self._lock = outage, threading.Lock()
+        self._outage, self._lock, self._hears_changes = outage, threading.Lock(), hears_changes
+        self._fresh_since = self._forgotten_at = float("-inf")
         self._entries = FIFOCache[Hashable, _Entry[T]](MAX_ENTRIES)
 
     def fresh(self, key: Hashable) -> T | None:
         """Return the value if it is fresh, else None."""
-        return self._not_older(key, self._fresh_seconds)
+        if not self._hears_changes():
+            return None
+        return self._not_older(key, self._fresh_seconds, self._fresh_since)
+
+    def forget(self) -> None:
+        """Forget all values, because any of them may have changed."""
+        with self._lock:
+            self._forgotten_at = self._fresh_since = time.monotonic()
+            self._entries.clear()
+
+    def expire(self) -> None:
+        """Look up all values again before their next use, unless PostgreSQL can't be reached then."""
+        self._fresh_since = time.monotonic()
+
+    def look_up(self, key: Hashable, look_up: Callable[[], T]) -> T:
+        """Return a fresh value, also during an outage. Raises the errors of `look_up`."""
+        if (fresh := self.fresh(key)) is not None:
+            return fresh
+        looked_up_at = time.monotonic()
+        value = look_up()
+        self._store(key, _Entry(looked_up_at, value))
+        return value
 
     def get(self, key: Hashable, look_up: Callable[[], T]) -> T:
         """Return the value, and look it up if it is not fresh. Raises the errors of `look_up`."""
@@ -110,14 +137,17 @@ class OutageCache(Generic[T]):
         """Return the value, also if it is stale, else None. It is never looked up."""
         return self._not_older(key, self._stale_seconds)
 
-    def _not_older(self, key: Hashable, seconds: float) -> T | None:
+    def _not_older(self, key: Hashable, seconds: float, since: float = float("-inf")) -> T | None:
         with self._lock:
             entry = self._entries.get(key)
-        return entry.value if entry is not None and time.monotonic() - entry.looked_up_at < seconds else None
+        if entry is None or entry.looked_up_at <= since or time.monotonic() - entry.looked_up_at >= seconds:
+            return None
+        return entry.value
 
     def _store(self, key: Hashable, entry: _Entry[T]) -> None:
         with self._lock:
-            self._entries[key] = entry
+            if entry.looked_up_at > self._forgotten_at:  # a change that came meanwhile may not be in the value
+                self._entries[key] = entry
 
     def _remove(self, key: Hashable) -> None:
         with self._lock:
@@ -129,7 +159,8 @@ class AdmissionCache:
 
     def __init__(self, engine: Engine, settings: Http) -> None:
         self.engine, outage = engine, Outage()
-        self._bearers = OutageCache[Bearer](settings, outage)
+        self._bearers = OutageCache[Bearer](settings, outage, lambda: self._listener.is_listening)
+        self._listener = ChangeListener(engine, change_listener.TOKENS, self._bearers.forget, self._bearers.expire)
         self._targets = OutageCache[ResolvedTarget](settings, outage)
         self._members_targets = OutageCache[ResolvedTarget](settings, outage)
 
@@ -142,10 +173,24 @@ class AdmissionCache:
 
         Raises NotAuthenticated, or Unreachable during an outage if no entry is cached.
         """
-        bearer = _unless_expired(self._bearers.get(_digest(token), lambda: self._authenticate(token)))
-        if bearer is None:
-            raise errors.NotAuthenticated
-        return bearer
+        self._listener.start()
+        return _live(self._bearers.get(_digest(token), lambda: self._authenticate(token)))
+
+    def authenticate_now(self, token: str) -> Bearer:
+        """Return the owner of the token, as PostgreSQL has it now. Raises NotAuthenticated or Unreachable."""
+        self._listener.start()
+        return _live(self._bearers.look_up(_digest(token), lambda: self._authenticate(token)))
+
+    def forget_bearers(self) -> None:
+        """Forget all tokens. Call it after a commit that changes what tokens may do.
+
+        The announcement of PostgreSQL does the same in all processes, some milliseconds later.
+        """
+        self._bearers.forget()
+
+    def close(self) -> None:
+        """Stop listening to changes."""
+        self._listener.close()
 
     def require_target(self, target: RowTarget, member: int | None = None) -> ResolvedTarget:
         """Return the model and version of a target, which may be deleted by now if the entry is cached.
@@ -169,6 +214,13 @@ class AdmissionCache:
 
 def _key(target: RowTarget) -> tuple[int, RowKind, int]:
     return target.org.id, target.kind, target.target_id
+
+
+def _live(bearer: Bearer) -> Bearer:
+    """Return the bearer. Raises NotAuthenticated if the token has expired since it was looked up."""
+    if _unless_expired(bearer) is None:
+        raise errors.NotAuthenticated
+    return bearer
 
 
 def _unless_expired(bearer: Bearer | None) -> Bearer | None:

@@ -1,5 +1,6 @@
 """Routes that show the state of the endpoint itself."""
 
+from functools import cache
 from importlib.metadata import version as installed
 
 from fastapi import APIRouter
@@ -10,6 +11,7 @@ from dcmon.http.auth import Identifier
 router = APIRouter(tags=["service"])
 
 
+@cache
 def version() -> str:
     """Return the version of dcmon."""
     return installed("dcmon")
@@ -22,12 +24,12 @@ async def health_check() -> str:
 
 
 @router.get("/backend-version")
-def backend_version(access: Identifier) -> dict[str, str]:
+async def backend_version(access: Identifier) -> dict[str, str]:
     """Return the version. The SDK requests it first."""
     return {"version": version()}
 
 
 @router.get("/say-hello")
-def say_hello(access: Identifier) -> str:
+async def say_hello(access: Identifier) -> str:
     """Return a greeting if the token is valid."""
     return "Hello world"

@@ -61,6 +61,7 @@ def revoke(access: Identifier, prefix: str) -> None:
             raise errors.TokenNotFound(name=prefix[:14])
         require_covered(access.bearer.permissions, members.get(session, access.org.id, user_id).role.permissions)
         tokens.revoke(session, access.org.id, prefix)
+    access.app.admission_cache.forget_bearers()  # other processes hear the announcement of PostgreSQL
 
 
 def _administers(access: Access) -> bool:
