@@ -75,9 +75,14 @@ def acting(author: Author) -> Iterator[None]:
         _of_context.reset(token)
 
 
+def current() -> Author | None:
+    """Return the author of what this thread or task does; None: none is set."""
+    return _of_context.get() or _Process.author
+
+
 def encoded() -> str:
     """Return the current author as PostgreSQL gets it: JSON, or "" if no author is set."""
-    author = _of_context.get() or _Process.author
+    author = current()
     if author is None:
         return ""
     return json.dumps({name: value for name, value in asdict(author).items() if value is not None})

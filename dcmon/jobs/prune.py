@@ -1,6 +1,7 @@
 """Prune organizations: delete rows past their retention. An organization that can't be entered is skipped."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,11 +57,22 @@ def prune(
             break
         try:
             removed = pruning.run(Prune(app.engine, org, _terms(app, org), by, is_over, is_fast))
+            _record(app, org, removed)
             removed += _prune_audit_log(app, org, is_over)
             pruned_orgs.append(Pruned(org, removed))
         except errors.DcmonError as error:
             pruned_orgs.append(Pruned(org, skipped=error))
     return pruned_orgs
+
+
+def _record(app: App, org: Organization, removed: Counts) -> None:
+    """Record how many rows a prune deleted, by table. The ledger has no line of results, alerts and notifications."""
+    rows: Counter[str] = Counter()
+    for place, count in removed.items():
+        rows[place.table] += count
+    if rows:
+        with db.org_session(app.engine, org, wait=WAIT) as session:
+            audit_log.record(session, "retention", "prune", rows)
 
 
 def _prune_audit_log(app: App, org: Organization, is_over: Callable[[], bool]) -> Counts:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, or_, select, text
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select, text
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors
+from dcmon import authors, db, errors
+from dcmon.authors import Author
 from dcmon.db import Organization
 from dcmon.db.tables.org import AuditLogEntry
 from dcmon.db.tables.public import AuditLogEntry as PublicEntry
@@ -74,6 +75,18 @@ def entries(
     page = [_describe(row) for row in rows[:limit]]
     is_last = len(rows) <= limit
     return Entries(page, None if is_last else f"{rows[limit - 1].at.isoformat()}~{page[-1]['id']}")
+
+
+def record(session: Session, kind: str, action: str, after: Mapping[str, Any]) -> None:
+    """Record what a person or a job did that changes no table of configuration, in the organization's transaction."""
+    author = authors.current() or Author("dcmon", "sql")
+    session.add(
+        AuditLogEntry(
+            at=func.clock_timestamp(), author=author.name, via=author.via, address=author.address, token=author.token,
+            request_id=author.request_id, action=action, kind=kind, after=dict(after),
+        )
+    )  # fmt: skip
+    session.flush()
 
 
 def prune(engine: Engine, org: Organization, term: timedelta, is_over: Callable[[], bool]) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmon.db import work_queue
 from dcmon.notifications import catch_up, manual_retry, notification_views, receivers
+from dcmon.tenancy import audit_log
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -30,6 +31,7 @@ def retry(app: "App", id_prefixes: Sequence[str]) -> Retry:
     with app.org(org) as session:
         chosen = {notification_views.find(session, prefix).notification.id for prefix in id_prefixes}
         counts = manual_retry.retry(session, list(chosen) if id_prefixes else None)
+        audit_log.record(session, "notification", "retry", {**counts, "ids": sorted(map(str, chosen))})
     app.enqueue(org, work_queue.Work.notify)
     return Retry(counts, not id_prefixes or counts["retried"] == len(chosen))
 

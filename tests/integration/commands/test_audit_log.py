@@ -29,6 +29,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, str]]] = [
     (("webhook", "add", "team", "http://127.0.0.1:1/x"), ("receiver", "create")),
     (("webhook", "rotate", "team"), ("receiver", "change")),
     (("notification", "pause", "team"), ("receiver", "change")),
+    (("notification", "retry", "--all-dead"), ("notification", "retry")),
     (("silence", "add", "model=credit", "--for", "4h", "--reason", "a test"), ("silence", "create")),
     (("mute", "add", "nights", "--hours", "22:00-06:00"), ("mute time", "create")),
     (("mute", "delete", "nights", "--yes"), ("mute time", "delete")),

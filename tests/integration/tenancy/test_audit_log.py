@@ -232,3 +232,16 @@ def test_triggers_survive_a_second_migration(engine: Engine, target: Target) -> 
     with session_of(ANN, target) as session:
         session.execute(text("update models set description = 'x'"))
     assert len(entries(engine, target.org, author="ann@acme.org")) == 1
+
+
+def test_prune_of_results_is_recorded_by_table(app: App, target: Target) -> None:
+    """The ledger has lines of rows only."""
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 5))  # of March 2026
+    with db.public_session(app.engine) as session:
+        organizations.set_terms(session, target.org, timedelta(days=30), timedelta(days=30))
+    with authors.acting(Author("root", "cli", "box")):
+        (pruned,) = prune.prune(app, [target.org], "root")
+    assert pruned.skipped is None
+    (entry,) = entries(app.engine, target.org, kind="retention")
+    assert (entry["author"], entry["via"], entry["address"], entry["action"]) == ("root", "cli", "box", "prune")
+    assert entry["after"]["samples"] == 5
