@@ -27,6 +27,12 @@ class InvalidInput(DcmonError):
     exit_code, status = 2, 400
 
 
+class Unprocessable(InvalidInput):
+    """The request does not fit its route."""
+
+    status = 422
+
+
 class UnstorableText(InvalidInput):
     """A text can't have a NUL character, half of a surrogate pair, or bytes that are not UTF-8: {text}."""
 

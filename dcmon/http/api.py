@@ -96,6 +96,9 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
         router.include_router(resource.router)
     for resource in (organization, users, tokens, invitations, absent):
         router.include_router(resource.router)
+    # Names with slashes come last, because their paths match others.
+    router.include_router(models.names)
+    router.include_router(versions.names)
     api.include_router(router)
     api.include_router(health.router)
     api.include_router(invitations.page_router)
@@ -113,7 +116,8 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
 def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DcmonError)
     if "retry_after" in error.details:
-        return error_response(error.status, str(error), retry_after=str(error.details["retry_after"]))
+        information, seconds = error.details.get("information"), str(error.details["retry_after"])
+        return error_response(error.status, str(error), information, retry_after=seconds)
     if error.status == 503:
         log.warning("%s %s: %s", request.method, request.url.path, error)
         return error_response(503, str(error), retry_after=RETRY_AFTER)

@@ -92,7 +92,7 @@ def _split_leniently(body: bytes, decode_error: Exception) -> list[Raw]:
             raise decode_error
     except (*DECODE_ERRORS, json_splitter.UnbalancedJson) as error:
         hint = rejection_hints.for_body(body)
-        raise errors.InvalidInput(f"The body is not a JSON array of objects: {hint or error}") from error
+        raise errors.Unprocessable(f"The body is not a JSON array of objects: {hint or error}") from error
     return array.elements
 
 

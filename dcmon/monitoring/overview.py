@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,6 +14,17 @@ from dcmon import errors
 from dcmon.db.tables.org import Alert, Check, Model, ModelMember, Monitor, QuarterHour, Version
 from dcmon.severity import Severity
 from dcmon.states import AlertState
+
+
+class RowCounts(NamedTuple):
+    """The numbers of rows and labels of a version, and the time at which rows were stored last."""
+
+    rows: int
+    labels: int
+    last_logged_at: datetime | None
+
+
+NO_ROWS = RowCounts(0, 0, None)
 
 
 @dataclass(frozen=True)
@@ -67,39 +79,43 @@ class ModelOverview:
         return max((time for time in times if time is not None), default=None)
 
 
-def of_models(session: Session, model_ids: Sequence[int] | None = None) -> list[ModelOverview]:
-    """Return these models (None: all of the organization), by name."""
+def of_models(
+    session: Session, model_ids: Sequence[int] | None = None, *, with_rows: bool = True
+) -> list[ModelOverview]:
+    """Return these models (None: all of the organization), by name. Without rows, their numbers are 0."""
     statement = select(Model).order_by(Model.name)
     if model_ids is not None:
         statement = statement.where(Model.id.in_(model_ids))
     models = session.scalars(statement).all()
     ids = [model.id for model in models]
-    versions, monitors, members = _versions(session, ids), _monitors(session, ids), _members(session, ids)
+    versions, monitors, members = _versions(session, ids, with_rows), _monitors(session, ids), _members(session, ids)
     return [ModelOverview(model, versions[model.id], monitors.get(model.id, 0), members[model.id]) for model in models]
 
 
-def _versions(session: Session, model_ids: Sequence[int]) -> Mapping[int, list[VersionOverview]]:
+def _versions(session: Session, model_ids: Sequence[int], with_rows: bool) -> Mapping[int, list[VersionOverview]]:
     """Return the versions of models, by model."""
     statement = select(Version).where(Version.model_id.in_(model_ids))
     versions = session.scalars(statement.order_by(Version.watermark.desc().nulls_last(), Version.id.desc())).all()
     ids = [version.id for version in versions]
-    rows = session.execute(
-        select(
-            QuarterHour.version_id,
-            func.sum(QuarterHour.n),
-            func.sum(QuarterHour.n_labelled),
-            func.max(QuarterHour.logged_at),
-        )
-        .where(QuarterHour.version_id.in_(ids))
-        .group_by(QuarterHour.version_id)
-    )
-    counts = {version_id: (int(n), int(labelled), logged_at) for version_id, n, labelled, logged_at in rows}
+    counts = _row_counts(session, ids) if with_rows else {}
     alerts = _alerts(session, ids)
     by_model = defaultdict[int, list[VersionOverview]](list)
     for version in versions:
-        n, labelled, logged_at = counts.get(version.id, (0, 0, None))
-        by_model[version.model_id].append(VersionOverview(version, n, labelled, logged_at, alerts[version.id]))
+        rows = counts.get(version.id, NO_ROWS)
+        by_model[version.model_id].append(VersionOverview(version, *rows, alerts[version.id]))
     return by_model
+
+
+def _row_counts(session: Session, version_ids: Sequence[int]) -> dict[int, RowCounts]:
+    """Count the rows and labels of versions."""
+    statement = select(
+        QuarterHour.version_id,
+        func.sum(QuarterHour.n),
+        func.sum(QuarterHour.n_labelled),
+        func.max(QuarterHour.logged_at),
+    ).where(QuarterHour.version_id.in_(version_ids))
+    rows = session.execute(statement.group_by(QuarterHour.version_id))
+    return {version_id: RowCounts(int(n), int(labelled), logged_at) for version_id, n, labelled, logged_at in rows}
 
 
 def _alerts(session: Session, version_ids: Iterable[int]) -> Mapping[int, Mapping[Severity, int]]:
@@ -143,7 +159,7 @@ def onboarding_step(session: Session, model_name: str | None) -> OnboardingStep:
         raise errors.ModelNotFound(name=model_name)
     if model is None:
         return OnboardingStep.CREATE_VERSION
-    versions = _versions(session, [model.id])[model.id]
+    versions = _versions(session, [model.id], with_rows=True)[model.id]
     if not versions:
         return OnboardingStep.CREATE_VERSION
     if not any(version.rows for version in versions):

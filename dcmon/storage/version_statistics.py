@@ -27,7 +27,7 @@ from dcmon.storage.rows_statistics import TableRows
 SQL = read(__name__)
 QUARTER = timedelta(minutes=15)
 # A read looks at this many values of samples, which takes about a second, and leaves the others to the next reads.
-MAX_VALUES_READ, MAX_SPANS_READ = 16_000_000, 200
+MAX_VALUES_READ, MAX_SPANS_READ = 8_000_000, 200
 ALL_LEVELS = list(range(32))
 
 

@@ -50,6 +50,7 @@ for i, key in ipairs(KEYS) do
 end
 return 1
 """
+NOTHING_SAVED = {"num_saved": 0}  # clients of old read how many rows of a refused request were stored
 
 
 class Limit(NamedTuple):
@@ -209,7 +210,8 @@ class RateMeter:
             if amount > limit:
                 raise errors.TooLarge(
                     f"This request has {amount:,} {name}, and organization {org.name!r} may log {limit:,} a minute:"
-                    " it never fits. Send fewer rows at once."
+                    " it never fits. Send fewer rows at once.",
+                    information=NOTHING_SAVED,
                 )
         if not increments_by_name:
             yield
@@ -233,7 +235,7 @@ class RateMeter:
         else:
             wait, redis_second = redis_result
         if wait:
-            raise errors.OverLimit(org=org.name, allowed=allowed, retry_after=wait)
+            raise errors.OverLimit(org=org.name, allowed=allowed, retry_after=wait, information=NOTHING_SAVED)
         if redis_result is not None:
             self._own.add(increments, now)
         return CountedAt(now, redis_second)

@@ -12,21 +12,60 @@ from dcmon import errors
 from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
+from dcmon.http.routes.names import NameRoute, require_reachable
+from dcmon.http.routes.paging import Paged
 from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
-from dcmon.states import DefaultSet
+from dcmon.states import DefaultSet, TaskType
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
 from dcmon.tenancy import members, organizations
 from dcmon.windows import Frequency
 
 router = APIRouter(tags=["models"])
+names = APIRouter(tags=["models"], route_class=NameRoute)
+# Of the old system, except for a note.
+MAX_NAME, MAX_DESCRIPTION, MAX_TITLE, MAX_TEXT = 50, 200, 1000, 100_000
+PATH_IS_NOT_READ = (
+    "obj_store_path is kept, but dcmon reads no files because of it. To load files from there, let an operator type:"
+    " dcmon source add NAME URL --model MODEL"
+)
 
 
 class Note(BaseModel):
     """A note on a model."""
 
+    title: str = Field(max_length=MAX_TITLE)
+    text: str | None = Field(None, max_length=MAX_TEXT)
+
+
+class NoteView(BaseModel):
+    """A note as it is stored."""
+
+    id: str
     title: str
-    text: str | None = None
+    text: str | None
+    created_at: str
+    model_id: int
+
+
+class CreatedModel(BaseModel):
+    """The id of a model. `warnings`: what dcmon can't do of what the request asks for; absent if there is nothing."""
+
+    id: int
+    warnings: list[str] | None = None
+
+
+class ModelDetails(BaseModel):
+    """A model. `defaults`: which default monitors it has; null in a model of an earlier release."""
+
+    id: int
+    name: str
+    description: str | None
+    task_type: TaskType
+    alerts_delay_labels_ratio: float
+    alerts_delay_seconds: int
+    obj_store_path: str | None
+    defaults: DefaultSet | None
 
 
 class ModelBody(BaseModel):
@@ -36,13 +75,13 @@ class ModelBody(BaseModel):
     frequency: of the default monitors.
     """
 
-    name: str
-    task_type: str
-    alerts_delay_labels_ratio: float = 1.0
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    task_type: TaskType
+    alerts_delay_labels_ratio: float = Field(1.0, ge=0, le=1)
     alerts_delay_seconds: int = Field(259_200, ge=0, le=10**9)
-    description: str | None = None
-    notes: list[Note] | None = None
-    obj_store_path: str | None = None
+    description: str | None = Field(None, max_length=MAX_DESCRIPTION)
+    notes: list[Note] | None = Field(None, max_length=1000)
+    obj_store_path: str | None = Field(None, max_length=2000)
     time_zone: str = "UTC"
     defaults: DefaultSet | None = None
     frequency: Frequency = Frequency.DAY
@@ -64,13 +103,14 @@ def resolve(session: Session, identifier: str, kind: str | None) -> Model:
     return models.get(session, int(identifier))
 
 
-@router.post("/models")
-def create(access: Writer, body: ModelBody) -> dict[str, int]:
+@router.post("/models", response_model_exclude_none=True)
+def create(access: Writer, body: ModelBody) -> CreatedModel:
     """Create a model. Return an existing one if name, task type and description are the same.
 
     A model without checks gets dcmon's own default monitors, beside those that the SDK adds, unless its organization
     chose other defaults. With `defaults` it gets all default monitors of that set.
     """
+    require_reachable("model", body.name)
     new = NewModel(
         body.name,
         body.task_type,
@@ -92,9 +132,9 @@ def create(access: Writer, body: ModelBody) -> dict[str, int]:
             model.default_monitors = chosen
             if chosen.has_own and not model_checks.for_model(session, model):
                 default_monitors.create_own(session, model, body.frequency)
-        response = {"id": model.id}
+        created = CreatedModel(id=model.id, warnings=[PATH_IS_NOT_READ] if body.obj_store_path else None)
     access.enqueue(Work.notify)
-    return response
+    return created
 
 
 @router.put("/models/{identifier}/defaults")
@@ -118,23 +158,25 @@ def change_defaults(
 
 
 @router.get("/models/{identifier}")
-def show(access: Identifier, identifier: str, identifier_kind: str | None = None) -> dict[str, Any]:
+@names.get("/models/{identifier:path}", include_in_schema=False)
+def show(access: Identifier, identifier: str, identifier_kind: str | None = None) -> ModelDetails:
     """Show a model."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        return {
-            "id": model.id,
-            "name": model.name,
-            "description": model.description,
-            "task_type": model.task_type,
-            "alerts_delay_labels_ratio": model.label_ratio,
-            "alerts_delay_seconds": int(model.label_delay.total_seconds()),
-            "obj_store_path": model.obj_store_path,
-            "defaults": model.default_monitors,
-        }
+        return ModelDetails(
+            id=model.id,
+            name=model.name,
+            description=model.description,
+            task_type=TaskType(model.task_type),
+            alerts_delay_labels_ratio=model.label_ratio,
+            alerts_delay_seconds=int(model.label_delay.total_seconds()),
+            obj_store_path=model.obj_store_path,
+            defaults=None if model.default_monitors is None else DefaultSet(model.default_monitors),
+        )
 
 
 @router.delete("/models/{identifier}")
+@names.delete("/models/{identifier:path}", include_in_schema=False)
 def delete(access: Administrator, identifier: str, identifier_kind: str | None = None) -> None:
     """Delete a model with its versions, rows, monitors and alerts."""
     with access.session() as session:
@@ -143,16 +185,14 @@ def delete(access: Administrator, identifier: str, identifier_kind: str | None =
 
 
 @router.get("/models/{identifier}/notes")
-def notes(access: Reader, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
-    """List the notes on a model."""
+def notes(access: Reader, identifier: str, page: Paged, identifier_kind: str | None = None) -> list[NoteView]:
+    """List the notes on a model, oldest first."""
     with access.session() as session:
-        return [_note(note) for note in models.notes(session, resolve(session, identifier, identifier_kind))]
+        return [_note(note) for note in page.of(models.notes(session, resolve(session, identifier, identifier_kind)))]
 
 
 @router.post("/models/{identifier}/notes")
-def add_notes(
-    access: Writer, identifier: str, body: list[Note], identifier_kind: str | None = None
-) -> list[dict[str, Any]]:
+def add_notes(access: Writer, identifier: str, body: list[Note], identifier_kind: str | None = None) -> list[NoteView]:
     """Add notes to a model."""
     if not body:
         raise errors.InvalidInput("The list of notes is empty. Send at least one note.")
@@ -169,12 +209,12 @@ def delete_note(access: Writer, note_id: int) -> None:
         models.delete_note(session, note_id)
 
 
-def _note(note: ModelNote) -> dict[str, Any]:
+def _note(note: ModelNote) -> NoteView:
     created: datetime = note.created_at
-    return {
-        "id": str(note.id),
-        "title": note.title,
-        "text": note.text,
-        "created_at": created.isoformat(),
-        "model_id": note.model_id,
-    }
+    return NoteView(
+        id=str(note.id),
+        title=note.title,
+        text=note.text,
+        created_at=created.isoformat(),
+        model_id=note.model_id,
+    )

@@ -91,7 +91,7 @@ class Onboarding(BaseModel):
 def available_models(access: Reader, page: Paged, show_all: bool = False) -> list[AvailableModel]:
     """List the models with their versions, monitors and alerts, by name."""
     with access.session() as session:
-        return [_available(model) for model in page.of(overview.of_models(session))]
+        return [_available(model) for model in page.of(overview.of_models(session, with_rows=False))]
 
 
 def _available(model: ModelOverview) -> AvailableModel:
@@ -137,7 +137,7 @@ def data_ingestion(
     the models. Models whose samples end before are left out.
     """
     with access.session() as session:
-        return _data_ingestion(session, overview.of_models(session), time_filter, end_time)
+        return _data_ingestion(session, overview.of_models(session, with_rows=False), time_filter, end_time)
 
 
 @router.get("/models/{identifier}/data-ingestion")
@@ -151,7 +151,7 @@ def data_ingestion_of_model(
     """Count the rows and labels of one model over time, as `models/data-ingestion` does."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        return _data_ingestion(session, overview.of_models(session, [model.id]), time_filter, end_time)
+        return _data_ingestion(session, overview.of_models(session, [model.id], with_rows=False), time_filter, end_time)
 
 
 def _data_ingestion(

@@ -38,17 +38,17 @@ async def read_document(request: Request, access: Writer) -> AsyncIterator[Docum
     """
     max_bytes = access.app.settings.http.max_body_bytes
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise errors.InvalidInput('Send a reference as multipart/form-data, in a file field "batch".')
+        raise errors.Unprocessable('Send a reference as multipart/form-data, in a file field "batch".')
     try:
         form = await MultiPartParser(
             request.headers, read_bounded(request, max_bytes), max_files=1, max_fields=1
         ).parse()
     except (MultiPartException, KeyError) as error:
-        raise errors.InvalidInput(f"The form can't be read: {error}") from error
+        raise errors.Unprocessable(f"The form can't be read: {error}") from error
     try:
         batch = form.get("batch")
         if not isinstance(batch, UploadFile):
-            raise errors.InvalidInput('The form has no file "batch".')
+            raise errors.Unprocessable('The form has no file "batch".')
         yield _content(batch)
     finally:
         await form.close()

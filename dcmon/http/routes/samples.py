@@ -56,13 +56,18 @@ def _respond(request: Request, access: Access, kind: RowKind, result: IntakeResu
 
 
 def _split(body: bytes) -> Rows:
-    """Split a body into rows. Raises InvalidInput if it is empty or not a JSON array.
+    """Split a body into rows. Raises InvalidInput if it has none, Unprocessable if it is no JSON array of objects.
 
-    A large body is not split here: decoding its rows also shows whether it is a JSON array.
+    A large body is not split here: decoding its rows also shows whether it is a JSON array. If some items are
+    objects, the others are quarantined: a bad row never fails its request.
     """
     if len(body) > MIN_UNSPLIT_BYTES and body[:2] == b"[{" and body[-1:] == b"]":
         return raw_rows.RowArray(memoryview(body))
     rows = raw_rows.split_rows(body)
     if not rows:
         raise errors.InvalidInput("The JSON array is empty. Send at least one row.")
+    if bytes(rows[0])[:1] != b"{":
+        raise errors.Unprocessable(
+            "The body is a JSON array, but its first item is not an object. Send rows as objects."
+        )
     return rows

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, Self
 
 import msgspec
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from dcmon import errors
 from dcmon.db.work_queue import Work
@@ -14,6 +14,8 @@ from dcmon.http.auth import Administrator, Identifier, Reader, Writer
 from dcmon.http.fields import Time
 from dcmon.http.routes import version_views
 from dcmon.http.routes.models import resolve
+from dcmon.http.routes.names import require_reachable
+from dcmon.http.routes.paging import Paged
 from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH, ColumnView, VersionDetails
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
@@ -25,24 +27,77 @@ from dcmon.storage.versions import NewVersion
 from dcmon.windows import Window
 
 router = APIRouter(tags=["model versions"])
+names = APIRouter(tags=["model versions"])
+MAX_NAME = 100
+Types = dict[
+    str,
+    Literal[
+        "numeric", "integer", "bigint", "categorical", "text", "boolean", "array_float", "array_float_2d", "datetime"
+    ],
+]  # fmt: skip
 
 
 class VersionBody(BaseModel):
     """The properties of a version to be created."""
 
-    name: str
-    features: dict[str, str]
-    additional_data: dict[str, str]
+    name: str = Field(min_length=1, max_length=MAX_NAME)
+    features: Types
+    additional_data: Types
     feature_importance: dict[str, float] | None = None
     classes: list[str] | None = None
     label_map: dict[str, str] | None = None
 
 
 class VersionChange(BaseModel):
-    """Changes of a version."""
+    """Changes of a version, at least one."""
 
-    name: str | None = None
+    name: str | None = Field(None, min_length=1, max_length=MAX_NAME)
     feature_importance: dict[str, float] | None = None
+
+    @model_validator(mode="after")
+    def _require_change(self) -> Self:
+        if self.name is None and self.feature_importance is None:
+            raise ValueError("nothing to change: send name or feature_importance")
+        return self
+
+
+class CreatedVersion(BaseModel):
+    """The id of a version."""
+
+    id: int
+
+
+class VersionEntry(BaseModel):
+    """A version in a list."""
+
+    id: int
+    name: str
+
+
+class SampleCounts(BaseModel):
+    """The numbers of stored samples and of reference rows."""
+
+    monitor_count: int
+    reference_count: int
+
+
+class WindowStatistics(BaseModel):
+    """The numbers of samples in a span of time, and of those with a label that is not null."""
+
+    num_labeled_samples: int
+    num_samples: int
+
+
+class VersionSchema(BaseModel):
+    """The JSON Schemas of samples and reference rows, and the columns of a version."""
+
+    monitor_schema: dict[str, Any]
+    reference_schema: dict[str, Any]
+    features: dict[str, str]
+    additional_data: dict[str, str]
+    classes: list[str] | None
+    label_map: dict[str, str] | None
+    feature_importance: dict[str, float] | None
 
 
 class Filter(BaseModel):
@@ -81,21 +136,22 @@ class TimeRange(BaseModel):
 
 
 @router.post("/models/{identifier}/version")
-def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> dict[str, int]:
+def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> CreatedVersion:
     """Create a version, or return an existing one with the same name and columns."""
+    require_reachable("version", body.name)
     new = NewVersion(
         body.name, body.features, body.additional_data, body.feature_importance, body.classes, body.label_map
     )
     with access.session() as session:
-        return {"id": versions.create(session, resolve(session, identifier, identifier_kind), new).id}
+        return CreatedVersion(id=versions.create(session, resolve(session, identifier, identifier_kind), new).id)
 
 
 @router.get("/models/{identifier}/versions")
-def entries(access: Identifier, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+def entries(access: Identifier, identifier: str, page: Paged, identifier_kind: str | None = None) -> list[VersionEntry]:
     """List the versions of a model, newest samples first."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        return [{"id": version.id, "name": version.name} for version in versions.entries(session, model)]
+        return [VersionEntry(id=version.id, name=version.name) for version in page.of(versions.entries(session, model))]
 
 
 @router.get("/models/{identifier}/columns")
@@ -111,6 +167,7 @@ def newest_columns(access: Reader, identifier: str, identifier_kind: str | None 
 
 
 @router.get("/models/{model_name}/model-versions/{version_name}")
+@names.get("/models/{model_name:path}/model-versions/{version_name:path}", include_in_schema=False)
 def show_by_name(access: Identifier, model_name: str, version_name: str) -> VersionDetails:
     """Show a version, by the names of model and version."""
     with access.session() as session:
@@ -119,6 +176,7 @@ def show_by_name(access: Identifier, model_name: str, version_name: str) -> Vers
 
 
 @router.delete("/models/{model_name}/model-versions/{version_name}")
+@names.delete("/models/{model_name:path}/model-versions/{version_name:path}", include_in_schema=False)
 def delete_by_name(access: Administrator, model_name: str, version_name: str) -> None:
     """Delete a version with its rows, results and alerts, found by names."""
     with access.session() as session:
@@ -137,8 +195,8 @@ def show(access: Identifier, version_id: int) -> VersionDetails:
 @router.put("/model-versions/{version_id}")
 def change(access: Writer, version_id: int, body: VersionChange) -> None:
     """Rename a version, or set its feature importance. Monitors that use the importance are evaluated again."""
-    if body.name is None and body.feature_importance is None:
-        raise errors.InvalidInput("Nothing to change: send name or feature_importance.")
+    if body.name is not None:
+        require_reachable("version", body.name)
     with access.session() as session:
         edit = VersionEdit(body.name, body.feature_importance, access.app.settings.url)
         lifecycle.change_version(session, access.org, versions.get(session, version_id).version, edit)
@@ -155,42 +213,41 @@ def delete(access: Administrator, version_id: int) -> None:
 
 
 @router.get("/model-versions/{version_id}/schema")
-def schema(access: Identifier, version_id: int) -> dict[str, Any]:
+def schema(access: Identifier, version_id: int) -> VersionSchema:
     """Show the JSON Schemas of samples and reference rows, and the columns of the version."""
     with access.session() as session:
         model, version = versions.get(session, version_id)
     version_columns = sample_tables.columns(model, version)
-    return {
-        "monitor_schema": columns.monitor_schema(version_columns),
-        "reference_schema": columns.reference_schema(version_columns),
-        "features": version.features,
-        "additional_data": version.additional,
-        "classes": version.classes,
-        "label_map": version.label_map,
-        "feature_importance": version.feature_importance,
-    }
+    return VersionSchema(
+        monitor_schema=columns.monitor_schema(version_columns),
+        reference_schema=columns.reference_schema(version_columns),
+        features=version.features,
+        additional_data=version.additional,
+        classes=version.classes,
+        label_map=version.label_map,
+        feature_importance=version.feature_importance,
+    )
 
 
 @router.get("/model-versions/{version_id}/count-samples")
-def count(access: Reader, version_id: int) -> dict[str, int]:
+def count(access: Reader, version_id: int) -> SampleCounts:
     """Count the samples and the reference rows of a version."""
     with access.session() as session:
         _, version = versions.get(session, version_id)
-        return {
-            "monitor_count": sample_counts.count(session, version),
-            "reference_count": references.count(session, version),
-        }
+        return SampleCounts(
+            monitor_count=sample_counts.count(session, version), reference_count=references.count(session, version)
+        )
 
 
 @router.get("/model-versions/{version_id}/time-window-statistics")
-def statistics(access: Reader, version_id: int, body: TimeRange) -> dict[str, int]:
+def statistics(access: Reader, version_id: int, body: TimeRange) -> WindowStatistics:
     """Count the samples, and the samples with a label, with a time in [start_time, end_time)."""
     with access.session() as session:
         _, version = versions.get(session, version_id)
         n, labelled = sample_counts.window_counts(
             session, version, body.start_time or EPOCH, body.end_time or DISTANT_FUTURE
         )
-    return {"num_labeled_samples": labelled, "num_samples": n}
+    return WindowStatistics(num_labeled_samples=labelled, num_samples=n)
 
 
 @router.post("/model-versions/{version_id}/get-ref-data")
@@ -206,7 +263,7 @@ def reference_rows(access: Reader, version_id: int, body: RowsQuery) -> str:
 def production_rows(access: Reader, version_id: int, body: ProductionRowsQuery) -> str:
     """Return samples with their labels: a JSON array of objects, encoded as a JSON string."""
     if body.end_time < body.start_time:
-        raise errors.InvalidInput("end_time is before start_time.")
+        raise errors.Unprocessable("end_time is before start_time.")
     with access.session() as session:
         model, version = versions.get(session, version_id)
         selection = RowSelection(model, version, body.rows_count, filters=_filters(body))

@@ -184,7 +184,7 @@ def test_body_that_is_no_array_of_rows_is_refused(endpoint: Endpoint, target: Ta
         (f"model/{target.model_id}/labels", "PUT"),
     ):
         response = endpoint.request(method, path, body)
-        assert (response.status, bool(error_message(response))) == (400, True)
+        assert (response.status, bool(error_message(response))) == (400 if body == b"[]" else 422, True)
 
 
 def test_openapi_describes_the_answers(endpoint: Endpoint) -> None:

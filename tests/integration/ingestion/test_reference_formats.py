@@ -72,7 +72,7 @@ def test_invalid_upload_is_refused_with_a_reason(client: Endpoint, target: Targe
         (b'--x\r\ncontent-disposition: form-data; name="other"; filename="f"\r\n\r\n1\r\n--x--\r\n', form),
     ):
         response = client.request("POST", path, body, **headers)
-        assert (response.status, bool(error_message(response))) == (400, True)
+        assert (response.status, bool(error_message(response))) == (422, True)
     for rubbish in (b"", b"[]", b"\xff", b"[" * 100_000, b'{"columns": ["age"], "data": [[NaN]]}'):
         assert client.reference(target.version_id, rubbish).status == 400
     assert client.reference(99_999, document(reference_rows(1))).status == 404
