@@ -66,8 +66,6 @@ def _split(body: bytes) -> Rows:
     rows = raw_rows.split_rows(body)
     if not rows:
         raise errors.InvalidInput("The JSON array is empty. Send at least one row.")
-    if bytes(rows[0])[:1] != b"{":
-        raise errors.Unprocessable(
-            "The body is a JSON array, but its first item is not an object. Send rows as objects."
-        )
+    if not any(bytes(row)[:1] == b"{" for row in rows):
+        raise errors.Unprocessable("The JSON array has no object. Send each row as an object.")
     return rows
