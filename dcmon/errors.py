@@ -84,6 +84,12 @@ class NotAllowed(DcmonError):
     exit_code, status = 4, 403
 
 
+class TooManyLogins(DcmonError):
+    """Too many wrong tokens came from {address}. Use a valid token, and try again in {retry_after} s."""
+
+    exit_code, status = 4, 429
+
+
 class NotFound(DcmonError):
     """There is no {what} {name!r}."""
 

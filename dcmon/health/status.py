@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from dcmon import errors, redis_scripts
+from dcmon import db, errors, redis_scripts
 from dcmon.embedded import supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.health import checks, current_health
@@ -18,7 +18,7 @@ from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
 from dcmon.settings import Settings
 from dcmon.severity import Severity
-from dcmon.tenancy import provisioning
+from dcmon.tenancy import failed_login_counts, provisioning
 
 PROBLEMS_OF_MISSING_PARTS = (ProblemName.NO_LEADER, ProblemName.NO_WORKER, ProblemName.NO_ENDPOINT)
 ALL_WELL, HAS_PROBLEMS, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8  # exit codes
@@ -97,7 +97,7 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
             *_missing_parts(current_problems),
         ],
         _processes(snapshot, settings),
-        _waiting(snapshot),
+        {**_waiting(snapshot), "failed_logins": _failed_logins(engine)},
         current_problems,
         snapshot.now,
         local is not None or bool(snapshot.alive(None, settings.health)),
@@ -183,6 +183,12 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
 def _loop_state(process: ProcessHeartbeat, settings: Settings) -> ProcessState:
     is_hanging = process.seen_at - process.polled_at > settings.health.poll_timeout
     return ProcessState.HANGS if is_hanging else ProcessState.WORKS
+
+
+def _failed_logins(engine: Engine) -> int:
+    """Return how many log-ins failed in the last day. The endpoint stores them once a minute."""
+    with db.public_session(engine) as session:
+        return failed_login_counts.last_day(session)
 
 
 def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from dcmon.app import App
 from dcmon.errors import DcmonError, UnstorableText
 from dcmon.http.edge import Edge
+from dcmon.http.failed_logins import FailedLogins
 from dcmon.http.metrics import RequestMetrics
 from dcmon.http.readiness import Readiness
 from dcmon.http.responses import error_response
@@ -70,7 +71,7 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
         RequestMetrics(api.state.serving.metrics_directory),
         SystemMetrics(app),
     )
-    api.state.readiness = Readiness(app)
+    api.state.readiness, api.state.failed_logins = Readiness(app), FailedLogins(app)
     api.add_middleware(GZipMiddleware, minimum_size=1000)
     router = APIRouter(prefix=PREFIX)
     for resource in (

@@ -95,17 +95,23 @@ class Requires:
         token = _token(request)
         bearer = app.admission_cache.fresh_bearer(token)
         if bearer is None:
-            bearer = await run_in_threadpool(_look_up, app, token, cached=self.cached)
+            bearer = await run_in_threadpool(_look_up, request, token, cached=self.cached)
         access = _access(app, bearer, self.permission)
         request.state.access = access  # for the access log
         set_author(request, bearer.email, bearer.prefix)
         return access
 
 
-def _look_up(app: App, token: str, *, cached: bool) -> Bearer:
-    if cached:
-        return app.admission_cache.authenticate(token)
-    return app.admission_cache.authenticate_now(token)
+def _look_up(request: Request, token: str, *, cached: bool) -> Bearer:
+    """Return the bearer of a token. Raises NotAuthenticated or TooManyLogins."""
+    app: App = request.app.state.app
+
+    def look_up() -> Bearer:
+        cache = app.admission_cache
+        return cache.authenticate(token) if cached else cache.authenticate_now(token)
+
+    bearer: Bearer = request.app.state.failed_logins.counting(request, look_up)
+    return bearer
 
 
 def _access(app: App, bearer: Bearer, permission: Permission) -> Access:
@@ -126,7 +132,7 @@ def authenticate(request: Request) -> Access:
     Raises NotAuthenticated, or NotAllowed for a token that may not read.
     """
     app: App = request.app.state.app
-    bearer = _look_up(app, _token(request), cached=False)
+    bearer = _look_up(request, _token(request), cached=False)
     return _access(app, bearer, Permission.READ)
 
 

@@ -76,6 +76,8 @@ def _queue_texts(current: "Status") -> dict[str, str]:
         + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
         "alerts firing": ", ".join(f"{n} {severity}" for severity, n in waits["alerts_firing"].items()) or "none",
     }
+    if waits["failed_logins"]:
+        texts["failed log-ins"] = f"{waits['failed_logins']:,} in the last day: see the log of the endpoint"
     if waits["unread_messages"] is not None:
         texts["unread messages"] = _queue(waits["unread_messages"], waits["oldest_unread"], current.now)
     if waits["parked_messages"]:

@@ -101,6 +101,15 @@ class Invitation(Public):
     expires_at: Mapped[dt.datetime]
 
 
+class FailedLogin(Public):
+    """How many log-ins failed in an hour, in all processes of the endpoint."""
+
+    __tablename__ = "failed_logins"
+    __logged__ = None  # a count
+    hour: Mapped[dt.datetime] = mapped_column(primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+
+
 class WorkQueueEntry(Public):
     """A hint that an organization has work from `due_at` on.
 

@@ -69,8 +69,13 @@ def submit(
 def _accept(request: Request, code: str, full_name: str | None) -> Accepted:
     app: App = request.app.state.app
     set_author(request, "an invited person")
-    with app.public() as session:
-        return invitations.accept(session, code, full_name)
+
+    def accept_code() -> Accepted:
+        with app.public() as session:
+            return invitations.accept(session, code, full_name)
+
+    accepted: Accepted = request.app.state.failed_logins.counting(request, accept_code)
+    return accepted
 
 
 def _page(content: str, status: int = 200) -> HTMLResponse:

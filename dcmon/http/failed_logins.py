@@ -1,0 +1,97 @@
+"""Failed log-ins: counted and throttled by address, logged once a minute, and stored by hour for `dcmon status`.
+
+An address with many wrong tokens in a minute gets 429 for further ones. Its right tokens keep working: those that are
+cached at once, others through one look-up a second, so that wrong tokens don't load PostgreSQL.
+"""
+
+import ipaddress
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import TypeVar
+
+from cachetools import TTLCache
+from fastapi import Request
+
+from dcmon import errors
+from dcmon.app import App
+from dcmon.tenancy import failed_login_counts
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+WINDOW = 60  # seconds
+MAX_FAILURES = 30  # of an address in the window, before it is throttled
+MAX_ADDRESSES = 10_000
+SHOWN = 5  # addresses in the log
+
+
+class FailedLogins:
+    """The failed log-ins of one process."""
+
+    def __init__(self, app: App) -> None:
+        self._app, self._lock = app, threading.Lock()
+        self._failures: TTLCache[str, list[None]] = TTLCache(MAX_ADDRESSES, WINDOW)  # from the first one of an address
+        self._looked_up: TTLCache[str, bool] = TTLCache(MAX_ADDRESSES, 1)
+        self._new, self._timer = Counter[str](), False
+
+    def counting(self, request: Request, log_in: Callable[[], T]) -> T:
+        """Call a function that raises NotAuthenticated for a failed log-in, and count that.
+
+        Raises NotAuthenticated, or TooManyLogins for an address with many of them.
+        """
+        address = network(request.client.host if request.client is not None else "")
+        with self._lock:
+            is_throttled = len(self._failures.get(address, ())) >= MAX_FAILURES
+            if is_throttled and address in self._looked_up:
+                raise errors.TooManyLogins(address=address, retry_after=1)
+            self._looked_up[address] = True
+        try:
+            return log_in()
+        except errors.NotAuthenticated as error:
+            self._record(address)
+            if is_throttled:
+                raise errors.TooManyLogins(address=address, retry_after=WINDOW) from error
+            raise
+
+    def _record(self, address: str) -> None:
+        with self._lock:
+            failures = self._failures.get(address)
+            if failures is None:
+                failures = self._failures[address] = []
+            if len(failures) < MAX_FAILURES:
+                failures.append(None)
+            if address in self._new or len(self._new) < MAX_ADDRESSES:
+                self._new[address] += 1
+            if self._timer:
+                return
+            self._timer = True
+        timer = threading.Timer(WINDOW, self.flush)
+        timer.daemon = True
+        timer.start()
+
+    def flush(self) -> None:
+        """Log and store what was counted since the last call."""
+        with self._lock:
+            counts, self._new, self._timer = self._new, Counter[str](), False
+        if not counts:
+            return
+        shown = ", ".join(f"{address} ({count})" for address, count in counts.most_common(SHOWN))
+        log.warning("%d failed log-ins from %d addresses, most from %s", counts.total(), len(counts), shown)
+        try:
+            with self._app.public() as session:
+                failed_login_counts.add(session, counts.total())
+        except errors.DcmonError as error:
+            log.warning("failed log-ins were not stored: %s", error)
+
+
+def network(address: str) -> str:
+    """Return what is throttled for an address: itself, or the /64 of an IPv6 address, which one client may have."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:100]
+    if parsed.version == 4 or parsed.ipv4_mapped is not None:
+        return str(parsed if parsed.version == 4 else parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
