@@ -6,6 +6,7 @@ PostgreSQL the limits when it enters the schema (db.session).
 
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -60,6 +61,7 @@ def attach(connection: Connection, base: type[DeclarativeBase], _schema: str) ->
         connection.exec_driver_sql(SQL.statement("attach", table=table, limit=limit, argument=argument))
 
 
+@lru_cache(1000)  # each transaction of an organization needs it
 def encoded(org_id: int, name: str, limits: ObjectLimits | None) -> str:
     """Return limits as the triggers read them; "" for none."""
     return "" if limits is None else json.dumps({"id": org_id, "name": name, **asdict(limits)})
