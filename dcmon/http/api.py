@@ -98,8 +98,8 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
     for resource in (organization, users, tokens, invitations, absent):
         router.include_router(resource.router)
     # Names with slashes come last, because their paths match others.
-    router.include_router(models.names)
     router.include_router(versions.names)
+    router.include_router(models.names)
     api.include_router(router)
     api.include_router(health.router)
     api.include_router(invitations.page_router)

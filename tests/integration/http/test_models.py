@@ -69,7 +69,7 @@ def test_name_with_slashes_is_reached_as_the_sdk_does(endpoint: Endpoint, name: 
     assert send(endpoint, "GET", by_name)[1]["id"] == model_id
     assert send(endpoint, "GET", version_path)[1]["id"] == version_id
     assert send(endpoint, "GET", f"models/{path}/model-versions/none")[0] == 404
-    assert send(endpoint, "DELETE", version_path) == (200, None)
+    assert send(endpoint, "DELETE", f"{version_path}?identifier_kind=name") == (200, None)
     assert send(endpoint, "DELETE", by_name) == (200, None)
     assert send(endpoint, "GET", by_name)[0] == 404
 
