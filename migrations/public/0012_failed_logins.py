@@ -8,8 +8,8 @@ never change run-time tables (samples_N, ids_N, labels_N, …): they have their 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
