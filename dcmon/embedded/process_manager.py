@@ -73,13 +73,13 @@ class ProcessManager:
         for server in reversed(self.servers):
             self._stop_server[server.name]()
 
-    def _start_server(self, name: str, start: Callable[[Path], Server]) -> str:
+    def _start_server(self, name: str, start: Callable[[Path, str | None], Server]) -> str:
         """Start an embedded server and return its URL. A restarted server keeps its port and URL."""
         url = ""
 
         def launch() -> "subprocess.Popen[bytes]":
             nonlocal url
-            server = start(self.settings.data_dir)
+            server = start(self.settings.data_dir, self.settings.run_as)
             self._stop_server[name], url = server.stop, server.url
             return server.process
 

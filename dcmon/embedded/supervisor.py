@@ -13,8 +13,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from dcmon import errors, stop_signals
-from dcmon.embedded import process, supervisor_state
+from dcmon import errors, privileges, stop_signals
+from dcmon.embedded import private_files, process, supervisor_state
 from dcmon.embedded.environment import child_environment
 from dcmon.embedded.process_manager import READY_SECONDS, STOP_SECONDS, ProcessManager
 from dcmon.embedded.supervisor_state import SupervisorState
@@ -30,7 +30,8 @@ def run(settings: Settings, stop: threading.Event | None = None, ready: Callable
     data directory, or PortTaken.
     """
     stop = stop or threading.Event()
-    _require_writable(settings.data_dir)
+    os.umask(private_files.UMASK)
+    _require_writable(settings)
     stop_signals.set_at_signals(stop, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with ExitStack() as stack:
         stack.enter_context(supervisor_state.exclusive(settings.data_dir))
@@ -52,10 +53,10 @@ def start_in_background(settings: Settings, *, die_with_parent: bool) -> Supervi
     running = supervisor_state.read(settings)
     if running is not None and running.is_ready:
         return running
-    _require_writable(settings.data_dir)
+    _require_writable(settings)
     log_file = settings.data_dir / "logs" / "supervisor.log"
     log_start = log_file.stat().st_size if log_file.exists() else 0
-    with log_file.open("ab") as output:
+    with open(log_file, "ab", opener=private_files.opener) as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "dcmon", "-v", "up", "--foreground"],
             stdin=subprocess.DEVNULL,
@@ -108,10 +109,13 @@ def _start_error(exit_code: int | None, log_file: Path, log_start: int) -> error
     return by_exit_code.get(exit_code or 3, errors.DcmonError)(message)
 
 
-def _require_writable(data_dir: Path) -> None:
-    """Create the data directory if necessary. Raises DiskFull or DataDirectoryUnusable."""
+def _require_writable(settings: Settings) -> None:
+    """Create the data directory if necessary, and make it private. Raises DiskFull or DataDirectoryUnusable."""
+    data_dir = settings.data_dir
     try:
-        (data_dir / "logs").mkdir(parents=True, exist_ok=True)
+        private_files.make_directory(data_dir, privileges.account(settings.run_as))
+        private_files.make_directory(data_dir / "logs", None)
+        private_files.close_files(data_dir)
         probe = data_dir / ".probe"
         probe.write_bytes(b"x")
         probe.unlink()

@@ -3,12 +3,13 @@
 It listens on the loopback address and requires a password.
 """
 
+import os
 import secrets
 import signal
 from pathlib import Path
 
-from dcmon import errors, redis_scripts
-from dcmon.embedded import json_file, process
+from dcmon import errors, privileges, redis_scripts
+from dcmon.embedded import json_file, private_files, process
 from dcmon.embedded.server import Server, package_directory, running_url
 
 STATE_FILE = "valkey.json"
@@ -20,13 +21,16 @@ def url(data_dir: Path) -> str | None:
     return running_url(data_dir / STATE_FILE, lambda state: "valkey-server" in process.command_line(int(state["pid"])))
 
 
-def start(data_dir: Path) -> Server:
+def start(data_dir: Path, run_as: str | None = None) -> Server:
     """Start Valkey, and return when it answers.
 
-    It is only a cache: it may lose data, and it deletes old keys when its memory is full. Raises DcmonError if it does
+    It is only a cache: it may lose data, and it deletes old keys when its memory is full. `run_as`: the user that it
+    runs as if this process is root. Raises DcmonError if it does
     not answer within START_SECONDS.
     """
-    (data_dir / "logs").mkdir(parents=True, exist_ok=True)
+    user = privileges.account(run_as)
+    private_files.make_directory(data_dir, user)
+    private_files.make_directory(data_dir / "logs", None)
     state = json_file.read(data_dir / STATE_FILE) or {}
     port, password = process.free_port(state.get("port")), secrets.token_urlsafe(24)
     log = data_dir / "logs" / "valkey.log"
@@ -36,10 +40,13 @@ def start(data_dir: Path) -> Server:
     }  # fmt: skip
     # The password is in a file that only the owner can read, because every user can see the arguments of a process.
     configuration = data_dir / "valkey.conf"
+    configuration.unlink(missing_ok=True)
     configuration.touch(mode=0o600)
+    if user is not None:
+        os.chown(configuration, user.uid, user.gid)
     configuration.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    with log.open("wb") as output:
-        child = process.start([str(_binary()), str(configuration)], output=output)
+    with open(log, "wb", opener=private_files.opener) as output:
+        child = process.start([str(_binary()), str(configuration)], output=output, user=user)
     server = Server(f"redis://:{password}@127.0.0.1:{port}/0", port, child, log, signal.SIGTERM, STOP_SECONDS)
     if not process.wait_until(lambda: child.poll() is not None or redis_scripts.is_up(server.url), START_SECONDS):
         server.stop()

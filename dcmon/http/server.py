@@ -77,17 +77,18 @@ def serve(app: App) -> None:
     """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken, or InvalidInput if TLS can't be used."""
     settings = app.settings.http
     import_module("dcmon.ingestion.intake")  # it loads numpy: otherwise the first request with rows would wait for that
-    tls.from_settings(settings)  # fail now, and not in each process
+    certificate = tls.from_settings(settings)  # fail now, and not in each process
     with _listen(settings.host, settings.port) as listener:
+        app.step_down()  # the port is bound and the key is read, which may need root
         app.output.remark(f"dcmon's endpoint listens at {app.settings.url}")
         _warn_if_exposed(settings)
         if settings.workers == 1:
-            _run(app, listener, Serving())
+            _run(app, listener, certificate, Serving())
             return
-        _run_group(app, listener)
+        _run_group(app, listener, certificate)
 
 
-def _run_group(app: App, listener: socket.socket) -> None:
+def _run_group(app: App, listener: socket.socket, certificate: Certificate | None) -> None:
     """Serve in several processes that share the port."""
     app.close()  # a connection must not be in two processes
     parent = os.getpid()
@@ -95,12 +96,18 @@ def _run_group(app: App, listener: socket.socket) -> None:
 
         def work(slot: int) -> None:
             metrics.share_counts(Path(directory), slot)
-            _run(app, listener, Serving(Path(directory)), lambda: os.getppid() != parent)
+            _run(app, listener, certificate, Serving(Path(directory)), lambda: os.getppid() != parent)
 
         process_group.run(app.settings.http.workers, work, listener.close, _longest_stop(app.settings.http))
 
 
-def _run(app: App, listener: socket.socket, serving: Serving, is_orphan: Callable[[], bool] = lambda: False) -> None:
+def _run(
+    app: App,
+    listener: socket.socket,
+    certificate: Certificate | None,
+    serving: Serving,
+    is_orphan: Callable[[], bool] = lambda: False,
+) -> None:
     """Serve in this process until it is told to stop."""
     settings = app.settings.http
     authors.set_for_process(authors.on_this_host(authors.DCMON, "http"))  # of what no request changes
@@ -115,7 +122,7 @@ def _run(app: App, listener: socket.socket, serving: Serving, is_orphan: Callabl
     )
     config.load()
     server = _Server(config, settings, serving, is_orphan)
-    server.certificate = tls.from_settings(settings)
+    server.certificate = certificate
     config.ssl = server.certificate.context if server.certificate is not None else None
     if settings.access_log and log.isEnabledFor(logging.WARNING):  # not with --quiet
         logging.getLogger(ACCESS_LOG).setLevel(logging.INFO)

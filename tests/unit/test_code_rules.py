@@ -135,8 +135,11 @@ RETIRED_AS_NAMES = {
 # Where a retired word stays, and why.
 KEPT_WORDS = {
     ("dcmon/alerting/rule_failures.py", "unjudged"): "the key in results that an earlier version stored",
-    ("dcmon/embedded/postgres.py", "nobody"): "the user of the operating system",
-    ("docs/operating.md", "nobody"): "the user of the operating system",
+    ("dcmon/privileges.py", "nobody"): "the user of the operating system",
+    ("dcmon/settings.py", "nobody"): "the user of the operating system",
+    ("docs/settings.md", "nobody"): "the user of the operating system",
+    ("docs/security.md", "nobody"): "the user of the operating system",
+    ("CHANGELOG.md", "nobody"): "the user of the operating system",
     ("docs/performance.md", "bench"): "`make bench`",
     ("docs/operating.md", "unjudged"): "the changed names are listed",
     ("docs/decisions.md", "rounds"): "the renamed tables are listed",

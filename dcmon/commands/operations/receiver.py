@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dcmon import durations
+from dcmon import durations, privileges
 from dcmon.alerting import alert_payload
 from dcmon.commands.views import receiver as view
 from dcmon.commands.views.receiver import StoredReceiver
@@ -140,7 +140,8 @@ def send_test(app: "App", name: str) -> Any:
     body = {"format": 1, "type": MessageType.TEST, "timestamp": now.isoformat(), "organization": org.name}
     body["text"] = f"A test message to {name!r}: dcmon reaches it."
     message = Message(f"msg_{uuid.uuid4().hex}", body)
-    return registry.send(target, message, DeliverySettings(app.settings.webhooks, app.settings.smtp))
+    user = privileges.account(app.settings.run_as)  # a command runs as the user that the worker has
+    return registry.send(target, message, DeliverySettings(app.settings.webhooks, app.settings.smtp, user))
 
 
 def delivery_counts(app: "App", name: str) -> receivers.DeliveryCounts:

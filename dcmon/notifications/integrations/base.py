@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dcmon.notifications.attempt import Attempt
+from dcmon.privileges import Account
 from dcmon.settings import Smtp, Webhooks
 from dcmon.states import ReceiverKind
 
@@ -65,10 +66,11 @@ class Message:
 
 @dataclass(frozen=True)
 class DeliverySettings:
-    """The operator's settings for sending."""
+    """The operator's settings for sending; `user`: the user that commands run as, None: the user of this process."""
 
     webhooks: Webhooks = field(default_factory=Webhooks)
     smtp: Smtp = field(default_factory=Smtp)
+    user: Account | None = None
 
 
 class Integration(Protocol):

@@ -49,14 +49,15 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
     """Run the command and wait for its end, at most until the timeout."""
-    seconds = settings.webhooks.timeout.total_seconds()
+    seconds, user = settings.webhooks.timeout.total_seconds(), settings.user
     with tempfile.TemporaryFile() as stdin:  # Not a pipe: a command that does not read it would block the worker.
         stdin.write(encode(message.body))
         stdin.seek(0)
         try:
             process = subprocess.Popen(
                 list(target.options["argv"]), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                env=environment(message), cwd="/", start_new_session=True,
+                env=environment(message) if user is None else environment(message) | {"HOME": user.home}, cwd="/",
+                start_new_session=True, **({} if user is None else user.credentials),
             )  # fmt: skip
         except OSError as error:
             return Attempt(None, f"The command can't be started: {error.strerror}.")

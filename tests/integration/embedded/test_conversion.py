@@ -1,5 +1,6 @@
 """A data directory of an older release, whose role `dcmon` is the superuser, is converted at the next start."""
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from dcmon.embedded import json_file, postgres, postgres_cluster, process
+from dcmon.embedded import json_file, postgres, postgres_cluster
 from dcmon.embedded.server import Server
 
 FORBIDDEN = [
@@ -28,17 +29,19 @@ OWNERS = """
 @pytest.fixture
 def older(data_dir: Path) -> Iterator[Path]:
     """Yield a data directory as older releases made it: initdb's superuser is called dcmon and owns everything."""
-    user = postgres._unprivileged_user()
+    user = postgres._unprivileged_user(None)
     binaries, cluster, password = postgres._binaries(data_dir, user), data_dir / "postgres", secrets.token_urlsafe(24)
-    postgres._make_directory(cluster, user)
+    cluster.mkdir(mode=0o700)
+    if user is not None:
+        os.chown(cluster, user.uid, user.gid)
     secret = data_dir / "password"
     secret.write_text(password)
     secret.chmod(0o644)
     subprocess.run(
         [str(binaries / "bin" / "initdb"), "-D", str(cluster), "-U", "dcmon", "--auth=scram-sha-256",
          f"--pwfile={secret}", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8"],
-        check=True, capture_output=True, cwd="/", env=postgres_cluster.environment(), user=user, extra_groups=[],
-        group=None if user is None else process.user_group(user),
+        check=True, capture_output=True, cwd="/", env=postgres_cluster.environment(),
+        **({} if user is None else user.credentials),
     )  # fmt: skip
     json_file.write(data_dir / postgres.STATE_FILE, {"password": password, "port": None, "url": ""})
     postgres_cluster.run(binaries, cluster, ["create database dcmon"], user=user)

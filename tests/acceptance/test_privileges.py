@@ -1,0 +1,196 @@
+"""Started as root, everything but the supervisor runs as an unprivileged user, and the data directory is private."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psycopg
+import pytest
+
+from dcmon import privileges
+from tests.helpers.directories import server_directory
+from tests.helpers.installed import Dcmon
+from tests.helpers.ports import free_port
+from tests.helpers.waiting import eventually
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can step down")
+
+
+def uids(pid: int) -> list[int]:
+    """Return the real, effective, saved and file system user ids of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return [int(number) for number in status.split("Uid:")[1].split("\n")[0].split()]
+
+
+def children_of(pid: int) -> list[int]:
+    """Return a process's descendants."""
+    children = [int(number) for task in Path(f"/proc/{pid}/task").iterdir() for number in _children(task)]
+    return [*children, *(grandchild for child in children for grandchild in children_of(child))]
+
+
+def _children(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except OSError:
+        return []
+
+
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+@pytest.fixture
+def running(dcmon: Dcmon) -> Dcmon:
+    """Return dcmon, started under a umask that hides nothing."""
+    before = os.umask(0)
+    try:
+        done = dcmon("up")
+    finally:
+        os.umask(before)
+    assert done.returncode == 0, done.stderr
+    return dcmon
+
+
+@pytest.fixture
+def supervisor(running: Dcmon, data_dir: Path) -> int:
+    return int(json.loads((data_dir / "supervisor.json").read_text())["pid"])
+
+
+@needs_root
+def test_every_process_but_the_supervisor_is_unprivileged(supervisor: int) -> None:
+    user = privileges.account(None)
+    assert user is not None
+    assert set(uids(supervisor)) == {0}
+    found = {pid: command_line(pid) for pid in children_of(supervisor)}
+    for part in ("postgres", "valkey-server", "serve", "evaluate", "notify", "scheduler"):
+        assert any(part in line for line in found.values()), part
+    for pid, line in found.items():
+        assert set(uids(pid)) == {user.uid}, line
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "CapEff:\t0000000000000000" in status, line
+        groups = status.split("Groups:")[1].split("\n")[0].split()
+        assert set(map(int, groups)) <= {user.gid, *user.groups}, line
+
+
+def test_files_are_private_under_any_umask(running: Dcmon, data_dir: Path) -> None:
+    """Nothing in the data directory can be read by others; programs that everybody may have are no secret."""
+    assert running("org", "create", "acme").returncode == 0
+    allowed = 0o710 if os.geteuid() == 0 else 0o700
+    assert data_dir.stat().st_mode & 0o777 == allowed
+    for path in data_dir.rglob("*"):
+        if "binaries" not in path.relative_to(data_dir).parts and not path.is_symlink():
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_no_password_is_in_arguments(running: Dcmon, data_dir: Path, supervisor: int) -> None:
+    secrets = [json.loads((data_dir / name).read_text())["url"] for name in ("postgres.json", "valkey.json")]
+    passwords = [url.split("@")[0].rsplit(":", 1)[1] for url in secrets]
+    for pid in (supervisor, *children_of(supervisor)):
+        line, environment = command_line(pid), Path(f"/proc/{pid}/environ")
+        assert not any(password in line for password in passwords)
+        assert environment.stat().st_mode & 0o077 == 0
+
+
+@needs_root
+def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
+    """The worker and `webhook test` run a command as the same unprivileged user."""
+    user = privileges.account(None)
+    assert user is not None
+    with server_directory() as place:
+        program, output = place / "receiver", place / "output"
+        program.write_text(f"#!/bin/sh\nid -u >> {output}\ncat /etc/shadow >> {output} 2>/dev/null\nexit 0\n")
+        program.chmod(0o755)
+        output.touch()
+        output.chmod(0o666)
+        assert running("org", "create", "acme").returncode == 0
+        added = running("webhook", "add", "page", "--kind", "command", "--", str(program))
+        assert added.returncode == 0, added.stderr
+        tested = running("webhook", "test", "page")
+        assert tested.returncode == 0, tested.stderr
+        assert set(output.read_text().split()) == {str(user.uid)}
+
+
+@pytest.fixture
+def closed_directory() -> Iterator[Path]:
+    """Yield a directory that only root can enter."""
+    with server_directory() as path:
+        (path / "closed").mkdir(mode=0o700)
+        yield path / "closed"
+
+
+@needs_root
+def test_python_below_a_closed_directory_is_readable(closed_directory: Path) -> None:
+    """As where Python is below /root: the process alone sees it, and nothing else of the directory."""
+    package = closed_directory / "packages"
+    shutil.copytree(Path(privileges.__file__).parent, package / "dcmon", ignore=shutil.ignore_patterns("__pycache__"))
+    (closed_directory / "secret").write_text("secret")
+    code = (
+        "import sys, os; from pathlib import Path\n"
+        f"sys.path.insert(0, {str(package)!r})\n"
+        "from dcmon import privileges; user = privileges.step_down(None); import json\n"
+        f"import dcmon.windows; print(json.dumps([os.getuid(), user.uid, dcmon.windows.__file__,"
+        f" os.path.exists({str(closed_directory / 'secret')!r}), sorted(os.listdir({str(closed_directory)!r}))]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr
+    uid, expected, file, has_secret, listed = json.loads(done.stdout)
+    assert (uid, has_secret, listed) == (expected, False, ["packages"])
+    assert file.startswith(str(package))
+
+
+@needs_root
+def test_serve_binds_a_low_port_and_steps_down(database_url: str, data_dir: Path) -> None:
+    """The port is bound by root, and requests are answered by the unprivileged user."""
+    port = next(port for port in range(611, 700) if _is_free(port))
+    dcmon = Dcmon(data_dir, port, {"DCMON_DATABASE_URL": database_url})
+    process = dcmon.start("serve")
+    try:
+
+        def answers() -> bool:
+            try:
+                with urlopen(f"{dcmon.url}/api/v1/health-check", timeout=5) as response:
+                    return bool(response.status == 200)
+            except OSError:
+                return False
+
+        assert eventually(answers)
+        user = privileges.account(None)
+        assert user is not None
+        assert set(uids(process.pid)) == {user.uid}
+    finally:
+        process.terminate()
+        process.communicate(timeout=300)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@needs_root
+def test_run_as_names_an_unknown_user(data_dir: Path) -> None:
+    dcmon = Dcmon(data_dir, free_port(), {"DCMON_RUN_AS": "no-such-user"})
+    done = dcmon("up")
+    assert done.returncode == 2
+    assert "no-such-user" in done.stderr
+
+
+@needs_root
+def test_run_as_root_stays_root_but_for_postgresql(data_dir: Path) -> None:
+    dcmon = Dcmon(data_dir, free_port(), {"DCMON_RUN_AS": "root"})
+    try:
+        assert dcmon("up").returncode == 0
+        pid = int(json.loads((data_dir / "supervisor.json").read_text())["pid"])
+        kinds = {"postgres" in command_line(child): set(uids(child)) for child in children_of(pid)}
+        assert kinds[False] == {0}
+        assert 0 not in kinds[True]
+        with psycopg.connect(json.loads((data_dir / "postgres.json").read_text())["url"]) as connection:
+            assert connection.execute("select 1").fetchone() == (1,)
+    finally:
+        dcmon("down")
