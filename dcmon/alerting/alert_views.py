@@ -30,6 +30,17 @@ class AlertView:
         return f"{self.model.name}/{self.monitor.name}"
 
     @property
+    def failed_metric(self) -> str:
+        """The metric that violated the rule in the alert's last window."""
+        return str((self.alert.details or {}).get("last_metric", self.alert.metric))
+
+    @property
+    def failed_value(self) -> float | None:
+        """Its value in that window. `current_value` is that of a later window if the alert has recovered."""
+        value: float | None = (self.alert.details or {}).get("last_value", self.alert.current_value)
+        return value
+
+    @property
     def driver(self) -> str | None:
         """The entry with the largest share in the alert."""
         return next(iter(self.alert.drivers), None)

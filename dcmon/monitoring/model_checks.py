@@ -30,7 +30,7 @@ def create_check(
     parameters.require(kind, params)
     if not name.strip() or len(name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(f"A check's name has 1 to {MAX_NAME_LENGTH} characters.")
-    _lock_names(session, model)
+    lock_names(session, model)
     existing = session.scalar(select(Check).where(Check.model_id == model.id, Check.name == name))
     if existing is not None and (existing.module_name != DCMON or module_name == DCMON):
         raise errors.Conflict(f"Model {model.name!r} already has a check {name!r}.")
@@ -55,7 +55,7 @@ def name_beside(name: str) -> str:
     return f"{name[: MAX_NAME_LENGTH - 8]} (dcmon)"
 
 
-def _lock_names(session: Session, model: Model) -> None:
+def lock_names(session: Session, model: Model) -> None:
     """Lock the names of the model's checks until the commit, so that names stay unique."""
     sample_tables.lock_naming(session, f"checks of {model.id}")
 
@@ -141,7 +141,7 @@ def with_params(session: Session, check: Check, monitor: Monitor, params: Mappin
     """
     model = session.get_one(Model, check.model_id)
     parameters.require(catalogue.for_config(check.module_name, check.class_name), params)
-    _lock_names(session, model)
+    lock_names(session, model)
     existing = for_model(session, model)
     for candidate in existing:
         is_same_class = (candidate.module_name, candidate.class_name) == (check.module_name, check.class_name)

@@ -115,3 +115,14 @@ def test_sdk_ignores_the_answer_that_says_what_became_of_rows(served: Dcmon, acm
     assert seen["samples"]["quarantined"] == {"wrong_type": 1, "unknown_class": 1}
     first = {reason: (row["row"], row["field"], row["value"]) for reason, row in seen["samples"]["first"].items()}
     assert first == {"wrong_type": (3, "age", "forty"), "unknown_class": (4, "_dc_prediction", "maybe")}
+
+
+def test_sdk_adds_alias_checks_rules_and_webhooks(served: Dcmon, acme: Acme) -> None:
+    """The SDK sends {"args": []} for alias classes, and makes them again; what it shows of webhooks has no secret."""
+    seen = session(served, acme.token, script="sdk_alerts_session.py")
+    assert len(seen["checks"]) == 4
+    assert all(name == class_name for name, class_name in seen["checks"].items())
+    assert [webhook["id"] for webhook in seen["webhooks"]] == seen["ids"]
+    assert [webhook["kind"] for webhook in seen["webhooks"]] == ["STANDARD", "PAGER_DUTY"]
+    assert {tuple(webhook["notification_levels"]) for webhook in seen["webhooks"]} == {("critical", "high")}
+    assert not any(secret in json.dumps(seen) for secret in ("t0psecret", "acc3ss", "R0UTINGKEY"))

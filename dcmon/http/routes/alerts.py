@@ -135,7 +135,7 @@ def _act(access: Access, alert_id: int, action: Action, body: ActionBody | None)
 def describe_alert(view: alert_views.AlertView, version_key: str) -> dict[str, Any]:
     """Return the JSON of an alert. `version_key`: the key of its failed values."""
     alert = view.alert
-    failed_values = {} if alert.current_value is None else {alert.metric: alert.current_value}
+    failed_values = {} if view.failed_value is None else {view.failed_metric: view.failed_value}
     return {
         "id": alert.id,
         "alert_rule_id": alert.rule_id,

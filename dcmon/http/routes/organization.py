@@ -1,27 +1,23 @@
 """Routes of the organization of the token: its members, invitations and notification levels."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
-from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db.tables.org import Webhook
 from dcmon.http.auth import Access, Administrator, Identifier, Owner, Reader
 from dcmon.http.routes.users import forget_models, leave, member_view, require_full_scope
-from dcmon.notifications import invitation_email, receivers
+from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
+from dcmon.notifications.notification_levels import NotificationLevels
 from dcmon.severity import Severity
 from dcmon.tenancy import invitations, members, organizations, provisioning
 from dcmon.tenancy.invitations import Invited
 from dcmon.tenancy.permissions import Role, require_covered
 
 router = APIRouter(tags=["organization"])
-KINDS = ("slack", "email", "webhook")
 Email = Annotated[str, Field(max_length=members.MAX_EMAIL_LENGTH)]
 
 
@@ -44,44 +40,36 @@ class OrganizationBody(BaseModel):
 
 @router.get("/organization")
 def show(access: Reader) -> dict[str, Any]:
-    """Show the organization. The levels of a kind are those of its receiver with the lowest id."""
+    """Show the organization. The levels of Slack, e-mail and webhooks are those of the oldest such receiver."""
     with access.session() as session:
-        first = {kind: _first_receiver(session, kind) for kind in KINDS}
+        levels = notification_levels.current(session)
     with access.app.public() as session:
         is_restricted = organizations.has_model_membership(session, access.org.id)
     return {
         "name": access.org.name,
-        "is_slack_connected": first["slack"] is not None,
-        "is_webhook_connected": first["webhook"] is not None,
-        **{f"{kind}_notification_levels": receiver.severities if receiver else [] for kind, receiver in first.items()},
+        "is_slack_connected": levels.slack is not None,
+        "is_webhook_connected": levels.webhook is not None,
+        "slack_notification_levels": levels.slack or [],
+        "email_notification_levels": levels.email or [],
+        "webhook_notification_levels": levels.webhook or [],
         "model_membership": is_restricted,
     }
 
 
 @router.put("/organization")
 def change(access: Administrator, body: OrganizationBody) -> None:
-    """Change the severities that the first receiver of a kind gets, and whether models are shown to members only."""
+    """Change the severities that receivers get, and whether models are shown to members only.
+
+    The levels of Slack and e-mail are those of all such receivers, the levels of webhooks those of the oldest one.
+    """
     with access.session() as session:
-        for kind in KINDS:
-            levels = getattr(body, f"{kind}_notification_levels")
-            if levels is not None:
-                _set_levels(session, kind, levels)
+        wanted = NotificationLevels(
+            body.slack_notification_levels, body.email_notification_levels, body.webhook_notification_levels
+        )
+        notification_levels.change(session, wanted)
     if body.model_membership is not None:
         with access.app.public() as session:
             organizations.set_model_membership(session, access.org.id, body.model_membership)
-
-
-def _first_receiver(session: Session, kind: str) -> Webhook | None:
-    return min((entry for entry in receivers.entries(session) if entry.kind == kind), key=lambda r: r.id, default=None)
-
-
-def _set_levels(session: Session, kind: str, levels: Sequence[Severity]) -> None:
-    receiver = _first_receiver(session, kind)
-    if receiver is None:
-        raise errors.InvalidInput(f"There is no receiver of kind {kind}. POST /alert-webhooks, or `dcmon webhook add`.")
-    if not levels:
-        raise errors.InvalidInput("A receiver gets at least one severity. Pause or delete it to stop its messages.")
-    receivers.set_subscription(session, receiver, replace(receivers.subscription(session, receiver), severities=levels))
 
 
 @router.delete("/organization")
