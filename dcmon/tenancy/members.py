@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.public import Member, Organization, Token, User
-from dcmon.tenancy import invalidation
 from dcmon.tenancy.permissions import Role
 
 MAX_EMAIL_LENGTH = 254  # RFC 5321
@@ -83,7 +82,6 @@ def set_role(session: Session, org_id: int, user_id: int, role: Role) -> None:
         _require_other_owner(session, member, "give another member the role owner first")
     member.role = role
     session.flush()
-    invalidation.notify(session)
 
 
 def remove(session: Session, org_id: int, user_id: int) -> None:
@@ -97,7 +95,6 @@ def remove(session: Session, org_id: int, user_id: int) -> None:
         session.delete(token)
     session.delete(member)
     session.flush()
-    invalidation.notify(session)
 
 
 def set_full_name(session: Session, user_id: int, full_name: str) -> None:

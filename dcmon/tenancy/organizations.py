@@ -16,7 +16,7 @@ from dcmon.db.object_limits import ObjectLimits
 from dcmon.db.tables.public import Member, User
 from dcmon.db.tables.public import Organization as OrganizationRow
 from dcmon.states import DefaultSet
-from dcmon.tenancy import invalidation, retention
+from dcmon.tenancy import retention
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}")
 
@@ -145,7 +145,6 @@ def delete(session: Session, org: Organization) -> None:
     session.execute(text("delete from work_queue where org_id = :id"), {"id": org.id})
     session.execute(text("delete from parked_messages where org_id = :id"), {"id": org.id})
     session.execute(text("delete from organizations where id = :id"), {"id": org.id})
-    invalidation.notify(session)
 
 
 def drop_schema(session: Session, org: Organization) -> None:
@@ -195,7 +194,6 @@ def set_model_membership(session: Session, org_id: int, is_restricted: bool) -> 
     """Show models to all members of an organization, or to their own members and administrators only."""
     session.get_one(OrganizationRow, org_id).model_membership = is_restricted
     session.flush()
-    invalidation.notify(session)
 
 
 def describe(entries: Sequence[Organization]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from dcmon import errors
 from dcmon.db import Organization
 from dcmon.db.tables.public import Member, Token, User
 from dcmon.db.tables.public import Organization as OrganizationRow
-from dcmon.tenancy import imported_tokens, invalidation, organizations
+from dcmon.tenancy import imported_tokens, organizations
 from dcmon.tenancy import rate_limits as limits
 from dcmon.tenancy.permissions import Permission, Role, Scope, granted
 from dcmon.tenancy.rate_limits import Limits
@@ -167,7 +167,6 @@ def revoke(session: Session, org_id: int, prefix: str) -> None:
     token = _find(session, org_id, prefix)
     token.revoked_at = token.revoked_at or datetime.now(UTC)
     session.flush()
-    invalidation.notify(session)
 
 
 def replace(session: Session, bearer: Bearer) -> str:
