@@ -139,8 +139,19 @@ def _run() -> None:
         refused = UnstorableText.of(error.object)
         _end(error, str(refused), refused.exit_code)
     except Exception as error:
+        if (refusal := _refusal(error)) is not None:
+            _end(error, str(refusal), refusal.exit_code)
         first_line_text = str(error).splitlines()[0] if str(error) else ""
         _end(error, f"unexpected {type(error).__name__}: {first_line_text} (-v shows the traceback)", 3)
+
+
+def _refusal(error: Exception) -> DcmonError | None:
+    """Return what PostgreSQL refused because of the values that the user typed; None for all other errors."""
+    if "sqlalchemy" not in sys.modules:
+        return None
+    from dcmon import db
+
+    return db.to_refusal(error)
 
 
 def _end(error: BaseException, message: str, code: int) -> None:

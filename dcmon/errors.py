@@ -57,6 +57,20 @@ class TooLarge(InvalidInput):
     status = 413
 
 
+class JsonTooLarge(TooLarge):
+    """The body is larger than {largest:,} bytes. Send less at once, or raise DCMON_HTTP__MAX_JSON_BYTES."""
+
+
+class OpenBodyTooLarge(TooLarge):
+    """The body is larger than {largest:,} bytes, the limit of a route that needs no token. Send less."""
+
+
+class MalformedBody(InvalidInput):
+    """The body can't be used: {reason}. Send JSON, with the header "Content-Type: application/json"."""
+
+    status = 422
+
+
 class OverLimit(DcmonError):
     """Organization {org!r} may log {allowed} a minute. Nothing was stored. Try again in {retry_after} s."""
 
@@ -154,6 +168,18 @@ class Conflict(DcmonError):
     exit_code, status = 6, 400
 
 
+class CreatedMeanwhile(Conflict):
+    """A {what} with the same name or key exists already. List what exists, or choose another name."""
+
+    status = 409
+
+
+class DeletedMeanwhile(Conflict):
+    """The {what} refers to an object that does not exist any more, or is still in use. List what exists first."""
+
+    status = 409
+
+
 class Locked(DcmonError):
     """Another process works on the same object. Try again later."""
 
@@ -181,6 +207,10 @@ class TooBusy(Unavailable):
 
 class ComputationTooLong(Unavailable):
     """The values were not computed in {seconds} s (DCMON_HTTP__COMPUTATION_TIME). Ask for fewer or shorter windows."""
+
+
+class BodiesFull(Unavailable):
+    """The endpoint is reading request bodies of {largest:,} bytes already. Try again in {retry_after} s."""
 
 
 class StillIncomplete(Unavailable):

@@ -3,9 +3,14 @@
 import json
 import logging
 import sys
+import traceback
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The id of the HTTP request that is being processed; all its lines of the log have it."""
 
 
 class JsonLines(logging.Formatter):
@@ -20,16 +25,51 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage(),
             **{key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES},
         }
+        if (identifier := request_id.get()) is not None:
+            fields.setdefault("request_id", identifier)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, default=str, ensure_ascii=False)
+
+
+class TerminalLines(logging.Formatter):
+    """A formatter of short lines, with the id of the request at the end."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        identifier = request_id.get()
+        return super().format(record) + (f" (request {identifier})" if identifier else "")
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the traceback of an error and its causes, without the values of statements.
+
+    The messages of database errors show values of rows, so only their SQLSTATE is shown.
+    """
+    parts, visited, current = list[str](), set[int](), error
+    while current is not None and id(current) not in visited:
+        visited.add(id(current))
+        frames = "".join(traceback.format_tb(current.__traceback__))
+        parts.append(f"{frames}{type(current).__module__}.{type(current).__qualname__}: {_message(current)}")
+        following = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        if following is None:
+            break
+        current = following
+    return "\ncaused by\n".join(parts)
+
+
+def _message(error: BaseException) -> str:
+    original = getattr(error, "orig", error)  # SQLAlchemy's errors wrap those of the driver
+    if hasattr(original, "sqlstate"):
+        return f"SQLSTATE {original.sqlstate}"
+    return "" if original is not error else str(error)
 
 
 def set_up(verbosity: int) -> None:
     """Set the log level: -1 errors, 0 warnings, 1 progress, 2 or more everything."""
     levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
     stream = logging.StreamHandler(sys.stderr)
-    terminal = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    terminal = TerminalLines("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
     stream.setFormatter(terminal if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[stream], force=True)
     logging.getLogger("dcmon").setLevel(levels.get(verbosity, logging.DEBUG))

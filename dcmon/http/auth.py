@@ -1,8 +1,7 @@
-"""Authentication by token, and reading of request bodies up to a maximum size."""
+"""The access that each route declares, and authentication by token."""
 
 import base64
-import zlib
-from collections.abc import AsyncGenerator, Iterator, Sized
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,6 +16,7 @@ from dcmon.app import App
 from dcmon.authors import Author
 from dcmon.db import Organization
 from dcmon.db.work_queue import Work
+from dcmon.http.bodies import read_whole, reads_rows
 from dcmon.states import RowKind
 from dcmon.tenancy.permissions import Permission
 from dcmon.tenancy.rate_limits import Limits
@@ -25,13 +25,30 @@ from dcmon.tenancy.tokens import Bearer
 
 @dataclass(frozen=True)
 class Access:
-    """An authenticated request: the organization of its token, and the organization's limits."""
+    """An authenticated request: the bearer of its token, and what the bearer may do."""
 
     app: App
-    org: Organization
-    email: str
-    limits: Limits
     bearer: Bearer
+
+    @property
+    def org(self) -> Organization:
+        """The organization of the token."""
+        return self.bearer.organization
+
+    @property
+    def email(self) -> str:
+        """The person that the token belongs to."""
+        return self.bearer.email
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the organization."""
+        return self.bearer.limits
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the token permits."""
+        return self.bearer.permissions
 
     @property
     def actor(self) -> Actor:
@@ -81,8 +98,9 @@ def _password(token: str) -> str:
 
 
 class Requires:
-    """A dependency of a route: the request must have a token with a permission. Raises NotAuthenticated or NotAllowed.
+    """The access that a route declares: the request must have a token with a permission.
 
+    The guard authorizes the request before it reads the body; as a dependency, this only hands the access to the route.
     The token is looked up in a cache (ingestion.admission_cache), and needs no query and no thread if it is there.
     `cached`: the cache is also used while PostgreSQL can't be reached.
     """
@@ -91,15 +109,32 @@ class Requires:
         self.permission, self.cached = permission, cached
 
     async def __call__(self, request: Request) -> Access:
+        access: Access = request.state.access
+        return access
+
+    async def authorize(self, request: Request) -> Access:
+        """Return the access of a request. Raises NotAuthenticated or NotAllowed."""
         app: App = request.app.state.app
         token = _token(request)
         bearer = app.admission_cache.fresh_bearer(token)
         if bearer is None:
             bearer = await run_in_threadpool(_look_up, request, token, cached=self.cached)
-        access = _access(app, bearer, self.permission)
-        request.state.access = access  # for the access log
+        access = self.permit(app, bearer)
         set_author(request, bearer.email, bearer.prefix)
         return access
+
+    def permit(self, app: App, bearer: Bearer) -> Access:
+        """Return the access of a bearer. Raises NotAllowed."""
+        if self.permission not in bearer.permissions:
+            raise errors.NotAllowed(permission=self.permission, org=bearer.organization.name)
+        return Access(app, bearer)
+
+
+class OpenToAll:
+    """The access of a route that needs no token. Such a route reads no body and shows nothing of an organization."""
+
+    async def __call__(self) -> None:
+        return None
 
 
 def _look_up(request: Request, token: str, *, cached: bool) -> Bearer:
@@ -114,12 +149,6 @@ def _look_up(request: Request, token: str, *, cached: bool) -> Bearer:
     return bearer
 
 
-def _access(app: App, bearer: Bearer, permission: Permission) -> Access:
-    if permission not in bearer.permissions:
-        raise errors.NotAllowed(permission=permission, org=bearer.organization.name)
-    return Access(app, bearer.organization, bearer.email, bearer.limits, bearer)
-
-
 def set_author(request: Request, name: str, token: str | None = None) -> None:
     """Set who sends a request, for the log of changes. The server knows the client's address behind proxies."""
     address = request.client.host if request.client is not None else None
@@ -127,55 +156,18 @@ def set_author(request: Request, name: str, token: str | None = None) -> None:
 
 
 def authenticate(request: Request) -> Access:
-    """Authenticate a request that reads, looking the token up in the database.
-
-    Raises NotAuthenticated, or NotAllowed for a token that may not read.
-    """
+    """Authenticate the reader of a web page. Raises NotAuthenticated or NotAllowed."""
     app: App = request.app.state.app
-    bearer = _look_up(request, _token(request), cached=False)
-    return _access(app, bearer, Permission.READ)
+    return Requires(Permission.READ).permit(app, _look_up(request, _token(request), cached=False))
 
 
+@reads_rows
 async def read_body(request: Request) -> bytes:
-    """Return the body of a request, decompressed. Raises TooLarge or InvalidInput."""
-    max_bytes = request.app.state.app.settings.http.max_body_bytes
-    body = bytearray()
-    async for chunk in read_bounded(request, max_bytes):
-        body += chunk
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding not in ("gzip", "identity"):
-        raise errors.InvalidInput(
-            f"Content-Encoding {encoding!r} is not supported: send the body uncompressed or with gzip."
-        )
-    return _gunzip(bytes(body), max_bytes) if encoding == "gzip" else bytes(body)
+    """Return the body of a request, decompressed. Raises TooLarge, BodiesFull or InvalidInput."""
+    return await read_whole(request, request.app.state.app.settings.http.max_body_bytes)
 
 
-async def read_bounded(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """Yield the body in the chunks that arrive. Raises TooLarge, before reading if Content-Length is too large."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > max_bytes:
-        raise errors.TooLarge(largest=max_bytes)
-    byte_count = 0
-    async for chunk in request.stream():
-        byte_count += len(chunk)
-        if byte_count > max_bytes:
-            raise errors.TooLarge(largest=max_bytes)
-        yield chunk
-
-
-def _gunzip(compressed: bytes, max_bytes: int) -> bytes:
-    stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        plain = stream.decompress(compressed, max_bytes + 1)
-    except zlib.error as error:
-        raise errors.InvalidInput(f"The body is not gzip: {error}.") from error
-    if len(plain) > max_bytes:
-        raise errors.TooLarge(largest=max_bytes)
-    if not stream.eof or stream.unused_data:
-        raise errors.InvalidInput("The body is not one complete gzip stream.")
-    return plain
-
-
+OpenAccess = Annotated[None, Depends(OpenToAll())]
 Identifier = Annotated[Access, Depends(Requires(Permission.LOOK_UP))]
 Ingester = Annotated[Access, Depends(Requires(Permission.INGEST, cached=True))]
 Reader = Annotated[Access, Depends(Requires(Permission.READ))]

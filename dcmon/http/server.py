@@ -18,7 +18,7 @@ from dcmon import authors
 from dcmon.app import App
 from dcmon.errors import PortTaken
 from dcmon.health.process_heartbeats import HeartbeatSender
-from dcmon.http import api, metrics, process_group, tls
+from dcmon.http import api, connections, metrics, process_group, tls
 from dcmon.http.edge import ACCESS_LOG
 from dcmon.http.serving import Serving
 from dcmon.http.tls import Certificate
@@ -115,7 +115,7 @@ def _run(
         api.create(app, serving),
         log_config=None,
         access_log=False,
-        server_header=False,
+        **connections.options(settings),
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=settings.shutdown_timeout.total_seconds(),  # type: ignore[arg-type]

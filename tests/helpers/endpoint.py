@@ -11,7 +11,7 @@ import urllib3
 import uvicorn
 
 from dcmon.app import App
-from dcmon.http import api
+from dcmon.http import api, connections
 from tests.helpers.waiting import eventually
 
 
@@ -49,7 +49,8 @@ def error_message(response: urllib3.BaseHTTPResponse) -> str:
 @contextmanager
 def serving(app: App, token: str) -> Iterator[Endpoint]:
     """Serve the endpoint of an App on a free port."""
-    server = uvicorn.Server(uvicorn.Config(api.create(app), port=0, log_config=None, access_log=False))
+    options = connections.options(app.settings.http)
+    server = uvicorn.Server(uvicorn.Config(api.create(app), port=0, log_config=None, access_log=False, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from dcmon import errors
-from dcmon.http.auth import Identifier
+from dcmon.http.auth import Identifier, OpenAccess
 
 router = APIRouter(tags=["not built"])
 LOGIN = "dcmon has no browser login by another identity provider. Send a token: Authorization: Basic TOKEN."
@@ -19,8 +19,8 @@ ABSENT = {
 }
 
 
-def _refuse(message: str) -> Callable[[], None]:
-    def refuse() -> None:
+def _refuse(message: str) -> Callable[[OpenAccess], None]:
+    def refuse(_: OpenAccess) -> None:
         raise errors.NotFound(message)
 
     return refuse

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 from dcmon import errors, formatting
 from dcmon.alerting import alert_payload, alert_views
 from dcmon.http import auth
-from dcmon.http.auth import Access
+from dcmon.http.auth import Access, OpenAccess
 from dcmon.notifications import notification_views
 from dcmon.notifications.integrations import email, message_text
 from dcmon.notifications.notification_writer import AlertRenderer
@@ -25,7 +25,9 @@ LOGIN_HINT = (
 
 
 @router.get("/alerts/{alert_id}")
-def alert(request: Request, alert_id: int, org: Annotated[str | None, Query(max_length=100)] = None) -> Response:
+def alert(
+    _: OpenAccess, request: Request, alert_id: int, org: Annotated[str | None, Query(max_length=100)] = None
+) -> Response:
     """Show an alert with its history and its notifications. `org` is the organization that the link names."""
     try:
         access = auth.authenticate(request)

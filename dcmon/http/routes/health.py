@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dcmon.app import App
+from dcmon.http.auth import OpenAccess
 from dcmon.http.responses import error_response
 
 router = APIRouter(tags=["health"])
@@ -16,13 +17,13 @@ PARTS = {"postgresql": "PostgreSQL", "migration": "the migration of the database
 
 
 @router.get("/health/live")
-async def live() -> dict[str, str]:
+async def live(_: OpenAccess) -> dict[str, str]:
     """Return 200 while this process works. It asks no other server."""
     return {"status": "live"}
 
 
 @router.get("/health/ready")
-async def ready(request: Request) -> JSONResponse:
+async def ready(_: OpenAccess, request: Request) -> JSONResponse:
     """Return 200 if PostgreSQL and, if configured, Kafka can be reached; otherwise 503, with what is missing."""
     state = request.app.state
     state.serving.record_readiness_request()
@@ -39,7 +40,7 @@ async def ready(request: Request) -> JSONResponse:
 
 
 @router.get("/metrics", response_class=Response)
-def metrics(request: Request) -> Response:
+def metrics(_: OpenAccess, request: Request) -> Response:
     """Return the metrics for Prometheus: to this machine alone, or to all who have DCMON_HTTP__METRICS_TOKEN."""
     app: App = request.app.state.app
     if _may_read_details(request):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.app import App
-from dcmon.http.auth import set_author
+from dcmon.http.auth import OpenAccess, set_author
 from dcmon.http.routes.alert_page import SAFE_HEADERS
 from dcmon.tenancy import invitations
 from dcmon.tenancy.invitations import Accepted
@@ -30,7 +30,7 @@ class AcceptBody(BaseModel):
 
 
 @router.post("/invitations/accept", status_code=201)
-def accept(request: Request, body: AcceptBody) -> dict[str, Any]:
+def accept(_: OpenAccess, request: Request, body: AcceptBody) -> dict[str, Any]:
     """Become a member of the organization that invites, and get a first token, which the response shows once."""
     accepted = _accept(request, body.code, body.full_name)
     return {
@@ -42,13 +42,14 @@ def accept(request: Request, body: AcceptBody) -> dict[str, Any]:
 
 
 @page_router.get("/invitation")
-def form() -> HTMLResponse:
+def form(_: OpenAccess) -> HTMLResponse:
     """Show the form for a code."""
     return _page(FORM)
 
 
 @page_router.post("/invitation")
 def submit(
+    _: OpenAccess,
     request: Request,
     code: Annotated[str, Form(max_length=100)],
     full_name: Annotated[str, Form(max_length=100)] = "",

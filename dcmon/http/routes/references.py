@@ -9,7 +9,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dcmon import errors
-from dcmon.http.auth import Writer, read_bounded
+from dcmon.http.auth import Writer
+from dcmon.http.bodies import read_bounded, reads_rows
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import Document, LoadOptions
 from dcmon.monitoring import lifecycle
@@ -31,6 +32,7 @@ FORM = {
 }
 
 
+@reads_rows
 async def read_document(request: Request, access: Writer) -> AsyncIterator[Document]:
     """Yield the file "batch" of a form. Raises TooLarge or InvalidInput.
 

@@ -6,7 +6,7 @@ from importlib.metadata import version as installed
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
-from dcmon.http.auth import Identifier
+from dcmon.http.auth import Identifier, OpenAccess
 
 router = APIRouter(tags=["service"])
 
@@ -18,7 +18,7 @@ def version() -> str:
 
 
 @router.get("/health-check", response_class=PlainTextResponse)
-async def health_check() -> str:
+async def health_check(access: OpenAccess) -> str:
     """Return "ok" while the endpoint runs. Needs no token and no free thread."""
     return "ok"
 

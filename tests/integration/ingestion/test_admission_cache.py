@@ -322,7 +322,7 @@ def test_client_that_disconnects_while_sending_logs_no_error(
 ) -> None:
     path = f"/api/v1/model-versions/{target.version_id}/data"
     head = f"POST {path} HTTP/1.1\r\nHost: dcmon\r\nAuthorization: Basic {acme.token}\r\nContent-Length: 1000\r\n\r\n["
-    caplog.set_level("DEBUG", "dcmon.http.api")
+    caplog.set_level("DEBUG", "dcmon.http")
     with serving(app, acme.token) as endpoint:
         port = int(endpoint.url.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)) as connection:

@@ -1,0 +1,104 @@
+"""The conversion of exceptions to responses, all in one format."""
+
+import logging
+
+import psycopg
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
+
+from dcmon import db
+from dcmon.errors import DcmonError, UnstorableText
+from dcmon.http.responses import error_response
+from dcmon.log import describe_error, request_id
+
+log = logging.getLogger(__name__)
+RETRY_AFTER = "5"
+LONGEST_MESSAGE = 2000  # characters: a body with thousands of problems does not get thousands of sentences
+MOST_PROBLEMS = 20
+
+
+def add_handlers(api: FastAPI) -> None:
+    """Let an application convert exceptions. They are coroutines, so that an error needs no free thread."""
+    api.add_exception_handler(DcmonError, _handle_dcmon_error)
+    api.add_exception_handler(DBAPIError, _handle_database_error)
+    api.add_exception_handler(psycopg.Error, _handle_database_error)
+    api.add_exception_handler(UnicodeEncodeError, _handle_unstorable_text)
+    api.add_exception_handler(RequestValidationError, _handle_invalid_request)
+    api.add_exception_handler(HTTPException, _handle_http_error)
+    api.add_exception_handler(ClientDisconnect, _handle_disconnect)
+
+
+def unexpected_error(method: str, path: str, error: BaseException) -> JSONResponse:
+    """Log an error that dcmon did not expect, once and without values of statements, and return the response."""
+    log.error("request failed: %s %s\n%s", method, path, describe_error(error))
+    message = "dcmon failed to process this request because of an internal error. See the log of the endpoint."
+    return error_response(500, message, {"request_id": request_id.get()})
+
+
+async def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, DcmonError)
+    information = error.details.get("information")
+    if "retry_after" in error.details:
+        return error_response(error.status, str(error), information, retry_after=str(error.details["retry_after"]))
+    if error.status == 503:
+        log.warning("%s %s: %s", request.method, request.url.path, error)
+        return error_response(503, str(error), information, retry_after=RETRY_AFTER)
+    if error.status >= 500:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        return error_response(error.status, str(error), {**(information or {}), "request_id": request_id.get()})
+    return error_response(error.status, str(error), information)
+
+
+async def _handle_database_error(request: Request, error: Exception) -> JSONResponse:
+    """Handle what PostgreSQL refused because of the values in the request; all else is unexpected."""
+    refusal = db.to_refusal(error)
+    if refusal is None:
+        return unexpected_error(request.method, request.url.path, error)
+    return await _handle_dcmon_error(request, refusal)
+
+
+async def _handle_unstorable_text(request: Request, error: Exception) -> JSONResponse:
+    """Handle half of a surrogate pair, as in "\\ud83d"."""
+    assert isinstance(error, UnicodeEncodeError)
+    return await _handle_dcmon_error(request, UnstorableText.of(error.object))
+
+
+async def _handle_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()[:MOST_PROBLEMS]]
+    message = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
+    return error_response(422, message[:LONGEST_MESSAGE], {"errors": problems})
+
+
+async def _handle_http_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405 and (allowed := ", ".join(_methods(request))):
+        return error_response(
+            405, f"{request.url.path} does not support {request.method}: use {allowed}.", Allow=allowed
+        )
+    message = (
+        f"The endpoint has no route {request.method} {request.url.path}."
+        if error.status_code == 404
+        else str(error.detail)
+    )
+    return error_response(error.status_code, message)
+
+
+async def _handle_disconnect(request: Request, error: Exception) -> JSONResponse:
+    """Handle a client that disconnected while it sent its request. No row of the request is stored."""
+    log.debug("client disconnected: %s %s", request.method, request.url.path)
+    return error_response(400, "The request is incomplete: the client disconnected while it sent the body.")
+
+
+def _methods(request: Request) -> list[str]:
+    """Return the methods that a request's path supports."""
+    paths = request.app.openapi()["paths"]
+    methods = {
+        method.upper() for path in paths if compile_path(path)[0].match(request.url.path) for method in paths[path]
+    }
+    return sorted(methods)

@@ -1,0 +1,122 @@
+"""The guard in front of all routes. It answers 401, 403 and 413 before it reads the body.
+
+The order, after the path is matched: checks of the head, the token, the permission of the route, Content-Length, the
+body up to the bound of the route, the bounds of JSON; then the route.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from fastapi import APIRouter, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.params import Form
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from dcmon import errors
+from dcmon.http import bodies, json_bodies
+from dcmon.http.auth import OpenToAll, Requires
+from dcmon.http.bodies import HeldBody
+from dcmon.settings import Http
+from dcmon.tenancy.permissions import Permission
+
+OPEN_BODY_BYTES = 10_000  # of a route without a token
+# Checks of method and headers that come before the token, such as that of the header Origin. Each raises DcmonError.
+HEAD_CHECKS: list[Callable[[Request], None]] = []
+
+
+class BodyKind(StrEnum):
+    """What a route does with the body: nothing, parse it as JSON or as a form, or read it itself as rows."""
+
+    NONE = "none"
+    JSON = "json"
+    FORM = "form"
+    ROWS = "rows"
+
+
+class GuardedRoute(APIRoute):
+    """A route behind the guard."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler that admits a request and then calls the route."""
+        handle, admit = super().get_route_handler(), _admission(self)
+
+        async def handle_guarded(request: Request) -> Response:
+            held = request.state.held_body = HeldBody(request.app.state.body_budget)
+            try:
+                await admit(request)
+                return await handle(request)
+            finally:
+                held.release()
+
+        return handle_guarded
+
+
+def protect(router: APIRouter) -> APIRouter:
+    """Put the guard in front of all routes of a router, whatever class they have."""
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            route.__class__ = GuardedRoute
+    return router
+
+
+def access(route: APIRoute) -> Requires | OpenToAll:
+    """Return the access that a route declares. A route that declares none is open to owners only."""
+    declared = {
+        dependency for dependency in _dependencies(route.dependant) if isinstance(dependency, Requires | OpenToAll)
+    }
+    return declared.pop() if len(declared) == 1 else Requires(Permission.OWN)
+
+
+def body_kind(route: APIRoute) -> BodyKind:
+    """Return what a route does with the body."""
+    if any(getattr(dependency, "reads_rows", False) for dependency in _dependencies(route.dependant)):
+        return BodyKind.ROWS
+    if route.body_field is None:
+        return BodyKind.NONE
+    return BodyKind.FORM if isinstance(route.body_field.field_info, Form) else BodyKind.JSON
+
+
+def _admission(route: APIRoute) -> Callable[[Request], Awaitable[None]]:
+    required, kind = access(route), body_kind(route)
+
+    async def admit(request: Request) -> None:
+        for check in HEAD_CHECKS:
+            check(request)
+        if isinstance(required, Requires):
+            request.state.access = await required.authorize(request)
+        settings: Http = request.app.state.app.settings.http
+        if kind == BodyKind.ROWS:
+            bodies.require_length(request, settings.max_body_bytes)
+            return
+        bound = _Bound(settings.max_json_bytes, errors.JsonTooLarge)
+        if isinstance(required, OpenToAll):
+            bound = _Bound(OPEN_BODY_BYTES, errors.OpenBodyTooLarge)
+        bodies.require_length(request, *bound)
+        if kind != BodyKind.NONE:
+            await _read_small(request, kind, bound)
+
+    return admit
+
+
+class _Bound(NamedTuple):
+    max_bytes: int
+    too_large: type[errors.TooLarge]
+
+
+async def _read_small(request: Request, kind: BodyKind, bound: _Bound) -> None:
+    """Read the body, and decode JSON. The route finds both in the request, as if Starlette had read them."""
+    body = await bodies.read_whole(request, *bound)
+    request._body = body
+    if kind == BodyKind.JSON and body.strip():
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not (media_type.startswith("application/") and media_type.endswith(("/json", "+json"))):
+            raise errors.MalformedBody(reason="its Content-Type is not application/json")
+        request._json = json_bodies.decode(body)
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Any]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from _dependencies(dependency)
