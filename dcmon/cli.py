@@ -11,11 +11,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dcmon import authors
+from dcmon import authors, text
 from dcmon.errors import DcmonError, UnstorableText
 from dcmon.output import Format, Output, printable
 
 COMMANDS = Path(__file__).parent / "commands"
+# Parameters of commands that people choose, or that name what people have chosen. Others are data.
+LINES = frozenset({
+    "name", "new_name", "rename", "model", "models", "monitor", "check", "version", "email", "owner", "user",
+    "receiver", "author", "by", "reason", "kind", "object_", "prefix", "group", "time_zone", "role", "scope",
+    "state", "severity", "task", "topic", "frequency_", "notification_id", "names",
+})  # fmt: skip
+PROSE = frozenset({"description", "note", "message"})
 OPTIONS_WITH_VALUE, FLAGS = ("-o", "--output", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
 
 
@@ -37,6 +44,7 @@ class Commands(TyperGroup):
             return TyperCommand(cmd_name, help=first_line(cmd_name))
         command = typer.main.get_command(import_module(f"dcmon.commands.{_module(cmd_name)}").app)
         command.name = cmd_name
+        _check_texts(command)
         return command
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
@@ -50,6 +58,24 @@ class Commands(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self._lists_names_only = True
         super().format_help(ctx, formatter)
+
+
+def _check_texts(command: Any) -> None:
+    """Let a command, or all commands of a group, refuse hidden characters in its arguments before it runs."""
+    for subcommand in getattr(command, "commands", {}).values():
+        _check_texts(subcommand)
+    parse = command.parse_args
+
+    def parse_and_check(ctx: Any, arguments: list[str]) -> Any:
+        remaining = parse(ctx, arguments)
+        for name, value in ctx.params.items():
+            require = text.require_line if name in LINES else text.require_prose if name in PROSE else None
+            for item in value if isinstance(value, list | tuple) else [value]:
+                if require is not None and isinstance(item, str):
+                    require(item)
+        return remaining
+
+    command.parse_args = parse_and_check
 
 
 @contextmanager
@@ -109,6 +135,7 @@ def root(
     from dcmon.app import App, collect_garbage_rarely
     from dcmon.log import set_up
 
+    text.require_line(org or "")
     collect_garbage_rarely()
     set_up(-1 if quiet else verbose)
     authors.set_for_process(authors.on_this_host(authors.operator_name(), "cli"))

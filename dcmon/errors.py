@@ -42,6 +42,12 @@ class UnstorableText(InvalidInput):
         return cls(text=ascii(text if len(text) <= 60 else text[:60] + "..."))
 
 
+class UnusableText(InvalidInput):
+    """The text {text} {reason} ({code}). Remove that character."""
+
+    status = 422
+
+
 class DeepchecksMissing(InvalidInput):
     """The check {check!r} of {package} needs deepchecks, which is not installed here.
     Type: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""

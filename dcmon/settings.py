@@ -99,27 +99,17 @@ class Http(BaseModel):
     max_body_bytes: int = Field(
         100_000_000, ge=1, description="Size limit of a request body, bytes; a larger body gets the response 413."
     )
-    max_json_bytes: int = Field(
-        1_000_000, ge=1, description="Size limit of the body of a route without rows, bytes; above it 413."
-    )
-    bodies_bytes: int = Field(
-        300_000_000, ge=1, description="Bytes of all request bodies that a process holds at a time; above it 503."
-    )
+    max_json_bytes: int = Field(1_000_000, ge=1, description="Size limit of a body without rows, bytes; above it 413.")
+    bodies_bytes: int = Field(300_000_000, ge=1, description="Bytes of all bodies in a process; above it 503.")
     header_time: Duration = Field(
-        timedelta(seconds=10), gt=timedelta(), description="Longest time for the head of a request; then 408."
+        timedelta(seconds=10), description="Longest time for the head of a request; then 408."
     )
     body_time: Duration = Field(
-        timedelta(seconds=20), gt=timedelta(), description="Time in which a body must bring its bytes; else 408."
+        timedelta(seconds=20), description="Time in which a body must bring its bytes; else 408."
     )
-    body_rate: int = Field(
-        1000, ge=1, description="Bytes a second that a body must bring within DCMON_HTTP__BODY_TIME."
-    )
-    response_time: Duration = Field(
-        timedelta(seconds=60), gt=timedelta(), description="Longest time in which a client reads nothing of a response."
-    )
-    keep_alive: Duration = Field(
-        timedelta(seconds=75), gt=timedelta(), description="Time after which an idle connection is closed."
-    )
+    body_rate: int = Field(1000, ge=1, description="Bytes a second that a body must bring in DCMON_HTTP__BODY_TIME.")
+    response_time: Duration = Field(timedelta(seconds=60), description="Longest time without reading of a response.")
+    keep_alive: Duration = Field(timedelta(seconds=75), description="Time after which an idle connection is closed.")
     max_connections: int = Field(
         1000, ge=1, description="Connections of a process; above it, connections without a request are closed first."
     )

@@ -73,8 +73,8 @@ ROUTERS = (
     invitations.router,
     absent.router,
     # Names with slashes come last, because their paths match others.
-    models.names,
     versions.names,
+    models.names,
 )
 WITHOUT_PREFIX = (health.router, invitations.page_router, alert_page.router)
 

@@ -16,7 +16,7 @@ from dcmon.app import App
 from dcmon.authors import Author
 from dcmon.db import Organization
 from dcmon.db.work_queue import Work
-from dcmon.http.bodies import read_whole, reads_rows
+from dcmon.http.bodies import read_all, reads_rows
 from dcmon.states import RowKind
 from dcmon.tenancy.permissions import Permission
 from dcmon.tenancy.rate_limits import Limits
@@ -164,7 +164,7 @@ def authenticate(request: Request) -> Access:
 @reads_rows
 async def read_body(request: Request) -> bytes:
     """Return the body of a request, decompressed. Raises TooLarge, BodiesFull or InvalidInput."""
-    return await read_whole(request, request.app.state.app.settings.http.max_body_bytes)
+    return await read_all(request, request.app.state.app.settings.http.max_body_bytes)
 
 
 OpenAccess = Annotated[None, Depends(OpenToAll())]

@@ -88,7 +88,7 @@ async def read_bounded(
         yield chunk
 
 
-async def read_whole(request: Request, max_bytes: int, too_large: type[errors.TooLarge] = errors.TooLarge) -> bytes:
+async def read_all(request: Request, max_bytes: int, too_large: type[errors.TooLarge] = errors.TooLarge) -> bytes:
     """Return the body, decompressed. Raises TooLarge, BodiesFull or InvalidInput."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity"):

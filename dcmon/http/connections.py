@@ -17,7 +17,7 @@ from dcmon.settings import Http
 log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 32_768  # of a head that is not complete; RequestScope has smaller bounds for complete ones
 LINGER_SECONDS = 5.0  # for a client that still sends its body while it is refused
-LONGEST_TICK_SECONDS = 1.0
+SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS = 0.05, 1.0
 
 
 class Phase(IntEnum):
@@ -43,7 +43,7 @@ class _Times(NamedTuple):
     @property
     def tick(self) -> float:
         """The time between two checks of a connection."""
-        return min(LONGEST_TICK_SECONDS, self.head / 4, self.body / 4, self.response / 4)
+        return max(SHORTEST_TICK_SECONDS, min(LONGEST_TICK_SECONDS, self.head / 4, self.body / 4, self.response / 4))
 
 
 def options(settings: Http) -> dict[str, Any]:
@@ -225,15 +225,19 @@ class BoundedProtocol(HttpToolsProtocol):
             self._raw.write_eof()
 
     def _make_way(self) -> None:
-        """Close the connection that has waited longest in the lowest phase; if all work, refuse this one."""
+        """Close connections that have waited longest in the lowest phase; if all work, refuse this one.
+
+        Several are closed at a time, so that not each new connection needs a look at all others.
+        """
         candidates = [
-            (connection.eviction_rank(), id(connection), connection)
+            connection
             for connection in self.connections
             if isinstance(connection, BoundedProtocol) and connection is not self and connection.may_be_evicted()
         ]
-        if candidates:
-            min(candidates)[2]._raw.abort()
-        else:
+        candidates.sort(key=BoundedProtocol.eviction_rank)
+        for connection in candidates[: max(1, self.times.connections // 20)]:
+            connection._raw.abort()
+        if not candidates:
             self._refuse(503, f"The endpoint has {self.times.connections:,} busy connections. Try again in 5 s.")
 
     def may_be_evicted(self) -> bool:

@@ -14,7 +14,7 @@ from fastapi.params import Form
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from dcmon import errors
+from dcmon import errors, text
 from dcmon.http import bodies, json_bodies
 from dcmon.http.auth import OpenToAll, Requires
 from dcmon.http.bodies import HeldBody
@@ -22,6 +22,9 @@ from dcmon.settings import Http
 from dcmon.tenancy.permissions import Permission
 
 OPEN_BODY_BYTES = 10_000  # of a route without a token
+DATA_PARAMETERS = frozenset(
+    {"feature", "column", "columns", "names", "value", "sample_id"}
+)  # any text that is storable
 # Checks of method and headers that come before the token, such as that of the header Origin. Each raises DcmonError.
 HEAD_CHECKS: list[Callable[[Request], None]] = []
 
@@ -54,7 +57,7 @@ class GuardedRoute(APIRoute):
 
 
 def protect(router: APIRouter) -> APIRouter:
-    """Put the guard in front of all routes of a router, whatever class they have."""
+    """Put the guard in front of all routes of a router, of any class."""
     for route in router.routes:
         if isinstance(route, APIRoute):
             route.__class__ = GuardedRoute
@@ -86,6 +89,7 @@ def _admission(route: APIRoute) -> Callable[[Request], Awaitable[None]]:
             check(request)
         if isinstance(required, Requires):
             request.state.access = await required.authorize(request)
+        _require_texts(request)
         settings: Http = request.app.state.app.settings.http
         if kind == BodyKind.ROWS:
             bodies.require_length(request, settings.max_body_bytes)
@@ -100,6 +104,15 @@ def _admission(route: APIRoute) -> Callable[[Request], Awaitable[None]]:
     return admit
 
 
+def _require_texts(request: Request) -> None:
+    """Check the texts in path and query. Raises UnusableText or UnstorableText."""
+    for name, value in [*request.path_params.items(), *request.query_params.multi_items()]:
+        if name in DATA_PARAMETERS:
+            errors.require_storable(str(value))
+        else:
+            text.require_line(str(value))
+
+
 class _Bound(NamedTuple):
     max_bytes: int
     too_large: type[errors.TooLarge]
@@ -107,7 +120,7 @@ class _Bound(NamedTuple):
 
 async def _read_small(request: Request, kind: BodyKind, bound: _Bound) -> None:
     """Read the body, and decode JSON. The route finds both in the request, as if Starlette had read them."""
-    body = await bodies.read_whole(request, *bound)
+    body = await bodies.read_all(request, *bound)
     request._body = body
     if kind == BodyKind.JSON and body.strip():
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -164,5 +164,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise PortTaken(host=host, port=port) from error
-    listener.listen(512)
+    listener.listen(2048)
     return listener

@@ -61,8 +61,10 @@ def test_request_without_token_gets_401_before_its_body(client: Endpoint, table:
             if pattern in OPEN:
                 continue
             response = exchange(client, head(method, path, content_type="application/json", **headers))
-            assert response.status == 401, f"{method} {path} {headers}"
             assert response.headers["connection"] == "close"
+            if "authorization" in headers and response.status == 429:
+                continue  # one address has sent too many wrong tokens
+            assert response.status == 401, f"{method} {path} {headers}"
             assert response.json["error_message"].startswith("The token is missing"), f"{method} {path}"
 
 
