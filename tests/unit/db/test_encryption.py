@@ -60,7 +60,7 @@ def test_value_of_an_unknown_key_is_unreadable(keys: list[str]) -> None:
     assert not encryption.is_current(stored)
 
 
-@pytest.mark.parametrize("key", ["", "short", "*" * 44, NEW[:-4]])
+@pytest.mark.parametrize("key", ["", "short", "*" * 44, "A" * 40])
 def test_key_of_a_wrong_form_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="secret-key create"):
         encryption.use_keys([key])
