@@ -186,6 +186,18 @@ class DeletedMeanwhile(Conflict):
     status = 409
 
 
+class KeyInUse(Conflict):
+    """A request with Idempotency-Key {key!r} is in progress. Send this one again in {retry_after} s."""
+
+    status = 409
+
+
+class KeyReused(DcmonError):
+    """Idempotency-Key {key!r} belongs to another request. Use a new key for a request that differs."""
+
+    status = 422
+
+
 class Locked(DcmonError):
     """Another process works on the same object. Try again later."""
 

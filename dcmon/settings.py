@@ -142,6 +142,9 @@ class Http(BaseModel):
         None, description="Token that /metrics requires. Not set: /metrics answers this machine only."
     )
     access_log: bool = Field(True, description="Log a line for each request, unless --quiet is given.")
+    idempotency_retention: Duration = Field(
+        timedelta(hours=24), description="How long answers to requests with Idempotency-Key are kept."
+    )
     shutdown_timeout: Duration = Field(
         timedelta(seconds=10), description="Longest wait at a stop for requests that were accepted, seconds."
     )

@@ -13,6 +13,7 @@ from dcmon.http.error_responses import add_handlers
 from dcmon.http.failed_logins import FailedLogins
 from dcmon.http.guard import protect
 from dcmon.http.metrics import RequestMetrics
+from dcmon.http.once import Once
 from dcmon.http.readiness import Readiness
 from dcmon.http.request_scope import Fallback, RequestScope
 from dcmon.http.routes import (
@@ -80,11 +81,11 @@ WITHOUT_PREFIX = (health.router, invitations.page_router, alert_page.router)
 
 
 class _Endpoint(FastAPI):
-    """The application, with two layers around it that also see what the handlers of errors send."""
+    """The application, with layers around it, two of which also see what the handlers of errors send."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        edge = Edge(super().build_middleware_stack(), self.state.app.settings, self.state.metrics)
-        return RequestScope(edge)
+        once = Once(super().build_middleware_stack(), self.state.app)
+        return RequestScope(Edge(once, self.state.app.settings, self.state.metrics))
 
 
 def create(app: App, serving: Serving | None = None) -> FastAPI:

@@ -15,7 +15,7 @@ from dcmon.db import Organization
 from dcmon.storage import expiry, pruning
 from dcmon.storage.expiry import Counts, TableOfVersion, Terms
 from dcmon.storage.pruning_transactions import WAIT, Prune
-from dcmon.tenancy import audit_log, organizations
+from dcmon.tenancy import audit_log, idempotency, organizations
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def prune(
             removed = pruning.run(Prune(app.engine, org, _terms(app, org), by, is_over, is_fast))
             _record(app, org, removed)
             removed += _prune_audit_log(app, org, is_over)
+            idempotency.delete_old(app.engine, org, app.settings.http.idempotency_retention)
             pruned_orgs.append(Pruned(org, removed))
         except errors.DcmonError as error:
             pruned_orgs.append(Pruned(org, skipped=error))

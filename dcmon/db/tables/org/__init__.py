@@ -9,6 +9,7 @@ from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, Inges
 from dcmon.db.tables.org.models import Model, ModelMember, ModelNote, Version, VersionStatistics
 from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, MonitorWithCheck, Result
 from dcmon.db.tables.org.receivers import Notification, Webhook
+from dcmon.db.tables.org.requests import IdempotencyKey
 from dcmon.db.tables.org.samples import Quarantined, QuarterHour, Receipt
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Dashboard",
     "DataSource",
     "DueWindow",
+    "IdempotencyKey",
     "IngestOffset",
     "IngestedFile",
     "Model",

@@ -1,0 +1,89 @@
+"""Requests with Idempotency-Key are carried out once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import urllib3
+from sqlalchemy import Engine, text
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.tenancy import idempotency
+from tests.conftest import Acme
+from tests.helpers.endpoint import Endpoint, serving
+from tests.integration.conftest import Target
+
+NOTE = b'[{"title": "a note"}]'
+
+
+@pytest.fixture
+def endpoint(app: App, acme: Acme) -> Iterator[Endpoint]:
+    with serving(app, acme.token) as client:
+        yield client
+
+
+def add_note(endpoint: Endpoint, target: Target, key: str, body: bytes = NOTE) -> urllib3.BaseHTTPResponse:
+    headers = {"idempotency-key": key, "content-type": "application/json"}
+    return endpoint.request("POST", f"models/{target.model_id}/notes", body, **headers)
+
+
+def test_repeated_key_gets_the_stored_answer(endpoint: Endpoint, target: Target) -> None:
+    first, second = add_note(endpoint, target, '"k-1"'), add_note(endpoint, target, "k-1")
+    assert (first.status, second.status, first.data) == (200, 200, second.data)
+    assert "idempotency-replayed" not in first.headers
+    assert second.headers["idempotency-replayed"] == "true"
+    assert second.headers["content-type"] == first.headers["content-type"]
+    assert target.scalar("select count(*) from model_notes") == 1
+
+
+def test_key_of_another_body_is_refused(endpoint: Endpoint, target: Target) -> None:
+    assert add_note(endpoint, target, "k").status == 200
+    assert add_note(endpoint, target, "k", b'[{"title": "another"}]').status == 422
+
+
+def test_request_at_the_same_time_is_refused(endpoint: Endpoint, target: Target) -> None:
+    """Of many equal requests at once, one is carried out; the others get its answer or 409."""
+    with ThreadPoolExecutor(20) as clients:
+        answers = list(clients.map(lambda _: add_note(endpoint, target, "k"), range(20)))
+    assert {answer.status for answer in answers} <= {200, 409}
+    assert all("retry-after" in answer.headers for answer in answers if answer.status == 409)
+    assert sum(answer.status == 200 and "idempotency-replayed" not in answer.headers for answer in answers) == 1
+    assert target.scalar("select count(*) from model_notes") == 1
+
+
+def test_failed_request_frees_its_key(endpoint: Endpoint, target: Target) -> None:
+    assert add_note(endpoint, target, "k", b"[]").status == 400
+    assert add_note(endpoint, target, "k").status == 200
+
+
+@pytest.mark.parametrize("key", ["", '""', "x" * 256, "two words"])
+def test_unusable_key_is_refused(endpoint: Endpoint, target: Target, key: str) -> None:
+    assert add_note(endpoint, target, key).status == 400
+
+
+def test_stranger_with_a_key_is_not_answered(endpoint: Endpoint, target: Target) -> None:
+    assert add_note(endpoint, target, "k").status == 200
+    stranger = Endpoint(endpoint.url, "dcm_AAAAAAAAAA_" + "A" * 43, endpoint.pool)
+    assert add_note(stranger, target, "k").status == 401
+
+
+def test_old_keys_are_deleted(endpoint: Endpoint, engine: Engine, target: Target) -> None:
+    assert add_note(endpoint, target, "old").status == 200
+    with db.org_session(engine, target.org) as session:
+        session.execute(text("update idempotency_keys set created_at = now() - interval '2 days'"))
+    assert add_note(endpoint, target, "new").status == 200
+    assert idempotency.delete_old(engine, target.org, timedelta(days=1)) == 1
+    assert target.scalar("select min(key) from idempotency_keys") == "new"
+
+
+def test_request_of_a_dead_process_can_be_repeated(endpoint: Endpoint, engine: Engine, target: Target) -> None:
+    """A process claimed the key and died: after the lease, an equal request is carried out."""
+    assert add_note(endpoint, target, "k").status == 200
+    with db.org_session(engine, target.org) as session:
+        session.execute(text("update idempotency_keys set status = null"))
+    assert add_note(endpoint, target, "k").status == 409
+    with db.org_session(engine, target.org) as session:
+        session.execute(text("update idempotency_keys set claimed_at = now() - interval '1 hour'"))
+    assert "idempotency-replayed" not in add_note(endpoint, target, "k").headers
