@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +11,7 @@ from platformdirs import site_data_path, user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dcmon import durations
-from dcmon.errors import InvalidInput
+from dcmon.setting_types import Duration, LogTerm, networks, split_at_commas
 
 OLD_NAMES = {  # variables that are still read, with the names that replace them
     "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
@@ -39,43 +37,6 @@ def _default_data_dir() -> Path:
     if sys.platform != "win32" and os.geteuid() == 0:
         return Path("/var/lib/dcmon") if sys.platform == "linux" else site_data_path("dcmon")
     return user_data_path("dcmon")
-
-
-def _parse_seconds(value: object) -> object:
-    """Parse a number of seconds; leave other text, such as ISO 8601, to pydantic."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _parse_term(value: object) -> object:
-    """Parse a term such as 400d or 2y, or none; leave other text, such as ISO 8601, to pydantic."""
-    if not isinstance(value, str):
-        return value
-    if value.strip().lower() == "none":
-        return durations.MAX_DURATION
-    try:
-        return durations.parse(value)
-    except InvalidInput:
-        return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_parse_seconds)]
-SHORTEST_LOG = timedelta(days=30)  # PostgreSQL refuses to delete younger entries
-LogTerm = Annotated[timedelta, BeforeValidator(_parse_term), Field(ge=SHORTEST_LOG)]
-
-
-def _split_at_commas(value: object) -> object:
-    """Split text at its commas; leave any other value as it is."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _networks(values: list[str]) -> list[str]:
-    """Return addresses and networks as they are. Raises ValueError if one is neither."""
-    for value in values:
-        ip_network(value)
-    return values
 
 
 def _with_new_names(variables: Mapping[str, str | None], given: set[str]) -> dict[str, str | None]:
@@ -132,11 +93,9 @@ class Http(BaseModel):
     tls_key: Path | None = Field(
         None, description="PEM file of the certificate's key. Not set: it is in the certificate's file."
     )
-    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(_split_at_commas), AfterValidator(_networks)] = (
-        Field(
-            default_factory=list,
-            description="Proxies, 10.0.0.5,10.1.0.0/16, whose X-Forwarded-For and X-Forwarded-Proto are believed.",
-        )
+    trusted_proxies: Annotated[list[str], NoDecode, BeforeValidator(split_at_commas), AfterValidator(networks)] = Field(
+        default_factory=list,
+        description="Proxies, 10.0.0.5,10.1.0.0/16, whose X-Forwarded-For and X-Forwarded-Proto are believed.",
     )
     metrics_token: SecretStr | None = Field(
         None, description="Token that /metrics requires. Not set: /metrics answers this machine only."
@@ -236,7 +195,7 @@ class Alerts(BaseModel):
 class Webhooks(BaseModel):
     """Outgoing notifications."""
 
-    allow: Annotated[list[str], NoDecode, BeforeValidator(_split_at_commas)] = Field(
+    allow: Annotated[list[str], NoDecode, BeforeValidator(split_at_commas)] = Field(
         default_factory=list,
         description="Private networks or hosts that messages may be sent to, comma-separated: 10.1.0.0/16,127.0.0.1.",
     )

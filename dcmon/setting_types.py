@@ -1,0 +1,47 @@
+"""Types of the values of settings: durations, terms, and lists that are separated by commas."""
+
+from datetime import timedelta
+from ipaddress import ip_network
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from dcmon import durations
+from dcmon.errors import InvalidInput
+
+
+def _parse_seconds(value: object) -> object:
+    """Parse a number of seconds; leave other text, such as ISO 8601, to pydantic."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _parse_term(value: object) -> object:
+    """Parse a term such as 400d or 2y, or none; leave other text, such as ISO 8601, to pydantic."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "none":
+        return durations.MAX_DURATION
+    try:
+        return durations.parse(value)
+    except InvalidInput:
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_parse_seconds)]
+SHORTEST_LOG = timedelta(days=30)  # PostgreSQL refuses to delete younger entries
+LogTerm = Annotated[timedelta, BeforeValidator(_parse_term), Field(ge=SHORTEST_LOG)]
+
+
+def split_at_commas(value: object) -> object:
+    """Split text at its commas; leave any other value as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def networks(values: list[str]) -> list[str]:
+    """Return addresses and networks as they are. Raises ValueError if one is neither."""
+    for value in values:
+        ip_network(value)
+    return values
