@@ -13,7 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from dcmon import authors, text
 from dcmon.errors import DcmonError, UnstorableText
-from dcmon.output import Format, Output, printable
+from dcmon.formatting import printable
+from dcmon.output import Format, Output
 
 COMMANDS = Path(__file__).parent / "commands"
 # Parameters of commands that people choose, or that name what people have chosen. Others are data.
@@ -205,7 +206,7 @@ def _fail(message: str, code: int) -> None:
     if any(flag in sys.argv for flag in ("-v", "-vv", "--verbose")):
         import traceback
 
-        traceback.print_exc()
+        print(printable(traceback.format_exc()), end="", file=sys.stderr)
     print(f"dcmon: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 

@@ -1,7 +1,13 @@
-"""Values as text for people: numbers, times, and the beginning of commands."""
+"""Values as text for people: numbers, times, the beginning of commands, and texts from outside for a terminal."""
 
+import json
+import re
 import shlex
+import unicodedata
 from datetime import datetime
+
+# A terminal needs joiners between the letters of some scripts and the parts of an emoji, but not elsewhere.
+_JOINER = re.compile("(?<=[^\x00-\u02ff\u2000-\u206f])[\u200c\u200d](?=[^\x00-\u02ff\u2000-\u206f])")
 
 
 def format_number(value: float | None) -> str:
@@ -16,9 +22,38 @@ def format_time(time: datetime) -> str:
     return f"{time:%Y-%m-%d}" if (time.hour, time.minute) == (0, 0) else f"{time:%Y-%m-%d %H:%M}"
 
 
+def printable(text: str, *, keeps_lines: bool = True) -> str:
+    """Return a text from outside in which a terminal obeys nothing: an escape character is shown as \\x1b.
+
+    Everything that Python's repr escapes is shown so: control and direction characters, invisible ones, half of a
+    surrogate pair, separators of lines. Wide and narrow spaces stay. `keeps_lines`: line feeds stay, too.
+    """
+    if text.isprintable():
+        return text
+    joiners = {match.start() for match in _JOINER.finditer(text)}
+    return "".join(
+        sign if index in joiners or _is_shown(sign, keeps_lines) else ascii(sign)[1:-1]
+        for index, sign in enumerate(text)
+    )
+
+
+def printable_json(encoded: str) -> str:
+    """Return JSON with the same meaning, in which a terminal obeys nothing.
+
+    The json module escapes only the first 32 control characters. Line feeds between values stay.
+    """
+    if encoded.isprintable():
+        return encoded
+    return "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in encoded)
+
+
+def _is_shown(sign: str, keeps_lines: bool) -> bool:
+    return sign.isprintable() or unicodedata.category(sign) == "Zs" or (keeps_lines and sign == "\n")
+
+
 def command_prefix(org: str) -> str:
     """Return the beginning of a command about an organization, quoted for a shell."""
-    return f"dcmon --org {shlex.quote(org)}"
+    return f"dcmon --org {shell_argument(org)}"
 
 
 def shell_argument(name: str) -> str:

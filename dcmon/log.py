@@ -3,9 +3,12 @@
 import json
 import logging
 import sys
+import textwrap
 import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
+
+from dcmon.formatting import printable, printable_json
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -29,16 +32,23 @@ class JsonLines(logging.Formatter):
             fields.setdefault("request_id", identifier)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields, default=str, ensure_ascii=False)
+        return printable_json(json.dumps(fields, default=str, ensure_ascii=False))
 
 
 class TerminalLines(logging.Formatter):
-    """A formatter of short lines, with the id of the request at the end."""
+    """A formatter for people: a line for each record, with the id of the request, then its traceback, indented.
+
+    What others wrote (a path, a response of a receiver) neither begins a line of its own nor commands the terminal.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as text."""
+        """Return the line of a record, and its traceback if it has one."""
+        time, message = self.formatTime(record, "%H:%M:%S"), printable(record.getMessage(), keeps_lines=False)
         identifier = request_id.get()
-        return super().format(record) + (f" (request {identifier})" if identifier else "")
+        line = f"{time} {record.levelname} {message}" + (f" (request {identifier})" if identifier else "")
+        if not record.exc_info:
+            return line
+        return f"{line}\n{textwrap.indent(printable(self.formatException(record.exc_info)), '    ')}"
 
 
 def describe_error(error: BaseException) -> str:
@@ -69,7 +79,6 @@ def set_up(verbosity: int) -> None:
     """Set the log level: -1 errors, 0 warnings, 1 progress, 2 or more everything."""
     levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
     stream = logging.StreamHandler(sys.stderr)
-    terminal = TerminalLines("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
-    stream.setFormatter(terminal if sys.stderr.isatty() else JsonLines())
+    stream.setFormatter(TerminalLines() if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[stream], force=True)
     logging.getLogger("dcmon").setLevel(levels.get(verbosity, logging.DEBUG))

@@ -1,7 +1,6 @@
 """Write results to stdout, as tables or JSON, and remarks to stderr. No other module writes to stdout."""
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,15 +9,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcmon.formatting import printable, printable_json
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 NARROW = 120  # characters
-# Characters that a terminal does not show but obeys, and half of a surrogate pair, which UTF-8 can't encode. Line feeds
-# and joiners of letters and emoji are not among them.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
 Row = Mapping[str, Any]
 
 
@@ -42,7 +39,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Fields:
-    """One object to show, a line for each key; `none` has the texts for None."""
+    """One object to show, a line for each key; `none` has the texts for None. A value can be `Lines` without title."""
 
     row: Row
     none: Mapping[str, str] | None = None
@@ -50,7 +47,7 @@ class Fields:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text to show, below a title if there is one."""
+    """Lines of text to show, below a title if there is one. A line feed in a line is shown as \\n."""
 
     lines: Sequence[str]
     title: str | None = None
@@ -112,18 +109,20 @@ class Output:
             return self.remark(empty or "Nothing to show.")
         import rich.table
 
-        table = rich.table.Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        # As a Text, what a tenant wrote is no markup of rich.
+        shown_title = None if title is None else _text(title, "table.title")
+        table = rich.table.Table(title=shown_title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         headings = columns if isinstance(columns, Mapping) else {}
         for column in columns:
             is_numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
             table.add_column(
-                headings.get(column) or column.replace("_", " "),
+                _text(headings.get(column) or column.replace("_", " ")),
                 justify="right" if is_numeric else "left",
                 overflow="fold",
                 no_wrap=column in unfolded,
             )
         for row in rows:
-            table.add_row(*(_cell(row.get(column)) for column in columns))
+            table.add_row(*(_text(_cell(row.get(column))) for column in columns))
         self._print(table)
         return None
 
@@ -153,7 +152,8 @@ class Output:
         table.add_column(overflow="fold")
         for key, value in fields.row.items():
             none_text = (fields.none or {}).get(key) if value is None else None
-            table.add_row(key.replace("_", " "), none_text or _cell(value))
+            shown = _lines(value) if isinstance(value, Lines) else _text(none_text or _cell(value))
+            table.add_row(_text(key.replace("_", " ")), shown)
         self._print(table)
 
     def page(self, page: Page) -> None:
@@ -177,12 +177,10 @@ class Output:
             self.remark(part.text)
 
     def _lines(self, part: Lines) -> None:
-        from rich.text import Text
-
         if part.title is not None:
-            self._print(Text(part.title, style="italic"))
+            self._print(_text(part.title, "italic"))
         for line in part.lines:
-            self._print(Text(printable(line)))
+            self._print(_text(line))
 
     def _print(self, renderable: Any) -> None:
         """Write a rich renderable or a text to stdout, in the width of the terminal."""
@@ -201,10 +199,10 @@ class Output:
         from rich.console import Console
 
         amount = bars.MofNCompleteColumn() if counts else bars.DownloadColumn()
-        label_column, remaining = bars.TextColumn("{task.description}"), bars.TimeRemainingColumn()
+        label_column, remaining = bars.TextColumn("{task.description}", markup=False), bars.TimeRemainingColumn()
         columns = (label_column, bars.BarColumn(), amount, remaining)
         with bars.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(label, total=None)
+            task = bar.add_task(printable(label, keeps_lines=False), total=None)
             yield lambda done, size: bar.update(task, completed=done, total=size)
 
     def remark(self, text: str) -> None:
@@ -213,12 +211,7 @@ class Output:
             print(printable(text), file=sys.stderr, flush=True)
 
     def _json(self, value: Any) -> None:
-        print(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2), flush=True)
-
-
-def printable(text: str) -> str:
-    """Return a text from outside in which a terminal obeys nothing: an escape character is shown as \\x1b."""
-    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+        print(printable_json(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2)), flush=True)
 
 
 def shortened(text: str, max_length: int = 32) -> str:
@@ -239,9 +232,20 @@ def _width() -> int:
     return shutil.get_terminal_size((200, 24)).columns
 
 
-def _cell(value: Any) -> str:
-    from rich.markup import escape
+def _text(text: str, style: str = "") -> "Text":
+    """Return one line for rich, in which nothing is markup and a terminal obeys nothing."""
+    from rich.text import Text
 
+    return Text(printable(text, keeps_lines=False), style=style)
+
+
+def _lines(lines: Lines) -> "Text":
+    from rich.text import Text
+
+    return Text("\n").join(map(_text, lines.lines or ["-"]))
+
+
+def _cell(value: Any) -> str:
     if value is None or value in ({}, [], ()):
         return "-"
     if isinstance(value, bool):
@@ -252,10 +256,10 @@ def _cell(value: Any) -> str:
         is_midnight = (value.hour, value.minute) == (0, 0)
         return value.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")
     if isinstance(value, Mapping):
-        return escape(printable(", ".join(f"{key} {_cell(item)}" for key, item in value.items())))
+        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return escape(printable(", ".join(str(item) for item in value)))
-    return escape(printable(str(value)))
+        return ", ".join(str(item) for item in value)
+    return str(value)
 
 
 def _json_value(value: Any) -> Any:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from dcmon.formatting import printable
 from dcmon.notifications.integrations import message_text
 from dcmon.severity import Severity
 from dcmon.states import CLOSING_KINDS
@@ -56,7 +57,7 @@ class DemoConsole:
             self._show_notification(notification["type"], notification["alert"])
 
     def _show_notification(self, event_type: str, alert: Mapping[str, Any]) -> None:
-        title, since = f"[bold]{alert['monitor']}[/bold]", f"since {alert['since'][:10]}"
+        title, since = f"[bold]{_shown(alert['monitor'])}[/bold]", f"since {alert['since'][:10]}"
         if alert["id"] not in self._known:  # the first notification of an alert that ended quickly may be its last one
             self._known.add(alert["id"])
             colour = COLOURS.get(alert["severity"], "red")
@@ -119,9 +120,14 @@ def worst_change(metric: str, value: float | None, largest_changes: Sequence[Map
     return f"{text}: {change}" if change else text
 
 
+def _shown(untrusted: str) -> str:
+    """Return a text from outside that rich prints as it is."""
+    return escape(printable(untrusted, keeps_lines=False))
+
+
 def _current(alert: Mapping[str, Any]) -> str:
     """Return the value that broke the rule, the newest one if it no longer does, and what changed most."""
     broke = alert.get("last_value") if alert.get("last_value") is not None else alert["value"]
-    text = escape(worst_change(alert["metric"], broke, alert.get("moved") or []))
+    text = _shown(worst_change(alert["metric"], broke, alert.get("moved") or []))
     is_over = alert.get("violated_now") is False and alert["value"] is not None
     return f"{text}; now {alert['value']:.3g}" if is_over else text

@@ -4,7 +4,6 @@ The checks are pure functions: the leading scheduler runs them each minute and s
 runs them when a person calls it.
 """
 
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -152,7 +151,7 @@ def _check_rules(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
         failing = org.failing_rules
         if failing.oldest_at is not None and failing.count:
             sentence = f"{_count(failing.count, 'rule')} of {org.name} could not judge the newest result."
-            command = f"dcmon --org {_quoted(org.name)} rule list"
+            command = f"dcmon --org {shell_argument(org.name)} rule list"
             yield Problem(ProblemName.RULES_FAIL, Severity.HIGH, sentence, command, failing.oldest_at, org.name)
 
 
@@ -162,7 +161,7 @@ def _check_notifications(snapshot: HealthSnapshot, limits: Health) -> Iterator[P
 
 
 def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Health) -> Iterator[Problem]:
-    command = f"dcmon notification list --org {_quoted(org.name)}"
+    command = f"dcmon notification list --org {shell_argument(org.name)}"
     unsent, given_up = org.unsent_notifications, org.given_up_notifications
     if unsent.is_older_than(limits.notification, now):
         assert unsent.oldest_at is not None
@@ -204,7 +203,7 @@ def _check_parked(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]
             are = "is" if parked.count == 1 else "are"
             parked_since = _time(parked.oldest_at)
             sentence = f"{_count(parked.count, 'message')} of {org.name} {are} parked, the oldest since {parked_since}."
-            command = "dcmon migrate" if org.is_schema_behind else f"dcmon ingest lag --org {_quoted(org.name)}"
+            command = "dcmon migrate" if org.is_schema_behind else f"dcmon ingest lag --org {shell_argument(org.name)}"
             yield Problem(
                 ProblemName.PARKED, Severity.HIGH, sentence, command, parked.oldest_at + limits.parked, org.name
             )
@@ -241,7 +240,7 @@ def _quarantine_sentence(org: OrganizationHealth, rows: QuarantinedShare) -> str
 
 def _quarantine_command(org: OrganizationHealth, rows: QuarantinedShare) -> str:
     version = "" if rows.version is None else f" --version {shell_argument(rows.version)}"
-    return f"dcmon quarantine list --org {_quoted(org.name)} --model {shell_argument(rows.model)}{version}"
+    return f"dcmon quarantine list --org {shell_argument(org.name)} --model {shell_argument(rows.model)}{version}"
 
 
 def _check_sources(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -251,7 +250,7 @@ def _check_sources(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem
             is_enough = loss.quarantined >= limits.quarantine_rows and loss.share > limits.source_quarantine
             if is_enough or loss.share > MOST_ROWS:
                 severity = Severity.HIGH if loss.share > MOST_ROWS else Severity.MEDIUM
-                command = f"dcmon source show {shlex.quote(loss.source)} --org {_quoted(org.name)}"
+                command = f"dcmon source show {shell_argument(loss.source)} --org {shell_argument(org.name)}"
                 subject = f"{org.name}/{loss.source}"
                 sentence = _source_sentence(org, loss)
                 yield Problem(ProblemName.SOURCE_LOSES_ROWS, severity, sentence, command, loss.since, subject)
@@ -324,10 +323,6 @@ def _verb(number: int, verb: str) -> str:
 
 def _time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _quoted(name: str) -> str:
-    return name if name.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{name}'"
 
 
 Check = Callable[[HealthSnapshot, Health], Iterator[Problem]]

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, localtime
 
+from dcmon.formatting import printable
 from dcmon.settings import Smtp
 
 TEXT = """\
@@ -43,5 +44,5 @@ def send(smtp: Smtp, invitation: InvitationEmail, timeout: timedelta) -> str | N
     try:
         refused = smtp_delivery.hand_over(smtp, email, timeout.total_seconds())
     except smtp_delivery.FAILURES as error:
-        return f"The mail server: {smtp_delivery.describe_error(error)}"
+        return printable(f"The mail server: {smtp_delivery.describe_error(error)}", keeps_lines=False)
     return f"The mail server refused {smtp_delivery.describe_refusals(refused)}." if refused else None

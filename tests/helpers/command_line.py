@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tests.helpers.installed import Dcmon
 
@@ -31,6 +33,10 @@ class LoadedDcmon(Dcmon):
     def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return _server().run(list(arguments), self.environment, "/")
 
+    def on_terminal(self, *arguments: str) -> str:
+        """Run a command on a terminal and return what it wrote there, results and remarks."""
+        return _server().show(list(arguments), self.environment | {"TERM": "xterm-256color"})
+
 
 class _Server:
     """The process that forks a child for each command; it runs one command at a time."""
@@ -44,18 +50,38 @@ class _Server:
         atexit.register(self._process.communicate)  # closes its input, and the process ends
 
     def run(self, arguments: list[str], environment: dict[str, str], cwd: str) -> "subprocess.CompletedProcess[str]":
+        with tempfile.TemporaryDirectory() as directory, self._lock:
+            files = [Path(directory, name) for name in ("stdout", "stderr")]
+            exit_code = self._run({"arguments": arguments, "environment": environment, "cwd": cwd}, files)
+            return subprocess.CompletedProcess(arguments, exit_code, *(path.read_text() for path in files))
+
+    def show(self, arguments: list[str], environment: dict[str, str]) -> str:
+        """Run a command on a terminal of its own and return what the terminal got."""
+        shown, (ours, terminal) = bytearray(), os.openpty()
+        name = Path(os.ttyname(terminal))
+
+        def read() -> None:
+            with suppress(OSError):  # the end: no process has the terminal open
+                while chunk := os.read(ours, 65536):
+                    shown.extend(chunk)
+
+        reader = threading.Thread(target=read)
+        with self._lock:
+            reader.start()
+            self._run({"arguments": arguments, "environment": environment, "cwd": "/"}, [name, name])
+        os.close(terminal)
+        reader.join()
+        os.close(ours)
+        return shown.decode()
+
+    def _run(self, request: dict[str, Any], output: list[Path]) -> int:
+        """Run a command whose output goes to two files; return its exit code."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        with tempfile.TemporaryDirectory() as directory, self._lock:
-            files = [Path(directory, name) for name in ("stdout", "stderr")]
-            request = {
-                "arguments": arguments, "environment": environment, "cwd": cwd, "output": [*map(str, files)]
-            }  # fmt: skip
-            stdin.write(json.dumps(request) + "\n")
-            stdin.flush()
-            exit_code = int(stdout.readline())
-            return subprocess.CompletedProcess(arguments, exit_code, *(path.read_text() for path in files))
+        stdin.write(json.dumps({**request, "output": [*map(str, output)]}) + "\n")
+        stdin.flush()
+        return int(stdout.readline())
 
 
 @cache

@@ -1,6 +1,5 @@
 """Load files that an operator names."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dcmon import errors
+from dcmon.formatting import shell_argument
 from dcmon.ingestion.files import manual_load, path_expansion
 from dcmon.ingestion.files.manual_load import LoadAction
 from dcmon.ingestion.files.rejection_limit import CHECKED_ROWS
@@ -151,7 +151,7 @@ def _version_options(session: "Session", target: "FileTarget") -> str:
     if target.version_id is None:
         return ""
     model, version = versions.get(session, target.version_id)
-    return f"--model {shlex.quote(model.name)} --version {shlex.quote(version.name)}"
+    return f"--model {shell_argument(model.name)} --version {shell_argument(version.name)}"
 
 
 def _named(path: str, error: "DcmonError") -> "DcmonError":

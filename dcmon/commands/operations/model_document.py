@@ -1,6 +1,5 @@
 """A model as a document: YAML that `model create --from` reads, and the command that creates the same."""
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import msgspec
 
 from dcmon import durations, errors
 from dcmon.commands.shared import arguments
+from dcmon.formatting import shell_argument
 
 if TYPE_CHECKING:
     from dcmon.commands.shared.model_options import ModelSettings, TypedModel
@@ -95,14 +95,14 @@ def _yaml(typed: "TypedModel") -> str:
 
 def command(typed: "TypedModel") -> str:
     """Return the command that creates the model, quoted for a shell, in lines that end with a backslash."""
-    parts = [f"dcmon model create {shlex.quote(typed.name or '')}"]
+    parts = [f"dcmon model create {shell_argument(typed.name or '')}"]
     options = [("task", typed.task), ("version", typed.version)]
     options += [("feature", f"{name}:{kind}") for name, kind in typed.features.items()]
     options += [("additional", f"{name}:{kind}") for name, kind in typed.additional.items()]
     options += [("class", name) for name in typed.classes or ()]
     options += [("map", f"{column}={name}") for column, name in typed.file_fields.items()]
     options += list(_changed_settings(typed.settings).items())
-    parts += [f"--{option} {shlex.quote(str(value))}" for option, value in options]
+    parts += [f"--{option} {shell_argument(str(value))}" for option, value in options]
     lines = [parts[0]]
     for part in parts[1:]:
         if len(lines[-1]) + len(part) + 3 > MAX_LINE:

@@ -167,7 +167,7 @@ def _text(view: "AlertView", payload: dict[str, Any], hold_reason: str | None) -
         "compared_with": message_text.comparison_text(payload),
         "n": alert.n,
         "other_versions": message_text.other_versions(payload),
-        "largest_changes": "\n".join(message_text.entry_change(entry) for entry in payload["moved"]),
+        "largest_changes": Lines([message_text.entry_change(entry) for entry in payload["moved"]]),
         "reason": payload["reason"],
         "acknowledged": payload["acknowledged_by"] and f"by {payload['acknowledged_by']}, {_acknowledgement(payload)}",
         "held_back": hold_reason,
@@ -204,10 +204,9 @@ def _acknowledgement(payload: dict[str, Any]) -> str:
 
 
 def _next_commands(view: "AlertView", org: str) -> list[str]:
-    import shlex
 
     number, dcmon = view.alert.id, formatting.command_prefix(org)
-    inspect = [f"{dcmon} monitor show {shlex.quote(view.name)}", f"{dcmon} rule show {view.rule.id}"]
+    inspect = [f"{dcmon} monitor show {formatting.shell_argument(view.name)}", f"{dcmon} rule show {view.rule.id}"]
     if view.alert.state == AlertState.RESOLVED:
         return inspect
     return [

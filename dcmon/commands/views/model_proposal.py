@@ -1,10 +1,10 @@
 """A model that a file suggests, as a page: the columns with the reasons, and the command that creates the same."""
 
-import shlex
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.operations import model_document
+from dcmon.formatting import shell_argument
 from dcmon.ingestion.files.proposal.choices import OPTIONS
 from dcmon.ingestion.files.proposal.proposal import Use
 from dcmon.output import Fields, Lines, Page, Part, Remark, Table
@@ -88,30 +88,30 @@ def next_steps(typed: "TypedModel", file: "FromFile") -> list[str]:
     """Return the sentences that say how rows, labels and a reference come in."""
     sentences = []
     written = _options(file.dialect)
-    names = f"--model {shlex.quote(typed.name or '')} --version {shlex.quote(typed.version or '')}"
+    names = f"--model {shell_argument(typed.name or '')} --version {shell_argument(typed.version or '')}"
     if file.reference is None:
         sentences.append(
             "It has no reference yet, so monitors that compare (drift) have no value. Load rows that are as they should"
             f" be: dcmon reference load FILE {names}{written}"
         )
-    model = f"--model {shlex.quote(typed.name or '')}"
-    sentences.append(f"Next: dcmon ingest file {shlex.quote(file.path)} {model}{written}")
+    model = f"--model {shell_argument(typed.name or '')}"
+    sentences.append(f"Next: dcmon ingest file {shell_argument(file.path)} {model}{written}")
     return sentences
 
 
 def reference_in_place(typed: "TypedModel", path: str) -> str:
     """Return the sentence that says why a file was not loaded as the reference."""
-    names = f"--model {shlex.quote(typed.name or '')} --version {shlex.quote(typed.version or '')}"
+    names = f"--model {shell_argument(typed.name or '')} --version {shell_argument(typed.version or '')}"
     return (
         f"The version has a reference already: {path} was not loaded."
-        f" Replace it: dcmon reference load {shlex.quote(path)} {names} --replace"
+        f" Replace it: dcmon reference load {shell_argument(path)} {names} --replace"
     )
 
 
 def _options(written: "Dialect") -> str:
     """Return how the file is written as options, as far as the operator said it."""
     options = [
-        f" --{name.replace('_', '-')} {shlex.quote(str(value))}"
+        f" --{name.replace('_', '-')} {shell_argument(str(value))}"
         for name, given in written.given().items()
         for value in (given if isinstance(given, list) else [given])
     ]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon.notifications import notification_views, receivers
 from dcmon.notifications.integrations import registry
+from dcmon.output import Lines
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -33,5 +34,5 @@ def detail(app: "App", notification_id: str) -> dict[str, Any]:
             "first_attempt": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,
-            "body": body if app.output.is_json else json.dumps(body, ensure_ascii=False, indent=2),
+            "body": body if app.output.is_json else Lines(json.dumps(body, ensure_ascii=False, indent=2).split("\n")),
         }

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from dcmon.errors import InvalidInput
+from dcmon.formatting import printable
 from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import command, deepchecks, email, pagerduty, slack, teams, webhook
 from dcmon.notifications.integrations.base import DeliverySettings, DeliveryTarget, Integration, Message
@@ -36,7 +37,7 @@ def find(kind: str) -> Integration:
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
     """Send a message. Never raises.
 
-    The attempt's error holds no secret, even when the receiver's response repeats one.
+    The attempt's error is a line of printable text, and holds no secret, even when the receiver's response repeats one.
     """
     if target.unreadable is not None:
         return Attempt(None, target.unreadable)
@@ -49,6 +50,7 @@ def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -
     # Longest first: a secret may contain another one, and replacing the short one first would leave parts of the long.
     for secret in sorted(_secrets(target, settings), key=len, reverse=True):
         error_text = error_text and error_text.replace(secret, "…")
+    error_text = error_text and printable(error_text, keeps_lines=False)  # servers and programs wrote parts of it
     return dataclasses.replace(attempt, error=error_text, seconds=time.monotonic() - started_at)
 
 

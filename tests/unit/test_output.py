@@ -1,0 +1,42 @@
+"""Results on a terminal: data is shown as it is, and commands neither rich nor the terminal."""
+
+import json
+
+import pytest
+
+from dcmon.output import Fields, Format, Lines, Output, Page, Table
+
+HOSTILE = "[red]a[/red]\x1b[2J\n:smile:\u202e"
+SHOWN = "[red]a[/red]\\x1b[2J\\n:smile:\\u202e"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Table([{HOSTILE: 1}], [HOSTILE]),
+        Table([{"a": HOSTILE}], ["a"]),
+        Table([{"a": [HOSTILE]}], ["a"]),
+        Table([{"a": {HOSTILE: 1}}], ["a"]),
+        Table([{"a": 1}], {"a": HOSTILE}),
+        Table([{"a": "b" * 60}], ["a"], title=HOSTILE),
+        Fields({HOSTILE: 1}),
+        Fields({"a": HOSTILE}),
+        Fields({"a": None}, {"a": HOSTILE}),
+        Fields({"a": Lines([HOSTILE, "b"])}),
+        Lines(["b"], title=HOSTILE),
+    ],
+)
+def test_hostile_text_in_any_place_is_shown_as_it_is(
+    part: Table | Fields | Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Output().page(Page({}, [part]))
+
+    assert SHOWN in capsys.readouterr().out
+
+
+def test_json_of_a_hostile_text_is_printable(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(Format.json).page(Page({HOSTILE: [HOSTILE, "\x9b\x7f"]}, []))
+
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert json.loads(out) == {HOSTILE: [HOSTILE, "\x9b\x7f"]}
