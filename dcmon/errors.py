@@ -98,7 +98,7 @@ class NotAuthenticated(DcmonError):
 
 
 class NotAllowed(DcmonError):
-    """The token does not have the permission {permission!r} in organization {org!r}. Use a token of a member whose role
+    """The token does not have the permission "{permission}" in organization {org!r}. Use a token of a member whose role
     has it, or ask an owner of the organization for that role."""
 
     exit_code, status = 4, 403

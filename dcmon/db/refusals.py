@@ -5,7 +5,7 @@ from sqlalchemy.exc import DBAPIError, StatementError
 
 from dcmon import errors
 
-_TOO_MANY = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.StatementTooComplex)
+_UNUSABLE = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.StatementTooComplex)
 
 
 def to_refusal(error: BaseException) -> errors.DcmonError | None:
@@ -23,7 +23,7 @@ def to_refusal(error: BaseException) -> errors.DcmonError | None:
         return errors.DeletedMeanwhile(what=_object(original))
     if isinstance(original, psycopg.IntegrityError):
         return errors.InvalidInput(f"The {_object(original)} can't have these values. Check the fields that you sent.")
-    if isinstance(original, psycopg.DataError | _TOO_MANY):
+    if isinstance(original, _UNUSABLE):
         reason = (original.diag.message_primary or str(original)).splitlines()[0]
         return errors.InvalidInput(f"PostgreSQL can't use a value: {reason}. Correct the value and try again.")
     if isinstance(original, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):

@@ -1,8 +1,9 @@
 """Hold a transaction to the models that a user is a member of: rows of other models are not found by any statement.
 
-Every table of the lineage "org" that leads to a model, by its column model_id or by foreign keys, is filtered: queries
-of the ORM by a filter for each of its classes, all other statements by a common table expression with the name of
-the table, which hides it. Only the target of an INSERT, UPDATE or DELETE that is written as text is not filtered.
+Every table of the lineage "org" that leads to a model, by its column model_id or by foreign keys, is filtered: by a
+common table expression with the name of the table, which hides it, or, in changes, locking reads and grouped queries of
+the ORM, by a filter for each of its classes: a common table expression has no rows to lock or change, and no key. Only
+the target of an INSERT, UPDATE or DELETE that is written as text is not filtered.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, event, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, Table, event, select
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, with_loader_criteria
 
 from dcmon.db.cursors import FILTER
@@ -32,6 +33,7 @@ def restrict(session: Session, schema: str, user_id: int) -> None:
     event.listen(connection, "before_cursor_execute", _filterer(schema, user_id), retval=True)
 
 
+@lru_cache(1000)
 def filtered_text(statement: str, schema: str, user_id: int) -> str:
     """Put common table expressions before a statement that hide the tables of other models."""
     words, targets = set(re.findall(r"\w+", statement)), set(TARGET.findall(statement))
@@ -61,8 +63,15 @@ def _filterer(schema: str, user_id: int) -> Any:
 def _filter_orm_statement(state: ORMExecuteState) -> None:
     if not state.is_orm_statement or state.is_insert:
         return
+    if isinstance(state.statement, Select) and not _needs_tables(state.statement):
+        return  # as text: the filter of a class is not applied rightly to an alias of a lateral subquery
     state.statement = state.statement.options(*_filters(state.session.info[USER]))  # type: ignore[attr-defined]
     state.update_execution_options(**{FILTERED: True})
+
+
+def _needs_tables(statement: Select[Any]) -> bool:
+    """True for a query that locks rows, or that may group by a primary key and select other columns of the table."""
+    return statement._for_update_arg is not None or bool(statement._group_by_clauses)
 
 
 @lru_cache(1000)

@@ -126,7 +126,7 @@ class Requires:
     def permit(self, app: App, bearer: Bearer) -> Access:
         """Return the access of a bearer. Raises NotAllowed."""
         if self.permission not in bearer.permissions:
-            raise errors.NotAllowed(permission=self.permission, org=bearer.organization.name)
+            raise errors.NotAllowed(permission=self.permission.value, org=bearer.organization.name)
         return Access(app, bearer)
 
 

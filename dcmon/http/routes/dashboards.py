@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from dcmon import errors
 from dcmon.http.auth import Reader, Writer
 from dcmon.http.routes import monitors
 from dcmon.monitoring import dashboards
@@ -47,6 +48,13 @@ def change(access: Writer, dashboard_id: int, body: DashboardChange) -> None:
 
 @router.delete("/dashboards/{dashboard_id}")
 def delete(access: Writer, dashboard_id: int) -> None:
-    """Delete a dashboard. Its monitors stay, without a dashboard; the next GET creates an empty one."""
+    """Delete a dashboard. Its monitors stay, without a dashboard; the next GET creates an empty one.
+
+    Who does not see all models can't: it would take the monitors of other models from the dashboard.
+    """
+    if access.bearer.member is not None:
+        raise errors.NotAllowed(
+            "The dashboard may have monitors of models that you are no member of. Ask an administrator to delete it."
+        )
     with access.session() as session:
         dashboards.delete(session, dashboards.get(session, dashboard_id))

@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, func, select, text, true
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, aliased
 
 from dcmon import db, errors
@@ -53,6 +54,8 @@ STATEMENTS: list[Any] = [
     select(func.substr(Version.name, 4)),
     select(Model.__table__.c.name),
     select(Check.name),
+    select(Model.name).join(Check).group_by(Model.id).having(func.count(Check.id) == 1),
+    select(aliased(Model, select(Model).where(Model.id > 0).lateral("newest")).name),
     text("select name from models"),
     text(" with named as (select m.name from models m) select name from named"),
     text("with recursive named as (select name from models) select * from named"),
@@ -97,6 +100,22 @@ def test_member_changes_only_own_models(engine: Engine, org: Organization, seen:
     with db.org_session(engine, org) as session:
         assert session.execute(select(Model.description).order_by(Model.id)).all() == [("changed",), (None,)]
         assert session.scalars(select(Version.label_map).order_by(Version.id)).all() == [{"0": "no"}, None]
+
+
+def test_alias_of_lateral_subquery_finds_only_own_rows(engine: Engine, org: Organization, seen: int) -> None:
+    """An outer join to such an alias was refused by PostgreSQL: its filter named the table itself."""
+    newest = aliased(Version, select(Version).where(Version.model_id == Model.id).correlate(Model).lateral("newest"))
+    statement = select(Model.name, newest.name).outerjoin(newest, true()).order_by(Model.id)
+    with _member(engine, org) as session:
+        assert session.execute(statement).all() == [("seen", "of seen")]
+
+
+def test_locking_read_of_member_locks_the_row(engine: Engine, org: Organization, seen: int) -> None:
+    locking = select(Model).where(Model.id == seen).with_for_update()
+    with _member(engine, org) as session:
+        session.scalars(locking).one()
+        with pytest.raises(OperationalError, match="could not obtain lock"), _member(engine, org) as second:
+            second.scalars(locking.with_for_update(nowait=True)).one()
 
 
 def test_next_transaction_of_connection_sees_all(engine: Engine, org: Organization, seen: int) -> None:
