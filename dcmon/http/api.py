@@ -4,6 +4,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import PlainTextResponse
 from fastapi.routing import APIRoute
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 
 from dcmon.app import App
@@ -11,11 +12,12 @@ from dcmon.http.bodies import BodyBudget
 from dcmon.http.edge import Edge
 from dcmon.http.error_responses import add_handlers
 from dcmon.http.failed_logins import FailedLogins
-from dcmon.http.guard import protect
+from dcmon.http.guard import GuardedRoute, protect
 from dcmon.http.metrics import RequestMetrics
 from dcmon.http.once import Once
 from dcmon.http.readiness import Readiness
 from dcmon.http.request_scope import Fallback, RequestScope
+from dcmon.http.route_table import RouteTable
 from dcmon.http.routes import (
     absent,
     alert_page,
@@ -83,11 +85,14 @@ WITHOUT_PREFIX = (health.router, invitations.page_router, alert_page.router)
 
 
 class _Endpoint(FastAPI):
-    """The application, with layers around it, two of which also see what the handlers of errors send."""
+    """The application, with layers around its routes; the outer ones also see what the handlers of errors send."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        once = Once(super().build_middleware_stack(), self.state.app)
-        return RequestScope(Edge(once, self.state.app.settings, self.state.metrics))
+        """Return all layers. FastAPI would add some that the endpoint does not need."""
+        routes = [route for route in self.router.routes if isinstance(route, GuardedRoute)]
+        inner = ExceptionMiddleware(RouteTable(routes, self.router), handlers=self.exception_handlers)
+        inside = Once(Fallback(GZipMiddleware(inner, minimum_size=1000)), self.state.app)
+        return RequestScope(Edge(inside, self.state.app.settings, self.state.metrics))
 
 
 def create(app: App, serving: Serving | None = None) -> FastAPI:
@@ -103,25 +108,23 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
         SystemMetrics(app),
     )
     api.state.readiness, api.state.failed_logins = Readiness(app), FailedLogins(app)
-    api.add_middleware(GZipMiddleware, minimum_size=1000)
-    router = APIRouter(prefix=PREFIX)
-    for resource_router in ROUTERS:
-        router.include_router(protect(resource_router))
-    api.include_router(router)
-    for page_router in WITHOUT_PREFIX:
-        api.include_router(protect(page_router))
+    for prefix, router in routers():
+        api.router.routes.extend(route.mounted(prefix) for route in protect(router))
     add_handlers(api)
-    api.add_middleware(Fallback)
     api.add_api_route("/", lambda: PlainTextResponse("dcmon's endpoint is at /api/v1.\n"), include_in_schema=False)
     return api
 
 
 def routes() -> list[tuple[str, APIRoute]]:
     """Return all routes that the guard protects, with their paths."""
-    routers = [(PREFIX, router) for router in ROUTERS] + [("", router) for router in WITHOUT_PREFIX]
     return [
         (f"{prefix}{route.path}", route)
-        for prefix, router in routers
+        for prefix, router in routers()
         for route in router.routes
         if isinstance(route, APIRoute)
     ]
+
+
+def routers() -> list[tuple[str, APIRouter]]:
+    """Return all routers with the prefixes of their paths."""
+    return [(PREFIX, router) for router in ROUTERS] + [("", router) for router in WITHOUT_PREFIX]

@@ -17,6 +17,7 @@ from dcmon.settings import Http
 log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 32_768  # of a head that is not complete; RequestScope has smaller bounds for complete ones
 LINGER_SECONDS = 5.0  # for a client that still sends its body while it is refused
+HEAD_BEGIN = b"HTTP/1.1 "
 SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS = 0.05, 1.0
 
 
@@ -78,11 +79,31 @@ class _LingeringTransport:
 
     def __init__(self, transport: Any, protocol: "BoundedProtocol") -> None:
         self._transport, self._protocol = transport, protocol
+        self._held: bytes | None = None  # the head of a response
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    def write(self, data: bytes) -> None:
+        """Write the head of a response together with the first part of its body: one system call, and one packet."""
+        cycle = self._protocol.cycle
+        if self._held is None and cycle is not None and cycle.response_started and data.startswith(HEAD_BEGIN):
+            self._held = data
+            self._protocol.loop.call_soon(self.flush)  # if the body is not there yet
+        elif self._held is not None:
+            held, self._held = self._held, None
+            self._transport.write(held + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._transport.write(held)
+
     def close(self) -> None:
+        self.flush()
         self._protocol.close_gently()
 
     def is_closing(self) -> bool:

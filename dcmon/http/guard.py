@@ -5,6 +5,8 @@ body up to the bound of the route, the bounds of JSON; then the route.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from copy import copy
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -13,6 +15,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from fastapi.utils import generate_unique_id
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dcmon import errors, text
 from dcmon.http import bodies, json_bodies
@@ -55,13 +60,36 @@ class GuardedRoute(APIRoute):
 
         return handle_guarded
 
+    def mounted(self, prefix: str) -> "GuardedRoute":
+        """Return this route below a prefix, as a route of the application."""
+        route = copy(self)
+        route.path = f"{prefix}{self.path}"
+        route.path_regex, route.path_format, route.param_convertors = compile_path(route.path)
+        route.unique_id = self.operation_id or generate_unique_id(route)
+        route.app = _application(route.get_route_handler())
+        return route
 
-def protect(router: APIRouter) -> APIRouter:
-    """Put the guard in front of all routes of a router, of any class."""
+
+def protect(router: APIRouter) -> list[GuardedRoute]:
+    """Put the guard in front of all routes of a router, of any class, and return them."""
     for route in router.routes:
-        if isinstance(route, APIRoute):
+        assert isinstance(route, APIRoute), f"{route} can't be guarded"
+        if not isinstance(route, GuardedRoute):
             route.__class__ = GuardedRoute
-    return router
+    return [route for route in router.routes if isinstance(route, GuardedRoute)]
+
+
+def _application(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    """Return the ASGI application of a route. FastAPI's own has three stacks of contexts and another error handler."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async with AsyncExitStack() as stack:  # of dependencies and files, until the response is sent
+            scope["fastapi_middleware_astack"] = stack
+            scope["fastapi_inner_astack"] = scope["fastapi_function_astack"] = stack
+            response = await handle(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+    return app
 
 
 def access(route: APIRoute) -> Requires | OpenToAll:

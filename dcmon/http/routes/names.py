@@ -3,20 +3,20 @@
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from dcmon import errors
+from dcmon.http.guard import GuardedRoute
 
 BY_VERSION = "/model-versions/"
 # The ends of routes of a model: a name that ends so would be taken for them.
 TAKEN_ENDS = frozenset(
-    {"auto-frequency", "checks", "columns", "data-ingestion", "defaults", "members", "monitors-set-schedule-time",
-     "notes", "version", "versions"}
+    {"auto-frequency", "checks", "columns", "data-ingestion", "data-ingestion-alert-rules", "defaults", "members",
+     "monitors-set-schedule-time", "notes", "version", "versions"}
 )  # fmt: skip
 
 
-class NameRoute(APIRoute):
+class NameRoute(GuardedRoute):
     """A route whose path ends with a name that may have slashes: only for requests with identifier_kind=name."""
 
     def matches(self, scope: Any) -> tuple[Match, Any]:
