@@ -160,6 +160,20 @@ class SilenceNotFound(NotFound):
     """There is no silence {name}. "dcmon silence list --all" lists the silences."""
 
 
+class NoNotifyWorker(DcmonError):
+    """No notify worker runs, so no test was sent to {name!r}. Start one with "dcmon up" or "dcmon worker start notify";
+    "dcmon webhook test NAME --here" sends from the computer where it is typed."""
+
+    exit_code, status = 7, 503
+
+
+class TestUnfinished(DcmonError):
+    """No notify worker finished the test of {name!r} in {seconds} s. "dcmon status" shows whether the workers
+    are well."""
+
+    exit_code, status = 7, 503
+
+
 class MuteTimeNotFound(NotFound):
     """There is no mute time {name!r}. "dcmon mute list" lists the mute times."""
 

@@ -91,16 +91,22 @@ def set_(
     ctx.obj.output.page(view.changed(changed))
 
 
-@app.command()
-def test(ctx: typer.Context, name: str) -> None:
-    """Send a test message now; exit 1 when it is refused, 7 when unreachable. Example: dcmon webhook test team"""
-    from dcmon.commands.operations import receiver as operation
+@app.command("test")
+def send_test(
+    ctx: typer.Context,
+    name: str,
+    timeout: Annotated[str, typer.Option(help="How long to wait for the worker.")] = "30s",
+    here: Annotated[bool, typer.Option("--here", help="Send from this computer, with its own settings.")] = False,
+) -> None:
+    """Let a notify worker send a test message now; exit 1 when it is refused, 7 when unreachable.
 
-    sent = operation.send_test(ctx.obj, name)
-    ctx.obj.output.value(
-        {"receiver": name, "delivered": sent.is_delivered, "status": sent.status, "seconds": round(sent.seconds, 3),
-         "error": sent.error}
-    )  # fmt: skip
+    Example: dcmon webhook test team
+    """
+    from dcmon.commands.operations import receiver as operation
+    from dcmon.commands.views import receiver as view
+
+    sent = operation.send_test(ctx.obj, name, timeout, is_here=here)
+    ctx.obj.output.value(view.tested(name, sent))
     if not sent.is_delivered:
         raise typer.Exit(7 if sent.status is None else 1)
 

@@ -1,6 +1,7 @@
 """Deliver notifications: claim, send, record the outcome. After a crash, messages are sent again with the same ids."""
 
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -13,12 +14,14 @@ from dcmon.alerting import alert_payload
 from dcmon.app import App
 from dcmon.db import Organization, work_queue
 from dcmon.db.work_queue import Work
+from dcmon.health.process_heartbeats import HOSTNAME
 from dcmon.jobs.worker_loop import claim_organization, poll_until_stopped
-from dcmon.notifications import outbox, receivers
+from dcmon.notifications import outbox, receiver_tests, receivers
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.outbox import ClaimedMessage
+from dcmon.notifications.receiver_tests import ClaimedTest, Place
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +111,24 @@ class DeliveryPool:
                 self._last_succeeded[key] = is_delivered
             self._enqueue_next(org)
 
+    def test(self, org: Organization, claimed: ClaimedTest) -> None:
+        """Send a test on a thread of the pool. Tests are few, and don't count in the limits of messages."""
+        self._pool.submit(self._test, org, claimed)
+
+    def _test(self, org: Organization, claimed: ClaimedTest) -> None:
+        try:
+            if time.monotonic() > claimed.send_before:
+                log.warning("test of %s: its lease has expired, another worker sends it", claimed.target.name)
+                return
+            delivery = registry.send(claimed.target, claimed.message, self._delivery_settings)
+            log.info("test of %s: %s", claimed.target.name, delivery.error or "delivered")
+            with db.org_session(self._app.engine, org) as session:
+                receiver_tests.record(session, claimed, delivery)
+        except errors.DcmonError as error:
+            log.warning("test of %s: its outcome is not recorded: %s", claimed.target.name, error)
+        except Exception:
+            log.exception("test of %s: its outcome is not recorded", claimed.target.name)
+
     def _enqueue_next(self, org: Organization) -> None:
         """Enqueue the organization for its next due message, now that its receiver has capacity."""
         try:
@@ -133,13 +154,18 @@ def _poll(app: App, deliveries: DeliveryPool) -> bool:
             settings,
             capacity=lambda receiver_id, claimed: deliveries.capacity(org.id, receiver_id, claimed),
         )
+        tests = receiver_tests.claim(session, org, Place(HOSTNAME, os.getpid()), settings.timeout)
+    for test in tests:
+        deliveries.test(org, test)
     for message in claimed:
         deliveries.send(org, message)
     with db.org_session(app.engine, org) as session:
         now = receivers.database_time(session)
         next_at = outbox.next_due_at(session, settings, busy=deliveries.busy(org.id), now=now)
+        next_test_at = receiver_tests.next_due_at(session)
     if next_at is not None and not claimed:
         next_at = max(next_at, now + RETRY_PAUSE)  # a message is due, but there is no capacity
+    next_at = min((at for at in (next_at, next_test_at) if at is not None), default=None)
     with app.public() as session:
         work_queue.release(session, org.id, Work.notify, claimed_org.seq, next_at)
     return True

@@ -27,7 +27,7 @@ from dcmon.ingestion.files import sources
 from dcmon.ingestion.files.scanner import Scanner, ScanStopped
 from dcmon.jobs import health, prune
 from dcmon.monitoring import due_windows, elapsed_windows
-from dcmon.notifications import outbox
+from dcmon.notifications import outbox, receiver_tests
 from dcmon.storage import ledger
 from dcmon.tenancy import organizations
 
@@ -167,7 +167,8 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     Also make elapsed windows of live versions due. An organization without work costs one statement.
     """
     with_work = 0
-    query = f"select {due_windows.HAS_DUE_WINDOWS}, {outbox.HAS_WORK}, {elapsed_windows.MAY_HAVE_ELAPSED}"
+    has_messages = f"({outbox.HAS_WORK}) or {receiver_tests.HAS_WORK}"
+    query = f"select {due_windows.HAS_DUE_WINDOWS}, {has_messages}, {elapsed_windows.MAY_HAVE_ELAPSED}"
     with db.peeking(app.engine) as run_query:
         for org in _organizations(app) if orgs is None else orgs:
             row = run_query(org, query)

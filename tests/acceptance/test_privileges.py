@@ -111,9 +111,10 @@ def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
         assert running("org", "create", "acme").returncode == 0
         added = running("webhook", "add", "page", "--kind", "command", "--", str(program))
         assert added.returncode == 0, added.stderr
-        tested = running("webhook", "test", "page")
-        assert tested.returncode == 0, tested.stderr
-        assert set(output.read_text().split()) == {str(user.uid)}
+        for here in ([], ["--here"]):
+            tested = running("webhook", "test", "page", *here)
+            assert tested.returncode == 0, tested.stderr
+        assert output.read_text().split() == [str(user.uid)] * 2
 
 
 @pytest.fixture

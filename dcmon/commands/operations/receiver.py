@@ -1,7 +1,7 @@
 """Add, change, test and delete receivers."""
 
+import os
 import sys
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,12 @@ from dcmon.commands.views import receiver as view
 from dcmon.commands.views.receiver import StoredReceiver
 from dcmon.db import work_queue
 from dcmon.health import problem_notifications, problems
-from dcmon.notifications import catch_up, receivers
+from dcmon.health.process_heartbeats import HOSTNAME
+from dcmon.notifications import catch_up, receiver_tests, receivers
 from dcmon.notifications.integrations import registry
-from dcmon.notifications.integrations.base import Address, DeliverySettings, Message
-from dcmon.notifications.message_types import MessageType
+from dcmon.notifications.integrations.base import Address, DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
+from dcmon.notifications.receiver_tests import ReceiverTestOutcome
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -131,17 +132,26 @@ def rotate_secret(app: "App", name: str) -> dict[str, Any]:
         return {"name": name, "secret": secret, "old_secret_until": receiver.old_secret_until}
 
 
-def send_test(app: "App", name: str) -> Any:
-    """Send a test message to a receiver. Raises WebhookNotFound."""
-    org = app.organization()
+def send_test(app: "App", name: str, timeout: str, *, is_here: bool) -> ReceiverTestOutcome:
+    """Let a notify worker send a test message to a receiver, or send it from this process.
+
+    Raises WebhookNotFound, NoNotifyWorker or TestUnfinished.
+    """
+    org, longest = app.organization(), durations.parse(timeout, "10s, 30s or 2m")
+    if is_here:
+        return _send_test_here(app, org, name)
+    health = app.settings.health.heartbeat_timeout
+    return receiver_tests.run(app.engine, org, lambda session: receivers.find(session, name), health, longest)
+
+
+def _send_test_here(app: "App", org: "Organization", name: str) -> ReceiverTestOutcome:
     with app.org(org) as session:
         now = receivers.database_time(session)
         target = receivers.delivery_target(receivers.find(session, name), now)
-    body = {"format": 1, "type": MessageType.TEST, "timestamp": now.isoformat(), "organization": org.name}
-    body["text"] = f"A test message to {name!r}: dcmon reaches it."
-    message = Message(f"msg_{uuid.uuid4().hex}", body)
     user = privileges.account(app.settings.run_as)  # a command runs as the user that the worker has
-    return registry.send(target, message, DeliverySettings(app.settings.webhooks, app.settings.smtp, user))
+    settings = DeliverySettings(app.settings.webhooks, app.settings.smtp, user)
+    sent = registry.send(target, receiver_tests.test_message(org, name, now), settings)
+    return ReceiverTestOutcome(sent.is_delivered, sent.status, sent.seconds, sent.error, HOSTNAME, os.getpid())
 
 
 def delivery_counts(app: "App", name: str) -> receivers.DeliveryCounts:

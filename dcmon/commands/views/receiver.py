@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.app import App
+    from dcmon.notifications.receiver_tests import ReceiverTestOutcome
 
 NONE_WORDS = {"models": "all", "cap": "none", "repeat": "never"}  # texts for None
 NEW_KEYS = ("name", "kind", "to", "severities", "models", "cap", "repeat")  # of a new receiver
@@ -89,3 +90,16 @@ def _to_text(row: dict[str, Any]) -> dict[str, Any]:
     models = "all" if row["models"] is None else row["models"] or "none"
     return {**row, "models": models, "repeat": repeat or "never",
             "cap": "none" if row["cap"] is None else row["cap"]}  # fmt: skip
+
+
+def tested(name: str, sent: "ReceiverTestOutcome") -> dict[str, Any]:
+    """Return how a test went, and which process sent it."""
+    return {
+        "receiver": name,
+        "delivered": sent.is_delivered,
+        "status": sent.status,
+        "seconds": round(sent.seconds, 3),
+        "error": sent.error,
+        "host": sent.host,
+        "pid": sent.pid,
+    }

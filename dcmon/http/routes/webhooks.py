@@ -9,7 +9,7 @@ from dcmon import errors
 from dcmon.db.tables.org import Webhook
 from dcmon.http.auth import Administrator
 from dcmon.http.fields import Limit, Offset, Timestamp, timestamp
-from dcmon.notifications import receivers, webhook_receivers
+from dcmon.notifications import receiver_tests, receivers, webhook_receivers
 from dcmon.notifications.webhook_receivers import LastAttempt, WebhookKind, WebhookSpec
 from dcmon.severity import Severity
 
@@ -96,6 +96,17 @@ class WebhookView(BaseModel):
     latest_execution_error: str | None
 
 
+class TestView(BaseModel):
+    """How a test went. status: of the receiver's HTTP answer; host, pid: of the notify worker that sent it."""
+
+    delivered: bool
+    status: int | None
+    seconds: float
+    error: str | None
+    host: str
+    pid: int
+
+
 class CreatedView(BaseModel):
     """The id of what was created."""
 
@@ -146,6 +157,19 @@ def delete(access: Administrator, webhook_id: int) -> None:
     """Delete a webhook, with the notifications that wait for it."""
     with access.session() as session:
         receivers.delete(session, webhook_receivers.get(session, webhook_id))
+
+
+@router.post("/alert-webhooks/{webhook_id}/test")
+def test(access: Administrator, webhook_id: int) -> TestView:
+    """Let a notify worker send a test message to a webhook, and wait up to 30 seconds for the outcome."""
+    health = access.app.settings.health.heartbeat_timeout
+    sent = receiver_tests.run(
+        access.app.engine, access.org, lambda session: webhook_receivers.get(session, webhook_id), health
+    )
+    return TestView(
+        delivered=sent.is_delivered, status=sent.status, seconds=sent.seconds, error=sent.error, host=sent.host,
+        pid=sent.pid,
+    )  # fmt: skip
 
 
 def _view(receiver: Webhook, last: LastAttempt | None) -> dict[str, Any]:

@@ -36,9 +36,9 @@ def test_secrets_are_stored_encrypted_and_rotated(target: Target, database_url: 
         assert run("secret-key", "rotate", keys=OLD).startswith("0")
         assert "canary-7Qd" not in stored_row(target)
         assert run("secret-key", "rotate", keys=f"{NEW}, {OLD}").startswith("0")
-        assert run("webhook", "test", "team", keys=NEW).startswith("0")
+        assert run("webhook", "test", "--here", "team", keys=NEW).startswith("0")
         assert receiver.requests[-1].headers["authorization"] == "Bearer canary-7Qd"
-        unreadable = run("webhook", "test", "team", keys=OLD)
+        unreadable = run("webhook", "test", "--here", "team", keys=OLD)
         assert not unreadable.startswith("0")
         assert "DCMON_SECRET_KEYS" in unreadable
         assert run("webhook", "list", keys=OLD).startswith("0")

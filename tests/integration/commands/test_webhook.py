@@ -217,12 +217,12 @@ def test_webhook_name_used_twice_is_a_conflict(run_dcmon: RunDcmon) -> None:
 def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> None:
     with receiver(respond_with(OK, b"HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n")) as at:
         assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
-        assert parse_json(run_dcmon("-o", "json", "webhook", "test", "team"))["delivered"] is True
-        assert run_dcmon("webhook", "test", "team").returncode == 1
+        assert parse_json(run_dcmon("-o", "json", "webhook", "test", "--here", "team"))["delivered"] is True
+        assert run_dcmon("webhook", "test", "--here", "team").returncode == 1
         assert at.bodies()[0]["type"] == "test"
-    assert run_dcmon("webhook", "test", "team").returncode == 7
+    assert run_dcmon("webhook", "test", "--here", "team").returncode == 7
     assert run_dcmon("webhook", "add", "page", "--kind", "command", "--", "/bin/false").returncode == 0
-    assert run_dcmon("webhook", "test", "page").returncode == 7
+    assert run_dcmon("webhook", "test", "--here", "page").returncode == 7
 
 
 def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> None:
@@ -230,7 +230,7 @@ def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> 
         first = parse_json(run_dcmon("-o", "json", "webhook", "add", "team", at.url))["secret"]
         second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team"))["secret"]
         assert first != second
-        assert run_dcmon("webhook", "test", "team").returncode == 0
+        assert run_dcmon("webhook", "test", "--here", "team").returncode == 0
     assert at.requests[0].count(b"v1,") == 2
     assert run_dcmon("webhook", "add", "chat", at.url, "--kind", "slack").returncode == 0
     require_refused(run_dcmon("webhook", "rotate", "chat"), 2, "have no signature")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +15,7 @@ from sqlalchemy import select
 from dcmon.app import App
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Webhook
+from dcmon.db.tables.public import Worker
 from dcmon.jobs import notify
 from dcmon.settings import Webhooks
 from tests.conftest import Acme
@@ -252,3 +254,18 @@ def test_pagerduty_event_has_the_old_details(endpoint: Endpoint, notifying: App,
         "alert_id": 1, "alert_name": "model: credit monitor: Age", "severity": "high",
     }  # fmt: skip
     assert list(details["failed_values"]) == ["v1"]
+
+
+def test_webhook_is_tested_by_a_worker(endpoint: Endpoint, notifying: App) -> None:
+    with http_receiver() as receiver, running(notify.run, notifying):
+        webhook_id = add(endpoint, {**STANDARD, "http_url": receiver.url})["id"]
+        refused = send_request(endpoint, "POST", f"alert-webhooks/{webhook_id}/test", None, 503)
+        assert "No notify worker runs" in json.dumps(refused)
+        with notifying.public() as session:
+            session.add(Worker(id=uuid.uuid4(), kind="notify", host="h", pid=1))
+
+        tested = send_request(endpoint, "POST", f"alert-webhooks/{webhook_id}/test", None, 200)
+
+    assert (tested["delivered"], tested["status"], tested["error"]) == (True, 204, None)
+    assert len(receiver.requests) == 1
+    assert send_request(endpoint, "POST", "alert-webhooks/999/test", None, 404)

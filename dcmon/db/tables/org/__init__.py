@@ -8,7 +8,7 @@ from dcmon.db.tables.org.audit_log import AuditLogEntry
 from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset
 from dcmon.db.tables.org.models import Model, ModelMember, ModelNote, Version, VersionStatistics
 from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, MonitorWithCheck, Result
-from dcmon.db.tables.org.receivers import Notification, Webhook
+from dcmon.db.tables.org.receivers import Notification, ReceiverTest, Webhook
 from dcmon.db.tables.org.requests import IdempotencyKey
 from dcmon.db.tables.org.samples import Quarantined, QuarterHour, Receipt
 
@@ -36,6 +36,7 @@ __all__ = [
     "Quarantined",
     "QuarterHour",
     "Receipt",
+    "ReceiverTest",
     "Result",
     "Silence",
     "Version",

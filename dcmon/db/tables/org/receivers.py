@@ -89,3 +89,27 @@ class Notification(Org):
     left_to: Mapped[list[str] | None]
     last_status: Mapped[int | None]
     last_error: Mapped[str | None]
+
+
+class ReceiverTest(Org):
+    """A test of a receiver that was asked for, and its outcome.
+
+    A notify worker claims it until `lease_until`, and sends a message with its own settings. `host` and `pid` are those
+    of the worker. A test with `finished_at` is over: it was sent, or given up.
+    """
+
+    __tablename__ = "receiver_tests"
+    __logged__ = None  # a queue
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"), index=True)
+    requested_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[dt.datetime]
+    lease_until: Mapped[dt.datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    host: Mapped[str | None]
+    pid: Mapped[int | None]
+    finished_at: Mapped[dt.datetime | None]
+    is_delivered: Mapped[bool] = mapped_column(server_default=text("false"))
+    status: Mapped[int | None]
+    error: Mapped[str | None]
+    seconds: Mapped[float | None]
