@@ -127,11 +127,14 @@ def set_retention(session: Session, model: Model, term: timedelta | None) -> Non
     session.flush()
 
 
-def add_notes(session: Session, model: Model, notes: Sequence[Mapping[str, Any]]) -> None:
-    """Add notes to a model; each has a title and may have a text."""
+def add_notes(session: Session, model: Model, notes: Sequence[Mapping[str, Any]]) -> list[ModelNote]:
+    """Add notes to a model, and return them; each has a title and may have a text."""
+    added = []
     for note in notes:
-        session.add(ModelNote(model_id=model.id, title=note["title"], text=note.get("text")))
-    session.flush()
+        added.append(ModelNote(model_id=model.id, title=note["title"], text=note.get("text")))
+        session.add(added[-1])
+        session.flush()  # one after the other, so that their ids are in this order
+    return added
 
 
 def notes(session: Session, model: Model) -> list[ModelNote]:

@@ -28,14 +28,15 @@ def served(database_url: str, data_dir: Path, acme: Acme) -> Iterator[Dcmon]:
     """Run `dcmon serve` on a migrated database."""
     installation = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": database_url})
     process = installation.start("serve")
-    assert eventually(lambda: _answers(installation.port)), process.communicate(timeout=300)
+    assert eventually(lambda: answers(installation.port)), process.communicate(timeout=300)
     yield installation
     process.terminate()
     process.communicate(timeout=300)
     assert process.returncode == 0
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Return True if an endpoint answers at a port."""
     import urllib3
 
     try:

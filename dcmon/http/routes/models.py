@@ -12,6 +12,7 @@ from dcmon import errors
 from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
+from dcmon.http.fields import MAX_ID
 from dcmon.http.routes.names import NameRoute, require_reachable
 from dcmon.http.routes.paging import Paged
 from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
@@ -98,8 +99,10 @@ def resolve(session: Session, identifier: str, kind: str | None) -> Model:
     """Return the model with an id, or (identifier_kind=name) with a name. Raises NotFound or InvalidInput."""
     if kind == "name":
         return models.find(session, identifier)
-    if not identifier.isdecimal() or len(identifier) > 9:
+    if not identifier.isdecimal():
         raise errors.InvalidInput(f"{identifier!r} is not a model id. For a name, add ?identifier_kind=name.")
+    if len(identifier) > 10 or int(identifier) > MAX_ID:
+        raise errors.ModelNotFound(name=identifier)
     return models.get(session, int(identifier))
 
 
@@ -193,13 +196,12 @@ def notes(access: Reader, identifier: str, page: Paged, identifier_kind: str | N
 
 @router.post("/models/{identifier}/notes")
 def add_notes(access: Writer, identifier: str, body: list[Note], identifier_kind: str | None = None) -> list[NoteView]:
-    """Add notes to a model."""
+    """Add notes to a model. The response has only these."""
     if not body:
         raise errors.InvalidInput("The list of notes is empty. Send at least one note.")
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        models.add_notes(session, model, [note.model_dump() for note in body])
-        return [_note(note) for note in models.notes(session, model)]
+        return [_note(note) for note in models.add_notes(session, model, [note.model_dump() for note in body])]
 
 
 @router.delete("/models-notes/{note_id}")
