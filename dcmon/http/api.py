@@ -25,6 +25,7 @@ from dcmon.http.routes import (
     audit_log,
     check_runs,
     checks,
+    configuration_pages,
     connected_models,
     dashboards,
     data_sources,
@@ -81,7 +82,7 @@ ROUTERS = (
     versions.names,
     models.names,
 )
-WITHOUT_PREFIX = (health.router, invitations.page_router, alert_page.router)
+WITHOUT_PREFIX = (health.router, invitations.page_router, alert_page.router, configuration_pages.router)
 
 
 class _Endpoint(FastAPI):

@@ -5,7 +5,7 @@ import logging
 import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -13,6 +13,7 @@ from starlette.routing import compile_path
 
 from dcmon import db
 from dcmon.errors import DcmonError, UnstorableText
+from dcmon.http import html_pages
 from dcmon.http.responses import error_response
 from dcmon.log import describe_error, request_id
 
@@ -75,8 +76,10 @@ async def _handle_invalid_request(request: Request, error: Exception) -> JSONRes
     return error_response(422, message[:LONGEST_MESSAGE], {"errors": problems})
 
 
-async def _handle_http_error(request: Request, error: Exception) -> JSONResponse:
+async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and _is_from_browser(request):
+        return html_pages.not_found()
     if error.status_code == 405 and (allowed := ", ".join(_methods(request))):
         return error_response(
             405, f"{request.url.path} does not support {request.method}: use {allowed}.", Allow=allowed
@@ -87,6 +90,11 @@ async def _handle_http_error(request: Request, error: Exception) -> JSONResponse
         else str(error.detail)
     )
     return error_response(error.status_code, message)
+
+
+def _is_from_browser(request: Request) -> bool:
+    """Return True if a person follows a link: old messages link to pages that dcmon does not have."""
+    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "").lower()
 
 
 async def _handle_disconnect(request: Request, error: Exception) -> JSONResponse:

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from dcmon.db.tables.org import Quarantined
@@ -64,3 +64,13 @@ def read_rows(session: Session, ids: Sequence[int]) -> list[Quarantined]:
     """Return rows in the order of their ids. Those that left the quarantine meanwhile are missing."""
     rows = {row.id: row for row in session.scalars(select(Quarantined).where(Quarantined.id.in_(ids)))}
     return [rows[row_id] for row_id in ids if row_id in rows]
+
+
+def count_by_model(session: Session, model_ids: Sequence[int]) -> dict[int, int]:
+    """Return the numbers of quarantined rows of models; a model without any is missing."""
+    counted = (
+        select(Quarantined.model_id, func.count())
+        .where(Quarantined.model_id.in_(model_ids))
+        .group_by(Quarantined.model_id)
+    )
+    return {model_id: int(count) for model_id, count in session.execute(counted)}

@@ -48,6 +48,7 @@ NAMES = {
 }
 METHODS = [f"{kind}.{name}" for kind, names in NAMES.items() for name in names.split()]
 TASKS = ["binary", "multiclass", "regression"]
+pytestmark = pytest.mark.timeout(1800)  # the first test runs all cases, which takes half a minute on an idle machine
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +77,7 @@ def _run(server_url: str, template: TemplateWithAcme) -> str:
             assert eventually(lambda: answers(served.port)), process.communicate(timeout=300)
             done = subprocess.run(
                 [str(SDK), str(script), served.url, template.acme.token], cwd="/", capture_output=True, text=True,
-                check=False, timeout=560,
+                check=False, timeout=1500,
             )  # fmt: skip
         finally:
             process.terminate()

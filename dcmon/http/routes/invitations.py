@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from dcmon import errors
 from dcmon.app import App
 from dcmon.http.auth import OpenAccess, set_author
-from dcmon.http.routes.alert_page import SAFE_HEADERS
+from dcmon.http.html_pages import SAFE_HEADERS
 from dcmon.tenancy import invitations
 from dcmon.tenancy.invitations import Accepted
 
