@@ -53,6 +53,13 @@ class DeepchecksMissing(InvalidInput):
     Type: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""
 
 
+class LibraryMissing(DcmonError):
+    """Plots, tables and suite reports are made by deepchecks, which is not installed where the endpoint runs.
+    The operator of dcmon types there: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""
+
+    exit_code, status = 2, 501
+
+
 class DemoPackagesMissing(InvalidInput):
     """The demo needs {packages}, not installed here. Type: pip install 'dcmon[demo]'"""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from cachetools import LRUCache
 
 from dcmon import errors
-from dcmon.checks import runner
+from dcmon.checks import plugins, runner
 from dcmon.checks.catalogue import CheckKind, for_config
 from dcmon.checks.check_run import setup_for
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
@@ -66,6 +66,14 @@ class CheckEvaluator:
             own_workload = replace(workload, requests=[workload.requests[index] for index in own])
             results |= zip(own, self._own_worker().run(own_workload, wait), strict=True)
         return [results[index] for index in range(len(workload.requests))]
+
+    def run_pictures(self, workload: Workload, wait: Callable[[], None] = lambda: None) -> list[CheckResult]:
+        """Return the pictures of each request, which the process of own checks makes with deepchecks.
+
+        `wait`: as for `run`. Raises LibraryMissing where deepchecks is not installed.
+        """
+        plugins.require_library()
+        return self._own_worker().run(workload, wait)
 
     def _run_check(
         self, kind: CheckKind, workload: Workload, request: CheckRequest, decoded: dict[RowsKey, Rows]

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 
 from dcmon.checks.kinds import PLUGIN, REGISTRY, CheckKind, OwnCheckDescription
-from dcmon.errors import DeepchecksMissing, InvalidInput
+from dcmon.errors import DeepchecksMissing, InvalidInput, LibraryMissing
 
 LOADING_TIMEOUT = 60  # seconds; loading deepchecks alone takes four
 
@@ -55,6 +55,20 @@ def package_name(entry_point: EntryPoint) -> str:
     return f"{package.name} {package.version}" if package else entry_point.module
 
 
+def has_library() -> bool:
+    """Return True if deepchecks is installed here."""
+    try:
+        return find_spec("deepchecks") is not None
+    except ValueError:  # a module of that name was loaded, and has no specification
+        return False
+
+
+def require_library() -> None:
+    """Raise LibraryMissing if deepchecks is not installed here."""
+    if not has_library():
+        raise LibraryMissing
+
+
 def find_kind(name: str) -> CheckKind | None:
     """Return the user's check of this name; None if it is not registered.
 
@@ -64,7 +78,7 @@ def find_kind(name: str) -> CheckKind | None:
     entry_point = registered().get(name)
     if entry_point is None:
         return None
-    if find_spec("deepchecks") is None:
+    if not has_library():
         raise DeepchecksMissing(check=name, package=package_name(entry_point))
     description = _description(name, entry_point.value)
     if description.refused:

@@ -13,8 +13,9 @@ from dcmon import errors
 from dcmon.checks.catalogue import CheckKind, for_config
 from dcmon.checks.check_run import CheckSetup, compared_side, schema_for
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
+from dcmon.checks.library import displays, suites
 from dcmon.checks.library.runner import PreparedRows, prepare, run
-from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
+from dcmon.checks.workload import CheckRequest, CheckResult, Output, Picture, RowsKey, Workload
 from dcmon.states import ResultState
 from dcmon.storage.categories import class_names
 from dcmon.storage.column_blocks import ColumnarSample
@@ -57,10 +58,11 @@ class CachedRows:
 
 
 class _ComputedValue(NamedTuple):
-    """The value of a check, and the number of rows that it was computed from."""
+    """The value of a check, the number of rows that it was computed from, and pictures if they were asked for."""
 
     value: CheckValue
     n: int
+    pictures: tuple[Picture, ...] = ()
 
 
 class WorkloadRunner:
@@ -88,10 +90,10 @@ class WorkloadRunner:
             current = available[request.current]
             compared = available[request.compared] if request.compared else None
             assert current is not None, "each request of a workload has rows"
-            value, n = _run_request(workload.schema, request, current, compared)
+            value, n, pictures = _run_request(workload.schema, request, current, compared)
             duration = timedelta(seconds=time.perf_counter() - started)
             yield CheckResult(
-                request.monitor_id, value, n, duration, request.current.limit, is_baseline=request.is_baseline
+                request.monitor_id, value, n, duration, request.current.limit, request.is_baseline, pictures
             )
 
 
@@ -100,7 +102,12 @@ def _run_request(
 ) -> _ComputedValue:
     """Run the check of a request; the value is an ERROR if that fails."""
     try:
+        if request.output == Output.SUITE:
+            return _run_suite(schema, request, current, compared)
         kind = for_config(request.module_name, request.class_name)
+        if request.output == Output.DISPLAY:
+            display = displays.run(_setup(kind, schema, request), *_sides(request, current, compared))
+            return _ComputedValue(display.value, len(current.sample), display.pictures)
         value = _run_check(kind, schema, request, current, compared)
         return _ComputedValue(value, current.n_labelled if kind.needs_labels else len(current.sample))
     except errors.InvalidInput as error:  # a feature that this version does not have, a check that is not installed
@@ -110,14 +117,23 @@ def _run_request(
 def _run_check(
     kind: CheckKind, schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
 ) -> CheckValue:
-    return run(
-        CheckSetup(
-            kind,
-            request.params,
-            request.additional_kwargs or {},
-            schema_for(schema, request),
-            compared_side(request),
-        ),
-        current.prepared(request.features),
-        compared.prepared(request.features) if compared else None,
-    )
+    return run(_setup(kind, schema, request), *_sides(request, current, compared))
+
+
+def _run_suite(
+    schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
+) -> _ComputedValue:
+    title = str(request.params.get("title"))
+    report = suites.run(title, schema_for(schema, request), *_sides(request, current, compared))
+    return _ComputedValue(report.value, len(current.sample), report.pictures)
+
+
+def _setup(kind: CheckKind, schema: DatasetSchema, request: CheckRequest) -> CheckSetup:
+    choices = request.additional_kwargs or {}
+    return CheckSetup(kind, request.params, choices, schema_for(schema, request), compared_side(request))
+
+
+def _sides(
+    request: CheckRequest, current: CachedRows, compared: CachedRows | None
+) -> tuple[PreparedRows, PreparedRows | None]:
+    return current.prepared(request.features), compared.prepared(request.features) if compared else None

@@ -7,7 +7,8 @@ has access to the database.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 from dcmon.checks.dataset_schema import CheckValue, DatasetSchema
 from dcmon.storage.column_blocks import ColumnarSample
@@ -38,6 +39,21 @@ class RowsKey:
         return self.window is None
 
 
+class Output(StrEnum):
+    """What a check worker makes of a request: a value, what deepchecks shows of it, or the report of a suite."""
+
+    VALUE = "value"
+    DISPLAY = "display"
+    SUITE = "suite"
+
+
+class Picture(NamedTuple):
+    """What deepchecks shows of a check. `type`: "plotly" or "table", whose data is JSON; or "html"."""
+
+    type: str
+    data: str
+
+
 @dataclass(frozen=True)
 class CheckRequest:
     """A monitor's check, the rows to run it on, and the rows to compare with.
@@ -54,6 +70,7 @@ class CheckRequest:
     current: RowsKey
     compared: RowsKey | None = None
     is_baseline: bool = False
+    output: Output = Output.VALUE
 
     @property
     def keys(self) -> tuple[RowsKey, ...]:
@@ -90,6 +107,7 @@ class CheckResult:
     """The value of a monitor's check.
 
     `n`: the number of rows that the value was computed from. `limit`: how many rows were read at most; None: all rows.
+    `pictures`: what was asked for in place of a value.
     """
 
     monitor_id: int
@@ -98,3 +116,4 @@ class CheckResult:
     duration: timedelta = timedelta()
     limit: int | None = None
     is_baseline: bool = False
+    pictures: tuple[Picture, ...] = ()

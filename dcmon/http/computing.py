@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, LifoQueue
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Request
@@ -25,6 +25,7 @@ from dcmon.monitoring.reference_cache import ReferenceCache
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_WAITING = 20  # requests that wait for a computation to end; more get 503 at once
+LONG = 5  # how many times as long a long computation may take; one runs at a time, so that others have a slot
 RETRY_AFTER = 5  # seconds, for a client that got 503
 POLL_SECONDS = 0.25  # between two looks whether the client is still there
 MAX_MEMORY = 800_000_000  # bytes; a quarter of it is for the rows of one sample
@@ -34,6 +35,13 @@ QUERY_CANCELED, UNDEFINED_TABLE = "57014", "42P01"
 
 class ClientLeft(Exception):
     """The client closed its connection before its values were computed."""
+
+
+class _Limit(NamedTuple):
+    """How long a computation may take, and until when (time.monotonic())."""
+
+    seconds: float
+    deadline: float
 
 
 class Computations:
@@ -49,17 +57,35 @@ class Computations:
         self._evaluate = settings.evaluate.model_copy(update={"memory": min(settings.evaluate.memory, MAX_MEMORY)})
         self._references = ReferenceCache(MAX_CACHED_REFERENCES)
         self._evaluators = LifoQueue[CheckEvaluator]()
+        self._long = asyncio.Semaphore(1)
         self._slots, self._threads, self._waiting = asyncio.Semaphore(count), CapacityLimiter(count), 0
 
-    async def run(self, request: Request, work: Callable[[Computer], T]) -> T:
+    async def run_long(self, request: Request, work: Callable[[Computer], T]) -> T:
+        """Run `work` as `run` does, for LONG times as long."""
+        if self._waiting >= MAX_WAITING:
+            raise errors.TooBusy(retry_after=RETRY_AFTER)
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._long.acquire(), self._seconds)
+        except TimeoutError as error:
+            raise errors.TooBusy(retry_after=RETRY_AFTER) from error
+        finally:
+            self._waiting -= 1
+        try:
+            return await self.run(request, work, LONG * self._seconds)
+        finally:
+            self._long.release()
+
+    async def run(self, request: Request, work: Callable[[Computer], T], seconds: float | None = None) -> T:
         """Run `work` in a thread, and return what it returns.
 
-        Raises TooBusy if too many computations wait or this one waited too long, ComputationTooLong, and all errors of
-        `work`.
+        `seconds`: how long it may take; None for DCMON_HTTP__COMPUTATION_TIME. Raises TooBusy if too many computations
+        wait or this one waited too long, ComputationTooLong, and all errors of `work`.
         """
         if self._slots.locked() and self._waiting >= MAX_WAITING:
             raise errors.TooBusy(retry_after=RETRY_AFTER)
-        deadline, ended = time.monotonic() + self._seconds, threading.Event()
+        limit = seconds or self._seconds
+        deadline, ended = time.monotonic() + limit, threading.Event()
         self._waiting += 1
         try:
             await asyncio.wait_for(self._slots.acquire(), self._seconds)
@@ -69,7 +95,7 @@ class Computations:
             self._waiting -= 1
         watcher = asyncio.create_task(_watch(request, ended))
         try:
-            return await to_thread.run_sync(self._run, work, deadline, ended, limiter=self._threads)
+            return await to_thread.run_sync(self._run, work, _Limit(limit, deadline), ended, limiter=self._threads)
         except ClientLeft as error:
             raise ClientDisconnect from error
         finally:
@@ -77,14 +103,14 @@ class Computations:
             watcher.cancel()
             self._slots.release()
 
-    def _run(self, work: Callable[[Computer], T], deadline: float, ended: threading.Event) -> T:
+    def _run(self, work: Callable[[Computer], T], limit: _Limit, ended: threading.Event) -> T:
         def wait(session: Session | None) -> None:
             """Raise an exception if the request must end; bound the next statements of the session."""
-            remaining = deadline - time.monotonic()
+            remaining = limit.deadline - time.monotonic()
             if ended.is_set():
                 raise ClientLeft
             if remaining <= 0:
-                raise errors.ComputationTooLong(seconds=f"{self._seconds:g}")
+                raise errors.ComputationTooLong(seconds=f"{limit.seconds:g}")
             if session is not None:
                 limit_statements(session, remaining)
 
@@ -95,7 +121,7 @@ class Computations:
         try:
             return work(Computer(self._evaluate, self._references, evaluator, wait))
         except DBAPIError as error:
-            raise translated(error, self._seconds) from error
+            raise translated(error, limit.seconds) from error
         finally:
             self._evaluators.put(evaluator)
 

@@ -49,6 +49,15 @@ class AdHocMonitor:
         """Return the versions with all columns of the filters, the version with the newest sample first."""
         return [version for version in versions.entries(session, self.model) if self._has_filtered_columns(version)]
 
+    def version(self, session: Session, version_id: int) -> Version:
+        """Return a version of the model. Raises NotFound, also if it lacks a column of the filters."""
+        for version in self.versions(session):
+            if version.id == version_id:
+                return version
+        raise errors.NotFound(
+            f"Model {self.model.name!r} has no version {version_id} with the columns that the filters name."
+        )
+
     def _has_filtered_columns(self, version: Version) -> bool:
         column_types = sample_tables.columns(self.model, version).filterable
         try:

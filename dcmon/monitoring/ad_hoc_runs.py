@@ -67,6 +67,10 @@ class Computer:
         """Return the values of a workload."""
         return self.evaluator.run(workload, lambda: self.wait(None))
 
+    def run_pictures(self, workload: Workload) -> list[CheckResult]:
+        """Return the pictures of a workload. Raises LibraryMissing."""
+        return self.evaluator.run_pictures(workload, lambda: self.wait(None))
+
 
 @dataclass(frozen=True)
 class WindowValue:
@@ -136,9 +140,16 @@ def window_values(
     for version in _require_rows(session, ad_hoc, span):
         computer.wait(session)
         plan = window_plan(session, ad_hoc, version, window)
-        value = _known_value(session, ad_hoc, plan, ())
-        values[version.name] = value or computed_value(plan, computer.run(session, org, plan))
+        values[version.name] = value_of_plan(session, org, ad_hoc, plan, computer)
     return values
+
+
+def value_of_plan(
+    session: Session, org: Organization, ad_hoc: AdHocMonitor, plan: Plan, computer: Computer
+) -> WindowValue:
+    """Return the value of one window that has no stored result."""
+    known = _known_value(session, ad_hoc, plan, ())
+    return known or computed_value(plan, computer.run(session, org, plan))
 
 
 def reference_values(

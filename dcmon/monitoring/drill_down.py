@@ -13,7 +13,6 @@ from dcmon.checks.dataset_schema import CheckValue
 from dcmon.checks.no_value_reasons import SideName
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey
 from dcmon.db import Organization
-from dcmon.db.tables.org import Version
 from dcmon.monitoring import ad_hoc_runs, row_loader
 from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
 from dcmon.monitoring.ad_hoc_runs import Computer, TimeSpan, WindowValue
@@ -68,7 +67,7 @@ def values(
     if data_flow.is_data_flow(ad_hoc.check):
         raise errors.InvalidInput("DataFlow counts all rows that arrive, so it has no value for groups of rows.")
     computer.wait(session)
-    version = _version(session, ad_hoc, request.version_id)
+    version = ad_hoc.version(session, request.version_id)
     filters, needs_labels = ad_hoc.monitor.data_filters, ad_hoc.check.needs_labels
     plan = ad_hoc_runs.window_plan(session, ad_hoc, version, Window(*request.span))
     check_request = row_loader.request_of(org, plan, computer.settings)
@@ -85,16 +84,6 @@ def values(
         GroupValue(name, n, row_groups.combined_filters(filters, group), ad_hoc_runs.computed_value(plan, result))
         for (name, n, group), result in zip(names, results, strict=True)
     ]
-
-
-def _version(session: Session, ad_hoc: AdHocMonitor, version_id: int) -> Version:
-    """Return a version of the model. Raises NotFound, also if it lacks a column of the filters."""
-    for version in ad_hoc.versions(session):
-        if version.id == version_id:
-            return version
-    raise errors.NotFound(
-        f"Model {ad_hoc.model.name!r} has no version {version_id} with the columns that the filters name."
-    )
 
 
 def _read(

@@ -19,7 +19,7 @@ from dcmon.checks.dataset_schema import CheckValue, DatasetSchema, chosen_featur
 from dcmon.checks.no_value_reasons import SideName
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.db import Organization
-from dcmon.db.tables.org import Check, Monitor
+from dcmon.db.tables.org import Check, Model, Monitor, Version
 from dcmon.monitoring import flow_metrics
 from dcmon.monitoring.planner import Plan
 from dcmon.monitoring.reference_cache import ReferenceCache
@@ -194,8 +194,12 @@ def _window_text(window: Window) -> str:
 
 def dataset_schema(plan: Plan) -> DatasetSchema:
     """Return the columns of the plan's version, as a check needs them."""
-    version = plan.version
-    return DatasetSchema(plan.model.task_type, version.features, version.classes, version.feature_importance)
+    return schema_of(plan.model, plan.version)
+
+
+def schema_of(model: Model, version: Version) -> DatasetSchema:
+    """Return the columns of a version, as a check needs them."""
+    return DatasetSchema(model.task_type, version.features, version.classes, version.feature_importance)
 
 
 def _request(org: Organization, plan: Plan, monitor: Monitor, check: Check, limit: int | None) -> CheckRequest:

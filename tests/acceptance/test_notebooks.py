@@ -37,7 +37,12 @@ def check_id(served: Dcmon, token: str, task: str, name: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("task", "name"), [("binary", "Performance"), ("multiclass", "Drift of age"), ("regression", "Feature Drift")]
+    ("task", "name"),
+    [
+        ("binary", "Performance"),
+        pytest.param("multiclass", "Drift of age", marks=pytest.mark.thorough),
+        pytest.param("regression", "Feature Drift", marks=pytest.mark.thorough),
+    ],
 )
 def test_script_runs_and_gives_the_values_of_dcmon(
     served: Dcmon, acme: Acme, tmp_path: Path, task: str, name: str

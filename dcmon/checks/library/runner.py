@@ -56,7 +56,9 @@ def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None
 
 
 class OwnCheckRun(CheckRun[PreparedRows]):
-    """One run of a user's check."""
+    """One run of a user's check. `with_display`: True to make what deepchecks shows of it, too."""
+
+    with_display = False
 
     def __init__(self, setup: CheckSetup) -> None:
         super().__init__(setup)
@@ -70,21 +72,25 @@ class OwnCheckRun(CheckRun[PreparedRows]):
 
     def reduce(self, current: PreparedRows, reference: PreparedRows | None) -> Reduced:
         """Run the check on rows. Raises NoValue."""
+        result = self.enough_result(current, reference)
+        return Reduced(without_na(self.reduce_result(result)), without_na(self.entry_scores(result)))
+
+    def enough_result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
+        """Return the check's own result. Raises NoValue if the check says that there are too few rows."""
         try:
-            result = self.result(current, reference)
+            return self.result(current, reference)
         except NotEnoughSamplesError as error:
             min_samples = getattr(self.check, "min_samples", None)
             needed = min_samples if isinstance(min_samples, int) else None
             message = no_value_reasons.error_line(error)
             raise self.too_few_values(current, reference, needed, message) from error
-        return Reduced(without_na(self.reduce_result(result)), without_na(self.entry_scores(result)))
 
     def result(self, current: PreparedRows, reference: PreparedRows | None) -> Any:
         """Return the check's own result of rows, before its reduction to numbers."""
         options = {
             "feature_importance": self._importance(),
             "model_classes": list(self.schema.classes) if self.schema.classes else None,
-            "with_display": False,
+            "with_display": self.with_display,
         }
         if not self.kind.needs_reference:
             side = self._side(current, SideName.WINDOW, self.uses_probabilities(current))
