@@ -78,6 +78,10 @@ class OpenBodyTooLarge(TooLarge):
     """The body is larger than {largest:,} bytes, the limit of a route that needs no token. Send less."""
 
 
+class TooManyRows(TooLarge):
+    """The body has more than {largest:,} rows. Send fewer rows at once."""
+
+
 class MalformedBody(InvalidInput):
     """The body can't be used: {reason}. Send JSON, with the header "Content-Type: application/json"."""
 

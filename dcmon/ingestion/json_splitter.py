@@ -14,11 +14,20 @@ _OBJECT = rb"\{(?:%b|%b|%b)*+\}" % (_PLAIN, _STRING, _LIST)
 # that does not begin a string.
 _TOKEN = re.compile(rb'%b|%b|%b|["\[\]{},]' % (_OBJECT, _LIST, _STRING), re.DOTALL)
 _BLANKS = b" \t\r\n"
+_NOT_BLANK = re.compile(rb"[^ \t\r\n]")
+_INSIDE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+# A regular expression holds the interpreter's lock while it searches, so other threads wait: search in parts.
+WINDOW_BYTES = 500_000
+MAX_TOKENS = 4_000_000  # some four seconds of work
 _PAIRS = {b"]": b"[", b"}": b"{"}
 
 
 class UnbalancedJson(ValueError):
     """Quotes and brackets do not match, so the end of an element is unknown."""
+
+
+class TooManyElements(UnbalancedJson):
+    """The array has more elements than the caller wants."""
 
 
 class SplitArray(NamedTuple):
@@ -33,34 +42,82 @@ class _ElementEnd(NamedTuple):
     position: int
 
 
-def split_array(body: bytes, start: int = 0) -> SplitArray:
+class _Token(NamedTuple):
+    text: bytes
+    position: int
+
+
+def split_array(body: bytes, start: int = 0, max_elements: int | None = None) -> SplitArray:
     """Return the elements of the array that begins at `start`, unchanged. Raises UnbalancedJson.
 
-    This is much slower than a decoder: use it only for arrays that a decoder refused.
+    This is much slower than a decoder: use it only for arrays that a decoder refused, or would need too long for.
+    Raises TooManyElements if there are more than `max_elements`; None: any number is accepted.
     """
     elements, first, end = list[Raw](), start + 1, start
     for is_last, position in _element_ends(body, start):
-        element = body[first:position].strip(_BLANKS)
-        if element:
-            elements.append(Raw(element))
+        first = skip_blanks(body, first)
+        if first < position:
+            elements.append(Raw(body[first:position].rstrip(_BLANKS)))
         elif elements or not is_last:
             raise UnbalancedJson("an element is empty")
+        if max_elements is not None and len(elements) > max_elements:
+            raise TooManyElements(f"it has more than {max_elements:,} elements")
         first = end = position + 1
     return SplitArray(elements, end)
+
+
+def skip_blanks(body: bytes, position: int) -> int:
+    """Return the offset of the first byte at or after `position` that is not blank, or the length of the body."""
+    while position < len(body):
+        if match := _NOT_BLANK.search(body, position, position + WINDOW_BYTES):
+            return match.start()
+        position += WINDOW_BYTES
+    return len(body)
 
 
 def _element_ends(body: bytes, start: int) -> Iterator[_ElementEnd]:
     """Yield where the elements of the array end."""
     open_brackets = [b"["]
-    for match in _TOKEN.finditer(body, start + 1):
-        token = match[0]
+    for number, (token, position) in enumerate(_tokens(body, start + 1)):
         if token in (b"[", b"{"):
             open_brackets.append(token)
         elif token == b'"' or (token in _PAIRS and (not open_brackets or open_brackets.pop() != _PAIRS[token])):
             break
         elif not open_brackets:
-            yield _ElementEnd(True, match.start())
+            yield _ElementEnd(True, position)
             return
         elif token == b"," and len(open_brackets) == 1:
-            yield _ElementEnd(False, match.start())
+            yield _ElementEnd(False, position)
+        if number > MAX_TOKENS:
+            raise UnbalancedJson("it has too many brackets and texts to find its elements")
     raise UnbalancedJson("quotes or brackets don't match")
+
+
+def _tokens(body: bytes, position: int) -> Iterator[_Token]:
+    """Yield the tokens after a position. A row at the end of a window is several tokens instead of one."""
+    while position < len(body):
+        window_end = position + WINDOW_BYTES
+        for match in _TOKEN.finditer(body, position, window_end):
+            if match[0] == b'"' and window_end < len(body):  # the string ends behind the window, or nowhere
+                position = _string_end(body, match.end())
+                if position < 0:
+                    yield _Token(b'"', match.start())
+                    return
+                break
+            yield _Token(match[0], match.start())
+        else:
+            position = window_end
+
+
+def _string_end(body: bytes, position: int) -> int:
+    """Return the offset after the quote that ends a string, or -1. `position`: an offset inside the string."""
+    while position < len(body):
+        window_end = position + WINDOW_BYTES
+        match = _INSIDE_STRING.match(body, position, window_end)
+        end = match.end() if match else position
+        if body[end : end + 1] == b'"':
+            return end + 1
+        if end == position:
+            return -1  # a backslash at the end
+        position = end
+    return -1

@@ -12,12 +12,15 @@ from dcmon.ingestion import json_splitter, rejection_hints
 
 MAX_ROW_BYTES = 900_000  # the default limit of a broker, minus the other fields of a message
 CHUNK_BYTES = 130_000  # decoded in one call: fits in a processor's cache
+MAX_CHUNK_BYTES = CHUNK_BYTES + MAX_ROW_BYTES  # a decoder holds the interpreter's lock while it decodes one chunk
+MAX_ROWS = 1_000_000  # of a body; each row needs memory of its own, also `1,`
 TRUNCATED_BYTES = 10_000  # the part of a row that is kept if the row is too long
 TOO_LONG = "_dc_too_long"
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # raised by msgspec for JSON that it refuses
 
 __all__ = [
-    "CHUNK_BYTES", "DECODE_ERRORS", "MAX_ROW_BYTES", "TOO_LONG", "Raw", "RowArray", "split_rows", "truncate_long_rows",
+    "CHUNK_BYTES", "DECODE_ERRORS", "MAX_ROWS", "MAX_ROW_BYTES", "TOO_LONG", "Raw", "RowArray", "split_rows",
+    "truncate_long_rows",
 ]  # fmt: skip
 
 
@@ -34,19 +37,17 @@ class RowArray(Sequence[Raw]):
 
     @property
     def text(self) -> bytes:
-        """A copy of the array. It is not cached, because it is as large as the message."""
-        return bytes(self._view)
+        """The array. It is a copy, which is not cached, unless the view is a whole body."""
+        whole = self._view.obj
+        return whole if isinstance(whole, bytes) and len(whole) == len(self._view) else bytes(self._view)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield smaller arrays that fit in a processor's cache, cut where rows seem to end.
 
-        If each of them is an array of rows, these are the rows of the whole array.
+        If each of them is an array of rows, these are the rows of the whole array. An empty text stands for a chunk
+        that is too long.
         """
-        text, begin, end = self.text, 1, len(self._view) - 1
-        while (cut := text.find(b"},", begin + CHUNK_BYTES, end)) >= 0:
-            yield b"[" + text[begin : cut + 1] + b"]"
-            begin = cut + 2
-        yield b"[" + text[begin:]
+        return _chunks(self.text, 1)
 
     @property
     def is_split(self) -> bool:
@@ -73,26 +74,47 @@ class RowArray(Sequence[Raw]):
 
 
 def split_rows(body: bytes) -> list[Raw]:
-    """Split a JSON array into raw rows, of which some may be invalid JSON. Raises InvalidInput."""
-    try:
-        return msgspec.json.decode(body, type=list[Raw])
-    except DECODE_ERRORS as error:
-        return _split_leniently(body, error)
+    """Split a JSON array into raw rows, of which some may be invalid JSON.
+
+    Other threads never wait long for the interpreter: a large body is decoded in chunks. Raises Unprocessable or
+    TooManyRows.
+    """
+    start = json_splitter.skip_blanks(body, len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0)
+    if body[start : start + 1] != b"[":
+        hint = rejection_hints.for_body(body) or ("it does not begin with [" if start < len(body) else "it is empty")
+        raise errors.Unprocessable(f"The body is not a JSON array of objects: {hint}")
+    rows = list[Raw]()
+    for chunk in _chunks(body, start + 1):
+        try:
+            decoded = msgspec.json.decode(chunk, type=list[Raw])
+        except DECODE_ERRORS:
+            decoded = []
+        if not decoded:
+            return _split_leniently(body, start)
+        rows += decoded
+        if len(rows) > MAX_ROWS:
+            raise errors.TooManyRows(largest=MAX_ROWS)
+    return rows
 
 
-def _split_leniently(body: bytes, decode_error: Exception) -> list[Raw]:
-    if body.startswith(BOM_UTF8):  # .NET and PowerShell write it; RFC 8259 allows to ignore it
-        return split_rows(body[len(BOM_UTF8) :])
-    start = len(body) - len(body.lstrip())
+def _chunks(body: bytes, begin: int) -> Iterator[bytes]:
+    """Yield arrays that consist of the rows after an offset. An empty text stands for a chunk that is too long."""
+    end = len(body)
+    while (cut := body.find(b"},", begin + CHUNK_BYTES, begin + MAX_CHUNK_BYTES)) >= 0:
+        yield b"[" + body[begin : cut + 1] + b"]"
+        begin = cut + 2
+    yield b"[" + body[begin:] if end - begin <= MAX_CHUNK_BYTES else b""
+
+
+def _split_leniently(body: bytes, start: int) -> list[Raw]:
     try:
-        if body[start : start + 1] != b"[":
-            raise decode_error
-        array = json_splitter.split_array(body, start)
-        if body[array.end :].strip():
-            raise decode_error
-    except (*DECODE_ERRORS, json_splitter.UnbalancedJson) as error:
-        hint = rejection_hints.for_body(body)
-        raise errors.Unprocessable(f"The body is not a JSON array of objects: {hint or error}") from error
+        array = json_splitter.split_array(body, start, MAX_ROWS)
+    except json_splitter.TooManyElements as error:
+        raise errors.TooManyRows(largest=MAX_ROWS) from error
+    except json_splitter.UnbalancedJson as error:
+        raise errors.Unprocessable(f"The body is not a JSON array of objects: {error}") from error
+    if json_splitter.skip_blanks(body, array.end) < len(body):
+        raise errors.Unprocessable("The body is not a JSON array of objects: there is more after its last bracket")
     return array.elements
 
 

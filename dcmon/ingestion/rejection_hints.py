@@ -11,6 +11,7 @@ DEBEZIUM_HINT = (
     "The row is in the field after of a change event: send it alone (Debezium's transform ExtractNewRecordState)."
 )
 MAX_COMPARED_LENGTH = 1_000  # characters: NFKC needs time quadratic in the number of combining characters
+SEARCHED_BYTES = 1_000_000  # for the end of the first row
 _INVISIBLE = re.compile("[\\s_\u200b-\u200f\u202a-\u202e\u2060\ufeff-]+")
 # The beginning of a body in another format, and the sentence about it.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -30,7 +31,7 @@ def for_body(body: bytes) -> str:
     hint = next((sentence for signature, sentence in _SIGNATURES if beginning.startswith(signature)), "")
     if hint or not beginning.startswith(b"{"):
         return hint
-    if re.search(rb"\}\s*\{", body):
+    if re.search(rb"\}\s*+\{", body[:SEARCHED_BYTES]):
         return "These are JSON lines: put the rows in brackets with commas between them, [{…}, {…}]."
     return "Put the rows in brackets, also a single one: [{…}]."
 

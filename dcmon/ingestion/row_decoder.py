@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, Raw
 
+from dcmon import errors
 from dcmon.ingestion import decode_errors
-from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, RowArray
+from dcmon.ingestion.raw_rows import DECODE_ERRORS, MAX_ROW_BYTES, MAX_ROWS, RowArray
 from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_fields import Field, FieldRole
 from dcmon.ingestion.values.refusal import shown
@@ -75,6 +76,8 @@ class RowType:
                 return
             yield decoded
             done += len(decoded)
+            if done > MAX_ROWS:
+                raise errors.TooManyRows(largest=MAX_ROWS)
         rows.is_validated = True
 
     def _decode_together(self, array: bytes, rows: Sequence[Raw] = ()) -> list[RowValues | RejectedRow] | None:

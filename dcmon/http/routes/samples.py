@@ -66,6 +66,6 @@ def _split(body: bytes) -> Rows:
     rows = raw_rows.split_rows(body)
     if not rows:
         raise errors.InvalidInput("The JSON array is empty. Send at least one row.")
-    if not any(bytes(row)[:1] == b"{" for row in rows):
+    if not any(bytes(memoryview(row)[:1]) == b"{" for row in rows):
         raise errors.Unprocessable("The JSON array has no object. Send each row as an object.")
     return rows
