@@ -1,5 +1,7 @@
 """The FastAPI application: its routers, and the layers around them."""
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import PlainTextResponse
@@ -8,6 +10,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 
 from dcmon.app import App
+from dcmon.http import openapi
 from dcmon.http.bodies import BodyBudget
 from dcmon.http.edge import Edge
 from dcmon.http.error_responses import add_handlers
@@ -89,6 +92,12 @@ WITHOUT_PREFIX = (health.router, invitations.page_router, alert_page.router, con
 
 class _Endpoint(FastAPI):
     """The application, with layers around its routes; the outer ones also see what the handlers of errors send."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document of all routes."""
+        if self.openapi_schema is None:
+            openapi.complete(super().openapi(), routes())
+        return super().openapi()
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return all layers. FastAPI would add some that the endpoint does not need."""

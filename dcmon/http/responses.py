@@ -3,6 +3,18 @@
 from typing import Any
 
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+
+class ErrorResponse(BaseModel):
+    """Why a request was refused, and what to do next. additional_information: {} unless a route says more."""
+
+    error_message: str
+    additional_information: dict[str, Any]
+
+
+# Statuses that a route declares because its declaration alone does not imply them.
+MAY_BE_FULL: dict[int | str, dict[str, Any]] = {402: {}}
 
 
 def error_response(

@@ -1,13 +1,16 @@
 """Routes of the old system that dcmon does not have: 404, with what to use instead."""
 
 from collections.abc import Callable
+from typing import Any
 
 from fastapi import APIRouter
 
 from dcmon import errors
 from dcmon.http.auth import Identifier, OpenAccess
+from dcmon.http.responses import ErrorResponse
 
 router = APIRouter(tags=["not built"])
+REFUSED: dict[str, Any] = {"status_code": 404, "response_model": ErrorResponse}
 LOGIN = "dcmon has no browser login by another identity provider. Send a token: Authorization: Basic TOKEN."
 SLACK = 'dcmon has no installation by Slack\'s OAuth. A receiver with the URL of a Slack webhook does the same: POST\
  /alert-webhooks, or "dcmon webhook add".'
@@ -34,11 +37,16 @@ def _refuse_authenticated(message: str) -> Callable[[Identifier], None]:
 
 
 for path, message in ABSENT.items():
-    router.add_api_route(path, _refuse_authenticated(message), methods=["GET"], name=f"absent {path}")
-router.add_api_route("/slack/apps/{app_id}", _refuse_authenticated(SLACK), methods=["DELETE"], name="absent slack app")
+    router.add_api_route(path, _refuse_authenticated(message), methods=["GET"], name=f"absent {path}", **REFUSED)
 # These answer without a token, because a person has none before a login.
 for path in ("/auth/login/auth0", "/auth/login/auth0/callback"):
-    router.add_api_route(path, _refuse(LOGIN), methods=["GET"], name=f"absent {path}")
+    router.add_api_route(path, _refuse(LOGIN), methods=["GET"], name=f"absent {path}", **REFUSED)
+
+
+@router.delete("/slack/apps/{app_id}", **REFUSED)
+def delete_slack_app(access: Identifier, app_id: str) -> None:
+    """Answer 404: no such app can be here."""
+    raise errors.NotFound(SLACK)
 
 
 @router.get("/configurations")

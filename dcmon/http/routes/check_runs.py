@@ -27,7 +27,6 @@ from dcmon.http.routes.run_models import (
     groups_response,
     info_response,
     lookback_response,
-    refusals,
     values_response,
 )
 from dcmon.monitoring import ad_hoc_monitors, ad_hoc_runs, check_choices, drill_down, lookback_windows, model_checks
@@ -35,7 +34,7 @@ from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
 from dcmon.monitoring.ad_hoc_runs import Computer, Lookback, TimeSpan
 from dcmon.monitoring.drill_down import GroupsRequest, GroupValue
 
-router = APIRouter(tags=["values"], responses=refusals(400, 401, 403, 404, 413, 422, 503))
+router = APIRouter(tags=["values"])
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from dcmon import errors
 from dcmon.http.auth import Administrator
+from dcmon.http.responses import ErrorResponse
 
 router = APIRouter(tags=["data sources"])
 SENTENCE = (
@@ -15,19 +16,19 @@ SENTENCE = (
 )
 
 
-@router.get("/data-sources")
+@router.get("/data-sources", status_code=404, response_model=ErrorResponse)
 def entries(access: Administrator) -> None:
     """Answer 404: sources are set by an operator."""
     _refuse()
 
 
-@router.put("/data-sources")
+@router.put("/data-sources", status_code=404, response_model=ErrorResponse)
 def add(access: Administrator) -> None:
     """Answer 404: sources are set by an operator."""
     _refuse()
 
 
-@router.delete("/data-sources/{source_id}")
+@router.delete("/data-sources/{source_id}", status_code=404, response_model=ErrorResponse)
 def delete(access: Administrator, source_id: int) -> None:
     """Answer 404: sources are set by an operator."""
     _refuse()

@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from dcmon.http import computing
 from dcmon.http.auth import Reader
+from dcmon.http.responses import ErrorResponse
 from dcmon.http.routes.check_runs import Id
-from dcmon.http.routes.run_models import ErrorResponse, WindowBody, refusals
+from dcmon.http.routes.run_models import WindowBody
 from dcmon.monitoring import ad_hoc_monitors, displays
 from dcmon.monitoring.ad_hoc_runs import Computer
 from dcmon.monitoring.displays import DisplayRequest
@@ -19,7 +20,7 @@ from dcmon.monitoring.displays import DisplayRequest
 MISSING: dict[int | str, dict[str, Any]] = {
     501: {"model": ErrorResponse, "description": "deepchecks is not installed where the endpoint runs."}
 }
-router = APIRouter(tags=["displays"], responses=refusals(400, 401, 403, 404, 413, 422, 503) | MISSING)
+router = APIRouter(tags=["displays"], responses=MISSING)
 # The page runs scripts that it has itself, and loads nothing. As a document of no origin it can't act for a user.
 REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline';"

@@ -4,7 +4,7 @@ import hmac
 import ipaddress
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from dcmon.app import App
@@ -39,7 +39,7 @@ async def ready(_: OpenAccess, request: Request) -> JSONResponse:
     return error_response(503, f"Not ready: {names} can't be used.", information, retry_after="5")
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=PlainTextResponse, responses={401: {}, 403: {}})
 def metrics(_: OpenAccess, request: Request) -> Response:
     """Return the metrics for Prometheus: to this machine alone, or to all who have DCMON_HTTP__METRICS_TOKEN."""
     app: App = request.app.state.app

@@ -13,6 +13,7 @@ from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Reader, Writer
 from dcmon.http.fields import Limit, Offset, Timestamp, timestamp
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.rules import ActionBody, BulkView, ConditionBody, ConditionView, act_on_all
 from dcmon.monitoring import ingestion_rules
@@ -83,7 +84,7 @@ class CreatedView(BaseModel):
     id: int
 
 
-@router.post("/models/{identifier}/data-ingestion-alert-rules")
+@router.post("/models/{identifier}/data-ingestion-alert-rules", responses=MAY_BE_FULL)
 def create(access: Writer, identifier: str, body: IngestionRuleBody, identifier_kind: str | None = None) -> CreatedView:
     """Add a rule to a model. Its last windows with samples are counted and judged."""
     condition = Condition(body.condition.operator, body.condition.value)

@@ -11,6 +11,7 @@ from dcmon import errors
 from dcmon.app import App
 from dcmon.http.auth import OpenAccess, set_author
 from dcmon.http.html_pages import SAFE_HEADERS
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.tenancy import invitations
 from dcmon.tenancy.invitations import Accepted
 
@@ -29,7 +30,7 @@ class AcceptBody(BaseModel):
     full_name: str | None = Field(None, min_length=1, max_length=100)
 
 
-@router.post("/invitations/accept", status_code=201)
+@router.post("/invitations/accept", responses={401: {}, **MAY_BE_FULL, 429: {}}, status_code=201)
 def accept(_: OpenAccess, request: Request, body: AcceptBody) -> dict[str, Any]:
     """Become a member of the organization that invites, and get a first token, which the response shows once."""
     accepted = _accept(request, body.code, body.full_name)

@@ -13,6 +13,7 @@ from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
 from dcmon.http.fields import MAX_ID
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes.names import NameRoute, require_reachable
 from dcmon.http.routes.paging import Paged
 from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
@@ -106,7 +107,7 @@ def resolve(session: Session, identifier: str, kind: str | None) -> Model:
     return models.get(session, int(identifier))
 
 
-@router.post("/models", response_model_exclude_none=True)
+@router.post("/models", responses=MAY_BE_FULL, response_model_exclude_none=True)
 def create(access: Writer, body: ModelBody) -> CreatedModel:
     """Create a model. Return an existing one if name, task type and description are the same.
 
@@ -140,7 +141,7 @@ def create(access: Writer, body: ModelBody) -> CreatedModel:
     return created
 
 
-@router.put("/models/{identifier}/defaults")
+@router.put("/models/{identifier}/defaults", responses=MAY_BE_FULL)
 def change_defaults(
     access: Writer, identifier: str, body: DefaultsBody, identifier_kind: str | None = None
 ) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Reader, Writer
 from dcmon.http.fields import Time
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes import checks
 from dcmon.http.routes import rules as rule_routes
 from dcmon.http.routes.models import resolve
@@ -107,7 +108,7 @@ def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
     return {name: converters[name](value) if name in converters else value for name, value in values.items()}
 
 
-@router.post("/checks/{check_id}/monitors")
+@router.post("/checks/{check_id}/monitors", responses=MAY_BE_FULL)
 def create(access: Writer, check_id: int, body: MonitorBody) -> dict[str, int]:
     """Add a monitor to a check; the last windows with samples become due.
 

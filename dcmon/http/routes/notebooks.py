@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 
 from dcmon.http.auth import Access, Reader
 from dcmon.http.routes.check_runs import Id
-from dcmon.http.routes.run_models import CalendarTime, WindowBody, refusals
+from dcmon.http.routes.run_models import CalendarTime, WindowBody
 from dcmon.monitoring import ad_hoc_monitors, notebook_cells, notebooks
 from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
 from dcmon.monitoring.ad_hoc_runs import TimeSpan
 from dcmon.monitoring.notebooks import NotebookRequest
 
-router = APIRouter(tags=["notebooks"], responses=refusals(400, 401, 403, 404, 413, 422, 503))
+router = APIRouter(tags=["notebooks"])
 VersionId = Field(None, ge=1, le=2**31 - 1, description="The version; null for the one with the newest sample.")
 AsScript = Field(False, description="Return a Python script in place of a Jupyter notebook.")
 

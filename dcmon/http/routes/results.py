@@ -8,13 +8,13 @@ from pydantic import BaseModel
 
 from dcmon.db.tables.org import Model, Result
 from dcmon.http.auth import Reader
-from dcmon.http.routes.run_models import CalendarTime, WindowTimes, refusals
+from dcmon.http.routes.run_models import CalendarTime, WindowTimes
 from dcmon.monitoring import model_checks, monitor_views, monitors, result_pages
 from dcmon.monitoring.result_pages import ResultQuery
 from dcmon.states import ResultState
 from dcmon.storage import versions
 
-router = APIRouter(tags=["values"], responses=refusals(400, 401, 403, 404, 422, 503))
+router = APIRouter(tags=["values"])
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 MAX_PAGE = 1_000
 

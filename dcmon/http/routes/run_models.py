@@ -181,13 +181,6 @@ class InfoResponse(BaseModel):
     res_conf: ChoiceShown | None
 
 
-class ErrorResponse(BaseModel):
-    """Why a request was refused, and what to do next."""
-
-    error_message: str
-    additional_information: dict[str, Any]
-
-
 class FiltersShown(BaseModel):
     """Filters as a body takes them."""
 
@@ -211,20 +204,6 @@ class DetailedGroup(GroupShown):
 
 Values = dict[str, Metrics | None]
 V = TypeVar("V")
-_MEANINGS = {
-    400: "The filters or choices fit no version, or the check can't answer.",
-    401: "The token is missing, unknown, expired or revoked.",
-    403: "The token may not read this.",
-    404: "There is no such object, or no rows in the range.",
-    413: "The body is too large.",
-    422: "The path, query or body is not valid.",
-    503: "Too many values are computed now, or these took too long; or PostgreSQL can't be reached. See Retry-After.",
-}
-
-
-def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of the statuses with which a route refuses a request."""
-    return {status: {"model": ErrorResponse, "description": _MEANINGS[status]} for status in statuses}
 
 
 def lookback_response(lookback: Lookback) -> LookbackResponse:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -18,7 +19,30 @@ Rows = Sequence[raw_rows.Raw]
 router = APIRouter(tags=["samples and labels"])
 
 
-@router.post("/model-versions/{version_id}/data", response_model=IntakeResult)
+def _rows(**properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a body of rows with these fields, the first of which is required."""
+    row = {"type": "object", "required": [next(iter(properties))], "properties": properties}
+    schema = {"type": "array", "minItems": 1, "items": row}
+    description = "May be compressed: Content-Encoding gzip. A row that does not fit is quarantined."
+    return {
+        "requestBody": {
+            "required": True, "description": description, "content": {"application/json": {"schema": schema}},
+        }
+    }  # fmt: skip
+
+
+ID, TIME = {"type": "string", "minLength": 1}, {"type": "string", "format": "date-time"}
+SAMPLES = _rows(
+    _dc_sample_id=ID,
+    _dc_time=TIME,
+    _dc_prediction={"description": "A number of a regression, otherwise the name of a class."},
+    _dc_prediction_probabilities={"type": ["array", "null"], "items": {"type": "number"}},
+    _dc_label={"description": "The label, if it is known already."},
+)
+LABELS = _rows(_dc_sample_id=ID, _dc_label={"description": "A number of a regression, otherwise the name of a class."})
+
+
+@router.post("/model-versions/{version_id}/data", response_model=IntakeResult, openapi_extra=SAMPLES)
 def samples(request: Request, access: Ingester, version_id: int, body: Body) -> Response:
     """Log samples: a JSON array of objects. A row that can't be stored is quarantined; it never fails the request.
 
@@ -30,7 +54,7 @@ def samples(request: Request, access: Ingester, version_id: int, body: Body) -> 
     return _respond(request, access, RowKind.SAMPLES, result)
 
 
-@router.put("/model/{model_id}/labels", response_model=IntakeResult)
+@router.put("/model/{model_id}/labels", response_model=IntakeResult, openapi_extra=LABELS)
 def labels(request: Request, access: Ingester, model_id: int, body: Body) -> Response:
     """Log labels: a JSON array of {"_dc_sample_id", "_dc_label"}. The label that was logged last wins.
 

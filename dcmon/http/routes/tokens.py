@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Identifier
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes.users import require_full_scope
 from dcmon.tenancy import members, tokens
 from dcmon.tenancy.permissions import Permission, Scope, granted, require_covered
@@ -33,7 +34,7 @@ def entries(access: Identifier) -> Sequence[dict[str, Any]]:
         return tokens.entries(session, access.org.id, None if _administers(access) else access.bearer.user_id)
 
 
-@router.post("/tokens", status_code=201)
+@router.post("/tokens", responses=MAY_BE_FULL, status_code=201)
 def create(access: Identifier, body: TokenBody) -> dict[str, Any]:
     """Create a token, which the response shows once. It may do no more, and no longer, than the token of the request.
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.tenancy import members, model_members, tokens
 from dcmon.tenancy.members import MemberView
 from dcmon.tenancy.permissions import Role, Scope
@@ -111,7 +112,7 @@ def complete_details(access: Identifier, body: DetailsBody) -> RedirectResponse:
     return RedirectResponse("/", 302)
 
 
-@router.post("/users/regenerate-api-token")
+@router.post("/users/regenerate-api-token", responses=MAY_BE_FULL)
 def regenerate_token(access: Identifier) -> str:
     """Replace the token of this request by a new one, which the response shows once. The old one is revoked."""
     require_full_scope(access)

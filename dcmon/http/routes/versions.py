@@ -12,6 +12,7 @@ from dcmon import errors
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
 from dcmon.http.fields import Time
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes import version_views
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.names import require_reachable
@@ -135,7 +136,7 @@ class TimeRange(BaseModel):
     end_time: Time | None = None
 
 
-@router.post("/models/{identifier}/version")
+@router.post("/models/{identifier}/version", responses=MAY_BE_FULL)
 def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> CreatedVersion:
     """Create a version, or return an existing one with the same name and columns."""
     require_reachable("version", body.name)

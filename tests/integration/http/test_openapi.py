@@ -1,0 +1,84 @@
+"""The OpenAPI document has every answer of every route, and what a client sends."""
+
+import re
+from typing import Any
+
+import pytest
+
+from dcmon.app import App
+from dcmon.http import api, openapi
+from tests.helpers.endpoint import serving
+
+
+@pytest.fixture
+def document(app: App) -> dict[str, Any]:
+    return api.create(app).openapi()
+
+
+def operation(document: dict[str, Any], method: str, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = document["paths"][f"/api/v1/{path}"][method]
+    return found
+
+
+def test_route_with_a_token_has_all_refusals(document: dict[str, Any]) -> None:
+    show = operation(document, "get", "monitors/{monitor_id}")
+    create = operation(document, "post", "checks/{check_id}/monitors")
+
+    assert {"401", "403", "404", "413", "422", "429", "500", "503"} <= show["responses"].keys()
+    assert [part["responses"].get("402") is None for part in (show, create)] == [True, False]
+    assert (show["x-permission"], create["x-permission"]) == ("read", "write")
+    assert show["security"] == [{name: []} for name in openapi.SCHEMES]
+
+
+def test_open_route_needs_no_token(document: dict[str, Any]) -> None:
+    health = operation(document, "get", "health-check")
+
+    assert "security" not in health
+    assert not {"401", "403", "404"} & health["responses"].keys()
+
+
+def test_errors_have_one_shape_and_headers(document: dict[str, Any]) -> None:
+    for status, refusal in document["components"]["responses"].items():
+        schema = refusal["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/ErrorResponse"}
+        assert "x-request-id" in refusal["headers"]
+        assert ("retry-after" in refusal["headers"]) == (status in ("Error409", "Error429", "Error503"))
+    assert "HTTPValidationError" not in str(document)
+
+
+def test_each_operation_has_a_success_or_says_why_not(document: dict[str, Any]) -> None:
+    without = {
+        path
+        for path, operations in document["paths"].items()
+        for described in operations.values()
+        if not any(status < "4" for status in described["responses"])
+    }
+
+    assert all(part in str(without) for part in ("slack", "auth0", "eula", "data-sources"))
+    assert all(any(part in path for part in ("slack", "auth0", "eula", "data-sources")) for path in without)
+
+
+def test_each_parameter_of_a_path_is_described(document: dict[str, Any]) -> None:
+    for path, operations in document["paths"].items():
+        for described in operations.values():
+            names = {part["name"] for part in described.get("parameters", []) if part["in"] == "path"}
+            assert names == set(re.findall(r"{(\w+)}", path)), path
+
+
+def test_bodies_of_rows_and_references_are_described(document: dict[str, Any]) -> None:
+    rows = operation(document, "post", "model-versions/{version_id}/data")["requestBody"]
+    labels = operation(document, "put", "model/{model_id}/labels")["requestBody"]
+    reference = operation(document, "post", "model-versions/{version_id}/reference")["requestBody"]
+
+    assert "_dc_sample_id" in rows["content"]["application/json"]["schema"]["items"]["properties"]
+    assert "_dc_label" in labels["content"]["application/json"]["schema"]["items"]["properties"]
+    assert "batch" in reference["content"]["multipart/form-data"]["schema"]["properties"]
+    assert "requestBody" in operation(document, "get", "model-versions/{version_id}/time-window-statistics")
+
+
+def test_schema_is_served_without_a_token(app: App) -> None:
+    with serving(app, "") as endpoint:
+        response = endpoint.pool.request("GET", f"{endpoint.url}/api/v1/openapi.json")
+
+    assert (response.status, response.json()["info"]["title"]) == (200, "dcmon")
+    assert response.json()["components"]["securitySchemes"].keys() == openapi.SCHEMES.keys()
