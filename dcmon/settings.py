@@ -112,6 +112,11 @@ class Http(BaseModel):
         description="How long /health/ready answers 503 before a stop, if it was asked within a minute, seconds.",
     )
 
+    @property
+    def longest_stop(self) -> float:
+        """Seconds after which a process of the endpoint that was told to stop has certainly stopped."""
+        return (self.drain + self.shutdown_timeout).total_seconds() + 5.5
+
 
 class Kafka(BaseModel):
     """The buffer between the endpoint and PostgreSQL. Without it, rows go straight to PostgreSQL."""

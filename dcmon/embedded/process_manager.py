@@ -25,6 +25,11 @@ WATCH_SECONDS = 0.2  # between two checks of the processes
 LOG_DELAY = 0.2  # seconds after the end of a process until its last line is in its log
 
 
+def stop_seconds(settings: Settings) -> float:
+    """Return how long dcmon's processes may take to stop. The group of endpoint processes needs a second more."""
+    return max(STOP_SECONDS, settings.http.longest_stop + 1)
+
+
 class ProcessManager:
     """All processes that `dcmon up` runs. Servers start first and stop last."""
 
@@ -67,7 +72,7 @@ class ProcessManager:
         running = [child for child in processes if child.poll() is None]
         for child in running:
             child.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + stop_seconds(self.settings)
         for child in running:
             process.stop(child, signal.SIGTERM, max(0.1, deadline - time.monotonic()))
         for server in reversed(self.servers):

@@ -16,10 +16,11 @@ from pathlib import Path
 from dcmon import errors, privileges, stop_signals
 from dcmon.embedded import private_files, process, supervisor_state
 from dcmon.embedded.environment import child_environment
-from dcmon.embedded.process_manager import READY_SECONDS, STOP_SECONDS, ProcessManager
+from dcmon.embedded.process_manager import READY_SECONDS, ProcessManager, stop_seconds
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.settings import Settings
 
+SERVERS_STOP_SECONDS = 45.0  # PostgreSQL has 30 s, Valkey 5 s
 BACKGROUND_SECONDS = READY_SECONDS + 300  # PostgreSQL's crash recovery may take minutes before the endpoint starts
 
 
@@ -69,20 +70,21 @@ def start_in_background(settings: Settings, *, die_with_parent: bool) -> Supervi
     try:
         process.wait_until(lambda: child.poll() is not None or _is_ready(settings), BACKGROUND_SECONDS)
     except BaseException:
-        process.stop(child, signal.SIGTERM, STOP_SECONDS * 2)
+        process.stop(child, signal.SIGTERM, stop_seconds(settings) + SERVERS_STOP_SECONDS)
         raise
     state = supervisor_state.read(settings)
     if state is None or not state.is_ready:
-        process.stop(child, signal.SIGTERM, STOP_SECONDS * 2)
+        process.stop(child, signal.SIGTERM, stop_seconds(settings) + SERVERS_STOP_SECONDS)
         raise _start_error(child.returncode, log_file, log_start)
     return state
 
 
-def stop(settings: Settings, timeout: float = 60) -> bool:
+def stop(settings: Settings) -> bool:
     """Stop the supervisor with all its processes; return False if no supervisor runs.
 
-    Raises Locked if the supervisor does not end within `timeout` seconds.
+    Raises Locked if the supervisor does not end in the time that its processes may take.
     """
+    timeout = stop_seconds(settings) + SERVERS_STOP_SECONDS
     running = supervisor_state.read(settings)
     if running is None:
         return False

@@ -98,7 +98,7 @@ def _run_group(app: App, listener: socket.socket, certificate: Certificate | Non
             metrics.share_counts(Path(directory), slot)
             _run(app, listener, certificate, Serving(Path(directory)), lambda: os.getppid() != parent)
 
-        process_group.run(app.settings.http.workers, work, listener.close, _longest_stop(app.settings.http))
+        process_group.run(app.settings.http.workers, work, listener.close, app.settings.http.longest_stop)
 
 
 def _run(
@@ -129,11 +129,6 @@ def _run(
     app.tune_for_long_run()
     with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
         server.run(sockets=[listener])
-
-
-def _longest_stop(settings: Http) -> float:
-    """Return after how many seconds a process that was told to stop has certainly stopped."""
-    return (settings.drain + settings.shutdown_timeout).total_seconds() + SETTLE_SECONDS + 5
 
 
 def _warn_if_exposed(settings: Http) -> None:

@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from dcmon.app import App
+from dcmon.embedded import process_manager
 from dcmon.embedded.environment import child_environment
 from dcmon.errors import InvalidInput
 from dcmon.output import Output
-from dcmon.settings import OLD_NAMES, Settings
+from dcmon.settings import OLD_NAMES, Http, Settings
 from tests.helpers.paths import ROOT
 
 OLD, NEW = "DCMON_WATCH__SIGN", "DCMON_HEALTH__HEARTBEAT_TIMEOUT"
@@ -104,3 +105,10 @@ def test_term_of_the_log_is_at_least_30_days(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DCMON_AUDIT_LOG__RETENTION", "10d")
     with pytest.raises(ValidationError, match="greater than or equal to"):
         Settings()
+
+
+def test_longer_shutdown_gives_processes_more_time() -> None:
+    """`dcmon up` kills no endpoint that still finishes requests."""
+    http = Http(shutdown_timeout=timedelta(minutes=2), drain=timedelta(seconds=30))
+    assert process_manager.stop_seconds(Settings(http=http)) > http.longest_stop > 150
+    assert process_manager.stop_seconds(Settings()) >= process_manager.STOP_SECONDS
