@@ -17,7 +17,6 @@ from dcmon.http.error_responses import add_handlers
 from dcmon.http.failed_logins import FailedLogins
 from dcmon.http.guard import GuardedRoute, protect
 from dcmon.http.metrics import RequestMetrics
-from dcmon.http.once import Once
 from dcmon.http.readiness import Readiness
 from dcmon.http.request_scope import Fallback, RequestScope
 from dcmon.http.route_table import RouteTable
@@ -103,7 +102,7 @@ class _Endpoint(FastAPI):
         """Return all layers. FastAPI would add some that the endpoint does not need."""
         routes = [route for route in self.router.routes if isinstance(route, GuardedRoute)]
         inner = ExceptionMiddleware(RouteTable(routes, self.router), handlers=self.exception_handlers)
-        inside = Once(Fallback(GZipMiddleware(inner, minimum_size=1000)), self.state.app)
+        inside = Fallback(GZipMiddleware(inner, minimum_size=1000))
         return RequestScope(Edge(inside, self.state.app.settings, self.state.metrics))
 
 

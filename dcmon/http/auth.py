@@ -155,16 +155,6 @@ def set_author(request: Request, name: str, token: str | None = None) -> None:
     authors.set_for_request(Author(name, "http", address, token, getattr(request.state, "request_id", None)))
 
 
-async def identify(request: Request) -> Access:
-    """Return the access of a request, of any role: its route asks for the permission. Raises NotAuthenticated."""
-    app: App = request.app.state.app
-    token = _token(request)
-    bearer = app.admission_cache.fresh_bearer(token)
-    if bearer is None:
-        bearer = await run_in_threadpool(_look_up, request, token, cached=False)
-    return Access(app, bearer)
-
-
 def authenticate(request: Request) -> Access:
     """Authenticate the reader of a web page. Raises NotAuthenticated or NotAllowed."""
     app: App = request.app.state.app

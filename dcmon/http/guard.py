@@ -1,7 +1,7 @@
 """The guard in front of all routes. It answers 401, 403 and 413 before it reads the body.
 
 The order, after the path is matched: checks of the head, the token, the permission of the route, Content-Length, the
-body up to the bound of the route, the bounds of JSON; then the route.
+body up to the bound of the route, the bounds of JSON, Idempotency-Key; then the route.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -20,7 +20,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dcmon import errors, text
-from dcmon.http import bodies, json_bodies
+from dcmon.http import bodies, json_bodies, once
 from dcmon.http.auth import OpenToAll, Requires
 from dcmon.http.bodies import HeldBody
 from dcmon.settings import Http
@@ -48,13 +48,14 @@ class GuardedRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return the handler that admits a request and then calls the route."""
-        handle, admit = super().get_route_handler(), _admission(self)
+        handle, admit, is_open = super().get_route_handler(), _admission(self), isinstance(access(self), OpenToAll)
 
         async def handle_guarded(request: Request) -> Response:
             held = request.state.held_body = HeldBody(request.app.state.body_budget)
             try:
                 await admit(request)
-                return await handle(request)
+                key = None if is_open else once.key_of(request, self.endpoint)
+                return await (handle(request) if key is None else once.respond(request, key, handle))
             finally:
                 held.release()
 

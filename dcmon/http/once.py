@@ -1,125 +1,116 @@
 """Requests with the header Idempotency-Key are carried out once; a repetition gets the stored answer.
 
-See draft-ietf-httpapi-idempotency-key-header of the IETF. Requests without the header pass at once.
+See draft-ietf-httpapi-idempotency-key-header of the IETF. The guard calls this after the token, the permission and the
+bounds of the body, so a repetition needs the same access as the first request.
 """
 
+import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
 
+from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi.responses import Response
 
 from dcmon import errors
-from dcmon.app import App
-from dcmon.http import auth, bodies
-from dcmon.http.responses import error_response
+from dcmon.http import bodies
 from dcmon.tenancy import idempotency
-from dcmon.tenancy.idempotency import Claim, StoredResponse
+from dcmon.tenancy.idempotency import LEASE, Claim, StoredResponse
 
 log = logging.getLogger(__name__)
-HEADER, METHODS = b"idempotency-key", frozenset({"POST", "PUT", "PATCH"})
+METHODS = frozenset({"POST", "PUT", "PATCH"})
 KEY = re.compile(r'"[\x21\x23-\x7e]{1,255}"|[\x21\x23-\x7e]{1,255}')  # quoted as the draft has it, or bare
+RENEWAL = LEASE / 4
+NO_KEY = (
+    "The answer of this route has a secret, which dcmon does not store, so it can't be repeated."
+    " Send the request without Idempotency-Key."
+)
 
 
-class Once:
-    """An ASGI application around another one."""
+def answers_with_secret(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a route whose answer has a token or another secret: it refuses Idempotency-Key, and nothing is stored."""
+    endpoint.answers_with_secret = True  # type: ignore[attr-defined]
+    return endpoint
 
-    def __init__(self, inner: ASGIApp, app: App) -> None:
-        self._inner, self._app = inner, app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        key = _key(scope["headers"]) if scope["type"] == "http" and scope["method"] in METHODS else None
-        if key is None:
-            await self._inner(scope, receive, send)
-            return
+def key_of(request: Request, endpoint: Callable[..., Any]) -> str | None:
+    """Return the key of a request; None if it has none. Raises InvalidInput or Unprocessable."""
+    key = request.headers.get("idempotency-key") if request.method in METHODS else None
+    if key is None:
+        return None
+    if not KEY.fullmatch(key := key.strip()):
+        raise errors.InvalidInput("Idempotency-Key must have 1 to 255 visible ASCII characters, without spaces.")
+    if getattr(endpoint, "answers_with_secret", False):
+        raise errors.Unprocessable(NO_KEY)
+    return key.strip('"')
+
+
+async def respond(request: Request, key: str, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Carry an admitted request out, or return the stored answer. Raises DcmonError."""
+    app, access, is_read_by_route = request.app.state.app, request.state.access, not hasattr(request, "_body")
+    fingerprint = _fingerprint(request, await _body(request))
+    retention = app.settings.http.idempotency_retention
+    claimed = await run_in_threadpool(idempotency.claim, app.engine, access.org, key, fingerprint, retention)
+    if isinstance(claimed, StoredResponse):
+        return Response(claimed.body, claimed.status, {"idempotency-replayed": "true"}, claimed.content_type)
+    if is_read_by_route:
+        request.state.held_body.release()  # the route reads it from the request, and takes its bytes of the budget
+    return await _carry_out(request, claimed, handle)
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body as it was sent. It stays in the request for a route that reads it itself."""
+    if not hasattr(request, "_body"):
+        chunks = bodies.read_bounded(request, request.app.state.app.settings.http.max_body_bytes)
+        request._body = b"".join([chunk async for chunk in chunks])
+    return request._body
+
+
+async def _carry_out(request: Request, claimed: Claim, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Let the route answer, and keep an answer of success. Others changed nothing and can be repeated."""
+    engine, is_done, is_stored = request.app.state.app.engine, asyncio.Event(), False
+    renewer = asyncio.create_task(_renew(request, claimed, is_done, RENEWAL))
+    try:
         try:
-            response = await self._respond_once(key, scope, receive)
-        except errors.DcmonError as error:
-            response = error_response(error.status, str(error), error.details.get("information"))
-            if "retry_after" in error.details:
-                response.headers["retry-after"] = str(error.details["retry_after"])
-        await response(scope, receive, send)
-
-    async def _respond_once(self, key: str, scope: Scope, receive: Receive) -> Response:
-        """Carry the request out, or return the stored answer. Raises DcmonError."""
-        if not KEY.fullmatch(key):
-            raise errors.InvalidInput("Idempotency-Key must have 1 to 255 visible ASCII characters, without spaces.")
-        request = Request(scope, receive)
-        # The body is held here and again by the route, and counts twice in the bytes that the process may hold.
-        held = request.state.held_body = bodies.HeldBody(scope["app"].state.body_budget)
-        try:
-            return await self._claim_and_carry_out(key, request)
+            response = await handle(request)
         finally:
-            held.release()
-
-    async def _claim_and_carry_out(self, key: str, request: Request) -> Response:
-        access, scope = await auth.identify(request), request.scope
-        body = bytearray()
-        async for chunk in bodies.read_bounded(request, self._app.settings.http.max_body_bytes):
-            body += chunk
-        fingerprint = _fingerprint(scope, bytes(body))
-        retention = self._app.settings.http.idempotency_retention
-        claimed = await run_in_threadpool(
-            idempotency.claim, self._app.engine, access.org, key.strip('"'), fingerprint, retention
-        )
-        if isinstance(claimed, StoredResponse):
-            headers = {"idempotency-replayed": "true"}
-            return Response(claimed.body, claimed.status, headers, claimed.content_type)
-        return await self._carry_out(claimed, scope, bytes(body))
-
-    async def _carry_out(self, claimed: Claim, scope: Scope, body: bytes) -> Response:
-        """Let the application answer, and keep an answer of success. Others changed nothing and can be repeated."""
-        recorder, is_stored = _Recorder(body), False
-        try:
-            await self._inner(scope, recorder.receive, recorder.send)
-            if 200 <= recorder.status < 300 and len(recorder.body) <= idempotency.LARGEST_BODY:
-                stored = StoredResponse(recorder.status, recorder.content_type, bytes(recorder.body))
-                await run_in_threadpool(idempotency.store, self._app.engine, claimed, stored)
-                is_stored = True
-        except errors.DcmonError as error:
-            log.warning("the answer to a request with Idempotency-Key was not stored: %s", error)
-            is_stored = True  # the request is done: its key stays in use until its lease ends
-        finally:
-            if not is_stored:
-                await run_in_threadpool(idempotency.release, self._app.engine, claimed)
-        response = Response(bytes(recorder.body), recorder.status)
-        response.raw_headers = recorder.headers
+            is_done.set()
+            await renewer
+        body = getattr(response, "body", None)  # None: it is produced while it is sent
+        if 200 <= response.status_code < 300 and body is not None and len(body) <= idempotency.LARGEST_BODY:
+            stored = StoredResponse(response.status_code, response.headers.get("content-type"), bytes(body))
+            is_stored = (
+                True  # if it can't be stored, the request is done too: its key stays in use until its lease ends
+            )
+            try:
+                await run_in_threadpool(idempotency.store, engine, claimed, stored)
+            except errors.DcmonError as error:
+                log.warning("the answer to a request with Idempotency-Key was not stored: %s", error)
         return response
+    finally:
+        if not is_stored:
+            await run_in_threadpool(idempotency.release, engine, claimed)
 
 
-class _Recorder:
-    """Gives the application the body, and keeps what it sends."""
-
-    def __init__(self, body: bytes) -> None:
-        self._request: Message | None = {"type": "http.request", "body": body, "more_body": False}
-        self.status, self.headers, self.body = 500, list[tuple[bytes, bytes]](), bytearray()
-
-    async def receive(self) -> Message:
-        message, self._request = self._request, None
-        return message if message is not None else {"type": "http.disconnect"}
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status, self.headers = message["status"], list(message.get("headers", ()))
-        else:
-            self.body += message.get("body", b"")
-
-    @property
-    def content_type(self) -> str | None:
-        return next((value.decode("latin-1") for name, value in self.headers if name == b"content-type"), None)
+async def _renew(request: Request, claimed: Claim, is_done: asyncio.Event, interval: timedelta) -> None:
+    """Renew the lease of a request while it runs, so that no repetition takes its process for dead."""
+    while not is_done.is_set():
+        try:
+            await asyncio.wait_for(is_done.wait(), interval.total_seconds())
+        except TimeoutError:
+            try:
+                await run_in_threadpool(idempotency.renew, request.app.state.app.engine, claimed)
+            except errors.DcmonError as error:
+                log.warning("the lease of a request with Idempotency-Key was not renewed: %s", error)
 
 
-def _key(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    return next((value.decode("latin-1").strip() for name, value in headers if name == HEADER), None)
-
-
-def _fingerprint(scope: Scope, body: bytes) -> bytes:
+def _fingerprint(request: Request, body: bytes) -> bytes:
     """Return a hash of a request: an equal one has the same."""
-    digest = hashlib.sha256()
+    digest, scope = hashlib.sha256(), request.scope
     for part in (scope["method"].encode(), scope["path"].encode(errors="surrogateescape"), scope["query_string"], body):
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.digest()

@@ -31,6 +31,10 @@ STORE = text("""
     update idempotency_keys set status = :status, content_type = :content_type, body = :body
      where key = :key and claimed_at = :claimed_at and status is null
 """)
+RENEW = text("""
+    update idempotency_keys set claimed_at = :now where key = :key and claimed_at = :claimed_at and status is null
+    returning claimed_at
+""")
 RELEASE = text("delete from idempotency_keys where key = :key and claimed_at = :claimed_at and status is null")
 DELETE_OLD = text("""
     delete from idempotency_keys where key in (
@@ -46,9 +50,9 @@ class StoredResponse(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True)
+@dataclass
 class Claim:
-    """A request in progress, which alone may use its key."""
+    """A request in progress, which alone may use its key. `claimed_at`: when it claimed or last renewed it."""
 
     org: Organization
     key: str
@@ -76,6 +80,14 @@ def claim(
     if row.status is None:
         raise errors.KeyInUse(key=key, retry_after=1)
     return StoredResponse(row.status, row.content_type, row.body)
+
+
+def renew(engine: Engine, claimed: Claim) -> None:
+    """Begin the lease of a request in progress anew."""
+    values = {"key": claimed.key, "claimed_at": claimed.claimed_at, "now": datetime.now(UTC)}
+    with db.org_session(engine, claimed.org) as session:
+        claimed_at = session.scalar(RENEW, values)
+    claimed.claimed_at = claimed_at or claimed.claimed_at
 
 
 def store(engine: Engine, claimed: Claim, response: StoredResponse) -> None:

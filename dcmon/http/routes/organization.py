@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner, Reader
+from dcmon.http.once import answers_with_secret
 from dcmon.http.routes.users import forget_models, leave, member_view, require_full_scope
 from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
@@ -124,6 +125,7 @@ def features(access: Identifier) -> dict[str, Any]:
 
 
 @router.put("/organization/invite")
+@answers_with_secret  # codes of invitations, if they are not sent by e-mail
 def invite(access: Administrator, body: InvitationBody) -> dict[str, Any] | None:
     """Invite people. The code of an invitation is sent by e-mail; the response has it if that is not possible."""
     require_covered(access.bearer.permissions, body.role.permissions)

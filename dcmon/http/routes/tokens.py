@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Identifier
+from dcmon.http.once import answers_with_secret
 from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes.users import require_full_scope
 from dcmon.tenancy import members, tokens
@@ -35,6 +36,7 @@ def entries(access: Identifier) -> Sequence[dict[str, Any]]:
 
 
 @router.post("/tokens", responses=MAY_BE_FULL, status_code=201)
+@answers_with_secret
 def create(access: Identifier, body: TokenBody) -> dict[str, Any]:
     """Create a token, which the response shows once. It may do no more, and no longer, than the token of the request.
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner
+from dcmon.http.once import answers_with_secret
 from dcmon.http.responses import MAY_BE_FULL
 from dcmon.tenancy import members, model_members, tokens
 from dcmon.tenancy.members import MemberView
@@ -113,6 +114,7 @@ def complete_details(access: Identifier, body: DetailsBody) -> RedirectResponse:
 
 
 @router.post("/users/regenerate-api-token", responses=MAY_BE_FULL)
+@answers_with_secret
 def regenerate_token(access: Identifier) -> str:
     """Replace the token of this request by a new one, which the response shows once. The old one is revoked."""
     require_full_scope(access)

@@ -8,9 +8,11 @@ import pytest
 import urllib3
 from sqlalchemy import Engine, text
 
-from dcmon import db
+from dcmon import db, errors
 from dcmon.app import App
-from dcmon.tenancy import idempotency
+from dcmon.tenancy import idempotency, tokens
+from dcmon.tenancy.permissions import Scope
+from dcmon.tenancy.tokens import authenticate
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
 from tests.integration.conftest import Target
@@ -87,3 +89,52 @@ def test_request_of_a_dead_process_can_be_repeated(endpoint: Endpoint, engine: E
     with db.org_session(engine, target.org) as session:
         session.execute(text("update idempotency_keys set claimed_at = now() - interval '1 hour'"))
     assert "idempotency-replayed" not in add_note(endpoint, target, "k").headers
+
+
+def test_request_that_still_runs_is_not_repeated(engine: Engine, target: Target) -> None:
+    """The process of a long request renews its lease, and stores its answer in the end."""
+    retention = timedelta(days=1)
+    claimed = idempotency.claim(engine, target.org, "long", b"f", retention)
+    assert isinstance(claimed, idempotency.Claim)
+    with db.org_session(engine, target.org) as session:
+        statement = text("update idempotency_keys set claimed_at = now() - interval '1 hour' returning claimed_at")
+        claimed.claimed_at = session.execute(statement).scalar_one()
+    idempotency.renew(engine, claimed)
+    with pytest.raises(errors.KeyInUse):
+        idempotency.claim(engine, target.org, "long", b"f", retention)
+    idempotency.store(engine, claimed, idempotency.StoredResponse(200, None, b"done"))
+    assert idempotency.claim(engine, target.org, "long", b"f", retention) == (200, None, b"done")
+
+
+def test_key_without_the_permission_is_refused(app: App, endpoint: Endpoint, target: Target) -> None:
+    """A repetition passes the check of its route: a token that may only read gets no stored answer."""
+    assert add_note(endpoint, target, "k").status == 200
+    with app.public() as session:
+        owner = authenticate(session, endpoint.token)
+        token = tokens.create(session, target.org.id, owner.user_id, "reader", None, Scope.READ)
+    reader = Endpoint(endpoint.url, token, endpoint.pool)
+    assert add_note(reader, target, "k").status == 403
+
+
+def test_key_for_a_large_json_body_is_refused(app: App, endpoint: Endpoint, target: Target) -> None:
+    body = b" " * (app.settings.http.max_json_bytes + 1)
+    assert add_note(endpoint, target, "k", body).status == 413
+    assert target.scalar("select count(*) from idempotency_keys") == 0
+
+
+def test_key_for_a_new_token_is_refused(endpoint: Endpoint, target: Target) -> None:
+    """The answer has a secret, which is not stored."""
+    headers = {"idempotency-key": "k", "content-type": "application/json"}
+    assert endpoint.request("POST", "tokens", b'{"name": "n"}', **headers).status == 422
+    assert target.scalar("select count(*) from idempotency_keys") == 0
+
+
+def test_repeated_rows_get_the_stored_answer(endpoint: Endpoint, target: Target) -> None:
+    """The route reads its body itself, which counts once in the budget of all bodies."""
+    path = f"model-versions/{target.version_id}/data"
+    answers = [
+        endpoint.request("POST", path, b'[{"_dc_sample_id": "1"}]', **{"idempotency-key": "r"}) for _ in range(2)
+    ]
+    assert [answer.status for answer in answers] == [200, 200]
+    assert answers[0].data == answers[1].data
+    assert answers[1].headers["idempotency-replayed"] == "true"
