@@ -16,8 +16,8 @@ CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance", "unsupported_method", "allow_header_conformance",
 )  # fmt: skip
-# Routes after which the token of the run is not valid, or the organization is gone.
-ENDING = ("/users/regenerate-api-token", "/organization/leave", "/auth/logout")
+# The first two end the token of the run or the membership. The last one answers 503 unless a worker runs.
+NOT_TRIED = ("/users/regenerate-api-token", "/organization/leave", "/alert-webhooks/{webhook_id}/test")
 CONFIG = """
 warnings = false
 [generation]
@@ -93,7 +93,7 @@ def run(url: str, document: Mapping[str, Any], plan: Plan, directory: Path) -> R
     ]  # fmt: skip
     for method in plan.methods:
         arguments += ["--include-method", method]
-    for path in ENDING:
+    for path in NOT_TRIED:
         arguments += ["--exclude-path", f"/api/v1{path}"]
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", *arguments]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=3600)
