@@ -18,11 +18,11 @@ help:  ## Show what can be made
 demo: .venv/.demo  ## Run the whole system on a year of real flights
 	$(BIN)/dcmon demo $(ARGS)
 
-test: .venv/.dev .venv-sdk/.ready  ## Run the tests of every day (Kafka's on a broker from a wheel)
+test: .venv/.dev .venv-sdk/.ready .venv-sdk-oldest/.tried  ## Run the tests of every day (Kafka's on a broker from a wheel)
 	$(PYTEST) -m "not thorough" $(ARGS)
 	$(MAKE) test-wheel
 
-test-thorough: .venv/.dev .venv-sdk/.ready  ## Run all tests, also those that take long: before a release
+test-thorough: .venv/.dev .venv-sdk/.ready .venv-sdk-oldest/.tried  ## Run all tests, also those that take long: before a release
 	$(PYTEST) --hypothesis-profile thorough $(ARGS)
 	$(MAKE) test-wheel
 
@@ -50,7 +50,7 @@ bench: .venv/.dev  ## Measure: one JSON line per figure
 	@$(BIN)/python -m benchmarks
 
 clean:  ## Remove what was installed and built
-	rm -rf .venv .venv-core .venv-sdk .venv-wheel dist build tests/kafka/target
+	rm -rf .venv .venv-core .venv-sdk .venv-sdk-oldest .venv-wheel dist build tests/kafka/target
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -69,4 +69,13 @@ clean:  ## Remove what was installed and built
 	.venv-sdk/bin/python -m pip install --quiet --requirement $<
 	@touch $@
 
-.PHONY: help demo test test-thorough test-wheel test-core test-kafka chaos lint bench clean
+# An old release can stop to install at any time: then its tests say so and are left out.
+.venv-sdk-oldest/.tried: tests/acceptance/sdk-oldest-requirements.txt
+	$(PYTHON) -m venv .venv-sdk-oldest
+	.venv-sdk-oldest/bin/python -m pip install --quiet --requirement $< && touch .venv-sdk-oldest/.ready \
+		|| echo "The oldest release of the SDK can't be installed here: its tests are left out."
+	@touch $@
+
+sdk-oldest: .venv-sdk-oldest/.tried  ## Install the oldest release of the SDK that works, for its tests
+
+.PHONY: sdk-oldest help demo test test-thorough test-wheel test-core test-kafka chaos lint bench clean

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,14 +62,14 @@ def cases(
     with shared.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not shared.exists():
-            shared.write_text(_run(server_url, template_with_acme))
+            shared.write_text(run_cases(SDK, server_url, template_with_acme))
     seen: dict[str, Any] = json.loads(shared.read_text())
     return seen
 
 
-def _run(server_url: str, template: TemplateWithAcme) -> str:
-    """Return what the SDK's process prints: its methods, and the problem of each case."""
-    assert SDK.exists(), f"{SDK} is missing: `make test` makes the SDK's environment"
+def run_cases(sdk: Path, server_url: str, template: TemplateWithAcme, *tasks: str) -> str:
+    """Return what the process of an SDK's Python prints: its methods, and the problem of each case."""
+    assert sdk.exists(), f"{sdk} is missing: `make test` makes the SDK's environment"
     script = ROOT / "tests" / "helpers" / "sdk_conformance"
     with copied_database(server_url, template.name) as url, server_directory() as data:
         served = Dcmon(data, free_port(), {"DCMON_DATABASE_URL": url})
@@ -76,8 +77,8 @@ def _run(server_url: str, template: TemplateWithAcme) -> str:
         try:
             assert eventually(lambda: answers(served.port)), process.communicate(timeout=300)
             done = subprocess.run(
-                [str(SDK), str(script), served.url, template.acme.token], cwd="/", capture_output=True, text=True,
-                check=False, timeout=1500,
+                [str(sdk), str(script), served.url, template.acme.token, *tasks],
+                cwd="/", capture_output=True, text=True, check=False, timeout=1500,
             )  # fmt: skip
         finally:
             process.terminate()
