@@ -43,9 +43,9 @@ class RouteTable:
             scope["route"], scope["endpoint"], scope["path_params"] = fixed, fixed.endpoint, {}
             return fixed
         for route in self._by_segment.get(_segment(path), self._any_segment):
-            match, found = route.matches(scope)
+            match, child_scope = route.matches(scope)
             if match == Match.FULL:
-                scope.update(found)
+                scope.update(child_scope)
                 return route
         return None
 

@@ -83,7 +83,7 @@ def claim(
 
 
 def renew(engine: Engine, claimed: Claim) -> None:
-    """Begin the lease of a request in progress anew."""
+    """Begin the lease of a request in progress again."""
     values = {"key": claimed.key, "claimed_at": claimed.claimed_at, "now": datetime.now(UTC)}
     with db.org_session(engine, claimed.org) as session:
         claimed_at = session.scalar(RENEW, values)
