@@ -12,6 +12,8 @@ from dcmon.formatting import printable, printable_json
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+_encode = json.JSONEncoder(default=str, ensure_ascii=False).encode  # one for all lines: json.dumps makes one for each
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the HTTP request that is being processed; all its lines of the log have it."""
 

@@ -1,7 +1,7 @@
 """The id of each request, bounds of its head, and the answer to errors that no other layer expected."""
 
+import os
 import re
-import uuid
 from collections.abc import Iterable
 
 from starlette.datastructures import MutableHeaders
@@ -69,7 +69,7 @@ class Fallback:
 def new_id(headers: Iterable[tuple[bytes, bytes]] = ()) -> str:
     """Return the id that a client sent as x-request-id, if it is short and plain, otherwise a new one."""
     sent = next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), "")
-    return sent if _ID.fullmatch(sent) else uuid.uuid4().hex
+    return sent if _ID.fullmatch(sent) else os.urandom(16).hex()
 
 
 def _refusal(scope: Scope) -> tuple[int, str] | None:
