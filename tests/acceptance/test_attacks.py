@@ -1,0 +1,69 @@
+"""Somebody without a token, or with one of little worth, tries to stop `dcmon serve`. Others are served meanwhile."""
+
+from collections.abc import Iterator
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Acme
+from tests.helpers.attacks import BLOCK, at_once, head, open_socket, open_sockets, send_all, watched_memory
+from tests.helpers.serve_process import ServeProcess, serving_process
+
+ROWS = "/api/v1/model-versions/1/data"
+MB = 1_000_000
+HELD = 300 * MB  # DCMON_HTTP__BODIES_BYTES
+PROCESS = 350 * MB  # more than the process has without any request
+
+
+@pytest.fixture
+def served(database_url: str, tmp_path: Path, acme: Acme) -> Iterator[ServeProcess]:
+    with serving_process(database_url, tmp_path, acme.token) as process:
+        yield process
+        assert process.answers("/api/v1/say-hello"), process.output
+        assert "Traceback" not in process.output
+
+
+def test_bodies_without_a_token_need_no_memory(served: ServeProcess) -> None:
+    """Six clients go on sending 400 MB each, to routes of all kinds, whatever they are answered."""
+    paths = (ROWS, "/api/v1/models", "/api/v1/model-versions/1/reference", "/invitation", "/nothing", ROWS)
+
+    def attack(number: int) -> bytes:
+        top = head("POST", paths[number], f"content-length: {400 * MB}", "content-type: application/json")
+        with open_socket(served) as connection:
+            return send_all(connection, iter([top, *repeat(BLOCK, 400 * MB // len(BLOCK))]))
+
+    before = served.process.memory_info().rss
+    with watched_memory(served) as peaks:
+        at_once(6, attack)
+    assert peaks[0] < before + 100 * MB
+
+
+def test_bodies_with_a_token_stay_in_the_budget(served: ServeProcess) -> None:
+    """Twenty clients send 90 MB each: some get 503, and what is held stays within the budget and its copies."""
+    top = head("POST", ROWS, f"content-length: {90 * MB}", f"authorization: Basic {served.token}")
+
+    def attack(_: int) -> bytes:
+        with open_socket(served) as connection:
+            return send_all(connection, iter([top, *repeat(BLOCK, 90 * MB // len(BLOCK)), b" " * (90 * MB % 65_536)]))
+
+    with watched_memory(served) as peaks:
+        answers = at_once(20, attack)
+    statuses = {answer[9:12] for answer in answers if answer}
+    assert statuses <= {b"404", b"422", b"503"}
+    assert peaks[0] < PROCESS + 2 * HELD
+
+
+def test_300_slow_clients_keep_nobody_out(served: ServeProcess) -> None:
+    """A fourth of them sends nothing, half a line, half a head, and half a body each."""
+    half_head = head("POST", ROWS, "content-length: 1000")
+    for sent in (b"", b"GET /api/v1/he", half_head[:-2], half_head + b"["):
+        with open_sockets(served, 300, sent):
+            for _ in range(5):
+                assert served.request("GET", "/api/v1/say-hello").status == 200
+
+
+def test_1500_connections_keep_nobody_out(served: ServeProcess) -> None:
+    with open_sockets(served, 1500, b"GET /"):
+        for _ in range(10):
+            assert served.request("GET", "/api/v1/say-hello").status == 200
