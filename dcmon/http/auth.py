@@ -81,7 +81,10 @@ def _token(request: Request) -> str:
     The SDK sends "Basic TOKEN", not encoded. A browser sends a user name and the token as the password, in base64,
     which never looks like a token.
     """
-    value = request.headers.get("authorization") or request.cookies.get("Authorization") or ""
+    sent = request.headers.getlist("authorization")
+    if len(sent) > 1:  # a proxy in front may have checked the other one
+        raise errors.NotAuthenticated
+    value = (sent[0] if sent else "") or request.cookies.get("Authorization") or ""
     scheme, _, token = value.partition(" ")
     if scheme.lower() not in ("basic", "bearer") or not token:
         raise errors.NotAuthenticated

@@ -84,6 +84,12 @@ def set_role(session: Session, org_id: int, user_id: int, role: Role) -> None:
     session.flush()
 
 
+def require_removable(session: Session, org_id: int, user_id: int) -> None:
+    """Check that a member can be removed. Raises NotFound, or Conflict for the last owner."""
+    member = _locked(session, org_id, user_id)
+    _require_other_owner(session, member, "give another member the role owner first, or delete the organization")
+
+
 def remove(session: Session, org_id: int, user_id: int) -> None:
     """Remove a member with all tokens for the organization. Raises NotFound, or Conflict for the last owner.
 

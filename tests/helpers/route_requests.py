@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -55,6 +55,10 @@ BODIES: dict[str, Callable[[Ids], Any]] = {
     "POST /monitors/{monitor_id}/run": lambda ids: {"end_time": SPAN["end_time"]},
     "POST /checks/{check_id}/run/window": lambda ids: SPAN,
     "POST /checks/{check_id}/group-by/{model_version_id}/{feature:path}": lambda ids: SPAN,
+    "POST /checks/{check_id}/display/{model_version_id}": lambda ids: SPAN,
+    "POST /model-versions/{model_version_id}/suite-run": lambda ids: SPAN,
+    "POST /checks/{check_id}/get-notebook": lambda ids: SPAN,
+    "POST /monitors/{monitor_id}/get-notebook": lambda ids: SPAN,
     "POST /checks/{check_id}/monitors": lambda ids: {"name": "new", **MONITOR, "dashboard_id": ids["dashboard"]},
     "PUT /monitors/{monitor_id}": lambda ids: {"description": "changed", "dashboard_id": ids["dashboard"]},
     "POST /models/{identifier}/monitors-set-schedule-time": lambda ids: {"timestamp": SPAN["start_time"]},
@@ -85,6 +89,8 @@ QUERIES: dict[str, Callable[[Ids], Mapping[str, Any]]] = {
 }
 # Routes without an object in their path whose query or body names one.
 NAMING = {*QUERIES, "POST /tokens"}
+# Pages that check the token themselves, and ask a browser for one in place of 403.
+PAGES = {"GET /alerts/{alert_id}", "GET /configuration/models", "GET /configuration/alert-rules"}
 # They end the token of the request, so each needs one of its own.
 ENDING = {
     "POST /organization/leave", "POST /users/regenerate-api-token", "DELETE /users", "DELETE /organization",
@@ -110,6 +116,10 @@ class Route:
     @property
     def key(self) -> str:
         return f"{self.method} {self.path.removeprefix(api.PREFIX)}"
+
+    @property
+    def is_page(self) -> bool:
+        return self.key in PAGES and not self.path.startswith(api.PREFIX)
 
     @property
     def parameters(self) -> list[str]:
@@ -197,7 +207,8 @@ def all_routes() -> list[Route]:
 def _route(method: str, path: str, route: APIRoute, *, by_name: bool = False) -> Route:
     access = guard.access(route)
     permission = None if isinstance(access, OpenToAll) else access.permission
-    return Route(method, path, guard.body_kind(route), permission, by_name)
+    found = Route(method, path, guard.body_kind(route), permission, by_name)
+    return replace(found, permission=Permission.READ) if found.is_page else found
 
 
 def _rank(route: Route) -> tuple[int, int]:

@@ -38,9 +38,11 @@ def remove(app: "App", email: str) -> None:
     org = app.organization()
     with app.public() as session:
         user_id = organizations.member(session, org.id, email).id
-        members.remove(session, org.id, user_id)
-    with app.org(org) as session:
+        members.require_removable(session, org.id, user_id)
+    with app.org(org) as session:  # first, so that a removal that fails here can be repeated
         model_members.remove_user(session, user_id)
+    with app.public() as session:
+        members.remove(session, org.id, user_id)
 
 
 def invite(app: "App", email: str, role: str, expires: str) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def change(access: Administrator, body: OrganizationBody) -> None:
     if body.model_membership is not None:
         with access.app.public() as session:
             organizations.set_model_membership(session, access.org.id, body.model_membership)
+        access.app.admission_cache.forget_bearers()
 
 
 @router.delete("/organization")
@@ -82,6 +83,7 @@ def delete(access: Owner, name: str | None = None) -> None:
             f"This deletes organization {access.org.name!r} with all its data. Add its name to confirm: ?name=…"
         )
     provisioning.delete_organization(access.app.engine, access.org)
+    access.app.admission_cache.forget_bearers()
 
 
 @router.get("/organization/members")
@@ -97,8 +99,11 @@ def remove_member(access: Administrator, member_id: int) -> None:
     with access.app.public() as session:
         target = members.get(session, access.org.id, member_id)
         require_covered(access.bearer.permissions, target.role.permissions)
-        members.remove(session, access.org.id, member_id)
+        members.require_removable(session, access.org.id, member_id)
     forget_models(access, member_id)
+    with access.app.public() as session:
+        members.remove(session, access.org.id, member_id)
+    access.app.admission_cache.forget_bearers()
 
 
 @router.post("/organization/leave")

@@ -119,7 +119,9 @@ def regenerate_token(access: Identifier) -> str:
     """Replace the token of this request by a new one, which the response shows once. The old one is revoked."""
     require_full_scope(access)
     with access.app.public() as session:
-        return tokens.replace(session, access.bearer)
+        token = tokens.replace(session, access.bearer)
+    access.app.admission_cache.forget_bearers()
+    return token
 
 
 @router.delete("/users")
@@ -132,13 +134,20 @@ def delete_account(access: Identifier) -> None:
 def leave(access: Access) -> None:
     """Remove the user of the token from the organization, with tokens and models."""
     with access.app.public() as session:
+        members.require_removable(session, access.org.id, access.bearer.user_id)
+    forget_models(access, access.bearer.user_id)
+    with access.app.public() as session:
         members.remove(session, access.org.id, access.bearer.user_id)
         members.delete_user_without_organization(session, access.bearer.user_id)
-    forget_models(access, access.bearer.user_id)
+    access.app.admission_cache.forget_bearers()
 
 
 def forget_models(access: Access, user_id: int) -> None:
-    """Remove a former member from all models. It is a transaction of its own, in the organization's schema."""
+    """Remove a member who leaves from all models, in a transaction in the organization's schema.
+
+    It comes before the removal from the organization: if that fails, it can be repeated, and nobody who is invited
+    again sees the models of before.
+    """
     with access.app.org(access.org) as session:
         model_members.remove_user(session, user_id)
 
@@ -158,7 +167,9 @@ def set_roles(access: Owner, user_id: int, body: RolesBody) -> dict[str, Any]:
         wanted = [*body.roles] if body.replace else [*body.roles, members.get(session, access.org.id, user_id).role]
         role = min(wanted, key=list(Role).index, default=Role.MEMBER)
         members.set_role(session, access.org.id, user_id, role)
-        return member_view(members.get(session, access.org.id, user_id))
+        changed = member_view(members.get(session, access.org.id, user_id))
+    access.app.admission_cache.forget_bearers()
+    return changed
 
 
 @router.post("/users/{user_id}/models")
