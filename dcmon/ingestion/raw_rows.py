@@ -38,8 +38,8 @@ class RowArray(Sequence[Raw]):
     @property
     def text(self) -> bytes:
         """The array. It is a copy, which is not cached, unless the view is a whole body."""
-        whole = self._view.obj
-        return whole if isinstance(whole, bytes) and len(whole) == len(self._view) else bytes(self._view)
+        body = self._view.obj
+        return body if isinstance(body, bytes) and len(body) == len(self._view) else bytes(self._view)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield smaller arrays that fit in a processor's cache, cut where rows seem to end.
