@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
-from html import unescape
+from html import escape, unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -131,11 +131,14 @@ def test_report_without_a_reference_is_of_production(app: App, target: Target, e
         for number in range(200)
     ]  # fmt: skip
     assert endpoint.samples(version, [json.dumps(row).encode() for row in rows]).status == 200
+    labels = [{"_dc_sample_id": f"e{number}", "_dc_label": (EVIL, "ok")[number % 5 % 2]} for number in range(150)]
+    assert endpoint.labels(target.model_id, [json.dumps(row).encode() for row in labels]).status == 200
     page = suite(endpoint, version)
     require_self_contained(page)
     assert EVIL not in page
+    assert f"Model {escape(EVIL)} - Window" in page
     assert "Test Dataset" not in page
-    assert "‹/script›" in page or "\\u2039/script\\u203a" in page
+    assert "‹" in page or "\\u2039" in page, "no plot or table has the name of a class or feature"
 
 
 def test_report_is_compressed_for_who_accepts_it(target: Target, endpoint: Endpoint) -> None:
