@@ -67,3 +67,20 @@ def test_1500_connections_keep_nobody_out(served: ServeProcess) -> None:
     with open_sockets(served, 1500, b"GET /"):
         for _ in range(10):
             assert served.request("GET", "/api/v1/say-hello").status == 200
+
+
+def test_endless_heads_are_refused(served: ServeProcess) -> None:
+    """Headers without end, as one line and as many."""
+    before = served.process.memory_info().rss
+    start = b"GET /api/v1/health-check HTTP/1.1\r\nhost: dcmon\r\n"
+    line = b"x-a: " + b"b" * 65_000 + b"\r\n"
+
+    def attack(number: int) -> bytes:
+        blocks = repeat(line if number % 2 else b"c" * 65_536, 1_000)
+        with open_socket(served) as connection:
+            return send_all(connection, iter([start, *blocks]))
+
+    with watched_memory(served) as peaks:
+        answers = at_once(10, attack)
+    assert {answer[9:12] for answer in answers if answer} <= {b"431", b"400"}
+    assert peaks[0] < before + 100 * MB
