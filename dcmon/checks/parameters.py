@@ -11,7 +11,7 @@ from dcmon.checks.kinds import CheckKind
 from dcmon.errors import InvalidInput
 
 # The library draws a sample of its own with these; dcmon's samples are drawn when rows are read.
-_SET_BY_DCMON = ("n_samples", "random_state")
+SET_BY_DCMON = ("n_samples", "random_state")
 # The library shows only so many in its pictures: a monitor has no pictures.
 _SHOWN: Mapping[str, tuple[str, ...]] = {
     "FeatureDrift": ("n_top_columns",),
@@ -81,7 +81,7 @@ def known(kind: CheckKind) -> frozenset[str]:
     if kind.is_flow:
         return frozenset()
     name = kind.implementation
-    return frozenset((*DEFAULTS[name], *_SHOWN.get(name, ()), *_SET_BY_DCMON))
+    return frozenset((*DEFAULTS[name], *_SHOWN.get(name, ()), *SET_BY_DCMON))
 
 
 def effective(kind: CheckKind, params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -178,12 +178,15 @@ def _import(kind: CheckKind) -> str | None:
 
 
 def _arguments(ad_hoc: AdHocMonitor, kind: CheckKind) -> dict[str, Any]:
-    """Return the parameters that differ from their defaults, and the choices of the monitor as parameters."""
+    """Return the parameters that differ from their defaults, and the choices of the monitor as parameters.
+
+    The SDK stores the library's own defaults of those that dcmon sets itself: left out, too.
+    """
     defaults = {} if kind.is_own else parameters.defaults(kind)
     params = {
         name: value
         for name, value in parameters.effective(kind, ad_hoc.check.params).items()
-        if name not in defaults or value != defaults[name]
+        if (kind.is_own or name not in parameters.SET_BY_DCMON) and (name not in defaults or value != defaults[name])
     }
     return params | _chosen(kind, (ad_hoc.monitor.additional_kwargs or {}).get("check_conf") or {})
 

@@ -108,7 +108,7 @@ def test_notebook_is_of_the_version_with_newest_samples(app: App, target: Target
 
 
 def test_notebook_of_a_monitor_has_its_filters_and_rows(app: App, target: Target, endpoint: Endpoint) -> None:
-    check = valued_model.create_check(app, target, "SingleDatasetPerformance")
+    check = valued_model.create_check(app, target, "SingleDatasetPerformance", n_samples=1_000_000, random_state=42)
     filters = [{"column": "age", "operator": "less_than", "value": 60}]
     choices = {"check_conf": {"scorer": ["Roc Auc", "F1"]}}
     monitor = valued_model.create_monitor(
