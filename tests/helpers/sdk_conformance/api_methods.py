@@ -208,7 +208,11 @@ def webhooks(world: World) -> None:
     response = api.create_alert_webhook(f"plain {world.task}", "http://no-tls.example/", "POST", raise_on_status=False)
     same(response.status_code // 100, 4, "an address without TLS")
     pager = api.create_pager_duty_alert_webhook(
-        f"api pager {world.task}", "https://events.pagerduty.com/v2/enqueue", "POST", "key", notification_levels=["low"]
+        f"api pager {world.task}",
+        "https://events.pagerduty.com/v2/enqueue",
+        "POST",
+        "routing-key-2",
+        notification_levels=["low"],
     )
     assert pager["id"] != made["id"], pager
 
