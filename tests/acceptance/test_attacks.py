@@ -84,3 +84,35 @@ def test_endless_heads_are_refused(served: ServeProcess) -> None:
         answers = at_once(10, attack)
     assert {answer[9:12] for answer in answers if answer} <= {b"431", b"400"}
     assert peaks[0] < before + 100 * MB
+
+
+def test_answers_without_a_token_name_no_version(served: ServeProcess) -> None:
+    """Neither versions, nor names of servers or organizations, nor traces are shown to a stranger."""
+    for path in ("/", "/nothing", "/api/v1/health-check", "/invitation", "/health/live", "/alerts/1", ROWS):
+        with open_socket(served) as connection:
+            answer = send_all(connection, iter([head("GET", path, "connection: close")])).lower()
+        assert answer.startswith(b"http/1.1 ")
+        for word in (b"uvicorn", b"postgres", b"python", b"acme", b"traceback", b"server:"):
+            assert word not in answer, (path, word)
+
+
+ODD_REQUESTS = [
+    (head("POST", ROWS, f"content-length: {400 * MB}", "expect: 100-continue"), b"401"),
+    (head("POST", ROWS, "transfer-encoding: chunked", "expect: 100-continue"), b"401"),
+    (b"GET /api/v1/health-check HTTP/1.0\r\n\r\n", b"200"),
+    (head("GET", "/api/v1/health-check", "connection: upgrade, close", "upgrade: websocket"), b"200"),
+    (head("GET", "/api/v1/health-check", "connection: upgrade, close", "upgrade: h2c"), b"200"),
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
+    (head("CONNECT", "example.org:443", "connection: close"), b"40"),
+    (head("POST", ROWS, "content-length: 1", "transfer-encoding: chunked"), b"40"),
+    (head("POST", ROWS, "content-length: -1"), b"400"),
+    (head("POST", ROWS, "content-length: 9" + "9" * 30), b"4"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 100, b"400"),
+]
+
+
+def test_odd_requests_get_their_statuses(served: ServeProcess) -> None:
+    for sent, status in ODD_REQUESTS:
+        with open_socket(served) as connection:
+            answer = send_all(connection, iter([sent]))
+        assert answer[9:12].startswith(status), (sent[:80], answer[:300])
