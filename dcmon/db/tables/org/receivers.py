@@ -22,7 +22,10 @@ class Webhook(Org):
     """
 
     __tablename__ = "webhooks"
-    __logged__ = Logged("receiver", state=("not_before",), secret=("secret", "old_secret", "credentials"), url=("url",))
+    # Of the options, only the change is recorded: the arguments of commands may be secret.
+    __logged__ = Logged(
+        "receiver", state=("not_before",), secret=("secret", "old_secret", "credentials", "options"), url=("url",)
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     description: Mapped[str] = mapped_column(server_default="")
