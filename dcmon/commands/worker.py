@@ -34,14 +34,13 @@ def start(
     """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""
     from dcmon import errors, jobs
 
-    kafka = ctx.obj.settings.kafka
-    servers = kafka.bootstrap_servers
+    kafka, servers = ctx.obj.settings.kafka, ctx.obj.settings.kafka.bootstrap_servers
     if which is WorkerChoice.INGEST and not servers:
         raise errors.InvalidInput(
             "DCMON_KAFKA__BOOTSTRAP_SERVERS is not set: samples are stored directly, so no ingest worker is needed."
         )
-    chosen = [name for name in jobs.JOBS if which in (WorkerChoice.ALL, name)]
-    names = [name for name in chosen if name != ProcessKind.INGEST or servers]
+    can_run = [name for name in jobs.JOBS if name != ProcessKind.INGEST or servers]
+    names = [name for name in can_run if which in (WorkerChoice.ALL, name)]
     ctx.obj.step_down()
     ctx.obj.require_database()  # fail now, with a clear message, if it is unreachable or not migrated
     topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
