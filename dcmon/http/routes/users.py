@@ -145,7 +145,7 @@ def leave(access: Access) -> None:
 def forget_models(access: Access, user_id: int) -> None:
     """Remove a member who leaves from all models, in a transaction in the organization's schema.
 
-    It comes before the removal from the organization: if that fails, it can be repeated, and nobody who is invited
+    It comes before the removal from the organization: if that fails, it can be repeated, and no person who is invited
     again sees the models of before.
     """
     with access.app.org(access.org) as session:
