@@ -14,6 +14,7 @@ from dcmon.http.html_pages import SAFE_HEADERS
 from dcmon.http.responses import MAY_BE_FULL
 from dcmon.tenancy import invitations
 from dcmon.tenancy.invitations import Accepted
+from dcmon.tenancy.permissions import Role
 
 router = APIRouter(tags=["organization"])
 page_router = APIRouter(include_in_schema=False)
@@ -30,7 +31,18 @@ class AcceptBody(BaseModel):
     full_name: str | None = Field(None, min_length=1, max_length=100)
 
 
-@router.post("/invitations/accept", responses={401: {}, **MAY_BE_FULL, 429: {}}, status_code=201)
+class AcceptedResponse(BaseModel):
+    """The new member, and the first token, which is shown once."""
+
+    organization: str
+    user: str
+    role: Role
+    token: str
+
+
+@router.post(
+    "/invitations/accept", responses={401: {}, **MAY_BE_FULL, 429: {}}, status_code=201, response_model=AcceptedResponse
+)
 def accept(_: OpenAccess, request: Request, body: AcceptBody) -> dict[str, Any]:
     """Become a member of the organization that invites, and get a first token, which the response shows once."""
     accepted = _accept(request, body.code, body.full_name)

@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner, Reader
+from dcmon.http.fields import Timestamp
 from dcmon.http.once import answers_with_secret
-from dcmon.http.routes.users import forget_models, leave, member_view, require_full_scope
+from dcmon.http.routes.users import MemberResponse, forget_models, leave, member_view, require_full_scope
 from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
 from dcmon.notifications.notification_levels import NotificationLevels
@@ -39,7 +40,41 @@ class OrganizationBody(BaseModel):
     model_membership: bool | None = None
 
 
-@router.get("/organization")
+class OrganizationResponse(BaseModel):
+    """The organization, with the severities that its receivers get; [] without such a receiver."""
+
+    name: str
+    is_slack_connected: bool
+    is_webhook_connected: bool
+    slack_notification_levels: list[Severity]
+    email_notification_levels: list[Severity]
+    webhook_notification_levels: list[Severity]
+    model_membership: bool
+
+
+class FeaturesResponse(BaseModel):
+    """What the organization can use. rows_per_minute: null without a limit."""
+
+    signup_enabled: bool
+    slack_enabled: bool
+    rows_per_minute: int | None
+    onboarding_enabled: bool
+    update_roles: bool
+    model_assignment: bool
+    email_enabled: bool
+
+
+class InvitationResponse(BaseModel):
+    """An invitation that is not accepted."""
+
+    email: str
+    role: Role
+    invited_by: str | None
+    created_at: Timestamp
+    expires_at: Timestamp
+
+
+@router.get("/organization", response_model=OrganizationResponse)
 def show(access: Reader) -> dict[str, Any]:
     """Show the organization. The levels of Slack, e-mail and webhooks are those of the oldest such receiver."""
     with access.session() as session:
@@ -86,7 +121,7 @@ def delete(access: Owner, name: str | None = None) -> None:
     access.app.admission_cache.forget_bearers()
 
 
-@router.get("/organization/members")
+@router.get("/organization/members", response_model=list[MemberResponse])
 def list_members(access: Administrator) -> list[dict[str, Any]]:
     """List the members: owners first, then admins, then others."""
     with access.app.public() as session:
@@ -113,7 +148,7 @@ def leave_organization(access: Identifier) -> None:
     leave(access)
 
 
-@router.get("/organization/available-features")
+@router.get("/organization/available-features", response_model=FeaturesResponse)
 def features(access: Identifier) -> dict[str, Any]:
     """Show what the organization can use."""
     with access.app.public() as session:
@@ -159,7 +194,7 @@ def _send(access: Access, invited: Invited) -> dict[str, Any] | None:
     return {"email": invited.email, "role": invited.role, "code": invited.code, "expires_at": expires_at, "why": reason}
 
 
-@router.get("/organization/invitations")
+@router.get("/organization/invitations", response_model=list[InvitationResponse])
 def list_invitations(access: Administrator) -> list[dict[str, Any]]:
     """List the invitations that are not accepted, without their codes."""
     with access.app.public() as session:

@@ -8,11 +8,12 @@ from pydantic import BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner
+from dcmon.http.fields import Timestamp
 from dcmon.http.once import answers_with_secret
 from dcmon.http.responses import MAY_BE_FULL
 from dcmon.tenancy import members, model_members, tokens
 from dcmon.tenancy.members import MemberView
-from dcmon.tenancy.permissions import Role, Scope
+from dcmon.tenancy.permissions import Permission, Role, Scope
 
 router = APIRouter(tags=["users"])
 Id = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -57,6 +58,44 @@ class ModelMembersBody(BaseModel):
     replace: bool = True
 
 
+class MemberResponse(BaseModel):
+    """A member. roles: empty for role member; role always names it."""
+
+    id: int
+    email: str
+    full_name: str | None
+    disabled: bool
+    picture_url: None
+    last_login: Timestamp | None
+    created_at: Timestamp
+    roles: list[Role]
+    role: Role
+
+
+class OwnOrganization(BaseModel):
+    """The organization of the token. tier: null, as dcmon has none."""
+
+    id: int
+    name: str
+    tier: None
+
+
+class OwnUserResponse(MemberResponse):
+    """The user of the token, and what the token may do."""
+
+    organization: OwnOrganization
+    scope: Scope
+    permissions: list[Permission]
+
+
+class DetailsResponse(BaseModel):
+    """The names of the user and the organization."""
+
+    invitation: None
+    user_full_name: str | None
+    organization_name: str
+
+
 def member_view(member: MemberView) -> dict[str, Any]:
     """Return a member as JSON. `roles` is empty for role member; `role` always names it."""
     return {
@@ -80,7 +119,7 @@ def require_full_scope(access: Access) -> None:
         )
 
 
-@router.get("/users/me")
+@router.get("/users/me", response_model=OwnUserResponse)
 def me(access: Identifier) -> JSONResponse:
     """Show the user of the token, with the permissions that the token has."""
     with access.app.public() as session:
@@ -90,7 +129,7 @@ def me(access: Identifier) -> JSONResponse:
     return JSONResponse(user, headers={"cache-control": "private, no-store"})
 
 
-@router.get("/users/complete-details")
+@router.get("/users/complete-details", response_model=DetailsResponse)
 def details(access: Identifier) -> dict[str, Any]:
     """Show the name of the user and of the organization. `invitation` is null: invitations are accepted by a code."""
     with access.app.public() as session:
@@ -160,7 +199,7 @@ def log_out(access: Identifier) -> Response:
     return response
 
 
-@router.put("/users/{user_id}/roles")
+@router.put("/users/{user_id}/roles", response_model=MemberResponse)
 def set_roles(access: Owner, user_id: int, body: RolesBody) -> dict[str, Any]:
     """Set the role of a member, at once for all the member's tokens. The last owner stays owner."""
     with access.app.public() as session:
@@ -172,7 +211,7 @@ def set_roles(access: Owner, user_id: int, body: RolesBody) -> dict[str, Any]:
     return changed
 
 
-@router.post("/users/{user_id}/models")
+@router.post("/users/{user_id}/models", response_model=MemberResponse)
 def set_models(access: Administrator, user_id: int, body: UserModelsBody) -> dict[str, Any]:
     """Make a member of the organization a member of models."""
     with access.app.public() as session:
