@@ -27,12 +27,12 @@ CHECKS = sorted([*SHARED, "Prediction Drift", "String Mismatch"])
 def served(database_url: str, data_dir: Path, acme: Acme) -> Iterator[Dcmon]:
     """Run `dcmon serve` on a migrated database."""
     installation = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": database_url})
-    process = installation.start("serve")
-    assert eventually(lambda: answers(installation.port)), process.communicate(timeout=300)
-    yield installation
-    process.terminate()
-    process.communicate(timeout=300)
-    assert process.returncode == 0
+    with (data_dir / "serve.txt").open("w+") as log:
+        process = installation.start("serve", output=log)
+        assert eventually(lambda: answers(installation.port)), log.seek(0) or log.read()
+        yield installation
+        process.terminate()
+        assert process.wait(300) == 0
 
 
 def answers(port: int) -> bool:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +72,21 @@ def run_cases(sdk: Path, server_url: str, template: TemplateWithAcme, *tasks: st
     """Return what the process of an SDK's Python prints: its methods, and the problem of each case."""
     assert sdk.exists(), f"{sdk} is missing: `make test` makes the SDK's environment"
     script = ROOT / "tests" / "helpers" / "sdk_conformance"
-    with copied_database(server_url, template.name) as url, server_directory() as data:
+    with (
+        copied_database(server_url, template.name) as url, server_directory() as data,
+        tempfile.TemporaryFile("w+") as log,
+    ):  # fmt: skip
         served = Dcmon(data, free_port(), {"DCMON_DATABASE_URL": url})
-        process = served.start("serve")
+        process = served.start("serve", output=log)
         try:
-            assert eventually(lambda: answers(served.port)), process.communicate(timeout=300)
+            assert eventually(lambda: answers(served.port)), log.seek(0) or log.read()
             done = subprocess.run(
                 [str(sdk), str(script), served.url, template.acme.token, *tasks],
                 cwd="/", capture_output=True, text=True, check=False, timeout=1500,
             )  # fmt: skip
         finally:
             process.terminate()
-            process.communicate(timeout=300)
+            process.wait(300)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.helpers.waiting import PATIENCE
 
@@ -44,11 +44,16 @@ class Dcmon:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def start(self, *arguments: str, is_group: bool = False) -> "subprocess.Popen[str]":
-        """Start a command in the background; `is_group` gives it its own process group."""
+    def start(
+        self, *arguments: str, is_group: bool = False, output: IO[str] | int = subprocess.PIPE
+    ) -> "subprocess.Popen[str]":
+        """Start a command in the background; `is_group` gives it its own process group.
+
+        A command that prints much needs a file as `output`: it stops when a pipe is full that the test does not read.
+        """
         return subprocess.Popen(
             [COMMAND, *arguments], env=self.environment, cwd="/", stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore_ctrl_c,
+            stdout=output, stderr=output, text=True, preexec_fn=restore_ctrl_c,
             process_group=0 if is_group else None,
         )  # fmt: skip
 
