@@ -28,6 +28,8 @@ def require_line(text: str, max_length: int = MAX_LINE) -> None:
 
 def require_prose(text: str, max_length: int = MAX_PROSE) -> None:
     """Raise UnusableText unless a text has visible characters, line breaks and tabs only."""
+    if any("\udc80" <= character <= "\udcff" for character in text):  # bytes of an argument that are no UTF-8
+        raise errors.UnstorableText.of(text)
     if match := _HIDDEN.search(text):
         reason = "has a character that can't be seen, or that changes the direction of the text"
         raise errors.UnusableText(code=_code(match[0]), text=_beginning(text), reason=reason)

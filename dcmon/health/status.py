@@ -18,7 +18,7 @@ from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
 from dcmon.settings import Settings
 from dcmon.severity import Severity
-from dcmon.tenancy import failed_login_counts, provisioning
+from dcmon.tenancy import failed_login_counts, missing_roles
 
 PROBLEMS_OF_MISSING_PARTS = (ProblemName.NO_LEADER, ProblemName.NO_WORKER, ProblemName.NO_ENDPOINT)
 ALL_WELL, HAS_PROBLEMS, NOTHING_RUNS, PART_DOWN = 0, 1, 7, 8  # exit codes
@@ -145,7 +145,7 @@ def _dependencies(
 
 def _missing_roles(engine: Engine) -> str:
     """Say how many organizations have no role of their own in PostgreSQL; empty if all have one."""
-    number = provisioning.count_missing_roles(engine)
+    number = missing_roles.count(engine)
     return f'; {number} organizations without a role of their own: see "dcmon migrate roles"' if number else ""
 
 

@@ -20,15 +20,6 @@ class Provisioned:
     token: str
 
 
-@dataclass(frozen=True)
-class MissingRoles:
-    """How many organizations have no role, the SQL that creates the roles, and the role that dcmon connects as."""
-
-    organizations: int
-    statements: Sequence[str]
-    connecting_role: str
-
-
 def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
     """Create an organization with its owner, first token and schema.
 
@@ -92,22 +83,6 @@ def migrate_all(engine: Engine, *, dry_run: bool = False) -> list[dict[str, Any]
                 migrations.upgrade_org(engine, org)
         _create_roles(engine)
     return [_step(state, dry_run) for state in before]
-
-
-def missing_roles(engine: Engine) -> MissingRoles:
-    """Return the organizations without a role of their own, which is the second wall between organizations."""
-    with engine.connect() as connection:
-        if db.revision(connection, "public") is None:
-            return MissingRoles(0, [], "")
-        organizations = roles.without(connection)
-        statements = roles.statements(connection, organizations)
-        return MissingRoles(len(organizations), statements, str(connection.scalar(text("select current_user"))))
-
-
-def count_missing_roles(engine: Engine) -> int:
-    """Return how many organizations have no role of their own."""
-    with engine.connect() as connection:
-        return len(roles.without(connection))
 
 
 def _create_roles(engine: Engine) -> None:

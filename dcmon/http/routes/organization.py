@@ -15,7 +15,7 @@ from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
 from dcmon.notifications.notification_levels import NotificationLevels
 from dcmon.severity import Severity
-from dcmon.tenancy import invitations, members, organizations, provisioning
+from dcmon.tenancy import invitations, members, organizations
 from dcmon.tenancy.invitations import Invited
 from dcmon.tenancy.permissions import Role, require_covered
 
@@ -117,6 +117,8 @@ def delete(access: Owner, name: str | None = None) -> None:
         raise errors.InvalidInput(
             f"This deletes organization {access.org.name!r} with all its data. Add its name to confirm: ?name=…"
         )
+    from dcmon.tenancy import provisioning  # loads alembic, which no other route needs
+
     provisioning.delete_organization(access.app.engine, access.org)
     access.app.admission_cache.forget_bearers()
 

@@ -32,7 +32,8 @@ MORE = {
     "org delete": {"alembic"},
     "quarantine drop": {"numpy"},
     "quarantine retry": {"numpy"},
-    "serve": {"fastapi", "http", "starlette", "uvicorn"},
+    "migrate roles": {"alembic"},
+    "serve": {"confluent_kafka", "fastapi", "http", "numpy", "starlette", "uvicorn"},
 }
 # Commands that only read, and what a run may load in addition.
 RUNS: dict[str, set[str]] = {

@@ -16,7 +16,7 @@ from dcmon.db import Organization, migrations, roles
 from dcmon.db import session as session_module
 from dcmon.db.connections import sqlstate
 from dcmon.ingestion.intake import Direct
-from dcmon.tenancy import organizations, provisioning
+from dcmon.tenancy import missing_roles, organizations, provisioning
 from tests.conftest import Acme
 from tests.integration.conftest import Target, labels, new_target, rows
 
@@ -165,7 +165,7 @@ def test_roles_are_made_for_an_older_database(engine: Engine, other: Target, tar
 
     assert owners(engine, other.org.schema) == {role}
     assert (other.samples, target.samples) == (20, 0)
-    assert provisioning.missing_roles(engine).statements == []
+    assert missing_roles.read(engine).statements == []
 
 
 def test_stray_table_is_usable_and_repaired(engine: Engine, org: Organization) -> None:
@@ -226,16 +226,16 @@ def test_role_that_may_not_create_roles_works(engine: Engine, plain_engine: Engi
     org = provisioning.create_organization(plain_engine, "acme", "owner@acme.example").organization
     target = new_target(plain_engine, org)
     Direct(plain_engine).ingest_samples(org, target.version_id, rows(0, 10))
-    missing = provisioning.missing_roles(plain_engine)
+    missing = missing_roles.read(plain_engine)
     assert (missing.organizations, missing.connecting_role) == (1, plain_engine.url.username)
-    assert provisioning.count_missing_roles(plain_engine) == 1
+    assert missing_roles.count(plain_engine) == 1
 
     with engine.begin() as connection:
         for statement in missing.statements:
             connection.exec_driver_sql(statement)
     provisioning.migrate_all(plain_engine)
 
-    assert provisioning.count_missing_roles(plain_engine) == 0
+    assert missing_roles.count(plain_engine) == 0
     assert owners(plain_engine, org.schema) != {plain_engine.url.username}
     assert target.samples == 10
     with db.org_session(plain_engine, org) as session:
@@ -282,7 +282,7 @@ def test_interrupted_creation_of_roles_is_continued(
     monkeypatch.undo()
     provisioning.migrate_all(engine)
 
-    assert provisioning.count_missing_roles(engine) == 0
+    assert missing_roles.count(engine) == 0
 
 
 def test_error_of_postgresql_shows_no_values(engine: Engine, org: Organization) -> None:

@@ -106,8 +106,9 @@ def test_window_without_evaluation_is_a_problem(app: App, target: Target) -> Non
 def test_every_claimable_window_is_counted(app: App, target: Target) -> None:
     """A window that can be claimed is counted at any age."""
     now = datetime.now(UTC)
-    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     long_ago = now - timedelta(hours=1)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    day = midnight - timedelta(days=1)  # long before it was logged, so that the version counts as loaded
     execute(
         app.engine, target.org, "update versions set watermark = :at, earliest = :at, newest_logged_at = :then",
         at=day, then=long_ago,

@@ -47,7 +47,7 @@ def test_new_certificate_keeps_open_connections(database_url: str, tmp_path: Pat
     """A certificate is renewed while clients are connected: they go on, and new ones see the new certificate."""
     old, new = trustme.CA(), trustme.CA()
     file = write(old, tmp_path)
-    settings = {"HTTP__TLS_CERTIFICATE": str(file)}
+    settings = {"HTTP__TLS_CERTIFICATE": str(file), "RUN_AS": "root"}  # a file that only root can read
     with serving_process(database_url, tmp_path, acme.token, "--workers", "2", tls=trust(old), **settings) as served:
         connection = served.connect()
         connection.request("GET", "/health/live")

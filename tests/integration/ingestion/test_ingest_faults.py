@@ -115,7 +115,7 @@ def test_server_that_dies_during_copy_leaves_nothing(app: App, target: Target) -
     ddl(
         target,
         "create function ends() returns trigger language plpgsql as"
-        " 'begin perform pg_terminate_backend(pg_backend_pid()); return new; end'",
+        " 'begin perform set_config(''transaction_timeout'', ''1'', true); perform pg_sleep(60); return new; end'",
         "create trigger ends before insert on {samples} for each row when (new.age = 25) execute function ends()",
     )
     batch = batch_of(app, received(0, *packed(target, rows(0, 50))))

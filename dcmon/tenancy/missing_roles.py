@@ -1,0 +1,34 @@
+"""Organizations whose schema has no role of its own, which is the second wall between organizations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from dcmon import db
+from dcmon.db import roles
+
+
+@dataclass(frozen=True)
+class MissingRoles:
+    """How many organizations have no role, the SQL that creates the roles, and the role that dcmon connects as."""
+
+    organizations: int
+    statements: Sequence[str]
+    connecting_role: str
+
+
+def read(engine: Engine) -> MissingRoles:
+    """Return the organizations without a role of their own, which is the second wall between organizations."""
+    with engine.connect() as connection:
+        if db.revision(connection, "public") is None:
+            return MissingRoles(0, [], "")
+        organizations = roles.without(connection)
+        statements = roles.statements(connection, organizations)
+        return MissingRoles(len(organizations), statements, str(connection.scalar(text("select current_user"))))
+
+
+def count(engine: Engine) -> int:
+    """Return how many organizations have no role of their own."""
+    with engine.connect() as connection:
+        return len(roles.without(connection))
