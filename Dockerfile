@@ -9,7 +9,7 @@ RUN pip install --no-cache-dir build && python -m build --wheel --outdir /wheel
 FROM python:3.11-slim-bookworm
 RUN useradd --system --create-home --home-dir /var/lib/dcmon dcmon
 COPY --from=build /wheel /wheel
-RUN pip install --no-cache-dir /wheel/*.whl && rm -r /wheel
+RUN pip install --no-cache-dir "$(echo /wheel/*.whl)[server]" && rm -r /wheel
 USER dcmon
 ENV DCMON_DATA_DIR=/var/lib/dcmon DCMON_HTTP__HOST=0.0.0.0
 EXPOSE 8000

@@ -60,6 +60,10 @@ class LibraryMissing(DcmonError):
     exit_code, status = 2, 501
 
 
+class ServerPackagesMissing(InvalidInput):
+    """{purpose} needs a package that is not installed here. Type: pip install 'dcmon[server]'"""
+
+
 class DemoPackagesMissing(InvalidInput):
     """The demo needs {packages}, not installed here. Type: pip install 'dcmon[demo]'"""
 

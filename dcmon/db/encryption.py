@@ -9,6 +9,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from dcmon import errors
@@ -24,6 +25,8 @@ _keys: tuple[str, ...] = ()  # of this process
 def use_keys(keys: Sequence[str]) -> None:
     """Set the keys of this process. Raises InvalidInput if one of them is no Fernet key."""
     global _keys
+    if keys:
+        require_library()
     for key in keys:
         try:
             is_key = len(base64.urlsafe_b64decode(key)) == 32
@@ -36,8 +39,15 @@ def use_keys(keys: Sequence[str]) -> None:
     _keys = tuple(keys)
 
 
+def require_library() -> None:
+    """Raise ServerPackagesMissing if the library that encrypts is not installed."""
+    if find_spec("cryptography") is None:
+        raise errors.ServerPackagesMissing(purpose="DCMON_SECRET_KEYS")
+
+
 def new_key() -> str:
     """Return a new key."""
+    require_library()
     from cryptography.fernet import Fernet
 
     return Fernet.generate_key().decode()

@@ -3,14 +3,16 @@
 import logging
 import ssl
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-
-from dcmon.errors import InvalidInput
+from dcmon.errors import InvalidInput, ServerPackagesMissing
 from dcmon.settings import Http
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.x509 import Certificate as Leaf
 
 log = logging.getLogger(__name__)
 CERTIFICATE, KEY = "DCMON_HTTP__TLS_CERTIFICATE", "DCMON_HTTP__TLS_KEY"
@@ -56,6 +58,8 @@ def from_settings(settings: Http) -> Certificate | None:
         if settings.tls_key is not None:
             raise InvalidInput(f"{KEY} is set and {CERTIFICATE} is not. Set both for TLS.")
         return None
+    if find_spec("cryptography") is None:
+        raise ServerPackagesMissing(purpose="TLS")
     return Certificate(settings.tls_certificate, settings.tls_key or settings.tls_certificate)
 
 
@@ -92,7 +96,9 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> datetime:
     return leaf.not_valid_after_utc
 
 
-def _parse_certificate(path: Path) -> x509.Certificate:
+def _parse_certificate(path: Path) -> "Leaf":
+    from cryptography import x509
+
     content = _read(path, CERTIFICATE)
     try:
         return x509.load_pem_x509_certificates(content)[0]
@@ -100,7 +106,9 @@ def _parse_certificate(path: Path) -> x509.Certificate:
         raise InvalidInput(f"{CERTIFICATE}: {path} has no certificate in PEM format.") from error
 
 
-def _parse_key(path: Path) -> PrivateKeyTypes:
+def _parse_key(path: Path) -> "PrivateKeyTypes":
+    from cryptography.hazmat.primitives import serialization
+
     content = _read(path, KEY)
     try:
         return serialization.load_pem_private_key(content, password=None)
@@ -120,6 +128,8 @@ def _read(path: Path, variable: str) -> bytes:
 
 
 def _public_bytes(key: object) -> bytes:
+    from cryptography.hazmat.primitives import serialization
+
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     encoded: bytes = key.public_bytes(serialization.Encoding.DER, form)  # type: ignore[attr-defined]
     return encoded
