@@ -77,7 +77,16 @@ class Demo:
 
 
 def pid_of(dcmon: Dcmon, name: str) -> int:
-    rows = json.loads(dcmon("-o", "json", "status").stdout)["parts"]
+    """Return the process of a part, once `dcmon status` can tell: a busy PostgreSQL may refuse it for a moment."""
+    shown = list[str]()
+
+    def is_shown() -> bool:
+        done = dcmon("-o", "json", "status")
+        shown.append(done.stdout or done.stderr)
+        return bool(done.stdout)
+
+    assert eventually(is_shown), shown
+    rows = json.loads(shown[-1])["parts"]
     return int(next(row["pid"] for row in rows if row["name"] == name))
 
 
