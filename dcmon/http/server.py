@@ -80,6 +80,8 @@ def serve(app: App) -> None:
     certificate = tls.from_settings(settings)  # fail now, and not in each process
     with _listen(settings.host, settings.port) as listener:
         app.step_down()  # the port is bound and the key is read, which may need root
+        if certificate is not None:
+            certificate.warn_if_unreadable()
         app.output.remark(f"dcmon's endpoint listens at {app.settings.url}")
         _warn_if_exposed(settings)
         if settings.workers == 1:

@@ -1,6 +1,7 @@
 """The TLS certificate of the endpoint, which is loaded again when its files change."""
 
 import logging
+import os
 import ssl
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -46,6 +47,16 @@ class Certificate:
             return False
         log.warning("the TLS certificate was loaded again: %s, valid until %s", self.certificate, self.expires_at)
         return True
+
+    def warn_if_unreadable(self) -> None:
+        """Log which files this process can't read: it has stepped down from root since it loaded them."""
+        for path in {self.certificate, self.key}:
+            if not os.access(path, os.R_OK):
+                log.warning(
+                    "%s can't be read after the step down from root, so a renewed certificate will not be loaded. "
+                    "Let the user of DCMON_RUN_AS read it, or restart dcmon after each renewal.",
+                    path,
+                )
 
     def _read_stamps(self) -> list[tuple[int, int, int] | None]:
         """Return what changes with the files. A symbolic link is followed: Kubernetes replaces secrets by links."""
