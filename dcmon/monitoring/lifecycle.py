@@ -18,7 +18,7 @@ from dcmon.db import Organization
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Version
 from dcmon.ingestion import reference_loading
 from dcmon.ingestion.reference_loading import APPEND, Document, LoadOptions, ReferenceLoad, ReferenceTable
-from dcmon.monitoring import model_checks, monitors, reevaluation, schedules
+from dcmon.monitoring import model_checks, monitors, reevaluation, schedules, version_locks
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.monitoring.monitors import MonitorChange
 from dcmon.notifications import closing, receivers
@@ -165,6 +165,8 @@ def delete_model(session: Session, model: Model) -> None:
     Receivers of its open alerts are notified.
     """
     sample_tables.lock_model(session, model)
+    of_model = session.scalars(select(Version).where(Version.model_id == model.id)).all()
+    version_locks.lock_for_deletion(session, [version.id for version in of_model])
     # Monitors are locked in the order in which the storing of results locks them. This waits for a window that is being
     # stored, and can't deadlock with it.
     session.scalars(
@@ -176,7 +178,7 @@ def delete_model(session: Session, model: Model) -> None:
     ).all()
     # Notifications are written first, because they need the alerts and versions that are deleted below.
     closing.write_notifications(session, Alert.version_id.in_(select(Version.id).where(Version.model_id == model.id)))
-    for version in session.scalars(select(Version).where(Version.model_id == model.id)).all():
+    for version in of_model:
         sample_tables.drop_version_tables(session, version)
     sample_tables.drop_model_tables(session, model)
     session.delete(model)
@@ -191,6 +193,7 @@ def delete_version(session: Session, model: Model, version: Version) -> None:
     another version.
     """
     sample_tables.lock_model(session, model)  # no sample of the model is stored until the commit
+    version_locks.lock_for_deletion(session, [version.id])
     session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})
     sample_tables.drop_version_tables(session, version)
     closing.write_notifications(session, Alert.version_id == version.id)
