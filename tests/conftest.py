@@ -27,7 +27,7 @@ from dcmon.tenancy import provisioning
 from tests.helpers import examples  # noqa: F401 - registers the profiles
 from tests.helpers.directories import server_directory
 from tests.helpers.ports import free_port
-from tests.helpers.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE, eventually
 
 for name in [name for name in os.environ if name.startswith("DCMON_") and not name.startswith("DCMON_TEST_")]:
     del os.environ[name]
@@ -153,13 +153,29 @@ def _copy(url: str, template: str, name: str) -> None:
     _administer(url, f"create database {name} template {template} strategy file_copy")
 
 
+def drop_database(url: str, name: str) -> None:
+    """Drop a database with its sessions.
+
+    A session of autovacuum belongs to the superuser, so that only a later try succeeds: `force` may not end it.
+    """
+
+    def is_dropped() -> bool:
+        try:
+            _administer(url, f"drop database {name} with (force)")
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+        return True
+
+    assert eventually(is_dropped, every=0.2), name
+
+
 @contextmanager
 def copied_database(server_url: str, template: str) -> Iterator[str]:
     """Yield the URL of a copy of a template database, and drop the copy at the end."""
     name = f"dcmon_test_{uuid.uuid4().hex[:12]}"
     _copy(server_url, template, name)
     yield _database(server_url, name)
-    _administer(server_url, f"drop database {name} with (force)")
+    drop_database(server_url, name)
 
 
 @dataclass(frozen=True)
@@ -206,7 +222,7 @@ def empty_url(server_url: str) -> Iterator[str]:
     name = f"dcmon_test_{uuid.uuid4().hex[:12]}"
     _administer(server_url, f"create database {name}")
     yield _database(server_url, name)
-    _administer(server_url, f"drop database {name} with (force)")
+    drop_database(server_url, name)
 
 
 @pytest.fixture

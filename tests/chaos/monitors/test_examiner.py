@@ -25,7 +25,7 @@ from tests.chaos.monitors.rules import Rule, WindowResult, beyond, spans
 from tests.chaos.monitors.world import World, build
 from tests.chaos.processes import Program
 from tests.chaos.verdict import Verdict
-from tests.conftest import _administer, _database
+from tests.conftest import _administer, _database, drop_database
 from tests.helpers.paths import ROOT
 from tests.integration.conftest import running
 
@@ -57,7 +57,7 @@ def completed_world(
         assert process.wait_until(lambda: examined(url, examiner).is_well, 300, every=1), examined(url, examiner)
         stack.close()
     yield world, log, url
-    _administer(server_url, f"drop database {name} with (force)")
+    drop_database(server_url, name)
 
 
 def examined(url: str, examiner: Examiner) -> Verdict:

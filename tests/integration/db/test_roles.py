@@ -17,7 +17,7 @@ from dcmon.db import session as session_module
 from dcmon.db.connections import sqlstate
 from dcmon.ingestion.intake import Direct
 from dcmon.tenancy import missing_roles, organizations, provisioning
-from tests.conftest import Acme
+from tests.conftest import Acme, drop_database
 from tests.integration.conftest import Target, labels, new_target, rows
 
 OBJECTS = text("""
@@ -215,8 +215,8 @@ def plain_engine(engine: Engine, server_url: str) -> Iterator[Engine]:
     plain = db.engine(make_url(server_url).set(username=name, password="x", database=name).render_as_string(False))
     yield plain
     plain.dispose()
+    drop_database(server_url, name)
     with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"drop database {name} with (force)".encode())
         connection.execute(f"drop role {name}".encode())
 
 

@@ -33,7 +33,7 @@ from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
-from tests.conftest import _administer, _database
+from tests.conftest import _administer, _database, drop_database
 from tests.integration.conftest import eventually, running
 
 FEATURES = {
@@ -150,7 +150,7 @@ def alerts(server_url: str, template: str, tmp_path_factory: pytest.TempPathFact
         with running(evaluate.run, app):
             assert eventually(lambda: evaluated(app, org) == 3 * DAYS)
         yield alerts_of(app, org)
-    _administer(server_url, f"drop database {name} with (force)")
+    drop_database(server_url, name)
 
 
 def evaluated(app: App, org: Organization) -> int:

@@ -26,7 +26,7 @@ from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
-from tests.conftest import _administer, _database
+from tests.conftest import _administer, _database, drop_database
 from tests.helpers.check_cases import cases_of_task
 from tests.helpers.check_inputs import WORLDS
 from tests.helpers.deepchecks_library import LABEL, PREDICTION, PROBABILITIES, Case, World
@@ -136,7 +136,7 @@ def stored(
             for place, by_id in created.items()
             for number, case in by_id.items()
         }
-    _administer(server_url, f"drop database {name} with (force)")
+    drop_database(server_url, name)
 
 
 def difference(case: Case, world: World, result: Result) -> str | None:
