@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
 
@@ -80,6 +80,16 @@ class Status:
         return HAS_PROBLEMS if self.problems else ALL_WELL
 
 
+class _TenancyCounts(NamedTuple):
+    """Organizations without a role of their own in PostgreSQL, and the failed log-ins of the last day.
+
+    The endpoint stores failed log-ins once a minute.
+    """
+
+    without_role: int
+    failed_logins: int
+
+
 def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -> Status:
     """Collect the status now; `local`: what `dcmon up` runs on this machine.
 
@@ -87,17 +97,21 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
     """
     try:
         snapshot, current_problems, _ = current_health.collect(engine, settings)
+        tenancy = _read_tenancy(engine)
     except errors.DcmonError as error:
         parts = [*_local_processes(local), _dependency("database", False, _database_url(engine))]
         return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
+    database = _dependency("database", True, _database_url(engine) + _missing_roles(tenancy.without_role))
     return Status(
         [
             *_local_processes(local),
-            *_dependencies(engine, settings, snapshot, local),
+            *_endpoint(settings, local),
+            database,
+            *_servers(settings, snapshot),
             *_missing_parts(current_problems),
         ],
         _processes(snapshot, settings),
-        {**_waiting(snapshot), "failed_logins": _failed_logins(engine)},
+        {**_waiting(snapshot), "failed_logins": tenancy.failed_logins},
         current_problems,
         snapshot.now,
         local is not None or bool(snapshot.alive(None, settings.health)),
@@ -123,14 +137,20 @@ def _restarts(child: Mapping[str, Any]) -> str | None:
     return f"restarted {times}, the last exit code was {child['last_exit']}"
 
 
-def _dependencies(
-    engine: Engine, settings: Settings, snapshot: HealthSnapshot, local: SupervisorState | None
-) -> list[dict[str, Any]]:
-    """Return the servers of the settings, up or down, and the scheduler that leads."""
+def _read_tenancy(engine: Engine) -> _TenancyCounts:
+    with db.public_session(engine) as session:
+        return _TenancyCounts(missing_roles.count(session), failed_login_counts.last_day(session))
+
+
+def _endpoint(settings: Settings, local: SupervisorState | None) -> list[dict[str, Any]]:
+    if local is None:
+        return []
+    return [_dependency("endpoint", supervisor_state.is_endpoint_up(settings), local.url)]
+
+
+def _servers(settings: Settings, snapshot: HealthSnapshot) -> list[dict[str, Any]]:
+    """Return the servers of the settings beside the database, up or down, and the scheduler that leads."""
     rows = []
-    if local is not None:
-        rows.append(_dependency("endpoint", supervisor_state.is_endpoint_up(settings), local.url))
-    rows.append(_dependency("database", True, _database_url(engine) + _missing_roles(engine)))
     if snapshot.is_kafka_up is not None:
         rows.append(_dependency("kafka", snapshot.is_kafka_up, str(settings.kafka.bootstrap_servers)))
     if settings.redis_url is not None:
@@ -143,9 +163,8 @@ def _dependencies(
     return rows
 
 
-def _missing_roles(engine: Engine) -> str:
+def _missing_roles(number: int) -> str:
     """Say how many organizations have no role of their own in PostgreSQL; empty if all have one."""
-    number = missing_roles.count(engine)
     return f'; {number} organizations without a role of their own: see "dcmon migrate roles"' if number else ""
 
 
@@ -183,12 +202,6 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
 def _loop_state(process: ProcessHeartbeat, settings: Settings) -> ProcessState:
     is_hanging = process.seen_at - process.polled_at > settings.health.poll_timeout
     return ProcessState.HANGS if is_hanging else ProcessState.WORKS
-
-
-def _failed_logins(engine: Engine) -> int:
-    """Return how many log-ins failed in the last day. The endpoint stores them once a minute."""
-    with db.public_session(engine) as session:
-        return failed_login_counts.last_day(session)
 
 
 def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
 from dcmon import db
 from dcmon.db import roles
@@ -28,7 +29,6 @@ def read(engine: Engine) -> MissingRoles:
         return MissingRoles(len(organizations), statements, str(connection.scalar(text("select current_user"))))
 
 
-def count(engine: Engine) -> int:
+def count(session: Session) -> int:
     """Return how many organizations have no role of their own."""
-    with engine.connect() as connection:
-        return len(roles.without(connection))
+    return len(roles.without(session.connection()))

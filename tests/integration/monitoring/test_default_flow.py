@@ -32,7 +32,7 @@ FLOWS = {
     "a fifth bad": (ROWS, ROWS // 5),
 }
 VOLUME, QUARANTINED = ("Volume of Rows", "rows"), ("Quarantined Rows", "quarantine share")
-N_DUE = "select count(*) from due_windows where due_at < now() + interval '1 hour'"
+N_DUE = "select count(*) from due_windows where due_at <= now()"
 
 
 def log_window(app: App, target: Target, version_id: int, start: datetime, step: timedelta, n: int, bad: int) -> None:
