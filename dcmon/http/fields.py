@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Query
 from pydantic import AfterValidator, Field
 
 MAX_ID = 2**31 - 1
@@ -17,8 +16,6 @@ def _aware(time: datetime) -> datetime:
 Time = Annotated[datetime, AfterValidator(_aware)]
 # A time of a response, as datetime.isoformat writes it: clients of the old system compare these texts.
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-Limit = Annotated[int | None, Query(ge=1, le=10_000, description="How many entries to return at most.")]
-Offset = Annotated[int, Query(ge=0, le=10**9, description="How many entries to leave out before the first.")]
 
 
 def timestamp(time: datetime | None) -> str | None:

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, ForeignKey, Identity, Index, SmallInteger, Un
 from sqlalchemy.orm import Mapped, mapped_column
 
 from dcmon.db.tables import Logged, Public
+from dcmon.db.tables.change_columns import ChangeColumns
 
 
 class Organization(Public):
@@ -267,8 +268,8 @@ class KnownProblem(Public):
     notified_at: Mapped[dt.datetime | None]
 
 
-class AuditLogEntry(Public):
-    """A change of an organization, its members or its tokens; the columns are those of the organization's own log.
+class AuditLogEntry(ChangeColumns, Public):
+    """A change of an organization, its members or its tokens.
 
     It has no foreign key: the deletion of an organization stays recorded.
     """
@@ -279,14 +280,3 @@ class AuditLogEntry(Public):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     org_id: Mapped[int]
     at: Mapped[dt.datetime] = mapped_column(index=True)
-    author: Mapped[str]
-    via: Mapped[str]
-    address: Mapped[str | None]
-    token: Mapped[str | None]
-    request_id: Mapped[str | None]
-    action: Mapped[str]
-    kind: Mapped[str]
-    object_id: Mapped[str | None]
-    name: Mapped[str | None]
-    before: Mapped[dict[str, Any] | None]
-    after: Mapped[dict[str, Any] | None]

@@ -9,7 +9,8 @@ from dcmon.alerting import alert_views, operator_actions, rule_actions, rules
 from dcmon.alerting.operator_actions import Action
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Reader, Writer
-from dcmon.http.fields import Limit, Offset, Timestamp
+from dcmon.http.fields import Timestamp
+from dcmon.http.paging import Paged
 from dcmon.http.routes.rules import ActionBody
 from dcmon.severity import Severity
 from dcmon.states import AlertState
@@ -60,13 +61,11 @@ class AlertWithHistory(AlertView):
 
 
 @router.get("/alert-rules/{rule_id}/alerts", response_model=list[AlertView])
-def list_for_rule(
-    access: Reader, rule_id: int, resolved: bool | None = None, limit: Limit = None, offset: Offset = 0
-) -> list[dict[str, Any]]:
+def list_for_rule(access: Reader, page: Paged, rule_id: int, resolved: bool | None = None) -> list[dict[str, Any]]:
     """List the alerts of a rule in the order of their windows."""
     with access.session() as session:
         rules.get(session, rule_id)
-        views = alert_views.alerts_of_rule(session, rule_id, resolved=resolved, limit=limit, offset=offset)
+        views = alert_views.alerts_of_rule(session, rule_id, resolved=resolved, limit=page.limit, offset=page.offset)
         return [describe_alert(view, view.version.name) for view in views]
 
 

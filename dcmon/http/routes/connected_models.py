@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from dcmon import errors
 from dcmon.db.tables.org import Quarantined
 from dcmon.http.auth import Access, Reader
+from dcmon.http.paging import Paged
 from dcmon.http.routes.overview import epoch
-from dcmon.http.routes.paging import Paged
 from dcmon.ingestion import lag, quarantine_pages
 from dcmon.ingestion.lag import UnreadRows
 from dcmon.ingestion.quarantine_pages import QuarantinePage, SortKey

@@ -12,7 +12,8 @@ from dcmon.alerting.rules import Change, Condition
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Reader, Writer
-from dcmon.http.fields import Limit, Offset, Timestamp, timestamp
+from dcmon.http.fields import Timestamp, timestamp
+from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.rules import ActionBody, BulkView, ConditionBody, ConditionView, act_on_all
@@ -98,13 +99,11 @@ def create(access: Writer, identifier: str, body: IngestionRuleBody, identifier_
 
 
 @router.get("/models/{identifier}/data-ingestion-alert-rules", response_model=list[IngestionRuleView])
-def entries(
-    access: Reader, identifier: str, identifier_kind: str | None = None, limit: Limit = None, offset: Offset = 0
-) -> list[dict[str, Any]]:
+def entries(access: Reader, page: Paged, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
     """List the data-ingestion rules of a model, the oldest first."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
-        return [_rule(entry) for entry in ingestion_rules.entries(session, model, limit, offset)]
+        return [_rule(entry) for entry in ingestion_rules.entries(session, model, page.limit, page.offset)]
 
 
 @router.get(RULE, response_model=IngestionRuleView)
@@ -133,13 +132,11 @@ def delete(access: Writer, rule_id: int) -> None:
 
 
 @router.get(f"{RULE}/alerts", response_model=list[IngestionAlertView])
-def alerts(
-    access: Reader, rule_id: int, resolved: bool | None = None, limit: Limit = None, offset: Offset = 0
-) -> list[dict[str, Any]]:
+def alerts(access: Reader, page: Paged, rule_id: int, resolved: bool | None = None) -> list[dict[str, Any]]:
     """List the alerts of a rule in the order of their windows."""
     with access.session() as session:
         entry = ingestion_rules.get(session, rule_id)
-        return [_alert(view) for view in ingestion_rules.alerts_of(session, entry, resolved, limit, offset)]
+        return [_alert(view) for view in ingestion_rules.alerts_of(session, entry, resolved, page.limit, page.offset)]
 
 
 @router.post(f"{RULE}/resolve-all")

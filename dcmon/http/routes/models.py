@@ -13,9 +13,9 @@ from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
 from dcmon.http.fields import MAX_ID
+from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes.names import NameRoute, require_reachable
-from dcmon.http.routes.paging import Paged
 from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
 from dcmon.states import DefaultSet, TaskType
 from dcmon.storage import models

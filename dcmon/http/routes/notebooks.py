@@ -4,15 +4,14 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from dcmon.http.auth import Access, Reader
 from dcmon.http.routes.check_runs import Id
-from dcmon.http.routes.run_models import CalendarTime, WindowBody
+from dcmon.http.routes.run_models import SpanBody, WindowBody
 from dcmon.monitoring import ad_hoc_monitors, notebook_cells, notebooks
 from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
-from dcmon.monitoring.ad_hoc_runs import TimeSpan
 from dcmon.monitoring.notebooks import NotebookRequest
 
 router = APIRouter(tags=["notebooks"])
@@ -27,24 +26,11 @@ class CheckNotebookBody(WindowBody):
     as_script: bool = AsScript
 
 
-class MonitorNotebookBody(BaseModel):
+class MonitorNotebookBody(SpanBody):
     """Rows with a time in [start_time, end_time). Filters and choices are those of the monitor."""
 
-    start_time: CalendarTime
-    end_time: CalendarTime
     model_version_id: int | None = VersionId
     as_script: bool = AsScript
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "MonitorNotebookBody":
-        if self.end_time < self.start_time:
-            raise ValueError("end_time is before start_time")
-        return self
-
-    @property
-    def span(self) -> TimeSpan:
-        """The span of time to read."""
-        return TimeSpan(self.start_time, self.end_time)
 
 
 @router.post("/checks/{check_id}/get-notebook", response_class=PlainTextResponse)

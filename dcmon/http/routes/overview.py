@@ -12,8 +12,8 @@ from dcmon.alerting import rules
 from dcmon.db.tables.org import Model
 from dcmon.http.auth import Reader
 from dcmon.http.fields import Time
+from dcmon.http.paging import Paged
 from dcmon.http.routes.models import resolve
-from dcmon.http.routes.paging import Paged
 from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH
 from dcmon.ingestion import sample_counts
 from dcmon.ingestion.sample_counts import BucketUnit

@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from dcmon.alerting import rule_lists
 from dcmon.alerting.rule_lists import CountedRule, RuleFilter, SortKey
 from dcmon.http.auth import Access, Reader
-from dcmon.http.fields import MAX_ID, Limit, Offset, Time, Timestamp, timestamp
+from dcmon.http.fields import MAX_ID, Time, Timestamp, timestamp
+from dcmon.http.paging import Page, Paged
 from dcmon.http.routes import rules as rule_routes
 from dcmon.http.routes.rules import ConditionView, RuleView
 from dcmon.monitoring import monitors
@@ -85,58 +86,56 @@ class AlertChoice(Choice):
 
 
 class Order:
-    """What a list is sorted by, and which part of it is asked for."""
+    """What a list is sorted by."""
 
     def __init__(
         self,
         sortby: Annotated[list[SortKey], Query(max_length=10)] = [],  # noqa: B006
         bracketed: Annotated[list[SortKey], Query(alias="sortby[]", max_length=10, include_in_schema=False)] = [],  # noqa: B006
-        limit: Limit = None,
-        offset: Offset = 0,
     ) -> None:
         self.keys = [*sortby, *bracketed] or list(rule_lists.DEFAULT_ORDER)
-        self.limit, self.offset = limit, offset
 
 
 @router.get("/alert-rules", response_model=list[ListedRuleView])
 def entries(
-    access: Reader, choice: Annotated[AlertChoice, Depends()], order: Annotated[Order, Depends()]
+    access: Reader, choice: Annotated[AlertChoice, Depends()], order: Annotated[Order, Depends()], page: Paged
 ) -> list[dict[str, Any]]:
     """List the rules that have a matching alert, or with all=true all rules: the most severe first."""
-    return _listed(access, choice.to_filter(), order)
+    return _listed(access, choice.to_filter(), order, page)
 
 
 @router.get("/monitors/{monitor_id}/alert-rules", response_model=list[ListedRuleView])
 def entries_of_monitor(
-    access: Reader, monitor_id: int, choice: Annotated[AlertChoice, Depends()], order: Annotated[Order, Depends()]
+    access: Reader,
+    monitor_id: int,
+    choice: Annotated[AlertChoice, Depends()],
+    order: Annotated[Order, Depends()],
+    page: Paged,
 ) -> list[dict[str, Any]]:
     """List the rules of a monitor that have a matching alert, or with all=true all its rules."""
     with access.session() as session:
         monitors.get(session, monitor_id)
-    return _listed(access, choice.to_filter(monitor_id), order)
+    return _listed(access, choice.to_filter(monitor_id), order, page)
 
 
 @router.get("/config/alert-rules", response_model=list[ConfiguredRuleView])
 def configuration(
     access: Reader,
     choice: Annotated[Choice, Depends()],
+    page: Paged,
     sortby: Annotated[list[SeveritySort], Query(max_length=10)] = [],  # noqa: B006
     bracketed: Annotated[list[SeveritySort], Query(alias="sortby[]", max_length=10, include_in_schema=False)] = [],  # noqa: B006
-    limit: Limit = None,
-    offset: Offset = 0,
 ) -> list[dict[str, Any]]:
     """List all rules with counts of their alerts; the counts are null without alerts."""
     wanted = RuleFilter(model_ids=choice.models, severities=choice.severities, has_alerts=False)
     with access.session() as session:
-        counted = rule_lists.counted_rules(session, wanted, [*sortby, *bracketed], limit, offset)
+        counted = rule_lists.counted_rules(session, wanted, [*sortby, *bracketed], page.limit, page.offset)
         return [_configured(rule) for rule in counted]
 
 
-def _listed(access: Access, wanted: RuleFilter, order: Order) -> list[dict[str, Any]]:
+def _listed(access: Access, wanted: RuleFilter, order: Order, page: Page) -> list[dict[str, Any]]:
     with access.session() as session:
-        counted: Sequence[CountedRule] = rule_lists.counted_rules(
-            session, wanted, order.keys, order.limit, order.offset
-        )
+        counted: Sequence[CountedRule] = rule_lists.counted_rules(session, wanted, order.keys, page.limit, page.offset)
         return [
             {
                 **rule_routes.describe(entry.rule),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -70,14 +70,14 @@ class RunBody(BaseModel):
         )  # fmt: skip
 
 
-class WindowBody(RunBody):
+class SpanBody(BaseModel):
     """Rows with a time in [start_time, end_time). A time without an offset is in UTC."""
 
     start_time: CalendarTime = Field(examples=[EXAMPLE_TIME])
     end_time: CalendarTime
 
     @model_validator(mode="after")
-    def _in_order(self) -> "WindowBody":
+    def _in_order(self) -> Self:
         if self.end_time < self.start_time:
             raise ValueError("end_time is before start_time")
         return self
@@ -86,6 +86,10 @@ class WindowBody(RunBody):
     def span(self) -> TimeSpan:
         """The span of time to read."""
         return TimeSpan(self.start_time, self.end_time)
+
+
+class WindowBody(RunBody, SpanBody):
+    """Rows with a time in [start_time, end_time). A time without an offset is in UTC."""
 
 
 class LookbackBody(WindowBody):

@@ -12,11 +12,11 @@ from dcmon import errors
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
 from dcmon.http.fields import Time
+from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FULL
 from dcmon.http.routes import version_views
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.names import require_reachable
-from dcmon.http.routes.paging import Paged
 from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH, ColumnView, VersionDetails
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle

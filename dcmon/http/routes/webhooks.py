@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from dcmon import errors
 from dcmon.db.tables.org import Webhook
 from dcmon.http.auth import Administrator
-from dcmon.http.fields import Limit, Offset, Timestamp, timestamp
+from dcmon.http.fields import Timestamp, timestamp
+from dcmon.http.paging import Paged
 from dcmon.notifications import receiver_tests, receivers, webhook_receivers
 from dcmon.notifications.webhook_receivers import LastAttempt, WebhookKind, WebhookSpec
 from dcmon.severity import Severity
@@ -117,10 +118,10 @@ NewWebhook = Annotated[StandardWebhook | PagerDutyWebhook, Field(discriminator="
 
 
 @router.get("/alert-webhooks", response_model=list[WebhookView])
-def entries(access: Administrator, limit: Limit = None, offset: Offset = 0) -> list[dict[str, Any]]:
+def entries(access: Administrator, page: Paged) -> list[dict[str, Any]]:
     """List webhooks and PagerDuty integrations, without their secrets, the oldest first."""
     with access.session() as session:
-        listed = webhook_receivers.entries(session, limit, offset)
+        listed = webhook_receivers.entries(session, page.limit, page.offset)
         last = webhook_receivers.last_attempts(session, [receiver.id for receiver in listed])
         return [_view(receiver, last.get(receiver.id)) for receiver in listed]
 
