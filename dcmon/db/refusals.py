@@ -1,11 +1,25 @@
 """Translate what PostgreSQL refuses because of the values of a statement into dcmon's own errors."""
 
+import re
+
 import psycopg
-from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import DBAPIError, NoResultFound, StatementError
+from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
 from dcmon import errors
 
 _UNUSABLE = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.StatementTooComplex)
+
+
+# What SQLAlchemy raises if a row that was read is deleted by another transaction before it is read again or changed.
+VANISHED = (NoResultFound, StaleDataError, ObjectDeletedError)
+# Tables that are created for each model or version, and dropped with it.
+_OF_DELETED = re.compile(r'relation "(samples|labels|reference|ids|orphan_labels)_\d')
+
+
+def vanished() -> errors.NotFound:
+    """Return the error for an object that was deleted while it was used."""
+    return errors.NotFound("The object was deleted meanwhile. List what exists, and try again.")
 
 
 def to_refusal(error: BaseException) -> errors.DcmonError | None:
@@ -16,6 +30,8 @@ def to_refusal(error: BaseException) -> errors.DcmonError | None:
     """
     if isinstance(error, StatementError) and isinstance(error.orig, errors.DcmonError):
         return error.orig
+    if isinstance(error, VANISHED):
+        return vanished()
     original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation):
         return errors.CreatedMeanwhile(what=_object(original))
@@ -26,6 +42,8 @@ def to_refusal(error: BaseException) -> errors.DcmonError | None:
     if isinstance(original, _UNUSABLE):
         reason = (original.diag.message_primary or str(original)).splitlines()[0]
         return errors.InvalidInput(f"PostgreSQL can't use a value: {reason}. Correct the value and try again.")
+    if isinstance(original, psycopg.errors.UndefinedTable) and _OF_DELETED.search(str(original)):
+        return vanished()
     if isinstance(original, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return errors.Locked()
     return None

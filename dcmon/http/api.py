@@ -93,15 +93,14 @@ class _Endpoint(FastAPI):
     """The application, with layers around its routes; the outer ones also see what the handlers of errors send."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document of all routes."""
+        """Build the OpenAPI document of all routes, in half a second: requests get it from openapi.Document."""
         if self.openapi_schema is None:
             openapi.complete(super().openapi(), routes())
         return super().openapi()
 
     def build_middleware_stack(self) -> ASGIApp:
         """Return all layers. FastAPI would add some that the endpoint does not need."""
-        routes = [route for route in self.router.routes if isinstance(route, GuardedRoute)]
-        inner = ExceptionMiddleware(RouteTable(routes, self.router), handlers=self.exception_handlers)
+        inner = ExceptionMiddleware(self.state.route_table, handlers=self.exception_handlers)
         inside = Fallback(GZipMiddleware(inner, minimum_size=1000))
         return RequestScope(Edge(inside, self.state.app.settings, self.state.metrics))
 
@@ -109,9 +108,7 @@ class _Endpoint(FastAPI):
 def create(app: App, serving: Serving | None = None) -> FastAPI:
     """Create the FastAPI application of an App. `serving`: the state of this process; None: it is alone."""
     # No pages of documentation: those of FastAPI load scripts from a stranger's server.
-    api = _Endpoint(
-        title="dcmon", version=service.version(), openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None
-    )
+    api = _Endpoint(title="dcmon", version=service.version(), openapi_url=None, docs_url=None, redoc_url=None)
     api.state.app, api.state.serving = app, serving or Serving()
     api.state.body_budget = BodyBudget(app.settings.http.bodies_bytes)
     api.state.metrics, api.state.system_metrics = (
@@ -123,6 +120,10 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
         api.router.routes.extend(route.mounted(prefix) for route in protect(router))
     add_handlers(api)
     api.add_api_route("/", lambda: PlainTextResponse("dcmon's endpoint is at /api/v1.\n"), include_in_schema=False)
+    api.add_route(f"{PREFIX}/openapi.json", openapi.Document(api.openapi).respond, include_in_schema=False)
+    api.state.route_table = RouteTable(
+        [route for route in api.router.routes if isinstance(route, GuardedRoute)], api.router
+    )
     return api
 
 

@@ -9,9 +9,8 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import compile_path
 
-from dcmon import db
+from dcmon import db, errors
 from dcmon.errors import DcmonError, UnstorableText
 from dcmon.http import html_pages
 from dcmon.http.responses import error_response
@@ -28,6 +27,8 @@ def add_handlers(api: FastAPI) -> None:
     api.add_exception_handler(DcmonError, _handle_dcmon_error)
     api.add_exception_handler(DBAPIError, _handle_database_error)
     api.add_exception_handler(psycopg.Error, _handle_database_error)
+    for vanished in db.VANISHED:
+        api.add_exception_handler(vanished, _handle_database_error)
     api.add_exception_handler(UnicodeEncodeError, _handle_unstorable_text)
     api.add_exception_handler(RequestValidationError, _handle_invalid_request)
     api.add_exception_handler(HTTPException, _handle_http_error)
@@ -43,6 +44,8 @@ def unexpected_error(method: str, path: str, error: BaseException) -> JSONRespon
 
 async def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DcmonError)
+    if isinstance(error, errors.OrganizationNotFound):  # that of the token: it was deleted after the token was checked
+        error = errors.NotAuthenticated()
     information = error.details.get("information")
     if "retry_after" in error.details:
         return error_response(error.status, str(error), information, retry_after=str(error.details["retry_after"]))
@@ -60,6 +63,10 @@ async def _handle_database_error(request: Request, error: Exception) -> JSONResp
     refusal = db.to_refusal(error)
     if refusal is None:
         return unexpected_error(request.method, request.url.path, error)
+    if isinstance(refusal, errors.DeletedMeanwhile) and request.method in ("GET", "HEAD"):
+        refusal = db.vanished()  # statistics of a version that was deleted while they were read
+    if isinstance(refusal, errors.NotFound):
+        log.info("%s %s met a deletion: %s", request.method, request.url.path, describe_error(error))
     return await _handle_dcmon_error(request, refusal)
 
 
@@ -80,7 +87,7 @@ async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404 and _is_from_browser(request):
         return html_pages.not_found()
-    if error.status_code == 405 and (allowed := ", ".join(_methods(request))):
+    if error.status_code == 405 and (allowed := ", ".join(request.app.state.route_table.methods(request.scope))):
         return error_response(
             405, f"{request.url.path} does not support {request.method}: use {allowed}.", Allow=allowed
         )
@@ -101,12 +108,3 @@ async def _handle_disconnect(request: Request, error: Exception) -> JSONResponse
     """Handle a client that disconnected while it sent its request. No row of the request is stored."""
     log.debug("client disconnected: %s %s", request.method, request.url.path)
     return error_response(400, "The request is incomplete: the client disconnected while it sent the body.")
-
-
-def _methods(request: Request) -> list[str]:
-    """Return the methods that a request's path supports."""
-    paths = request.app.openapi()["paths"]
-    methods = {
-        method.upper() for path in paths if compile_path(path)[0].match(request.url.path) for method in paths[path]
-    }
-    return sorted(methods)

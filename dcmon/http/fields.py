@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 MAX_ID = 2**31 - 1
 
@@ -16,6 +16,12 @@ def _aware(time: datetime) -> datetime:
 Time = Annotated[datetime, AfterValidator(_aware)]
 # A time of a response, as datetime.isoformat writes it: clients of the old system compare these texts.
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class CreatedView(BaseModel):
+    """The id of what was created."""
+
+    id: int
 
 
 def timestamp(time: datetime | None) -> str | None:

@@ -37,6 +37,11 @@ def answers_with_secret(endpoint: Callable[..., Any]) -> Callable[..., Any]:
     return endpoint
 
 
+def has_secret(endpoint: Callable[..., Any]) -> bool:
+    """Return True for a route whose answer has a secret."""
+    return getattr(endpoint, "answers_with_secret", False)
+
+
 def key_of(request: Request, endpoint: Callable[..., Any]) -> str | None:
     """Return the key of a request; None if it has none. Raises InvalidInput or Unprocessable."""
     key = request.headers.get("idempotency-key") if request.method in METHODS else None
@@ -44,7 +49,7 @@ def key_of(request: Request, endpoint: Callable[..., Any]) -> str | None:
         return None
     if not KEY.fullmatch(key := key.strip()):
         raise errors.InvalidInput("Idempotency-Key must have 1 to 255 visible ASCII characters, without spaces.")
-    if getattr(endpoint, "answers_with_secret", False):
+    if has_secret(endpoint):
         raise errors.Unprocessable(NO_KEY)
     return key.strip('"')
 

@@ -4,16 +4,20 @@ The guard, authentication and the handlers of errors answer for all routes alike
 route only declares the statuses of its success.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import asyncio
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from dcmon.http import guard, once
 from dcmon.http.auth import Requires
-from dcmon.http.guard import BodyKind
 from dcmon.http.responses import ErrorResponse
-from dcmon.tenancy.permissions import Role
+from dcmon.tenancy.permissions import Role, Scope, granted
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 REDIRECTS = frozenset({"302", "303", "307"})
@@ -34,7 +38,8 @@ MEANINGS = {
     500: "dcmon failed. The log of the endpoint has the reason under the id in `x-request-id`.",
     503: "Something that the endpoint needs can't be reached or is busy. Send the request again later.",
 }
-ALWAYS = frozenset({400, 408, 413, 414, 431, 500, 503})
+# The guard checks the texts of each query (400, 422) and the length of each body.
+ALWAYS = frozenset({400, 408, 413, 414, 422, 431, 500, 503})
 REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 RETRY_AFTER = {"retry-after": {"$ref": "#/components/headers/RetryAfter"}}
 HEADERS = {
@@ -72,6 +77,34 @@ SCHEMES = {
 }  # fmt: skip
 
 
+class _Encoded(NamedTuple):
+    plain: bytes
+    compressed: bytes
+
+
+class Document:
+    """The OpenAPI document as requests get it: built and encoded once, by the first request, in a thread."""
+
+    def __init__(self, build: Callable[[], dict[str, Any]]) -> None:
+        self._build, self._building = build, asyncio.Lock()
+        self._encoded: _Encoded | None = None
+
+    async def respond(self, request: Request) -> Response:
+        """Return the document, compressed for a client that takes gzip. Building it does not block other requests."""
+        async with self._building:  # requests that come meanwhile wait for the same document
+            if self._encoded is None:
+                self._encoded = await run_in_threadpool(self._encode)
+        headers = {"vary": "Accept-Encoding"}
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(self._encoded.plain, media_type="application/json", headers=headers)
+        headers["content-encoding"] = "gzip"
+        return Response(self._encoded.compressed, media_type="application/json", headers=headers)
+
+    def _encode(self) -> _Encoded:
+        plain = json.dumps(self._build(), ensure_ascii=False, separators=(",", ":")).encode()
+        return _Encoded(plain, gzip.compress(plain))
+
+
 def complete(document: dict[str, Any], routes: Iterable[tuple[str, APIRoute]]) -> dict[str, Any]:
     """Add to FastAPI's document of these routes what it does not know, and return it."""
     components = document.setdefault("components", {})
@@ -86,15 +119,21 @@ def complete(document: dict[str, Any], routes: Iterable[tuple[str, APIRoute]]) -
 
 
 def statuses(method: str, route: APIRoute) -> frozenset[int]:
-    """Return the statuses with which a route refuses a request, as its declaration implies them."""
-    possible, writes, required = set(ALWAYS), method not in READS, guard.access(route)
+    """Return the statuses with which a route refuses a request, as its declaration implies them.
+
+    A route declares the others: 402, and where they are not implied 403, 404 and 409.
+    """
+    possible, required = set(ALWAYS), guard.access(route)
+    if method not in READS:
+        possible.add(403)  # if a page of another site made a browser send the request
     if isinstance(required, Requires):
-        possible |= {401, 403, 404, 429}
-    if writes:
-        possible |= {403, 409, 422}
-    parameters = route.dependant.path_params or route.dependant.query_params or route.dependant.dependencies
-    if parameters or guard.body_kind(route) != BodyKind.NONE:
-        possible.add(422)
+        possible |= {401, 429}
+        if not all(required.permission in granted(role, scope) for role in Role for scope in Scope):
+            possible.add(403)
+        if method in once.METHODS and not once.has_secret(route.endpoint):
+            possible.add(409)  # a request with the same Idempotency-Key is in progress
+    if "{" in route.path:
+        possible.add(404)
     return frozenset(possible)
 
 
@@ -121,7 +160,7 @@ def _complete(operation: dict[str, Any], method: str, route: APIRoute) -> None:
         operation["security"] = [{name: []} for name in SCHEMES]
         roles = [role.value for role in Role if required.permission in role.permissions]
         operation["x-permission"], operation["x-roles"] = required.permission.value, roles
-        if method in once.METHODS:
+        if method in once.METHODS and not once.has_secret(route.endpoint):
             operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
             for success in (response for status, response in responses.items() if status.startswith("2")):
                 success["headers"] |= REPLAYED

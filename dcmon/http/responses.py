@@ -13,8 +13,12 @@ class ErrorResponse(BaseModel):
     additional_information: dict[str, Any]
 
 
-# Statuses that a route declares because its declaration alone does not imply them.
-MAY_BE_FULL: dict[int | str, dict[str, Any]] = {402: {}}
+# Statuses that a route declares because its path, methods and access do not imply them.
+Refusals = dict[int | str, dict[str, Any]]
+MAY_BE_FULL: Refusals = {402: {}}
+MAY_BE_FORBIDDEN: Refusals = {403: {}}  # also to a token with the permission of the route
+NAMES_OBJECT: Refusals = {404: {}}  # in its query or body
+MAY_CONFLICT: Refusals = {409: {}}  # it writes rows that refer to objects which others may delete
 
 
 def error_response(

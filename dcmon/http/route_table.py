@@ -1,13 +1,13 @@
 """The table of all routes, in which a request finds its route by its path.
 
 FastAPI tries one route after another, router by router, which takes longer than all else for a small request. Only what
-the table does not have goes there: unknown paths, other methods, redirects and the description of the API.
+the table does not have goes there: unknown paths, other methods, redirects and the OpenAPI document.
 """
 
 from collections.abc import Iterable, Sequence
 
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
-from starlette.routing import Match, Router
+from starlette.routing import Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
 from dcmon.http.guard import GuardedRoute
@@ -20,6 +20,7 @@ class RouteTable:
 
     def __init__(self, routes: Sequence[GuardedRoute], router: Router) -> None:
         self._others = AsyncExitStackMiddleware(router)
+        self._unguarded = [route for route in router.routes if isinstance(route, Route) and route not in routes]
         self._fixed = dict[tuple[str, str], GuardedRoute]()  # by method and path
         for route in reversed(routes):  # of routes with the same path the first one counts
             if "{" not in route.path:
@@ -48,6 +49,12 @@ class RouteTable:
                 scope.update(child_scope)
                 return route
         return None
+
+    def methods(self, scope: Scope) -> list[str]:
+        """Return the methods that the path of a request supports, sorted. Empty for an unknown path."""
+        candidates = [*self._by_segment.get(_segment(scope["path"]), self._any_segment), *self._unguarded]
+        matching = [route for route in candidates if route.matches(scope)[0] != Match.NONE]
+        return sorted({method for route in matching for method in route.methods or ()})
 
 
 def _segment(path: str) -> str:

@@ -104,9 +104,12 @@ def remove(session: Session, org_id: int, user_id: int) -> None:
 
 
 def set_full_name(session: Session, user_id: int, full_name: str) -> None:
-    """Set the name of a user. Raises InvalidInput."""
+    """Set the name of a user. Raises InvalidInput or NotFound."""
     require_name(full_name)
-    session.get_one(User, user_id).full_name = full_name
+    user = session.get(User, user_id)
+    if user is None:
+        raise errors.NotFound(what="user with id", name=user_id)
+    user.full_name = full_name
     session.flush()
 
 

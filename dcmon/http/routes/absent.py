@@ -1,9 +1,10 @@
 """Routes of the old system that dcmon does not have: 404, with what to use instead."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from dcmon import errors
 from dcmon.http.auth import Identifier, OpenAccess
@@ -20,6 +21,17 @@ ABSENT = {
     "/slack.install": SLACK,
     "/slack/apps": SLACK,
 }
+
+
+class AnalyticsSettings(BaseModel):
+    """The settings of product analytics: of none."""
+
+    environment: None = None
+    mixpanel_id: None = None
+    is_cloud: Literal[False] = False
+    hotjar_id: None = None
+    hotjar_sv: None = None
+    datadog_fe_token: None = None
 
 
 def _refuse(message: str) -> Callable[[OpenAccess], None]:
@@ -50,13 +62,6 @@ def delete_slack_app(access: Identifier, app_id: str) -> None:
 
 
 @router.get("/configurations")
-def configurations(access: Identifier) -> dict[str, str | bool | None]:
+def configurations(access: Identifier) -> AnalyticsSettings:
     """Return the settings of product analytics, which dcmon does not have: all are null or false."""
-    return {
-        "environment": None,
-        "mixpanel_id": None,
-        "is_cloud": False,
-        "hotjar_id": None,
-        "hotjar_sv": None,
-        "datadog_fe_token": None,
-    }
+    return AnalyticsSettings()

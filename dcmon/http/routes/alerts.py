@@ -1,9 +1,10 @@
 """Routes of alerts."""
 
-from typing import Any
+from typing import Any, NotRequired
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict  # pydantic does not take that of typing before Python 3.12
 
 from dcmon.alerting import alert_views, operator_actions, rule_actions, rules
 from dcmon.alerting.operator_actions import Action
@@ -11,11 +12,24 @@ from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Reader, Writer
 from dcmon.http.fields import Timestamp
 from dcmon.http.paging import Paged
+from dcmon.http.responses import MAY_CONFLICT
 from dcmon.http.routes.rules import ActionBody
 from dcmon.severity import Severity
 from dcmon.states import AlertState
 
 router = APIRouter(tags=["alerts"])
+
+
+class LargestChange(TypedDict):
+    """An entry, such as a feature, with its value in the ok window before the alert (null: none) and in the worst one.
+
+    change: how the values of the feature differ, in their own units; absent if that is not known.
+    """
+
+    name: str
+    before: float | None
+    after: float
+    change: NotRequired[dict[str, Any]]
 
 
 class AlertView(BaseModel):
@@ -35,7 +49,7 @@ class AlertView(BaseModel):
     first_value: float | None
     worst_value: float | None
     drivers: dict[str, float]
-    largest_changes: list[Any] = Field(alias="moved")
+    largest_changes: list[LargestChange] = Field(alias="moved")
     start_time: Timestamp
     end_time: Timestamp
     windows: int
@@ -113,7 +127,7 @@ def reactivate(access: Writer, alert_id: int, body: ActionBody | None = None) ->
     return _act(access, alert_id, operator_actions.reopen, body)
 
 
-@router.delete("/alerts/{alert_id}")
+@router.delete("/alerts/{alert_id}", responses=MAY_CONFLICT)
 def delete(access: Writer, alert_id: int) -> None:
     """Delete an alert with its history, and notify the receivers that know it as firing."""
     with access.session() as session:

@@ -1,5 +1,6 @@
 """The route of the log of changes."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -28,7 +29,34 @@ class EntryQuery(BaseModel):
     before: Text = None
 
 
-@router.get("/audit-log")
+class EntryView(BaseModel):
+    """A change. author: of the change; via: http, cli, job or sql. before, after: the fields of the object; null if it
+    did not exist. Secrets in them are masked.
+    """
+
+    id: str
+    at: datetime
+    author: str
+    via: str
+    address: str | None
+    token: str | None
+    request_id: str | None
+    action: str
+    kind: str
+    object_id: str | None
+    name: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class EntriesView(BaseModel):
+    """A page of entries, the newest first. next: what to send as `before` for the older ones; null after the last."""
+
+    entries: list[EntryView]
+    next: str | None
+
+
+@router.get("/audit-log", response_model=EntriesView)
 def entries(access: Administrator, query: Annotated[EntryQuery, Query()]) -> dict[str, Any]:
     """List who changed what, the newest first. Send `next` of the response as `before` to get the older entries."""
     wanted = EntryFilter(**query.model_dump(exclude={"limit", "before"}))

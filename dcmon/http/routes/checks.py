@@ -10,6 +10,7 @@ from dcmon.checks.kinds import DCMON
 from dcmon.db.tables.org import Check
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Reader, Writer
+from dcmon.http.responses import MAY_CONFLICT
 from dcmon.http.routes.models import resolve
 from dcmon.monitoring import lifecycle, model_checks
 
@@ -24,6 +25,24 @@ class CheckConfig(BaseModel):
     params: dict[str, Any] = {}
 
 
+class CheckView(BaseModel):
+    """A check. library_version: of deepchecks; docs_link: null for checks of dcmon and your own."""
+
+    config: CheckConfig
+    model_id: int
+    id: int
+    docs_link: str | None
+    name: str
+    library_version: str
+
+
+class CreatedCheck(BaseModel):
+    """The id and the name of a new check."""
+
+    id: int
+    name: str
+
+
 class CheckBody(BaseModel):
     """A check and its name. Without a name, the name of its class is used."""
 
@@ -31,7 +50,7 @@ class CheckBody(BaseModel):
     name: str | None = Field(None, max_length=50)
 
 
-@router.post("/models/{identifier}/checks")
+@router.post("/models/{identifier}/checks", response_model=list[CreatedCheck])
 def create(
     access: Writer, identifier: str, body: CheckBody | list[CheckBody], identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
@@ -53,7 +72,7 @@ def create(
         return [{"id": check.id, "name": check.name} for check in created]
 
 
-@router.get("/models/{identifier}/checks")
+@router.get("/models/{identifier}/checks", response_model=list[CheckView])
 def entries(
     access: Reader, identifier: str, identifier_kind: str | None = None, own: bool = False
 ) -> list[dict[str, Any]]:
@@ -66,7 +85,7 @@ def entries(
         return [describe(check) for check in checks if own or check.module_name != DCMON]
 
 
-@router.delete("/models/{identifier}/checks")
+@router.delete("/models/{identifier}/checks", responses=MAY_CONFLICT)
 def delete(
     access: Writer, identifier: str, names: Annotated[list[str], Query()], identifier_kind: str | None = None
 ) -> None:
@@ -76,7 +95,7 @@ def delete(
     access.enqueue(Work.notify)
 
 
-@router.delete("/models/{identifier}/checks/{check}")
+@router.delete("/models/{identifier}/checks/{check}", responses=MAY_CONFLICT)
 def delete_one(access: Writer, identifier: str, check: str, identifier_kind: str | None = None) -> None:
     """Delete a check with its monitors. identifier_kind=name: both the model and the check are named."""
     with access.session() as session:

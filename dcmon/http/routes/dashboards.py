@@ -24,7 +24,7 @@ class DashboardView(BaseModel):
 
     id: int
     name: str | None
-    monitors: list[dict[str, Any]]
+    monitors: list[monitors.MonitorView]
 
 
 @router.get("/dashboards", response_model=DashboardView)

@@ -2,10 +2,12 @@
 
 import hmac
 import ipaddress
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
 
 from dcmon.app import App
 from dcmon.http.auth import OpenAccess
@@ -16,13 +18,25 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 PARTS = {"postgresql": "PostgreSQL", "migration": "the migration of the database", "kafka": "Kafka"}
 
 
+class Live(BaseModel):
+    """The process works."""
+
+    status: Literal["live"] = "live"
+
+
+class Ready(BaseModel):
+    """The process can serve requests."""
+
+    status: Literal["ready"] = "ready"
+
+
 @router.get("/health/live")
-async def live(_: OpenAccess) -> dict[str, str]:
+async def live(_: OpenAccess) -> Live:
     """Return 200 while this process works. It asks no other server."""
-    return {"status": "live"}
+    return Live()
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", response_model=Ready)
 async def ready(_: OpenAccess, request: Request) -> JSONResponse:
     """Return 200 if PostgreSQL and, if configured, Kafka can be reached; otherwise 503, with what is missing."""
     state = request.app.state

@@ -12,9 +12,9 @@ from dcmon.alerting.rules import Change, Condition
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Reader, Writer
-from dcmon.http.fields import Timestamp, timestamp
+from dcmon.http.fields import CreatedView, Timestamp, timestamp
 from dcmon.http.paging import Paged
-from dcmon.http.responses import MAY_BE_FULL
+from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.rules import ActionBody, BulkView, ConditionBody, ConditionView, act_on_all
 from dcmon.monitoring import ingestion_rules
@@ -79,12 +79,6 @@ class IngestionAlertView(BaseModel):
     windows: int
 
 
-class CreatedView(BaseModel):
-    """The id of what was created."""
-
-    id: int
-
-
 @router.post("/models/{identifier}/data-ingestion-alert-rules", responses=MAY_BE_FULL)
 def create(access: Writer, identifier: str, body: IngestionRuleBody, identifier_kind: str | None = None) -> CreatedView:
     """Add a rule to a model. Its last windows with samples are counted and judged."""
@@ -123,7 +117,7 @@ def change(access: Writer, rule_id: int, body: IngestionRuleChange) -> None:
     access.enqueue(Work.notify)
 
 
-@router.delete(RULE)
+@router.delete(RULE, responses=MAY_CONFLICT)
 def delete(access: Writer, rule_id: int) -> None:
     """Delete a rule with its alerts."""
     with access.session() as session:
@@ -181,7 +175,7 @@ def reactivate(access: Writer, alert_id: int, body: ActionBody | None = None) ->
     return _act(access, alert_id, operator_actions.reopen, body)
 
 
-@router.delete(ALERT)
+@router.delete(ALERT, responses=MAY_CONFLICT)
 def delete_alert(access: Writer, alert_id: int) -> None:
     """Delete an alert with its history, and notify the receivers that know it as firing."""
     with access.session() as session:

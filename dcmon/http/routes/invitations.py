@@ -11,7 +11,7 @@ from dcmon import errors
 from dcmon.app import App
 from dcmon.http.auth import OpenAccess, set_author
 from dcmon.http.html_pages import SAFE_HEADERS
-from dcmon.http.responses import MAY_BE_FULL
+from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.tenancy import invitations
 from dcmon.tenancy.invitations import Accepted
 from dcmon.tenancy.permissions import Role
@@ -41,8 +41,9 @@ class AcceptedResponse(BaseModel):
 
 
 @router.post(
-    "/invitations/accept", responses={401: {}, **MAY_BE_FULL, 429: {}}, status_code=201, response_model=AcceptedResponse
-)
+    "/invitations/accept", responses={401: {}, 429: {}} | MAY_BE_FULL | MAY_CONFLICT, status_code=201,
+    response_model=AcceptedResponse,
+)  # fmt: skip
 def accept(_: OpenAccess, request: Request, body: AcceptBody) -> dict[str, Any]:
     """Become a member of the organization that invites, and get a first token, which the response shows once."""
     accepted = _accept(request, body.code, body.full_name)

@@ -14,7 +14,7 @@ from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
 from dcmon.http.fields import MAX_ID
 from dcmon.http.paging import Paged
-from dcmon.http.responses import MAY_BE_FULL
+from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes.names import NameRoute, require_reachable
 from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
 from dcmon.states import DefaultSet, TaskType
@@ -96,6 +96,16 @@ class DefaultsBody(BaseModel):
     frequency: Frequency | None = None
 
 
+class ChangedDefaults(BaseModel):
+    """The default monitors that a model has now, and what had to be changed for them."""
+
+    defaults: DefaultSet
+    monitors_created: int
+    rules_on: int
+    rules_off: int
+    rules_renewed: int
+
+
 def resolve(session: Session, identifier: str, kind: str | None) -> Model:
     """Return the model with an id, or (identifier_kind=name) with a name. Raises NotFound or InvalidInput."""
     if kind == "name":
@@ -141,7 +151,7 @@ def create(access: Writer, body: ModelBody) -> CreatedModel:
     return created
 
 
-@router.put("/models/{identifier}/defaults", responses=MAY_BE_FULL)
+@router.put("/models/{identifier}/defaults", responses=MAY_BE_FULL, response_model=ChangedDefaults)
 def change_defaults(
     access: Writer, identifier: str, body: DefaultsBody, identifier_kind: str | None = None
 ) -> dict[str, Any]:
@@ -179,7 +189,7 @@ def show(access: Identifier, identifier: str, identifier_kind: str | None = None
         )
 
 
-@router.delete("/models/{identifier}")
+@router.delete("/models/{identifier}", responses=MAY_CONFLICT)
 @names.delete("/models/{identifier:path}", include_in_schema=False)
 def delete(access: Administrator, identifier: str, identifier_kind: str | None = None) -> None:
     """Delete a model with its versions, rows, monitors and alerts."""

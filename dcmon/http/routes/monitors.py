@@ -13,15 +13,18 @@ from dcmon.alerting import rules
 from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Reader, Writer
-from dcmon.http.fields import Time
-from dcmon.http.responses import MAY_BE_FULL
+from dcmon.http.fields import CreatedView, Time, Timestamp
+from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes import checks
 from dcmon.http.routes import rules as rule_routes
+from dcmon.http.routes.checks import CheckView
 from dcmon.http.routes.models import resolve
+from dcmon.http.routes.rules import RuleView
 from dcmon.http.routes.versions import Filters
 from dcmon.monitoring import default_monitors, default_origins, lifecycle, model_checks, monitors
 from dcmon.monitoring.lifecycle import MonitorEdit
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.states import DefaultOrigin
 from dcmon.windows import ComparedWith, Frequency
 
 router = APIRouter(tags=["monitors"])
@@ -93,6 +96,38 @@ class ScheduleBody(BaseModel):
     timestamp: Time
 
 
+class MonitorView(BaseModel):
+    """A monitor with its check and rules. lookback: seconds; aggregation_window: units of the frequency.
+
+    data_filters, additional_kwargs: as they were sent. rows: the number of rows that it reads of a window, or "all";
+    null: DCMON_EVALUATE__SAMPLE_SIZE. revision: grows with each change of what it computes. default: whose default
+    monitor it is; null: a user's.
+    """
+
+    id: int
+    name: str
+    check: CheckView
+    dashboard_id: int | None
+    lookback: int
+    aggregation_window: int
+    description: str | None
+    data_filters: dict[str, Any] | None
+    additional_kwargs: dict[str, Any] | None
+    alert_rules: list[RuleView]
+    frequency: Frequency
+    compared_with: ComparedWith
+    rows: int | Literal["all"] | None
+    revision: int
+    default: DefaultOrigin | None
+
+
+class ScheduledMonitor(BaseModel):
+    """A monitor that evaluates its windows since latest_schedule."""
+
+    id: int
+    latest_schedule: Timestamp
+
+
 def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
     """Convert the named fields of a body to fields of MonitorSpec."""
     values = {name: value for name, value in body.model_dump().items() if name in names}
@@ -109,7 +144,7 @@ def _fields(body: BaseModel, names: Iterable[str]) -> dict[str, Any]:
 
 
 @router.post("/checks/{check_id}/monitors", responses=MAY_BE_FULL)
-def create(access: Writer, check_id: int, body: MonitorBody) -> dict[str, int]:
+def create(access: Writer, check_id: int, body: MonitorBody) -> CreatedView:
     """Add a monitor to a check; the last windows with samples become due.
 
     With the first default monitor of the SDK, dcmon's own defaults take over its frequency.
@@ -119,10 +154,10 @@ def create(access: Writer, check_id: int, body: MonitorBody) -> dict[str, int]:
         default_monitors.follow_frequency(session, check, spec)
         monitor_id = monitors.create(session, check, spec, access.org.retention).id
     access.enqueue()
-    return {"id": monitor_id}
+    return CreatedView(id=monitor_id)
 
 
-@router.get("/monitors/{monitor_id}")
+@router.get("/monitors/{monitor_id}", response_model=MonitorView)
 def show(access: Reader, monitor_id: int) -> dict[str, Any]:
     """Show a monitor with its check and rules."""
     with access.session() as session:
@@ -140,7 +175,7 @@ def change(access: Writer, monitor_id: int, body: MonitorChange) -> None:
     access.enqueue(Work.notify)
 
 
-@router.post("/models/{identifier}/monitors-set-schedule-time")
+@router.post("/models/{identifier}/monitors-set-schedule-time", response_model=list[ScheduledMonitor])
 def schedule(
     access: Writer, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
 ) -> list[dict[str, Any]]:
@@ -153,7 +188,7 @@ def schedule(
     return response
 
 
-@router.delete("/monitors/{monitor_id}")
+@router.delete("/monitors/{monitor_id}", responses=MAY_CONFLICT)
 def delete(access: Writer, monitor_id: int) -> None:
     """Delete a monitor with its results, rules and alerts."""
     with access.session() as session:

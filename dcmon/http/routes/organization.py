@@ -10,6 +10,7 @@ from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner, Reader
 from dcmon.http.fields import Timestamp
 from dcmon.http.once import answers_with_secret
+from dcmon.http.responses import MAY_CONFLICT, NAMES_OBJECT
 from dcmon.http.routes.users import MemberResponse, forget_models, leave, member_view, require_full_scope
 from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
@@ -72,6 +73,22 @@ class InvitationResponse(BaseModel):
     invited_by: str | None
     created_at: Timestamp
     expires_at: Timestamp
+
+
+class UnsentInvitation(BaseModel):
+    """An invitation that could not be sent by e-mail, with its code."""
+
+    email: str
+    role: Role
+    code: str
+    expires_at: Timestamp
+    reason: str = Field(alias="why")
+
+
+class InvitedResponse(BaseModel):
+    """The invitations to be handed over in another way."""
+
+    invitations: list[UnsentInvitation]
 
 
 @router.get("/organization", response_model=OrganizationResponse)
@@ -166,7 +183,7 @@ def features(access: Identifier) -> dict[str, Any]:
     }
 
 
-@router.put("/organization/invite")
+@router.put("/organization/invite", responses=MAY_CONFLICT, response_model=InvitedResponse | None)
 @answers_with_secret  # codes of invitations, if they are not sent by e-mail
 def invite(access: Administrator, body: InvitationBody) -> dict[str, Any] | None:
     """Invite people. The code of an invitation is sent by e-mail; the response has it if that is not possible."""
@@ -212,7 +229,7 @@ def list_invitations(access: Administrator) -> list[dict[str, Any]]:
         ]
 
 
-@router.delete("/organization/invitations")
+@router.delete("/organization/invitations", responses=NAMES_OBJECT)
 def withdraw_invitation(access: Administrator, email: Annotated[str, Query(max_length=300)]) -> None:
     """Withdraw an invitation."""
     with access.app.public() as session:

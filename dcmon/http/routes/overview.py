@@ -13,6 +13,7 @@ from dcmon.db.tables.org import Model
 from dcmon.http.auth import Reader
 from dcmon.http.fields import Time
 from dcmon.http.paging import Paged
+from dcmon.http.responses import NAMES_OBJECT
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH
 from dcmon.ingestion import sample_counts
@@ -182,7 +183,7 @@ def propose_frequency(access: Reader, identifier: str, identifier_kind: str | No
     return ProposedFrequency(frequency=proposed.frequency, start=int(start.timestamp()), end=int(end.timestamp()))
 
 
-@router.get("/onboarding")
+@router.get("/onboarding", responses=NAMES_OBJECT)
 def onboarding(access: Reader, model_name: str | None = None) -> Onboarding:
     """Show what to do next with a model, or with the one that was created last."""
     with access.session() as session:

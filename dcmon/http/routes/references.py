@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
@@ -30,6 +31,16 @@ FORM = {
         }
     },
 }
+
+
+class LoadedReference(BaseModel):
+    """The rows of the request, all of which are stored, and the rows and the revision of the reference now."""
+
+    received: int
+    stored: int
+    rows: int
+    reference_count: int
+    reference_revision: int
 
 
 @reads_rows
@@ -65,7 +76,7 @@ def _content(batch: UploadFile) -> Document:
 @router.post("/model-versions/{version_id}/reference", openapi_extra={"requestBody": FORM})
 def upload(
     access: Writer, version_id: int, batch: Annotated[Document, Depends(read_document)], replace: bool = False
-) -> dict[str, int]:
+) -> LoadedReference:
     """Append rows to the reference, or replace it: a file in pandas' "split" JSON. All rows are stored, or none.
 
     An error 400 counts the rows that can't be stored by reason, and shows the first of each reason with its value.
@@ -76,7 +87,7 @@ def upload(
             session, *versions.get(session, version_id), table, LoadOptions(replace, max_rows), access.org.retention
         )
     access.enqueue()
-    return {
-        "received": load.stored, "stored": load.stored, "rows": load.stored, "reference_count": load.total,
-        "reference_revision": load.revision,
-    }  # fmt: skip
+    return LoadedReference(
+        received=load.stored, stored=load.stored, rows=load.stored, reference_count=load.total,
+        reference_revision=load.revision,
+    )  # fmt: skip

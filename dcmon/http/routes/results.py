@@ -44,8 +44,8 @@ class ResultShown(BaseModel):
     state: ResultState
     metrics: dict[str, float]
     entries: dict[str, float]
-    intervals: dict[str, Any] | None
-    noise: dict[str, Any] | None
+    intervals: dict[str, list[float]] | None
+    noise: dict[str, float] | None
     reason: str | None
     n: int
     n_rows: int

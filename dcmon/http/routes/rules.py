@@ -15,7 +15,8 @@ from dcmon.checks import own_defaults
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Reader, Writer
-from dcmon.http.fields import Timestamp, timestamp
+from dcmon.http.fields import CreatedView, Timestamp, timestamp
+from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.monitoring import default_monitors, monitors
 from dcmon.operators import Operator
 from dcmon.severity import Severity
@@ -117,8 +118,8 @@ class RuleChange(RuleSettings):
     is_active: bool | None = None
 
 
-@router.post("/monitors/{monitor_id}/alert-rules")
-def create(access: Writer, monitor_id: int, body: RuleBody) -> dict[str, int]:
+@router.post("/monitors/{monitor_id}/alert-rules", responses=MAY_BE_FULL)
+def create(access: Writer, monitor_id: int, body: RuleBody) -> CreatedView:
     """Add a rule to a monitor, and judge the stored results by it immediately.
 
     A default rule of the SDK gets settings of dcmon's own beside its operator and threshold: a minimum number of rows,
@@ -137,7 +138,7 @@ def create(access: Writer, monitor_id: int, body: RuleBody) -> dict[str, int]:
             )
         rule_id = rule_changes.add(session, access.actor, monitor_id, condition, settings).rule.id
     access.enqueue(Work.notify)
-    return {"id": rule_id}
+    return CreatedView(id=rule_id)
 
 
 @router.get("/alert-rules/{rule_id}", response_model=RuleView)
@@ -182,7 +183,7 @@ def act_on_all(
     return BulkView(changed=outcome.changed, refused=outcome.refused)
 
 
-@router.delete("/alert-rules/{rule_id}")
+@router.delete("/alert-rules/{rule_id}", responses=MAY_CONFLICT)
 def delete(access: Writer, rule_id: int) -> None:
     """Delete a rule with its alerts."""
     with access.session() as session:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
@@ -188,7 +188,7 @@ class InfoResponse(BaseModel):
 class FiltersShown(BaseModel):
     """Filters as a body takes them."""
 
-    filters: list[dict[str, Any]]
+    filters: list[RunFilter]
 
 
 class GroupShown(BaseModel):

@@ -5,10 +5,17 @@ from importlib.metadata import version as installed
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
 
 from dcmon.http.auth import Identifier, OpenAccess
 
 router = APIRouter(tags=["service"])
+
+
+class BackendVersion(BaseModel):
+    """The version of dcmon."""
+
+    version: str
 
 
 @cache
@@ -24,9 +31,9 @@ async def health_check(access: OpenAccess) -> str:
 
 
 @router.get("/backend-version")
-async def backend_version(access: Identifier) -> dict[str, str]:
+async def backend_version(access: Identifier) -> BackendVersion:
     """Return the version. The SDK requests it first."""
-    return {"version": version()}
+    return BackendVersion(version=version())
 
 
 @router.get("/say-hello")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from dcmon import errors
 from dcmon.http.auth import Access, Identifier
 from dcmon.http.once import answers_with_secret
-from dcmon.http.responses import MAY_BE_FULL
+from dcmon.http.responses import MAY_BE_FORBIDDEN, MAY_BE_FULL, MAY_CONFLICT, NAMES_OBJECT
 from dcmon.http.routes.users import require_full_scope
 from dcmon.tenancy import members, tokens
 from dcmon.tenancy.permissions import Permission, Scope, granted, require_covered
@@ -27,7 +27,30 @@ class TokenBody(BaseModel):
     user_id: int | None = Field(None, ge=1, le=2**31 - 1)
 
 
-@router.get("/tokens")
+class TokenView(BaseModel):
+    """A token without its secret. user: the e-mail address of its member."""
+
+    prefix: str
+    name: str
+    user: str
+    scope: Scope
+    state: tokens.TokenState
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class CreatedToken(BaseModel):
+    """A new token, which is shown once. user: the e-mail address of its member."""
+
+    prefix: str
+    name: str
+    user: str
+    scope: Scope
+    token: str
+
+
+@router.get("/tokens", responses=MAY_BE_FORBIDDEN, response_model=list[TokenView])
 def entries(access: Identifier) -> Sequence[dict[str, Any]]:
     """List the tokens of the user, or of the whole organization for administrators, without their secrets."""
     require_full_scope(access)
@@ -35,7 +58,9 @@ def entries(access: Identifier) -> Sequence[dict[str, Any]]:
         return tokens.entries(session, access.org.id, None if _administers(access) else access.bearer.user_id)
 
 
-@router.post("/tokens", responses=MAY_BE_FULL, status_code=201)
+@router.post(
+    "/tokens", responses=MAY_BE_FULL | NAMES_OBJECT | MAY_CONFLICT, status_code=201, response_model=CreatedToken
+)
 @answers_with_secret
 def create(access: Identifier, body: TokenBody) -> dict[str, Any]:
     """Create a token, which the response shows once. It may do no more, and no longer, than the token of the request.

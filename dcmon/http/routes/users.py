@@ -1,16 +1,19 @@
 """Routes of the user whom the token belongs to, and of users' roles and models."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner
 from dcmon.http.fields import Timestamp
 from dcmon.http.once import answers_with_secret
-from dcmon.http.responses import MAY_BE_FULL
+from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.tenancy import members, model_members, tokens
 from dcmon.tenancy.members import MemberView
 from dcmon.tenancy.permissions import Permission, Role, Scope
@@ -119,10 +122,20 @@ def require_full_scope(access: Access) -> None:
         )
 
 
+@contextmanager
+def _own_account(access: Access) -> Iterator[Session]:
+    """Open a transaction for the account of the token. Raises NotAuthenticated if it was deleted meanwhile."""
+    try:
+        with access.app.public() as session:
+            yield session
+    except errors.NotFound as error:
+        raise errors.NotAuthenticated from error
+
+
 @router.get("/users/me", response_model=OwnUserResponse)
 def me(access: Identifier) -> JSONResponse:
     """Show the user of the token, with the permissions that the token has."""
-    with access.app.public() as session:
+    with _own_account(access) as session:
         user = member_view(members.get(session, access.org.id, access.bearer.user_id))
     user["organization"] = {"id": access.org.id, "name": access.org.name, "tier": None}
     user |= {"scope": access.bearer.scope, "permissions": sorted(access.bearer.permissions)}
@@ -132,7 +145,7 @@ def me(access: Identifier) -> JSONResponse:
 @router.get("/users/complete-details", response_model=DetailsResponse)
 def details(access: Identifier) -> dict[str, Any]:
     """Show the name of the user and of the organization. `invitation` is null: invitations are accepted by a code."""
-    with access.app.public() as session:
+    with _own_account(access) as session:
         user = members.get(session, access.org.id, access.bearer.user_id)
     return {"invitation": None, "user_full_name": user.full_name, "organization_name": access.org.name}
 
@@ -147,17 +160,17 @@ def complete_details(access: Identifier, body: DetailsBody) -> RedirectResponse:
             ' invitation by its code; an operator creates organizations with "dcmon org create".'
         )
     if body.user_full_name is not None:
-        with access.app.public() as session:
+        with _own_account(access) as session:
             members.set_full_name(session, access.bearer.user_id, body.user_full_name)
     return RedirectResponse("/", 302)
 
 
-@router.post("/users/regenerate-api-token", responses=MAY_BE_FULL)
+@router.post("/users/regenerate-api-token", responses=MAY_BE_FULL | MAY_CONFLICT)
 @answers_with_secret
 def regenerate_token(access: Identifier) -> str:
     """Replace the token of this request by a new one, which the response shows once. The old one is revoked."""
     require_full_scope(access)
-    with access.app.public() as session:
+    with _own_account(access) as session:
         token = tokens.replace(session, access.bearer)
     access.app.admission_cache.forget_bearers()
     return token
@@ -172,10 +185,10 @@ def delete_account(access: Identifier) -> None:
 
 def leave(access: Access) -> None:
     """Remove the user of the token from the organization, with tokens and models."""
-    with access.app.public() as session:
+    with _own_account(access) as session:
         members.require_removable(session, access.org.id, access.bearer.user_id)
     forget_models(access, access.bearer.user_id)
-    with access.app.public() as session:
+    with _own_account(access) as session:
         members.remove(session, access.org.id, access.bearer.user_id)
         members.delete_user_without_organization(session, access.bearer.user_id)
     access.app.admission_cache.forget_bearers()

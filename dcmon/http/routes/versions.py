@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field, model_validator
 from dcmon import errors
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
-from dcmon.http.fields import Time
+from dcmon.http.fields import CreatedView, Time
 from dcmon.http.paging import Paged
-from dcmon.http.responses import MAY_BE_FULL
+from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes import version_views
 from dcmon.http.routes.models import resolve
 from dcmon.http.routes.names import require_reachable
@@ -60,12 +60,6 @@ class VersionChange(BaseModel):
         if self.name is None and self.feature_importance is None:
             raise ValueError("nothing to change: send name or feature_importance")
         return self
-
-
-class CreatedVersion(BaseModel):
-    """The id of a version."""
-
-    id: int
 
 
 class VersionEntry(BaseModel):
@@ -137,14 +131,14 @@ class TimeRange(BaseModel):
 
 
 @router.post("/models/{identifier}/version", responses=MAY_BE_FULL)
-def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> CreatedVersion:
+def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> CreatedView:
     """Create a version, or return an existing one with the same name and columns."""
     require_reachable("version", body.name)
     new = NewVersion(
         body.name, body.features, body.additional_data, body.feature_importance, body.classes, body.label_map
     )
     with access.session() as session:
-        return CreatedVersion(id=versions.create(session, resolve(session, identifier, identifier_kind), new).id)
+        return CreatedView(id=versions.create(session, resolve(session, identifier, identifier_kind), new).id)
 
 
 @router.get("/models/{identifier}/versions")
@@ -176,7 +170,7 @@ def show_by_name(access: Identifier, model_name: str, version_name: str) -> Vers
         return version_views.details(session, model, versions.find(session, model, version_name))
 
 
-@router.delete("/models/{model_name}/model-versions/{version_name}")
+@router.delete("/models/{model_name}/model-versions/{version_name}", responses=MAY_CONFLICT)
 @names.delete("/models/{model_name:path}/model-versions/{version_name:path}", include_in_schema=False)
 def delete_by_name(access: Administrator, model_name: str, version_name: str) -> None:
     """Delete a version with its rows, results and alerts, found by names."""
@@ -205,7 +199,7 @@ def change(access: Writer, version_id: int, body: VersionChange) -> None:
     access.enqueue(Work.notify)
 
 
-@router.delete("/model-versions/{version_id}")
+@router.delete("/model-versions/{version_id}", responses=MAY_CONFLICT)
 def delete(access: Administrator, version_id: int) -> None:
     """Delete a version with its rows, results and alerts."""
     with access.session() as session:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 from dcmon import errors
 from dcmon.db.tables.org import Webhook
 from dcmon.http.auth import Administrator
-from dcmon.http.fields import Timestamp, timestamp
+from dcmon.http.fields import CreatedView, Timestamp, timestamp
 from dcmon.http.paging import Paged
+from dcmon.http.responses import MAY_BE_FULL
 from dcmon.notifications import receiver_tests, receivers, webhook_receivers
 from dcmon.notifications.webhook_receivers import LastAttempt, WebhookKind, WebhookSpec
 from dcmon.severity import Severity
@@ -108,12 +109,6 @@ class TestView(BaseModel):
     pid: int
 
 
-class CreatedView(BaseModel):
-    """The id of what was created."""
-
-    id: int
-
-
 NewWebhook = Annotated[StandardWebhook | PagerDutyWebhook, Field(discriminator="kind")]
 
 
@@ -126,7 +121,7 @@ def entries(access: Administrator, page: Paged) -> list[dict[str, Any]]:
         return [_view(receiver, last.get(receiver.id)) for receiver in listed]
 
 
-@router.post("/alert-webhooks", status_code=201)
+@router.post("/alert-webhooks", responses=MAY_BE_FULL, status_code=201)
 def add(access: Administrator, body: NewWebhook) -> CreatedView:
     """Add a webhook, which is notified of alerts that begin to fire from now on. Nothing is sent to it before."""
     with access.session() as session:

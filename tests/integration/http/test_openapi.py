@@ -1,13 +1,18 @@
 """The OpenAPI document has every answer of every route, and what a client sends."""
 
+import asyncio
+import gzip
 import re
+import threading
 from typing import Any
 
 import pytest
+from fastapi import Request
 
 from dcmon.app import App
 from dcmon.http import api, openapi
 from tests.helpers.endpoint import serving
+from tests.helpers.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -74,6 +79,52 @@ def test_bodies_of_rows_and_references_are_described(document: dict[str, Any]) -
     assert "_dc_label" in labels["content"]["application/json"]["schema"]["items"]["properties"]
     assert "batch" in reference["content"]["multipart/form-data"]["schema"]["properties"]
     assert "requestBody" in operation(document, "get", "model-versions/{version_id}/time-window-statistics")
+
+
+def test_schema_is_built_once_while_the_event_loop_runs() -> None:
+    """Building takes half a second, and longer under load: other requests must not wait for it."""
+    is_building, may_end, builds = threading.Event(), threading.Event(), list[str]()
+
+    def build() -> dict[str, Any]:
+        builds.append(threading.current_thread().name)
+        is_building.set()
+        assert may_end.wait(PATIENCE)
+        return {"openapi": "3.1.0"}
+
+    async def request_twice() -> list[bytes]:
+        described = openapi.Document(build)
+        requests = [asyncio.create_task(described.respond(_request(accept))) for accept in ("identity", "gzip")]
+        assert await asyncio.to_thread(is_building.wait, PATIENCE)
+        assert not any(task.done() for task in requests)
+        may_end.set()  # by this thread, whose event loop runs
+        return [bytes((await task).body) for task in requests]
+
+    plain, compressed = asyncio.run(request_twice())
+    assert (plain, gzip.decompress(compressed)) == (b'{"openapi":"3.1.0"}',) * 2
+    assert len(builds) == 1
+    assert builds[0] != threading.current_thread().name
+
+
+def _request(accept_encoding: str) -> Request:
+    headers = [(b"accept-encoding", accept_encoding.encode())]
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b""})
+
+
+def test_405_names_methods_without_building_the_schema(app: App) -> None:
+    endpoint = api.create(app)
+
+    def methods(path: str, query: bytes = b"") -> list[str]:
+        scope = {"type": "http", "method": "PATCH", "path": path, "query_string": query}
+        found: list[str] = endpoint.state.route_table.methods(scope)
+        return found
+
+    assert methods("/api/v1/models/1") == ["DELETE", "GET"]
+    assert methods("/api/v1/models/a/b") == []
+    assert methods("/api/v1/models/a/b", b"identifier_kind=name") == ["DELETE", "GET"]
+    assert methods("/api/v1/alert-webhooks") == ["GET", "POST"]
+    assert methods("/api/v1/openapi.json") == ["GET", "HEAD"]
+    assert methods("/invitation") == ["GET", "POST"]
+    assert endpoint.openapi_schema is None
 
 
 def test_schema_is_served_without_a_token(app: App) -> None:
