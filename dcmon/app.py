@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dcmon import errors
+from dcmon import errors, user_code
 from dcmon.output import Output
 
 if TYPE_CHECKING:
@@ -50,12 +50,14 @@ class App:
         from dcmon.settings import Settings, variable_name
 
         try:
-            return self._given_settings or Settings()
+            settings = self._given_settings or Settings()
         except ValidationError as error:
             problems = "; ".join(f"{variable_name(e['loc'])}: {e['msg']}" for e in error.errors())
             raise errors.InvalidInput(f"A setting can't be used. {problems}") from error
         except UnicodeDecodeError as error:
             raise errors.InvalidInput(f"{Path('.env').absolute()} is not text in UTF-8: {error}.") from error
+        user_code.use(settings.run_as, settings.evaluate.variables)
+        return settings
 
     def with_http(self, host: str | None, port: int | None, workers: int | None = None) -> App:
         """Return an App with another HTTP address or number of server processes.
@@ -176,10 +178,11 @@ class App:
             yield session
 
     def step_down(self) -> None:
-        """Become the user of DCMON_RUN_AS if root started this process. Raises InvalidInput."""
+        """Become the user of DCMON_RUN_AS if root started this process, and hide its secrets. Raises InvalidInput."""
         from dcmon import privileges
 
         privileges.step_down(self.settings.run_as)
+        user_code.hide_own_environment()
 
     def require_database(self) -> None:
         """Check that the database can be reached and is migrated. Raises Unreachable or SchemaOutOfDate."""

@@ -51,6 +51,11 @@ def _is_shown(sign: str, keeps_lines: bool) -> bool:
     return sign.isprintable() or unicodedata.category(sign) == "Zs" or (keeps_lines and sign == "\n")
 
 
+def without_password(url: str) -> str:
+    """Return a URL without the user and the password that may be in it."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", url)
+
+
 def command_prefix(org: str) -> str:
     """Return the beginning of a command about an organization, quoted for a shell."""
     return f"dcmon --org {shell_argument(org)}"

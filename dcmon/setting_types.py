@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from dcmon import durations
 from dcmon.errors import InvalidInput
+from dcmon.formatting import without_password
 
 
 def _parse_seconds(value: object) -> object:
@@ -38,6 +39,21 @@ LogTerm = Annotated[timedelta, BeforeValidator(_parse_term), Field(ge=SHORTEST_L
 def split_at_commas(value: object) -> object:
     """Split text at its commas; leave any other value as it is."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def without_credentials(url: str | None) -> str | None:
+    """Return a URL that is shown and logged as it is. Raises ValueError if a user or password is in it."""
+    if url is not None and without_password(url) != url:
+        raise ValueError("a user or password can't be in this URL, which is shown and logged")
+    return url
+
+
+def own_variables(names: list[str]) -> list[str]:
+    """Return names of variables as they are. Raises ValueError for a setting of dcmon: settings have its secrets."""
+    for name in names:
+        if name.upper().startswith("DCMON_"):
+            raise ValueError(f"{name} is a setting of dcmon, which own checks don't get")
+    return names
 
 
 def networks(values: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from platformdirs import site_data_path, user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dcmon.setting_types import Duration, LogTerm, networks, split_at_commas
+from dcmon.setting_types import Duration, LogTerm, networks, own_variables, split_at_commas, without_credentials
 
 OLD_NAMES = {  # variables that are still read, with the names that replace them
     "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
@@ -180,6 +180,10 @@ class Evaluate(BaseModel):
         description="Memory limit of a process that runs own checks, in bytes; rows of a window take a quarter.",
     )
     recycle: int = Field(1000, ge=1, description="Own checks that a process runs before it is replaced.")
+    variables: Annotated[list[str], NoDecode, BeforeValidator(split_at_commas), AfterValidator(own_variables)] = Field(
+        default_factory=list,
+        description="Variables that own checks get beside PATH, HOME and the like, comma-separated: PROXY,MODEL_DIR.",
+    )
     lease: Duration = Field(timedelta(seconds=10), description="A claim that is not renewed for this long expires.")
 
 
@@ -231,7 +235,9 @@ class Smtp(BaseModel):
 class S3(BaseModel):
     """Object storage of sources. Credentials are read as by the AWS tools (AWS_ACCESS_KEY_ID, a profile)."""
 
-    endpoint_url: str | None = Field(None, description="URL of an S3-compatible server. Not set: AWS.")
+    endpoint_url: Annotated[str | None, AfterValidator(without_credentials)] = Field(
+        None, description="URL of an S3-compatible server. Not set: AWS."
+    )
     region: str | None = Field(None, description="Region of the buckets. Not set: the AWS default.")
 
 
@@ -319,7 +325,7 @@ class Settings(BaseSettings):
         description="Keys that encrypt secrets of receivers in the database, comma-separated, the newest first. "
         "Not set: they are stored as they are.",
     )
-    public_url: str | None = Field(
+    public_url: Annotated[str | None, AfterValidator(without_credentials)] = Field(
         None,
         description="URL of the endpoint for other machines; used in links. Not set: that of its host and port.",
     )

@@ -22,6 +22,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
+from dcmon import errors, user_code
+
 FORK, WAIT = b"F", b"W"
 REPLY = struct.Struct("!i")
 MAX_REQUEST_BYTES = 4096
@@ -35,6 +37,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the parent ends this process, after the window that it evaluates
     control = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        user_code.enter(sys.argv[2:])
+    except errors.InvalidInput as error:
+        sys.exit(f"dcmon: {error}")
     with _end_when_closed(control):
         import dcmon.checks.worker  # noqa: F401
 

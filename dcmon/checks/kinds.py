@@ -1,7 +1,8 @@
 """Describe a check: what it needs, and what a monitor can choose of it."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 PACKAGE = "deepchecks.tabular.checks"
 PERFORMANCE = "SingleDatasetPerformance"  # the only check that computes scorers
@@ -100,10 +101,12 @@ class CheckKind:
 class OwnCheckDescription:
     """What dcmon reads from the class of a user's check.
 
-    `refused`: why the class can't be used; None if it can.
+    `refused`: why the class can't be used; None if it can. `parameters`: with their defaults, without those that dcmon
+    sets itself.
     """
 
     refused: str | None = None
     needs_labels: bool = False
     needs_reference: bool = False
     choices: tuple[Choice, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)

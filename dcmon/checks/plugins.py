@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
+from typing import Any
 
+from dcmon import user_code
 from dcmon.checks.kinds import PLUGIN, REGISTRY, CheckKind, OwnCheckDescription
 from dcmon.errors import DeepchecksMissing, InvalidInput, LibraryMissing
 
@@ -96,6 +98,11 @@ def find_kind(name: str) -> CheckKind | None:
     )
 
 
+def parameters(kind: CheckKind) -> Mapping[str, Any]:
+    """Return the parameters of a user's check with their defaults, without those that dcmon sets itself."""
+    return _description(kind.class_name, kind.implementation).parameters
+
+
 @cache
 def _description(name: str, value: str) -> OwnCheckDescription:
     """Describe a class in a separate process, unless this process has loaded deepchecks already."""
@@ -103,9 +110,11 @@ def _description(name: str, value: str) -> OwnCheckDescription:
         from dcmon.checks.library import introspection
 
         return introspection.describe(EntryPoint(name, value, REGISTRY))
-    command = [sys.executable, "-P", "-m", "dcmon.checks.library.introspection", name, value]
+    command = [sys.executable, "-P", "-m", "dcmon.checks.library.introspection", name, value, *user_code.arguments()]
     try:
-        process = subprocess.run(command, capture_output=True, text=True, timeout=LOADING_TIMEOUT, check=False)
+        process = subprocess.run(
+            command, env=user_code.environment(), capture_output=True, text=True, timeout=LOADING_TIMEOUT, check=False
+        )
     except subprocess.TimeoutExpired:
         return OwnCheckDescription(f"The check did not load within {LOADING_TIMEOUT} seconds.")
     try:

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import NamedTuple
 
-from dcmon import errors
+from dcmon import errors, user_code
 from dcmon.checks import fork_server
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.checks.workload import CheckResult, RowsKey, Workload
@@ -123,10 +123,11 @@ class ForkServer:
             self._control, child_end = socket.socketpair()
             with child_end:
                 command = [sys.executable, "-m", "dcmon.checks.fork_server", str(child_end.fileno())]
+                user_code.hide_own_environment()
                 # In a process group of its own: Ctrl-C in a terminal must reach only dcmon, which ends the fork server.
                 self._process = subprocess.Popen(
-                    command, pass_fds=[child_end.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
-                    process_group=0,
+                    [*command, *user_code.arguments()], env=user_code.environment(), pass_fds=[child_end.fileno()],
+                    stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), process_group=0,
                 )  # fmt: skip
             self._is_ready = False
         return self._control

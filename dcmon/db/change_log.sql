@@ -43,6 +43,7 @@ create or replace function mask_logged(how jsonb, key text, value jsonb) returns
   select case
     when value is null or value = 'null' then value
     when how -> 'secret' ? key then to_jsonb('***'::text)
+    when how -> 'url' ? key and value #>> '{}' like 'dcmon1:%' then to_jsonb('***'::text)
     when how -> 'url' ? key then
       to_jsonb(regexp_replace(value #>> '{}', '^([A-Za-z0-9+.-]+://)(?:[^/@?#]*@)?([^/?#]*).+$', '\1\2/…'))
     when length(value::text) > 2000 then

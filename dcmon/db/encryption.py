@@ -107,41 +107,70 @@ class SecretBytes:
 
     def __get__(self, row: Any, owner: type) -> Any:
         stored = None if row is None else getattr(row, self.column)
-        return self if row is None else None if stored is None else decrypt(bytes(stored))
+        return self if row is None else None if stored is None else self._plain(decrypt(self._bytes(stored)))
 
-    def __set__(self, row: Any, plain: bytes | None) -> None:
-        setattr(row, self.column, None if plain is None else encrypt(plain))
+    def __set__(self, row: Any, plain: Any) -> None:
+        stored = getattr(row, self.column)
+        if plain is None or stored is None or not self._is_stored(stored, plain):
+            setattr(row, self.column, None if plain is None else self._stored(plain))
+
+    def _is_stored(self, stored: Any, plain: Any) -> bool:
+        """Return True if a value need not be stored again: its encrypted form would look like a change."""
+        as_bytes = self._bytes(stored)
+        return as_bytes.startswith(MARK) and is_current(as_bytes) and bool(self._plain(decrypt(as_bytes)) == plain)
 
     def is_current(self, row: Any) -> bool:
         """Return True if the column is stored as the keys of this process ask."""
         stored = getattr(row, self.column)
-        return stored is None or is_current(bytes(stored))
+        return stored is None or is_current(self._bytes(stored))
+
+    def renew(self, row: Any) -> None:
+        """Store the column as the keys of this process ask. Raises SecretUnreadable."""
+        setattr(row, self.column, self._stored(getattr(row, self.column) and self.__get__(row, type(row))))
+
+    def _bytes(self, stored: Any) -> bytes:
+        return bytes(stored)
+
+    def _plain(self, decrypted: bytes) -> Any:
+        return decrypted
+
+    def _stored(self, plain: Any) -> Any:
+        return encrypt(plain)
 
 
-class SecretJson:
+class SecretText(SecretBytes):
+    """An attribute of a table's class: a text that its column, the attribute `column`, holds encrypted."""
+
+    def _bytes(self, stored: Any) -> bytes:
+        return str(stored).encode()
+
+    def _plain(self, decrypted: bytes) -> str:
+        return decrypted.decode()
+
+    def _stored(self, plain: Any) -> str:
+        return encrypt(str(plain).encode()).decode()
+
+
+class SecretJson(SecretBytes):
     """An attribute of a table's class: a JSON object that its column, the attribute `column`, holds encrypted."""
 
-    def __init__(self, column: str) -> None:
-        self.column = column
+    def _bytes(self, stored: Any) -> bytes:
+        return _to_bytes(stored)
 
-    def __get__(self, row: Any, owner: type) -> Any:
-        return self if row is None else json.loads(decrypt(_to_bytes(getattr(row, self.column))) or b"{}")
+    def _plain(self, decrypted: bytes) -> Any:
+        return json.loads(decrypted or b"{}")
 
-    def __set__(self, row: Any, plain: dict[str, Any]) -> None:
+    def _stored(self, plain: Any) -> Any:
         stored = encrypt(json.dumps(plain).encode() if plain else b"")
-        setattr(row, self.column, {JSON_KEY: stored.decode()} if stored.startswith(MARK) else plain)
-
-    def is_current(self, row: Any) -> bool:
-        """Return True if the column is stored as the keys of this process ask."""
-        return is_current(_to_bytes(getattr(row, self.column)))
+        return {JSON_KEY: stored.decode()} if stored.startswith(MARK) else plain
 
 
 def renew(row: Any) -> bool:
     """Store a row's secrets as the keys of this process ask; return True if it changed. Raises SecretUnreadable."""
-    secrets = {name: it for name, it in vars(type(row)).items() if isinstance(it, SecretBytes | SecretJson)}
+    secrets = {name: it for name, it in vars(type(row)).items() if isinstance(it, SecretBytes)}
     outdated = [name for name, secret in secrets.items() if not secret.is_current(row)]
     for name in outdated:
-        setattr(row, name, getattr(row, name))
+        secrets[name].renew(row)
     return bool(outdated)
 
 

@@ -45,14 +45,17 @@ def start(
     """Start a child process in a new session.
 
     In a new session, Ctrl-C in the terminal does not reach it. `user`: the user to run as; None: that of this process.
+    `environment`: None: that of this process without dcmon's settings, which have secrets.
     """
+    if environment is None:
+        environment = {name: value for name, value in os.environ.items() if not name.upper().startswith("DCMON_")}
     credentials: dict[str, Any] = {} if user is None else user.credentials
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        env=None if environment is None else dict(environment),
+        env=dict(environment),
         cwd="/",
         start_new_session=True,
         preexec_fn=dies_with_parent(on_parent_death),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from dcmon import errors, privileges, stop_signals
+from dcmon import errors, privileges, stop_signals, user_code
 from dcmon.embedded import private_files, process, supervisor_state
 from dcmon.embedded.environment import child_environment
 from dcmon.embedded.process_manager import READY_SECONDS, ProcessManager, stop_seconds
@@ -32,6 +32,7 @@ def run(settings: Settings, stop: threading.Event | None = None, ready: Callable
     """
     stop = stop or threading.Event()
     os.umask(private_files.UMASK)
+    user_code.hide_own_environment()
     _require_writable(settings)
     stop_signals.set_at_signals(stop, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     with ExitStack() as stack:

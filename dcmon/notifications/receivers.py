@@ -27,6 +27,7 @@ DEFAULT_CAP, DEFAULT_REPEAT = 20, timedelta(hours=24)
 OLD_SECRET_LIFETIME = timedelta(hours=24)
 SHORTEST_REPEAT = timedelta(minutes=5)
 LONGEST_NAME = 100
+UNREADABLE = "(encrypted with a key that DCMON_SECRET_KEYS does not have)"
 
 
 class ReceiverState(StrEnum):
@@ -271,7 +272,7 @@ def delivery_target(receiver: Webhook, now: datetime, recipients: Sequence[str] 
     try:
         return _readable_target(receiver, now, recipients)
     except errors.SecretUnreadable as error:
-        return DeliveryTarget(receiver.kind, receiver.name, receiver.url, unreadable=str(error))
+        return DeliveryTarget(receiver.kind, receiver.name, "", unreadable=str(error))
 
 
 def _readable_target(receiver: Webhook, now: datetime, recipients: Sequence[str] | None) -> DeliveryTarget:
@@ -282,6 +283,22 @@ def _readable_target(receiver: Webhook, now: datetime, recipients: Sequence[str]
     if remaining := [email for email in options.get("to", ()) if email in (recipients or ())]:
         options = {**options, "to": remaining}
     return DeliveryTarget(receiver.kind, receiver.name, receiver.url, tuple(signing), options, receiver.credentials)
+
+
+def shown_address(receiver: Webhook) -> str:
+    """Return a receiver's address without its secrets; UNREADABLE where it can't be decrypted."""
+    try:
+        return registry.find(receiver.kind).display_address(receiver.url, receiver.options)
+    except errors.SecretUnreadable:
+        return UNREADABLE
+
+
+def shown_options(receiver: Webhook) -> Mapping[str, Any]:
+    """Return a receiver's options without addresses and arguments; none where they can't be decrypted."""
+    try:
+        return {key: value for key, value in receiver.options.items() if key not in ("argv", "to")}
+    except errors.SecretUnreadable:
+        return {}
 
 
 def pause(session: Session, receiver: Webhook, until: datetime | None, reason: str | None = None) -> None:
@@ -353,18 +370,17 @@ def _last_errors(session: Session) -> dict[int, str]:
 
 def row(session: Session, receiver: Webhook, counts: DeliveryCounts, now: datetime) -> dict[str, Any]:
     """Return a receiver as a row for an output, without its secrets."""
-    options: Mapping[str, Any] = {key: value for key, value in receiver.options.items() if key not in ("argv", "to")}
     has_old_secret = receiver.old_secret_until is not None and now < receiver.old_secret_until
     is_paused_now = is_paused(receiver, now)
     return {
         "name": receiver.name,
         "kind": receiver.kind,
-        "to": registry.find(receiver.kind).display_address(receiver.url, receiver.options),
+        "to": shown_address(receiver),
         "severities": receiver.severities,
         "models": _model_names(session, receiver),
         "cap": receiver.cap,
         "repeat": receiver.repeat_every,
-        "options": options,
+        "options": shown_options(receiver),
         "state": state(receiver, now),
         "paused_until": receiver.paused_until if is_paused_now else None,
         "paused_because": receiver.paused_because if is_paused_now else None,

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db.tables.org import Notification, Webhook
 from dcmon.notifications import receivers
-from dcmon.notifications.integrations import pagerduty, registry
+from dcmon.notifications.integrations import pagerduty
 from dcmon.notifications.integrations.base import Address
 from dcmon.settings import Webhooks
 from dcmon.severity import Severity
@@ -120,7 +120,7 @@ def _set_address(receiver: Webhook, spec: WebhookSpec, settings: Webhooks) -> No
     credentials = receiver.credentials
     headers = None if spec.headers is None else _unmasked(spec.headers, credentials)
     address = _address(receiver.kind, spec, headers)
-    if spec.url == _shown_url(receiver):  # a client sends the URL that it was shown
+    if spec.url == receivers.shown_address(receiver):  # a client sends the URL that it was shown
         address = replace(address, targets=[])
     if spec.headers is not None and not headers:
         receivers.clear_headers(receiver)
@@ -169,7 +169,7 @@ def last_attempts(session: Session, ids: Sequence[int]) -> dict[int, LastAttempt
 
 def describe(receiver: Webhook, last: LastAttempt | None) -> dict[str, Any]:
     """Return a receiver with the fields of the old API, without its secrets."""
-    kind, options = kind_of(receiver), receiver.options
+    kind, options = kind_of(receiver), receivers.shown_options(receiver)
     headers = {str(name): MASK for name in options.get("headers", ())}
     is_pager_duty = kind is WebhookKind.PAGER_DUTY
     event = {"routing_key": MASK, "group": options.get("group"), "class": options.get("class", "")}
@@ -178,7 +178,7 @@ def describe(receiver: Webhook, last: LastAttempt | None) -> dict[str, Any]:
         "name": receiver.name,
         "description": receiver.description,
         "kind": kind,
-        "http_url": _shown_url(receiver),
+        "http_url": receivers.shown_address(receiver),
         "http_method": options.get("method", "POST"),
         "http_headers": ({name.title(): MASK for name in headers} if is_pager_duty else headers) or None,
         "notification_levels": receiver.severities,
@@ -188,11 +188,6 @@ def describe(receiver: Webhook, last: LastAttempt | None) -> dict[str, Any]:
         "format": receiver.kind,
         "latest_execution_error": None if last is None else last.error,
     }
-
-
-def _shown_url(receiver: Webhook) -> str:
-    """Return the URL without parts that look like a secret."""
-    return registry.find(receiver.kind).display_address(receiver.url, receiver.options)
 
 
 def execution_status(last: LastAttempt) -> str:

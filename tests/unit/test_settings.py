@@ -112,3 +112,18 @@ def test_longer_shutdown_gives_processes_more_time() -> None:
     http = Http(shutdown_timeout=timedelta(minutes=2), drain=timedelta(seconds=30))
     assert process_manager.stop_seconds(Settings(http=http)) > http.longest_stop > 150
     assert process_manager.stop_seconds(Settings()) >= process_manager.STOP_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DCMON_S3__ENDPOINT_URL", "https://key:canary@minio:9000"),
+        ("DCMON_PUBLIC_URL", "https://user:canary@dcmon.example"),
+        ("DCMON_EVALUATE__VARIABLES", "MODEL_DIR,DCMON_SMTP__PASSWORD"),
+    ],
+)
+def test_secret_in_a_shown_or_shared_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput, match=name) as refused:
+        App().settings  # noqa: B018
+    assert "canary" not in str(refused.value)

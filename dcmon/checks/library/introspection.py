@@ -23,7 +23,8 @@ with quick_import():
     )
     from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck
 
-from dcmon.checks.kinds import REGISTRY, CheckKind, Choice, OwnCheckDescription
+from dcmon import user_code
+from dcmon.checks.kinds import REGISTRY, Choice, OwnCheckDescription
 
 SET_BY_DCMON = ("n_samples", "n_top_columns", "random_state", "kwargs")
 
@@ -58,12 +59,11 @@ def describe(registered: EntryPoint) -> OwnCheckDescription:
             *(feature_choices if issubclass(check_class, ReduceFeatureMixin) else ()),
             *(metric_choices if issubclass(check_class, ReduceMetricClassMixin) else ()),
         ),
+        parameters=_parameters(check_class),
     )
 
 
-def parameters(kind: CheckKind) -> dict[str, Any]:
-    """Return the parameters of a user's check with their defaults, without those that dcmon sets itself."""
-    check_class = EntryPoint(kind.class_name, kind.implementation, REGISTRY).load()
+def _parameters(check_class: type) -> dict[str, Any]:
     named_kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
     return {
         name: _default(parameter.default)
@@ -79,4 +79,5 @@ def _default(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(describe(EntryPoint(sys.argv[1], sys.argv[2], REGISTRY)))))  # noqa: T201
+    user_code.enter(sys.argv[3:])
+    print(json.dumps(asdict(describe(EntryPoint(sys.argv[1], sys.argv[2], REGISTRY))), default=str))  # noqa: T201

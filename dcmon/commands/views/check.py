@@ -59,11 +59,9 @@ def detail(name: str) -> Page:
 
 
 def _parameters(kind: "CheckKind") -> Mapping[str, Any]:
-    if not kind.is_own:
-        return parameters.defaults(kind)
-    from dcmon.checks.library import introspection
+    from dcmon.checks import plugins
 
-    return introspection.parameters(kind)
+    return plugins.parameters(kind) if kind.is_own else parameters.defaults(kind)
 
 
 def _parts(row: dict[str, Any], scorers: dict[str, list[str]] | None) -> list[Part]:

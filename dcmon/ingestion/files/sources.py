@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import DataSource, IngestedFile, Model, Version
+from dcmon.formatting import without_password
 from dcmon.ingestion.files import directory
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
 from dcmon.ingestion.files.locations import FileEntry, Location
@@ -46,6 +47,11 @@ class FileStamp(NamedTuple):
 def location(url: str, s3_settings: S3) -> Location:
     """Return the location of a URL: /path, file:///path or s3://bucket/prefix. Raises InvalidInput."""
     parsed: Location | None
+    if (shown := without_password(url)) != url:
+        raise errors.InvalidInput(
+            f"The source {shown!r} can't have a user or password in its URL: it would be stored and shown. The worker"
+            " reads keys of object stores as AWS tools do, from the environment, ~/.aws or the role of the machine."
+        )
     if url.startswith("s3://"):
         from dcmon.ingestion.files import s3  # imports botocore, which only buckets need
 
@@ -116,7 +122,7 @@ def describe(session: Session, source: DataSource) -> dict[str, Any]:
     names = ("files", "loaded", "failed", "stored", "quarantined")
     return {
         "name": source.name,
-        "url": source.url,
+        "url": without_password(source.url),
         "kind": source.kind,
         "model": model.name,
         "version": version.name if version else None,

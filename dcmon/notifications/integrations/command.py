@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dcmon import user_code
 from dcmon.errors import InvalidInput
 from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import message_text
@@ -50,6 +51,7 @@ def display_address(url: str, options: Mapping[str, Any]) -> str:
 def send(target: DeliveryTarget, message: Message, settings: DeliverySettings) -> Attempt:
     """Run the command and wait for its end, at most until the timeout."""
     seconds, user = settings.webhooks.timeout.total_seconds(), settings.user
+    user_code.hide_own_environment()  # the command may run as the same user
     with tempfile.TemporaryFile() as stdin:  # Not a pipe: a command that does not read it would block the worker.
         stdin.write(encode(message.body))
         stdin.seek(0)

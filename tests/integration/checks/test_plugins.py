@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from dcmon import errors
+from dcmon import errors, privileges
 from dcmon.app import App
 from dcmon.checks import catalogue, plugins
 from dcmon.db.tables.org import Check, Result
 from dcmon.jobs import evaluate
 from dcmon.monitoring import model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.settings import Evaluate
 from dcmon.storage import versions
 from dcmon.windows import ComparedWith, Frequency
 from tests.helpers.evaluation import log_day, rows
@@ -32,6 +33,7 @@ SOURCE = ROOT / "tests" / "helpers" / "own_checks"
 def wheel_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build and install the package with pip; return the directory."""
     target = tmp_path_factory.mktemp("installed")
+    target.chmod(0o755)  # root's checks run as another user
     offline = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--target", str(target)]
     subprocess.run([sys.executable, "-m", "pip", "install", *offline, str(SOURCE)], check=True, capture_output=True)
     return target
@@ -102,6 +104,25 @@ def test_own_check_runs_on_windows_and_alone_with_parameters(app: App, target: T
     assert results[shares][0].metrics == {"Share": 0.25}
     message = 'share of ones failed: ValueError: so few labels. "dcmon check show share of ones" shows its parameters.'
     assert (results[shares][1].state, results[shares][1].reason) == ("ERROR", message)
+
+
+def test_own_check_gets_no_secrets_and_no_rights_of_root(
+    app: App, target: Target, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its own environment nor that of another process which it can read has a secret of dcmon."""
+    text = f"canary{os.getpid()}"
+    for name in ("DCMON_SMTP__PASSWORD", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY", "OTHER_TOKEN"):
+        monkeypatch.setenv(name, text)
+    monkeypatch.setenv("MODEL_DIR", "/models")
+    own_app = App(app.settings.model_copy(update={"evaluate": Evaluate(variables=["MODEL_DIR"])}))
+    surroundings = create_monitor(own_app, target, "surroundings", params={"text": text})
+    log_day(own_app, target, 0)
+    with running(evaluate.run, own_app):
+        assert eventually(lambda: len(stored(own_app, target)) == 1)
+    user = privileges.account(None)
+    uid = os.getuid() if user is None else user.uid
+    assert stored(own_app, target)[surroundings][0].metrics == {"User": uid, "Own": 0, "All": 0, "Named": 1}
+    own_app.close()
 
 
 def test_own_check_is_listed_and_described(installed: Path) -> None:

@@ -43,3 +43,37 @@ def test_secrets_are_stored_encrypted_and_rotated(target: Target, database_url: 
         assert "DCMON_SECRET_KEYS" in unreadable
         assert run("webhook", "list", keys=OLD).startswith("0")
         assert run("secret-key", "rotate", keys=OLD).startswith("3")
+
+
+def test_addresses_and_arguments_are_encrypted_and_masked(target: Target, database_url: str, tmp_path: Path) -> None:
+    """Rows from before the key are encrypted by a rotation; no list and no log of changes shows a secret."""
+
+    def run(*arguments: str, keys: str | None = OLD) -> str:
+        settings = {"DCMON_WEBHOOKS__ALLOW": "127.0.0.1", **({"DCMON_SECRET_KEYS": keys} if keys else {})}
+        done = dcmon(*arguments, data_dir=tmp_path, url=database_url, **settings)
+        return f"{done.returncode}{done.stdout}{done.stderr}"
+
+    with http_receiver() as receiver:
+        url = f"{receiver.url}/services/canary-url"
+        assert run("webhook", "add", "before", url, "--kind", "slack", keys=None).startswith("0")
+        assert "canary" in stored_row(target)
+        assert run("secret-key", "rotate").startswith("0")
+        for name, *address in (
+            ("chat", url, "--kind", "slack"), ("room", url, "--kind", "teams"), ("hook", f"{receiver.url}/?canary=1"),
+            ("page", "--kind", "command", "--", "/bin/true", "canary-argument"),
+        ):  # fmt: skip
+            assert run("webhook", "add", name, *address).startswith("0")
+        assert "canary" not in stored_row(target)
+        assert run("secret-key", "rotate", keys=f"{NEW},{OLD}").startswith("0")
+        for name in ("before", "chat", "room", "hook", "page"):
+            assert run("webhook", "test", "--here", name, keys=NEW).startswith("0")
+        assert {request.path for request in receiver.requests} == {"/services/canary-url", "/?canary=1"}
+        for keys in (NEW, OLD):
+            shown = run("webhook", "list", keys=keys) + run("webhook", "show", "page", keys=keys)
+            shown += run("-o", "json", "audit-log", "list", keys=keys)
+            assert "canary" not in shown
+            assert encryption.MARK.decode() not in shown
+            assert ("/bin/true" in shown, "DCMON_SECRET_KEYS" in shown) == (keys == NEW, keys == OLD)
+        changed = run("webhook", "set", "chat", f"{receiver.url}/services/canary-2", keys=OLD)
+        assert changed.startswith("3")
+        assert "canary" not in changed

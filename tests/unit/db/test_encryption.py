@@ -64,3 +64,26 @@ def test_value_of_an_unknown_key_is_unreadable(keys: list[str]) -> None:
 def test_key_of_a_wrong_form_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="secret-key create"):
         encryption.use_keys([key])
+
+
+def test_address_and_arguments_are_encrypted_and_rotated() -> None:
+    """A URL and the arguments of a command may be secrets."""
+    url, options = "https://hooks.example.org/T0/canary", {"argv": ["/bin/page", "canary"]}
+    receiver = Webhook(secret=b"", url=url, options=options, credentials={})
+    assert (receiver.stored_url, receiver.stored_options) == (url, options)
+    for keys in ([OLD], [NEW, OLD], [NEW]):
+        encryption.use_keys(keys)
+        assert encryption.renew(receiver) == (keys != [NEW])
+        assert (receiver.url, receiver.options) == (url, options)
+        assert "canary" not in f"{receiver.stored_url}{receiver.stored_options}"
+
+
+def test_same_secret_again_is_no_change_of_the_row() -> None:
+    """Its encrypted form would differ, and the log of changes would have an entry."""
+    encryption.use_keys([NEW])
+    receiver = Webhook(secret=b"signs", url="https://hooks.example.org", options={"to": ["a@b.c"]}, credentials={})
+    before = (receiver.stored_secret, receiver.stored_url, receiver.stored_options)
+    receiver.secret, receiver.url, receiver.options = receiver.secret, receiver.url, receiver.options
+    assert (receiver.stored_secret, receiver.stored_url, receiver.stored_options) == before
+    receiver.url = "https://hooks.example.org/2"
+    assert receiver.stored_url != before[1]

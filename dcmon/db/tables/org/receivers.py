@@ -14,11 +14,11 @@ from dcmon.db.tables import Logged, Org
 class Webhook(Org):
     """A receiver of notifications. `kind` names its integration (notifications.integrations).
 
-    `secret` signs messages; neither it nor `credentials` are ever shown, and both are encrypted (db.encryption) where
-    DCMON_SECRET_KEYS has a key. `model_ids`: only alerts of these models
-    (null: of all). `cap`: messages in a minute (null: unlimited). `repeat_every`: how often a firing alert is sent
-    again. From `paused_at` to `paused_until` (null: until resumed) its notifications wait. `not_before`: the receiver
-    asked for no message before this time.
+    `secret` signs messages; neither it nor `credentials` are ever shown. These, `url` and `options`, which has the
+    arguments of a command, are encrypted (db.encryption) where DCMON_SECRET_KEYS has a key. `model_ids`: only alerts of
+    these models (null: of all). `cap`: messages in a minute (null: unlimited). `repeat_every`: how often a firing alert
+    is sent again. From `paused_at` to `paused_until` (null: until resumed) its notifications wait. `not_before`: the
+    receiver asked for no message before this time.
     """
 
     __tablename__ = "webhooks"
@@ -30,11 +30,11 @@ class Webhook(Org):
     name: Mapped[str] = mapped_column(unique=True)
     description: Mapped[str] = mapped_column(server_default="")
     kind: Mapped[str] = mapped_column(server_default="webhook")
-    url: Mapped[str]
+    stored_url: Mapped[str] = mapped_column("url")
     stored_secret: Mapped[bytes] = mapped_column("secret")
     stored_old_secret: Mapped[bytes | None] = mapped_column("old_secret")
     old_secret_until: Mapped[dt.datetime | None]
-    options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    stored_options: Mapped[dict[str, Any]] = mapped_column("options", server_default=text("'{}'"))
     stored_credentials: Mapped[dict[str, str]] = mapped_column("credentials", server_default=text("'{}'"))
     severities: Mapped[list[str]]
     model_ids: Mapped[list[int] | None]
@@ -46,6 +46,8 @@ class Webhook(Org):
     paused_because: Mapped[str | None]
     not_before: Mapped[dt.datetime | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    url = encryption.SecretText("stored_url")
+    options = encryption.SecretJson("stored_options")
     secret = encryption.SecretBytes("stored_secret")
     old_secret = encryption.SecretBytes("stored_old_secret")
     credentials = encryption.SecretJson("stored_credentials")

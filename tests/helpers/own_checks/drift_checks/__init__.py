@@ -1,5 +1,9 @@
 """Checks as a user of dcmon writes them."""
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 from deepchecks.core import CheckResult
 from deepchecks.core.reduce_classes import ReduceLabelMixin, ReduceMixin
 from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck
@@ -41,6 +45,25 @@ class Wider(TrainTestCheck, ReduceMixin):
 
     def reduce_output(self, result):
         return {"Wider": result.value}
+
+
+class Surroundings(SingleDatasetCheck, ReduceMixin):
+    """The user that the check runs as, and what it finds of a text in environments of processes."""
+
+    def __init__(self, text="canary", **kwargs):
+        super().__init__(**kwargs)
+        self.text = text
+
+    def run_logic(self, context, dataset_kind):
+        return CheckResult(self.text.encode())
+
+    def reduce_output(self, result):
+        found = 0
+        for file in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # another user's
+                found += result.value in file.read_bytes()
+        own = sum(result.value in value for value in os.environb.values())
+        return {"User": os.getuid(), "Own": own, "All": found, "Named": os.environ.get("MODEL_DIR") == "/models"}
 
 
 def no_class():

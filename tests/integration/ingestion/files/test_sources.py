@@ -488,3 +488,11 @@ def test_scan_continues_after_an_s3_outage(target: Target, bucket: str, s3: Serv
         page_count += 1
     assert (len(pages), page_count) == (5, 0)
     assert len(scanner.scan("lake").loaded) == 5
+
+
+@pytest.mark.parametrize("url", ["s3://key:canary@bucket/in", "file://user:canary@host/in", "https://canary@host/in"])
+def test_source_with_a_password_in_its_url_is_refused(url: str) -> None:
+    """It would be stored and shown, and no bucket can be read with it."""
+    with pytest.raises(errors.InvalidInput, match="user or password") as refused:
+        sources.location(url, S3())
+    assert "canary" not in str(refused.value)
