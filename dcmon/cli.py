@@ -1,5 +1,6 @@
 """The root command: global options, lazy loading of commands, and the handling of all errors."""
 
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -10,11 +11,14 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
-from dcmon import authors, text
+from dcmon import authors, data_formats, text
+from dcmon.commands.shared.option_groups import option_group
+from dcmon.data_formats import Format
 from dcmon.errors import DcmonError, UnstorableText
 from dcmon.formatting import printable
-from dcmon.output import Format, Output
+from dcmon.output import Output
 
 COMMANDS = Path(__file__).parent / "commands"
 # Parameters of commands that people choose, or that name what people have chosen. Others are data.
@@ -24,7 +28,7 @@ LINES = frozenset({
     "state", "severity", "task", "topic", "frequency_", "notification_id", "names",
 })  # fmt: skip
 PROSE = frozenset({"description", "note", "message"})
-OPTIONS_WITH_VALUE, FLAGS = ("-o", "--output", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
+OPTIONS_WITH_VALUE, FLAGS = ("-o", "--output", "--fields", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
 
 
 class Commands(TyperGroup):
@@ -118,13 +122,26 @@ def _print_version(is_requested: bool) -> None:
         raise typer.Exit
 
 
+def _parse_output(
+    output: Annotated[
+        Format,
+        typer.Option("-o", "--output", help="Format of the results; wide: no cell is folded; name: for xargs."),
+    ] = Format.table,
+    fields: Annotated[
+        str, typer.Option("--fields", metavar="A,B", help="Only these fields of the data, like id,alert.since.")
+    ] = "",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
+) -> Output:
+    return Output(output, quiet=quiet, fields=[field.strip() for field in fields.split(",") if field.strip()])
+
+
 @app.callback()
+@option_group("output", _parse_output)
 def root(
     ctx: typer.Context,
-    output: Annotated[Format, typer.Option("-o", "--output", help="Format of the results.")] = Format.table,
+    output: Output,
     org: Annotated[str | None, typer.Option("--org", help="Organization; default: DCMON_ORG, or the only one.")] = None,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; twice: log everything.")] = 0,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -138,9 +155,9 @@ def root(
 
     text.require_line(org or "")
     collect_garbage_rarely()
-    set_up(-1 if quiet else verbose)
+    set_up(-1 if output.quiet else verbose)
     authors.set_for_process(authors.on_this_host(authors.operator_name(), "cli"))
-    ctx.obj = App(output=Output(output, quiet=quiet), org=org)
+    ctx.obj = App(output=output, org=org)
     ctx.call_on_close(ctx.obj.close)
 
 
@@ -149,15 +166,22 @@ def main() -> None:
     try:
         _run()
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail("interrupted", 130, "interrupted")
     finally:
         # The work is done and the exit code is set: a Ctrl-C while Python shuts down must not replace the exit code.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run() -> None:
+    arguments = globals_first(sys.argv[1:])
     try:
-        app(args=globals_first(sys.argv[1:]), prog_name="dcmon")
+        if not _format(arguments).has_error_objects:
+            app(args=arguments, prog_name="dcmon")
+        sys.exit(app(args=arguments, prog_name="dcmon", standalone_mode=False))
+    except TyperException as error:
+        _fail(error.format_message(), error.exit_code, "usage")
+    except typer.Abort:
+        _fail("interrupted", 130, "interrupted")
     except DcmonError as error:
         _end(error, str(error), error.exit_code)
     except BrokenPipeError:
@@ -187,8 +211,10 @@ def _end(error: BaseException, message: str, code: int) -> None:
 
     A Ctrl-C during a statement lets the surrounding transaction fail with an error of its own.
     """
-    is_interrupted = any(isinstance(cause, KeyboardInterrupt) for cause in _with_causes(error))
-    _fail("interrupted" if is_interrupted else message, 130 if is_interrupted else code)
+    if any(isinstance(cause, KeyboardInterrupt) for cause in _with_causes(error)):
+        _fail("interrupted", 130, "interrupted")
+    kind = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(error).__name__).lower()
+    _fail(message, code, kind if isinstance(error, DcmonError) else "failed")
 
 
 def _with_causes(error: BaseException) -> list[BaseException]:
@@ -202,13 +228,28 @@ def _with_causes(error: BaseException) -> list[BaseException]:
     return visited
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int, kind: str) -> None:
+    """Print an error to stderr, as an object if the results are data, and exit."""
     if any(flag in sys.argv for flag in ("-v", "-vv", "--verbose")):
         import traceback
 
         print(printable(traceback.format_exc()), end="", file=sys.stderr)
-    print(f"dcmon: {printable(message)}", file=sys.stderr)
+    if _format(globals_first(sys.argv[1:])).has_error_objects:
+        print(data_formats.serialize(data_formats.error_object(kind, message, code), Format.jsonl), file=sys.stderr)
+    else:
+        print(f"dcmon: {printable(message)}", file=sys.stderr)
     sys.exit(code)
+
+
+def _format(arguments: list[str]) -> Format:
+    """Return the format that the global options ask for, before they are parsed."""
+    typed = ""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word in ("-o", "--output"):
+            typed = following
+        elif word.startswith(("--output=", "-o")):
+            typed = word.removeprefix("--output=").removeprefix("-o").removeprefix("=")
+    return Format(typed) if typed in tuple(Format) else Format.table
 
 
 def globals_first(arguments: list[str]) -> list[str]:
@@ -223,7 +264,7 @@ def globals_first(arguments: list[str]) -> list[str]:
             return [*global_options, *others, word, *unread]
         if word in OPTIONS_WITH_VALUE and unread:
             global_options += [word, unread.pop(0)]
-        elif word in FLAGS or word.startswith(("--output=", "--org=")):
+        elif word in FLAGS or word.startswith(("--output=", "--fields=", "--org=")):
             global_options.append(word)
         else:
             others.append(word)

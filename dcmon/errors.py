@@ -48,6 +48,12 @@ class UnusableText(InvalidInput):
     status = 422
 
 
+class CheckNotFound(InvalidInput):
+    """There is no check {name!r}.{meant} "dcmon check list" shows all."""
+
+    exit_code = 5
+
+
 class DeepchecksMissing(InvalidInput):
     """The check {check!r} of {package} needs deepchecks, which is not installed here.
     Type: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""

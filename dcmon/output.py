@@ -1,29 +1,22 @@
-"""Write results to stdout, as tables or JSON, and remarks to stderr. No other module writes to stdout."""
+"""Write results to stdout, as tables or data, and remarks to stderr. No other module writes to stdout."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmon.formatting import printable, printable_json
+from dcmon import data_formats
+from dcmon.data_formats import Data, Format, Row
+from dcmon.formatting import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
 NARROW = 120  # characters
-Row = Mapping[str, Any]
-
-
-class Format(StrEnum):
-    """The format of results."""
-
-    table = "table"
-    json = "json"
+WIDE = 10_000
 
 
 @dataclass(frozen=True)
@@ -64,30 +57,34 @@ Part = Table | Fields | Lines | Remark
 
 
 class Page(NamedTuple):
-    """What a command shows: `data` as JSON, or `parts` one below the other.
+    """What a command shows: `data` to programs, or `parts` to people, one below the other.
 
-    Remarks follow in both formats.
+    Remarks follow in all formats.
     """
 
-    data: Row | Sequence[Row]
+    data: Data
     parts: Sequence[Part]
     remarks: Sequence[str] = ()
 
 
 class Output:
-    """Write results to stdout in one format, and remarks to stderr unless `quiet`."""
+    """Write results to stdout in one format, and remarks to stderr unless `quiet`.
 
-    def __init__(self, format: Format = Format.table, *, quiet: bool = False) -> None:
-        self.format, self.quiet = format, quiet
+    `fields`: the only fields of objects to show; empty for all, or those of the command's table.
+    """
+
+    def __init__(self, format: Format = Format.table, *, quiet: bool = False, fields: Sequence[str] = ()) -> None:
+        self.format, self.quiet, self.fields = format, quiet, fields
 
     @property
-    def is_json(self) -> bool:
-        return self.format is Format.json
+    def is_data(self) -> bool:
+        """Return True if results are for programs: the data itself, without words for people."""
+        return not self.format.is_for_people
 
     @property
     def is_narrow(self) -> bool:
         """Return True if the terminal is too narrow for a column of sentences."""
-        return not self.is_json and _console().width < NARROW
+        return self.format is Format.table and self._console().width < NARROW
 
     def table(
         self,
@@ -98,15 +95,17 @@ class Output:
         empty: str = "",
         unfolded: Sequence[str] = (),
     ) -> None:
-        """Write rows: JSON with every key of a row, or a table with `columns`.
+        """Write rows: as data with every key of a row, or as a table with `columns`.
 
         `columns`: the keys to show, or a mapping of these keys to their headings. An empty heading is the key.
         `unfolded` names the columns whose values stay on one line. `empty` is the remark when there are no rows.
         """
-        if self.is_json:
-            return self._json([dict(row) for row in rows])
+        if self.is_data:
+            return self._data([dict(row) for row in rows])
         if not rows:
             return self.remark(empty or "Nothing to show.")
+        if self.fields:
+            rows, columns = self._chosen(rows), self.fields
         import rich.table
 
         # As a Text, what a tenant wrote is no markup of rich.
@@ -129,16 +128,16 @@ class Output:
     def tables(self, tables: Mapping[str, Sequence[Row]], columns: Mapping[str, Sequence[str]]) -> None:
         """Write several tables with their names as titles.
 
-        JSON is one object with a key for each table.
+        As data they are one object with a key for each table.
         """
-        if self.is_json:
-            return self._json({name: [dict(row) for row in rows] for name, rows in tables.items()})
+        if self.is_data:
+            return self._data({name: [dict(row) for row in rows] for name, rows in tables.items()})
         for name, rows in tables.items():
             self.table(rows, columns[name], title=name.replace("_", " "), empty=f"No {name.replace('_', ' ')}.")
         return None
 
     def value(self, row: Row, *, none: Mapping[str, str] | None = None, remark: str | None = None) -> None:
-        """Write one object, a line for each key, or JSON; then the remark.
+        """Write one object, a line for each key, or as data; then the remark.
 
         `none` has the texts that people read for None.
         """
@@ -157,9 +156,11 @@ class Output:
         self._print(table)
 
     def page(self, page: Page) -> None:
-        """Write a page: its data as JSON, or its parts; then its remarks."""
-        if self.is_json:
-            self._json(dict(page.data) if isinstance(page.data, Mapping) else [dict(row) for row in page.data])
+        """Write a page: its data, or its parts; then its remarks."""
+        if self.is_data:
+            self._data(dict(page.data) if isinstance(page.data, Mapping) else [dict(row) for row in page.data])
+        elif self.fields:
+            self._chosen_of_page(page.data)
         else:
             for part in page.parts:
                 self._part(part)
@@ -184,7 +185,13 @@ class Output:
 
     def _print(self, renderable: Any) -> None:
         """Write a rich renderable or a text to stdout, in the width of the terminal."""
-        _console().print(renderable)
+        self._console().print(renderable)
+
+    def _console(self) -> "Console":
+        from rich.console import Console
+
+        width = WIDE if self.format is Format.wide else None if sys.stdout.isatty() else _width()
+        return Console(file=sys.stdout, highlight=False, width=width)
 
     @contextmanager
     def progress(self, label: str, *, counts: bool = False) -> Iterator[Callable[[int, int], None]]:
@@ -210,19 +217,27 @@ class Output:
         if not self.quiet:
             print(printable(text), file=sys.stderr, flush=True)
 
-    def _json(self, value: Any) -> None:
-        print(printable_json(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2)), flush=True)
+    def _data(self, data: Data) -> None:
+        written = data_formats.serialize(data_formats.choose_fields(data, self.fields), self.format)
+        if written or data:
+            print(written, flush=True)
+
+    def _chosen(self, rows: Sequence[Row]) -> Sequence[Row]:
+        chosen = data_formats.choose_fields(rows, self.fields)
+        assert not isinstance(chosen, Mapping)
+        return chosen
+
+    def _chosen_of_page(self, data: Data) -> None:
+        chosen = data_formats.choose_fields(data, self.fields)
+        if isinstance(chosen, Mapping):
+            self._fields(Fields(chosen))
+        elif chosen:
+            self.table(chosen, self.fields)
 
 
 def shortened(text: str, max_length: int = 32) -> str:
     """Return the beginning of a text, for a cell of a table."""
     return text if len(text) <= max_length else text[: max_length - 1] + "…"
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else _width())
 
 
 def _width() -> int:
@@ -259,15 +274,4 @@ def _cell(value: Any) -> str:
         return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
-    return str(value)
-
-
-def _json_value(value: Any) -> Any:
-    """Convert a value that the json module does not know."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, set | tuple):
-        return list(value)
     return str(value)

@@ -21,7 +21,7 @@ from dcmon.checks.kinds import (
     CheckKind,
     Choice,
 )
-from dcmon.errors import InvalidInput
+from dcmon.errors import CheckNotFound, InvalidInput
 from dcmon.statistics.scorer_names import estimated_scorers, known_scorers, scorer_name, scorers
 
 __all__ = [
@@ -172,15 +172,14 @@ def by_class(class_name: str) -> CheckKind | None:
 
 
 def find(name: str) -> CheckKind:
-    """Return the check of this name. Raises InvalidInput, which suggests the most similar name."""
+    """Return the check of this name. Raises CheckNotFound, which suggests the most similar name."""
     kind = by_class(name)
     if kind is not None:
         return kind
     if name in NOT_REDUCIBLE:
         raise _no_number(name)
-    if matches := get_close_matches(name.replace(" ", ""), class_names(), 1):
-        raise InvalidInput(f'There is no check {name!r}. Do you mean {matches[0]!r}? "dcmon check list" shows all.')
-    raise InvalidInput(f'There is no check {name!r}. "dcmon check list" shows all.')
+    matches = get_close_matches(name.replace(" ", ""), class_names(), 1)
+    raise CheckNotFound(name=name, meant=f" Do you mean {matches[0]!r}?" if matches else "")
 
 
 def for_config(module_name: str, class_name: str) -> CheckKind:

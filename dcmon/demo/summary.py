@@ -54,7 +54,7 @@ def show(app: App, demo: DemoState, path: Path, *, stays_up: bool) -> None:
     snippet = path.with_name("snippet.py")
     snippet.write_text(SNIPPET.format(url=app.settings.url, token=demo.token))
     snippet.chmod(0o600)
-    if app.output.is_json:
+    if app.output.is_data:
         app.output.value(_json(views, alerts, path, app, demo, snippet))
         return
     stdout = Console(highlight=False)

@@ -13,8 +13,9 @@ import typer
 
 from dcmon import cli, durations
 from dcmon.alerting import rules
+from dcmon.data_formats import Format
 from dcmon.errors import InvalidInput
-from dcmon.output import Format, Output
+from dcmon.output import Output
 
 NAMES = sorted(path.stem.replace("_", "-") for path in cli.COMMANDS.glob("[a-z]*.py"))
 
@@ -56,6 +57,7 @@ def test_every_command_has_help_and_an_example_that_parses(name: str, command: A
         ("org list -o json", "-o json org list"),
         ("org list --org a -v", "--org a -v org list"),
         ("org list --output=json", "--output=json org list"),
+        ("org list --fields id,name", "--fields id,name org list"),
         ("rule create m -- -o", "rule create m -- -o"),
         ("org list -o", "org list -o"),
     ],

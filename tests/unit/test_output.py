@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from dcmon.output import Fields, Format, Lines, Output, Page, Table
+from dcmon.data_formats import Format
+from dcmon.output import Fields, Lines, Output, Page, Table
 
 HOSTILE = "[red]a[/red]\x1b[2J\n:smile:\u202e"
 SHOWN = "[red]a[/red]\\x1b[2J\\n:smile:\\u202e"

@@ -65,7 +65,7 @@ def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confi
         return view.with_remark(page, f"{file.write} has the proposal. Nothing was created.")
     if is_dry_run:
         return page
-    if not app.output.is_json:
+    if not app.output.is_data:
         app.output.page(page)
     if proposal.questions:
         raise errors.InvalidInput(view.unanswered(proposal))
@@ -97,7 +97,7 @@ def _ask(app: "App", proposal: "Proposal", choices: Choices) -> Choices | None:
     """Ask the first question that has few answers, on a terminal. Return None if there is no such question."""
     by_option = {option: name for name, option in OPTIONS.items()}
     open_questions = [question for question in proposal.questions if question.option in (*by_option, "task")]
-    if not sys.stdin.isatty() or app.output.is_json or not open_questions:
+    if not sys.stdin.isatty() or app.output.is_data or not open_questions:
         return None
     question = next((question for question in open_questions if question.values), None)
     if question is None:

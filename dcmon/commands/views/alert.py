@@ -43,7 +43,7 @@ def rows(
         ]
         listed = [{**_row(view), "held": _hold_reason(session, view)} for view in chosen]
     listed = [row for row in listed if not states or set(states) & _states(row)]
-    return listed if app.output.is_json else [{**row, "state": _state_text(row)} for row in listed]
+    return listed if app.output.is_data else [{**row, "state": _state_text(row)} for row in listed]
 
 
 def detail(app: "App", alert_id: int) -> Page:

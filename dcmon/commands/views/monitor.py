@@ -48,7 +48,7 @@ def detail(app: "App", name: str) -> Page:
         quiet = app.settings.evaluate.last_window_quiet
         lines = progress.list_lines(session, view, model_versions, datetime.now(UTC), org.retention, quiet)
         results = [result_row(result, names, view.metric) for result in view.results[-LAST_RESULTS:]]
-        row = _about(view, is_json=app.output.is_json)
+        row = _about(view, is_json=app.output.is_data)
     version_rows = [line.row for line in lines]
     row_with_newest = {**row, **{key: version_rows[0][key] for key in VERSION_KEYS}}
     parts: list[Part] = [Fields(row_with_newest)]

@@ -19,7 +19,7 @@ def rows(app: "App", only: "NotificationFilter", limit: int) -> list[dict[str, A
         views = notification_views.entries(session, only, limit)
         now = receivers.database_time(session)
         listed = [notification_views.row(view, now) for view in views]
-    return listed if app.output.is_json else [{**row, "id": row["id"][:SHORT_ID]} for row in listed]
+    return listed if app.output.is_data else [{**row, "id": row["id"][:SHORT_ID]} for row in listed]
 
 
 def detail(app: "App", notification_id: str) -> dict[str, Any]:
@@ -33,5 +33,5 @@ def detail(app: "App", notification_id: str) -> dict[str, Any]:
             "first_attempt": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,
-            "body": body if app.output.is_json else Lines(json.dumps(body, ensure_ascii=False, indent=2).split("\n")),
+            "body": body if app.output.is_data else Lines(json.dumps(body, ensure_ascii=False, indent=2).split("\n")),
         }

@@ -29,7 +29,7 @@ def listing(app: "App", row_filter: "QuarantineFilter", limit: int | None) -> Pa
     else:
         listed = _newest_rows(app, row_filter, limit)
         columns = NARROW_ROW_COLUMNS if app.output.is_narrow else ROW_COLUMNS
-    if not app.output.is_json:
+    if not app.output.is_data:
         listed = [{**row, "value": _shown(row)} for row in listed]
     empty = "No row is quarantined." if row_filter.is_all else NO_SUCH_ROW
     return Page(listed, [Table(listed, columns, empty=empty, unfolded=["id", "reason"])])
@@ -58,7 +58,7 @@ def _newest_rows(app: "App", row_filter: "QuarantineFilter", limit: int) -> list
         quarantine.require_known(session, row_filter)
         listed = quarantine.newest_rows(session, row_filter, limit)
     return (
-        listed if app.output.is_json else [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in listed]
+        listed if app.output.is_data else [{**row, "sample_id": shortened(row["sample_id"] or "-")} for row in listed]
     )
 
 

@@ -35,7 +35,7 @@ def rows(app: "App") -> list[dict[str, Any]]:
             receivers.row(session, receiver, counts.get(receiver.id, receivers.DeliveryCounts()), now)
             for receiver in receivers.entries(session)
         ]
-    return listed if app.output.is_json else [_to_text(row) for row in listed]
+    return listed if app.output.is_data else [_to_text(row) for row in listed]
 
 
 def detail(app: "App", name: str) -> Page:

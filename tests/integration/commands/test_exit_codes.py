@@ -26,7 +26,7 @@ def require_refused(done: "subprocess.CompletedProcess[str]", code: int, sentenc
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--nonsense"], ["nonsense"], ["org", "nonsense"], ["org", "list", "--nonsense"], ["-o", "yaml", "org", "list"],
+    [["--nonsense"], ["nonsense"], ["org", "nonsense"], ["org", "list", "--nonsense"], ["-o", "xml", "org", "list"],
      ["org", "create"], ["worker", "start", "nothing"], ["token", "create", "--days", "0"]],
 )  # fmt: skip
 def test_wrong_usage_exits_2(data_dir: Path, arguments: list[str]) -> None:

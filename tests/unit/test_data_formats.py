@@ -1,0 +1,84 @@
+"""Data for programs: each format has the same data, and a terminal obeys nothing in it."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dcmon import data_formats, errors
+from dcmon.data_formats import Format
+from dcmon.formatting import printable
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXTS)
+NESTED = st.one_of(VALUES, st.lists(VALUES, max_size=3), st.dictionaries(TEXTS, VALUES, max_size=3))
+ROWS = st.lists(st.dictionaries(TEXTS, NESTED, min_size=1, max_size=4), max_size=4)
+Rows = list[dict[str, Any]]
+
+
+@given(ROWS)
+def test_json_json_lines_and_yaml_keep_all_data(rows: Rows) -> None:
+    assert json.loads(data_formats.serialize(rows, Format.json)) == rows
+    lines = data_formats.serialize(rows, Format.jsonl).split("\n") if rows else []
+    assert [json.loads(line) for line in lines] == rows
+    assert yaml.safe_load(data_formats.serialize(rows, Format.yaml)) == rows
+
+
+@given(ROWS)
+def test_no_format_commands_a_terminal(rows: Rows) -> None:
+    for format in Format:
+        if not format.is_for_people:
+            written = data_formats.serialize(rows, format)
+            assert printable(written) == written, format
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.text('xyz,"\n 0', max_size=6), min_size=1), min_size=1))
+def test_csv_has_a_row_for_each_object(rows: Rows) -> None:
+    read = list(csv.DictReader(io.StringIO(data_formats.serialize(rows, Format.csv))))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    filled = [{name: row.get(name, "") for name in names} for row in rows]
+    # A reader of CSV skips lines that are blank: rows whose only field is empty.
+    assert read == [row for row in filled if len(names) > 1 or row[names[0]]] or len(names) == 1
+
+
+def test_csv_writes_values_that_other_programs_read() -> None:
+    row = {
+        "none": None, "flag": True, "at": datetime(2026, 3, 1, tzinfo=UTC), "span": timedelta(hours=1),
+        "list": ["a", 1], "object": {"a": None}, "text": 'say "hi", please',
+    }  # fmt: skip
+    assert data_formats.serialize([row], Format.csv) == (
+        "none,flag,at,span,list,object,text\n"
+        ',true,2026-03-01T00:00:00+00:00,3600.0,"[""a"", 1]","{""a"": null}","say ""hi"", please"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ({"id": 4, "name": "churn"}, "churn"),
+        ({"id": 4, "name": None}, "4"),
+        ({"check": "FeatureDrift", "needs": []}, "FeatureDrift"),
+    ],
+)
+def test_name_is_what_further_commands_take(row: dict[str, Any], name: str) -> None:
+    assert data_formats.serialize([row, row], Format.name) == f"{name}\n{name}"
+
+
+def test_fields_are_chosen_in_their_order_and_inside_objects() -> None:
+    rows = [{"id": 1, "alert": {"since": 5}}, {"id": 2, "alert": None}, {"id": 3}]
+    assert data_formats.choose_fields(rows, ["alert.since", "id"]) == [
+        {"alert.since": 5, "id": 1}, {"alert.since": None, "id": 2}, {"alert.since": None, "id": 3},
+    ]  # fmt: skip
+    assert data_formats.choose_fields(rows[0], ["id"]) == {"id": 1}
+    assert data_formats.choose_fields([], ["anything"]) == []
+
+
+def test_unknown_field_is_refused_with_the_nearest() -> None:
+    with pytest.raises(errors.InvalidInput, match=r"There is no field 'severty'. Do you mean 'severity'"):
+        data_formats.choose_fields([{"id": 1, "severity": "high"}], ["severty"])
