@@ -7,6 +7,7 @@ the table does not have goes there: unknown paths, other methods, redirects and 
 from collections.abc import Iterable, Sequence
 
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
@@ -27,6 +28,9 @@ class RouteTable:
                 self._fixed.update({(method, route.path): route for method in route.methods or ()})
         for method, path in [key for key, route in self._fixed.items() if _is_taken(key, route, routes)]:
             del self._fixed[method, path]
+        self._fixed_methods = dict[str, list[str]]()  # by path
+        for method, path in sorted(self._fixed):
+            self._fixed_methods.setdefault(path, []).append(method)
         segments = {_segment(route.path) for route in routes}
         self._by_segment = {segment: _with_segment(segment, routes) for segment in segments}
         self._any_segment = _with_segment("", routes)
@@ -34,15 +38,22 @@ class RouteTable:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the route of a request."""
         route = self.find(scope) if scope["type"] == "http" else None
+        if route is None and scope.get("path") in self._fixed_methods:
+            raise HTTPException(405)  # the router would take a path like alerts/count_active for that of an alert
         await (self._others if route is None else route.app)(scope, receive, send)
 
     def find(self, scope: Scope) -> GuardedRoute | None:
-        """Return the route of a request, and set it in the scope as a router does. None: the table has none."""
+        """Return the route of a request, and set it in the scope as a router does. None: the table has none.
+
+        A path without parameters has only the methods of its own routes, also if it fits another route's parameters.
+        """
         path = scope["path"]
         fixed = self._fixed.get((scope["method"], path))
         if fixed is not None:
             scope["route"], scope["endpoint"], scope["path_params"] = fixed, fixed.endpoint, {}
             return fixed
+        if path in self._fixed_methods:
+            return None
         for route in self._by_segment.get(_segment(path), self._any_segment):
             match, child_scope = route.matches(scope)
             if match == Match.FULL:
@@ -52,6 +63,8 @@ class RouteTable:
 
     def methods(self, scope: Scope) -> list[str]:
         """Return the methods that the path of a request supports, sorted. Empty for an unknown path."""
+        if (fixed := self._fixed_methods.get(scope["path"])) is not None:
+            return fixed
         candidates = [*self._by_segment.get(_segment(scope["path"]), self._any_segment), *self._unguarded]
         matching = [route for route in candidates if route.matches(scope)[0] != Match.NONE]
         return sorted({method for route in matching for method in route.methods or ()})

@@ -121,6 +121,7 @@ def test_405_names_methods_without_building_the_schema(app: App) -> None:
     assert methods("/api/v1/models/1") == ["DELETE", "GET"]
     assert methods("/api/v1/models/a/b") == []
     assert methods("/api/v1/models/a/b", b"identifier_kind=name") == ["DELETE", "GET"]
+    assert methods("/api/v1/alerts/count_active") == ["GET"]  # and it is no id of an alert
     assert methods("/api/v1/alert-webhooks") == ["GET", "POST"]
     assert methods("/api/v1/openapi.json") == ["GET", "HEAD"]
     assert methods("/invitation") == ["GET", "POST"]
