@@ -1,6 +1,10 @@
 """Measure the endpoint: CPU time of small requests, many clients at once, and requests with rows.
 
 python -m benchmarks.http      (SECONDS=10: a shorter run with many clients)
+
+The limit of a small request is for what dcmon does (token, routing, guard, metrics, line of the log, JSON). It is
+measured twice: as the difference to a bare uvicorn server that answers the same bytes to the same client, and as calls
+of the application without a socket. The first figure counts all CPU time of the server process.
 """
 
 import http.client
@@ -13,15 +17,15 @@ from collections.abc import Sequence
 
 import psutil
 
+from benchmarks import small_requests
 from benchmarks.installation import Installation, temporary_installation
 from benchmarks.measurement import print_figure, print_progress
 from benchmarks.processes import running_processes
 from benchmarks.sample_rows import make_rows
+from benchmarks.small_requests import cpu_seconds
 
 SECONDS = float(os.environ.get("SECONDS", "60"))
 CLIENTS = 200
-SMALL_REQUESTS = 5_000
-CPU_LIMIT_US = 300
 ROWS, BATCHES = 1_000, 30
 
 
@@ -29,13 +33,13 @@ def main() -> None:
     """Print the figures beside their limits."""
     with temporary_installation() as installation:
         with running_processes(installation.app.settings, ["serve"]) as (server,):
-            _measure_small_requests(installation, server)
+            small_requests.measure(installation, server)
             _measure_rows(installation, server)
         with running_processes(installation.app.settings, ["serve", "--workers", "2"]) as (group,):
-            before = sum(map(_cpu, group.children()))
+            before = sum(map(cpu_seconds, group.children()))
             count = _measure_clients(installation)
-            cpu_us = (sum(map(_cpu, group.children())) - before) / count * 1e6
-            print_figure(f"CPU of a request of {CLIENTS} clients", [cpu_us], "us", "the limit", [CPU_LIMIT_US])
+            cpu_us = (sum(map(cpu_seconds, group.children())) - before) / count * 1e6
+            print_figure(f"CPU of a request of {CLIENTS} clients", [cpu_us], "us", "clients", [CLIENTS])
 
 
 def _connect(installation: Installation) -> http.client.HTTPConnection:
@@ -52,34 +56,16 @@ def _request(
     return response.status
 
 
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _measure_small_requests(installation: Installation, server: psutil.Process) -> None:
-    """Measure all CPU time of the server process, and subtract nothing: parsing, token, routing, metrics, log line."""
-    connection, cpu_us = _connect(installation), list[float]()
-    for _ in range(500):
-        assert _request(connection, installation, "say-hello") == 200
-    for _ in range(5):
-        before = _cpu(server)
-        for _ in range(SMALL_REQUESTS // 5):
-            _request(connection, installation, "say-hello")
-        cpu_us.append((_cpu(server) - before) / (SMALL_REQUESTS // 5) * 1e6)
-    print_figure("CPU of a small request", cpu_us, "us", "the limit", [CPU_LIMIT_US])
-
-
 def _measure_rows(installation: Installation, server: psutil.Process) -> None:
     connection, version_id = _connect(installation), installation.create_version("rows").version_id
     bodies = [b"[" + b",".join(make_rows(batch * ROWS, ROWS)) + b"]" for batch in range(BATCHES)]
-    seconds, before = list[float](), _cpu(server)
+    seconds, before = list[float](), cpu_seconds(server)
     for body in bodies:
         started_at = time.perf_counter()
         assert _request(connection, installation, f"model-versions/{version_id}/data", body) == 200
         seconds.append(1000 * (time.perf_counter() - started_at))
     print_figure(
-        "POST data of 1,000 rows", seconds, "ms", "CPU of the server", [(_cpu(server) - before) / BATCHES * 1000]
+        "POST data of 1,000 rows", seconds, "ms", "CPU of the server", [(cpu_seconds(server) - before) / BATCHES * 1000]
     )
 
 

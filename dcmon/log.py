@@ -34,7 +34,7 @@ class JsonLines(logging.Formatter):
             fields.setdefault("request_id", identifier)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return printable_json(json.dumps(fields, default=str, ensure_ascii=False))
+        return printable_json(_encode(fields))
 
 
 class TerminalLines(logging.Formatter):

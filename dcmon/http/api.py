@@ -101,14 +101,18 @@ class _Endpoint(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         """Return all layers. FastAPI would add some that the endpoint does not need."""
         inner = ExceptionMiddleware(self.state.route_table, handlers=self.exception_handlers)
-        inside = Fallback(GZipMiddleware(inner, minimum_size=1000))
+        # No route answers with what is compressed already, so no response needs a look at the types of such content.
+        inside = Fallback(GZipMiddleware(inner, minimum_size=1000, exclude_content_types=()))
         return RequestScope(Edge(inside, self.state.app.settings, self.state.metrics))
 
 
 def create(app: App, serving: Serving | None = None) -> FastAPI:
     """Create the FastAPI application of an App. `serving`: the state of this process; None: it is alone."""
     # No pages of documentation: those of FastAPI load scripts from a stranger's server.
-    api = _Endpoint(title="dcmon", version=service.version(), openapi_url=None, docs_url=None, redoc_url=None)
+    api = _Endpoint(
+        title="dcmon", version=service.version(), openapi_url=None, docs_url=None, redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # dcmon has metrics and a log of its own
+    )  # fmt: skip
     api.state.app, api.state.serving = app, serving or Serving()
     api.state.body_budget = BodyBudget(app.settings.http.bodies_bytes)
     api.state.metrics, api.state.system_metrics = (

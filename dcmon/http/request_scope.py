@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterable
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dcmon.http.error_responses import unexpected_error
@@ -104,8 +103,8 @@ class _Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self.id
+            headers = message["headers"]  # Edge, inside this layer, has set it
+            headers.append((b"x-request-id", self.id.encode()))
             if not self._is_read:  # the rest of the body is not waited for
-                headers["connection"] = "close"
+                headers.append((b"connection", b"close"))
         await self._send(message)
