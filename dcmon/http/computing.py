@@ -146,7 +146,7 @@ async def _watch(request: Request, ended: threading.Event) -> None:
     with suppress(asyncio.CancelledError):
         while not await request.is_disconnected():
             await asyncio.sleep(POLL_SECONDS)
-        log.debug("the client of %s left, so its computation ends", request.url.path)
+        log.debug("the client of %s left, so its computation ends", request.scope["path"])
         ended.set()
 
 

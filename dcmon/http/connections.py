@@ -85,9 +85,14 @@ class _LingeringTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Write the head of a response together with the first part of its body: one system call, and one packet."""
+        """Write the head of a response together with the first part of its body: one system call, and one packet.
+
+        After a refusal nothing more is written: the request may have been running when its client sent rubbish.
+        """
         cycle = self._protocol.cycle
-        if self._held is None and cycle is not None and cycle.response_started and data.startswith(HEAD_BEGIN):
+        if self._protocol.closes_at is not None:
+            self._held = None
+        elif self._held is None and cycle is not None and cycle.response_started and data.startswith(HEAD_BEGIN):
             self._held = data
             self._protocol.loop.call_soon(self.flush)  # if the body is not there yet
         elif self._held is not None:
@@ -98,8 +103,8 @@ class _LingeringTransport:
 
     def flush(self) -> None:
         """Write what is held."""
-        if self._held is not None:
-            held, self._held = self._held, None
+        held, self._held = self._held, None
+        if held is not None and self._protocol.closes_at is None:
             self._transport.write(held)
 
     def close(self) -> None:

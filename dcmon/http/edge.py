@@ -99,8 +99,11 @@ def _template(scope: Scope) -> str:
 
 
 def _origin(url: str) -> str:
-    """Return scheme, host and port of a URL as browsers write them; "null" for a URL without a host."""
-    parts = urlsplit(url.lower())
+    """Return scheme, host and port of a URL as browsers write them; "null" for a URL without a host, or for no URL."""
+    try:
+        parts = urlsplit(url.lower())
+    except ValueError:  # such as http://[
+        return "null"
     return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "null"
 
 

@@ -42,6 +42,7 @@ def unexpected_error(method: str, path: str, error: BaseException) -> JSONRespon
     return error_response(500, message, {"request_id": request_id.get()})
 
 
+# These read the path from the scope: request.url raises ValueError if the header Host is "[", for example.
 async def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DcmonError)
     if isinstance(error, errors.OrganizationNotFound):  # that of the token: it was deleted after the token was checked
@@ -50,10 +51,10 @@ async def _handle_dcmon_error(request: Request, error: Exception) -> JSONRespons
     if "retry_after" in error.details:
         return error_response(error.status, str(error), information, retry_after=str(error.details["retry_after"]))
     if error.status == 503:
-        log.warning("%s %s: %s", request.method, request.url.path, error)
+        log.warning("%s %s: %s", request.method, request.scope["path"], error)
         return error_response(503, str(error), information, retry_after=RETRY_AFTER)
     if error.status >= 500:
-        log.error("%s %s: %s", request.method, request.url.path, error)
+        log.error("%s %s: %s", request.method, request.scope["path"], error)
         return error_response(error.status, str(error), {**(information or {}), "request_id": request_id.get()})
     return error_response(error.status, str(error), information)
 
@@ -62,11 +63,11 @@ async def _handle_database_error(request: Request, error: Exception) -> JSONResp
     """Handle what PostgreSQL refused because of the values in the request; all else is unexpected."""
     refusal = db.to_refusal(error)
     if refusal is None:
-        return unexpected_error(request.method, request.url.path, error)
+        return unexpected_error(request.method, request.scope["path"], error)
     if isinstance(refusal, errors.DeletedMeanwhile) and request.method in ("GET", "HEAD"):
         refusal = db.vanished()  # statistics of a version that was deleted while they were read
     if isinstance(refusal, errors.NotFound):
-        log.info("%s %s met a deletion: %s", request.method, request.url.path, describe_error(error))
+        log.info("%s %s met a deletion: %s", request.method, request.scope["path"], describe_error(error))
     return await _handle_dcmon_error(request, refusal)
 
 
@@ -89,10 +90,10 @@ async def _handle_http_error(request: Request, error: Exception) -> Response:
         return html_pages.not_found()
     if error.status_code == 405 and (allowed := ", ".join(request.app.state.route_table.methods(request.scope))):
         return error_response(
-            405, f"{request.url.path} does not support {request.method}: use {allowed}.", Allow=allowed
+            405, f"{request.scope['path']} does not support {request.method}: use {allowed}.", Allow=allowed
         )
     message = (
-        f"The endpoint has no route {request.method} {request.url.path}."
+        f"The endpoint has no route {request.method} {request.scope['path']}."
         if error.status_code == 404
         else str(error.detail)
     )
@@ -101,10 +102,10 @@ async def _handle_http_error(request: Request, error: Exception) -> Response:
 
 def _is_from_browser(request: Request) -> bool:
     """Return True if a person follows a link: old messages link to pages that dcmon does not have."""
-    return not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", "").lower()
+    return not request.scope["path"].startswith("/api/") and "text/html" in request.headers.get("accept", "").lower()
 
 
 async def _handle_disconnect(request: Request, error: Exception) -> JSONResponse:
     """Handle a client that disconnected while it sent its request. No row of the request is stored."""
-    log.debug("client disconnected: %s %s", request.method, request.url.path)
+    log.debug("client disconnected: %s %s", request.method, request.scope["path"])
     return error_response(400, "The request is incomplete: the client disconnected while it sent the body.")

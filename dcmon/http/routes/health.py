@@ -83,7 +83,15 @@ def _may_read_details(request: Request) -> bool:
         return scheme.lower() == "bearer" and is_equal
     if any(name in request.headers for name in FORWARDED):
         return False
-    return _is_loopback(request.client.host if request.client else "") and _is_loopback(request.url.hostname or "")
+    return _is_loopback(request.client.host if request.client else "") and _is_loopback(_host(request))
+
+
+def _host(request: Request) -> str:
+    """Return the host that a request names; "" if its header Host is none."""
+    try:
+        return request.url.hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(host: str) -> bool:

@@ -52,10 +52,9 @@ async def read_document(request: Request, access: Writer) -> AsyncIterator[Docum
     max_bytes = access.app.settings.http.max_body_bytes
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise errors.Unprocessable('Send a reference as multipart/form-data, in a file field "batch".')
+    parser = MultiPartParser(request.headers, read_bounded(request, max_bytes), max_files=1, max_fields=1)
     try:
-        form = await MultiPartParser(
-            request.headers, read_bounded(request, max_bytes), max_files=1, max_fields=1
-        ).parse()
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         raise errors.Unprocessable(f"The form can't be read: {error}") from error
     try:
@@ -65,6 +64,8 @@ async def read_document(request: Request, access: Writer) -> AsyncIterator[Docum
         yield _content(batch)
     finally:
         await form.close()
+        for file in parser._files_to_close_on_error:  # also that of a part without end, which the form does not have
+            file.close()
 
 
 def _content(batch: UploadFile) -> Document:

@@ -7,6 +7,7 @@ import pytest
 from dcmon.app import App
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
+from tests.helpers.raw_http import exchange
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ FOREIGN = (
     {"sec-fetch-site": "cross-site"},
     {"origin": "https://evil.example"},
     {"origin": "null"},
+    {"origin": "http://["},
 )
 
 
@@ -63,6 +65,14 @@ def test_pages_run_no_scripts(endpoint: Endpoint, path: str) -> None:
     response = endpoint.pool.request("GET", endpoint.url + path, retries=False)
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
     assert response.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("host", ["[", "]", "[::1", "a:b:c", "%", "\xff"])
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/models/x", "/nothing", "/health/ready", "/metrics"])
+def test_host_that_is_none_is_no_error(endpoint: Endpoint, path: str, host: str) -> None:
+    lines = f"GET {path} HTTP/1.1", f"Host: {host}", f"Authorization: Basic {endpoint.token}", "Connection: close"
+    response = exchange(endpoint, "\r\n".join([*lines, "", ""]).encode("latin-1"))
+    assert response.status in (200, 400, 403, 404)
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/docs/oauth2-redirect"])

@@ -140,6 +140,15 @@ def test_head_beyond_its_bound_is_refused(client: Endpoint, sent: bytes, status:
     assert response.headers["x-request-id"]
 
 
+def test_rubbish_in_place_of_a_body_gets_one_answer(client: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
+    """The route answers while the connection is refused already: that is no error of dcmon, and no line in the log."""
+    for path in ("/api/v1/health-check", "/api/v1/openapi.json", "/api/v1/models/1", "/nothing"):
+        response = exchange(client, head("GET", path, transfer_encoding="chunked") + b"rubbish\r\n")
+        assert (response.status, response.json.keys()) == (400, {"error_message", "additional_information"})
+    assert client.request("GET", "say-hello").status == 200
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -224,3 +224,12 @@ def test_kafka_answer_checks_labels(kafka_endpoint: Endpoint, target: Target) ->
     assert (answer["received"], answer["accepted"]) == (3, 3)
     assert answer["check_of_first_rows"]["quarantined"] == {"wrong_type": 1}
     assert answer["check_of_first_rows"]["first"]["wrong_type"]["value"] == [1]
+
+
+def test_form_without_end_is_refused_and_leaves_no_file(app: App, acme: Acme, target: Target) -> None:
+    body, kind = urllib3.encode_multipart_formdata({"batch": ("upload", b"{}", "application/json")})
+    with serving(app, acme.token) as endpoint:
+        for end in range(len(body) - 60, len(body)):  # a warning of a file that is not closed fails the test
+            path = f"model-versions/{target.version_id}/reference"
+            response = endpoint.request("POST", path, body[:end], **{"content-type": kind})
+            assert response.status in (400, 422), response.data
