@@ -239,11 +239,6 @@ class Locked(DcmonError):
     exit_code, status = 6, 503
 
 
-class DirectoryBeingWritten(Locked):
-    """Spark is writing the directory {path}. Repeat the command when it has a file _SUCCESS. If the job has failed,
-    delete _temporary, or load the files by a pattern, such as '{path}/**/part-*'."""
-
-
 class MonitorBusy(Locked):
     """Another "run" or "backfill" works on monitor {name!r}. Try again later, or wait longer with --timeout."""
 
@@ -365,35 +360,6 @@ class FlightsMissing(DcmonError):
 
 class EndpointRefused(DcmonError):
     """The endpoint responded with {http_status} to {method} {path}: {reason}"""
-
-
-class FileRefused(DcmonError):
-    """{path} can't be read: {reason}"""
-
-    exit_code, status = 3, 400
-
-
-class FileChanged(Unavailable):
-    """{path} changed while it was read. Loaded rows stay stored. Repeat the command when no process writes to it."""
-
-
-class TooManyRejected(DcmonError):
-    """Too many rows can't be stored."""
-
-    exit_code, status = 3, 400
-
-
-class FileRejected(DcmonError):
-    """None of the {rows:,} rows of {path} can be stored, for the reasons above."""
-
-    exit_code, status = 3, 400
-
-
-class StorageRefused(DcmonError):
-    """The object storage at {where} refused: {reason}.
-    Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or the profile."""
-
-    exit_code, status = 4, 503
 
 
 def require_storable(text: str) -> None:

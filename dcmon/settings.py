@@ -11,6 +11,7 @@ from platformdirs import site_data_path, user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dcmon import setting_names
 from dcmon.setting_types import Duration, LogTerm, networks, own_variables, split_at_commas, without_credentials
 
 OLD_NAMES = {  # variables that are still read, with the names that replace them
@@ -354,13 +355,17 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Accept old names in the environment and in .env.
+        """Accept old names in the environment and in .env, and refuse unknown ones.
 
-        If a new name is set in one of them, its old name is ignored in both.
+        If a new name is set in one of them, its old name is ignored in both. Raises InvalidInput.
         """
-        sources = [source for source in (env_settings, dotenv_settings) if isinstance(source, EnvSettingsSource)]
-        given = {name for source in sources for name in source.env_vars}
-        for source in sources:
+        env_file = str(Path(".env").absolute())
+        read = [(env_settings, "the environment"), (dotenv_settings, env_file)]
+        sources = [(source, origin) for source, origin in read if isinstance(source, EnvSettingsSource)]
+        known = {*(variable.name for variable in setting_names.variables(cls)), *setting_names.groups(cls), *OLD_NAMES}
+        given = {name for source, _ in sources for name in source.env_vars}
+        for source, origin in sources:
+            setting_names.require_known(source.env_vars, known, origin)
             source.env_vars = _with_new_names(source.env_vars, given)
         return init_settings, env_settings, dotenv_settings, file_secret_settings
 

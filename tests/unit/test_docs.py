@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import typer
 import yaml
-from pydantic import BaseModel
 
-from dcmon import cli, errors
+from dcmon import cli, errors, setting_names
 from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.settings import Settings
 from tests.helpers.paths import ROOT
@@ -23,21 +22,18 @@ LACKS = ("MissingParameter", "BadOptionUsage", "NoArgsIsHelpError")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
-def settings(model: type[BaseModel], prefix: str = "DCMON_") -> list[tuple[str, str, str]]:
+def settings() -> list[tuple[str, str, str]]:
     """Variable, default and description of every setting."""
-    collected = []
-    for name, field in model.model_fields.items():
-        if isinstance(field.default, BaseModel):
-            collected += settings(type(field.default), f"{prefix}{name.upper()}__")
-            continue
+    described = []
+    for name, _, field in setting_names.variables(Settings):
         default = "" if field.default is None or field.default_factory else str(field.default)
-        collected.append((f"{prefix}{name.upper()}", default, field.description or ""))
-    return collected
+        described.append((name, default, field.description or ""))
+    return described
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
     page, _, _ = (ROOT / "docs" / "settings.md").read_text().partition("## Old names")
-    rows = [f"| `{name}` | {default or '—'} | {description} |" for name, default, description in settings(Settings)]
+    rows = [f"| `{name}` | {default or '—'} | {description} |" for name, default, description in settings()]
     missing = [row for row in rows if row not in page]
     assert missing == []
     assert page.count("| `DCMON_") == len(rows)
@@ -125,7 +121,7 @@ def test_compose_file_runs_every_process_with_a_health_check() -> None:
 
 def test_compose_file_sets_known_settings_and_no_password() -> None:
     """The settings exist, and no password is shipped."""
-    known = {name for name, _, _ in settings(Settings)}
+    known = {name for name, _, _ in settings()}
     services = compose()["services"]
     for service in services.values():
         assert {name for name in service.get("environment", {}) if name.startswith("DCMON_")} <= known

@@ -1,5 +1,7 @@
 """Settings are read from the environment and from .env, under their names and their old names."""
 
+import inspect
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from dcmon.app import App
 from dcmon.embedded import process_manager
 from dcmon.embedded.environment import child_environment
 from dcmon.errors import InvalidInput
+from dcmon.notifications.integrations import command as command_receiver
 from dcmon.output import Output
 from dcmon.settings import OLD_NAMES, Http, Settings
 from tests.helpers.paths import ROOT
@@ -68,6 +71,47 @@ def test_error_names_the_old_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCMON_HTTP__PORT", "many")
     with pytest.raises(InvalidInput, match=rf"DCMON_HTTP__PORT: .*; {NEW} \(old name: {OLD}\): "):
         _ = App(output=Output()).settings
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("DCMON_DATABSE_URL", "DCMON_DATABASE_URL"), ("DCMON_HTP__PORT", "DCMON_HTTP__PORT"),
+        ("DCMON_HTTP_PORT", "DCMON_HTTP__PORT"), ("dcmon_kafka__topc", "DCMON_KAFKA__TOPIC"),
+    ],
+)  # fmt: skip
+def test_unknown_name_is_refused_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, nearest: str
+) -> None:
+    """A mistyped name must not let dcmon go on with a default: an embedded database, another port."""
+    monkeypatch.setenv(name, "7")
+    with pytest.raises(InvalidInput, match=f"^{name.upper()} in the environment .* {nearest}"):
+        Settings()
+    monkeypatch.delenv(name)
+    (tmp_path / ".env").write_text(f"{name}=7\n")
+    with pytest.raises(InvalidInput, match=f"^{name.upper()} in {tmp_path}/.env .* {nearest}"):
+        Settings()
+
+
+def test_names_of_other_programs_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of docker-compose.yml, of command receivers, of the tests, and of Kubernetes for services."""
+    compose = re.findall(r"\$\{(DCMON_\w+)", (ROOT / "docker-compose.yml").read_text())
+    command = [*re.findall(r'"(DCMON_[A-Z_]+)', inspect.getsource(command_receiver)), "DCMON_ALERT_MODEL"]
+    assert len(compose) >= 4
+    assert len(command) >= 5
+    kubernetes = [
+        "DCMON_SERVICE_HOST", "DCMON_SERVICE_PORT_HTTP", "DCMON_PORT_8000_TCP_ADDR", "DCMON_KAFKA_PORT_9092_TCP",
+        "DCMON_KAFKA_SERVICE_PORT",
+    ]  # fmt: skip
+    for name in [*compose, *command, *kubernetes, "DCMON_TEST_ANYTHING"]:
+        monkeypatch.setenv(name, "http://acme.example")
+    monkeypatch.setenv("DCMON_HTTP_PORT", "tcp://10.0.0.1:8000")
+    assert Settings().http.port == 8000
+
+
+def test_group_of_settings_is_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCMON_HTTP", '{"port": 8123}')
+    assert Settings().http.port == 8123
 
 
 def test_env_file_that_is_not_utf_8_is_named_in_the_error(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.formatting import shell_argument
 from dcmon.ingestion.files import manual_load, path_expansion
 from dcmon.ingestion.files.manual_load import LoadAction
@@ -62,10 +62,10 @@ class LoadedFiles:
     def require_stored(self) -> None:
         """Check that no file lost too many rows, or all. Raises TooManyRejected or FileRejected."""
         if self.excesses:
-            raise errors.TooManyRejected(" ".join([*self.excesses.values(), _advice(self.rows)]))
+            raise file_errors.TooManyRejected(" ".join([*self.excesses.values(), _advice(self.rows)]))
         for row in self.rows:
             if row["rows"] and row["rows"] == row["rejected"] and not row["in_before"]:
-                raise errors.FileRejected(rows=row["rows"], path=row["file"])
+                raise file_errors.FileRejected(rows=row["rows"], path=row["file"])
 
 
 def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template: "LoadRequest") -> LoadedFiles:
@@ -139,7 +139,7 @@ class _Run:
         """Collect the error of a file, so that the others are loaded. Raises the error of the only file."""
         try:
             yield
-        except (errors.InvalidInput, errors.NotFound, errors.FileRefused, errors.FileChanged) as error:
+        except (errors.InvalidInput, errors.NotFound, file_errors.FileRefused, file_errors.FileChanged) as error:
             if self.is_single:
                 raise _named(request.path, error) from error
             self.result.errors.append(error)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dcmon import durations, errors
+from dcmon import durations, errors, file_errors
 from dcmon.commands.shared import arguments
 from dcmon.formatting import shell_argument
 
@@ -43,7 +43,7 @@ def read(typed: "TypedModel") -> "TypedModel":
     except FileNotFoundError as error:
         raise errors.NotFound(what="file", name=file.path) from error
     except OSError as error:
-        raise errors.FileRefused(path=file.path, reason=error.strerror or str(error)) from error
+        raise file_errors.FileRefused(path=file.path, reason=error.strerror or str(error)) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.InvalidInput(f"{file.path} does not describe a model: {error}") from error
     return replace(
@@ -80,7 +80,7 @@ def write(path: Path, typed: "TypedModel") -> None:
     try:
         path.write_text(text)
     except OSError as error:
-        raise errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
 
 
 def _yaml(typed: "TypedModel") -> str:

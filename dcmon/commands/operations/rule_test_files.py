@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcmon import errors
+from dcmon import file_errors
 from dcmon.alerting import rule_tests
 
 if TYPE_CHECKING:
@@ -24,6 +24,6 @@ def run(files: list[Path]) -> list[FileOutcome]:
         try:
             content = file.read_bytes()
         except OSError as error:
-            raise errors.FileRefused(path=file, reason=error.strerror or error) from None
+            raise file_errors.FileRefused(path=file, reason=error.strerror or error) from None
         outcomes += [FileOutcome(file, outcome) for outcome in rule_tests.run_all(content, file.name)]
     return outcomes

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmon import durations, errors
+from dcmon import durations, errors, file_errors
 from dcmon.tenancy import imported_tokens, organizations, permissions, tokens
 from dcmon.tenancy.permissions import Scope
 
@@ -64,7 +64,7 @@ def _lines(path: str, stack: ExitStack) -> Iterable[str]:
         return sys.stdin
     try:
         if Path(path).stat().st_size > MAX_BYTES:
-            raise errors.FileRefused(path=path, reason=f"it has more than {MAX_BYTES:,} bytes.")
+            raise file_errors.FileRefused(path=path, reason=f"it has more than {MAX_BYTES:,} bytes.")
         return stack.enter_context(Path(path).open(encoding="utf-8-sig", errors="replace"))
     except OSError as error:
-        raise errors.FileRefused(path=path, reason=error.strerror) from error
+        raise file_errors.FileRefused(path=path, reason=error.strerror) from error

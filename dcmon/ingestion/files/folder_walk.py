@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dcmon import errors
+from dcmon import file_errors
 from dcmon.ingestion.files import path_columns
 
 
@@ -17,13 +17,13 @@ class Folder(NamedTuple):
     hidden: list[str]
 
 
-def refuse(error: errors.FileRefused) -> None:
+def refuse(error: file_errors.FileRefused) -> None:
     """Raise the error of a folder that can't be read."""
     raise error
 
 
 def walk(
-    root: Path, on_error: Callable[[errors.FileRefused], None] = refuse, *, follows_links: bool = False
+    root: Path, on_error: Callable[[file_errors.FileRefused], None] = refuse, *, follows_links: bool = False
 ) -> Iterator[Folder]:
     """Yield the visible folders below a directory, in sorted order. Hidden folders are not entered.
 
@@ -33,7 +33,7 @@ def walk(
 
     def report(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            on_error(errors.FileRefused(path=error.filename, reason=error.strerror))
+            on_error(file_errors.FileRefused(path=error.filename, reason=error.strerror))
 
     starts, entered = [str(root)], set[str]()
     while starts:

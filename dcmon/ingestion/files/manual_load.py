@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from sqlalchemy import Engine
 
-from dcmon import db, errors
+from dcmon import db, file_errors
 from dcmon.db import Organization
 from dcmon.ingestion.files import dry_run, file_target, loader, reader, registry, spool
 from dcmon.ingestion.files.file_target import FileTarget
@@ -133,7 +133,7 @@ def _find(
 ) -> tuple[str, FileProgress]:
     """Return the fingerprint of an open file and its progress. Raises FileChanged."""
     if request.content not in (None, file.content):
-        raise errors.FileChanged(path=request.path)
+        raise file_errors.FileChanged(path=request.path)
     fingerprint = file_target.fingerprint(file, target)
     with db.org_session(engine, org) as session:
         if request.is_repeated:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.errors import DcmonError
 from dcmon.ingestion.files import folder_walk, path_columns, path_pattern, reader, spark_output, spool
 from dcmon.ingestion.files.path_columns import PathColumns
@@ -134,7 +134,7 @@ class _Tree:
         self.loadable = sorted(path for path in self.loadable if states[path] != OutputState.BEING_WRITTEN)
         self.unmarked = self._directories(states, OutputState.UNMARKED)
         for directory in self._directories(states, OutputState.BEING_WRITTEN):
-            self.errors.append(errors.DirectoryBeingWritten(path=directory))
+            self.errors.append(file_errors.DirectoryBeingWritten(path=directory))
 
     def _directories(self, states: dict[str, OutputState], state: OutputState) -> list[str]:
         folders = {spark_output.output_directory(path) for path, known in states.items() if known == state}

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.ingestion.files import class_columns, compression, constants, encoding, spool
 from dcmon.ingestion.files.column_mapping import ColumnMapping, EveryColumn, FileKind
 from dcmon.ingestion.files.csv_records import MalformedRow, SkippedRow
@@ -190,7 +190,7 @@ class File:
         """Set the end of a chunk. Raises FileChanged if the file has changed since it was opened."""
         now = fstat(self.stream.fileno())
         if (now.st_size, now.st_mtime_ns) != (self.size, self.changed_at):
-            raise errors.FileChanged(path=self.path)
+            raise file_errors.FileChanged(path=self.path)
         chunk.next_row = next_row
         return chunk
 
@@ -274,7 +274,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     except FileNotFoundError as error:
         raise errors.NotFound(what="file", name=str(path)) from error
     except OSError as error:
-        raise errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
     with stream:
         yield stream
 

@@ -16,7 +16,7 @@ import botocore.exceptions
 from botocore.config import Config
 from botocore.session import Session
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.ingestion.files import locations, path_pattern
 from dcmon.ingestion.files.locations import FileEntry, Page
 from dcmon.settings import S3
@@ -98,7 +98,7 @@ class Bucket:
         except botocore.exceptions.ClientError as error:
             raise self._client_error(error, where, path) from error
         except CREDENTIAL_ERRORS as error:
-            raise errors.StorageRefused(where=where, reason=str(error).rstrip(".")) from error
+            raise file_errors.StorageRefused(where=where, reason=str(error).rstrip(".")) from error
         except SETTING_ERRORS as error:
             raise errors.InvalidInput(
                 f"The request to S3 is not valid: {error} Check DCMON_S3__ENDPOINT_URL and DCMON_S3__REGION."
@@ -119,9 +119,9 @@ class Bucket:
         if status == 404 or code == "NoSuchKey":
             return errors.NotFound(what="object", name=path or self.prefix)
         if status in (401, 403) and path is not None and code == "AccessDenied":
-            return errors.FileRefused(path=path, reason=reason)
+            return file_errors.FileRefused(path=path, reason=reason)
         if status in (400, 401, 403):
-            return errors.StorageRefused(where=where, reason=reason.rstrip("."))
+            return file_errors.StorageRefused(where=where, reason=reason.rstrip("."))
         return errors.Unreachable(what="S3", where=where, reason=f"it answered {status}: {reason}")
 
 

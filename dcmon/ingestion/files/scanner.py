@@ -14,7 +14,7 @@ from sqlalchemy import Engine, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from dcmon import db, errors
+from dcmon import db, errors, file_errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
@@ -193,11 +193,11 @@ class _SourceScan:
                 loaded = self._load(entry, file, target, fingerprint)
         except errors.NotFound as error:
             log.info("file deleted during scan: source %s, %s: %s", self.source.name, entry.path, error)
-        except errors.FileChanged:
+        except file_errors.FileChanged:
             self.result.being_written += 1
         except errors.InvalidInput as error:
             self._record_failure(entry, fingerprint, str(error))
-        except (errors.FileRefused, OSError) as error:
+        except (file_errors.FileRefused, OSError) as error:
             # Permissions and disks can be repaired without a change of the file. Without a stamp, every scan tries it.
             self._record_failure(entry._replace(stamp=None), fingerprint, str(error))
         except (errors.DcmonError, DBAPIError, ScanStopped):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dcmon import errors
+from dcmon import file_errors
 
 STDIN = "-"
 
@@ -33,6 +33,6 @@ def spooled(path: str) -> Iterator[BinaryIO]:
                 with Path(path).open("rb") as pipe:
                     shutil.copyfileobj(pipe, copy)
         except OSError as error:
-            raise errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+            raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
         copy.seek(0)
         yield copy

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from dcmon import db, errors
+from dcmon import db, errors, file_errors
 from dcmon.app import App
 from dcmon.health import checks, collector
 from dcmon.ingestion.files import file_target, source_losses, sources
@@ -449,7 +449,7 @@ def test_s3_failures_have_errors_of_their_own(
     with pytest.raises(errors.Unreachable, match=r"S3 can't be reached at http://127\.0\.0\.1:1"):
         scan(target, S3(endpoint_url="http://127.0.0.1:1", region="us-east-1"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    with pytest.raises(errors.StorageRefused, match="does not match"):
+    with pytest.raises(file_errors.StorageRefused, match="does not match"):
         scan(target, s3.settings)
     assert described(target)["last_error"].startswith("The object storage at")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -465,7 +465,7 @@ def test_missing_s3_credentials_are_reported(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     add_source(target, "s3://some/x")
-    with pytest.raises(errors.StorageRefused, match="credentials"):
+    with pytest.raises(file_errors.StorageRefused, match="credentials"):
         scan(target, s3.settings)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.ingestion.files import path_columns, path_expansion, path_pattern
 from dcmon.ingestion.files.path_columns import HIVE_NULL, PathColumn
 from dcmon.ingestion.files.path_expansion import Expansion
@@ -123,8 +123,8 @@ def test_links_may_form_a_loop(tmp_path: Path) -> None:
         (("a.csv",), "no/*.csv", None, errors.NotFound, "There is no directory '{}/no'."),
         (("a.csv",), "*.parquet", None, errors.NotFound, "No file matches '{}/*.parquet'."),
         (("a.txt",), "*", None, errors.InvalidInput, "The format of {}/a.txt can't be told from its name."),
-        (("a/part-00000.csv", "a/_temporary/"), "a", None, errors.DirectoryBeingWritten, "the directory {}/a."),
-        (("k=1/part-00000.csv", ".spark-staging-7/"), "", None, errors.DirectoryBeingWritten, "the directory {}."),
+        (("a/part-00000.csv", "a/_temporary/"), "a", None, file_errors.DirectoryBeingWritten, "the directory {}/a."),
+        (("k=1/part-00000.csv", ".spark-staging-7/"), "", None, file_errors.DirectoryBeingWritten, "the directory {}."),
     ],
 )  # fmt: skip
 def test_path_without_a_file_to_load_is_an_error(

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.ingestion import label_decoder, sample_decoder
 from dcmon.ingestion.files import column_mapping, reader
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
@@ -509,7 +509,7 @@ def test_file_that_grows_while_read_raises_file_changed(tmp_path: Path) -> None:
         next(reading)
         with path.open("a") as more:
             more.write(",".join(ROW) + "\n")
-        with pytest.raises(errors.FileChanged):
+        with pytest.raises(file_errors.FileChanged):
             list(reading)
 
 
@@ -523,7 +523,7 @@ def test_format_comes_from_name_or_option(tmp_path: Path) -> None:
         pass
     with pytest.raises(errors.NotFound, match="no file"), reader.open_file(str(tmp_path / "no.csv")):
         pass
-    with pytest.raises(errors.FileRefused, match="directory"), reader.open_file(str(tmp_path), "csv"):
+    with pytest.raises(file_errors.FileRefused, match="directory"), reader.open_file(str(tmp_path), "csv"):
         pass
 
 

@@ -1,0 +1,69 @@
+"""The names of settings' variables. A variable that only begins like one is refused: most often it is mistyped."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from dcmon.errors import InvalidInput
+
+PREFIX = "DCMON_"
+# What other programs read or set: names of docker-compose.yml and of the tests, those that a command receiver gets, and
+# those that Kubernetes sets for services called dcmon or dcmon-….
+OTHERS = re.compile(
+    r"DCMON_(TEST_.*|BIND|PORT|POSTGRES_PASSWORD"
+    r"|MESSAGE_ID|TYPE|SUBJECT|ALERT_.*"
+    r"|(.*_)?SERVICE_(HOST|PORT)(_.*)?|(.*_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+KUBERNETES_PORT = re.compile(r"(tcp|udp|sctp)://")  # the value of DCMON_…_PORT, which is a number everywhere else
+
+
+class Variable(NamedTuple):
+    """The variable of a setting. `path`: where the setting is in Settings, like ("http", "port")."""
+
+    name: str
+    path: tuple[str, ...]
+    field: FieldInfo
+
+
+def variables(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Variable]:
+    """Return the variables of all settings of a model, in its order."""
+    for name, field in model.model_fields.items():
+        location = (*path, name)
+        if isinstance(field.default, BaseModel):
+            yield from variables(type(field.default), location)
+        else:
+            yield Variable(PREFIX + "__".join(location).upper(), location, field)
+
+
+def groups(model: type[BaseModel]) -> list[str]:
+    """Return the variables that have a group of settings as JSON, like DCMON_HTTP."""
+    return [PREFIX + name.upper() for name, field in model.model_fields.items() if isinstance(field.default, BaseModel)]
+
+
+def require_known(given: Mapping[str, str | None], known: Collection[str], origin: str) -> None:
+    """Check the names of variables, in upper or lower case. `origin`: where they are, for the message.
+
+    `known` has the names of settings, also those of groups and the old names. Raises InvalidInput with the nearest
+    name.
+    """
+    upper = {name.upper(): value for name, value in given.items()}
+    unknown = [name for name, value in upper.items() if not _is_known(name, value, known)]
+    if not unknown:
+        return
+    from difflib import get_close_matches
+
+    sentences = []
+    for name in sorted(unknown):
+        nearest = get_close_matches(name, known, n=1)
+        meant = f" Do you mean {nearest[0]}?" if nearest else ""
+        sentences.append(f"{name} in {origin} is no setting.{meant}")
+    raise InvalidInput(f"{' '.join(sentences)} docs/settings.md lists the settings.")
+
+
+def _is_known(name: str, value: str | None, known: Collection[str]) -> bool:
+    is_other = not name.startswith(PREFIX) or OTHERS.fullmatch(name) is not None
+    is_kubernetes = name.endswith("_PORT") and KUBERNETES_PORT.match(value or "") is not None
+    return name in known or is_other or is_kubernetes
