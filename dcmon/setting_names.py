@@ -27,6 +27,11 @@ class Variable(NamedTuple):
     path: tuple[str, ...]
     field: FieldInfo
 
+    @property
+    def group(self) -> str:
+        """Return the variable that may have its whole group as JSON."""
+        return PREFIX + self.path[0].upper()
+
 
 def variables(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Variable]:
     """Return the variables of all settings of a model, in its order."""

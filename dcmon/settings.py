@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from platformdirs import site_data_path, user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -374,3 +375,22 @@ class Settings(BaseSettings):
         """Return the URL of the endpoint, without a trailing slash."""
         scheme = "https" if self.http.tls_certificate else "http"
         return (self.public_url or f"{scheme}://{self.http.host}:{self.http.port}").rstrip("/")
+
+
+def origins() -> dict[str, str]:
+    """Return where each variable that is set has its value from: the environment, or the path of .env.
+
+    A variable under its old name says so. The environment wins over .env, and a new name over its old name.
+    """
+    path = Path(".env").absolute()
+    in_file = dotenv_values(path) if path.is_file() else {}
+    given = {name.upper() for name in (*in_file, *os.environ)}
+    known: dict[str, str] = {}
+    for names, origin in ((in_file, str(path)), (os.environ, "environment")):
+        for name in map(str.upper, names):
+            new_name = OLD_NAMES.get(name)
+            if new_name is None:
+                known[name] = origin
+            elif new_name not in given:
+                known[new_name] = f"{origin}, as {name}"
+    return known

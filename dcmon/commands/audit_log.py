@@ -11,11 +11,6 @@ from dcmon.commands.shared.groups import group
 app = group(__doc__)
 
 
-@app.callback()
-def audit_log() -> None:
-    """Who changed what: list."""
-
-
 @app.command("list")
 def list_(
     ctx: typer.Context,

@@ -1,0 +1,26 @@
+"""Settings: show those in effect."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared.groups import group
+
+app = group(__doc__)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, like DCMON_HTTP__PORT or http.port.")
+    ] = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Also show where each value comes from.")] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Only those that do not have their default.")] = False,
+) -> None:
+    """Show the settings in effect; secrets are masked. Example: dcmon config show --origin"""
+    from dcmon.commands.views import config as view
+
+    rows = view.rows(ctx.obj, names, only_changed=changed)
+    columns = ["name", "value", *(["origin"] if origin else [])]
+    ctx.obj.output.table(rows, columns, empty="All settings have their defaults.", unfolded=["name"])
