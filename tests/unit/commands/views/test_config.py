@@ -18,6 +18,7 @@ def env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path.write_text(
         "DCMON_HTTP__PORT=8123\nDCMON_WATCH__SIGN=7\nDCMON_DATABASE_URL=postgresql://a:hidden@c/d\nDCMON_ORG=acme\n"
     )
+    monkeypatch.delenv("DCMON_DATA_DIR", raising=False)
     monkeypatch.setenv("DCMON_ORG", "beta")
     monkeypatch.setenv("DCMON_KAFKA", '{"bootstrap_servers": "k:1", "password": "hidden too"}')
     return path
