@@ -6,7 +6,9 @@ cached at once, others through one look-up a second, so that wrong tokens don't 
 
 import ipaddress
 import logging
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 WINDOW = 60  # seconds
+STORE_EVERY = 1  # seconds: so much later, `dcmon status` shows the failed log-ins of all processes
 MAX_FAILURES = 30  # of an address in the window, before it is throttled
 MAX_ADDRESSES = 10_000
 SHOWN = 5  # addresses in the log
@@ -34,7 +37,9 @@ class FailedLogins:
         self._app, self._lock = app, threading.Lock()
         self._failures: TTLCache[str, list[None]] = TTLCache(MAX_ADDRESSES, WINDOW)  # from the first one of an address
         self._looked_up: TTLCache[str, bool] = TTLCache(MAX_ADDRESSES, 1)
-        self._new, self._timer = Counter[str](), False
+        self._unlogged, self._logged_at, self._unstored = Counter[str](), -math.inf, 0
+        self._timer: threading.Timer | None = None
+        self._is_closed = False
 
     def counting(self, request: Request, log_in: Callable[[], T]) -> T:
         """Call a function that raises NotAuthenticated for a failed log-in, and count that.
@@ -62,28 +67,50 @@ class FailedLogins:
                 failures = self._failures[address] = []
             if len(failures) < MAX_FAILURES:
                 failures.append(None)
-            if address in self._new or len(self._new) < MAX_ADDRESSES:
-                self._new[address] += 1
-            if self._timer:
-                return
-            self._timer = True
-        timer = threading.Timer(WINDOW, self.flush)
-        timer.daemon = True
-        timer.start()
+            if address in self._unlogged or len(self._unlogged) < MAX_ADDRESSES:
+                self._unlogged[address] += 1
+            self._unstored += 1
+            self._flush_in(STORE_EVERY)
 
-    def flush(self) -> None:
-        """Log and store what was counted since the last call."""
+    def _flush_in(self, seconds: float) -> None:
+        """Let a thread flush, unless one waits to do so already. The caller holds the lock."""
+        if self._timer is None and not self._is_closed:
+            self._timer = threading.Timer(seconds, self._flush)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def close(self) -> None:
+        """Log and store what was counted, at the end of the process."""
         with self._lock:
-            counts, self._new, self._timer = self._new, Counter[str](), False
-        if not counts:
-            return
-        shown = ", ".join(f"{address} ({count})" for address, count in counts.most_common(SHOWN))
-        log.warning("%d failed log-ins from %d addresses, most from %s", counts.total(), len(counts), shown)
+            self._is_closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Store what was counted since the last call, and log it if the last line is a minute old."""
+        with self._lock:
+            self._timer, now, counts = None, time.monotonic(), Counter[str]()
+            unstored, self._unstored = self._unstored, 0
+            if self._is_closed or now - self._logged_at >= WINDOW:
+                counts, self._unlogged, self._logged_at = self._unlogged, counts, now
+            elif self._unlogged:
+                self._flush_in(self._logged_at + WINDOW - now)
+        if counts:
+            shown = ", ".join(f"{address} ({count})" for address, count in counts.most_common(SHOWN))
+            log.warning("%d failed log-ins from %d addresses, most from %s", counts.total(), len(counts), shown)
+        if unstored:
+            self._store(unstored)
+
+    def _store(self, count: int) -> None:
         try:
             with self._app.public() as session:
-                failed_login_counts.add(session, counts.total())
+                failed_login_counts.add(session, count)
         except errors.DcmonError as error:
-            log.warning("failed log-ins were not stored: %s", error)
+            log.warning("%d failed log-ins were not stored yet: %s", count, error)
+            with self._lock:
+                self._unstored += count
+                self._flush_in(WINDOW)
 
 
 def network(address: str) -> str:

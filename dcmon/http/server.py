@@ -114,8 +114,9 @@ def _run(
     """Serve in this process until it is told to stop."""
     settings = app.settings.http
     authors.set_for_process(authors.on_this_host(authors.DCMON, "http"))  # of what no request changes
+    application = api.create(app, serving)
     config = uvicorn.Config(
-        api.create(app, serving),
+        application,
         log_config=None,
         access_log=False,
         **connections.options(settings),
@@ -131,7 +132,10 @@ def _run(
         logging.getLogger(ACCESS_LOG).setLevel(logging.INFO)
     app.tune_for_long_run()
     with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
-        server.run(sockets=_several(listener))
+        try:
+            server.run(sockets=_several(listener))
+        finally:
+            application.state.failed_logins.close()
 
 
 def _several(listener: socket.socket) -> list[socket.socket]:

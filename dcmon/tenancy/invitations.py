@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -59,6 +59,12 @@ def invite(
     return [_add(session, org_id, inviter, email, role, lifetime) for email in addresses]
 
 
+def hold_to(session: Session, org_id: int, emails: Sequence[str], highest: Role) -> None:
+    """Hold the first tokens of invited people to the role of the inviter, also if they get a higher one."""
+    live = update(Invitation).where(Invitation.org_id == org_id, Invitation.email.in_(emails))
+    session.execute(live.values(highest_role=None if highest == Role.OWNER else highest))
+
+
 def entries(session: Session, org_id: int) -> Sequence[Invitation]:
     """Return the live invitations of an organization, newest first."""
     statement = select(Invitation).where(Invitation.org_id == org_id, Invitation.expires_at > func.now())
@@ -86,6 +92,7 @@ def accept(session: Session, code: str, full_name: str | None = None) -> Accepte
     role = Role(invitation.role)
     user_id = members.add(session, org.id, invitation.email, role, full_name)
     token = tokens.create(session, org.id, user_id, "first")
+    tokens.hold_to(session, org.id, token, None if invitation.highest_role is None else Role(invitation.highest_role))
     return Accepted(org.name, invitation.email, role, token)
 
 

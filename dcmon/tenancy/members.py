@@ -84,6 +84,13 @@ def set_role(session: Session, org_id: int, user_id: int, role: Role) -> None:
     session.flush()
 
 
+def raise_role(session: Session, org_id: int, user_id: int, role: Role) -> None:
+    """Give a member another role if it has more permissions than the present one. Raises NotFound."""
+    member = _locked(session, org_id, user_id)
+    member.role = min(Role(member.role), role, key=ORDER.index)
+    session.flush()
+
+
 def require_removable(session: Session, org_id: int, user_id: int) -> None:
     """Check that a member can be removed. Raises NotFound, or Conflict for the last owner."""
     member = _locked(session, org_id, user_id)

@@ -60,6 +60,11 @@ def granted(role: Role, scope: Scope) -> frozenset[Permission]:
     return role.permissions & scope.permissions
 
 
+def held_to(role: Role, highest: Role | None) -> Role:
+    """Return a role, or `highest` if that has fewer permissions; None: no limit."""
+    return role if highest is None else max(role, highest, key=list(Role).index)
+
+
 def parse_role(name: str) -> Role:
     """Return the role of that name. Raises InvalidInput."""
     try:

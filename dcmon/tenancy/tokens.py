@@ -22,7 +22,7 @@ from dcmon.db.tables.public import Member, Token, User
 from dcmon.db.tables.public import Organization as OrganizationRow
 from dcmon.tenancy import imported_tokens, organizations
 from dcmon.tenancy import rate_limits as limits
-from dcmon.tenancy.permissions import Permission, Role, Scope, granted
+from dcmon.tenancy.permissions import Permission, Role, Scope, granted, held_to
 from dcmon.tenancy.rate_limits import Limits
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
@@ -43,6 +43,7 @@ class TokenState(StrEnum):
 class Bearer:
     """The organization and user that a token belongs to, and what the token may do.
 
+    `role`: that of the user, held to `highest_role` of the token if another person made it (None: no limit).
     `member`: the user's id if models are shown to their members only and the user's role does not show all; else None.
     """
 
@@ -56,6 +57,7 @@ class Bearer:
     scope: Scope
     permissions: frozenset[Permission]
     member: int | None
+    highest_role: Role | None
 
 
 def create(
@@ -80,6 +82,12 @@ def create(
     )  # fmt: skip
     session.flush()
     return f"{prefix}_{secret}"
+
+
+def hold_to(session: Session, org_id: int, token: str, highest: Role | None) -> None:
+    """Hold a new token to the role of the person who made it, also if its user gets a higher one. None: no limit."""
+    _find(session, org_id, token).highest_role = highest
+    session.flush()
 
 
 def _require_room(session: Session, org_id: int, user_id: int, name: str) -> None:
@@ -122,7 +130,8 @@ def authenticate(session: Session, token: str) -> Bearer:
 
 
 def _bearer(token: Token, org: OrganizationRow, user: User, role_name: str) -> Bearer:
-    role, scope = Role(role_name), Scope(token.scope)
+    highest = None if token.highest_role is None else Role(token.highest_role)
+    role, scope = held_to(Role(role_name), highest), Scope(token.scope)
     return Bearer(
         organizations.entry(org),
         user.id,
@@ -134,6 +143,7 @@ def _bearer(token: Token, org: OrganizationRow, user: User, role_name: str) -> B
         scope,
         granted(role, scope),
         member=user.id if org.model_membership and not role.sees_all_models else None,
+        highest_role=highest,
     )
 
 
@@ -148,6 +158,7 @@ def entries(session: Session, org_id: int, user_id: int | None = None) -> Sequen
             "name": token.name,
             "user": email,
             "scope": token.scope,
+            "highest_role": token.highest_role,
             "state": _state(token),
             "created_at": token.created_at,
             "expires_at": token.expires_at,
@@ -170,11 +181,12 @@ def revoke(session: Session, org_id: int, prefix: str) -> None:
 
 
 def replace(session: Session, bearer: Bearer) -> str:
-    """Revoke the bearer's token, and return the text of a new one with the same name, scope and expiry."""
+    """Revoke the bearer's token, and return the text of a new one with the same name, scope, expiry and limits."""
     old = _find(session, bearer.organization.id, bearer.prefix)
     revoke(session, bearer.organization.id, bearer.prefix)
     token = create(session, bearer.organization.id, bearer.user_id, old.name, scope=bearer.scope)
-    _find(session, bearer.organization.id, token).expires_at = old.expires_at
+    new = _find(session, bearer.organization.id, token)
+    new.expires_at, new.highest_role = old.expires_at, old.highest_role
     session.flush()
     return token
 

@@ -50,7 +50,8 @@ def error_message(response: urllib3.BaseHTTPResponse) -> str:
 def serving(app: App, token: str) -> Iterator[Endpoint]:
     """Serve the endpoint of an App on a free port."""
     options = connections.options(app.settings.http)
-    server = uvicorn.Server(uvicorn.Config(api.create(app), port=0, log_config=None, access_log=False, **options))
+    application = api.create(app)
+    server = uvicorn.Server(uvicorn.Config(application, port=0, log_config=None, access_log=False, **options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -61,3 +62,4 @@ def serving(app: App, token: str) -> Iterator[Endpoint]:
     finally:
         server.should_exit = True
         thread.join(300)
+        application.state.failed_logins.close()

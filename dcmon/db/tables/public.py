@@ -67,7 +67,8 @@ class Token(Public):
     """An API token. Only its SHA-256 is stored; the prefix identifies it in lists.
 
     `bcrypt_hash`: of a token that was imported without its text; the first use replaces it with the SHA-256. `scope`:
-    tenancy.permissions.Scope.
+    tenancy.permissions.Scope. `highest_role`: it permits no more than this role, also if its user has more (null:
+    no limit); it is the role of another person who made the token.
     """
 
     __tablename__ = "tokens"
@@ -84,10 +85,14 @@ class Token(Public):
     last_used_at: Mapped[dt.datetime | None]
     scope: Mapped[str] = mapped_column(server_default="full")
     bcrypt_hash: Mapped[str | None]
+    highest_role: Mapped[str | None]
 
 
 class Invitation(Public):
-    """A code that turns the person with an e-mail address into a member once. Only the code's SHA-256 is stored."""
+    """A code that turns the person with an e-mail address into a member once. Only the code's SHA-256 is stored.
+
+    `highest_role`: of the first token; the role of the person who invited (null: an operator, no limit).
+    """
 
     __tablename__ = "invitations"
     __logged__ = Logged("invitation", name="email", secret=("digest",))
@@ -100,6 +105,7 @@ class Invitation(Public):
     invited_by: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[dt.datetime]
+    highest_role: Mapped[str | None]
 
 
 class FailedLogin(Public):

@@ -14,6 +14,7 @@ from dcmon.http.auth import Access, OpenAccess
 from dcmon.notifications import notification_views
 from dcmon.notifications.integrations import email, message_text
 from dcmon.notifications.notification_writer import AlertRenderer
+from dcmon.tenancy.permissions import Permission
 
 router = APIRouter(include_in_schema=False)
 LOGIN_HINT = (
@@ -39,7 +40,10 @@ def alert(
 
 
 def _render_alert(access: Access, alert_id: int) -> Response:
-    """Return the HTML page of an alert. Raises NotFound."""
+    """Return the HTML page of an alert. Raises NotFound.
+
+    Receivers are shown to administrators only, who manage them.
+    """
     with access.session() as session:
         alert = alert_views.get_alert(session, alert_id).alert
         renderer = AlertRenderer(access.org, access.app.settings.url, alert_payload.describe)
@@ -50,7 +54,7 @@ def _render_alert(access: Access, alert_id: int) -> Response:
             (
                 _time(entry.notification.created_at),
                 entry.notification.kind,
-                entry.receiver.name,
+                entry.receiver.name if Permission.ADMINISTER in access.permissions else "",
                 notification_views.state(entry.notification),
             )
             for entry in notification_views.for_alert(session, alert_id)

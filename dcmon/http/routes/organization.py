@@ -194,6 +194,7 @@ def invite(access: Administrator, body: InvitationBody) -> dict[str, Any] | None
     lifetime = None if body.ttl is None else timedelta(seconds=body.ttl)
     with access.app.public() as session:
         created = invitations.invite(session, access.org.id, access.email, emails, body.role, lifetime)
+        invitations.hold_to(session, access.org.id, emails, access.bearer.role)
     unsent = [row for row in (_send(access, invited) for invited in created) if row is not None]
     return {"invitations": unsent} if unsent else None
 

@@ -13,7 +13,7 @@ from dcmon.http.once import answers_with_secret
 from dcmon.http.responses import MAY_BE_FORBIDDEN, MAY_BE_FULL, MAY_CONFLICT, NAMES_OBJECT
 from dcmon.http.routes.users import require_full_scope
 from dcmon.tenancy import members, tokens
-from dcmon.tenancy.permissions import Permission, Scope, granted, require_covered
+from dcmon.tenancy.permissions import Permission, Role, Scope, granted, held_to, require_covered
 
 router = APIRouter(tags=["tokens"])
 
@@ -28,12 +28,16 @@ class TokenBody(BaseModel):
 
 
 class TokenView(BaseModel):
-    """A token without its secret. user: the e-mail address of its member."""
+    """A token without its secret. user: the e-mail address of its member.
+
+    highest_role: it permits no more than this role, that of the person who made it for the member; null: no limit.
+    """
 
     prefix: str
     name: str
     user: str
     scope: Scope
+    highest_role: Role | None
     state: tokens.TokenState
     created_at: datetime
     expires_at: datetime | None
@@ -74,8 +78,13 @@ def create(access: Identifier, body: TokenBody) -> dict[str, Any]:
         member = members.get(session, access.org.id, user_id) if _may_act_for(access, user_id) else None
         if member is None:
             raise errors.NotFound(what="member with id", name=user_id)
-        require_covered(access.bearer.permissions, granted(member.role, body.scope))
+        # A token for another member is held to the role of its creator, also when that member gets a higher role.
+        is_own = user_id == access.bearer.user_id
+        highest = access.bearer.highest_role if is_own else access.bearer.role
+        role = held_to(member.role, highest) if is_own else member.role
+        require_covered(access.bearer.permissions, granted(role, body.scope))
         token = tokens.create(session, access.org.id, user_id, body.name, lifetime, body.scope)
+        tokens.hold_to(session, access.org.id, token, None if highest == Role.OWNER else highest)
     return {"prefix": token[:14], "name": body.name, "user": member.email, "scope": body.scope, "token": token}
 
 

@@ -216,9 +216,11 @@ def log_out(access: Identifier) -> Response:
 def set_roles(access: Owner, user_id: int, body: RolesBody) -> dict[str, Any]:
     """Set the role of a member, at once for all the member's tokens. The last owner stays owner."""
     with access.app.public() as session:
-        wanted = [*body.roles] if body.replace else [*body.roles, members.get(session, access.org.id, user_id).role]
-        role = min(wanted, key=list(Role).index, default=Role.MEMBER)
-        members.set_role(session, access.org.id, user_id, role)
+        role = min(body.roles, key=list(Role).index, default=Role.MEMBER)
+        if body.replace:
+            members.set_role(session, access.org.id, user_id, role)
+        elif body.roles:
+            members.raise_role(session, access.org.id, user_id, role)
         changed = member_view(members.get(session, access.org.id, user_id))
     access.app.admission_cache.forget_bearers()
     return changed

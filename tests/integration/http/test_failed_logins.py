@@ -1,7 +1,9 @@
 """Failed log-ins: an address with many is throttled, its valid tokens work, and operators see the count."""
 
 import logging
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -11,6 +13,7 @@ from dcmon.health import status
 from dcmon.http import failed_logins
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
+from tests.helpers.serve_process import serving_process
 from tests.helpers.waiting import eventually
 
 WRONG = {"authorization": "Basic dcm_0123456789_" + "x" * 43}
@@ -62,3 +65,23 @@ def test_failed_logins_are_logged_and_shown(
 )
 def test_throttled_network_is_that_of_one_client(address: str, throttled: str) -> None:
     assert failed_logins.network(address) == throttled
+
+
+def test_failed_logins_of_all_processes_are_in_the_status(
+    app: App, acme: Acme, database_url: str, tmp_path: Path
+) -> None:
+    """Those of the last second too: a process stores and logs them when it stops."""
+
+    def stored() -> int:
+        return status.collect(app.engine, app.settings, None).waiting["failed_logins"]
+
+    with serving_process(database_url, tmp_path, acme.token, "--workers", "2", HTTP__DRAIN="0") as served:
+        for _ in range(20):
+            assert served.request("GET", "/api/v1/say-hello", **WRONG).status == 401
+        assert eventually(lambda: stored() == 20)
+        for _ in range(5):
+            assert served.request("GET", "/api/v1/say-hello", **WRONG).status == 401
+    assert stored() == 25
+    logged = [int(count) for count in re.findall(r"(\d+) failed log-ins from 1 addresses", served.output)]
+    assert sum(logged) == 25
+    assert len(logged) <= 4

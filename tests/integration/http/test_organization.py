@@ -1,7 +1,10 @@
 """Members, invitations, tokens and models of members over HTTP, as owners, others and strangers use them."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email import message_from_string
 from typing import Any
 
 import pytest
@@ -9,12 +12,15 @@ from sqlalchemy import text
 
 from dcmon import db
 from dcmon.app import App
+from dcmon.settings import Smtp
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
 from dcmon.tenancy import members, tokens
 from dcmon.tenancy.permissions import Role
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
+from tests.integration.notifications.test_integrations import mail_server
 
 Send = Callable[..., Any]
 
@@ -126,6 +132,78 @@ def test_token_gives_no_more_than_its_creator_has(app: App, acme: Acme, endpoint
     _send(endpoint, "PUT", "organization/invite", {"email": "x@acme.example", "role": "owner"}, 403, admin)
     _send(endpoint, "DELETE", f"organization/members/{owner_id}", status=403, token=admin)
     assert _send(endpoint, "POST", "tokens", {"name": "mine"}, 201, viewer)["user"] == "viewer@acme.example"
+
+
+def test_token_of_another_person_stays_within_its_role(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    """An admin who made a token for a member is no owner when the member becomes one, nor by what that token makes."""
+    owner_id = _send(endpoint, "GET", "users/me")["id"]
+    _, admin = _new_member(app, acme, Role.ADMIN)
+    member_id, own = _new_member(app, acme, Role.MEMBER)
+    given = _send(endpoint, "POST", "tokens", {"name": "given", "user_id": member_id}, 201, admin)["token"]
+    made = _send(endpoint, "POST", "tokens", {"name": "made"}, 201, given)["token"]
+    renewed = _send(endpoint, "POST", "users/regenerate-api-token", token=made)
+    by_owner = _send(endpoint, "POST", "tokens", {"name": "by an owner", "user_id": member_id}, 201)["token"]
+    _send(endpoint, "PUT", f"users/{member_id}/roles", {"roles": ["owner"]})
+    made_later = _send(endpoint, "POST", "tokens", {"name": "later"}, 201, given)["token"]
+    for token in (given, renewed, made_later):
+        shown = _send(endpoint, "GET", "users/me", token=token)
+        assert (shown["role"], shown["permissions"][0]) == ("owner", "administer")
+        assert "own" not in shown["permissions"]
+        _send(endpoint, "PUT", f"users/{member_id}/roles", {"roles": []}, 403, token)
+        _send(endpoint, "POST", "tokens", {"name": "x", "user_id": owner_id}, 403, token)
+    for token in (own, by_owner):
+        assert "own" in _send(endpoint, "GET", "users/me", token=token)["permissions"]
+    listed = {entry["name"]: entry["highest_role"] for entry in _send(endpoint, "GET", "tokens", token=own)}
+    assert (listed["given"], listed["later"], listed["by an owner"]) == ("admin", "admin", None)
+
+
+def test_first_token_stays_within_the_role_of_the_inviter(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    """Without a mail server, who invites sees the code, and can take the token that it gives."""
+    _, admin = _new_member(app, acme, Role.ADMIN)
+    for inviter, owns in ((admin, False), ("", True)):
+        email = f"new-{owns}@acme.example"
+        invited = _send(endpoint, "PUT", "organization/invite", {"email": email}, token=inviter)["invitations"][0]
+        token = _send(endpoint, "POST", "invitations/accept", {"code": invited["code"]}, 201)["token"]
+        user_id = _send(endpoint, "GET", "users/me", token=token)["id"]
+        _send(endpoint, "PUT", f"users/{user_id}/roles", {"roles": ["owner"]})
+        assert ("own" in _send(endpoint, "GET", "users/me", token=token)["permissions"]) == owns
+
+
+def test_invitation_by_mail_is_accepted_by_its_code(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    """The response has no code, and what a refusing server does not take is in the response."""
+    with mail_server(refuse="gone@acme.example") as server:
+        smtp = Smtp(host="127.0.0.1", port=server.port, security="none", sender="dcmon@acme.example")
+        mailing = App(app.settings.model_copy(update={"smtp": smtp}), app.output)
+        with mailing, serving(mailing, acme.token) as client:
+            emails = ["ann@acme.example", "gone@acme.example"]
+            unsent = _send(client, "PUT", "organization/invite", {"email": emails, "role": "viewer"})["invitations"]
+            assert [row["email"] for row in unsent] == ["gone@acme.example"]
+            assert "550" in unsent[0]["why"]
+            (mail,) = server.mails
+            assert "To: ann@acme.example" in mail
+            text_part = message_from_string(mail).get_payload(decode=True)
+            assert isinstance(text_part, bytes)
+            (code,) = set(re.findall(r"inv_[\w-]+", text_part.decode()))
+            assert unsent[0]["code"] != code
+            accepted = _send(client, "POST", "invitations/accept", {"code": code}, 201, token="none")
+            shown = _send(client, "GET", "users/me", token=accepted["token"])
+            assert (shown["email"], shown["role"]) == ("ann@acme.example", "viewer")
+            _send(client, "POST", "invitations/accept", {"code": code}, 401)
+
+
+def test_roles_are_added_to_those_that_are_locked(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    """An admin who is made a viewer meanwhile is no admin again, as if the present role had been read before."""
+    user_id, _ = _new_member(app, acme, Role.ADMIN)
+    path = f"users/{user_id}/roles"
+    assert _send(endpoint, "PUT", path, {"roles": [], "replace": False})["role"] == "admin"
+    assert _send(endpoint, "PUT", path, {"roles": ["viewer"], "replace": False})["role"] == "admin"
+    with ThreadPoolExecutor() as pool:
+        with app.public() as session:
+            members.set_role(session, acme.org.id, user_id, Role.INGESTER)
+            added = pool.submit(_send, endpoint, "PUT", path, {"roles": ["viewer"], "replace": False})
+            assert eventually(lambda: is_waiting_for_a_lock(app.engine))
+        assert added.result()["role"] == "viewer"
+    _send(endpoint, "PUT", "users/99/roles", {"roles": ["viewer"], "replace": False}, 404)
 
 
 def test_token_is_listed_and_revoked_by_its_prefix(app: App, acme: Acme, endpoint: Endpoint) -> None:

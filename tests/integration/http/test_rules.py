@@ -9,6 +9,8 @@ import pytest
 import urllib3
 
 from dcmon.app import App
+from dcmon.tenancy import members, tokens
+from dcmon.tenancy.permissions import Role
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.judged_results import create_rule, store_and_judge
@@ -104,6 +106,17 @@ def test_alert_page_needs_a_token_and_shows_the_alert(endpoint: Endpoint) -> Non
         assert "<it>" not in message
     assert "resolved" in open_alert_page(endpoint, "1", authorization=f"Bearer {endpoint.token}").data.decode()
     assert open_alert_page(endpoint, "99", authorization=f"Basic {endpoint.token}").status == 404
+
+
+def test_alert_page_names_receivers_to_administrators_only(endpoint: Endpoint, app: App, acme: Acme) -> None:
+    """Others can't list receivers over HTTP, so the page does not name them either."""
+    for role in (Role.ADMIN, Role.MEMBER, Role.VIEWER):
+        with app.public() as session:
+            user_id = members.add(session, acme.org.id, f"{role}@acme.example", role)
+            token = tokens.create(session, acme.org.id, user_id, "page")
+        page = open_alert_page(endpoint, "2", authorization=f"Basic {token}").data.decode()
+        assert "waiting" in page
+        assert (">team<" in page) == (role == Role.ADMIN)
 
 
 @pytest.mark.parametrize("authorization", ["", "Basic nonsense", "Basic YW5uOm5vbnNlbnNl", "Basic Og==", "Bearer x"])
