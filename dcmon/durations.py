@@ -1,4 +1,4 @@
-"""Durations as people write them: 90s, 30m, 12h, 3d, 2w, 1y."""
+"""Durations as people write them: 90s, 30m, 12h, 1h30m, 3d, 2w, 1y, and as ISO 8601 writes them: PT2H."""
 
 import re
 from datetime import timedelta
@@ -6,21 +6,47 @@ from datetime import timedelta
 from dcmon.errors import InvalidInput
 
 UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "y": 365 * 86_400}
+UNITS = {  # longer names of units
+    "sec": "s", "second": "s", "min": "m", "minute": "m", "hour": "h", "day": "d", "week": "w", "year": "y",
+}  # fmt: skip
 MAX_DURATION = timedelta(days=36_500)  # a time plus this is still a valid time
+PART = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]+)\s*", re.IGNORECASE)
+ISO = re.compile(r"P(?=.)((?:\d{1,9}[YWD])*)(?:T((?:\d{1,9}(?:\.\d{1,9})?[HMS])+))?", re.IGNORECASE)
 
 
 def parse(text: str, examples: str = "90s, 30m, 12h, 3d, 2w or 1y") -> timedelta:
-    """Parse a duration. `examples` are shown in the error message. Raises InvalidInput."""
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)([smhdwy])", text.strip())
-    if match is None:
+    """Parse a duration. `examples` are shown in the error message. Raises InvalidInput.
+
+    It has one or more parts with a unit each, as in 1h30m; a year is 365 days. ISO 8601 has the same units, but no
+    months, because they differ in length.
+    """
+    iso = ISO.fullmatch(text.strip())
+    seconds = _seconds("".join(part or "" for part in iso.groups()) if iso else text)
+    if seconds is None:
         raise InvalidInput(f"{text!r} is not a duration. A duration looks like {examples}.")
-    try:
-        duration = timedelta(seconds=float(match[1]) * UNIT_SECONDS[match[2]])
-    except OverflowError:
-        duration = timedelta.max
-    if duration > MAX_DURATION:
+    if seconds > MAX_DURATION.total_seconds():
         raise InvalidInput(f"{text!r} is too long: a duration is at most 36500d.")
-    return duration
+    return timedelta(seconds=seconds)
+
+
+def _seconds(text: str) -> float | None:
+    """Add the parts of a duration; None if it has none, one with an unknown unit, or one unit twice."""
+    total, place, units = 0.0, 0, set[str]()
+    while place < len(text):
+        part = PART.match(text, place)
+        unit = None if part is None else _unit(part[2])
+        if part is None or unit is None or unit in units:
+            return None
+        total, place = total + float(part[1]) * UNIT_SECONDS[unit], part.end()
+        units.add(unit)
+    return total if units else None
+
+
+def _unit(name: str) -> str | None:
+    """Return the letter of a unit: that of "min" and "minutes" is m."""
+    word = name.lower()
+    unit = UNITS.get(word.removesuffix("s") if len(word) > 1 else word, word)
+    return unit if unit in UNIT_SECONDS else None
 
 
 def to_text(duration: timedelta) -> str:

@@ -12,23 +12,29 @@ from dcmon.formatting import without_password
 
 
 def _parse_seconds(value: object) -> object:
-    """Parse a number of seconds; leave other text, such as ISO 8601, to pydantic."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _parse_term(value: object) -> object:
-    """Parse a term such as 400d or 2y, or none; leave other text, such as ISO 8601, to pydantic."""
+    """Parse a number of seconds, or a duration such as 10m; leave other text to pydantic, which refuses it."""
     if not isinstance(value, str):
         return value
-    if value.strip().lower() == "none":
-        return durations.MAX_DURATION
+    try:
+        return float(value)
+    except ValueError:
+        return _parse_duration(value)
+
+
+def _parse_duration(value: str) -> object:
     try:
         return durations.parse(value)
     except InvalidInput:
         return value
+
+
+def _parse_term(value: object) -> object:
+    """Parse a term such as 400d or 2y, or none; leave other text to pydantic, which refuses it."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().lower() == "none":
+        return durations.MAX_DURATION
+    return _parse_duration(value)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_parse_seconds)]

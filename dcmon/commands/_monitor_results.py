@@ -6,13 +6,13 @@ from typing import Annotated, Any
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import as_utc, require_span
+from dcmon.commands.shared.arguments import require_span
 from dcmon.commands.shared.groups import group
 from dcmon.states import ResultState
 
 app = group(None)
 
-AT = "The window that ends at this time, UTC; if none ends then, the first that ends later."
+AT = "The window that ends at this time; if none ends then, the first that ends later."
 TIMEOUT = "Longest wait for another run of the monitor, and with --wait for the window: 90s, 10m."
 BACKFILL_TIMEOUT = "Longest wait for another run or backfill of the same monitor: 90s, 10m."
 
@@ -21,7 +21,7 @@ BACKFILL_TIMEOUT = "Longest wait for another run or backfill of the same monitor
 def history(
     ctx: typer.Context,
     name: options.MonitorName,
-    since: Annotated[datetime | None, typer.Option(help="Only windows that end after this time, UTC.")] = None,
+    since: Annotated[datetime | None, options.time_option("--since", "Only windows that end after this time.")] = None,
     metric: Annotated[list[str] | None, typer.Option(help="Only these metrics; repeatable.")] = None,
     revisions: Annotated[
         bool,
@@ -36,15 +36,15 @@ def history(
     """
     from dcmon.commands.views import monitor_result as view
 
-    ctx.obj.output.page(view.history(ctx.obj, name, as_utc(since), metric, is_all_revisions=revisions))
+    ctx.obj.output.page(view.history(ctx.obj, name, since, metric, is_all_revisions=revisions))
 
 
 @app.command()
 def run(
     ctx: typer.Context,
     name: options.MonitorName,
-    at: Annotated[datetime | None, typer.Option(help=AT)] = None,
-    from_: Annotated[datetime | None, typer.Option("--from", help="Windows that end after this time, UTC.")] = None,
+    at: Annotated[datetime | None, options.time_option("--at", AT)] = None,
+    from_: options.From = None,
     to: options.Until = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the window is complete; exit 3 if it is not.")
@@ -66,8 +66,8 @@ def run(
     from dcmon.monitoring.complete_windows import EndRange
 
     _require_one_way(at, from_, to, wait=wait)
-    ends = EndRange(as_utc(from_), as_utc(to))
-    request = operation.RunRequest(name, ends, durations.parse(timeout), as_utc(at), wait, notify)
+    ends = EndRange(from_, to)
+    request = operation.RunRequest(name, ends, durations.parse(timeout), at, wait, notify)
     judged = operation.run(ctx.obj, request)
     ctx.obj.output.page(view.judged_page(judged))
     if code := _exit_code(judged.rows):
@@ -96,7 +96,7 @@ def _require_one_way(at: datetime | None, from_: datetime | None, to: datetime |
 def backfill(
     ctx: typer.Context,
     name: options.MonitorName,
-    from_: Annotated[datetime, typer.Option("--from", help="Windows that end after this time, UTC.")],
+    from_: options.RequiredFrom,
     to: options.Until = None,
     timeout: Annotated[str, typer.Option(help=BACKFILL_TIMEOUT)] = "10m",
     notify: options.Notify = False,
@@ -110,7 +110,7 @@ def backfill(
     from dcmon.monitoring.complete_windows import EndRange
 
     require_span(from_, to)
-    ends = EndRange(as_utc(from_), as_utc(to))
+    ends = EndRange(from_, to)
     request = operation.RunRequest(name, ends, durations.parse(timeout), notifies=notify)
     with ctx.obj.output.progress(name, counts=True) as advance:
         done = operation.backfill(ctx.obj, request, advance)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands.shared.arguments import as_utc
+from dcmon.commands.shared import options
 from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
@@ -14,7 +14,7 @@ app = group(__doc__)
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    since: Annotated[datetime | None, typer.Option(help="Only changes since this time, UTC.")] = None,
+    since: Annotated[datetime | None, options.time_option("--since", "Only changes since this time.")] = None,
     author: Annotated[str | None, typer.Option("--who", help="Only changes by this user, by e-mail or name.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind of object: monitor, rule, token, …")] = None,
     object_: Annotated[str | None, typer.Option("--object", help="Only the object of this id or name.")] = None,
@@ -29,4 +29,4 @@ def list_(
     from dcmon.commands.views import audit_log as view
     from dcmon.tenancy.audit_log import EntryFilter
 
-    ctx.obj.output.page(view.listing(ctx.obj, EntryFilter(as_utc(since), None, author, kind, object_), limit))
+    ctx.obj.output.page(view.listing(ctx.obj, EntryFilter(since, None, author, kind, object_), limit))

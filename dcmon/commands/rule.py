@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options
-from dcmon.commands.shared.arguments import parse_condition
+from dcmon.commands.shared.arguments import parse_condition, span
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
@@ -153,7 +153,7 @@ def backtest(
     ctx: typer.Context,
     *,
     name: Annotated[str, typer.Argument(help="Id or name of a rule, or a monitor together with --rule.")],
-    since: Annotated[str, typer.Option(help="Time span before the newest window: 90d, 12h, 1y.")] = "90d",
+    since: Annotated[str, typer.Option(help="How long before the newest window: 90d, 12h, or since a time.")] = "90d",
     condition: Annotated[
         str | None, typer.Option("--rule", help="Condition to test instead of the rule's own.")
     ] = None,
@@ -164,10 +164,9 @@ def backtest(
 
     Example: dcmon rule backtest "credit/Prediction Drift" --since 90d --rule "> 0.3" --for 2
     """
-    from dcmon import durations
     from dcmon.commands.operations import backtest as operation
     from dcmon.commands.views import rule as view
 
     wanted = replace(policy, condition=parse_condition(condition))
-    tested = operation.run(ctx.obj, name, wanted, durations.parse(since), shows_noise=noise)
+    tested = operation.run(ctx.obj, name, wanted, span(since), shows_noise=noise)
     ctx.obj.output.page(view.backtest_report(tested.backtest, tested.noise))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import as_utc, operator_name
+from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 
@@ -33,10 +33,8 @@ def show(
 def delete(
     ctx: typer.Context,
     model: Annotated[str, typer.Option(help="Model of the samples.")],
-    from_: Annotated[
-        datetime, typer.Option("--from", help="Start of the time range, UTC: samples with this time or later.")
-    ],
-    to: Annotated[datetime, typer.Option("--to", help="End of the time range, UTC: only samples before this time.")],
+    from_: Annotated[datetime, options.time_option("--from", "Only samples with this time or later.")],
+    to: Annotated[datetime, options.time_option("--to", "Only samples before this time.")],
     version: options.OnlyVersion = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Delete the labels too; else they wait for the samples to be logged again.")
@@ -53,7 +51,7 @@ def delete(
     """
     from dcmon.commands.operations import sample as operation
 
-    deletion = operation.prepare_deletion(ctx.obj, model, version, as_utc(from_), as_utc(to))
+    deletion = operation.prepare_deletion(ctx.obj, model, version, from_, to)
     question = f"Delete {deletion.samples:,} samples of model {model!r} from {len(deletion.ranges)} versions?"
     delete_samples = partial(operation.delete, ctx.obj, deletion, by or operator_name(), with_labels=labels)
     deleted = ask_and_run(question if deletion.samples else None, delete_samples, dry_run=dry_run, yes=yes)

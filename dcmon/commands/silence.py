@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands.shared.arguments import as_utc, operator_name
+from dcmon.commands.shared import options
+from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
@@ -21,8 +22,8 @@ def add(
         ),
     ],
     for_: Annotated[str | None, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = None,
-    from_: Annotated[datetime | None, typer.Option("--from", help="Start of the silence, UTC; default: now.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="End of the silence, UTC.")] = None,
+    from_: Annotated[datetime | None, options.time_option("--from", "Start of the silence; default: now.")] = None,
+    until: Annotated[datetime | None, options.time_option("--until", "End of the silence, like +4h.")] = None,
     reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
     by: Annotated[str | None, typer.Option(help="Author of the silence; default: the user of the system.")] = None,
 ) -> None:
@@ -40,8 +41,8 @@ def add(
 
     if (for_ is None) is (until is None):
         raise typer.BadParameter("Give either --for 4h or --until 2026-12-01, and not both.")
-    begins = as_utc(from_) if from_ else datetime.now(UTC)
-    ends = as_utc(until) if until else begins + durations.parse(for_ or "", "30m, 4h or 2d")
+    begins = from_ or datetime.now(UTC)
+    ends = until or begins + durations.parse(for_ or "", "30m, 4h or 2d")
     row = operation.add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()))
     ctx.obj.output.value(row, remark=None if row["alerts"] else "No alert that fires now matches.")
 

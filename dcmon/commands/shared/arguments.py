@@ -1,11 +1,12 @@
 """Parse typed arguments and options into values."""
 
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, overload
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dcmon.authors import operator_name as operator_name
+from dcmon.errors import InvalidInput
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Condition
@@ -92,13 +93,27 @@ def parse_condition(text: str | None) -> "Condition | None":
     return None if text is None else condition_parser.parse(text)
 
 
-@overload
-def as_utc(time: datetime) -> datetime: ...
-@overload
-def as_utc(time: datetime | None) -> datetime | None: ...
-def as_utc(time: datetime | None) -> datetime | None:
-    """Set the zone of a typed time, which has none, to UTC."""
-    return None if time is None else time.replace(tzinfo=UTC)
+def time(text: str) -> datetime:
+    """Parse a time like 2026-03-10, 7d (ago), yesterday or now. Raises BadParameter."""
+    from dcmon import times
+
+    try:
+        return times.parse(text)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def span(text: str) -> timedelta:
+    """Parse how long ago something was: a duration like 90d, or a time, from then to now. Raises InvalidInput."""
+    from datetime import UTC
+
+    from dcmon import durations, times
+
+    try:
+        return durations.parse(text)
+    except InvalidInput:
+        now = datetime.now(UTC)
+        return max(now - times.parse(text, now), timedelta())
 
 
 def default_set(text: str) -> "DefaultSet":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import as_utc, column_mapping, constants
+from dcmon.commands.shared.arguments import column_mapping, constants
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
@@ -139,7 +139,7 @@ def _parse_listed_rows(
 ) -> "QuarantineFilter":
     from dcmon.ingestion.quarantine import QuarantineFilter
 
-    return QuarantineFilter((), model, version, reason, as_utc(since), source)
+    return QuarantineFilter((), model, version, reason, since, source)
 
 
 def _parse_chosen_rows(

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared.arguments import time
+
 Names = list[str] | None
+
+
+def time_option(name: str, help_text: str) -> typer.models.OptionInfo:
+    """Return an option whose value is a time: 2026-03-10, 7d (ago), yesterday, now."""
+    option: typer.models.OptionInfo = typer.Option(name, parser=time, metavar="TIME", help=help_text)
+    return option
+
 
 # What to do with a change.
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
@@ -18,8 +27,10 @@ Notify = Annotated[bool, typer.Option("--notify", help="Notify receivers of chan
 OnlyModel = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 OnlyVersion = Annotated[str | None, typer.Option("--version", help="Only of this version.")]
 MonitorName = Annotated[str, typer.Argument(help="MODEL/MONITOR, MONITOR where only one model has it, or its id.")]
-LoggedSince = Annotated[datetime | None, typer.Option("--since", help="Only rows logged at this time or later, UTC.")]
-Until = Annotated[datetime | None, typer.Option("--to", help="Windows that end at this time or before, UTC.")]
+LoggedSince = Annotated[datetime | None, time_option("--since", "Only rows logged at this time or later.")]
+From = Annotated[datetime | None, time_option("--from", "Windows that end after this time.")]
+RequiredFrom = Annotated[datetime, time_option("--from", "Windows that end after this time.")]
+Until = Annotated[datetime | None, time_option("--to", "Windows that end at this time or before.")]
 
 # How the columns of a file become fields.
 Mapping = Annotated[

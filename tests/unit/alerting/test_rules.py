@@ -48,7 +48,7 @@ def test_invalid_condition_is_refused(text: str) -> None:
         rules.parse(text)
 
 
-@pytest.mark.parametrize("text", ["999999999w", "999999999d", "1.5.5h", "5 h", "h", "1h30m", "٣", "1e3s"])
+@pytest.mark.parametrize("text", ["999999999w", "999999999d", "1.5.5h", "5 lightyears", "h", "1h30", "٣", "1e3s"])
 def test_invalid_or_too_long_duration_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidInput, match="duration"):
         durations.parse(text)
