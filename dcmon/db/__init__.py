@@ -11,7 +11,7 @@ from dcmon.db.cursors import fetch as fetch
 from dcmon.db.cursors import for_each as for_each
 from dcmon.db.cursors import run as run
 from dcmon.db.cursors import stream as stream
-from dcmon.db.refusals import VANISHED as VANISHED
+from dcmon.db.refusals import ROW_ERRORS as ROW_ERRORS
 from dcmon.db.refusals import to_refusal as to_refusal
 from dcmon.db.refusals import vanished as vanished
 from dcmon.db.session import MIGRATIONS as MIGRATIONS

@@ -3,16 +3,15 @@
 import re
 
 import psycopg
-from sqlalchemy.exc import DBAPIError, NoResultFound, StatementError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError, NoResultFound, StatementError
 from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 
 from dcmon import errors
 
 _UNUSABLE = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.StatementTooComplex)
-
-
-# What SQLAlchemy raises if a row that was read is deleted by another transaction before it is read again or changed.
-VANISHED = (NoResultFound, StaleDataError, ObjectDeletedError)
+# What SQLAlchemy raises, among other things, if another transaction deletes a row that was read, before it is read
+# again or changed.
+ROW_ERRORS = (InvalidRequestError, StaleDataError)
 # Tables that are created for each model or version, and dropped with it.
 _OF_DELETED = re.compile(r'relation "(samples|labels|reference|ids|orphan_labels)_\d')
 
@@ -30,7 +29,7 @@ def to_refusal(error: BaseException) -> errors.DcmonError | None:
     """
     if isinstance(error, StatementError) and isinstance(error.orig, errors.DcmonError):
         return error.orig
-    if isinstance(error, VANISHED):
+    if _lacks_row(error):
         return vanished()
     original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, psycopg.errors.UniqueViolation | psycopg.errors.ExclusionViolation):
@@ -47,6 +46,12 @@ def to_refusal(error: BaseException) -> errors.DcmonError | None:
     if isinstance(original, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return errors.Locked()
     return None
+
+
+def _lacks_row(error: BaseException) -> bool:
+    if isinstance(error, NoResultFound | StaleDataError | ObjectDeletedError):
+        return True
+    return isinstance(error, InvalidRequestError) and str(error).startswith("Could not refresh instance")
 
 
 def _object(error: psycopg.Error) -> str:

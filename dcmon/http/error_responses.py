@@ -27,8 +27,8 @@ def add_handlers(api: FastAPI) -> None:
     api.add_exception_handler(DcmonError, _handle_dcmon_error)
     api.add_exception_handler(DBAPIError, _handle_database_error)
     api.add_exception_handler(psycopg.Error, _handle_database_error)
-    for vanished in db.VANISHED:
-        api.add_exception_handler(vanished, _handle_database_error)
+    for row_error in db.ROW_ERRORS:
+        api.add_exception_handler(row_error, _handle_database_error)
     api.add_exception_handler(UnicodeEncodeError, _handle_unstorable_text)
     api.add_exception_handler(RequestValidationError, _handle_invalid_request)
     api.add_exception_handler(HTTPException, _handle_http_error)

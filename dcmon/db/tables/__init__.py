@@ -32,6 +32,10 @@ TYPES: dict[Any, Any] = {
 }
 
 
+# Two requests may delete the same row at once: the second one finds it deleted, which is what it was sent for.
+MAPPING: dict[str, Any] = {"confirm_deleted_rows": False}
+
+
 @dataclass(frozen=True)
 class Logged:
     """How the log of changes (db.change_log) records the changes of a table's rows.
@@ -66,6 +70,7 @@ class Public(DeclarativeBase):
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = TYPES
+    __mapper_args__ = MAPPING
     __logged__: ClassVar[Logged | None]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -78,6 +83,7 @@ class Org(DeclarativeBase):
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMES)
     type_annotation_map: ClassVar[dict[Any, Any]] = TYPES
+    __mapper_args__ = MAPPING
     __logged__: ClassVar[Logged | None]
 
     def __init_subclass__(cls, **options: Any) -> None:
