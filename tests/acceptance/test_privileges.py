@@ -6,7 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -14,8 +15,10 @@ import psycopg
 import pytest
 
 from dcmon import privileges
+from tests.conftest import Acme
 from tests.helpers.directories import server_directory
 from tests.helpers.installed import Dcmon
+from tests.helpers.paths import ROOT
 from tests.helpers.ports import free_port
 from tests.helpers.waiting import eventually
 
@@ -115,6 +118,62 @@ def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
             tested = running("webhook", "test", "page", *here)
             assert tested.returncode == 0, tested.stderr
         assert output.read_text().split() == [str(user.uid)] * 2
+
+
+SECRET = "canary-of-own-checks"
+OWN_CHECKS = ROOT / "tests" / "helpers" / "own_checks"
+ROWS = "".join(f"r{number},2026-03-01T00:{number % 60:02}:00Z,1,{number}\n" for number in range(120))
+
+
+@pytest.fixture
+def own_checks() -> Iterator[dict[str, str]]:
+    """Install a package of checks that everybody can read; yield settings with it, and with secrets."""
+    with server_directory() as place:
+        offline = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet", "--target", str(place / "own")]
+        subprocess.run([sys.executable, "-m", "pip", "install", *offline, str(OWN_CHECKS)], check=True)
+        yield {"PYTHONPATH": str(place / "own"), "DCMON_SMTP__PASSWORD": SECRET, "PGPASSWORD": SECRET}
+
+
+def surroundings_of_checks(dcmon: Dcmon, rows: Path) -> None:
+    """Create a model with a monitor on one day, whose check looks for the secret in its surroundings."""
+    rows.write_text("_dc_sample_id,_dc_time,_dc_prediction,age\n" + ROWS)
+    dcmon.json("model", "create", "credit", "--task", "binary", "--version", "v1", "--feature", "age:numeric",
+               "--class", "0", "--class", "1", "--defaults", "none")  # fmt: skip
+    dcmon.json("ingest", "file", str(rows), "--model", "credit")
+    dcmon.json("monitor", "create", "Who", "--model", "credit", "--check", "surroundings", "--param", f"text={SECRET}")
+
+
+@needs_root
+def test_own_check_in_a_worker_runs_unprivileged(dcmon: Dcmon, own_checks: dict[str, str], tmp_path: Path) -> None:
+    running = replace(dcmon, settings={**own_checks, "DCMON_EVALUATE__LAST_WINDOW_QUIET": "0"})
+    assert running("up").returncode == 0
+    running.json("org", "create", "acme", "--owner", "ann@acme.example")
+    surroundings_of_checks(running, tmp_path / "rows.csv")
+
+    def history() -> list[dict[str, object]]:
+        rows: list[dict[str, object]] = running.json("monitor", "history", "Who")
+        return rows
+
+    assert eventually(lambda: history() != [], every=1)
+    assert_unprivileged(history())
+
+
+@needs_root
+def test_own_check_in_a_command_of_root_runs_unprivileged(
+    with_url: Callable[[str], Dcmon], database_url: str, acme: Acme, own_checks: dict[str, str], tmp_path: Path
+) -> None:
+    """No worker runs: the command itself evaluates."""
+    dcmon = with_url(database_url)
+    dcmon.settings.update(own_checks)
+    surroundings_of_checks(dcmon, tmp_path / "rows.csv")
+    assert_unprivileged(dcmon.json("monitor", "run", "Who", "--at", "2026-03-02"))
+    assert dcmon.json("check", "show", "surroundings")["parameters"] == {"text": "canary"}
+
+
+def assert_unprivileged(results: list[dict[str, object]]) -> None:
+    user = privileges.account(None)
+    assert user is not None
+    assert [row["metrics"] for row in results] == [{"User": user.uid, "Own": 0, "All": 0, "Named": 0}]
 
 
 @pytest.fixture
