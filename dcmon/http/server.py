@@ -20,6 +20,7 @@ from dcmon.errors import PortTaken
 from dcmon.health.process_heartbeats import HeartbeatSender
 from dcmon.http import api, connections, metrics, process_group, tls
 from dcmon.http.edge import ACCESS_LOG
+from dcmon.http.handshakes import ACCEPTED_AT_ONCE, Bounds, Handshakes
 from dcmon.http.serving import Serving
 from dcmon.http.tls import Certificate
 from dcmon.settings import Http
@@ -28,7 +29,6 @@ from dcmon.states import ProcessKind
 log = logging.getLogger(__name__)
 SETTLE_SECONDS = 0.3  # in which requests on their way arrive, after the port was closed
 TICKS_BETWEEN_RELOADS = 20  # of 0.1 s
-ACCEPTED_AT_ONCE = 32  # connections in one turn of the loop
 
 
 class _Server(uvicorn.Server):
@@ -43,12 +43,27 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.settings, self.serving, self.is_orphan = settings, serving, is_orphan
         self.certificate: Certificate | None = None
+        self._handshakes: Handshakes | None = None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen. With TLS, uvicorn gets no socket, because connections are accepted here."""
+        if self.certificate is None or not sockets:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        bounds = Bounds(self.settings.header_time.total_seconds(), max(1, self.settings.max_connections // 2))
+        self._handshakes = Handshakes(self._make_protocol, self.certificate.context, bounds)
+        self._handshakes.start(sockets[0])
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        make = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)  # type: ignore[call-arg]
 
     async def on_tick(self, counter: int) -> bool:
         if self.certificate is not None and counter % TICKS_BETWEEN_RELOADS == 0:
@@ -60,11 +75,15 @@ class _Server(uvicorn.Server):
         self.serving.is_stopping = True
         if self.serving.is_watched:
             await self._pause(self.settings.drain.total_seconds())
+        if self._handshakes is not None:
+            self._handshakes.close()
         for server in self.servers:
             server.close()
         # A client that connected just now sends its request in this moment. Without the pause, uvicorn would close
         # its connection before the request is read.
         await self._pause(SETTLE_SECONDS)
+        if self._handshakes is not None:
+            self._handshakes.abort_all()
         await super().shutdown(sockets)
 
     async def _pause(self, seconds: float) -> None:
@@ -127,13 +146,12 @@ def _run(
     config.load()
     server = _Server(config, settings, serving, is_orphan)
     server.certificate = certificate
-    config.ssl = server.certificate.context if server.certificate is not None else None
     if settings.access_log and log.isEnabledFor(logging.WARNING):  # not with --quiet
         logging.getLogger(ACCESS_LOG).setLevel(logging.INFO)
     app.tune_for_long_run()
     with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
         try:
-            server.run(sockets=_several(listener))
+            server.run(sockets=_several(listener) if certificate is None else [listener])
         finally:
             application.state.failed_logins.close()
 
