@@ -69,6 +69,12 @@ class App:
         http = self.settings.http.model_copy(update=changes)
         return App(self.settings.model_copy(update={"http": http}), self.output, self._org)
 
+    def for_org(self, name: str, output: Output) -> App:
+        """Return an App for commands in another organization, which shares this one's connections."""
+        app = App(self.settings, output, name)
+        app.engine = self.engine
+        return app
+
     @cached_property
     def database_url(self) -> str:
         """Return DCMON_DATABASE_URL, or the URL of the embedded PostgreSQL.
@@ -154,10 +160,12 @@ class App:
 
     def organizations(self) -> list[Organization]:
         """Return the organization of --org or DCMON_ORG in a list, else all organizations."""
+        return [self.organization()] if self._org or self.settings.org else self.every_organization()
+
+    def every_organization(self) -> list[Organization]:
+        """Return all organizations, also where --org or DCMON_ORG chooses one."""
         from dcmon.tenancy import organizations
 
-        if self._org or self.settings.org:
-            return [self.organization()]
         with self.public() as session:
             return organizations.entries(session)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dcmon.errors import InvalidInput
 from dcmon.formatting import printable, printable_json
+from dcmon.severity import Severity
 
 Row = Mapping[str, Any]
 Data = Row | Sequence[Row]  # an object, or a list of objects
@@ -52,6 +53,33 @@ def choose_fields(data: Data, fields: Sequence[str]) -> Data:
             _refuse(field, rows)
     chosen = [{field: _value(row, field) for field in fields} for row in rows]
     return chosen[0] if isinstance(data, Mapping) else chosen
+
+
+def arrange(rows: Sequence[Row], sort: str, limit: int | None) -> Sequence[Row]:
+    """Return rows in the order of a field, and at most `limit` of them.
+
+    `sort`: the field, as for `choose_fields`; with - before it the largest come first; empty: the order as it is.
+    Severities are ordered by what they mean. Rows without the field come last. Raises InvalidInput if no row has it.
+    """
+    field = sort.removeprefix("-")
+    if field and rows:
+        if not any(_has(row, field) for row in rows):
+            _refuse(field, rows)
+        known = [row for row in rows if _value(row, field) is not None]
+        ordered = sorted(known, key=lambda row: _order(_value(row, field)), reverse=sort.startswith("-"))
+        rows = [*ordered, *(row for row in rows if _value(row, field) is None)]
+    return rows if limit is None else rows[:limit]
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Return what a value of any kind is compared by."""
+    if isinstance(value, str) and value in tuple(Severity):
+        return 0, Severity(value).rank
+    if isinstance(value, bool | int | float):
+        return 0, value
+    if isinstance(value, datetime):
+        return 0, value.timestamp()
+    return (0, value.total_seconds()) if isinstance(value, timedelta) else (1, _csv_cell(value))
 
 
 def serialize(data: Data, format: Format) -> str:

@@ -75,6 +75,21 @@ class Output:
 
     def __init__(self, format: Format = Format.table, *, quiet: bool = False, fields: Sequence[str] = ()) -> None:
         self.format, self.quiet, self.fields = format, quiet, fields
+        self._sort = ""
+        self._limit: int | None = None
+
+    def arrange(self, sort: str, limit: int | None) -> None:
+        """Show all lists from now on in the order of a field, and at most so many rows (data_formats.arrange)."""
+        self._sort, self._limit = sort, limit
+
+    def clear(self) -> None:
+        """Clear the terminal, if results go to one; in a pipe they follow one another."""
+        if sys.stdout.isatty():
+            self._console().clear()
+
+    def flush(self) -> None:
+        """Write what was printed to a pipe, before a pause."""
+        sys.stdout.flush()
 
     @property
     def is_data(self) -> bool:
@@ -100,6 +115,7 @@ class Output:
         `columns`: the keys to show, or a mapping of these keys to their headings. An empty heading is the key.
         `unfolded` names the columns whose values stay on one line. `empty` is the remark when there are no rows.
         """
+        rows = self._arranged(rows)
         if self.is_data:
             return self._data([dict(row) for row in rows])
         if not rows:
@@ -158,7 +174,8 @@ class Output:
     def page(self, page: Page) -> None:
         """Write a page: its data, or its parts; then its remarks."""
         if self.is_data:
-            self._data(dict(page.data) if isinstance(page.data, Mapping) else [dict(row) for row in page.data])
+            data = page.data
+            self._data(data if isinstance(data, Mapping) else self._arranged(data))
         elif self.fields:
             self._chosen_of_page(page.data)
         else:
@@ -221,6 +238,12 @@ class Output:
         written = data_formats.serialize(data_formats.choose_fields(data, self.fields), self.format)
         if written or data:
             print(written, flush=True)
+
+    def _arranged(self, rows: Sequence[Row]) -> Sequence[Row]:
+        arranged = data_formats.arrange(rows, self._sort, self._limit)
+        if len(arranged) < len(rows):
+            self.remark(f"{len(rows) - len(arranged):,} more are left out by --limit {self._limit}.")
+        return arranged
 
     def _chosen(self, rows: Sequence[Row]) -> Sequence[Row]:
         chosen = data_formats.choose_fields(rows, self.fields)

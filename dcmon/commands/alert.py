@@ -7,6 +7,7 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import require_one_of
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 from dcmon.states import AlertChangeKind, AlertState, NotificationState
 
 app = group(__doc__)
@@ -24,6 +25,7 @@ Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the a
 
 
 @app.command("list")
+@listing
 def list_(
     ctx: typer.Context,
     all_: Annotated[bool, typer.Option("--all", help="Also pending and resolved alerts.")] = False,

@@ -7,11 +7,13 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 
 app = group(__doc__)
 
 
 @app.command("list")
+@listing
 def list_(
     ctx: typer.Context,
     since: Annotated[datetime | None, options.time_option("--since", "Only changes since this time.")] = None,

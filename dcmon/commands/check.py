@@ -5,11 +5,13 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import global_listing
 
 app = group(__doc__)
 
 
 @app.command("list")
+@global_listing
 def list_(ctx: typer.Context) -> None:
     """List checks: those of deepchecks that return numbers, and own ones.
 

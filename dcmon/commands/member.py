@@ -7,6 +7,7 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 
 app = group(__doc__)
 Email = Annotated[str, typer.Argument(help="E-mail address of the person.")]
@@ -14,6 +15,7 @@ RoleOption = Annotated[str, typer.Option(help="owner, admin, member, viewer (rea
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context) -> None:
     """List the members with their roles. Example: dcmon member list"""
     from dcmon.commands.views import member as view

@@ -9,6 +9,7 @@ from dcmon.commands.shared import model_options, options
 from dcmon.commands.shared.arguments import default_set, duration, frequency
 from dcmon.commands.shared.confirmation import confirm
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.wording import NO_END
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def create(
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context) -> None:
     """List models. Example: dcmon model list"""
     from dcmon.commands.views import model as view

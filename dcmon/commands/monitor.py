@@ -9,6 +9,7 @@ from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency, parse_condition
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 from dcmon.severity import Severity
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def create(
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     """List monitors, each with its last value and window.
 

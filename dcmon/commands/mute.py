@@ -7,6 +7,7 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 
 app = group(__doc__)
 
@@ -35,6 +36,7 @@ def add(
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context) -> None:
     """List mute times; "holds until" is when an active one ends. Example: dcmon mute list"""
     from dcmon.commands.views import mute as view

@@ -6,6 +6,7 @@ import typer
 
 from dcmon.commands.shared.arguments import duration
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 
 app = group(__doc__)
 
@@ -18,6 +19,7 @@ NOT_SENT_AGAIN = "Delivered notifications, and those that a newer state supersed
 
 
 @app.command("list")
+@listing
 def list_(
     ctx: typer.Context,
     state: Annotated[

@@ -9,6 +9,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.limit_options import organization_limits
+from dcmon.commands.shared.lists import global_listing
 from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
 
 app = group(__doc__)
@@ -33,6 +34,7 @@ def create(
 
 
 @app.command("list")
+@global_listing
 def list_(ctx: typer.Context) -> None:
     """List organizations. Example: dcmon org list -o json"""
     from dcmon.commands.views import organization as view

@@ -10,6 +10,7 @@ from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import parse_condition, span
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
@@ -59,6 +60,7 @@ def create(
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     """List rules, and how many of their alerts are open. Example: dcmon rule list"""
     from dcmon.commands.views import rule as view

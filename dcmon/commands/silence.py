@@ -8,6 +8,7 @@ import typer
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 
 app = group(__doc__)
 
@@ -48,6 +49,7 @@ def add(
 
 
 @app.command("list")
+@listing
 def list_(
     ctx: typer.Context, all_: Annotated[bool, typer.Option("--all", help="Also silences that are over.")] = False
 ) -> None:

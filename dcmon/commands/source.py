@@ -7,6 +7,7 @@ import typer
 from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 
 if TYPE_CHECKING:
     from dcmon.commands.operations.source import TypedTarget
@@ -35,6 +36,7 @@ def add(
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context) -> None:
     """List the sources, with their counts, losses and last errors. Example: dcmon source list"""
     from dcmon.commands.views import source as view

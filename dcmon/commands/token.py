@@ -6,6 +6,7 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.wording import STORE_TOKEN
 
 app = group(__doc__)
@@ -30,6 +31,7 @@ def create(
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context) -> None:
     """List tokens, without their secrets. Example: dcmon token list"""
     from dcmon.commands.views import token as view

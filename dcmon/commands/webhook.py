@@ -7,6 +7,7 @@ import typer
 from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
 from dcmon.states import ReceiverKind
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def add(
 
 
 @app.command("list")
+@listing
 def list_(ctx: typer.Context) -> None:
     """List receivers, without their secrets. Example: dcmon webhook list"""
     from dcmon.commands.views import receiver as view

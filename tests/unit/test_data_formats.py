@@ -82,3 +82,27 @@ def test_fields_are_chosen_in_their_order_and_inside_objects() -> None:
 def test_unknown_field_is_refused_with_the_nearest() -> None:
     with pytest.raises(errors.InvalidInput, match=r"There is no field 'severty'. Do you mean 'severity'"):
         data_formats.choose_fields([{"id": 1, "severity": "high"}], ["severty"])
+
+
+def test_rows_are_sorted_by_meaning_and_unknown_ones_are_last() -> None:
+    rows = [
+        {"id": 1, "severity": "low", "at": None}, {"id": 2, "severity": "critical"},
+        {"id": 3, "severity": "medium", "at": datetime(2026, 3, 1, tzinfo=UTC)}, {"id": 4},
+    ]  # fmt: skip
+
+    def order(sort: str, limit: int | None = None) -> list[int]:
+        return [row["id"] for row in data_formats.arrange(rows, sort, limit)]
+
+    assert order("") == [1, 2, 3, 4]
+    assert order("severity") == [1, 3, 2, 4]
+    assert order("-severity") == [2, 3, 1, 4]
+    assert order("-id", 2) == [4, 3]
+    assert order("at") == [3, 1, 2, 4]
+    with pytest.raises(errors.InvalidInput, match="no field 'severty'"):
+        order("severty")
+
+
+@given(st.lists(st.fixed_dictionaries({"a": VALUES, "b": st.integers()}), max_size=6), st.booleans())
+def test_sorting_loses_no_row_of_any_values(rows: Rows, is_descending: bool) -> None:
+    ordered = data_formats.arrange(rows, "-a" if is_descending else "a", None)
+    assert sorted(map(str, ordered)) == sorted(map(str, rows))

@@ -1,0 +1,120 @@
+"""What all lists have: an order, a limit, all organizations at once, and watching."""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from dcmon.errors import DcmonError
+from dcmon.output import Output, Page, Table
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+Command = TypeVar("Command", bound=Callable[..., None])
+PARTLY_DONE = 8  # the exit code when an organization can't be read
+
+Sort = Annotated[str, typer.Option(metavar="FIELD", help="Order by a field of the data; -FIELD: the largest first.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many.")]
+AllOrgs = Annotated[bool, typer.Option("--all-orgs", help="Of all organizations, with their names.")]
+Watch = Annotated[str | None, typer.Option(metavar="DURATION", help="Show again and again, every 5s or 1m.")]
+
+
+def listing(command: Command) -> Command:
+    """Add the options of all lists to a command that prints one table."""
+    return _with_options(command, {"sort": (Sort, ""), "limit": (Limit, None), "all_orgs": (AllOrgs, False)})
+
+
+def global_listing(command: Command) -> Command:
+    """Add the options of lists that are not of an organization."""
+    return _with_options(command, {"sort": (Sort, ""), "limit": (Limit, None)})
+
+
+def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]]) -> Command:
+    """Add options to a command that it does not have itself, for example a limit that PostgreSQL applies."""
+    own = inspect.signature(command).parameters
+    added = {name: option for name, option in {**offered, "watch": (Watch, None)}.items() if name not in own}
+
+    @functools.wraps(command)
+    def run(ctx: typer.Context, **typed: Any) -> None:
+        chosen = {name: typed.pop(name) for name in added}
+        ctx.obj.output.arrange(chosen.get("sort", ""), chosen.get("limit"))
+        show = functools.partial(command, ctx=ctx, **typed)
+        if chosen.get("all_orgs"):
+            show = functools.partial(_show_all_orgs, ctx, show)
+        _show(ctx.obj.output, show, chosen["watch"])
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *(parameter.replace(kind=keyword) for parameter in own.values()),
+        *(inspect.Parameter(name, keyword, default=value, annotation=kind) for name, (kind, value) in added.items()),
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return run  # type: ignore[return-value]
+
+
+def _show(output: Output, show: Callable[[], None], watch: str | None) -> None:
+    """Show once, or again and again until a Ctrl-C; then an error is shown, too, and may be over the next time."""
+    if watch is None:
+        return show()
+    from dcmon import durations
+
+    every = durations.parse(watch, "5s or 1m").total_seconds()
+    while True:
+        output.clear()
+        try:
+            show()
+        except DcmonError as error:
+            output.remark(str(error))
+        output.flush()
+        time.sleep(every)
+
+
+class _Collected(Output):
+    """Keeps the tables of one organization in place of writing them."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output.format, quiet=output.quiet)
+        self.tables_of_org: list[Table] = []
+
+    def table(self, rows: Any, columns: Any, **more: Any) -> None:
+        self.tables_of_org.append(Table(rows, columns, **more))
+
+    def page(self, page: Page) -> None:
+        tables = [part for part in page.parts if isinstance(part, Table)]
+        if self.is_data and not isinstance(page.data, Mapping):
+            tables = [Table(page.data, [])]
+        self.tables_of_org += tables
+
+
+def _show_all_orgs(ctx: typer.Context, show: Callable[[], None]) -> None:
+    """Show one table of all organizations. Exits with PARTLY_DONE if one of them can't be read."""
+    app: App = ctx.obj
+    tables, failed = dict[str, list[Table]](), 0
+    for org in app.every_organization():
+        collected = _Collected(app.output)
+        ctx.obj = app.for_org(org.name, collected)
+        try:
+            show()
+        except DcmonError as error:
+            failed += 1
+            app.output.remark(f"{org.name}: {error}")
+        tables[org.name] = collected.tables_of_org
+    ctx.obj = app
+    app.output.page(_joined(tables))
+    if failed:
+        raise typer.Exit(PARTLY_DONE)
+
+
+def _joined(tables: Mapping[str, list[Table]]) -> Page:
+    """Join the tables of organizations to one, with the organization in the first column."""
+    rows = [{"org": org, **row} for org, listed in tables.items() for table in listed for row in table.rows]
+    of_orgs = [table for listed in tables.values() for table in listed]
+    shape = next((table for table in of_orgs if table.rows), next(iter(of_orgs), Table([], [])))
+    columns = {"org": "", **shape.columns} if isinstance(shape.columns, Mapping) else ["org", *shape.columns]
+    return Page(rows, [replace(shape, rows=rows, columns=columns)])
