@@ -50,7 +50,14 @@ def main() -> None:
     with suppress(BrokenPipeError, ConnectionResetError):  # the parent ended
         _serve_requests(control, workers)
     for pid in workers:
-        os.kill(pid, signal.SIGKILL)
+        end_group(pid)
+
+
+def end_group(pid: int) -> None:
+    """Kill a check worker and the processes that its checks started. The caller must not have waited for it yet."""
+    for kill in (os.killpg, os.kill):  # the second one for a worker that has no group yet
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -95,6 +102,7 @@ def _fork(control: socket.socket, fd: int, limits: dict[str, Any]) -> int:
         return pid
     control.close()
     try:
+        os.setpgid(0, 0)
         _end_with_parent(parent)
         serve(Connection(fd), limits["cpu"], limits["memory"])
     except MemoryError:
@@ -115,17 +123,15 @@ def _end_with_parent(parent: int) -> None:
 
 
 def _exit_status(pid: int) -> int:
-    """Wait for a worker to end, and return its exit status.
+    """Wait for a worker to end, and return its exit status. What its checks started is ended too.
 
     A worker that does not end in time is killed. A worker that a signal ended has the negative number of the signal.
     """
     deadline = time.monotonic() + EXIT_TIMEOUT
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
+    # WNOWAIT leaves the ended worker as it is, so that no other process can get the number of its group meanwhile.
+    while time.monotonic() < deadline and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         time.sleep(0.01)
-    os.kill(pid, signal.SIGKILL)
+    end_group(pid)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 

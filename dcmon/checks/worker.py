@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -123,8 +123,9 @@ def _run_check(
 def _run_suite(
     schema: DatasetSchema, request: CheckRequest, current: CachedRows, compared: CachedRows | None
 ) -> _ComputedValue:
-    title = str(request.params.get("title"))
-    report = suites.run(title, schema_for(schema, request), *_sides(request, current, compared))
+    title, schema = str(request.params.get("title")), schema_for(schema, request)
+    read = replace(schema, features={name: kind for name, kind in schema.features.items() if name in request.features})
+    report = suites.run(title, read, *_sides(request, current, compared))
     return _ComputedValue(report.value, len(current.sample), report.pictures)
 
 

@@ -35,6 +35,9 @@ MAX_CACHED_REFERENCES = 16  # references whose rows a check worker caches from w
 POLL_SECONDS = 0.5  # time between two looks at a check worker that computes
 MIN_CPU_PROGRESS = 0.1  # seconds of CPU time: a process that uses less only polls, and does not compute
 RECEIVE_TIMEOUT = 5  # seconds between the parts of a result
+# joblib, which scikit-learn uses, would start processes that the limits on CPU time and memory don't bound.
+ONE_PROCESS = {"JOBLIB_MULTIPROCESSING": "0"}
+STOP_TIMEOUT = 10  # seconds that the fork server has to end its workers
 MAX_RESULT_BYTES = 100_000_000  # a message that claims to be longer is not a result: the check wrote to the pipe
 
 
@@ -126,8 +129,9 @@ class ForkServer:
                 user_code.hide_own_environment()
                 # In a process group of its own: Ctrl-C in a terminal must reach only dcmon, which ends the fork server.
                 self._process = subprocess.Popen(
-                    [*command, *user_code.arguments()], env=user_code.environment(), pass_fds=[child_end.fileno()],
-                    stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), process_group=0,
+                    [*command, *user_code.arguments()], env=ONE_PROCESS | user_code.environment(),
+                    pass_fds=[child_end.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(),
+                    process_group=0,
                 )  # fmt: skip
             self._is_ready = False
         return self._control
@@ -143,6 +147,8 @@ class ForkServer:
         if self._control is not None:
             self._control.close()
         if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):  # it ends its workers, and the processes that checks started
+                self._process.wait(STOP_TIMEOUT)
             self._process.kill()
             self._process.wait()
         self._control = self._process = None

@@ -30,7 +30,8 @@ from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import eventually
 
 CHECKS = """
-import os, time
+import os, subprocess, time
+from joblib import Parallel as Parallel_, delayed
 from deepchecks.core import CheckResult
 from deepchecks.core.reduce_classes import ReduceMixin
 from deepchecks.tabular import SingleDatasetCheck, TrainTestCheck
@@ -92,6 +93,17 @@ class Eat(Half):
         kept = []
         while True:
             kept.append(bytearray(10_000_000))
+
+class Start(Half):
+    def misbehave(self):
+        process = subprocess.Popen(["sleep", "3600"])
+        with open(self.argument, "w") as file:
+            file.write(str(process.pid))
+
+class Parallel(Half):
+    def misbehave(self):
+        pids = set(Parallel_(n_jobs=2)(delayed(os.getpid)() for _ in range(8)))
+        assert pids == {os.getpid()}
 
 class Scribble(Half):
     def misbehave(self):
@@ -286,6 +298,29 @@ def test_check_processes_end_with_their_parent() -> None:
         assert not alive
         assert eventually(lambda: not forked.is_running() or forked.status() == psutil.STATUS_ZOMBIE)
     server.stop()
+
+
+@pytest.mark.parametrize("how", ["worker ends", "fork server ends"])
+@pytest.mark.usefixtures("_misbehaving_checks")
+def test_process_that_a_check_started_ends_with_it(tmp_path: Path, how: str) -> None:
+    """It would stay after `dcmon down`, and nothing but its number would lead to it."""
+    server, note = ForkServer(), tmp_path / "pid"
+    with CheckWorker(Evaluate(), server) as child:
+        assert summarize(run(child, ("Start", str(note)))) == [VALUE]
+        started = psutil.Process(int(note.read_text()))
+        assert started.is_running()
+        if how == "worker ends":
+            child.end()
+        else:
+            server.stop()
+        assert eventually(lambda: not started.is_running() or started.status() == psutil.STATUS_ZOMBIE)
+    server.stop()
+
+
+def test_check_that_computes_in_parallel_starts_no_process(fork_server: ForkServer) -> None:
+    """The limits on CPU time and memory are those of one process."""
+    with CheckWorker(Evaluate(), fork_server) as child:
+        assert summarize(run(child, "Parallel")) == [VALUE]
 
 
 def test_fork_server_that_still_loads_ends_with_its_parent() -> None:

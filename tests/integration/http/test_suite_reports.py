@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from dcmon.app import App
+from dcmon.monitoring import lifecycle
 from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 from tests.conftest import Acme
 from tests.helpers import valued_model
@@ -139,6 +141,46 @@ def test_report_without_a_reference_is_of_production(app: App, target: Target, e
     assert f"Model {escape(EVIL)} - Window" in page
     assert "Test Dataset" not in page
     assert "‹" in page or "\\u2039" in page, "no plot or table has the name of a class or feature"
+
+
+@pytest.mark.parametrize("task_type", ["binary", "regression"])
+def test_report_of_many_features_has_the_chosen_ones(
+    app: App, target: Target, endpoint: Endpoint, task_type: str
+) -> None:
+    """Without a choice the 30 most important features are in it, and with one these; also next to a reference."""
+    importance = {f"f{number:02}": 1.0 + number for number in range(35)}
+    with app.org(target.org) as session:
+        model = models.create(session, NewModel(f"wide {task_type}", task_type))
+        classes = ["0", "1"] if task_type == "binary" else None
+        features = dict.fromkeys(importance, "numeric")
+        new = NewVersion("w1", features, classes=classes, feature_importance=importance)
+        version, model_id = versions.create(session, model, new).id, model.id
+    output = "01" if task_type == "binary" else (0.5, 2.5)
+    rows = [
+        {
+            "_dc_sample_id": f"w{number}", "_dc_time": (START + timedelta(minutes=number)).isoformat(),
+            "_dc_prediction": output[number % 2],
+            **{name: (number * 7 + position) % 13 + 0.5 for position, name in enumerate(importance)},
+        }
+        for number in range(60)
+    ]  # fmt: skip
+    assert endpoint.samples(version, [json.dumps(row).encode() for row in rows]).status == 200
+    labels = [{"_dc_sample_id": f"w{number}", "_dc_label": output[number % 3 % 2]} for number in range(60)]
+    assert endpoint.labels(model_id, [json.dumps(row).encode() for row in labels]).status == 200
+    page = suite(endpoint, version)
+    assert "f34" in page
+    assert "f04" not in page
+    columns = [*importance, "_dc_prediction", "_dc_label"]
+    data = [
+        [*(row[name] for name in columns[:-1]), label["_dc_label"]] for row, label in zip(rows, labels, strict=True)
+    ]
+    document = json.dumps({"columns": columns, "data": data}).encode()
+    with app.org(target.org) as session:
+        lifecycle.append_reference(session, *versions.get(session, version), document)
+    page = suite(endpoint, version, additional_kwargs={"check_conf": {"feature": ["f04", "f07"]}})
+    assert "Feature Drift" in page
+    assert "f04" in page
+    assert "f34" not in page
 
 
 def test_report_is_compressed_for_who_accepts_it(target: Target, endpoint: Endpoint) -> None:
