@@ -16,6 +16,7 @@ from dcmon.settings import Http
 
 log = logging.getLogger(__name__)
 MAX_HEAD_BYTES = 32_768  # of a head that is not complete; RequestScope has smaller bounds for complete ones
+MAX_PIPELINED = 32  # requests that wait for the answers to earlier ones of their connection
 LINGER_SECONDS = 5.0  # for a client that still sends its body while it is refused
 HEAD_BEGIN = b"HTTP/1.1 "
 SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS = 0.05, 1.0
@@ -115,6 +116,10 @@ class _LingeringTransport:
         return self._protocol.closes_at is not None or self._transport.is_closing()
 
 
+class PipelineFull(Exception):
+    """A client sent too many requests without waiting for their answers."""
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """A connection that is cut when its client is too slow."""
 
@@ -128,6 +133,9 @@ class BoundedProtocol(HttpToolsProtocol):
     _bytes_of_requests = 0  # received when the last response was complete
     _since = 0.0  # when the current phase began
     _observed: tuple[Any, ...] = ()
+    _running: Any = None  # the cycle that the application works on; `cycle` is the one that came last
+    _bytes_of_messages = 0  # received when the last request was complete
+    _is_broken = False  # what came after the last request is no request
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to watch the connection. If there are too many, close one of those that wait."""
@@ -148,18 +156,37 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Count what came; throw it away if the response is sent already."""
         self._received_bytes += len(data)
-        if self.closes_at is not None:
+        if self.closes_at is not None or self._is_broken:
             return
         super().data_received(data)
+        if self.phase() == Phase.WORKING and self._received_bytes - self._bytes_of_messages > MAX_HEAD_BYTES:
+            self.flow.pause_reading()  # until the response is sent
         # The parser keeps a head of any size. What is complete is checked by Fallback.
         is_in_head = self.closes_at is None and self.phase() < Phase.BODY
         if is_in_head and self._received_bytes - self._bytes_of_requests > MAX_HEAD_BYTES:
             self._refuse(431, f"The head of the request is larger than {MAX_HEAD_BYTES:,} bytes. Send fewer headers.")
 
+    def on_message_begin(self) -> None:
+        """Refuse a request if too many others wait: each of them needs memory."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise PipelineFull
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """Remember where the request ends."""
+        self._bytes_of_messages = self._received_bytes
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
-        """Remember where the next request begins."""
+        """Remember where the next request begins. No more is read while requests wait."""
         self._bytes_of_requests = self._received_bytes
         super().on_response_complete()
+        if self.pipeline and not self.transport.is_closing():
+            self.flow.pause_reading()  # uvicorn would read more with each response, without a bound
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
         """Close the connection, or let its request finish."""
@@ -169,8 +196,22 @@ class BoundedProtocol(HttpToolsProtocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer to bytes that are no HTTP request, in the JSON format of all errors."""
-        self._refuse(400, "This is not an HTTP request that the endpoint understands. Use HTTP/1.1.")
+        """Answer to bytes that are no HTTP request, in the JSON format of all errors.
+
+        If an earlier request of the connection is not answered, it is: then the connection is closed without a word.
+        """
+        cycle, is_first = self.cycle, not self.pipeline
+        if cycle is None or cycle.response_complete or (is_first and cycle.more_body and not cycle.response_started):
+            self._refuse(400, "This is not an HTTP request that the endpoint understands. Use HTTP/1.1.")
+            return
+        if is_first and cycle.more_body:  # the answer has begun before the bad body came
+            self._raw.abort()
+            return
+        if cycle.more_body:  # a request whose body is bad is not run
+            self.pipeline.popleft()
+        self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        self.cycle.keep_alive = False
+        self._is_broken = True
 
     def close_gently(self) -> None:
         """Close the connection. If the client still sends, throw that away for some seconds first."""
