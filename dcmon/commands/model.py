@@ -1,4 +1,4 @@
-"""Models: create, list, show, set, set-retention, set-defaults."""
+"""Models: create, list, show, set, set-retention, set-defaults, rename, delete."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,7 @@ import typer
 
 from dcmon.commands.shared import model_options, options
 from dcmon.commands.shared.arguments import default_set, duration, frequency
-from dcmon.commands.shared.confirmation import confirm
+from dcmon.commands.shared.confirmation import ask_for_name, confirm, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.wording import NO_END
@@ -125,3 +125,28 @@ def set_defaults(
     rows = operation.set_defaults(ctx.obj, names or (), default_set(defaults), every)
     columns = ["model", "default_monitors", "monitors_created", "rules_on", "rules_off", "rules_renewed"]
     ctx.obj.output.table(rows, columns, empty='No model yet: "dcmon model create NAME --task binary".')
+
+
+@app.command()
+def rename(
+    ctx: typer.Context,
+    name: str,
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")],
+) -> None:
+    """Rename a model; its id stays. Clients and silences that use the name need the new one.
+
+    Example: dcmon model rename credit credit-retail
+    """
+    from dcmon.commands.operations import model_removal as operation
+
+    ctx.obj.output.value(operation.rename_model(ctx.obj, name, new_name))
+
+
+@app.command()
+def delete(ctx: typer.Context, name: str, dry_run: options.DryRun = False, yes: options.LongYes = False) -> None:
+    """Delete a model with its versions, samples, monitors and alerts. Example: dcmon model delete credit --dry-run"""
+    from dcmon.commands.operations import model_removal as operation
+
+    removal = operation.prepare_model(ctx.obj, name)
+    ask_for_name(removal.question, removal.name, removal.delete, dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome({"deleted": name, **removal.counts}, dry_run=dry_run))

@@ -121,6 +121,19 @@ def get(session: Session, model_id: int) -> Model:
     return model
 
 
+def rename(session: Session, model: Model, name: str) -> None:
+    """Give a model another name. Clients that know its id go on unchanged. Raises InvalidInput or Conflict."""
+    _require_valid(NewModel(name, model.task_type))
+    sample_tables.lock_naming(session, "models")
+    if session.scalar(select(Model.id).where(Model.name == name, Model.id != model.id)) is not None:
+        raise errors.Conflict(f"Another model has the name {name[:60]!r}. Choose another name.")
+    model.name = name
+    try:
+        session.flush()
+    except IntegrityError as error:  # a model that is hidden from the user
+        raise errors.Conflict(f"Another model has the name {name[:60]!r}. Choose another name.") from error
+
+
 def set_retention(session: Session, model: Model, term: timedelta | None) -> None:
     """Set how long the model's samples are kept; None: the term of its organization."""
     model.retention = term

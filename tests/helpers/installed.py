@@ -44,6 +44,19 @@ class Dcmon:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
+    def type(self, typed: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command whose questions are answered on a terminal; `typed` has a line feed after each answer."""
+        ours, terminal = os.openpty()
+        try:
+            os.write(ours, typed.encode())
+            return subprocess.run(
+                [COMMAND, *arguments], env=self.environment, cwd="/", stdin=terminal, capture_output=True, text=True,
+                check=False,
+            )  # fmt: skip
+        finally:
+            os.close(ours)
+            os.close(terminal)
+
     def start(
         self, *arguments: str, is_group: bool = False, output: IO[str] | int = subprocess.PIPE
     ) -> "subprocess.Popen[str]":

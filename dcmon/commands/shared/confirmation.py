@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import typer
 
 from dcmon.errors import InvalidInput
+from dcmon.formatting import printable
 
 T = TypeVar("T")
 
@@ -31,6 +32,22 @@ def ask_and_run(question: str | None, action: Callable[[], T], *, dry_run: bool,
     if question is not None:
         confirm(question, yes)
     return action()
+
+
+def ask_for_name(loss: str, name: str, action: Callable[[], None], *, dry_run: bool, yes: bool) -> None:
+    """Let an operator type the name of what can't be restored, and run the action; with `dry_run` do nothing.
+
+    `loss`: a sentence that says what is lost. Raises InvalidInput after another text, and without both terminal and
+    --yes.
+    """
+    if dry_run:
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InvalidInput(f"{loss} There is no terminal to ask on: add --yes to confirm.")
+        if typer.prompt(f"{printable(loss)} Type the name to confirm", err=True) != name:
+            raise InvalidInput("Not confirmed: nothing was changed.")
+    action()
 
 
 def outcome(row: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:

@@ -5,21 +5,20 @@ from typing import TYPE_CHECKING, Any
 from dcmon import durations
 from dcmon.alerting import alert_views
 from dcmon.commands.shared.wording import NO_END
+from dcmon.commands.views import version as version_view
 from dcmon.ingestion import quarantine, sample_counts
-from dcmon.monitoring import liveness, monitors
+from dcmon.monitoring import monitors
 from dcmon.output import Fields, Page, Table
 from dcmon.states import AlertState
-from dcmon.storage import models, references, versions
+from dcmon.storage import models, versions
 from dcmon.tenancy import retention
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.app import App
-    from dcmon.db.tables.org import Model, Version
+    from dcmon.db.tables.org import Model
 
-
-VERSION_COLUMNS = ["version", "id", "features", "samples", "reference", "newest_sample", "state"]
 
 # The default monitors of a model of an earlier release.
 OF_EARLIER_RELEASES = "as in earlier releases"
@@ -49,7 +48,7 @@ def detail(app: "App", name: str) -> Page:
     org = app.organization()
     with app.org(org) as session:
         model = models.find(session, name)
-        version_rows = [_version_row(session, model, version) for version in versions.entries(session, model)]
+        version_rows = [version_view.row(session, model, version) for version in versions.entries(session, model)]
         alerts = alert_views.list_alerts(session, model.id)
         row = {
             "name": model.name,
@@ -66,18 +65,5 @@ def detail(app: "App", name: str) -> Page:
             "firing_alerts": sum(view.alert.state == AlertState.FIRING for view in alerts),
             "quarantined": quarantine.counts_by_reason(session, model),
         }
-    table = Table(version_rows, VERSION_COLUMNS, empty="The model has no version yet.")
+    table = Table(version_rows, version_view.COLUMNS, empty="The model has no version yet.")
     return Page({**row, "versions": version_rows}, [Fields(row, NO_END), table])
-
-
-def _version_row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:
-    return {
-        "version": version.name,
-        "id": version.id,
-        "features": len(version.features),
-        "samples": sample_counts.count(session, version),
-        "reference": references.count(session, version),
-        "newest_sample": version.watermark,
-        "state": liveness.classify(model, version),
-        "file_columns": version.file_columns or {},
-    }

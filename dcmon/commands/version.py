@@ -1,0 +1,64 @@
+"""Versions of models: list, show, rename, delete."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.confirmation import ask_for_name, outcome
+from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing
+
+app = group(__doc__)
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
+Name = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version.")]
+
+
+@app.command("list")
+@listing
+def list_(
+    ctx: typer.Context,
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Only of this model.")] = None,
+) -> None:
+    """List versions, of each model the one with the newest sample first. Example: dcmon version list credit"""
+    from dcmon.commands.views import version as view
+
+    columns = ["model", *view.COLUMNS]
+    ctx.obj.output.table(view.rows(ctx.obj, model), columns, empty='No version: "dcmon model create --help" shows how.')
+
+
+@app.command()
+def show(ctx: typer.Context, model: ModelName, version: Name) -> None:
+    """Show a version with its columns. Example: dcmon version show credit v1"""
+    from dcmon.commands.views import version as view
+
+    ctx.obj.output.page(view.detail(ctx.obj, model, version))
+
+
+@app.command()
+def rename(
+    ctx: typer.Context,
+    model: ModelName,
+    version: Name,
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")],
+) -> None:
+    """Rename a version; its id stays, so clients go on unchanged. Example: dcmon version rename credit v1 v1-retired"""
+    from dcmon.commands.operations import model_removal as operation
+
+    ctx.obj.output.value(operation.rename_version(ctx.obj, model, version, new_name))
+
+
+@app.command()
+def delete(
+    ctx: typer.Context,
+    model: ModelName,
+    version: Name,
+    dry_run: options.DryRun = False,
+    yes: options.LongYes = False,
+) -> None:
+    """Delete a version with its samples, results and alerts. Example: dcmon version delete credit v1 --dry-run"""
+    from dcmon.commands.operations import model_removal as operation
+
+    removal = operation.prepare_version(ctx.obj, model, version)
+    ask_for_name(removal.question, removal.name, removal.delete, dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome({"model": model, "deleted": version, **removal.counts}, dry_run=dry_run))

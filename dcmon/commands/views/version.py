@@ -1,0 +1,59 @@
+"""Versions of models, as rows."""
+
+from typing import TYPE_CHECKING, Any
+
+from dcmon.ingestion import sample_counts
+from dcmon.monitoring import liveness
+from dcmon.output import Fields, Page, Table
+from dcmon.storage import models, references, versions
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from dcmon.app import App
+    from dcmon.db.tables.org import Model, Version
+
+COLUMNS = ["version", "id", "features", "samples", "reference", "newest_sample", "state"]
+
+
+def rows(app: "App", model_name: str | None) -> list[dict[str, Any]]:
+    """List versions with their samples, which are counted; of all models without a name. Raises ModelNotFound."""
+    with app.org() as session:
+        of = models.entries(session) if model_name is None else [models.find(session, model_name)]
+        return [
+            {"name": version.name, "model": model.name, **row(session, model, version)}
+            for model in of
+            for version in versions.entries(session, model)
+        ]
+
+
+def detail(app: "App", model_name: str, name: str) -> Page:
+    """Show a version and its columns. Raises ModelNotFound or VersionNotFound."""
+    with app.org() as session:
+        model = models.find(session, model_name)
+        version = versions.find(session, model, name)
+        about = {"model": model.name, **row(session, model, version), "classes": version.classes}
+        importance = version.feature_importance or {}
+        columns = [
+            {"column": column, "type": kind, "kind": "feature", "importance": importance.get(column)}
+            for column, kind in version.features.items()
+        ] + [
+            {"column": column, "type": kind, "kind": "additional", "importance": None}
+            for column, kind in version.additional.items()
+        ]
+    table = Table(columns, ["column", "type", "kind", "importance"], empty="The version has no column.")
+    return Page({**about, "columns": columns}, [Fields(about), table])
+
+
+def row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:
+    """Describe a version; its samples are counted."""
+    return {
+        "version": version.name,
+        "id": version.id,
+        "features": len(version.features),
+        "samples": sample_counts.count(session, version),
+        "reference": references.count(session, version),
+        "newest_sample": version.watermark,
+        "state": liveness.classify(model, version),
+        "file_columns": version.file_columns or {},
+    }

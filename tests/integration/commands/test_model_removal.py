@@ -1,0 +1,88 @@
+"""Models and versions are renamed and deleted on the command line."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dcmon import db
+from dcmon.app import App
+from dcmon.db.tables.org import Model, Version
+from tests.helpers.installed import Dcmon
+from tests.helpers.judged_results import create_rule, store_and_judge
+from tests.integration.conftest import Target, rows
+
+COUNTS = {"samples": 10, "results": 1, "open_alerts": 1}
+
+
+@pytest.fixture
+def dcmon(with_url: Callable[[str], Dcmon], database_url: str) -> Dcmon:
+    """Return dcmon on a database with organization acme."""
+    return with_url(database_url)
+
+
+@pytest.fixture
+def names(app: App, target: Target) -> tuple[str, str]:
+    """Return the names of a model and its version, which has samples, a result and an alert."""
+    create_rule(target, "> 0.2")
+    store_and_judge(target, 0, 0.5)
+    app.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))
+    with db.org_session(target.engine, target.org) as session:
+        version = session.get_one(Version, target.version_id)
+        return session.get_one(Model, version.model_id).name, version.name
+
+
+def run(dcmon: Dcmon, *arguments: str) -> dict[str, Any]:
+    done = dcmon("-o", "json", *arguments)
+    assert done.returncode == 0, done.stderr
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
+
+
+def test_version_is_shown_renamed_and_deleted(dcmon: Dcmon, target: Target, names: tuple[str, str]) -> None:
+    model, version = names
+    listed = dcmon("version", "list", model, "-o", "name")
+    assert listed.stdout.split() == [version]
+    assert {column["column"] for column in run(dcmon, "version", "show", model, version)["columns"]} >= {"age", "job"}
+    assert run(dcmon, "version", "rename", model, version, "old one")["id"] == target.version_id
+    counted = run(dcmon, "version", "delete", model, "old one", "--dry-run")
+    assert counted == {"dry_run": True, "model": model, "deleted": "old one", **COUNTS}
+    refused = dcmon("version", "delete", model, "old one")
+    assert (refused.returncode, "with 10 samples, 1 result, 1 open alert. There is no" in refused.stderr) == (2, True)
+    assert target.scalar("select count(*) from versions") == 1
+    assert run(dcmon, "version", "delete", model, "old one", "--yes") == {
+        "model": model,
+        "deleted": "old one",
+        **COUNTS,
+    }
+    assert target.scalar("select count(*) from versions") == target.scalar("select count(*) from alerts") == 0
+    assert dcmon("version", "delete", model, "old one", "--yes").returncode == 5
+
+
+def test_model_is_renamed_and_deleted(dcmon: Dcmon, target: Target, names: tuple[str, str]) -> None:
+    model, _ = names
+    renamed = run(dcmon, "model", "rename", model, "credit retail")
+    assert renamed == {"id": target.model_id, "model": "credit retail", "before": model}
+    assert dcmon("model", "show", model).returncode == 5
+    expected = {"deleted": "credit retail", "versions": 1, **COUNTS, "monitors": 1, "rules": 1}
+    assert run(dcmon, "model", "delete", "credit retail", "--dry-run") == {"dry_run": True, **expected}
+    assert target.scalar("select count(*) from models") == 1
+    assert run(dcmon, "model", "delete", "credit retail", "--yes") == expected
+    assert target.scalar("select count(*) from models") == 0
+
+
+def test_name_of_another_model_is_refused(dcmon: Dcmon, names: tuple[str, str]) -> None:
+    run(dcmon, "model", "create", "fraud", "--task", "binary")
+    refused = dcmon("model", "rename", "fraud", names[0])
+    assert (refused.returncode, "Another model has the name" in refused.stderr) == (6, True)
+    assert dcmon("model", "rename", "fraud", " ").returncode == 2
+
+
+def test_deletion_on_a_terminal_needs_the_name(dcmon: Dcmon, target: Target, names: tuple[str, str]) -> None:
+    refused = dcmon.type("yes\n", "model", "delete", names[0])
+    assert "Type the name to confirm" in refused.stderr
+    assert (refused.returncode, "Not confirmed: nothing was changed." in refused.stderr) == (2, True)
+    assert target.scalar("select count(*) from models") == 1
+    assert dcmon.type(f"{names[0]}\n", "model", "delete", names[0]).returncode == 0
+    assert target.scalar("select count(*) from models") == 0
