@@ -265,6 +265,12 @@ class StillIncomplete(Unavailable):
     """The time to wait (--timeout) is over, and the window is not complete: {reason}."""
 
 
+class PartlyDone(DcmonError):
+    """{done} of {number} done. {reasons}"""
+
+    exit_code = 8
+
+
 class NoWindowAt(DcmonError):
     """No window was evaluated. That of {at} is the window from {start} to {end}. {reason}"""
 

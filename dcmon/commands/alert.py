@@ -1,5 +1,6 @@
 """Alerts: list, show, acknowledge, resolve, reopen, their history."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import require_one_of
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import run_for_all
 from dcmon.states import AlertChangeKind, AlertState, NotificationState
 
 app = group(__doc__)
@@ -21,6 +23,7 @@ WIDE = {  # headings by key
 }  # fmt: skip
 NARROW = {key: WIDE[key] for key in ("id", "severity", "state", "monitor", "since", "worst")}
 Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the alert.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers of alerts.")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the alert's history.")]
 
 
@@ -65,27 +68,27 @@ def history(ctx: typer.Context, alert_id: Id) -> None:
 @app.command()
 def ack(
     ctx: typer.Context,
-    alert_id: Id,
+    alert_ids: Ids,
     note: Note = None,
     undo: Annotated[bool, typer.Option("--undo", help="Withdraw the acknowledgement.")] = False,
 ) -> None:
-    """Acknowledge an alert: a person works on it. Example: dcmon alert ack 1 --note "looking at the upstream table\""""
+    """Acknowledge alerts: a person works on them. Example: dcmon alert ack 1 2 --note "the upstream table\""""
     from dcmon.commands.operations import alert as operation
 
-    ctx.obj.output.value(operation.acknowledge(ctx.obj, alert_id, note, is_withdrawn=undo))
+    run_for_all(ctx.obj.output, alert_ids, partial(operation.acknowledge, ctx.obj, note=note, is_withdrawn=undo))
 
 
 @app.command()
-def resolve(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
-    """Resolve an alert; the next violated window opens a new one. Example: dcmon alert resolve 1"""
+def resolve(ctx: typer.Context, alert_ids: Ids, note: Note = None) -> None:
+    """Resolve alerts; the next violated window opens new ones. Example: dcmon alert resolve 1 2"""
     from dcmon.commands.operations import alert as operation
 
-    ctx.obj.output.value(operation.resolve(ctx.obj, alert_id, note))
+    run_for_all(ctx.obj.output, alert_ids, partial(operation.resolve, ctx.obj, note=note))
 
 
 @app.command()
-def reopen(ctx: typer.Context, alert_id: Id, note: Note = None) -> None:
-    """Reopen an alert that an operator resolved. Example: dcmon alert reopen 1"""
+def reopen(ctx: typer.Context, alert_ids: Ids, note: Note = None) -> None:
+    """Reopen alerts that an operator resolved. Example: dcmon alert reopen 1 2"""
     from dcmon.commands.operations import alert as operation
 
-    ctx.obj.output.value(operation.reopen(ctx.obj, alert_id, note))
+    run_for_all(ctx.obj.output, alert_ids, partial(operation.reopen, ctx.obj, note=note))

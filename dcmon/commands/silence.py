@@ -1,6 +1,7 @@
 """Silences, which hold notifications back for a while: add, list, end."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import run_for_all
 
 app = group(__doc__)
 
@@ -65,8 +67,8 @@ def list_(
 
 
 @app.command()
-def end(ctx: typer.Context, silence_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
-    """End a silence now; the notifications that it held back are sent. Example: dcmon silence end 1"""
+def end(ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="ID...")]) -> None:
+    """End silences now; the notifications that they held back are sent. Example: dcmon silence end 1 2"""
     from dcmon.commands.operations import silence as operation
 
-    ctx.obj.output.value(operation.end(ctx.obj, silence_id))
+    run_for_all(ctx.obj.output, silence_ids, partial(operation.end, ctx.obj))
