@@ -1,8 +1,9 @@
 """Reading of request bodies: a bound for each body, and a budget for all bodies of the process together."""
 
+import io
 import threading
 import zlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from typing import Any
 
 from fastapi import Request
@@ -95,28 +96,34 @@ async def read_all(request: Request, max_bytes: int, too_large: type[errors.TooL
         raise errors.InvalidInput(
             f"Content-Encoding {encoding!r} is not supported: send the body uncompressed or with gzip."
         )
-    chunks = [chunk async for chunk in read_bounded(request, max_bytes, too_large) if chunk]
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    del chunks
+    body = await join(read_bounded(request, max_bytes, too_large))
     if encoding == "identity":
         return body
     # Decompressing on the event loop would let all other clients wait.
     return await run_in_threadpool(_gunzip, body, max_bytes, request.state.held_body, too_large)
 
 
+async def join(chunks: AsyncIterable[bytes]) -> bytes:
+    """Return the chunks of a body as one. Each is copied when it comes: all at the end would let other clients wait."""
+    buffer = io.BytesIO()
+    async for chunk in chunks:
+        buffer.write(chunk)
+    return buffer.getvalue()  # not a copy
+
+
 def _gunzip(compressed: bytes, max_bytes: int, held: HeldBody, too_large: type[errors.TooLarge]) -> bytes:
-    stream, parts, byte_count, unread = zlib.decompressobj(16 + zlib.MAX_WBITS), list[bytes](), 0, compressed
+    stream, parts, byte_count, unread = zlib.decompressobj(16 + zlib.MAX_WBITS), io.BytesIO(), 0, compressed
     try:
         while not stream.eof and (part := stream.decompress(unread, DECOMPRESSED_CHUNK_BYTES)):
             byte_count += len(part)
             if byte_count > max_bytes:
                 raise too_large(largest=max_bytes)
             held.take(len(part))
-            parts.append(part)
+            parts.write(part)
             unread = stream.unconsumed_tail
     except zlib.error as error:
         raise errors.InvalidInput(f"The body is not gzip: {error}.") from error
     if not stream.eof or stream.unused_data:
         raise errors.InvalidInput("The body is not one complete gzip stream.")
     held.give_back(len(compressed))
-    return b"".join(parts)
+    return parts.getvalue()

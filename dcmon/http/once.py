@@ -71,7 +71,7 @@ async def _body(request: Request) -> bytes:
     """Return the body as it was sent. It stays in the request for a route that reads it itself."""
     if not hasattr(request, "_body"):
         chunks = bodies.read_bounded(request, request.app.state.app.settings.http.max_body_bytes)
-        request._body = b"".join([chunk async for chunk in chunks])
+        request._body = await bodies.join(chunks)
     return request._body
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from mmap import mmap
 from typing import NamedTuple
 
 from msgspec import Raw
@@ -15,6 +16,7 @@ _OBJECT = rb"\{(?:%b|%b|%b)*+\}" % (_PLAIN, _STRING, _LIST)
 _TOKEN = re.compile(rb'%b|%b|%b|["\[\]{},]' % (_OBJECT, _LIST, _STRING), re.DOTALL)
 _BLANKS = b" \t\r\n"
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
+_COLON = re.compile(rb"[ \t\r\n]*:[ \t\r\n]*")
 _INSIDE_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 # A regular expression holds the interpreter's lock while it searches, so other threads wait: search in parts.
 WINDOW_BYTES = 500_000
@@ -47,7 +49,7 @@ class _Token(NamedTuple):
     position: int
 
 
-def split_array(body: bytes, start: int = 0, max_elements: int | None = None) -> SplitArray:
+def split_array(body: bytes | mmap, start: int = 0, max_elements: int | None = None) -> SplitArray:
     """Return the elements of the array that begins at `start`, unchanged. Raises UnbalancedJson.
 
     This is much slower than a decoder: use it only for arrays that a decoder refused, or would need too long for.
@@ -66,7 +68,53 @@ def split_array(body: bytes, start: int = 0, max_elements: int | None = None) ->
     return SplitArray(elements, end)
 
 
-def skip_blanks(body: bytes, position: int) -> int:
+def split_object(body: bytes | mmap) -> dict[bytes, tuple[int, int]]:
+    """Return where the value of each member of an object begins and ends, by its name in quotes.
+
+    The values are not checked beyond their quotes and brackets. Raises UnbalancedJson.
+    """
+    members, key, begin, position = dict[bytes, tuple[int, int]](), b"", 0, 0
+    for token, position in _outer_tokens(body):
+        if token in (b",", b"}"):
+            members[key], key = (begin, _end_of_value(body, position)), b""
+        elif not key and token[:1] == b'"':
+            colon = _COLON.match(body, position + len(token), position + len(token) + 1000)
+            if colon is None:
+                raise UnbalancedJson("a name has no value")
+            key, begin = token, colon.end()
+    if skip_blanks(body, position + 1) < len(body):
+        raise UnbalancedJson("there is more after its last bracket")
+    return members
+
+
+def _outer_tokens(body: bytes | mmap) -> Iterator[_Token]:
+    """Yield the tokens of an object that are in no list or object inside it, up to its closing bracket."""
+    start, open_brackets = skip_blanks(body, 0), [b"{"]
+    if body[start : start + 1] != b"{":
+        raise UnbalancedJson("it does not begin with {")
+    for number, token in enumerate(_tokens(body, start + 1)):
+        is_outer = len(open_brackets) == 1
+        if token.text in (b"[", b"{"):
+            open_brackets.append(token.text)
+        elif token.text == b'"' or (token.text in _PAIRS and open_brackets.pop() != _PAIRS[token.text]):
+            break
+        elif not open_brackets or (is_outer and token.text not in _PAIRS):
+            yield token
+        if not open_brackets:
+            return
+        if number > MAX_TOKENS:
+            raise UnbalancedJson("it has too many brackets and texts to find its members")
+    raise UnbalancedJson("quotes or brackets don't match")
+
+
+def _end_of_value(body: bytes | mmap, position: int) -> int:
+    """Return the offset after the last byte before `position` that is not blank."""
+    while body[position - 1 : position].isspace():
+        position -= 1
+    return position
+
+
+def skip_blanks(body: bytes | mmap, position: int) -> int:
     """Return the offset of the first byte at or after `position` that is not blank, or the length of the body."""
     while position < len(body):
         if match := _NOT_BLANK.search(body, position, position + WINDOW_BYTES):
@@ -75,7 +123,7 @@ def skip_blanks(body: bytes, position: int) -> int:
     return len(body)
 
 
-def _element_ends(body: bytes, start: int) -> Iterator[_ElementEnd]:
+def _element_ends(body: bytes | mmap, start: int) -> Iterator[_ElementEnd]:
     """Yield where the elements of the array end."""
     open_brackets = [b"["]
     for number, (token, position) in enumerate(_tokens(body, start + 1)):
@@ -93,7 +141,7 @@ def _element_ends(body: bytes, start: int) -> Iterator[_ElementEnd]:
     raise UnbalancedJson("quotes or brackets don't match")
 
 
-def _tokens(body: bytes, position: int) -> Iterator[_Token]:
+def _tokens(body: bytes | mmap, position: int) -> Iterator[_Token]:
     """Yield the tokens after a position. A row at the end of a window is several tokens instead of one."""
     while position < len(body):
         window_end = position + WINDOW_BYTES
@@ -109,7 +157,7 @@ def _tokens(body: bytes, position: int) -> Iterator[_Token]:
             position = window_end
 
 
-def _string_end(body: bytes, position: int) -> int:
+def _string_end(body: bytes | mmap, position: int) -> int:
     """Return the offset after the quote that ends a string, or -1. `position`: an offset inside the string."""
     while position < len(body):
         window_end = position + WINDOW_BYTES

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from itertools import islice
-from mmap import mmap
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,12 +18,13 @@ from dcmon import db, errors
 from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import Model, Version
+from dcmon.ingestion import split_documents
 from dcmon.ingestion.intake_results import RejectedExample
-from dcmon.ingestion.raw_rows import DECODE_ERRORS
 from dcmon.ingestion.rejected_row import RejectedRow
 from dcmon.ingestion.row_decoder import RowType, RowValues
 from dcmon.ingestion.row_fields import FieldRole
 from dcmon.ingestion.row_types import reference_row_type
+from dcmon.ingestion.split_documents import NoSplitDocument
 from dcmon.storage import probabilities, sample_tables, table_layout
 from dcmon.storage.categories import normalize
 from dcmon.storage.columns import HASH, TYPES, quoted
@@ -32,7 +32,7 @@ from dcmon.storage.references import count
 from dcmon.storage.table_layout import NUMBERS
 
 MAX_REFERENCE_ROWS = 100_000
-Document = bytes | mmap
+Document = split_documents.Document
 
 
 @dataclass(frozen=True)
@@ -74,24 +74,28 @@ class LoadOptions:
 APPEND = LoadOptions()
 
 
-class _Split(msgspec.Struct):
-    """The JSON that pandas writes with to_json(orient="split", index=False)."""
-
-    columns: list[str]
-    data: list[msgspec.Raw]
-
-
 def split_document(document: Document) -> ReferenceTable:
-    """Return the raw rows of pandas' "split" JSON, which refer to the document. Raises InvalidInput."""
+    """Return the raw rows of pandas' "split" JSON. Raises InvalidInput, also when the rows are read."""
     content = document[len(BOM_UTF8) :] if document[: len(BOM_UTF8)] == BOM_UTF8 else document
     try:
-        parsed = msgspec.json.decode(content, type=_Split)
-    except DECODE_ERRORS as error:
-        raise errors.InvalidInput(
-            f'The reference is not JSON of the form {{"columns": […], "data": [[…]]}}: {error}. pandas writes it with'
-            ' to_json(orient="split", index=False); "dcmon reference load" takes CSV, Parquet and JSON lines.'
-        ) from error
-    return ReferenceTable(parsed.data, parsed.columns)
+        parsed = split_documents.read(content)
+    except NoSplitDocument as error:
+        raise _not_split(error) from error
+    return ReferenceTable(parsed.data if isinstance(parsed.data, list) else _rows_of(parsed.data), parsed.columns)
+
+
+def _rows_of(rows: Iterable[msgspec.Raw]) -> Iterator[msgspec.Raw]:
+    try:
+        yield from rows
+    except NoSplitDocument as error:
+        raise _not_split(error) from error
+
+
+def _not_split(error: NoSplitDocument) -> errors.InvalidInput:
+    return errors.InvalidInput(
+        f'The reference is not JSON of the form {{"columns": […], "data": [[…]]}}: {error}. pandas writes it with'
+        ' to_json(orient="split", index=False); "dcmon reference load" takes CSV, Parquet and JSON lines.'
+    )
 
 
 def load(
