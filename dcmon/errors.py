@@ -149,6 +149,10 @@ class VersionNotFound(NotFound):
     """There is no version {name!r} of model {model!r}. "dcmon model show {model}" lists its versions."""
 
 
+class MemberNotFound(NotFound):
+    """There is no member with e-mail {name!r}. "dcmon member list" lists the members."""
+
+
 class TokenNotFound(NotFound):
     """There is no token {name!r}. "dcmon token list" lists the tokens."""
 

@@ -94,8 +94,8 @@ class ProcessManager:
         return url
 
     def _wait_for_endpoint(self, stop: threading.Event) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while not stop.is_set() and not supervisor_state.is_endpoint_up(self.settings):
+        deadline, url = time.monotonic() + READY_SECONDS, supervisor_state.probe_url(self.settings)
+        while not stop.is_set() and not supervisor_state.is_endpoint_up(url):
             if time.monotonic() > deadline:
                 log_end = self._last_log_line(ProcessKind.SERVE)
                 raise errors.DcmonError(f"The endpoint did not answer in {READY_SECONDS:.0f} s. {log_end}")
@@ -118,7 +118,10 @@ class ProcessManager:
 
     def _write_state(self) -> None:
         children = [managed.describe() for managed in (*self.servers, *self.dcmon_processes)]
-        state = SupervisorState(os.getpid(), self.settings.url, self.started_at.isoformat(), self.is_ready, children)
+        state = SupervisorState(
+            os.getpid(), self.settings.url, self.started_at.isoformat(), self.is_ready, children,
+            supervisor_state.probe_url(self.settings),
+        )  # fmt: skip
         supervisor_state.write(self.settings.data_dir, state)
 
 

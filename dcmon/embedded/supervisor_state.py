@@ -18,7 +18,8 @@ STATE_FILE, LOCK_FILE = "supervisor.json", "supervisor.lock"
 class SupervisorState:
     """The processes of a supervisor, as its state file has them.
 
-    `is_ready`: the endpoint has answered since the start.
+    `url`: of the endpoint, as users type it. `probe_url`: where its health is asked for on this machine ("": an older
+    release did not write it). `is_ready`: the endpoint has answered since the start.
     """
 
     pid: int
@@ -26,6 +27,7 @@ class SupervisorState:
     started_at: str
     is_ready: bool
     children: Sequence[Mapping[str, Any]]
+    probe_url: str = ""
 
 
 def read(settings: Settings) -> SupervisorState | None:
@@ -70,19 +72,23 @@ def _is_locked(data_dir: Path) -> bool:
         return False
 
 
-def is_endpoint_up(settings: Settings) -> bool:
-    """Return True if the endpoint answers at the address that it listens on."""
+def probe_url(settings: Settings) -> str:
+    """Return where the health of an endpoint with these settings is asked for, on this machine."""
     host = "127.0.0.1" if settings.http.host in ("0.0.0.0", "::") else settings.http.host
+    scheme = "https" if settings.http.tls_certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.http.port}/health/live"
+
+
+def is_endpoint_up(url: str) -> bool:
+    """Return True if the endpoint answers at a probe URL."""
     import ssl  # it, and http.client, are seldom needed by "dcmon status"
     from urllib.error import URLError
     from urllib.request import urlopen
 
-    scheme = "https" if settings.http.tls_certificate else "http"
     # This asks whether the port answers, and sends no secret: the certificate is for the name that users type.
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     try:
-        url = f"{scheme}://{host}:{settings.http.port}/health/live"
         with urlopen(url, timeout=2, context=unverified) as response:
             return bool(response.status == 200)
     except (URLError, OSError):

@@ -145,7 +145,9 @@ def _read_tenancy(engine: Engine) -> _TenancyCounts:
 def _endpoint(settings: Settings, local: SupervisorState | None) -> list[dict[str, Any]]:
     if local is None:
         return []
-    return [_dependency("endpoint", supervisor_state.is_endpoint_up(settings), local.url)]
+    # Where this supervisor's endpoint listens, which the settings of this process need not say.
+    is_up = supervisor_state.is_endpoint_up(local.probe_url or supervisor_state.probe_url(settings))
+    return [_dependency("endpoint", is_up, local.url)]
 
 
 def _servers(settings: Settings, snapshot: HealthSnapshot) -> list[dict[str, Any]]:

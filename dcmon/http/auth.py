@@ -159,9 +159,12 @@ def set_author(request: Request, name: str, token: str | None = None) -> None:
 
 
 def authenticate(request: Request) -> Access:
-    """Authenticate the reader of a web page. Raises NotAuthenticated or NotAllowed."""
+    """Authenticate the reader of a web page, and note the access for the log. Raises NotAuthenticated or NotAllowed."""
     app: App = request.app.state.app
-    return Requires(Permission.READ).permit(app, _look_up(request, _token(request), cached=False))
+    access = Requires(Permission.READ).permit(app, _look_up(request, _token(request), cached=False))
+    request.state.access = access
+    set_author(request, access.email, access.bearer.prefix)
+    return access
 
 
 @reads_rows

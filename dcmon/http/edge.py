@@ -5,9 +5,7 @@ the metrics and in the access log. It is plain ASGI: it neither copies bodies no
 """
 
 import logging
-import re
 import time
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -31,7 +29,6 @@ PAGE_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 NO_ROUTE = "(no route)"
-TOKEN = re.compile(rb"dcm_[A-Za-z0-9]{10}(?=_)")
 CROSS_SITE = (
     "A page of another site sent this request, so it was refused: only pages of dcmon's own address may write."
     " If a proxy changes the header Host, set DCMON_PUBLIC_URL to the address that users see."
@@ -133,18 +130,10 @@ def _write_log_line(scope: Scope, method: str, route: str, result: tuple[int, in
         "ms": round(seconds * 1000, 1),
         "request_id": state.get("request_id"),
         "organization": access.org.name if access is not None else None,
-        "token": _token_prefix(scope["headers"]) if access is not None else None,
+        "token": access.bearer.prefix if access is not None else None,
         "client": client[0] if client else None,
     }
     # log.info would look for the calling line of the source, which takes longer than all else here.
     line = {"name": ACCESS_LOG, "levelno": logging.INFO, "levelname": "INFO", "msg": "%s %s %d in %.1f ms"}
     args = method, route, status, seconds * 1000
     log.handle(logging.makeLogRecord({**line, "args": args, **fields}))
-
-
-def _token_prefix(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """Return the prefix of the token that a request sent in plain text; never the token itself."""
-    for name, value in headers:
-        if name in (b"authorization", b"cookie") and (match := TOKEN.search(value)):
-            return match[0].decode()
-    return None

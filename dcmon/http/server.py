@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -102,12 +103,22 @@ def serve(app: App) -> None:
         app.step_down()  # the port is bound and the key is read, which may need root
         if certificate is not None:
             certificate.warn_if_unreadable()
-        app.output.remark(f"dcmon's endpoint listens at {app.settings.url}")
+        _announce(app)
         _warn_if_exposed(settings)
         if settings.workers == 1:
             _run(app, listener, certificate, Serving())
             return
         _run_group(app, listener, certificate)
+
+
+def _announce(app: App) -> None:
+    """Say where the endpoint listens: to a person, or as a line of the log, which a program reads as JSON."""
+    text = f"dcmon's endpoint listens at {app.settings.url}"
+    if sys.stderr.isatty():
+        app.output.remark(text)
+    elif log.isEnabledFor(logging.WARNING):  # not with --quiet
+        level = {"levelno": logging.INFO, "levelname": "INFO"}
+        log.handle(logging.makeLogRecord({"name": log.name, "msg": text, **level}))
 
 
 def _run_group(app: App, listener: socket.socket, certificate: Certificate | None) -> None:

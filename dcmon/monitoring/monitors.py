@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,8 +98,6 @@ def change(
     check = model_checks.get_check(session, monitor.check_id)
     monitor_validation.require_valid(session, check, spec)
     has_other_values = current_spec(monitor).has_other_values(spec)
-    if spec.frequency != monitor.frequency and spec.lookback == monitor.lookback:
-        spec = replace(spec, lookback=defaults.LOOKBACK[spec.frequency])
     monitor.lookback = spec.lookback or monitor.lookback
     for column, value in _columns(spec).items():
         setattr(monitor, column, value)

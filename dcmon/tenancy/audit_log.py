@@ -16,8 +16,10 @@ from dcmon.db.tables.public import AuditLogEntry as PublicEntry
 from dcmon.tenancy import retention
 
 PRUNED_AT_ONCE = 10_000
+# What no table's Logged names: what dcmon records of itself.
+KINDS_OF_DCMON = frozenset({"audit log", "retention"})
 # An entry's id is its number and the letter of its table. Of entries with the same time, those of "public" are older.
-LETTERS: dict[type, str] = {AuditLogEntry: "", PublicEntry: "p"}
+LETTERS: dict[Any, str] = {AuditLogEntry: "", PublicEntry: "p"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def entries(
 ) -> Entries:
     """Return the newest entries that match a filter. `before`: the position at which the last page ended.
 
-    Raises InvalidInput for a position that no page had.
+    Raises InvalidInput for a position that no page had, or for a kind that no entry can have.
     """
+    _require_kind(wanted.kind)
     position = None if before is None else _Position.parse(before)
     with db.org_session(engine, org) as session:
         rows = _rows(session, AuditLogEntry, _conditions(AuditLogEntry, wanted, position), limit)
@@ -75,6 +78,17 @@ def entries(
     page = [_describe(row) for row in rows[:limit]]
     is_last = len(rows) <= limit
     return Entries(page, None if is_last else f"{rows[limit - 1].at.isoformat()}~{page[-1]['id']}")
+
+
+def kinds() -> frozenset[str]:
+    """Return the kinds of objects that entries are about."""
+    tables = [mapper.class_ for entry in LETTERS for mapper in entry.registry.mappers]
+    return KINDS_OF_DCMON | {table.__logged__.kind for table in tables if table.__logged__ is not None}
+
+
+def _require_kind(kind: str | None) -> None:
+    if kind is not None and kind not in kinds():
+        raise errors.Unprocessable(f"No change is of kind {kind!r}. The kinds are {', '.join(sorted(kinds()))}.")
 
 
 def record(session: Session, kind: str, action: str, after: Mapping[str, Any]) -> None:

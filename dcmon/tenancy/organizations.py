@@ -136,7 +136,7 @@ def member(session: Session, org_id: int, email: str) -> Owner:
     statement = select(User).join(Member, Member.user_id == User.id)
     user = session.scalar(statement.where(Member.org_id == org_id, User.email == email))
     if user is None:
-        raise errors.NotFound(what="member with e-mail", name=email)
+        raise errors.MemberNotFound(name=email)
     return Owner(user.id, user.email)
 
 

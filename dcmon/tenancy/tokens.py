@@ -68,12 +68,17 @@ def create(
     lifetime: timedelta | None = None,
     scope: Scope = Scope.FULL,
 ) -> str:
-    """Create a token and return its text, which is not stored. Raises InvalidInput, or Conflict for one too many."""
+    """Create a token and return its text, which is not stored. Raises InvalidInput, or Conflict for one too many.
+
+    `lifetime`: more than nothing; None: for ever.
+    """
+    if lifetime is not None and lifetime <= timedelta():
+        raise errors.InvalidInput("A token lives longer than 0 seconds. For one that never expires, give no lifetime.")
     _require_room(session, org_id, user_id, name)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
     prefix = "dcm_" + "".join(secrets.choice(alphabet) for _ in range(10))
     secret = secrets.token_urlsafe(32)
-    expires = datetime.now(UTC) + lifetime if lifetime else None
+    expires = None if lifetime is None else datetime.now(UTC) + lifetime
     session.add(
         Token(
             org_id=org_id, user_id=user_id, name=name, scope=scope, prefix=prefix, digest=_digest(secret),

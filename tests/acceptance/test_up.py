@@ -3,9 +3,11 @@
 import os
 import signal
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 from tests.helpers.installed import Dcmon, processes_of
+from tests.helpers.ports import free_port
 from tests.helpers.waiting import eventually
 
 
@@ -21,6 +23,9 @@ def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, da
     started = dcmon("up")
     assert started.returncode == 0, started.stderr
     assert eventually(lambda: dcmon("status").returncode == 0)
+
+    elsewhere = replace(dcmon, port=free_port())  # a shell that has only the data directory in its settings
+    assert (elsewhere("status").returncode, names(elsewhere)["endpoint"]["state"]) == (0, "answers")
 
     again = dcmon("up")
     assert again.returncode == 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from dcmon.alerting import rules
+from dcmon.checks import defaults
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.db import work_queue
 from dcmon.monitoring import lifecycle, model_checks, monitors
@@ -89,6 +90,8 @@ class MonitorChange:
         """Return the changed specification of a monitor, and the parameters of its check."""
         reset = {STORED_AS.get(key, key) for key in self.reset}
         fields = {**self.fields, **({"data_filters": None} if "filter" in reset else {})}
+        if fields.get("frequency", spec.frequency) != spec.frequency:  # a graph of as many windows as before
+            fields.setdefault("lookback", defaults.LOOKBACK[fields["frequency"]])
         fields["additional_kwargs"] = _changed_kwargs(spec.additional_kwargs, self.choices, reset)
         if not self.parameters and "param" not in reset:
             return lifecycle.MonitorEdit(replace(spec, **fields))

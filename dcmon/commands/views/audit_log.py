@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dcmon.tenancy.audit_log import EntryFilter
 
 LONGEST = 60  # characters of a value in a table
+UNSET = "–"  # in place of null
 
 
 def listing(app: "App", wanted: "EntryFilter", limit: int) -> Page:
@@ -43,5 +44,5 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 
 def _shortened(value: Any) -> str:
-    text = "none" if value is None else str(value)
+    text = UNSET if value is None else str(value)  # "none" may be a value itself
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

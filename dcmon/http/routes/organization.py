@@ -16,7 +16,7 @@ from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
 from dcmon.notifications.notification_levels import NotificationLevels
 from dcmon.severity import Severity
-from dcmon.tenancy import invitations, members, organizations
+from dcmon.tenancy import invitations, members, object_limits, organizations
 from dcmon.tenancy.invitations import Invited
 from dcmon.tenancy.permissions import Role, require_covered
 
@@ -41,6 +41,24 @@ class OrganizationBody(BaseModel):
     model_membership: bool | None = None
 
 
+class DeletionBody(BaseModel):
+    """The name of the organization, which confirms that it is to be deleted."""
+
+    name: str = Field(max_length=1024)
+
+
+class LimitsResponse(BaseModel):
+    """How many objects the organization may have; null: any number."""
+
+    max_models: int | None
+    max_versions_per_model: int | None
+    max_monitors: int | None
+    max_rules: int | None
+    max_receivers: int | None
+    max_tokens: int | None
+    max_users: int | None
+
+
 class OrganizationResponse(BaseModel):
     """The organization, with the severities that its receivers get; [] without such a receiver."""
 
@@ -51,6 +69,7 @@ class OrganizationResponse(BaseModel):
     email_notification_levels: list[Severity]
     webhook_notification_levels: list[Severity]
     model_membership: bool
+    limits: LimitsResponse
 
 
 class FeaturesResponse(BaseModel):
@@ -98,6 +117,7 @@ def show(access: Reader) -> dict[str, Any]:
         levels = notification_levels.current(session)
     with access.app.public() as session:
         is_restricted = organizations.has_model_membership(session, access.org.id)
+        limits = object_limits.get(session, access.org.id)
     return {
         "name": access.org.name,
         "is_slack_connected": levels.slack is not None,
@@ -106,6 +126,7 @@ def show(access: Reader) -> dict[str, Any]:
         "email_notification_levels": levels.email or [],
         "webhook_notification_levels": levels.webhook or [],
         "model_membership": is_restricted,
+        "limits": limits,
     }
 
 
@@ -127,12 +148,14 @@ def change(access: Administrator, body: OrganizationBody) -> None:
 
 
 @router.delete("/organization")
-def delete(access: Owner, name: str | None = None) -> None:
-    """Delete the organization with all its data. `name` confirms it: the name of the organization."""
+def delete(access: Owner, name: str | None = None, body: DeletionBody | None = None) -> None:
+    """Delete the organization with all its data. Its name confirms it, in the body or in the query."""
     require_full_scope(access)
-    if name != access.org.name:
+    confirmations = {name, body.name if body is not None else None} - {None}
+    if confirmations != {access.org.name}:
         raise errors.InvalidInput(
-            f"This deletes organization {access.org.name!r} with all its data. Add its name to confirm: ?name=…"
+            f"This deletes organization {access.org.name!r} with all its data. Add its name to confirm, in the body or"
+            ' in the query: {"name": …} or ?name=….'
         )
     from dcmon.tenancy import provisioning  # loads alembic, which no other route needs
 

@@ -80,6 +80,19 @@ def test_list_shows_who_changed_what(run_dcmon: RunDcmon, target: Target) -> Non
     assert run_dcmon("audit-log", "list", "--object", "team", "-o", "json").stdout.count('"kind": "receiver"') == 1
 
 
+@pytest.mark.parametrize("kind", ["zz", "Monitor", ""])
+def test_list_of_an_unknown_kind_is_refused(run_dcmon: RunDcmon, kind: str) -> None:
+    """An empty list would say that nothing was changed."""
+    refused = run_dcmon("audit-log", "list", "--kind", kind)
+    assert (refused.returncode, "monitor, mute time, note" in refused.stderr) == (2, True)
+
+
+def test_list_tells_a_value_from_no_value(run_dcmon: RunDcmon, target: Target) -> None:
+    run_dcmon("model", "set-defaults", "none", "credit")
+    table = run_dcmon("audit-log", "list", "--kind", "model", "--limit", "1")
+    assert "default_monitors: – → none" in " ".join(table.stdout.split())
+
+
 def test_creation_above_a_limit_exits_with_6(run_dcmon: RunDcmon, target: Target) -> None:
     shown = run_dcmon("org", "set-limits", "acme", "--max-models", "1", "--samples-per-minute", "9", "-o", "json")
     assert json.loads(shown.stdout)["max_models"] == 1

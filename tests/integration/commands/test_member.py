@@ -37,6 +37,19 @@ def test_member_is_added_changed_and_removed(dcmon: Dcmon, acme: Acme) -> None:
     assert _rows(dcmon, "member", "restrict", "own")["members_see"] == "own models"
 
 
+@pytest.mark.parametrize("arguments", [["set-role", "ann@acme.example", "viewer"], ["remove", "ann@acme.example"]])
+def test_unknown_member_is_refused_with_what_to_do(dcmon: Dcmon, acme: Acme, arguments: list[str]) -> None:
+    done = dcmon("member", *arguments)
+    assert (done.returncode, "member list" in done.stderr) == (5, True)
+
+
+def test_token_that_expires_at_once_is_refused(dcmon: Dcmon, acme: Acme) -> None:
+    for arguments in (["--expires", "0d"], ["--expires", "0s"], ["--days", "0"]):
+        done = dcmon("token", "create", "x", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+    assert [row["name"] for row in _rows(dcmon, "token", "list")] == ["first"]
+
+
 def test_last_owner_is_not_removed(dcmon: Dcmon, acme: Acme) -> None:
     for arguments in (["remove", "owner@acme.example", "--yes"], ["set-role", "owner@acme.example", "viewer"]):
         done = dcmon("member", *arguments)

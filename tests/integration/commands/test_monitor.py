@@ -145,6 +145,7 @@ def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     assert first["how"]["statistics"] == "dcmon 1 = deepchecks 0.19.1"
     reset = credit.json("monitor", "set", "Nulls", "--reset", "filter", "--frequency", "hour")
     assert reset["revision"] == 3
+    assert credit.json("monitor", "show", "Nulls")["lookback"] == "7d"  # that of the frequency
     for wrong in ([], ["--rows", "0"], ["--rows", "few"], ["--reset", "all"], ["--frequency", "YEAR"],
                   ["--feature", "nope"], ["--aggregation-window", "0"], ["--filter", "nope > 1"]):  # fmt: skip
         assert credit("monitor", "set", "Nulls", *wrong).returncode == 2, wrong

@@ -53,3 +53,6 @@ def test_imported_token_works_until_it_is_revoked(
         assert eventually(lambda: 200 not in _statuses(served, _old(BOB)))
         assert eventually(lambda: _statuses(served, acme.token, 1) == [200])
     assert SECRET not in served.output
+    prefixes = {line["token"] for line in served.log_lines if line.get("token")}
+    assert len(prefixes) == 3  # of Ann's, Bob's and the owner's token
+    assert {prefix[:4] for prefix in prefixes} == {"old_", "dcm_"}

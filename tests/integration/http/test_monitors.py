@@ -72,8 +72,8 @@ def test_change_of_values_evaluates_windows_again(endpoint: Endpoint, target: Ta
         unchanged -= {"check"}
     else:
         assert after[name] == value
-    assert {key: after[key] for key in unchanged - {"revision", "lookback", "alert_rules"}} == {
-        key: before[key] for key in unchanged - {"revision", "lookback", "alert_rules"}
+    assert {key: after[key] for key in unchanged - {"revision", "alert_rules"}} == {
+        key: before[key] for key in unchanged - {"revision", "alert_rules"}
     }
     assert (after["revision"], target.scalar(DUE) > 0) == (before["revision"] + 1, True)
     assert send_request(endpoint, "GET", "alerts/count_active") == {}

@@ -248,12 +248,17 @@ def test_member_of_models_sees_only_these(app: App, acme: Acme, endpoint: Endpoi
     _send(endpoint, "GET", f"models/{hidden}")
 
 
-def test_organization_is_deleted_with_its_name_only(app: App, acme: Acme, endpoint: Endpoint) -> None:
+@pytest.mark.parametrize("is_in_body", [True, False])
+def test_organization_is_deleted_with_its_name_only(app: App, acme: Acme, endpoint: Endpoint, is_in_body: bool) -> None:
     _, admin = _new_member(app, acme, Role.ADMIN)
     _send(endpoint, "DELETE", "organization?name=acme", status=403, token=admin)
     _send(endpoint, "DELETE", "organization", status=400)
     _send(endpoint, "DELETE", "organization?name=acm", status=400)
-    _send(endpoint, "DELETE", "organization?name=acme")
+    _send(endpoint, "DELETE", "organization", {"name": "acm"}, 400)
+    _send(endpoint, "DELETE", "organization?name=acme", {"name": "acm"}, 400)
+    _send(endpoint, "DELETE", "organization", {"name": "acme"} if is_in_body else None, 200 if is_in_body else 400)
+    if not is_in_body:
+        _send(endpoint, "DELETE", "organization?name=acme")
     _send(endpoint, "DELETE", "organization?name=acme", status=401)
     with app.public() as session:
         assert session.scalar(text("select to_regnamespace(:name)"), {"name": acme.org.schema}) is None
@@ -262,6 +267,7 @@ def test_organization_is_deleted_with_its_name_only(app: App, acme: Acme, endpoi
 def test_organization_shows_its_state(endpoint: Endpoint) -> None:
     shown = _send(endpoint, "GET", "organization")
     assert (shown["name"], shown["is_slack_connected"], shown["webhook_notification_levels"]) == ("acme", False, [])
+    assert (shown["limits"]["max_models"], shown["limits"]["max_monitors"], len(shown["limits"])) == (1000, 50_000, 7)
     _send(endpoint, "PUT", "organization", {"slack_notification_levels": ["high"]}, 400)
     features = _send(endpoint, "GET", "organization/available-features")
     assert (features["model_assignment"], features["email_enabled"]) == (False, False)

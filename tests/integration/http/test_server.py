@@ -1,5 +1,6 @@
 """One server process: readiness before a stop, the access log, trusted proxies, and its warning."""
 
+import base64
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,24 @@ def test_access_log_has_a_line_for_each_request(served: ServeProcess, acme: Acme
     assert min(line["bytes"], line["ms"]) > 0
     assert acme.token not in served.output
     assert "no-such-model" not in str(line)
+
+
+def test_access_log_names_tokens_of_pages_and_clients(served: ServeProcess, acme: Acme) -> None:
+    """A browser sends the token in base64, a page is opened without the guard, and old tokens look different."""
+    encoded = base64.b64encode(f"me:{acme.token}".encode()).decode()
+    for path in ("/configuration/models", "/alerts/7", "/api/v1/say-hello"):
+        served.request("GET", path, authorization=f"Basic {encoded}")
+
+    def logged() -> list[tuple[str, str]]:
+        lines = [line for line in served.log_lines if line.get("route", "/health/live") != "/health/live"]
+        return [(line["organization"], line["token"]) for line in lines]
+
+    assert eventually(lambda: len(logged()) == 3)
+    assert set(logged()) == {("acme", acme.token[:14])}
+
+
+def test_log_of_a_process_is_json(served: ServeProcess) -> None:
+    assert len(served.log_lines) == len(served.output.splitlines()) > 0
 
 
 def test_trusted_proxy_names_the_client(proxied: ServeProcess) -> None:

@@ -1,5 +1,7 @@
 """Tokens: whom they belong to, and what they permit."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import Engine, text
 
@@ -43,3 +45,11 @@ def test_token_of_removed_member_is_refused(engine: Engine, acme: Acme) -> None:
     _change(engine, "delete from members")
     with pytest.raises(errors.NotAuthenticated):
         _authenticate(engine, acme.token)
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(), timedelta(seconds=-1)])
+def test_token_without_a_lifetime_is_refused(engine: Engine, acme: Acme, lifetime: timedelta) -> None:
+    """It would have been a token that never expires."""
+    owner = _authenticate(engine, acme.token).user_id
+    with db.public_session(engine) as session, pytest.raises(errors.InvalidInput, match="longer than 0"):
+        tokens.create(session, acme.org.id, owner, "x", lifetime)
