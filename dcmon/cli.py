@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from dcmon import authors, data_formats, text
+from dcmon.commands.shared.groups import SuggestingGroup
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.data_formats import Format
 from dcmon.errors import DcmonError, UnstorableText
@@ -31,7 +32,7 @@ PROSE = frozenset({"description", "note", "message"})
 OPTIONS_WITH_VALUE, FLAGS = ("-o", "--output", "--fields", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
 
 
-class Commands(TyperGroup):
+class Commands(SuggestingGroup):
     """The commands: the modules of dcmon/commands, each imported only when it is called.
 
     The help of `dcmon` reads the first line of each module's docstring as text and imports none of them.

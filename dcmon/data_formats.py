@@ -10,6 +10,7 @@ from typing import Any
 
 from dcmon.errors import InvalidInput
 from dcmon.formatting import printable, printable_json
+from dcmon.nearest import meant
 from dcmon.severity import Severity
 
 Row = Mapping[str, Any]
@@ -121,12 +122,8 @@ def _value(row: Row, field: str) -> Any:
 
 
 def _refuse(field: str, rows: Sequence[Row]) -> None:
-    from difflib import get_close_matches
-
     known = list(dict.fromkeys(name for row in rows for name in row))
-    close = get_close_matches(field, known, n=1)
-    meant = f" Do you mean {close[0]!r}?" if close else ""
-    raise InvalidInput(f"There is no field {field!r}.{meant} The fields are {', '.join(known)}.")
+    raise InvalidInput(f"There is no field {field!r}.{meant(field, known)} The fields are {', '.join(known)}.")
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

@@ -7,7 +7,10 @@ Exit codes: 0 done, 1 the tested condition is true, 2 wrong usage, 3 dcmon refus
 130 interrupted.
 """
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
+
+from dcmon.nearest import meant
 
 
 class DcmonError(Exception):
@@ -132,21 +135,25 @@ class TooManyLogins(DcmonError):
 
 
 class NotFound(DcmonError):
-    """There is no {what} {name!r}."""
+    """There is no {what} {name!r}.{meant}"""
 
     exit_code, status = 5, 404
 
+    def __init__(self, message: str = "", *, known: Iterable[str] = (), **details: Any) -> None:
+        """Create the error; `known`: the names that exist, of which the message suggests the nearest."""
+        super().__init__(message, meant=meant(details.get("name", ""), known), **details)
+
 
 class OrganizationNotFound(NotFound):
-    """There is no organization {name!r}. "dcmon org list" lists the organizations."""
+    """There is no organization {name!r}.{meant} "dcmon org list" lists the organizations."""
 
 
 class ModelNotFound(NotFound):
-    """There is no model {name!r}. "dcmon model list" lists the models."""
+    """There is no model {name!r}.{meant} "dcmon model list" lists the models."""
 
 
 class VersionNotFound(NotFound):
-    """There is no version {name!r} of model {model!r}. "dcmon model show {model}" lists its versions."""
+    """There is no version {name!r} of model {model!r}.{meant} "dcmon model show {model}" lists its versions."""
 
 
 class MemberNotFound(NotFound):
@@ -154,19 +161,19 @@ class MemberNotFound(NotFound):
 
 
 class TokenNotFound(NotFound):
-    """There is no token {name!r}. "dcmon token list" lists the tokens."""
+    """There is no token {name!r}.{meant} "dcmon token list" lists the tokens."""
 
 
 class MonitorNotFound(NotFound):
-    """There is no monitor {name!r}. "dcmon monitor list" lists the monitors."""
+    """There is no monitor {name!r}.{meant} "dcmon monitor list" lists the monitors."""
 
 
 class SourceNotFound(NotFound):
-    """There is no source {name!r}. "dcmon source list" lists the sources."""
+    """There is no source {name!r}.{meant} "dcmon source list" lists the sources."""
 
 
 class RuleNotFound(NotFound):
-    """There is no rule {name!r}. "dcmon rule list" lists the rules."""
+    """There is no rule {name!r}.{meant} "dcmon rule list" lists the rules."""
 
 
 class AlertNotFound(NotFound):
@@ -178,7 +185,7 @@ class QuarantinedNotFound(NotFound):
 
 
 class WebhookNotFound(NotFound):
-    """There is no receiver {name!r}. "dcmon webhook list" lists the receivers."""
+    """There is no receiver {name!r}.{meant} "dcmon webhook list" lists the receivers."""
 
 
 class SilenceNotFound(NotFound):
@@ -200,11 +207,11 @@ class TestUnfinished(DcmonError):
 
 
 class MuteTimeNotFound(NotFound):
-    """There is no mute time {name!r}. "dcmon mute list" lists the mute times."""
+    """There is no mute time {name!r}.{meant} "dcmon mute list" lists the mute times."""
 
 
 class NotificationNotFound(NotFound):
-    """There is no notification {name!r}. "dcmon notification list" lists the notifications."""
+    """There is no notification {name!r}.{meant} "dcmon notification list" lists the notifications."""
 
 
 class Conflict(DcmonError):

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dcmon.errors import InvalidInput
+from dcmon.nearest import meant
 
 PREFIX = "DCMON_"
 # What other programs read or set: names of docker-compose.yml and of the tests, those that a command receiver gets, and
@@ -58,13 +59,7 @@ def require_known(given: Mapping[str, str | None], known: Collection[str], origi
     unknown = [name for name, value in upper.items() if not _is_known(name, value, known)]
     if not unknown:
         return
-    from difflib import get_close_matches
-
-    sentences = []
-    for name in sorted(unknown):
-        nearest = get_close_matches(name, known, n=1)
-        meant = f" Do you mean {nearest[0]}?" if nearest else ""
-        sentences.append(f"{name} in {origin} is no setting.{meant}")
+    sentences = [f"{name} in {origin} is no setting.{meant(name, known)}" for name in sorted(unknown)]
     raise InvalidInput(f"{' '.join(sentences)} docs/settings.md lists the settings.")
 
 

@@ -270,7 +270,8 @@ def find(session: Session, name: str) -> AlertRule:
     named = [rule for rule, _, _ in rows if name in (str(rule.id), rule.name)]
     matches = named or [rule for rule, monitor, model in rows if name in (monitor, f"{model}/{monitor}")]
     if not matches:
-        raise errors.RuleNotFound(name=name)
+        known = [rule.name or f"{model}/{monitor}" for rule, monitor, model in rows]
+        raise errors.RuleNotFound(name=name, known=known)
     if len(matches) > 1:
         listed = ", ".join(f"{rule.id} ({condition_text(rule)})" for rule in matches)
         raise errors.InvalidInput(f"There are {len(matches)} rules on {name!r}. Give the id of one: {listed}.")

@@ -5,7 +5,6 @@ A module that a client names is only looked up in this table, and is never impor
 
 from collections.abc import Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 
 from dcmon.checks import plugins
 from dcmon.checks.kinds import (
@@ -22,6 +21,7 @@ from dcmon.checks.kinds import (
     Choice,
 )
 from dcmon.errors import CheckNotFound, InvalidInput
+from dcmon.nearest import meant
 from dcmon.statistics.scorer_names import estimated_scorers, known_scorers, scorer_name, scorers
 
 __all__ = [
@@ -178,8 +178,7 @@ def find(name: str) -> CheckKind:
         return kind
     if name in NOT_REDUCIBLE:
         raise _no_number(name)
-    matches = get_close_matches(name.replace(" ", ""), class_names(), 1)
-    raise CheckNotFound(name=name, meant=f" Do you mean {matches[0]!r}?" if matches else "")
+    raise CheckNotFound(name=name, meant=meant(name.replace(" ", ""), class_names()))
 
 
 def for_config(module_name: str, class_name: str) -> CheckKind:

@@ -4,11 +4,11 @@ Unknown names are refused, because deepchecks ignores them without a message.
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from dcmon.checks.kinds import CheckKind
 from dcmon.errors import InvalidInput
+from dcmon.nearest import meant
 
 # The library draws a sample of its own with these; dcmon's samples are drawn when rows are read.
 SET_BY_DCMON = ("n_samples", "random_state")
@@ -106,9 +106,7 @@ def require(kind: CheckKind, params: Mapping[str, Any]) -> None:
         return
     for name in effective(kind, params):
         if name not in known(kind):
-            matches = get_close_matches(name, known(kind), 1)
-            suggestion = f"Do you mean {matches[0]!r}? " if matches else ""
             raise InvalidInput(
-                f"{kind.class_name} has no parameter {name!r}."
-                f' {suggestion}"dcmon check show {kind.class_name}" lists all.'
+                f"{kind.class_name} has no parameter {name!r}.{meant(name, known(kind))}"
+                f' "dcmon check show {kind.class_name}" lists all.'
             )

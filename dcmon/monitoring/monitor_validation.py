@@ -1,7 +1,6 @@
 """Refuse a monitor's specification if no version can be evaluated with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -12,6 +11,7 @@ from dcmon.checks.kinds import CheckKind
 from dcmon.db.tables.org import Check, Dashboard, Model
 from dcmon.monitoring.model_checks import MAX_NAME_LENGTH
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.nearest import meant
 from dcmon.storage import filters, sample_tables, versions
 from dcmon.storage.filters import Filters
 from dcmon.windows import ComparedWith, can_compare
@@ -114,20 +114,17 @@ def _require_scorers(kind: CheckKind, chosen: Sequence[str], task_type: str) -> 
     for scorer in chosen:
         name = catalogue.scorer_name(str(scorer))
         if name not in known and scorer not in known:
-            matches = get_close_matches(name, known, 1)
-            hint = f"Do you mean {matches[0]!r}? " if matches else ""
             raise errors.InvalidInput(
-                f"There is no scorer {scorer!r} for a {task_type} model. {hint}"
-                f'"dcmon check show {kind.class_name}" lists all.'
+                f"There is no scorer {scorer!r} for a {task_type} model.{meant(name, known)}"
+                f' "dcmon check show {kind.class_name}" lists all.'
             )
 
 
 def _require_one_of(choice: str, chosen: Iterable[str], known: Sequence[str]) -> None:
     for name in chosen:
         if name not in known:
-            matches = get_close_matches(str(name), known, 1)
-            hint = f"Do you mean {matches[0]!r}?" if matches else f"Use one of: {', '.join(known[:30])}."
-            raise errors.InvalidInput(f"There is no {choice} {name!r}. {hint}")
+            hint = meant(name, known) or f" Use one of: {', '.join(known[:30])}."
+            raise errors.InvalidInput(f"There is no {choice} {name!r}.{hint}")
 
 
 def _require_comparable(kind: CheckKind, spec: MonitorSpec) -> None:

@@ -152,7 +152,8 @@ def find(session: Session, name: str) -> Monitor:
     ]
     matches = matches or [(monitor, model) for monitor, model in rows if name == str(monitor.id)]
     if not matches:
-        raise errors.MonitorNotFound(name=name)
+        known = [f"{model}/{monitor.name}" if "/" in name else monitor.name for monitor, model in rows]
+        raise errors.MonitorNotFound(name=name, known=known)
     if len(matches) > 1:
         # Two monitors of a model can have the same name if they were created over HTTP: then only their ids differ.
         is_unique = len({full_name for _, full_name in matches}) == len(matches)

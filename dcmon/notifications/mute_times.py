@@ -102,7 +102,7 @@ def find(session: Session, name: str) -> MuteTime:
     """Return the mute time of that name. Raises MuteTimeNotFound."""
     mute_time = session.scalar(select(MuteTime).where(MuteTime.name == name))
     if mute_time is None:
-        raise errors.MuteTimeNotFound(name=name)
+        raise errors.MuteTimeNotFound(name=name, known=session.scalars(select(MuteTime.name)))
     return mute_time
 
 

@@ -186,7 +186,7 @@ def _host(url: str) -> str:
 def _model_id(session: Session, name: str) -> int:
     model_id = session.scalar(select(Model.id).where(Model.name == name))
     if model_id is None:
-        raise errors.ModelNotFound(name=name)
+        raise errors.ModelNotFound(name=name, known=session.scalars(select(Model.name)))
     return model_id
 
 
@@ -224,7 +224,7 @@ def find(session: Session, name: str, *, is_locked: bool = False) -> Webhook:
         statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
     receiver = session.scalar(statement)
     if receiver is None:
-        raise errors.WebhookNotFound(name=name)
+        raise errors.WebhookNotFound(name=name, known=session.scalars(select(Webhook.name)))
     return receiver
 
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from dcmon import errors
 from dcmon.db.sql import BoundSql
+from dcmon.nearest import meant
 from dcmon.operators import Operator
 from dcmon.storage.categories import earlier_spellings, normalize
 from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, quoted
@@ -109,12 +109,11 @@ def _column_name(name: Any, column_types: Mapping[str, str]) -> str:
         return SHORT_NAMES[name]
     if isinstance(name, str) and name in column_types:
         return name
-    near = get_close_matches(str(name), column_types, 1)
     own = [column for column in column_types if not column.startswith("_dc_")]
     more = f" and {len(own) - MAX_LISTED} more" if len(own) > MAX_LISTED else ""
     choices = f"There are {', '.join(own[:MAX_LISTED])}{more}, and {', '.join(SHORT_NAMES)}."
     raise errors.InvalidInput(
-        f"There is no column {name!r} to filter by. " + (f"Do you mean {near[0]!r}?" if near else choices)
+        f"There is no column {name!r} to filter by." + (meant(name, column_types) or f" {choices}")
     )
 
 

@@ -98,7 +98,7 @@ def find(session: Session, name: str) -> Model:
     """Return the model of that name. Raises ModelNotFound."""
     model = session.scalar(select(Model).where(Model.name == name))
     if model is None:
-        raise errors.ModelNotFound(name=name)
+        raise errors.ModelNotFound(name=name, known=session.scalars(select(Model.name)))
     return model
 
 

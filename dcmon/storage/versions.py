@@ -195,7 +195,8 @@ def find(session: Session, model: Model, name: str) -> Version:
     """Return the version of that name. Raises VersionNotFound."""
     version = session.scalar(select(Version).where(Version.model_id == model.id, Version.name == name))
     if version is None:
-        raise errors.VersionNotFound(name=name, model=model.name)
+        known = session.scalars(select(Version.name).where(Version.model_id == model.id))
+        raise errors.VersionNotFound(name=name, model=model.name, known=known)
     return version
 
 

@@ -86,7 +86,7 @@ def find(session: Session, name: str) -> Organization:
         select(OrganizationRow).where(OrganizationRow.name == name, OrganizationRow.deleted_at.is_(None))
     )
     if org is None:
-        raise errors.OrganizationNotFound(what="organization", name=name)
+        raise errors.OrganizationNotFound(name=name, known=(other.name for other in entries(session)))
     return entry(org)
 
 
@@ -117,7 +117,8 @@ def choose(session: Session, name: str | None) -> Organization:
     if len(existing) > 1:
         names = ", ".join(entry.name for entry in existing[:5])
         raise errors.InvalidInput(
-            f"There are {len(existing)} organizations ({names} …): choose one with --org or DCMON_ORG."
+            f"There are {len(existing)} organizations ({names} …): choose one with --org or DCMON_ORG. A list shows"
+            " those of all with --all-orgs."
         )
     return existing[0]
 

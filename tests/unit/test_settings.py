@@ -77,7 +77,7 @@ def test_error_names_the_old_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "nearest"),
     [
         ("DCMON_DATABSE_URL", "DCMON_DATABASE_URL"), ("DCMON_HTP__PORT", "DCMON_HTTP__PORT"),
-        ("DCMON_HTTP_PORT", "DCMON_HTTP__PORT"), ("dcmon_kafka__topc", "DCMON_KAFKA__TOPIC"),
+        ("DCMON_HTTP_PORT", "DCMON_HTTP__PORT"), ("dcmon_kafka__topic_prefx", "DCMON_KAFKA__TOPIC_PREFIX"),
     ],
 )  # fmt: skip
 def test_unknown_name_is_refused_with_the_nearest(
@@ -85,11 +85,11 @@ def test_unknown_name_is_refused_with_the_nearest(
 ) -> None:
     """A mistyped name must not let dcmon go on with a default: an embedded database, another port."""
     monkeypatch.setenv(name, "7")
-    with pytest.raises(InvalidInput, match=f"^{name.upper()} in the environment .* {nearest}"):
+    with pytest.raises(InvalidInput, match=f"^{name.upper()} in the environment .* {nearest!r}"):
         Settings()
     monkeypatch.delenv(name)
     (tmp_path / ".env").write_text(f"{name}=7\n")
-    with pytest.raises(InvalidInput, match=f"^{name.upper()} in {tmp_path}/.env .* {nearest}"):
+    with pytest.raises(InvalidInput, match=f"^{name.upper()} in {tmp_path}/.env .* {nearest!r}"):
         Settings()
 
 

@@ -1,6 +1,42 @@
 """Create Typer apps: for a noun with verbs, and for a single command."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from dcmon.nearest import nearest
+
+# Verbs of other tools, for suggestions.
+SYNONYMS = {
+    "add": "create", "new": "create", "make": "create", "register": "create",
+    "rm": "delete", "remove": "delete", "del": "delete", "destroy": "delete", "drop": "delete",
+    "ls": "list", "get": "show", "describe": "show", "view": "show", "info": "show", "cat": "show",
+    "update": "set", "edit": "set", "change": "set", "modify": "set", "mv": "rename", "acknowledge": "ack",
+}  # fmt: skip
+
+
+class SuggestingGroup(TyperGroup):
+    """A group that suggests the nearest command for an unknown one."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        self.suggest_commands = False
+        try:
+            return super().resolve_command(ctx, args)
+        except TyperException as error:
+            if suggested := suggestions(args[0], self.list_commands(ctx)):
+                error.message = f"{error.message} Do you mean {' or '.join(map(repr, suggested))}?"
+            raise
+
+
+def suggestions(typed: str, known: Sequence[str]) -> list[str]:
+    """Return the commands that a mistyped one may mean, the best first; at most two."""
+    if SYNONYMS.get(typed) in known:
+        return [SYNONYMS[typed]]
+    longer = [name for name in known if len(typed) > 2 and name.startswith(typed)]
+    return longer[:2] or [name for name in [nearest(typed, known)] if name is not None]
 
 
 def group(doc: str | None) -> typer.Typer:
@@ -8,7 +44,7 @@ def group(doc: str | None) -> typer.Typer:
 
     `doc` is its help; None: its verbs become those of another group.
     """
-    app = typer.Typer(help=doc, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
+    app = typer.Typer(cls=SuggestingGroup, help=doc, no_args_is_help=True, rich_markup_mode=None, add_completion=False)
     if doc is not None:  # without a callback, typer takes a group with one verb for a command without verbs
         app.callback(help=doc)(_do_nothing)
     return app

@@ -1,7 +1,6 @@
 """The settings in effect, as rows."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ from pydantic import SecretStr
 
 from dcmon import setting_names, settings
 from dcmon.errors import NotFound
+from dcmon.nearest import meant
 from dcmon.settings import OLD_NAMES, Settings
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def _resolve(name: str, variables: "Sequence[Variable]") -> str:
     new_name = OLD_NAMES.get(setting_names.PREFIX + typed, setting_names.PREFIX + typed)
     if new_name in known:
         return new_name
-    nearest = get_close_matches(new_name, known, n=1)
-    meant = f" Do you mean {nearest[0]}?" if nearest else ""
-    raise NotFound(f'There is no setting {name!r}.{meant} "dcmon config show" lists the settings.')
+    raise NotFound(f'There is no setting {name!r}.{meant(new_name, known)} "dcmon config show" lists the settings.')
 
 
 def _value(values: Settings, path: tuple[str, ...]) -> Any:

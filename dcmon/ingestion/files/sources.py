@@ -96,7 +96,7 @@ def find(session: Session, name: str) -> DataSource:
     """Return the source with a name. Raises SourceNotFound."""
     source = session.scalar(select(DataSource).where(DataSource.name == name))
     if source is None:
-        raise errors.SourceNotFound(name=name)
+        raise errors.SourceNotFound(name=name, known=session.scalars(select(DataSource.name)))
     return source
 
 

@@ -59,5 +59,5 @@ def test_setting_is_chosen_by_each_of_its_names(name: str) -> None:
 
 
 def test_unknown_setting_is_refused_with_the_nearest() -> None:
-    with pytest.raises(NotFound, match=r"no setting 'http.prt'. Do you mean DCMON_HTTP__PORT"):
+    with pytest.raises(NotFound, match=r"no setting 'http.prt'. Do you mean 'DCMON_HTTP__PORT'"):
         rows("http.prt")
