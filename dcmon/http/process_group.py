@@ -88,6 +88,7 @@ def _stop(slots: list[_Slot], kill_after: float) -> None:
     running = [slot.pid for slot in slots if slot.pid is not None]
     for pid in running:
         os.kill(pid, signal.SIGTERM)  # a process that was not waited for keeps its id
+        os.kill(pid, signal.SIGCONT)  # if it is suspended
     deadline = time.monotonic() + kill_after
     while running:
         running = [pid for pid in running if _exit_status(pid) is None]
@@ -100,9 +101,14 @@ def _stop(slots: list[_Slot], kill_after: float) -> None:
 
 
 def _exit_status(pid: int) -> int | None:
-    """Return the exit code of a child, negative for a signal; None while it runs."""
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if ended else None
+    """Return the exit code of a child, negative for a signal; None while it runs. Warn if it was suspended."""
+    changed, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+    if changed and os.WIFSTOPPED(status):
+        log.warning(
+            "server process with pid %d is suspended: its clients wait. Run kill -CONT %d, or kill it", pid, pid
+        )
+        return None
+    return os.waitstatus_to_exitcode(status) if changed else None
 
 
 def _describe(code: int) -> str:

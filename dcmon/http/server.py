@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ from dcmon.states import ProcessKind
 
 log = logging.getLogger(__name__)
 SETTLE_SECONDS = 0.3  # in which requests on their way arrive, after the port was closed
+OTHER_FILES = 300  # open in a process beside connections and TLS handshakes
 TICKS_BETWEEN_RELOADS = 20  # of 0.1 s
 
 
@@ -98,6 +100,7 @@ def serve(app: App) -> None:
     """Serve the endpoint until SIGTERM or SIGINT. Raises PortTaken, or InvalidInput if TLS can't be used."""
     settings = app.settings.http
     import_module("dcmon.ingestion.intake")  # it loads numpy: otherwise the first request with rows would wait for that
+    _allow_open_files(settings.max_connections)
     certificate = tls.from_settings(settings)  # fail now, and not in each process
     with _listen(settings.host, settings.port) as listener:
         app.step_down()  # the port is bound and the key is read, which may need root
@@ -165,6 +168,21 @@ def _run(
             server.run(sockets=_several(listener) if certificate is None else [listener])
         finally:
             application.state.failed_logins.close()
+
+
+def _allow_open_files(connections: int) -> None:
+    """Let this process and its children open files for all connections: often only 1,024 are allowed at first."""
+    needed = connections + connections // 2 + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        log.warning(
+            "This process may open %d files, and DCMON_HTTP__MAX_CONNECTIONS needs %d: raise the limit (ulimit -n), or"
+            " lower the setting. Otherwise many clients can keep others out.", allowed, needed,
+        )  # fmt: skip
 
 
 def _several(listener: socket.socket) -> list[socket.socket]:

@@ -52,6 +52,35 @@ def test_killed_process_is_started_again(served: ServeProcess, engine: Engine) -
     assert eventually(has_heartbeats)
 
 
+def test_suspended_process_lets_others_answer(served: ServeProcess) -> None:
+    """kill -STOP of one process: the other one answers new clients, the log tells, and a stop ends both."""
+    suspended = served.process.children()[0]
+    suspended.suspend()
+    assert all(served.answers() for _ in range(20))
+    assert eventually(lambda: f"pid {suspended.pid} is suspended" in served.output)
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(PATIENCE) == 0
+    assert "are killed" not in served.output
+
+
+def test_same_key_in_both_processes_is_carried_out_once(served: ServeProcess) -> None:
+    """Ten clients at once repeat a request with Idempotency-Key, and again when it is done."""
+    body = json.dumps({"name": "once", "task_type": "regression"}).encode()
+
+    def create(_: int) -> tuple[int, str | None]:
+        headers = {"idempotency_key": '"k1"', "content_type": "application/json"}
+        answer = served.request("POST", "/api/v1/models", body, **headers)
+        return answer.status, answer.headers["idempotency-replayed"]
+
+    with ThreadPoolExecutor(10) as clients:
+        at_once = list(clients.map(create, range(10)))
+        later = list(clients.map(create, range(10)))
+    assert at_once.count((200, None)) == 1
+    assert set(at_once) <= {(200, None), (200, "true"), (409, None)}
+    assert set(later) == {(200, "true")}
+    assert [model["name"] for model in served.request("GET", "/api/v1/available-models").json] == ["once"]
+
+
 def test_processes_end_with_the_one_that_started_them(served: ServeProcess) -> None:
     children = served.process.children()
     served.process.kill()

@@ -1,16 +1,22 @@
 """One server process: readiness before a stop, the access log, trusted proxies, and its warning."""
 
 import base64
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from sqlalchemy import Engine, text
 
+from dcmon import db
+from dcmon.http.failed_logins import MAX_FAILURES
 from tests.conftest import Acme
 from tests.helpers.serve_process import ServeProcess, serving_process
 from tests.helpers.waiting import PATIENCE, eventually
 
+SECRET = "/api/v1/say-hello"
 PROXIES = {"HTTP__TRUSTED_PROXIES": "127.0.0.0/8", "HTTP__DRAIN": str(PATIENCE)}
 
 
@@ -80,6 +86,66 @@ def test_client_can_not_claim_another_address(served: ServeProcess) -> None:
     served.request("GET", "/nothing")
     assert eventually(lambda: any(line.get("status") == 404 for line in served.log_lines))
     assert "192.0.2.7" not in served.output
+
+
+def test_claimed_addresses_are_throttled_as_one(served: ServeProcess) -> None:
+    """A stranger claims another address for each wrong token."""
+    served.token = "dcm_wrong"
+    statuses = [served.request("GET", SECRET, x_forwarded_for=f"192.0.2.{n}").status for n in range(MAX_FAILURES + 5)]
+    assert statuses[:MAX_FAILURES] == [401] * MAX_FAILURES
+    assert set(statuses[MAX_FAILURES:]) == {429}
+
+
+def test_clients_of_a_proxy_are_throttled_alone(proxied: ServeProcess) -> None:
+    """What stands before the address that the proxy saw is the word of the client."""
+    token, proxied.token = proxied.token, "dcm_wrong"
+    claims = [f"198.51.100.{n}, 192.0.2.7" for n in range(MAX_FAILURES + 1)]
+    assert [proxied.request("GET", SECRET, x_forwarded_for=claim).status for claim in claims][-1] == 429
+    assert proxied.request("GET", SECRET, x_forwarded_for="192.0.2.8").status == 401
+    proxied.token = token
+    assert proxied.request("GET", SECRET, x_forwarded_for="192.0.2.8").status == 200
+
+
+def test_changes_have_the_address_of_the_client(served: ServeProcess) -> None:
+    """A stranger who claims an address does not get it into the log of changes."""
+    body = b'{"name": "changed", "task_type": "regression"}'
+    headers = {"x_forwarded_for": "192.0.2.7", "content_type": "application/json"}
+    assert served.request("POST", "/api/v1/models", body, **headers).status == 200
+    log = served.request("GET", "/api/v1/audit-log").body.decode()
+    assert "changed" in log
+    assert "127.0.0.1" in log
+    assert "192.0.2.7" not in log
+
+
+def test_unexpected_error_is_logged_once_with_its_id(served: ServeProcess, engine: Engine, acme: Acme) -> None:
+    """A table is gone, which no code expects. The connection is in order afterwards."""
+    with db.org_session(engine, acme.org) as session:
+        session.execute(text("alter table dashboards rename to gone"))
+    connection = served.connect()
+    headers = {"authorization": f"Basic {served.token}"}
+    connection.request("GET", "/api/v1/dashboards", headers=headers)
+    response = connection.getresponse()
+    identifier = json.loads(response.read())["additional_information"]["request_id"]
+    assert (response.status, response.headers["x-request-id"]) == (500, identifier)
+    connection.request("GET", "/api/v1/say-hello", headers=headers)
+    assert connection.getresponse().read() == b'"Hello world"'
+    connection.close()
+    errors = [line for line in served.log_lines if line["level"] == "error"]
+    assert [line["request_id"] for line in errors] == [identifier]
+
+
+def test_few_open_files_are_made_enough(database_url: str, tmp_path: Path, acme: Acme) -> None:
+    """Shells and systemd allow 1,024 files, which as many clients would use up."""
+    this = psutil.Process()
+    before = this.rlimit(psutil.RLIMIT_NOFILE)
+    this.rlimit(psutil.RLIMIT_NOFILE, (min(1024, before[0]), before[1]))
+    try:
+        with serving_process(database_url, tmp_path, acme.token) as served:
+            limits = Path(f"/proc/{served.process.pid}/limits").read_text()
+            (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
+            assert int(line.split()[3]) >= min(1500, before[1])
+    finally:
+        this.rlimit(psutil.RLIMIT_NOFILE, before)
 
 
 def test_exposed_endpoint_warns_once(database_url: str, tmp_path: Path, acme: Acme) -> None:
