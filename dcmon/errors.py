@@ -345,7 +345,7 @@ class DatabaseRefused(DcmonError):
 
 class SecretUnreadable(DcmonError):
     """A secret of a receiver is encrypted with a key that DCMON_SECRET_KEYS does not have. Add that key at the end of
-    the list, or enter the secret again with "dcmon webhook set"."""
+    the list, or enter the address again with "dcmon webhook set" and, for a webhook, "dcmon webhook rotate"."""
 
 
 class SchemaOutOfDate(Unavailable):

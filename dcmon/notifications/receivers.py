@@ -19,7 +19,7 @@ from dcmon.db import encryption
 from dcmon.db.tables.org import Model, Notification, Webhook
 from dcmon.notifications import egress_guard, notification_conditions
 from dcmon.notifications.integrations import registry
-from dcmon.notifications.integrations.base import Address, DeliveryTarget
+from dcmon.notifications.integrations.base import Address, DeliveryTarget, StoredAddress
 from dcmon.settings import Webhooks
 from dcmon.severity import Severity
 
@@ -163,9 +163,10 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
             f"Receiver {receiver.name!r} is of kind {receiver.kind}, which can't change. "
             'Delete it with "dcmon webhook delete" and add another.'
         )
-    options, credentials = receiver.options, receiver.credentials
-    old_targets: list[str] = options.get("to") or options.get("argv") or [receiver.url]
-    is_same_host = not address.targets or _host(address.targets[0]) == _host(receiver.url)
+    old = _readable_address(receiver)
+    options, credentials = old.options, old.credentials
+    old_targets: list[str] = options.get("to") or options.get("argv") or ([old.url] if old.url else [])
+    is_same_host = not address.targets or _host(address.targets[0]) == _host(old.url)
     old_headers = {str(name): credentials[name] for name in options.get("headers", ())} if is_same_host else {}
     old_options: dict[str, str] = {name: options[name] for name in ("group", "class", "method") if name in options}
     merged = Address(
@@ -177,6 +178,14 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
     )
     stored = registry.find(receiver.kind).validate(merged, settings)
     receiver.url, receiver.options, receiver.credentials = stored.url, stored.options, stored.credentials
+
+
+def _readable_address(receiver: Webhook) -> StoredAddress:
+    """Return the address of a receiver; an empty one where it can't be decrypted, so that it can be entered again."""
+    try:
+        return StoredAddress(receiver.url, receiver.options, receiver.credentials)
+    except errors.SecretUnreadable:
+        return StoredAddress()
 
 
 def _host(url: str) -> str:
@@ -242,13 +251,17 @@ def is_subscribed(receiver: Webhook, alert_severity: str, model_id: int | None) 
 def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None = None) -> str:
     """Draw a new signing secret and return it. Raises InvalidInput.
 
-    For a day, the old secret also signs.
+    For a day, the old secret also signs, if it can be decrypted.
     """
     if not registry.find(receiver.kind).IS_SIGNED:
         raise errors.InvalidInput(
             f"Receiver {receiver.name!r} is of kind {receiver.kind}: its messages have no signature."
         )
-    receiver.old_secret, receiver.secret = receiver.secret, secrets.token_bytes(32)
+    try:
+        receiver.old_secret = receiver.secret
+    except errors.SecretUnreadable:
+        receiver.old_secret = None
+    receiver.secret = secrets.token_bytes(32)
     receiver.old_secret_until = (now or database_time(session)) + OLD_SECRET_LIFETIME
     session.flush()
     return _encode_secret(receiver.secret)

@@ -74,6 +74,23 @@ def test_addresses_and_arguments_are_encrypted_and_masked(target: Target, databa
             assert "canary" not in shown
             assert encryption.MARK.decode() not in shown
             assert ("/bin/true" in shown, "DCMON_SECRET_KEYS" in shown) == (keys == NEW, keys == OLD)
-        changed = run("webhook", "set", "chat", f"{receiver.url}/services/canary-2", keys=OLD)
-        assert changed.startswith("3")
-        assert "canary" not in changed
+
+
+def test_secrets_of_a_lost_key_are_entered_again(target: Target, database_url: str, tmp_path: Path) -> None:
+    """As the error says: the address is given again as a whole, and a webhook gets a new signing secret."""
+
+    def run(*arguments: str, keys: str) -> str:
+        settings = {"DCMON_WEBHOOKS__ALLOW": "127.0.0.1", "DCMON_SECRET_KEYS": keys}
+        done = dcmon(*arguments, data_dir=tmp_path, url=database_url, **settings)
+        return f"{done.returncode}{done.stdout}{done.stderr}"
+
+    with http_receiver() as receiver:
+        assert run(*ADD, f"{receiver.url}/lost", keys=OLD).startswith("0")
+        assert run("webhook", "set", "team", "--header", "X-Key: new", keys=NEW).startswith("2")
+        changed = run("webhook", "set", "team", f"{receiver.url}/new", "--header", "X-Key: new", keys=NEW)
+        assert changed.startswith("0")
+        assert "lost" not in changed
+        assert run("webhook", "rotate", "team", keys=NEW).startswith("0")
+        assert run("webhook", "test", "--here", "team", keys=NEW).startswith("0")
+        assert (receiver.requests[-1].path, receiver.requests[-1].headers["x-key"]) == ("/new", "new")
+        assert "authorization" not in receiver.requests[-1].headers
