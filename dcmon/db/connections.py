@@ -28,6 +28,8 @@ CONNECTION = {
 }
 CONNECTION_ERRORS = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 LARGEST_ID = 2**31 - 1
+MORE_CONNECTIONS = 20  # than the pool keeps, while they are needed
+POOL_SECONDS = 5.0  # the longest wait for a connection: then a request gets 503, and does not keep its thread
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]|\\\\u(?:0000|d[89a-f])", re.IGNORECASE)  # also as JSON writes them
 
 
@@ -41,7 +43,8 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
     result = create_engine(
         parsed,
         pool_size=pool_size,
-        max_overflow=20,
+        max_overflow=MORE_CONNECTIONS,
+        pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
         pool_use_lifo=True,  # the connection used last has the most tables in its cache
         pool_pre_ping=True,
