@@ -162,6 +162,11 @@ class App:
         """Return the organization of --org or DCMON_ORG in a list, else all organizations."""
         return [self.organization()] if self._org or self.settings.org else self.every_organization()
 
+    @property
+    def typed_org(self) -> str | None:
+        """Return the organization of --org; None without it, also if DCMON_ORG is set."""
+        return self._org
+
     def every_organization(self) -> list[Organization]:
         """Return all organizations, also where --org or DCMON_ORG chooses one."""
         from dcmon.tenancy import organizations

@@ -11,21 +11,31 @@ app = typer.Typer(help=__doc__, invoke_without_command=True, rich_markup_mode=No
 
 @app.callback()
 def migrate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
-    """Migrate the database: both lineages, every organization. Example: dcmon migrate --dry-run"""
+    """Migrate the database: both lineages, every organization, or only that of --org.
+
+    A schema that can't be migrated, or that a newer dcmon has migrated, stays as it is, and the others follow: exit 8.
+
+    Example: dcmon migrate --dry-run
+    """
     if ctx.invoked_subcommand is not None:
         return
     from dcmon.commands.views import migration as view
+    from dcmon.tenancy import schema_migration
 
-    ctx.obj.output.page(view.migrated(ctx.obj.engine, dry_run=dry_run))
+    with ctx.obj.output.progress("organizations", counts=True) as advance:
+        steps = schema_migration.migrate(ctx.obj.engine, only=ctx.obj.typed_org, dry_run=dry_run, show=advance)
+    ctx.obj.output.page(view.migrated(ctx.obj.engine, steps, dry_run=dry_run))
+    if any(step.state in schema_migration.BAD_STATES for step in steps):
+        raise typer.Exit(8)
 
 
 @app.command()
 def status(ctx: typer.Context) -> None:
     """Show the revision of each schema; exit 1 when one is not current. Example: dcmon migrate status"""
     from dcmon.db.migrations import MigrationState
-    from dcmon.tenancy.provisioning import migration_states
+    from dcmon.tenancy import schema_migration
 
-    states = migration_states(ctx.obj.engine)
+    states = schema_migration.states(ctx.obj.engine)
     rows = [
         {"lineage": schema.lineage, "schema": schema.schema, "at": schema.current, "head": schema.head,
          "state": schema.state}

@@ -1,5 +1,6 @@
 """Start, keep running and stop the embedded servers and dcmon's own processes."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -20,6 +21,9 @@ from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.settings import Settings
 from dcmon.states import ProcessKind
 
+log = logging.getLogger(__name__)
+
+PARTLY_MIGRATED = 8  # an exit code of `dcmon migrate`
 READY_SECONDS, STOP_SECONDS = 60.0, 15.0
 WATCH_SECONDS = 0.2  # between two checks of the processes
 LOG_DELAY = 0.2  # seconds after the end of a process until its last line is in its log
@@ -126,11 +130,16 @@ class ProcessManager:
 
 
 def _migrate(environment: Mapping[str, str]) -> None:
-    """Run `dcmon migrate`; if it fails, raise its last message as an error."""
+    """Run `dcmon migrate`; if it fails, raise its last message as an error.
+
+    An organization that can't be migrated does not keep the others from work: it is logged, and `dcmon status` says it.
+    """
     completed = subprocess.run(
         [sys.executable, "-m", "dcmon", "migrate"], env=dict(environment), capture_output=True, text=True, check=False
     )
-    if completed.returncode:
+    if completed.returncode == PARTLY_MIGRATED:
+        log.warning("%s", completed.stderr.strip())
+    elif completed.returncode:
         message = (completed.stderr.strip().splitlines() or ["The migration failed."])[-1].removeprefix("dcmon: ")
         by_exit_code = {4: errors.DatabaseRefused, 6: errors.Locked, 7: errors.Unreachable}
         raise by_exit_code.get(completed.returncode, errors.DcmonError)(message)

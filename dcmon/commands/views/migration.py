@@ -1,23 +1,29 @@
 """Migrated schemas, and the roles of organizations that are missing."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dcmon.output import Lines, Page, Remark, Table
 from dcmon.tenancy import missing_roles as missing_roles_of
-from dcmon.tenancy import provisioning
+from dcmon.tenancy.schema_migration import BAD_STATES
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-MIGRATED_COLUMNS = ["lineage", "schema", "from", "to", "state"]
+    from dcmon.tenancy.schema_migration import Step
+
+COLUMNS = ["lineage", "org", "schema", "from", "to", "state", "detail"]
 
 
-def migrated(engine: "Engine", *, dry_run: bool) -> Page:
-    """Migrate, and list the schemas; a remark says if organizations have no role of their own."""
-    steps = provisioning.migrate_all(engine, dry_run=dry_run)
+def migrated(engine: "Engine", steps: "Sequence[Step]", *, dry_run: bool) -> Page:
+    """List the schemas; remarks say what is not current, and if organizations have no role of their own."""
+    rows, bad = [step.row() for step in steps], [step for step in steps if step.state in BAD_STATES]
+    has_detail = any(step.detail for step in steps)
     missing = missing_roles_of.read(engine)
     remarks = [] if dry_run or not missing.organizations else [missing_text(missing)]
-    return Page(steps, [Table(steps, MIGRATED_COLUMNS)], remarks)
+    if bad:
+        remarks.insert(0, f"{len(bad)} of {len(rows)} schemas are not current. The others are; type the command again.")
+    return Page(rows, [Table(rows, COLUMNS if has_detail else COLUMNS[:-1])], remarks)
 
 
 def missing_roles(engine: "Engine") -> Page:

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from dcmon import db, privileges
 from dcmon.embedded import postgres
-from dcmon.tenancy import missing_roles, provisioning
+from dcmon.tenancy import missing_roles, provisioning, schema_migration
 from tests.helpers.directories import server_directory
 from tests.helpers.paths import ROOT
 from tests.helpers.waiting import eventually
@@ -56,7 +56,7 @@ def test_compose_role_is_no_superuser_and_holds_both_walls(cluster: Path) -> Non
         assert passwords["dcmon"].startswith("SCRAM-SHA-256$")
     administrator.dispose()
     engine = db.engine(f"postgresql://dcmon@/dcmon?host={cluster}")
-    provisioning.migrate_all(engine)
+    schema_migration.migrate(engine)
     org = provisioning.create_organization(engine, "acme", "owner@acme.example").organization
     with db.public_session(engine) as session:
         assert missing_roles.count(session) == 0

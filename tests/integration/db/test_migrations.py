@@ -1,7 +1,9 @@
 """Migrations bring every schema to its head, one at a time and never backwards."""
 
+import json
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -11,7 +13,8 @@ from dcmon import db, errors
 from dcmon.db import Organization, migrations, work_queue
 from dcmon.db.tables.public import CommittedOffset, Worker
 from dcmon.health import problems, scheduler_runs
-from dcmon.tenancy import provisioning
+from dcmon.tenancy import provisioning, schema_migration
+from tests.helpers.command_line import dcmon
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
 
@@ -22,17 +25,17 @@ def set_revision(engine: Engine, schema: str, revision: str) -> None:
 
 
 def states(engine: Engine) -> list[str]:
-    return [state.state for state in provisioning.migration_states(engine)]
+    return [state.state for state in schema_migration.states(engine)]
 
 
 def test_empty_database_is_migrated_to_the_head_once(empty_url: str) -> None:
     engine = db.engine(empty_url)
     assert states(engine) == ["absent"]
 
-    assert [step["state"] for step in provisioning.migrate_all(engine, dry_run=True)] == ["to migrate"]
+    assert [step.state for step in schema_migration.migrate(engine, dry_run=True)] == ["to migrate"]
     assert states(engine) == ["absent"]
-    assert [step["state"] for step in provisioning.migrate_all(engine)] == ["migrated"]
-    assert [step["state"] for step in provisioning.migrate_all(engine)] == ["current"]
+    assert [step.state for step in schema_migration.migrate(engine)] == ["migrated"]
+    assert [step.state for step in schema_migration.migrate(engine)] == ["current"]
 
     provisioning.create_organization(engine, "acme", "a@acme.example")
     assert states(engine) == ["current", "current"]
@@ -44,7 +47,7 @@ def test_concurrent_migrations_run_one_after_the_other(empty_url: str) -> None:
 
     def migrate() -> None:
         try:
-            provisioning.migrate_all(engine)
+            schema_migration.migrate(engine)
         except BaseException as error:
             failed.append(error)
 
@@ -81,7 +84,7 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
         for statement in written:
             connection.execute(text(statement))
 
-    assert [step["state"] for step in provisioning.migrate_all(engine)] == ["migrated", "migrated"]
+    assert [step.state for step in schema_migration.migrate(engine)] == ["migrated", "migrated"]
 
     assert states(engine) == ["current", "current"]
     org = Organization(1, "acme", "org_1")
@@ -152,13 +155,56 @@ def test_schema_that_is_ahead_is_not_opened_or_migrated(engine: Engine, org: Org
     set_revision(engine, org.schema, "9999")
     with pytest.raises(errors.SchemaTooNew), db.org_session(engine, org):
         pass
-    for act in (lambda: provisioning.migrate_all(engine), lambda: migrations.upgrade_org(engine, org)):
-        with pytest.raises(errors.SchemaTooNew, match="9999"):
-            act()
-    assert states(engine) == ["current", "ahead"]
+    with pytest.raises(errors.SchemaTooNew, match="9999"):
+        migrations.upgrade_org(engine, org)
+    assert [step.state for step in schema_migration.migrate(engine)] == ["current", "ahead"]
     set_revision(engine, "public", "9999")
     with pytest.raises(errors.SchemaTooNew), db.public_session(engine):
         pass
+    with pytest.raises(errors.SchemaTooNew, match="9999"):
+        schema_migration.migrate(engine)
+
+
+@pytest.fixture
+def three(engine: Engine, org: Organization) -> list[Organization]:
+    """Return three organizations: one ahead of this code, one that can't be migrated, and one that is behind."""
+    broken, behind = (provisioning.create_organization(engine, name, "o@a.example").organization for name in "bc")
+    with engine.begin() as connection:
+        for other in (broken, behind):
+            connection.execute(text(f"drop schema {other.schema} cascade"))
+        connection.execute(text(f"create schema {broken.schema}"))
+        connection.execute(text(f"create table {broken.schema}.models (id int)"))
+    set_revision(engine, org.schema, "9999")
+    return [org, broken, behind]
+
+
+def test_organization_that_fails_delays_no_other(engine: Engine, three: list[Organization]) -> None:
+    expected = [("public", "current"), ("acme", "ahead"), ("b", "failed"), ("c", "migrated")]
+    steps = schema_migration.migrate(engine)
+    assert [(step.org or "public", step.state) for step in steps] == expected
+    assert "newer dcmon" in str(steps[1].detail)
+    assert "models" in str(steps[2].detail)
+    assert states(engine) == ["current", "ahead", "absent", "current"]
+    with db.org_session(engine, three[2]):
+        pass
+
+
+def test_only_one_organization_is_migrated_if_wanted(engine: Engine, three: list[Organization]) -> None:
+    steps = schema_migration.migrate(engine, only="c", dry_run=True)
+    assert [(step.org, step.state) for step in steps] == [(None, "current"), ("c", "to migrate")]
+    assert [step.state for step in schema_migration.migrate(engine, only="c")] == ["current", "migrated"]
+    assert states(engine) == ["current", "ahead", "absent", "current"]
+    with pytest.raises(errors.OrganizationNotFound):
+        schema_migration.migrate(engine, only="d")
+
+
+def test_command_that_is_partly_done_exits_8(engine: Engine, three: list[Organization], data_dir: Path) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    done = dcmon("migrate", "-o", "json", data_dir=data_dir, url=url)
+    assert (done.returncode, "2 of 4 schemas are not current" in done.stderr) == (8, True)
+    assert [row["state"] for row in json.loads(done.stdout)] == ["current", "ahead", "failed", "migrated"]
+    assert dcmon("migrate", "--org", "c", data_dir=data_dir, url=url, DCMON_ORG="acme").returncode == 0
+    assert dcmon("migrate", data_dir=data_dir, url=url, DCMON_ORG="c").returncode == 8
 
 
 def test_failed_migration_is_rolled_back(engine: Engine, org: Organization) -> None:

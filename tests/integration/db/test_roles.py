@@ -16,7 +16,7 @@ from dcmon.db import Organization, migrations, roles
 from dcmon.db import session as session_module
 from dcmon.db.connections import sqlstate
 from dcmon.ingestion.intake import Direct
-from dcmon.tenancy import missing_roles, organizations, provisioning
+from dcmon.tenancy import missing_roles, organizations, provisioning, schema_migration
 from tests.conftest import Acme, drop_database
 from tests.integration.conftest import Target, labels, new_target, rows
 
@@ -161,7 +161,7 @@ def test_roles_are_made_for_an_older_database(engine: Engine, other: Target, tar
     with engine.connect() as connection:
         assert [org.name for org in roles.without(connection)] == ["other"]
 
-    provisioning.migrate_all(engine)
+    schema_migration.migrate(engine)
 
     assert owners(engine, other.org.schema) == {role}
     assert (other.samples, target.samples) == (20, 0)
@@ -175,7 +175,7 @@ def test_stray_table_is_usable_and_repaired(engine: Engine, org: Organization) -
     with db.org_session(engine, org) as session:
         session.execute(text("insert into stray values (1)"))
 
-    provisioning.migrate_all(engine)
+    schema_migration.migrate(engine)
 
     assert len(owners(engine, org.schema)) == 1
     with db.org_session(engine, org) as session:
@@ -227,7 +227,7 @@ def plain_engine(engine: Engine, server_url: str) -> Iterator[Engine]:
 
 def test_role_that_may_not_create_roles_works(engine: Engine, plain_engine: Engine) -> None:
     """The organization works without the wall; an administrator runs the printed SQL; `migrate` builds the wall."""
-    provisioning.migrate_all(plain_engine)
+    schema_migration.migrate(plain_engine)
     org = provisioning.create_organization(plain_engine, "acme", "owner@acme.example").organization
     target = new_target(plain_engine, org)
     Direct(plain_engine).ingest_samples(org, target.version_id, rows(0, 10))
@@ -238,7 +238,7 @@ def test_role_that_may_not_create_roles_works(engine: Engine, plain_engine: Engi
     with engine.begin() as connection:
         for statement in missing.statements:
             connection.exec_driver_sql(statement)
-    provisioning.migrate_all(plain_engine)
+    schema_migration.migrate(plain_engine)
 
     assert count_missing(plain_engine) == 0
     assert owners(plain_engine, org.schema) != {plain_engine.url.username}
@@ -279,13 +279,13 @@ def test_interrupted_creation_of_roles_is_continued(
 
     monkeypatch.setattr(migrations, "create_role", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        provisioning.migrate_all(engine)
+        schema_migration.migrate(engine)
     with engine.connect() as connection:
         assert [org.name for org in roles.without(connection)] == ["other"]
     assert other.samples == 20
 
     monkeypatch.undo()
-    provisioning.migrate_all(engine)
+    schema_migration.migrate(engine)
 
     assert count_missing(engine) == 0
 

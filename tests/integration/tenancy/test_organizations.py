@@ -9,7 +9,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from dcmon import db, errors
 from dcmon.db import Organization, migrations
-from dcmon.tenancy import organizations, provisioning, tokens
+from dcmon.tenancy import organizations, provisioning, schema_migration, tokens
 from tests.conftest import Acme
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
@@ -66,9 +66,9 @@ def test_migration_completes_a_creation_that_crashed(engine: Engine) -> None:
         org, _ = organizations.create(session, "half", "ann@acme.example")
     with pytest.raises(errors.OrganizationNotFound), db.org_session(engine, org):
         pass
-    assert [state.state for state in provisioning.migration_states(engine)] == ["current", "absent"]
+    assert [state.state for state in schema_migration.states(engine)] == ["current", "absent"]
 
-    provisioning.migrate_all(engine)
+    schema_migration.migrate(engine)
 
     with db.org_session(engine, org) as session:
         assert session.scalar(text("select count(*) from models")) == 0

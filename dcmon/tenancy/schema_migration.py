@@ -1,0 +1,125 @@
+"""Migrate the schemas of all organizations: one that fails delays no other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from dcmon import db, errors
+from dcmon.db import Organization, migrations, roles
+from dcmon.db.migrations import MigrationState, SchemaState
+
+
+class StepState(StrEnum):
+    """What became of a schema. AHEAD: a newer dcmon has migrated it. FAILED: it stays as it was."""
+
+    CURRENT = "current"
+    TO_MIGRATE = "to migrate"
+    MIGRATED = "migrated"
+    AHEAD = "ahead"
+    FAILED = "failed"
+
+
+BAD_STATES = (StepState.AHEAD, StepState.FAILED)
+
+
+@dataclass(frozen=True)
+class Step:
+    """The migration of a schema. `org`: None for "public". `detail`: why it is not current."""
+
+    lineage: str
+    org: str | None
+    schema: str
+    before: str | None
+    head: str
+    state: StepState
+    detail: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Return the step as a row."""
+        row = asdict(self)
+        row["from"], row["to"] = row.pop("before"), row.pop("head")
+        return row
+
+
+def states(engine: Engine) -> list[SchemaState]:
+    """Return the state of "public" and of every organization's schema."""
+    return migrations.states(engine, _organizations(engine))
+
+
+def migrate(
+    engine: Engine, *, only: str | None = None, dry_run: bool = False, show: Callable[[int, int], None] | None = None
+) -> list[Step]:
+    """Upgrade "public", then the organizations, or only one; return what became of each schema.
+
+    A schema that is ahead of this code, or that can't be migrated, stays as it is, and the others follow. After an
+    interruption, run it again to continue. `show` gets how many organizations are done, and how many there are.
+    Raises SchemaTooNew, before any change, when "public" is ahead, and OrganizationNotFound.
+    """
+    public = migrations.states(engine, [])[0]
+    if public.state == MigrationState.AHEAD:
+        raise errors.SchemaTooNew(schema=public.schema, found=public.current)
+    steps = [_step(public, None, dry_run=dry_run)]
+    if not dry_run:
+        migrations.upgrade_public(engine)
+    chosen = _chosen(_organizations(engine), only)
+    for number, (org, state) in enumerate(zip(chosen, migrations.states(engine, chosen)[1:], strict=True), 1):
+        steps.append(_step(state, org, dry_run=dry_run) if dry_run else _upgrade(engine, org, state))
+        if show is not None:
+            show(number, len(chosen))
+    if not dry_run:
+        _create_roles(engine)
+    return steps
+
+
+def _upgrade(engine: Engine, org: Organization, state: SchemaState) -> Step:
+    """Upgrade an organization unless it is current or ahead. An error becomes a part of the step."""
+    step = _step(state, org, dry_run=False)
+    if step.state is not StepState.MIGRATED:
+        return step
+    try:
+        migrations.upgrade_org(engine, org)
+    except (errors.DcmonError, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        return Step(step.lineage, step.org, step.schema, step.before, step.head, StepState.FAILED, reason)
+    return step
+
+
+def _step(state: SchemaState, org: Organization | None, *, dry_run: bool) -> Step:
+    outcome, detail = StepState.TO_MIGRATE if dry_run else StepState.MIGRATED, None
+    if state.state == MigrationState.CURRENT:
+        outcome = StepState.CURRENT
+    elif state.state == MigrationState.AHEAD:
+        outcome, detail = StepState.AHEAD, "a newer dcmon has migrated it: use that one"
+    name = None if org is None else org.name
+    return Step(state.lineage, name, state.schema, state.current, state.head, outcome, detail)
+
+
+def _create_roles(engine: Engine) -> None:
+    """Give each organization that has none a role; stop at the first that is not allowed."""
+    with engine.connect() as connection:
+        organizations = roles.without(connection)
+    for org in organizations:
+        if not migrations.create_role(engine, org):
+            return
+
+
+def _chosen(organizations: Sequence[Organization], only: str | None) -> Sequence[Organization]:
+    if only is None:
+        return organizations
+    chosen = [org for org in organizations if org.name == only]
+    if not chosen:
+        raise errors.OrganizationNotFound(name=only, known=[org.name for org in organizations])
+    return chosen
+
+
+def _organizations(engine: Engine) -> Sequence[Organization]:
+    """Return all organizations, at each revision of "public"; an empty list before the first migration."""
+    with engine.connect() as connection:
+        if db.revision(connection, "public") is None:
+            return []
+        rows = connection.execute(text("select id, name, schema_name from public.organizations order by id"))
+        return [Organization(*row) for row in rows]
