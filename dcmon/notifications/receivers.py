@@ -5,7 +5,7 @@ Only `add` and `rotate_secret` return a secret, the new signing secret; no funct
 
 import base64
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 from dcmon import durations, errors, severity
 from dcmon.db import encryption
 from dcmon.db.tables.org import Model, Notification, Webhook
-from dcmon.notifications import egress_guard, notification_conditions
+from dcmon.notifications import egress_guard, notification_conditions, receiver_addresses
 from dcmon.notifications.integrations import registry
-from dcmon.notifications.integrations.base import Address, DeliveryTarget, StoredAddress
+from dcmon.notifications.integrations.base import Address, DeliveryTarget
 from dcmon.settings import Webhooks
 from dcmon.severity import Severity
 
@@ -27,7 +27,6 @@ DEFAULT_CAP, DEFAULT_REPEAT = 20, timedelta(hours=24)
 OLD_SECRET_LIFETIME = timedelta(hours=24)
 SHORTEST_REPEAT = timedelta(minutes=5)
 LONGEST_NAME = 100
-UNREADABLE = "(encrypted with a key that DCMON_SECRET_KEYS does not have)"
 
 
 class ReceiverState(StrEnum):
@@ -163,7 +162,7 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
             f"Receiver {receiver.name!r} is of kind {receiver.kind}, which can't change. "
             'Delete it with "dcmon webhook delete" and add another.'
         )
-    old = _readable_address(receiver)
+    old = receiver_addresses.readable(receiver)
     options, credentials = old.options, old.credentials
     old_targets: list[str] = options.get("to") or options.get("argv") or ([old.url] if old.url else [])
     is_same_host = not address.targets or _host(address.targets[0]) == _host(old.url)
@@ -178,14 +177,6 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
     )
     stored = registry.find(receiver.kind).validate(merged, settings)
     receiver.url, receiver.options, receiver.credentials = stored.url, stored.options, stored.credentials
-
-
-def _readable_address(receiver: Webhook) -> StoredAddress:
-    """Return the address of a receiver; an empty one where it can't be decrypted, so that it can be entered again."""
-    try:
-        return StoredAddress(receiver.url, receiver.options, receiver.credentials)
-    except errors.SecretUnreadable:
-        return StoredAddress()
 
 
 def _host(url: str) -> str:
@@ -298,22 +289,6 @@ def _readable_target(receiver: Webhook, now: datetime, recipients: Sequence[str]
     return DeliveryTarget(receiver.kind, receiver.name, receiver.url, tuple(signing), options, receiver.credentials)
 
 
-def shown_address(receiver: Webhook) -> str:
-    """Return a receiver's address without its secrets; UNREADABLE where it can't be decrypted."""
-    try:
-        return registry.find(receiver.kind).display_address(receiver.url, receiver.options)
-    except errors.SecretUnreadable:
-        return UNREADABLE
-
-
-def shown_options(receiver: Webhook) -> Mapping[str, Any]:
-    """Return a receiver's options without addresses and arguments; none where they can't be decrypted."""
-    try:
-        return {key: value for key, value in receiver.options.items() if key not in ("argv", "to")}
-    except errors.SecretUnreadable:
-        return {}
-
-
 def pause(session: Session, receiver: Webhook, until: datetime | None, reason: str | None = None) -> None:
     """Pause a receiver until a moment (None: until it is resumed). Its notifications wait."""
     receiver.paused_at, receiver.paused_until, receiver.paused_because = func.now(), until, reason
@@ -388,12 +363,12 @@ def row(session: Session, receiver: Webhook, counts: DeliveryCounts, now: dateti
     return {
         "name": receiver.name,
         "kind": receiver.kind,
-        "to": shown_address(receiver),
+        "to": receiver_addresses.shown(receiver),
         "severities": receiver.severities,
         "models": _model_names(session, receiver),
         "cap": receiver.cap,
         "repeat": receiver.repeat_every,
-        "options": shown_options(receiver),
+        "options": receiver_addresses.shown_options(receiver),
         "state": state(receiver, now),
         "paused_until": receiver.paused_until if is_paused_now else None,
         "paused_because": receiver.paused_because if is_paused_now else None,

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Notification, Webhook
-from dcmon.notifications import receivers
+from dcmon.notifications import receiver_addresses, receivers
 from dcmon.notifications.integrations import pagerduty
 from dcmon.notifications.integrations.base import Address
 from dcmon.settings import Webhooks
@@ -120,7 +120,7 @@ def _set_address(receiver: Webhook, spec: WebhookSpec, settings: Webhooks) -> No
     credentials = receiver.credentials
     headers = None if spec.headers is None else _unmasked(spec.headers, credentials)
     address = _address(receiver.kind, spec, headers)
-    if spec.url == receivers.shown_address(receiver):  # a client sends the URL that it was shown
+    if spec.url == receiver_addresses.shown(receiver):  # a client sends the URL that it was shown
         address = replace(address, targets=[])
     if spec.headers is not None and not headers:
         receivers.clear_headers(receiver)
@@ -169,7 +169,7 @@ def last_attempts(session: Session, ids: Sequence[int]) -> dict[int, LastAttempt
 
 def describe(receiver: Webhook, last: LastAttempt | None) -> dict[str, Any]:
     """Return a receiver with the fields of the old API, without its secrets."""
-    kind, options = kind_of(receiver), receivers.shown_options(receiver)
+    kind, options = kind_of(receiver), receiver_addresses.shown_options(receiver)
     headers = {str(name): MASK for name in options.get("headers", ())}
     is_pager_duty = kind is WebhookKind.PAGER_DUTY
     event = {"routing_key": MASK, "group": options.get("group"), "class": options.get("class", "")}
@@ -178,7 +178,7 @@ def describe(receiver: Webhook, last: LastAttempt | None) -> dict[str, Any]:
         "name": receiver.name,
         "description": receiver.description,
         "kind": kind,
-        "http_url": receivers.shown_address(receiver),
+        "http_url": receiver_addresses.shown(receiver),
         "http_method": options.get("method", "POST"),
         "http_headers": ({name.title(): MASK for name in headers} if is_pager_duty else headers) or None,
         "notification_levels": receiver.severities,

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from dcmon.notifications import notification_views, receivers
+from dcmon.notifications import notification_views, receiver_addresses, receivers
 from dcmon.output import Lines
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def detail(app: "App", notification_id: str) -> dict[str, Any]:
         receiver, body = view.receiver, view.notification.body
         return {
             **notification_views.row(view, receivers.database_time(session)),
-            "to": receivers.shown_address(receiver),
+            "to": receiver_addresses.shown(receiver),
             "first_attempt": view.notification.tried_at,
             "status": view.notification.last_status,
             "error": view.notification.last_error,
