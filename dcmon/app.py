@@ -96,9 +96,9 @@ class App:
         """Return the connection pool of this process."""
         from dcmon import db
         from dcmon.db import encryption
+        from dcmon.embedded import own_key
 
-        keys = self.settings.secret_keys
-        encryption.use_keys([key.strip() for key in keys.get_secret_value().split(",")] if keys else [])
+        encryption.use_keys(own_key.keys(self.settings))
         return db.engine(self.database_url, pool_size=10)
 
     @cached_property
@@ -130,10 +130,11 @@ class App:
         """Return the meter that holds organizations to their limits per minute."""
         from dcmon.tenancy.rate_limits import RateMeter
 
-        return RateMeter(self._cache)
+        return RateMeter(self.redis_scripts)
 
     @cached_property
-    def _cache(self) -> RedisScripts:
+    def redis_scripts(self) -> RedisScripts:
+        """Return what runs scripts in Redis or Valkey, which all processes share, if there is one."""
         from dcmon.redis_scripts import RedisScripts
 
         return RedisScripts(self._redis_url)
@@ -226,8 +227,8 @@ class App:
             self.producer.close()
         if "admission_cache" in self.__dict__:
             self.admission_cache.close()
-        if "_cache" in self.__dict__:
-            self._cache.close()
+        if "redis_scripts" in self.__dict__:
+            self.redis_scripts.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
 

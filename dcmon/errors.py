@@ -39,6 +39,8 @@ class Unprocessable(InvalidInput):
 class UnstorableText(InvalidInput):
     """A text can't have a NUL character, half of a surrogate pair, or bytes that are not UTF-8: {text}."""
 
+    status = 422
+
     @classmethod
     def of(cls, text: str) -> "UnstorableText":
         """Return the error that shows the beginning of a text."""
@@ -344,8 +346,9 @@ class DatabaseRefused(DcmonError):
 
 
 class SecretUnreadable(DcmonError):
-    """A secret of a receiver is encrypted with a key that DCMON_SECRET_KEYS does not have. Add that key at the end of
-    the list, or enter the address again with "dcmon webhook set" and, for a webhook, "dcmon webhook rotate"."""
+    """A secret of a receiver is encrypted with a key that neither DCMON_SECRET_KEYS nor the data directory has. Add
+    that key at the end of the setting, or enter the address again with "dcmon webhook set" and, for a webhook,
+    "dcmon webhook rotate"."""
 
 
 class SchemaOutOfDate(Unavailable):

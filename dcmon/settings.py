@@ -324,8 +324,8 @@ class Settings(BaseSettings):
     )
     secret_keys: SecretStr | None = Field(
         None,
-        description="Keys that encrypt secrets of receivers in the database, comma-separated, the newest first. "
-        "Not set: they are stored as they are.",
+        description="Keys that encrypt secrets of receivers, comma-separated, the newest first. "
+        "Not set: that of `dcmon up`, with its own PostgreSQL.",
     )
     public_url: Annotated[str | None, AfterValidator(without_credentials)] = Field(
         None,

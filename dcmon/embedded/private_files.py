@@ -8,7 +8,8 @@ from dcmon import errors
 from dcmon.privileges import Account
 
 UMASK = 0o077  # of the supervisor and its children
-STATE_FILES = ("postgres.json", "valkey.json", "valkey.conf", "supervisor.json", "supervisor.lock", "demo.json")
+STATE_FILES = ("postgres.json", "valkey.json", "valkey.conf", "supervisor.json", "supervisor.lock", "demo.json",
+               "secret.key")  # fmt: skip
 
 
 def make_directory(path: Path, passer: Account | None) -> None:

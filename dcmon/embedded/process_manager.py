@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from dcmon import errors
-from dcmon.embedded import managed_process, postgres, process, supervisor_state, valkey
+from dcmon.embedded import managed_process, own_key, postgres, process, supervisor_state, valkey
 from dcmon.embedded.environment import child_environment
 from dcmon.embedded.managed_process import ManagedProcess
 from dcmon.embedded.server import Server
@@ -22,8 +22,8 @@ from dcmon.settings import Settings
 from dcmon.states import ProcessKind
 
 log = logging.getLogger(__name__)
-
 PARTLY_MIGRATED = 8  # an exit code of `dcmon migrate`
+NO_LIBRARY = "to encrypt them, type pip install 'dcmon[server]', start dcmon again, and type dcmon secret-key rotate."
 READY_SECONDS, STOP_SECONDS = 60.0, 15.0
 WATCH_SECONDS = 0.2  # between two checks of the processes
 LOG_DELAY = 0.2  # seconds after the end of a process until its last line is in its log
@@ -50,6 +50,9 @@ class ProcessManager:
         """
         environment = child_environment(self.settings)
         if self.settings.database_url is None:
+            if not own_key.create(self.settings):
+                log.warning("Secrets of receivers are stored as they are: %s", NO_LIBRARY)
+            environment["DCMON_SECRET_KEYS"] = ",".join(own_key.keys(self.settings))
             environment["DCMON_DATABASE_URL"] = self._start_server("postgres", postgres.start)
             if self.settings.redis_url is None:
                 environment["DCMON_REDIS_URL"] = self._start_server("valkey", valkey.start)

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from dcmon import db, errors
 from dcmon.errors import DcmonError, UnstorableText
-from dcmon.http import html_pages
+from dcmon.http import html_pages, wording
 from dcmon.http.responses import error_response
 from dcmon.log import describe_error, request_id
 
@@ -47,16 +47,16 @@ async def _handle_dcmon_error(request: Request, error: Exception) -> JSONRespons
     assert isinstance(error, DcmonError)
     if isinstance(error, errors.OrganizationNotFound):  # that of the token: it was deleted after the token was checked
         error = errors.NotAuthenticated()
-    information = error.details.get("information")
+    information, message = error.details.get("information"), wording.for_clients(str(error))
     if "retry_after" in error.details:
-        return error_response(error.status, str(error), information, retry_after=str(error.details["retry_after"]))
+        return error_response(error.status, message, information, retry_after=str(error.details["retry_after"]))
     if error.status == 503:
         log.warning("%s %s: %s", request.method, request.scope["path"], error)
-        return error_response(503, str(error), information, retry_after=RETRY_AFTER)
+        return error_response(503, message, information, retry_after=RETRY_AFTER)
     if error.status >= 500:
         log.error("%s %s: %s", request.method, request.scope["path"], error)
-        return error_response(error.status, str(error), {**(information or {}), "request_id": request_id.get()})
-    return error_response(error.status, str(error), information)
+        return error_response(error.status, message, {**(information or {}), "request_id": request_id.get()})
+    return error_response(error.status, message, information)
 
 
 async def _handle_database_error(request: Request, error: Exception) -> JSONResponse:

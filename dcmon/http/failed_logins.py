@@ -28,10 +28,16 @@ STORE_EVERY = 1  # seconds: so much later, `dcmon status` shows the failed log-i
 MAX_FAILURES = 30  # of an address in the window, before it is throttled
 MAX_ADDRESSES = 10_000
 SHOWN = 5  # addresses in the log
+# The failures of an address in all processes that share a Redis, in the window since the first one.
+COUNT = """
+local count = redis.call('INCR', KEYS[1])
+if count == 1 then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+return count
+"""
 
 
 class FailedLogins:
-    """The failed log-ins of one process."""
+    """The failed log-ins of one process. With Redis, it knows those of an address in the other processes too."""
 
     def __init__(self, app: App) -> None:
         self._app, self._lock = app, threading.Lock()
@@ -56,9 +62,21 @@ class FailedLogins:
             return log_in()
         except errors.NotAuthenticated as error:
             self._record(address)
-            if is_throttled:
+            if is_throttled or self._is_throttled_elsewhere(address):
                 raise errors.TooManyLogins(address=address, retry_after=WINDOW) from error
             raise
+
+    def _is_throttled_elsewhere(self, address: str) -> bool:
+        """Count a failure in Redis too; return True if all processes together have throttled the address by now.
+
+        Then this process throttles it as well, without asking again.
+        """
+        count = self._app.redis_scripts.run(COUNT, [f"dcmon:failed_logins:{address}"], [WINDOW])
+        if count is None or count <= MAX_FAILURES:
+            return False
+        with self._lock:
+            self._failures[address] = [None] * MAX_FAILURES
+        return True
 
     def _record(self, address: str) -> None:
         with self._lock:

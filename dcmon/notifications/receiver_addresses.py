@@ -8,7 +8,7 @@ from dcmon.db.tables.org import Webhook
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import StoredAddress
 
-UNREADABLE = "(encrypted with a key that DCMON_SECRET_KEYS does not have)"
+UNREADABLE = "(encrypted with a key that is missing)"
 
 
 def shown(receiver: Webhook) -> str:

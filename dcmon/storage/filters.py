@@ -157,8 +157,8 @@ def _membership(column: _Column, value: Any, parameter: str) -> _Comparison:
     return _Comparison(sql if None not in items else f"({sql} or {column.sql} is null)", values, has_parameter=True)
 
 
-def _unknown_operator(operator: Any) -> errors.InvalidInput:
-    return errors.InvalidInput(f"There is no operator {operator!r}: it is one of {', '.join(KNOWN_OPERATORS)}.")
+def _unknown_operator(operator: Any) -> errors.Unprocessable:
+    return errors.Unprocessable(f"There is no operator {operator!r}: it is one of {', '.join(KNOWN_OPERATORS)}.")
 
 
 def _ordered(column: _Column, operator: str) -> str:

@@ -3,9 +3,13 @@
 import os
 import signal
 import socket
+import stat
 from dataclasses import replace
 from pathlib import Path
 
+from sqlalchemy import create_engine, text
+
+from dcmon.embedded import postgres
 from tests.helpers.installed import Dcmon, processes_of
 from tests.helpers.ports import free_port
 from tests.helpers.waiting import eventually
@@ -16,6 +20,22 @@ def names(dcmon: Dcmon) -> dict[str, dict[str, object]]:
     import json
 
     return {row["name"]: row for row in json.loads(shown.stdout)["parts"]}
+
+
+def _stored_receiver(data_dir: Path) -> str:
+    """Return how the address of the only receiver is stored in the embedded PostgreSQL."""
+    url = postgres.url(data_dir)
+    assert url is not None
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.connect() as connection:
+        schema = connection.scalar(text("select schema_name from organizations"))
+        role = connection.scalar(
+            text("select pg_get_userbyid(nspowner) from pg_namespace where nspname = :n"), {"n": schema}
+        )
+        connection.execute(text(f'set role "{role}"'))
+        stored = str(connection.scalar(text(f'select url from "{schema}".webhooks')))
+    engine.dispose()
+    return stored
 
 
 def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, data_dir: Path) -> None:
@@ -39,6 +59,14 @@ def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, da
     assert "started again" in (data_dir / "logs" / "supervisor.log").read_text()
 
     assert dcmon("org", "create", "acme").returncode == 0
+    assert dcmon("webhook", "add", "team", "https://hooks.example.org/s3cret").returncode == 0
+    assert _stored_receiver(data_dir).startswith("dcmon1:")
+    key = data_dir / "secret.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert dcmon.json("webhook", "list")[0]["to"].startswith("https://hooks.example.org/")
+    key.rename(data_dir / "lost.key")
+    assert "key that is missing" in dcmon.json("webhook", "list")[0]["to"]
+    (data_dir / "lost.key").rename(key)
     assert dcmon("down").returncode == 0
     assert processes_of(data_dir) == []
     assert dcmon("down").returncode == 0

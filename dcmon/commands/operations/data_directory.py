@@ -6,7 +6,8 @@ from typing import Any
 
 # A purge deletes these entries and no other file.
 OWN_ENTRIES = ("postgres", "postgres.initdb", "binaries", "logs", "postgres.json", "valkey.json", "valkey.conf",
-               "supervisor.json", "supervisor.lock", "demo.json", "report.html", "dump.rdb")  # fmt: skip
+               "supervisor.json", "supervisor.lock", "demo.json", "report.html", "dump.rdb",
+               "secret.key", "secret.new")  # fmt: skip
 
 
 def own_entries(data_dir: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner, Reader
@@ -21,13 +21,23 @@ from dcmon.tenancy.invitations import Invited
 from dcmon.tenancy.permissions import Role, require_covered
 
 router = APIRouter(tags=["organization"])
-Email = Annotated[str, Field(max_length=members.MAX_EMAIL_LENGTH)]
+
+
+def _email(text: str) -> str:
+    try:
+        members.require_email(text)
+    except errors.InvalidInput as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+Email = Annotated[str, Field(max_length=members.MAX_EMAIL_LENGTH), AfterValidator(_email)]
 
 
 class InvitationBody(BaseModel):
     """Whom to invite. ttl: seconds that the invitation lasts; null: 7 days."""
 
-    email: Email | list[Email]
+    email: Email | Annotated[list[Email], Field(min_length=1)]
     ttl: int | None = Field(None, ge=60, le=90 * 86_400)
     role: Role = Role.MEMBER
 
@@ -212,8 +222,6 @@ def invite(access: Administrator, body: InvitationBody) -> dict[str, Any] | None
     """Invite people. The code of an invitation is sent by e-mail; the response has it if that is not possible."""
     require_covered(access.bearer.permissions, body.role.permissions)
     emails = [body.email] if isinstance(body.email, str) else body.email
-    if not emails:
-        raise errors.InvalidInput("The list of e-mail addresses is empty.")
     lifetime = None if body.ttl is None else timedelta(seconds=body.ttl)
     with access.app.public() as session:
         created = invitations.invite(session, access.org.id, access.email, emails, body.role, lifetime)

@@ -27,7 +27,7 @@ IS_PER_ALERT, IS_LOCAL, IS_SIGNED = True, False, False
 URL = "https://events.pagerduty.com/v2/enqueue"
 PAGERDUTY_URL = re.compile(r"https://events\.([a-z0-9-]+\.)?pagerduty\.com/v2/enqueue")
 ACCESS_HEADER = "authorization"  # the only header of a receiver's own
-KEY = re.compile(r"[A-Za-z0-9_-]{8,64}")
+LONGEST_KEY = 200  # characters; PagerDuty's own have 32
 PAGERDUTY_SEVERITIES: dict[str, str] = {
     Severity.CRITICAL: "critical",
     Severity.HIGH: "error",
@@ -57,8 +57,12 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
 
     A URL is only needed for another region.
     """
-    if address.key is None or not KEY.fullmatch(address.key):
-        raise InvalidInput("Give PagerDuty's integration key: --key KEY, or --key - to be asked for it.")
+    key = address.key or ""
+    if not key.strip() or not key.isprintable() or len(key) > LONGEST_KEY:
+        raise InvalidInput(
+            "Give PagerDuty's integration key (event_routing_key; --key KEY, or --key - to be asked for it): it has 1"
+            f" to {LONGEST_KEY} printable characters."
+        )
     if len(address.targets) > 1:
         raise InvalidInput(f"Give at most one URL; without one it is {URL}")
     url = address.targets[0] if address.targets else URL
@@ -70,7 +74,7 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
     if any(not value.isascii() or not value.isprintable() for value in access.values()):
         raise InvalidInput("PagerDuty's access key has characters that can't be sent.")
     return StoredAddress(
-        url, {"group": "deepchecks", "headers": list(access), **options}, {"routing_key": address.key, **access}
+        url, {"group": "deepchecks", "headers": list(access), **options}, {"routing_key": key, **access}
     )
 
 

@@ -256,6 +256,7 @@ def test_every_operator_filters(app: App, target: Target, endpoint: Endpoint) ->
         ({"aggregation_window": 1001}, 422),
         ({"filter": {"filters": [{"column": "job", "operator": "like", "value": "j1"}]}}, 422),
         ({"filter": {"filters": [{"column": "age", "operator": "greater_than", "value": "old"}]}}, 400),
+        ({"filter": {"filters": [{"column": "age", "operator": "like", "value": 1}]}}, 422),
         ({"additional_kwargs": {"res_conf": None}}, 422),
         ({"additional_kwargs": {"check_conf": {"scorer": []}}}, 422),
         ({"additional_kwargs": {"check_conf": {"colour": ["x"]}}}, 422),

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from dcmon.app import App
+from dcmon.embedded import valkey
 from dcmon.health import status
 from dcmon.http import failed_logins
 from tests.conftest import Acme
@@ -32,6 +34,25 @@ def test_address_with_wrong_tokens_is_throttled(endpoint: Endpoint, app: App) ->
     assert {response.status for response in responses[failed_logins.MAX_FAILURES :]} == {429}
     assert responses[-1].headers["retry-after"] in ("1", "60")
     assert eventually(lambda: endpoint.request("GET", "say-hello").status == 200)
+
+
+def test_processes_with_redis_throttle_together(app: App, acme: Acme, data_dir: Path) -> None:
+    """Two processes that counted alone would allow twice as many wrong tokens."""
+    server = valkey.start(data_dir)
+    try:
+        settings = app.settings.model_copy(update={"redis_url": SecretStr(server.url)})
+        with (
+            App(settings) as one,
+            App(settings) as other,
+            serving(one, acme.token) as first,
+            serving(other, acme.token) as second,
+        ):
+            clients = [first, second] * (failed_logins.MAX_FAILURES // 2)
+            assert {client.request("GET", "say-hello", **WRONG).status for client in clients} == {401}
+            assert [client.request("GET", "say-hello", **WRONG).status for client in (first, second)] == [429, 429]
+            assert eventually(lambda: second.request("GET", "say-hello").status == 200)
+    finally:
+        server.stop()
 
 
 def test_request_without_token_is_not_counted(endpoint: Endpoint) -> None:

@@ -122,6 +122,8 @@ def test_null_removes_a_setting(endpoint: Endpoint) -> None:
     ("body", "status"),
     [
         ({"name": " "}, 400),
+        ({"name": "a\0b"}, 422),
+        ({"data_filters": {"filters": [{"column": "age", "operator": "like", "value": 1}]}}, 422),
         ({"name": None}, 422),
         ({"frequency": "YEAR"}, 422),
         ({"frequency": None}, 422),

@@ -61,6 +61,12 @@ def test_invited_person_becomes_member_once(endpoint: Endpoint) -> None:
     assert shown["permissions"] == ["look_up", "read"]
 
 
+@pytest.mark.parametrize("email", ["x", [], ["ann@acme.example", "x"], "a b@acme.example", "a\0@acme.example", ""])
+def test_invitation_that_does_not_fit_is_422(endpoint: Endpoint, email: Any) -> None:
+    _send(endpoint, "PUT", "organization/invite", {"email": email}, 422)
+    assert _send(endpoint, "GET", "organization/invitations") == []
+
+
 def test_expired_invitation_is_refused_and_replaced(app: App, endpoint: Endpoint) -> None:
     """R12 of the old system: an invitation counted as expired only while it was valid."""
     body = {"email": "ann@acme.example", "ttl": 60}

@@ -115,13 +115,30 @@ def test_unusable_webhook_is_refused_at_creation(endpoint: Endpoint, changed: An
     ("changed", "status"),
     [
         ({"event_routing_key": None}, 422),
-        ({"event_routing_key": "a b"}, 400),
+        ({"event_routing_key": " "}, 400),
         ({"http_url": "https://events.evil.example/v2/enqueue"}, 400),
         ({"api_access_key": "ü"}, 400),
     ],
 )
 def test_unusable_pagerduty_webhook_is_refused(endpoint: Endpoint, changed: Any, status: int) -> None:
     add(endpoint, {**PAGER_DUTY, **changed}, status)
+
+
+def test_key_of_pagerduty_may_be_any_text(endpoint: Endpoint) -> None:
+    """The old system took any; PagerDuty itself says whether it knows the key, when a test is sent."""
+    add(endpoint, {**PAGER_DUTY, "event_routing_key": "R0UT"})
+
+
+def test_messages_name_routes_and_no_commands(endpoint: Endpoint) -> None:
+    webhook_id = add(endpoint, STANDARD)["id"]
+    for method, path, body, status in (
+        ("POST", "alert-webhooks", STANDARD, 400),
+        ("POST", "alert-webhooks", {**PAGER_DUTY, "event_routing_key": " "}, 400),
+        ("GET", f"alert-webhooks/{webhook_id + 1}", None, 404),
+        ("PUT", f"alert-webhooks/{webhook_id}", {"kind": "PAGER_DUTY"}, 400),
+    ):
+        message = send_request(endpoint, method, path, body, status)["error_message"]
+        assert '"dcmon ' not in message, message
 
 
 def test_nothing_is_sent_when_a_webhook_is_added(endpoint: Endpoint) -> None:

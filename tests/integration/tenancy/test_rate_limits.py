@@ -206,13 +206,13 @@ def test_limit_holds_while_redis_is_unavailable(
 def test_client_reconnects_after_a_restart_of_valkey(data_dir: Path, server: valkey.Server) -> None:
     with App(Settings(data_dir=data_dir), Output(quiet=True)) as app:
         script, keys = "return redis.call('INCRBY', KEYS[1], ARGV[1])", ["k"]
-        assert app._cache.run(script, keys, [5]) == 5
+        assert app.redis_scripts.run(script, keys, [5]) == 5
         server.process.kill()
         server.process.wait()
-        assert app._cache.run(script, keys, [5]) is None
+        assert app.redis_scripts.run(script, keys, [5]) is None
         again = valkey.start(data_dir)
         try:
-            assert eventually(lambda: app._cache.run(script, keys, [5]) == 5, every=0.1)
+            assert eventually(lambda: app.redis_scripts.run(script, keys, [5]) == 5, every=0.1)
         finally:
             again.stop()
 
