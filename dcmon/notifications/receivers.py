@@ -6,7 +6,7 @@ Only `add` and `rotate_secret` return a secret, the new signing secret; no funct
 import base64
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dcmon import durations, errors, severity
 from dcmon.db import encryption
 from dcmon.db.tables.org import Model, Notification, Webhook
-from dcmon.notifications import egress_guard, notification_conditions, receiver_addresses
+from dcmon.notifications import egress_guard, notification_conditions, notification_levels, receiver_addresses
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import Address, DeliveryTarget
 from dcmon.settings import Webhooks
@@ -83,6 +83,7 @@ def add(
 ) -> AddedReceiver:
     """Add a receiver; an address that is a string is the URL of a webhook.
 
+    Without severities in the subscription it gets those that were chosen for such receivers, else all.
     Raises InvalidInput, ModelNotFound or Conflict.
     """
     _require_name(name)
@@ -90,12 +91,15 @@ def add(
     integration = registry.find(address.kind)
     stored = integration.validate(address, settings)
     _require_free_name(session, name)
+    subscription = subscription or Subscription()
+    if subscription.severities is None:
+        subscription = replace(subscription, severities=notification_levels.of_new_receiver(session, address.kind))
     secret = secrets.token_bytes(32) if integration.IS_SIGNED else b""
     receiver = Webhook(name=name, kind=address.kind, url=stored.url, secret=secret, severities=list(Severity))
     receiver.options, receiver.credentials = stored.options, stored.credentials
     session.add(receiver)
     session.flush()  # Inserted before the subscription is set: an INSERT replaces null by the column's default.
-    set_subscription(session, receiver, subscription or Subscription())
+    set_subscription(session, receiver, subscription)
     session.flush()
     return AddedReceiver(receiver, _encode_secret(secret))
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Notification, Webhook
-from dcmon.notifications import receiver_addresses, receivers
+from dcmon.notifications import notification_levels, receiver_addresses, receivers
 from dcmon.notifications.integrations import pagerduty
 from dcmon.notifications.integrations.base import Address
 from dcmon.settings import Webhooks
@@ -92,8 +92,11 @@ def get(session: Session, webhook_id: int) -> Webhook:
 def add(session: Session, kind: WebhookKind, spec: WebhookSpec, settings: Webhooks) -> Webhook:
     """Add a receiver. It is notified of alerts that begin to fire from now on. Raises InvalidInput or Conflict."""
     receiver_kind = ReceiverKind.PAGERDUTY if kind is WebhookKind.PAGER_DUTY else ReceiverKind.DEEPCHECKS
+    levels = spec.levels
+    if levels is None:
+        levels = notification_levels.of_new_receiver(session, receiver_kind) or DEFAULT_LEVELS
     receiver = receivers.add(session, spec.name or "", _address(receiver_kind, spec), settings).receiver
-    receiver.severities = _distinct(DEFAULT_LEVELS if spec.levels is None else spec.levels)
+    receiver.severities = _distinct(levels)
     receiver.description = spec.description or ""
     session.flush()
     return receiver

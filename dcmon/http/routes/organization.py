@@ -14,7 +14,7 @@ from dcmon.http.responses import MAY_CONFLICT, NAMES_OBJECT
 from dcmon.http.routes.users import MemberResponse, forget_models, leave, member_view, require_full_scope
 from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
-from dcmon.notifications.notification_levels import NotificationLevels
+from dcmon.notifications.notification_levels import Channel, NotificationLevels
 from dcmon.severity import Severity
 from dcmon.tenancy import invitations, members, object_limits, organizations
 from dcmon.tenancy.invitations import Invited
@@ -70,7 +70,7 @@ class LimitsResponse(BaseModel):
 
 
 class OrganizationResponse(BaseModel):
-    """The organization, with the severities that its receivers get; [] without such a receiver."""
+    """The organization, with the severities that its receivers get, or that later ones will get."""
 
     name: str
     is_slack_connected: bool
@@ -124,17 +124,17 @@ class InvitedResponse(BaseModel):
 def show(access: Reader) -> dict[str, Any]:
     """Show the organization. The levels of Slack, e-mail and webhooks are those of the oldest such receiver."""
     with access.session() as session:
-        levels = notification_levels.current(session)
+        current = notification_levels.current(session)
     with access.app.public() as session:
         is_restricted = organizations.has_model_membership(session, access.org.id)
         limits = object_limits.get(session, access.org.id)
     return {
         "name": access.org.name,
-        "is_slack_connected": levels.slack is not None,
-        "is_webhook_connected": levels.webhook is not None,
-        "slack_notification_levels": levels.slack or [],
-        "email_notification_levels": levels.email or [],
-        "webhook_notification_levels": levels.webhook or [],
+        "is_slack_connected": Channel.SLACK in current.connected,
+        "is_webhook_connected": Channel.WEBHOOK in current.connected,
+        "slack_notification_levels": current.levels.slack or [],
+        "email_notification_levels": current.levels.email or [],
+        "webhook_notification_levels": current.levels.webhook or [],
         "model_membership": is_restricted,
         "limits": limits,
     }
@@ -144,7 +144,8 @@ def show(access: Reader) -> dict[str, Any]:
 def change(access: Administrator, body: OrganizationBody) -> None:
     """Change the severities that receivers get, and whether models are shown to members only.
 
-    The levels of Slack and e-mail are those of all such receivers, the levels of webhooks those of the oldest one.
+    The levels of Slack and e-mail are those of all such receivers, the levels of webhooks those of the oldest one. A
+    receiver that is added later without levels gets them too.
     """
     with access.session() as session:
         wanted = NotificationLevels(

@@ -12,7 +12,11 @@ from sqlalchemy import text
 
 from dcmon import db
 from dcmon.app import App
+from dcmon.notifications import receivers
+from dcmon.notifications.integrations.base import Address
+from dcmon.notifications.receivers import Subscription
 from dcmon.settings import Smtp
+from dcmon.severity import Severity
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
 from dcmon.tenancy import members, tokens
@@ -22,6 +26,7 @@ from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.notifications.test_integrations import mail_server
 
+ALL = Subscription(severities=list(Severity))
 Send = Callable[..., Any]
 
 
@@ -274,11 +279,41 @@ def test_organization_shows_its_state(endpoint: Endpoint) -> None:
     shown = _send(endpoint, "GET", "organization")
     assert (shown["name"], shown["is_slack_connected"], shown["webhook_notification_levels"]) == ("acme", False, [])
     assert (shown["limits"]["max_models"], shown["limits"]["max_monitors"], len(shown["limits"])) == (1000, 50_000, 7)
-    _send(endpoint, "PUT", "organization", {"slack_notification_levels": ["high"]}, 400)
     features = _send(endpoint, "GET", "organization/available-features")
     assert (features["model_assignment"], features["email_enabled"]) == (False, False)
     assert _send(endpoint, "GET", "users/complete-details")["organization_name"] == "acme"
     assert set(_send(endpoint, "GET", "configurations").values()) == {None, False}
+
+
+def test_levels_are_kept_for_receivers_that_come_later(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    """A set-up script of the old system chooses levels before it adds a webhook."""
+    chosen = {f"{name}_notification_levels": ["high", "critical"] for name in ("slack", "email", "webhook")}
+    _send(endpoint, "PUT", "organization", chosen)
+    shown = _send(endpoint, "GET", "organization")
+    assert {name: shown[name] for name in chosen} == chosen
+    assert (shown["is_slack_connected"], shown["is_webhook_connected"]) == (False, False)
+    _send(endpoint, "PUT", "organization", {"email_notification_levels": ["low"]})
+    url = "https://hooks.slack.com/services/T0/B0/x"
+    with app.org(acme.org) as session:
+        added = [
+            receivers.add(session, "slack", Address("slack", [url]), app.settings.webhooks),
+            receivers.add(session, "mail", Address("email", ["ann@acme.example"]), app.settings.webhooks),
+            receivers.add(session, "own", Address("email", ["bob@acme.example"]), app.settings.webhooks, ALL),
+        ]
+        assert [receiver.severities for receiver, _ in added] == [["high", "critical"], ["low"], list(Severity)]
+    body = {"kind": "STANDARD", "http_url": "https://hooks.example.org/x", "http_method": "POST"}
+    ids = [_send(endpoint, "POST", "alert-webhooks", {**body, "name": name}, 201)["id"] for name in ("a", "b")]
+    levels = [_send(endpoint, "GET", f"alert-webhooks/{number}")["notification_levels"] for number in ids]
+    assert levels == [["high", "critical"], ["critical", "high", "medium"]]
+    assert _send(endpoint, "GET", "organization")["is_slack_connected"]
+
+
+def test_no_levels_are_no_choice_for_later_receivers(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    for levels in (["high"], []):
+        _send(endpoint, "PUT", "organization", {"webhook_notification_levels": levels})
+    with app.org(acme.org) as session:
+        added = receivers.add(session, "hook", "https://hooks.example.org/x", app.settings.webhooks)
+        assert added.receiver.severities == list(Severity)
 
 
 @pytest.mark.parametrize("path", ["slack.authorize", "slack.install", "slack/apps", "users/accept-eula"])

@@ -53,6 +53,15 @@ class Webhook(Org):
     credentials = encryption.SecretJson("stored_credentials")
 
 
+class ChosenLevels(Org):
+    """The severities that receivers of a channel (notification_levels) get which are added later."""
+
+    __tablename__ = "chosen_levels"
+    __logged__ = Logged("notification levels", id="channel", name="channel")
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    severities: Mapped[list[str]]
+
+
 class Notification(Org):
     """A notification in the outbox, written in the transaction that changed the alert.
 
