@@ -34,8 +34,9 @@ class RejectedExample:
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Rows that were stored: received = stored + duplicates + the sum of `quarantined`.
+    """Rows that were stored: received = stored + duplicates + replaced + the sum of `quarantined`.
 
+    `replaced` counts labels that are lost, because a later row of the request has another label for the same id.
     `quarantined` counts by reason, also rows that were in the quarantine before. `waiting` counts labels, stored or
     duplicates, whose sample is not stored yet. `first` has the first rejected row of each reason.
     """
@@ -44,6 +45,7 @@ class StoredRows:
     stored: int
     duplicates: int
     waiting: int
+    replaced: int
     quarantined: Mapping[str, int]
     first: Mapping[str, RejectedExample]
 
@@ -54,6 +56,7 @@ class StoredRows:
             "received": self.received,
             "stored": self.stored,
             "duplicate": self.duplicates,
+            "replaced": self.replaced,
             "quarantined": sum(self.quarantined.values()),
         }
 
@@ -86,9 +89,11 @@ IntakeResult = StoredRows | AcceptedRows
 
 def stored_rows(outcome: Outcome, bad: Sequence[BadRow]) -> StoredRows:
     """Return the result of storing rows, of which `bad` could not be stored."""
-    stored = outcome.stored
-    duplicates = outcome.taken - stored - len(bad)
-    return StoredRows(outcome.taken, stored, duplicates, outcome.waiting, count_by_reason(bad), first_by_reason(bad))
+    duplicates = outcome.taken - outcome.stored - outcome.replaced - len(bad)
+    return StoredRows(
+        outcome.taken, outcome.stored, duplicates, outcome.waiting, outcome.replaced, count_by_reason(bad),
+        first_by_reason(bad),
+    )  # fmt: skip
 
 
 def checked_rows(count: int, bad: Sequence[BadRow]) -> CheckOfFirstRows:

@@ -22,12 +22,19 @@ class DecodedLabels:
 
     `last` maps the key of an id to its label and the time of logging, in microseconds since 2000: plain tuples, because
     a named tuple for each row would cost time. `conflicts` counts labels that differ from an earlier label of the id.
+    `others` has the labels of each id that another label took the place of, equal or not.
     """
 
     row_count: int = 0
     last: dict[bytes, tuple[LabelValue, int]] = field(default_factory=dict)
     conflicts: int = 0
     bad: list[BadRow] = field(default_factory=list)
+    others: dict[bytes, list[LabelValue]] = field(default_factory=dict)
+
+    @property
+    def replaced(self) -> int:
+        """The number of rows whose label is lost, because a later row of these has another label for the id."""
+        return sum(label != self.last[key][0] for key, labels in self.others.items() for label in labels)
 
 
 def decode(is_regression: bool, batches: Sequence[RowBatch]) -> DecodedLabels:
@@ -53,7 +60,9 @@ def _decode_batch(decoded: DecodedLabels, batch: RowBatch, is_regression: bool) 
         earlier = last.setdefault(key, entry)
         if earlier is not entry:
             decoded.conflicts += earlier[0] != entry[0]
-            if earlier[1] <= logged_at:
+            is_later = earlier[1] <= logged_at
+            decoded.others.setdefault(key, []).append((earlier if is_later else entry)[0])
+            if is_later:
                 last[key] = entry
 
 

@@ -88,7 +88,7 @@ def store(session: Session, model: Model, rows: DecodedLabels) -> Outcome:
     quarantined = quarantine.add(session, QuarantineTarget(RowKind.LABELS, model.id, None), rows.bad)
     stored = min(changed, len(keys))
     duplicates, waiting = rows.row_count - stored - quarantined, int(np.count_nonzero(has_no_sample))
-    return Outcome(rows.row_count, stored, duplicates, quarantined, conflicts, waiting)
+    return Outcome(rows.row_count, stored, duplicates, quarantined, conflicts, waiting, rows.replaced)
 
 
 def attach(session: Session, model: Model, version: Version, keys: Sequence[bytes], times: Any) -> None:

@@ -32,7 +32,8 @@ class Outcome:
     """How many rows were stored, and what happened to the others.
 
     taken = stored + duplicates + quarantined. `conflicts` counts labels that differ from the stored label of the same
-    sample, `waiting` labels whose sample is not stored yet.
+    sample, `waiting` labels whose sample is not stored yet, `replaced` duplicates whose label is lost, because a later
+    row has another label for the id.
     """
 
     taken: int = 0
@@ -41,6 +42,7 @@ class Outcome:
     quarantined: int = 0
     conflicts: int = field(default=0, compare=False)
     waiting: int = field(default=0, compare=False)
+    replaced: int = field(default=0, compare=False)
 
     def __add__(self, other: "Outcome") -> "Outcome":
         return Outcome(*(getattr(self, count.name) + getattr(other, count.name) for count in fields(self)))

@@ -54,7 +54,7 @@ def test_stored_samples_and_duplicates_are_counted(endpoint: Endpoint, target: T
     answers = [content(endpoint.samples(target.version_id, rows(first, 100))) for first in (0, 50)]
 
     assert answers[0] == {
-        "received": 100, "stored": 100, "duplicates": 0, "waiting": 0, "quarantined": {}, "first": {}
+        "received": 100, "stored": 100, "duplicates": 0, "waiting": 0, "replaced": 0, "quarantined": {}, "first": {}
     }  # fmt: skip
     assert counts(answers[1]) == (50, 50, 0, 0)
     assert target.samples == 150
@@ -145,6 +145,30 @@ def test_rows_that_postgresql_refuses_are_told(endpoint: Endpoint, target: Targe
     assert (answer["first"]["nul_character"]["field"], answer["first"]["nul_character"]["value"]) == ("job", "a\0b")
 
 
+def test_label_that_a_later_row_replaces_is_counted(endpoint: Endpoint, target: Target) -> None:
+    """It is no duplicate: its content is lost. The last row of an id wins, as the last request would."""
+    endpoint.samples(target.version_id, rows(0, 3))
+    sent = [
+        ("s0", "0"),
+        ("s1", "1"),
+        ("s0", "1"),
+        ("s1", "1"),
+        ("s2", "0"),
+        ("s2", "1"),
+        ("s2", "0"),
+        ("s9", "1"),
+        ("s9", "0"),
+    ]
+    body = [json.dumps({"_dc_sample_id": key, "_dc_label": label}).encode() for key, label in sent]
+    answer = endpoint.labels(target.model_id, body).json()
+    counts = {name: answer[name] for name in ("received", "stored", "duplicates", "replaced", "quarantined", "waiting")}
+    assert counts == {
+        "received": 9, "stored": 4, "duplicates": 2, "replaced": 3, "quarantined": {}, "waiting": 1,
+    }  # fmt: skip
+    again = endpoint.labels(target.model_id, body).json()
+    assert (again["stored"], again["duplicates"], again["replaced"]) == (0, 6, 3)
+
+
 def test_labels_that_wait_for_samples_are_counted(endpoint: Endpoint, target: Target) -> None:
     endpoint.samples(target.version_id, rows(0, 10))
 
@@ -197,7 +221,7 @@ def test_openapi_describes_the_answers(endpoint: Endpoint) -> None:
         names = {choice["$ref"].rpartition("/")[2] for choice in answer["anyOf"]}
         assert names == {"StoredRows", "AcceptedRows"}
     assert set(schemas["StoredRows"]["properties"]) == {
-        "received", "stored", "duplicates", "waiting", "quarantined", "first"
+        "received", "stored", "duplicates", "waiting", "replaced", "quarantined", "first"
     }  # fmt: skip
 
 
