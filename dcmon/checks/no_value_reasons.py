@@ -106,7 +106,8 @@ def too_few_labels(n: int, needed: int) -> str:
 
 def unknown_features(unknown: Sequence[str], known: Iterable[str]) -> str:
     """Say that chosen features do not exist."""
-    return f"There is no feature {first_names(unknown)} in this version. It has {first_names(known)}."
+    has = first_names(known) or "no features"
+    return f"There is no feature {first_names(unknown)} in this version. It has {has}."
 
 
 def unread_types(types: Iterable[str]) -> str:
@@ -227,6 +228,11 @@ def classes_not_named(reason: str) -> str:
 def check_failed(name: str, reason: str) -> str:
     """Say that a check raised an exception."""
     return f'{name} failed: {reason} "dcmon check show {name}" shows its parameters.'
+
+
+def not_drawn(name: str, reason: str) -> str:
+    """Say that deepchecks can't draw a check, which may have a value all the same."""
+    return f"deepchecks can't draw {name} on these rows: {reason} Its value may be computed all the same (run/window)."
 
 
 def first_names(names: Iterable[object]) -> str:

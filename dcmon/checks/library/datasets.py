@@ -1,7 +1,7 @@
 """Prepare rows for checks that derive from deepchecks, once for all that read them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -74,6 +74,16 @@ class PreparedRows:
         if self.labels is None or self.labels.nunique() != 1:
             return None
         return self.labels.dropna().iloc[0]
+
+    @cached_property
+    def drawable(self) -> "PreparedRows":
+        """The same rows with booleans as text: deepchecks selects rows with a list of categories that are booleans."""
+        booleans = [name for name in self.frame if self.schema.features[str(name)] == "boolean"]
+        if not booleans:
+            return self
+        return replace(
+            self, frame=self.frame.assign(**{name: as_text(self.frame[name]) for name in booleans}), _sides={}
+        )
 
     def are_null(self, features: Sequence[str]) -> bool:
         """Return True if no row has a value of these features."""
@@ -171,6 +181,11 @@ def _strings(column: "pd.Series[Any]") -> "pd.Series[Any]":
     if pd.api.types.infer_dtype(objects, skipna=True) in ("string", "empty"):
         return objects
     return objects.map(str, na_action="ignore")
+
+
+def as_text(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Return a column of booleans as "true" and "false"; what is missing stays missing."""
+    return column.map(lambda value: str(bool(value)).lower(), na_action="ignore")
 
 
 def _hashable(value: Any) -> Any:

@@ -48,7 +48,7 @@ def run(setup: CheckSetup, current: PreparedRows, reference: PreparedRows | None
     # A check may be a user's code, and the library raises any exception for parameters that it does not know.
     except Exception as error:
         sentence = no_value_reasons.error_sentence(error, DeepchecksBaseError)
-        reason = no_value_reasons.check_failed(setup.kind.class_name, sentence)
+        reason = no_value_reasons.not_drawn(setup.kind.class_name, sentence)
         return Display(storable(CheckValue(ResultState.ERROR, reason=reason)))
 
 
@@ -70,6 +70,8 @@ class _DisplayRun(OwnCheckRun):
         if self.kind.needs_classes and self.schema.task_type == TaskType.REGRESSION:
             raise NoValue(ResultState.ERROR, no_value_reasons.no_classes(self.kind.class_name))
         self._require_rows(current, reference)
+        if not self.kind.is_own:
+            current, reference = current.drawable, reference and reference.drawable
         return tuple(_pictures(self.enough_result(current, reference).display))
 
     def uses_probabilities(self, *sides: PreparedRows) -> bool:

@@ -79,6 +79,7 @@ def _side(schema: DatasetSchema, rows: PreparedRows, name: str, has_probabilitie
     probabilities = _in_order_of_classes(rows) if has_probabilities else None
     if probabilities is not None:
         is_used &= ~np.isnan(probabilities).any(axis=1)
+    rows = rows.drawable
     frame = rows.frame.map(_harmless).rename(columns=_harmless)
     # deepchecks rewrites the index of both sides when they share a row number.
     frame.index = pd.RangeIndex(len(rows)) if name == "test" else pd.RangeIndex(-len(rows), 0)

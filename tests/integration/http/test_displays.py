@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from dcmon.app import App
+from dcmon.monitoring import lifecycle
+from dcmon.storage import models, versions
+from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import members, organizations, provisioning, tokens
 from dcmon.tenancy.permissions import Role
 from tests.conftest import Acme
@@ -55,6 +58,28 @@ def test_each_check_of_the_library_is_shown(app: App, target: Target, endpoint: 
     drift = ("FeatureDrift", "TrainTestFeatureDrift", "PredictionDrift", "LabelDrift", "PercentOfNulls")
     assert all("plotly" in kinds[name] for name in drift), kinds
     assert all(shown <= {"plotly", "table"} for shown in kinds.values())
+
+
+@pytest.mark.parametrize("name", ["NewCategoryTrainTest", "CategoryMismatchTrainTest"])
+def test_new_value_of_a_boolean_is_shown(app: App, target: Target, endpoint: Endpoint, name: str) -> None:
+    """The library selects rows with the new values of a column; booleans were taken for a mask of its rows."""
+    with app.org(target.org) as session:
+        model = models.get(session, target.model_id)
+        new = NewVersion("flags", {"age": "numeric", "is_new": "boolean"}, classes=["0", "1"])
+        version = versions.create(session, model, new).id
+    output = {"_dc_prediction": "1", "_dc_prediction_probabilities": [0.5, 0.5], "age": 3.5}
+    rows = [
+        {**output, "_dc_sample_id": f"b{number}", "_dc_time": START.isoformat(), "is_new": number % 2 == 0}
+        for number in range(20)
+    ]
+    assert endpoint.samples(version, [json.dumps(row).encode() for row in rows]).status == 200
+    columns = ["age", "is_new", "_dc_prediction", "_dc_prediction_probabilities"]
+    document = json.dumps({"columns": columns, "data": [[2.5, False, "1", [0.5, 0.5]]] * 10}).encode()
+    with app.org(target.org) as session:
+        lifecycle.append_reference(session, *versions.get(session, version), document)
+    shown = display(endpoint, valued_model.create_check(app, target, name), version)
+    assert "is_new" in str(shown)
+    assert "true" in str(shown)
 
 
 def test_performance_is_shown_as_confusion_matrix(app: App, target: Target, endpoint: Endpoint) -> None:
