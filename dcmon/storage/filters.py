@@ -83,24 +83,31 @@ def condition(
 
 
 def require(filters: Filters, versions: Mapping[str, Mapping[str, str]]) -> None:
-    """Raise InvalidInput if the filters fit no version, with the reason of the newest version.
+    """Raise InvalidInput if the filters fit no version.
 
+    The reason is that of the newest version with all columns of the filters; if none has them, of the newest version.
     `versions` maps the name of each version to the types of its columns, newest first. Without versions, all columns
     are accepted.
     """
     for item in conditions(filters):
         if item.get("operator") not in KNOWN_OPERATORS:
             raise _unknown_operator(item.get("operator"))
-    refused = None
+    refusals = list[tuple[bool, errors.InvalidInput]]()
     for version, column_types in versions.items():
         try:
             condition(filters, column_types, quoted)
         except errors.InvalidInput as error:
-            refused = refused or errors.InvalidInput(f"Version {version!r} can't be filtered like this. {error}")
+            reason = errors.InvalidInput(f"Version {version!r} can't be filtered like this. {error}")
+            refusals.append((_has_columns(filters, column_types), reason))
         else:
             return
-    if refused is not None:
-        raise refused
+    if refusals:
+        raise next((reason for has_columns, reason in refusals if has_columns), refusals[0][1])
+
+
+def _has_columns(filters: Filters, column_types: Mapping[str, str]) -> bool:
+    names = [item.get("column") for item in conditions(filters)]
+    return all(name in column_types or SHORT_NAMES.get(str(name)) in column_types for name in names)
 
 
 def _column_name(name: Any, column_types: Mapping[str, str]) -> str:
@@ -111,7 +118,8 @@ def _column_name(name: Any, column_types: Mapping[str, str]) -> str:
         return name
     own = [column for column in column_types if not column.startswith("_dc_")]
     more = f" and {len(own) - MAX_LISTED} more" if len(own) > MAX_LISTED else ""
-    choices = f"There are {', '.join(own[:MAX_LISTED])}{more}, and {', '.join(SHORT_NAMES)}."
+    listed = f"{', '.join(own[:MAX_LISTED])}{more}, and " if own else ""
+    choices = f"There are {listed}{', '.join(short for short, name in SHORT_NAMES.items() if name in column_types)}."
     raise errors.InvalidInput(
         f"There is no column {name!r} to filter by." + (meant(name, column_types) or f" {choices}")
     )

@@ -17,7 +17,7 @@ from dcmon.operators import Operator
 from dcmon.storage import filters as data_filters
 from dcmon.storage import packing, sample_tables, table_layout
 from dcmon.storage.categories import normalize
-from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, TIME
+from dcmon.storage.columns import HASH, KEY, LABEL, LEVEL, PREDICTION, TIME
 from dcmon.storage.sampling import MAX_BYTES, RowSelection
 from dcmon.storage.stored_rows import Expression
 from dcmon.windows import Window
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dcmon.storage.column_blocks import ColumnarSample
 
 ROWS_OF_GROUP, MIN_GROUPS, MAX_GROUPS = 200, 2, 10  # of a column that is ordered
+MAX_LISTED = 10  # columns in a message
 MAX_VALUES = 30  # of a column of texts
 MAX_VALUES_READ = 300  # before spellings of one category are joined
 NULL_NAME = "Null"
@@ -88,13 +89,19 @@ def _require_groupable(selection: RowSelection, column: str) -> str:
     """Return the type of a column."""
     known = sample_tables.columns(selection.model, selection.version).filterable
     if column not in known:
-        own = ", ".join(name for name in list(known)[:10] if not name.startswith("_dc_"))
-        raise errors.InvalidInput(f"Version {selection.version.name!r} has no column {column!r}. There are {own}.")
+        own = [name for name in known if not name.startswith("_dc_")][:MAX_LISTED]
+        listed = ", ".join([*own, *(name for name in (PREDICTION, LABEL) if name in known)])
+        raise errors.InvalidInput(f"Version {selection.version.name!r} has no column {column!r}. There are {listed}.")
     kind = known[column]
-    if column == TIME or kind not in ORDERED_TYPES | NAMED_TYPES:
+    if column == TIME:
+        raise errors.InvalidInput(
+            f"Rows can't be grouped by {column!r}, the time of a sample: a reference has none. For periods of time, ask"
+            " for the values of a lookback."
+        )
+    if kind not in ORDERED_TYPES | NAMED_TYPES:
         raise errors.InvalidInput(
             f"Rows can't be grouped by {column!r} ({kind}): use a column of numbers, times, texts, categories or"
-            " booleans. For periods of time, ask for a lookback."
+            " booleans."
         )
     return kind
 

@@ -199,6 +199,17 @@ def test_filters_that_fit_no_version_are_refused() -> None:
         errors.InvalidInput, match=r"Version 'v2' can't be filtered like this\. Column 'age' is numeric"
     ):
         require(filters, {"v2": new})
+    # A newer version without the column is left out by the routes, so the reason is that of the version that has it.
+    with pytest.raises(
+        errors.InvalidInput, match=r"Version 'v1' can't be filtered like this\. Column 'age' is numeric"
+    ):
+        require(filters, {"v2": {"job": "categorical"}, "v1": {"age": "numeric"}})
     require({"filters": [{"column": "any", "operator": "equals", "value": 1}]}, {})
     with pytest.raises(errors.InvalidInput, match="no operator 'like'"):
         require({"filters": [{"column": "any", "operator": "like", "value": 1}]}, {})
+
+
+def test_unknown_column_of_a_version_without_features() -> None:
+    own = {"_dc_prediction": "categorical", "_dc_label": "categorical", "_dc_time": "datetime"}
+    with pytest.raises(errors.InvalidInput, match=r"'nix' to filter by\. There are prediction, label, time\.$"):
+        require({"filters": [{"column": "nix", "operator": "equals", "value": 1}]}, {"v1": own})
