@@ -19,7 +19,7 @@ from dcmon.db.tables.org import Version
 from dcmon.db.work_queue import Work
 from dcmon.errors import DcmonError
 from dcmon.jobs.worker_loop import claim_organization, poll_until_stopped
-from dcmon.monitoring import due_windows, evaluation, planner, window_expansion
+from dcmon.monitoring import due_windows, evaluation, monitors, planner, window_expansion
 from dcmon.monitoring.due_windows import Claim
 from dcmon.monitoring.evaluation import StoredCounts
 from dcmon.monitoring.planner import Plan, PlanRequest
@@ -156,6 +156,10 @@ class Evaluator:
         except Exception as error:
             if isinstance(error, DcmonError) or rule_failures.is_outage(error):
                 raise
+            if (remaining := self._without_deleted(org, plan)) is not None:
+                ids = {monitor.id for monitor, _ in remaining.monitors}
+                check_results = [check_result for check_result in check_results if check_result.monitor_id in ids]
+                return self._store(org, claim, remaining, check_results)
             log.warning("version %d: its window is stored again: %s", claim.version_id, rule_failures.error_line(error))
         return self._store_once(org, claim, plan, check_results, has_savepoint=True)
 
@@ -169,6 +173,19 @@ class Evaluator:
             stored = evaluation.store(session, plan, check_results, context)
             due_windows.finish(session, claim, plan.again_at)
         return stored
+
+    def _without_deleted(self, org: Organization, plan: Plan) -> Plan | None:
+        """Return a plan without the monitors that were deleted while it was evaluated; None if none was."""
+        with db.org_session(self.app.engine, org) as session:
+            existing = monitors.existing_ids(session, [monitor.id for monitor, _ in plan.monitors])
+        remaining = [planned for planned in plan.monitors if planned.monitor.id in existing]
+        if len(remaining) == len(plan.monitors):
+            return None
+        log.info(
+            "version %d: %d monitors were deleted while its window was evaluated",
+            plan.version.id, len(plan.monitors) - len(remaining),
+        )  # fmt: skip
+        return replace(plan, monitors=remaining)
 
     def _hold_leases(self, org: Organization, claims: Sequence[Claim]) -> None:
         """Extend the leases of claims, unless they were made or extended a short time ago."""

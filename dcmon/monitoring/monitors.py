@@ -3,7 +3,7 @@
 `monitoring.lifecycle` deletes monitors, and ends the alerts of changed monitors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,7 +31,7 @@ class MonitorChange:
 
 
 def create(session: Session, check: Check, spec: MonitorSpec, org_retention: timedelta | None = None) -> Monitor:
-    """Add a monitor, and make the model's last windows with samples due.
+    """Add a monitor, and make the model's last windows with samples due, and those that its lookback shows.
 
     Raises InvalidInput or NotFound.
     """
@@ -98,6 +98,7 @@ def change(
     check = model_checks.get_check(session, monitor.check_id)
     monitor_validation.require_valid(session, check, spec)
     has_other_values = current_spec(monitor).has_other_values(spec)
+    is_longer = spec.lookback is not None and spec.lookback > monitor.lookback
     monitor.lookback = spec.lookback or monitor.lookback
     for column, value in _columns(spec).items():
         setattr(monitor, column, value)
@@ -105,7 +106,11 @@ def change(
         has_other_values = True
         monitor.check_id = model_checks.with_params(session, check, monitor, params).id
     session.flush()
-    return start_revision(session, monitor, org_retention) if has_other_values else MonitorChange()
+    if has_other_values:
+        return start_revision(session, monitor, org_retention)
+    if is_longer:
+        reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), org_retention=org_retention)
+    return MonitorChange()
 
 
 def start_revision(session: Session, monitor: Monitor, org_retention: timedelta | None = None) -> MonitorChange:
@@ -136,6 +141,11 @@ def get(session: Session, monitor_id: int) -> Monitor:
     if monitor is None:
         raise errors.MonitorNotFound(name=monitor_id)
     return monitor
+
+
+def existing_ids(session: Session, monitor_ids: Sequence[int]) -> set[int]:
+    """Return those of the ids that monitors have."""
+    return set(session.scalars(select(Monitor.id).where(Monitor.id.in_(monitor_ids))))
 
 
 def find(session: Session, name: str) -> Monitor:

@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from dcmon.db.tables.org import Model, Version
 from dcmon.monitoring import due_windows, schedules
 from dcmon.monitoring.due_windows import VersionWindow
+from dcmon.monitoring.lookback_windows import MAX_WINDOWS
+from dcmon.monitoring.schedules import Schedule
 from dcmon.windows import Window, WindowGrid, floor, same_clock_time, step, time_zone
 
 WINDOWS_OF_A_NEW_MONITOR, WINDOWS_OF_A_CHANGED_MONITOR = 14, 500  # of each version
@@ -31,17 +33,22 @@ def enqueue_for_monitor(
 ) -> int:
     """Make windows with samples due for a new or changed monitor; return how many.
 
-    These are the last windows of each version. `since`: also all windows that end at this time or later, at most
+    These are the last windows of each version, and those that a request for the values of the monitor shows, which each
+    request would compute otherwise. `since`: in place of these also all windows that end at this time or later, at most
     WINDOWS_OF_A_CHANGED_MONITOR of each version.
     """
     schedule = schedules.for_monitor(session, monitor_id)
     due, first_start = set[VersionWindow](), schedules.retained_from(schedule.model, org_retention, now)
     versions = select(Version).where(Version.model_id == schedule.model.id, Version.watermark.is_not(None))
     for version in session.scalars(versions):
+        shown_after = now
         last_windows = _last_windows(version, schedule.grid, schedule.zone)
         for number, window in enumerate(islice(last_windows, WINDOWS_OF_A_CHANGED_MONITOR)):
+            if not number:
+                shown_after = _shown_after(version, window.end, schedule)
+            is_shown = since is None and number < MAX_WINDOWS and window.end > shown_after
             is_included = number < WINDOWS_OF_A_NEW_MONITOR or (since is not None and window.end >= since)
-            if not is_included or window.start < first_start:
+            if not (is_included or is_shown) or window.start < first_start:
                 break
             due.add(VersionWindow(version.id, window))
     due_windows.add(session, due)
@@ -70,6 +77,14 @@ def enqueue_for_reference(
     windows = {VersionWindow(version.id, window) for window in with_rows}
     due_windows.add(session, windows, REFERENCE_PAUSE, is_reevaluation=True)
     return len(windows)
+
+
+def _shown_after(version: Version, newest_end: datetime, schedule: Schedule) -> datetime:
+    """Return the time at which the lookback of a monitor begins, counted from the newest window of a version."""
+    lookback = schedule.monitor.lookback
+    if version.earliest is not None:
+        lookback = min(lookback, newest_end - version.earliest)
+    return _lookback_start(newest_end, lookback, schedule.zone)
 
 
 def _lookback_start(end: datetime, lookback: timedelta, zone: ZoneInfo) -> datetime:

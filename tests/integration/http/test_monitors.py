@@ -91,6 +91,13 @@ def test_change_of_name_or_lookback_keeps_the_revision(endpoint: Endpoint, targe
     assert [monitor["name"] for monitor in send_request(endpoint, "GET", "dashboards")["monitors"]] == ["Ålder – 年齢"]
 
 
+def test_other_frequency_keeps_the_lookback(endpoint: Endpoint) -> None:
+    """Only what the body contains changes: a graph of a week is one of a week with another frequency, too."""
+    change(endpoint, {"lookback": 604_800})
+    for frequency in ("WEEK", "HOUR", "DAY"):
+        assert change(endpoint, {"frequency": frequency})["lookback"] == 604_800
+
+
 def test_change_to_present_values_changes_nothing(endpoint: Endpoint, target: Target) -> None:
     """Sending the present values keeps the revision."""
     delete_due_windows(target)

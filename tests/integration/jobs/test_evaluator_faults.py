@@ -1,7 +1,9 @@
 """Evaluators survive a failing window, version or organization; schedulers survive their leader."""
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -15,7 +17,15 @@ from dcmon.db.tables.org import Alert, Monitor, Result, Version
 from dcmon.ingestion import store
 from dcmon.ingestion.row_batch import RowBatch
 from dcmon.jobs import evaluate, schedule
-from dcmon.monitoring import due_windows, lifecycle, model_checks, monitors, reevaluation, window_expansion
+from dcmon.monitoring import (
+    due_windows,
+    evaluation,
+    lifecycle,
+    model_checks,
+    monitors,
+    reevaluation,
+    window_expansion,
+)
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.storage import models, versions
 from dcmon.tenancy import provisioning
@@ -128,6 +138,27 @@ def test_version_deleted_in_evaluation_does_not_stop_the_worker(app: App, target
         assert eventually(lambda: stored_windows(target) == BOTH)
 
 
+def test_monitor_deleted_in_evaluation_is_left_out(
+    app: App, target: Target, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The results of the others are stored at once, and nothing is reported as a failure."""
+    deleted, remaining = create_monitor(app, target), create_monitor(app, target)
+    log(app, target)
+    prepare = evaluation.prepare
+
+    def prepare_and_delete(*arguments: Any) -> evaluation.PreparedWindow:
+        prepared = prepare(*arguments)
+        with app.org(target.org) as session:
+            session.execute(text("delete from monitors where id = :id"), {"id": deleted})
+        return prepared
+
+    monkeypatch.setattr(evaluation, "prepare", prepare_and_delete)
+    with running(evaluate.run, app):
+        assert eventually(lambda: stored_windows(target) == BOTH)
+    assert target.scalar("select array_agg(distinct monitor_id) from results") == [remaining]
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
 def test_quarter_hours_of_a_version_in_deletion_are_left_alone(app: App, target: Target) -> None:
     """Quarter hours of a version in deletion are not expanded into windows."""
     create_monitor(app, target)
@@ -232,16 +263,33 @@ def test_failing_window_counts_its_attempts(app: App, target: Target) -> None:
 
 
 def test_new_monitor_has_windows_due_for_the_last_weeks_only(app: App, target: Target) -> None:
-    """A new monitor has due windows only for the last weeks."""
+    """A new monitor has due windows only for the last weeks, if its lookback is not longer."""
     for number in range(0, 40 * 2880, 2880):
         app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
-    monitor = create_monitor(app, target)
+    monitor = create_monitor(app, target, lookback=timedelta(days=7))
     assert target.scalar("select count(*) from due_windows") == reevaluation.WINDOWS_OF_A_NEW_MONITOR
     with app.org(target.org) as session:
         assert reevaluation.enqueue_for_monitor(session, monitor, START) == reevaluation.WINDOWS_OF_A_NEW_MONITOR
         assert (
             len(due_windows.claim(session, 99, LEASE)) == reevaluation.WINDOWS_OF_A_NEW_MONITOR - 1
         )  # the last one is open
+
+
+@pytest.mark.parametrize(("days", "shown"), [(20, 20), (90, 31)])
+def test_new_monitor_has_its_lookback_due(app: App, target: Target, days: int, shown: int) -> None:
+    """Else each request for its values would compute the windows before the last 14. A request shows at most 31."""
+    for number in range(0, 40 * 2880, 2880):
+        app.ingestion.ingest_samples(target.org, target.version_id, target_rows(number, 1))
+    monitor = create_monitor(app, target, lookback=timedelta(days=10))
+    with app.org(target.org) as session:
+        session.execute(text("delete from due_windows"))
+        stored = monitors.get(session, monitor)
+        monitors.change(session, stored, replace(monitors.current_spec(stored), lookback=timedelta(days=days)))
+    assert target.scalar("select count(*) from due_windows") == shown
+    with app.org(target.org) as session:
+        session.execute(text("delete from due_windows"))
+    create_monitor(app, target, lookback=timedelta(days=days))
+    assert target.scalar("select count(*) from due_windows") == shown
 
 
 def test_new_monitor_has_no_window_due_before_the_retention(app: App, target: Target) -> None:
