@@ -17,6 +17,11 @@ def format_number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun, whose plural ends with s: "1 alert", "1,024 alerts"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def format_time(time: datetime) -> str:
     """Format a time as a date, with hours and minutes unless it is midnight."""
     return f"{time:%Y-%m-%d}" if (time.hour, time.minute) == (0, 0) else f"{time:%Y-%m-%d %H:%M}"

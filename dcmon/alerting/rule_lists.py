@@ -87,6 +87,21 @@ def counted_rules(
     return [CountedRule(*row) for row in session.execute(ordered.limit(limit).offset(offset))]
 
 
+def newest_alerts(session: Session, rule_ids: Sequence[int], count: int) -> dict[int, list[Alert]]:
+    """Return the newest alerts of each rule, at most `count` of them, those that are not resolved first."""
+    order = (Alert.state == AlertState.RESOLVED, Alert.last_window_end.desc(), Alert.id.desc())
+    position = func.row_number().over(partition_by=Alert.rule_id, order_by=order)
+    ranked = select(Alert.id, position.label("position")).where(
+        Alert.rule_id.in_(rule_ids), Alert.state != AlertState.PENDING
+    )
+    chosen = ranked.subquery()
+    statement = select(Alert).join(chosen, chosen.c.id == Alert.id).where(chosen.c.position <= count)
+    alerts = dict[int, list[Alert]]()
+    for alert in session.scalars(statement.order_by(chosen.c.position)):
+        alerts.setdefault(alert.rule_id, []).append(alert)
+    return alerts
+
+
 def _counted() -> Select[AlertRule, Monitor, int, str, int, int, datetime, datetime]:
     unresolved = func.count(Alert.id).filter(Alert.state != AlertState.RESOLVED)
     return (

@@ -1,6 +1,7 @@
 """Types of fields that the requests and responses of several routes have."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -16,6 +17,13 @@ def _aware(time: datetime) -> datetime:
 Time = Annotated[datetime, AfterValidator(_aware)]
 # A time of a response, as datetime.isoformat writes it: clients of the old system compare these texts.
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+
+
+class IdentifierKind(StrEnum):
+    """What the identifier of a path is: the id of a model, a version or a check, or its name."""
+
+    ID = "id"
+    NAME = "name"
 
 
 class CreatedView(BaseModel):

@@ -3,7 +3,7 @@
 import html
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi.responses import HTMLResponse
 
@@ -21,17 +21,26 @@ def page(title: str, body: str, status: int = 200, headers: dict[str, str] | Non
     return HTMLResponse(content, status, {**SAFE_HEADERS, **(headers or {})})
 
 
-def table(title: str, rows: Sequence[Sequence[Any]]) -> str:
-    """Return the HTML of a table with a title; empty without rows."""
+class Link(NamedTuple):
+    """A cell that leads to another page. `path`: of this server."""
+
+    text: str
+    path: str
+
+
+def table(title: str, rows: Sequence[Sequence[Any]], heads: Sequence[str] = ()) -> str:
+    """Return the HTML of a table with a title; empty without rows. `heads`: of its columns, if they need any."""
     lines = (
-        "<tr>"
-        + "".join(
-            f"<td style='padding-right:1em'>{html.escape('' if cell is None else str(cell))}</td>" for cell in row
-        )
-        + "</tr>"
-        for row in rows
+        "<tr>" + "".join(f"<td style='padding-right:1em'>{_cell(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f"<h3>{html.escape(title)}</h3><table>{''.join(lines)}</table>" if rows else ""
+    head = f"<tr>{''.join(f'<th align=left>{html.escape(name)}</th>' for name in heads)}</tr>" if heads else ""
+    return f"<h3>{html.escape(title)}</h3><table>{head}{''.join(lines)}</table>" if rows else ""
+
+
+def _cell(cell: Any) -> str:
+    if isinstance(cell, Link):
+        return f'<a href="{html.escape(cell.path)}">{html.escape(cell.text)}</a>'
+    return html.escape("" if cell is None else str(cell))
 
 
 def log_in(org: str | None, hint: str) -> HTMLResponse:

@@ -10,6 +10,8 @@ from dcmon.checks.kinds import DCMON
 from dcmon.db.tables.org import Check
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Reader, Writer
+from dcmon.http.fields import IdentifierKind
+from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_CONFLICT
 from dcmon.http.routes.models import resolve
 from dcmon.monitoring import lifecycle, model_checks
@@ -52,7 +54,7 @@ class CheckBody(BaseModel):
 
 @router.post("/models/{identifier}/checks", response_model=list[CreatedCheck])
 def create(
-    access: Writer, identifier: str, body: CheckBody | list[CheckBody], identifier_kind: str | None = None
+    access: Writer, identifier: str, body: CheckBody | list[CheckBody], identifier_kind: IdentifierKind | None = None
 ) -> list[dict[str, Any]]:
     """Add checks of the catalogue: all of them, or none."""
     bodies = body if isinstance(body, list) else [body]
@@ -74,7 +76,7 @@ def create(
 
 @router.get("/models/{identifier}/checks", response_model=list[CheckView])
 def entries(
-    access: Reader, identifier: str, identifier_kind: str | None = None, own: bool = False
+    access: Reader, identifier: str, page: Paged, identifier_kind: IdentifierKind | None = None, own: bool = False
 ) -> list[dict[str, Any]]:
     """List the checks of a model; dcmon's own only with own=true.
 
@@ -82,12 +84,12 @@ def entries(
     """
     with access.session() as session:
         checks = model_checks.for_model(session, resolve(session, identifier, identifier_kind))
-        return [describe(check) for check in checks if own or check.module_name != DCMON]
+        return [describe(check) for check in page.of([check for check in checks if own or check.module_name != DCMON])]
 
 
 @router.delete("/models/{identifier}/checks", responses=MAY_CONFLICT)
 def delete(
-    access: Writer, identifier: str, names: Annotated[list[str], Query()], identifier_kind: str | None = None
+    access: Writer, identifier: str, names: Annotated[list[str], Query()], identifier_kind: IdentifierKind | None = None
 ) -> None:
     """Delete checks by name, with their monitors: all of them, or none."""
     with access.session() as session:
@@ -96,12 +98,14 @@ def delete(
 
 
 @router.delete("/models/{identifier}/checks/{check}", responses=MAY_CONFLICT)
-def delete_one(access: Writer, identifier: str, check: str, identifier_kind: str | None = None) -> None:
+def delete_one(access: Writer, identifier: str, check: str, identifier_kind: IdentifierKind | None = None) -> None:
     """Delete a check with its monitors. identifier_kind=name: both the model and the check are named."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
         lifecycle.delete_checks(
-            session, model, [model_checks.resolve(session, model, check, is_name=identifier_kind == "name").name]
+            session,
+            model,
+            [model_checks.resolve(session, model, check, is_name=identifier_kind is IdentifierKind.NAME).name],
         )
     access.enqueue(Work.notify)
 

@@ -1,23 +1,32 @@
 """The web pages that the SDK and old messages link to: models with their rows, and alert rules with their alerts."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import errors, severity
 from dcmon.alerting import rule_lists
-from dcmon.alerting.rule_lists import RuleFilter
+from dcmon.alerting.rule_lists import CountedRule, RuleFilter
+from dcmon.db.tables.org import Alert
+from dcmon.formatting import count_of
 from dcmon.http import auth, html_pages
 from dcmon.http.auth import Access, OpenAccess
+from dcmon.http.fields import IdentifierKind
+from dcmon.http.html_pages import Link
 from dcmon.http.routes import rules
+from dcmon.http.routes.models import resolve
 from dcmon.ingestion import quarantine_pages
 from dcmon.monitoring import overview
+from dcmon.storage import models as stored_models
 
 router = APIRouter(include_in_schema=False)
-MOST = 500  # rows of a table
+MOST, MOST_ALERTS = 500, 3  # rows of a table, and alerts that a row leads to
+MODEL_NAMES, SEVERITY_NAMES = ("modelId", "models", "models[]"), ("severity", "severity[]")  # in queries of links
+RULE_HEADS = ("Model", "Monitor", "Check", "Severity", "Condition", "", "Alerts")
 LOG_IN = (
     "Log in with any name, and with a token of the organization as the password:"
     ' "dcmon token create" creates a token, and "dcmon status" shows whether dcmon works.'
@@ -44,8 +53,8 @@ def models(_: OpenAccess, request: Request, org: Org = None) -> Response:
 
 @router.get("/configuration/alert-rules")
 def alert_rules(_: OpenAccess, request: Request, org: Org = None) -> Response:
-    """Show all alert rules with counts of their alerts. Filters of old links are not applied."""
-    return _show(request, org, "Alert rules", _alert_rules)
+    """Show the alert rules with their alerts. Links of old messages choose a model and a severity."""
+    return _show(request, org, "Alert rules", lambda access: _alert_rules(access, request))
 
 
 def _show(request: Request, org: str | None, title: str, render: Callable[[Access], str]) -> Response:
@@ -57,7 +66,10 @@ def _show(request: Request, org: str | None, title: str, render: Callable[[Acces
     except (errors.NotAuthenticated, errors.NotAllowed):
         return html_pages.log_in(org, LOG_IN)
     heading = f"<h2>{html.escape(title)} of {html.escape(access.org.name)}</h2>"
-    return html_pages.page(title, heading + render(access))
+    try:
+        return html_pages.page(title, heading + render(access))
+    except (errors.NotFound, errors.InvalidInput) as error:  # a link may name a model that was deleted since
+        return html_pages.page(title, f"{heading}<p>{html.escape(str(error))}</p>")
 
 
 def _models(access: Access) -> str:
@@ -68,33 +80,60 @@ def _models(access: Access) -> str:
             (
                 model.model.name,
                 model.model.task_type,
-                f"{len(model.versions)} versions",
-                f"{model.rows:,} rows",
+                count_of(len(model.versions), "version"),
+                count_of(model.rows, "row"),
                 f"{model.labels:,} with a label",
                 f"{refused.get(model.model.id, 0):,} refused",
-                f"{sum(model.alerts.values()):,} alerts",
+                count_of(sum(model.alerts.values()), "alert"),
             )
             for model in shown
         ]
-    return (html_pages.table("What was received", rows) or "<p>There is no model yet.</p>") + _commands(MODEL_COMMANDS)
+    table = html_pages.table("What was received", rows) or "<p>There is no model yet.</p>"
+    return table + _only_first(rows) + _commands(MODEL_COMMANDS)
 
 
-def _alert_rules(access: Access) -> str:
+def _alert_rules(access: Access, request: Request) -> str:
     with access.session() as session:
-        counted = rule_lists.counted_rules(session, RuleFilter(has_alerts=False), [], MOST, 0)
+        wanted = _wanted(session, request)
+        names = {model.id: model.name for model in stored_models.entries(session)}
+        counted = rule_lists.counted_rules(session, wanted, limit=MOST)
+        alerts = rule_lists.newest_alerts(session, [entry.rule.id for entry in counted], MOST_ALERTS)
         rows = [
-            (
-                rule.monitor.name,
-                rule.check_name,
-                view["alert_severity"],
-                view["text"],
-                "on" if view["is_active"] else "off",
-                f"{rule.alerts:,} alerts, {rule.unresolved:,} of them not resolved",
-            )
-            for rule in counted
-            for view in [rules.describe(rule.rule)]
+            (names[entry.model_id], *_rule_cells(entry), *map(_alert_link, alerts.get(entry.rule.id, ())))
+            for entry in counted
         ]
-    return (html_pages.table("Rules", rows) or "<p>There is no rule yet.</p>") + _commands(RULE_COMMANDS)
+    is_chosen = bool(wanted.model_ids or wanted.severities)
+    chosen = (
+        "<p>Rules of the chosen models and severities: <a href='/configuration/alert-rules'>all rules</a></p>"
+        if is_chosen
+        else ""
+    )
+    table = html_pages.table("Rules", rows, RULE_HEADS) or "<p>There is no such rule.</p>"
+    return chosen + table + _only_first(rows) + _commands(RULE_COMMANDS)
+
+
+def _rule_cells(entry: CountedRule) -> tuple[str, ...]:
+    rule = rules.describe(entry.rule)
+    counts = f"{count_of(entry.alerts, 'alert')}, {entry.unresolved:,} not resolved"
+    state = "on" if rule["is_active"] else "off"
+    return entry.monitor.name, entry.check_name, rule["alert_severity"], rule["text"], state, counts
+
+
+def _alert_link(alert: Alert) -> Link:
+    return Link(f"alert {alert.id} ({alert.state})", f"/alerts/{alert.id}")
+
+
+def _wanted(session: Session, request: Request) -> RuleFilter:
+    """Return which rules a link asks for. Raises ModelNotFound and InvalidInput."""
+    query = request.query_params.multi_items()
+    ids = [value for name, value in query if name in MODEL_NAMES][:MOST]
+    models_chosen = [resolve(session, value, IdentifierKind.ID).id for value in ids]
+    levels = [severity.parse(value) for name, value in query if name in SEVERITY_NAMES][:MOST]
+    return RuleFilter(model_ids=models_chosen, severities=levels, has_alerts=False)
+
+
+def _only_first(rows: Sequence[object]) -> str:
+    return f"<p>Only the first {MOST} are shown.</p>" if len(rows) == MOST else ""
 
 
 def _commands(commands: tuple[tuple[str, str], ...]) -> str:

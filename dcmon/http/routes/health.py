@@ -30,12 +30,14 @@ class Ready(BaseModel):
     status: Literal["ready"] = "ready"
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live")
 async def live(_: OpenAccess) -> Live:
     """Return 200 while this process works. It asks no other server."""
     return Live()
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", response_model=Ready)
 async def ready(_: OpenAccess, request: Request) -> JSONResponse:
     """Return 200 if PostgreSQL and, if configured, Kafka can be reached; otherwise 503, with what is missing."""

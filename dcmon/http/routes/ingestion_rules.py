@@ -12,7 +12,7 @@ from dcmon.alerting.rules import Change, Condition
 from dcmon.db.tables.org import AlertRule
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Access, Reader, Writer
-from dcmon.http.fields import CreatedView, Timestamp, timestamp
+from dcmon.http.fields import CreatedView, IdentifierKind, Timestamp, timestamp
 from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes.models import resolve
@@ -80,7 +80,9 @@ class IngestionAlertView(BaseModel):
 
 
 @router.post("/models/{identifier}/data-ingestion-alert-rules", responses=MAY_BE_FULL)
-def create(access: Writer, identifier: str, body: IngestionRuleBody, identifier_kind: str | None = None) -> CreatedView:
+def create(
+    access: Writer, identifier: str, body: IngestionRuleBody, identifier_kind: IdentifierKind | None = None
+) -> CreatedView:
     """Add a rule to a model. Its last windows with samples are counted and judged."""
     condition = Condition(body.condition.operator, body.condition.value)
     new = NewIngestionRule(body.name, body.alert_type, body.frequency, condition, body.alert_severity, body.is_active)
@@ -93,7 +95,9 @@ def create(access: Writer, identifier: str, body: IngestionRuleBody, identifier_
 
 
 @router.get("/models/{identifier}/data-ingestion-alert-rules", response_model=list[IngestionRuleView])
-def entries(access: Reader, page: Paged, identifier: str, identifier_kind: str | None = None) -> list[dict[str, Any]]:
+def entries(
+    access: Reader, page: Paged, identifier: str, identifier_kind: IdentifierKind | None = None
+) -> list[dict[str, Any]]:
     """List the data-ingestion rules of a model, the oldest first."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)

@@ -12,7 +12,7 @@ from dcmon import errors
 from dcmon.db.tables.org import Model, ModelNote
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
-from dcmon.http.fields import MAX_ID
+from dcmon.http.fields import MAX_ID, IdentifierKind
 from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes.names import NameRoute, require_reachable
@@ -106,9 +106,9 @@ class ChangedDefaults(BaseModel):
     rules_renewed: int
 
 
-def resolve(session: Session, identifier: str, kind: str | None) -> Model:
+def resolve(session: Session, identifier: str, kind: IdentifierKind | None) -> Model:
     """Return the model with an id, or (identifier_kind=name) with a name. Raises NotFound or InvalidInput."""
-    if kind == "name":
+    if kind is IdentifierKind.NAME:
         return models.find(session, identifier)
     if not identifier.isdecimal():
         raise errors.InvalidInput(f"{identifier!r} is not a model id. For a name, add ?identifier_kind=name.")
@@ -153,7 +153,7 @@ def create(access: Writer, body: ModelBody) -> CreatedModel:
 
 @router.put("/models/{identifier}/defaults", responses=MAY_BE_FULL, response_model=ChangedDefaults)
 def change_defaults(
-    access: Writer, identifier: str, body: DefaultsBody, identifier_kind: str | None = None
+    access: Writer, identifier: str, body: DefaultsBody, identifier_kind: IdentifierKind | None = None
 ) -> dict[str, Any]:
     """Choose which default monitors and rules a model has, as `dcmon model set-defaults` does."""
     with access.session() as session:
@@ -173,7 +173,7 @@ def change_defaults(
 
 @router.get("/models/{identifier}")
 @names.get("/models/{identifier:path}", include_in_schema=False)
-def show(access: Identifier, identifier: str, identifier_kind: str | None = None) -> ModelDetails:
+def show(access: Identifier, identifier: str, identifier_kind: IdentifierKind | None = None) -> ModelDetails:
     """Show a model."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
@@ -191,7 +191,7 @@ def show(access: Identifier, identifier: str, identifier_kind: str | None = None
 
 @router.delete("/models/{identifier}", responses=MAY_CONFLICT)
 @names.delete("/models/{identifier:path}", include_in_schema=False)
-def delete(access: Administrator, identifier: str, identifier_kind: str | None = None) -> None:
+def delete(access: Administrator, identifier: str, identifier_kind: IdentifierKind | None = None) -> None:
     """Delete a model with its versions, rows, monitors and alerts."""
     with access.session() as session:
         lifecycle.delete_model(session, resolve(session, identifier, identifier_kind))
@@ -199,14 +199,18 @@ def delete(access: Administrator, identifier: str, identifier_kind: str | None =
 
 
 @router.get("/models/{identifier}/notes")
-def notes(access: Reader, identifier: str, page: Paged, identifier_kind: str | None = None) -> list[NoteView]:
+def notes(
+    access: Reader, identifier: str, page: Paged, identifier_kind: IdentifierKind | None = None
+) -> list[NoteView]:
     """List the notes on a model, oldest first."""
     with access.session() as session:
         return [_note(note) for note in page.of(models.notes(session, resolve(session, identifier, identifier_kind)))]
 
 
 @router.post("/models/{identifier}/notes")
-def add_notes(access: Writer, identifier: str, body: list[Note], identifier_kind: str | None = None) -> list[NoteView]:
+def add_notes(
+    access: Writer, identifier: str, body: list[Note], identifier_kind: IdentifierKind | None = None
+) -> list[NoteView]:
     """Add notes to a model. The response has only these."""
     if not body:
         raise errors.InvalidInput("The list of notes is empty. Send at least one note.")

@@ -13,7 +13,7 @@ from dcmon.alerting import rules
 from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Reader, Writer
-from dcmon.http.fields import CreatedView, Time, Timestamp
+from dcmon.http.fields import CreatedView, IdentifierKind, Time, Timestamp
 from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes import checks
 from dcmon.http.routes import rules as rule_routes
@@ -177,7 +177,7 @@ def change(access: Writer, monitor_id: int, body: MonitorChange) -> None:
 
 @router.post("/models/{identifier}/monitors-set-schedule-time", response_model=list[ScheduledMonitor])
 def schedule(
-    access: Writer, identifier: str, body: ScheduleBody, identifier_kind: str | None = None
+    access: Writer, identifier: str, body: ScheduleBody, identifier_kind: IdentifierKind | None = None
 ) -> list[dict[str, Any]]:
     """Let a model's monitors evaluate all windows since a time that have no current result."""
     with access.session() as session:

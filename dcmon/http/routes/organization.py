@@ -10,6 +10,7 @@ from dcmon import errors
 from dcmon.http.auth import Access, Administrator, Identifier, Owner, Reader
 from dcmon.http.fields import Timestamp
 from dcmon.http.once import answers_with_secret
+from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_CONFLICT, NAMES_OBJECT
 from dcmon.http.routes.users import MemberResponse, forget_models, leave, member_view, require_full_scope
 from dcmon.notifications import invitation_email, notification_levels
@@ -175,10 +176,10 @@ def delete(access: Owner, name: str | None = None, body: DeletionBody | None = N
 
 
 @router.get("/organization/members", response_model=list[MemberResponse])
-def list_members(access: Administrator) -> list[dict[str, Any]]:
+def list_members(access: Administrator, page: Paged) -> list[dict[str, Any]]:
     """List the members: owners first, then admins, then others."""
     with access.app.public() as session:
-        return [member_view(member) for member in members.entries(session, access.org.id)]
+        return [member_view(member) for member in page.of(members.entries(session, access.org.id))]
 
 
 @router.delete("/organization/members/{member_id}")
@@ -247,7 +248,7 @@ def _send(access: Access, invited: Invited) -> dict[str, Any] | None:
 
 
 @router.get("/organization/invitations", response_model=list[InvitationResponse])
-def list_invitations(access: Administrator) -> list[dict[str, Any]]:
+def list_invitations(access: Administrator, page: Paged) -> list[dict[str, Any]]:
     """List the invitations that are not accepted, without their codes."""
     with access.app.public() as session:
         return [
@@ -258,7 +259,7 @@ def list_invitations(access: Administrator) -> list[dict[str, Any]]:
                 "created_at": entry.created_at.isoformat(),
                 "expires_at": entry.expires_at.isoformat(),
             }
-            for entry in invitations.entries(session, access.org.id)
+            for entry in page.of(invitations.entries(session, access.org.id))
         ]
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from dcmon.alerting import rules
 from dcmon.db.tables.org import Model
 from dcmon.http.auth import Reader
-from dcmon.http.fields import Time
+from dcmon.http.fields import IdentifierKind, Time
 from dcmon.http.paging import Paged
 from dcmon.http.responses import NAMES_OBJECT
 from dcmon.http.routes.models import resolve
@@ -145,7 +145,7 @@ def data_ingestion(
 def data_ingestion_of_model(
     access: Reader,
     identifier: str,
-    identifier_kind: str | None = None,
+    identifier_kind: IdentifierKind | None = None,
     time_filter: TimeFilter = DAY,
     end_time: Time | None = None,
 ) -> dict[int, list[DataIngestion]]:
@@ -174,7 +174,9 @@ def _data_ingestion(
 
 
 @router.get("/models/{identifier}/auto-frequency")
-def propose_frequency(access: Reader, identifier: str, identifier_kind: str | None = None) -> ProposedFrequency:
+def propose_frequency(
+    access: Reader, identifier: str, identifier_kind: IdentifierKind | None = None
+) -> ProposedFrequency:
     """Propose how often the model should be looked at: the calendar unit in which it regularly has samples."""
     with access.session() as session:
         model: Model = resolve(session, identifier, identifier_kind)

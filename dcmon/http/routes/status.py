@@ -24,6 +24,7 @@ def version() -> str:
     return installed("dcmon")
 
 
+@router.head("/health-check", include_in_schema=False)
 @router.get("/health-check", response_class=PlainTextResponse)
 async def health_check(access: OpenAccess) -> str:
     """Return "ok" while the endpoint runs. Needs no token and no free thread."""

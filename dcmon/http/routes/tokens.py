@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from dcmon import errors
 from dcmon.http.auth import Access, Identifier
 from dcmon.http.once import answers_with_secret
+from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FORBIDDEN, MAY_BE_FULL, MAY_CONFLICT, NAMES_OBJECT
 from dcmon.http.routes.users import require_full_scope
 from dcmon.tenancy import members, tokens
@@ -55,11 +56,12 @@ class CreatedToken(BaseModel):
 
 
 @router.get("/tokens", responses=MAY_BE_FORBIDDEN, response_model=list[TokenView])
-def entries(access: Identifier) -> Sequence[dict[str, Any]]:
+def entries(access: Identifier, page: Paged) -> Sequence[dict[str, Any]]:
     """List the tokens of the user, or of the whole organization for administrators, without their secrets."""
     require_full_scope(access)
     with access.app.public() as session:
-        return tokens.entries(session, access.org.id, None if _administers(access) else access.bearer.user_id)
+        user_id = None if _administers(access) else access.bearer.user_id
+        return page.of(tokens.entries(session, access.org.id, user_id))
 
 
 @router.post(

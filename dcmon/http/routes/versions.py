@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from dcmon import errors
 from dcmon.db.work_queue import Work
 from dcmon.http.auth import Administrator, Identifier, Reader, Writer
-from dcmon.http.fields import CreatedView, Time
+from dcmon.http.fields import CreatedView, IdentifierKind, Time
 from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes import version_views
@@ -131,7 +131,9 @@ class TimeRange(BaseModel):
 
 
 @router.post("/models/{identifier}/version", responses=MAY_BE_FULL)
-def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: str | None = None) -> CreatedView:
+def create(
+    access: Writer, identifier: str, body: VersionBody, identifier_kind: IdentifierKind | None = None
+) -> CreatedView:
     """Create a version, or return an existing one with the same name and columns."""
     require_reachable("version", body.name)
     new = NewVersion(
@@ -142,7 +144,9 @@ def create(access: Writer, identifier: str, body: VersionBody, identifier_kind: 
 
 
 @router.get("/models/{identifier}/versions")
-def entries(access: Identifier, identifier: str, page: Paged, identifier_kind: str | None = None) -> list[VersionEntry]:
+def entries(
+    access: Identifier, identifier: str, page: Paged, identifier_kind: IdentifierKind | None = None
+) -> list[VersionEntry]:
     """List the versions of a model, newest samples first."""
     with access.session() as session:
         model = resolve(session, identifier, identifier_kind)
@@ -150,7 +154,9 @@ def entries(access: Identifier, identifier: str, page: Paged, identifier_kind: s
 
 
 @router.get("/models/{identifier}/columns")
-def newest_columns(access: Reader, identifier: str, identifier_kind: str | None = None) -> dict[str, ColumnView]:
+def newest_columns(
+    access: Reader, identifier: str, identifier_kind: IdentifierKind | None = None
+) -> dict[str, ColumnView]:
     """Show the columns of the version with the newest sample, with statistics of their values.
 
     Features are in order of importance, at most 1,000; additional data follows. Empty if the model has no version.

@@ -34,6 +34,7 @@ OWN = {200, 201, 204, 302}
 # Open to all: they answer without a token, or check one themselves.
 OPEN = {
     "GET /health-check": 200, "GET /health/live": 200, "GET /health/ready": 200, "GET /metrics": 200,
+    "HEAD /health-check": 200, "HEAD /health/live": 200, "HEAD /health/ready": 200,
     "GET /invitation": 200, "POST /invitation": 422, "POST /invitations/accept": 422,
     "GET /auth/login/auth0": 404, "GET /auth/login/auth0/callback": 404,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -47,6 +48,7 @@ def test_models_page_shows_rows_and_refused_rows(endpoint: Endpoint) -> None:
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert "1 refused" in content
+    assert "<td style='padding-right:1em'>1 version</td>" in content
     assert "dcmon quarantine list" in content
     assert "&lt;script&gt;alert(1)" in content
     assert "<script" not in content
@@ -57,8 +59,27 @@ def test_rules_page_shows_rules_with_their_alerts(endpoint: Endpoint) -> None:
 
     content = page.data.decode()
     assert page.status == 200
-    assert "1 alerts" in content
+    assert "1 alert, 1 not resolved" in content
+    assert content.count("&lt;script&gt;alert(1)") == 2, "the names of the monitor and of its model"
     assert "<script" not in content
+    (path,) = re.findall(r'<a href="(/alerts/\d+)">', content)
+    assert open_page(endpoint, path, endpoint.token).status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "says", "count"),
+    [
+        ("", "Rules", 1), ("?modelId=1&severity=high", "all rules", 1),
+        ("?modelId=1&severity=critical", "no such rule", 0),
+        ("?severity[]=critical&severity[]=high", "Rules", 1), ("?modelId=999", "There is no model 999", 0),
+        ("?modelId=x", "is not a model id", 0),
+        ("?severity=worst", "There is no severity", 0),
+    ],
+)  # fmt: skip
+def test_rules_page_applies_the_query_of_old_links(endpoint: Endpoint, query: str, says: str, count: int) -> None:
+    page = open_page(endpoint, f"/configuration/alert-rules{query}", endpoint.token)
+    assert (page.status, page.data.decode().count("not resolved")) == (200, count)
+    assert says in page.data.decode()
 
 
 @pytest.mark.parametrize("path", ["/configuration/models", "/configuration/alert-rules"])

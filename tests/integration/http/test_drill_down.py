@@ -118,7 +118,8 @@ def test_wide_version_with_odd_names_makes_groups(app: App, target: Target, endp
 def test_column_that_makes_no_groups_is_refused(app: App, target: Target, endpoint: Endpoint) -> None:
     check = valued_model.create_check(app, target, "PercentOfNulls")
     for column in ("nix", "_dc_time", "_dc_prediction_probabilities"):
-        groups(endpoint, check, target.version_id, column, 400)
+        refused = groups(endpoint, check, target.version_id, column, 400)["error_message"]
+        assert ("lookback" in refused) == (column == "_dc_time")
     groups(endpoint, check, 99, "age", 404)
     groups(endpoint, 99, target.version_id, "age", 404)
     groups(endpoint, check, target.version_id, "age", 404, start_time="2020-01-01T00:00:00Z", end_time="2020-01-02")

@@ -78,7 +78,7 @@ def test_body_beyond_its_bound_gets_413_before_it_is_sent(
         response = exchange(client, head(method, path, authorization=token, content_length=HUGE))
         assert response.status == 413, f"{method} {path}: {response}"
         assert response.headers["connection"] == "close"
-        assert "larger than" in response.json["error_message"]
+        assert method == "HEAD" or "larger than" in response.json["error_message"]
 
 
 def test_chunked_body_beyond_its_bound_gets_413(app: App, acme: Acme) -> None:

@@ -34,6 +34,13 @@ def test_ready_endpoint_answers_without_a_token(endpoint: Endpoint) -> None:
     assert get(endpoint, "/api/v1/health-check").data == b"ok"
 
 
+def test_health_answers_head_without_a_body(endpoint: Endpoint) -> None:
+    """Balancers and monitors of websites ask so."""
+    for path in ("/health/live", "/health/ready", "/api/v1/health-check"):
+        response = endpoint.pool.request("HEAD", endpoint.url + path, retries=False, timeout=300)
+        assert (response.status, response.data) == (200, b"")
+
+
 def test_missing_servers_are_named_without_secrets(tmp_path: Path) -> None:
     """Strangers learn what is missing; the address and the reason are shown to this machine only."""
     url = f"postgresql://dcmon:{SECRET}@127.0.0.1:{free_port()}/dcmon"

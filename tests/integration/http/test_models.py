@@ -102,6 +102,7 @@ def test_other_paths_of_a_model_keep_404_and_405(endpoint: Endpoint) -> None:
     refused = endpoint.request("GET", "models/1/version")
     assert (refused.status, refused.headers["allow"]) == (405, "POST")
     assert send(endpoint, "GET", "models/?identifier_kind=name")[0] == 404
+    assert send(endpoint, "GET", "models/1?identifier_kind=zz")[0] == 422
 
 
 def test_unread_object_store_is_said(endpoint: Endpoint) -> None:

@@ -134,3 +134,18 @@ def test_schema_is_served_without_a_token(app: App) -> None:
 
     assert (response.status, response.json()["info"]["title"]) == (200, "dcmon")
     assert response.json()["components"]["securitySchemes"].keys() == openapi.SCHEMES.keys()
+
+
+PAGED_BY_CURSOR = {"/api/v1/audit-log", "/api/v1/monitors/{monitor_id}/results"}
+
+
+def test_each_list_is_paginated_when_asked(document: dict[str, Any]) -> None:
+    """Each GET that answers with a list takes limit and offset, or has pages of its own."""
+    unpaged = set()
+    for path, operations in document["paths"].items():
+        answer = operations.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
+        is_list = answer.get("application/json", {}).get("schema", {}).get("type") == "array"
+        parameters = {parameter["name"] for parameter in operations.get("get", {}).get("parameters", ())}
+        if is_list and not {"limit", "offset"} <= parameters:
+            unpaged.add(path)
+    assert unpaged - PAGED_BY_CURSOR == set()
