@@ -3,18 +3,20 @@
 import typer
 
 from dcmon.commands.shared.groups import single
+from dcmon.commands.shared.lists import watched
 
 app = single()
 
 
 @app.command()
+@watched
 def status(ctx: typer.Context) -> None:
     """Show the processes, queues and problems of dcmon itself, on all machines.
 
     Exit 0: no problem; 1: a problem; 7: dcmon does not run, or its database can't be reached; 8: a part is down.
     With --quiet only problems are printed, for cron.
 
-    Example: dcmon status -o json
+    Example: dcmon status --watch 5s
     """
     from dcmon.commands.operations import status as operation
     from dcmon.commands.views import status as view

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -33,11 +34,12 @@ POOL_SECONDS = 5.0  # the longest wait for a connection: then a request gets 503
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]|\\\\u(?:0000|d[89a-f])", re.IGNORECASE)  # also as JSON writes them
 
 
-def engine(url: str, *, pool_size: int = 5) -> Engine:
+def engine(url: str, *, pool_size: int = 5, lock_wait: timedelta | None = None) -> Engine:
     """Return an engine on psycopg 3.
 
     Statements are not prepared, because a table's name means another table in each schema. Any use of the engine may
-    raise Unreachable, DatabaseRefused or DiskFull.
+    raise Unreachable, DatabaseRefused or DiskFull. `lock_wait`: how long a statement may wait for a lock; then
+    PostgreSQL refuses it.
     """
     parsed = _psycopg(url)
     result = create_engine(
@@ -53,6 +55,9 @@ def engine(url: str, *, pool_size: int = 5) -> Engine:
         hide_parameters=True,  # a log must not have values of rows
     )
     event.listen(result, "handle_error", _translate)
+    if lock_wait is not None:
+        limit = f"set local lock_timeout = '{int(lock_wait.total_seconds())}s'"
+        event.listen(result, "begin", lambda connection: connection.exec_driver_sql(limit))
     return result
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from dcmon import db, errors, redis_scripts
 from dcmon.embedded import supervisor_state
@@ -32,6 +33,7 @@ class PartState(StrEnum):
     DOES_NOT_ANSWER = "does not answer"
     LEADS = "leads"
     MISSING = "is missing"
+    ANOTHER_REVISION = "has another revision"
 
 
 class ProcessState(StrEnum):
@@ -47,6 +49,7 @@ STATE_TEXTS: dict[str, str] = {  # in tables for people; JSON has the states the
     PartState.DOES_NOT_ANSWER: "down",
     PartState.LEADS: "leading",
     PartState.MISSING: "missing",
+    PartState.ANOTHER_REVISION: "other revision",
     ProcessState.WORKS: "working",
     ProcessState.HANGS: "hanging",
 }
@@ -99,8 +102,9 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
         snapshot, current_problems, _ = current_health.collect(engine, settings)
         tenancy = _read_tenancy(engine)
     except errors.DcmonError as error:
-        parts = [*_local_processes(local), _dependency("database", False, _database_url(engine))]
-        return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
+        return _without_snapshot(engine, local, error)
+    except DBAPIError as error:
+        return _without_snapshot(engine, local, _as_unavailable(error))
     database = _dependency("database", True, _database_url(engine) + _missing_roles(tenancy.without_role))
     return Status(
         [
@@ -115,6 +119,26 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
         current_problems,
         snapshot.now,
         local is not None or bool(snapshot.alive(None, settings.health)),
+    )
+
+
+def _without_snapshot(engine: Engine, local: SupervisorState | None, error: errors.DcmonError) -> Status:
+    """Return what is known when the database can't be read: it may answer, and its schema be another one."""
+    url, parts = _database_url(engine), _local_processes(local)
+    if isinstance(error, errors.SchemaOutOfDate | errors.SchemaTooNew):
+        parts += [_dependency("database", True, url), {"name": "schema", "state": PartState.ANOTHER_REVISION}]
+    else:
+        parts.append(_dependency("database", False, url))
+    return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
+
+
+def _as_unavailable(error: DBAPIError) -> errors.Unavailable:
+    """Return the error for a PostgreSQL that answers, but not with the status: for example, a table is locked."""
+    reason = str(error.orig).splitlines()[0]
+    return errors.Unavailable(
+        f"PostgreSQL can't tell the status: {reason}. If a lock is the reason, this shows who holds it:"
+        ' psql -c "select pid, state, query from pg_stat_activity where pid in (select unnest(pg_blocking_pids(pid))'
+        ' from pg_stat_activity)"'
     )
 
 

@@ -154,3 +154,24 @@ def test_status_without_a_database_says_so_and_exits_7(with_url: Callable[[str],
     assert done.returncode == 7
     assert "can't be reached" in done.stderr
     assert [part["state"] for part in json.loads(done.stdout)["parts"]] == ["does not answer"]
+
+
+def test_status_of_another_revision_says_that_postgresql_answers(
+    with_url: Callable[[str], Dcmon], database_url: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update public.alembic_version set version_num = '0001'")
+    done = with_url(database_url)("-o", "json", "status")
+    states = {part["name"]: part["state"] for part in json.loads(done.stdout)["parts"]}
+    assert (done.returncode, states) == (3, {"database": "answers", "schema": "has another revision"})
+    assert "dcmon migrate" in done.stderr
+
+
+def test_status_ends_although_a_table_is_locked(with_url: Callable[[str], Dcmon], database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("lock table public.alembic_version in access exclusive mode")
+        done = with_url(database_url)("-o", "json", "status")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["parts"][0]["state"] == "does not answer"
+    assert "lock timeout" in done.stderr
+    assert "pg_blocking_pids" in done.stderr

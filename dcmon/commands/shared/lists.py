@@ -34,6 +34,11 @@ def global_listing(command: Command) -> Command:
     return _with_options(command, {"sort": (Sort, ""), "limit": (Limit, None)})
 
 
+def watched(command: Command) -> Command:
+    """Add the option to show a command's output again and again."""
+    return _with_options(command, {})
+
+
 def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]]) -> Command:
     """Add options to a command that it does not have itself, for example a limit that PostgreSQL applies."""
     own = inspect.signature(command).parameters
@@ -71,6 +76,8 @@ def _show(output: Output, show: Callable[[], None], watch: str | None) -> None:
             show()
         except DcmonError as error:
             output.remark(str(error))
+        except typer.Exit:
+            pass  # the exit code of one time; the next may have another
         output.flush()
         time.sleep(every)
 
