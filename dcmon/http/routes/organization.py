@@ -53,9 +53,9 @@ class OrganizationBody(BaseModel):
 
 
 class DeletionBody(BaseModel):
-    """The name of the organization, which confirms that it is to be deleted."""
+    """The name of the organization, which confirms that it is to be deleted; null: the query has it."""
 
-    name: str = Field(max_length=1024)
+    name: str | None = Field(None, max_length=1024)
 
 
 class LimitsResponse(BaseModel):
