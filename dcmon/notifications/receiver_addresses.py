@@ -8,7 +8,7 @@ from dcmon.db.tables.org import Webhook
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import StoredAddress
 
-UNREADABLE = "(encrypted with a key that is missing)"
+UNREADABLE = "(encrypted with a key that is missing: see DCMON_SECRET_KEYS)"
 
 
 def shown(receiver: Webhook) -> str:
