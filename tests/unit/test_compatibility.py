@@ -19,8 +19,10 @@ def _anonymous(route: str) -> str:
 
 
 def _served() -> set[str]:
-    """Return all routes of the application, without names of parameters."""
-    return {_anonymous(f"{method} {path}") for path, route in api.routes() for method in route.methods}
+    """Return all routes of the application, without names of parameters. HEAD is GET without its body."""
+    return {
+        _anonymous(f"{method} {path}") for path, route in api.routes() for method in route.methods if method != "HEAD"
+    }
 
 
 def _old(route: str) -> str:
