@@ -173,7 +173,7 @@ def _require_state(expected: str) -> None:
 
 
 def _policy(test: RuleTest) -> Policy:
-    """Return the rule's policy, as "dcmon rule add" would create or refuse it."""
+    """Return the rule's policy, as "dcmon rule create" would create or refuse it."""
     change = Change(
         condition_parser.parse(test.rule), test.severity, test.warn_severity, for_windows=test.for_,
         keep_firing=test.keep_firing, min_n=test.min_n, no_data=test.no_data, on_error=test.error,

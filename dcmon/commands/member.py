@@ -1,4 +1,4 @@
-"""Members of an organization: add, list, set-role, remove, invite, restrict."""
+"""Members of an organization: create, list, set-role, delete, invite, restrict."""
 
 from typing import Annotated
 
@@ -24,8 +24,8 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def add(ctx: typer.Context, email: Email, role: RoleOption = "member") -> None:
-    """Make a person a member. Example: dcmon member add ann@acme.org --role viewer"""
+def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> None:
+    """Make a person a member. Example: dcmon member create ann@acme.org --role viewer"""
     from dcmon.commands.operations import member as operation
 
     remark = f'"dcmon token create --user {email}" creates a token for the member.'
@@ -41,8 +41,8 @@ def set_role(ctx: typer.Context, email: Email, role: Annotated[str, typer.Argume
 
 
 @app.command()
-def remove(ctx: typer.Context, email: Email, yes: options.LongYes = False, dry_run: options.DryRun = False) -> None:
-    """Remove a member with all the member's tokens. Example: dcmon member remove ann@acme.org --dry-run"""
+def delete(ctx: typer.Context, email: Email, yes: options.LongYes = False, dry_run: options.DryRun = False) -> None:
+    """Remove a member with all the member's tokens. Example: dcmon member delete ann@acme.org --dry-run"""
     from dcmon.commands.operations import member as operation
 
     row = operation.find(ctx.obj, email)

@@ -1,4 +1,4 @@
-"""Mute times, hours of the week without notifications: add, list, delete."""
+"""Mute times, hours of the week without notifications: create, list, delete."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ app = group(__doc__)
 
 
 @app.command()
-def add(
+def create(
     ctx: typer.Context,
     name: str,
     hours: Annotated[str, typer.Option(help="Hours of the day, also past midnight: 22:00-06:00.")],
@@ -27,7 +27,7 @@ def add(
 ) -> None:
     """Hold back notifications in some hours of the week; alerts open and resolve as usual.
 
-    Example: dcmon mute add nights --hours 22:00-06:00 --tz Europe/Berlin --match severity!=critical
+    Example: dcmon mute create nights --hours 22:00-06:00 --tz Europe/Berlin --match severity!=critical
     """
     from dcmon.commands.operations import mute as operation
 
@@ -44,7 +44,7 @@ def list_(ctx: typer.Context) -> None:
     ctx.obj.output.table(
         view.rows(ctx.obj),
         ["name", "when", "matchers", "holds_until"],
-        empty='No mute time: "dcmon mute add NAME --hours 22:00-06:00" adds one.',
+        empty='No mute time: "dcmon mute create NAME --hours 22:00-06:00" adds one.',
     )
 
 

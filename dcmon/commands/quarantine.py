@@ -1,4 +1,4 @@
-"""Rows that could not be stored: list, show, retry, drop."""
+"""Rows that could not be stored: list, show, retry, delete."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -68,14 +68,14 @@ def retry(
 
 @app.command()
 @option_groups.chosen_rows
-def drop(
+def delete(
     ctx: typer.Context,
     row_filter: "QuarantineFilter",
     dry_run: options.DryRun = False,
     yes: options.LongYes = False,
     by: options.By = None,
 ) -> None:
-    """Drop rows for ever. Example: dcmon quarantine drop --model credit --reason wrong_type --dry-run"""
+    """Drop rows for ever. Example: dcmon quarantine delete --model credit --reason wrong_type --dry-run"""
     from dcmon.commands.operations import quarantine as operation
     from dcmon.commands.views import quarantine as view
 

@@ -1,4 +1,4 @@
-"""References, with which production rows are compared: load, show, clear."""
+"""References, with which production rows are compared: load, show, delete."""
 
 from functools import partial
 from pathlib import Path
@@ -66,14 +66,14 @@ def show(ctx: typer.Context, model: ModelName, version: VersionName) -> None:
 
 
 @app.command()
-def clear(
+def delete(
     ctx: typer.Context,
     model: ModelName,
     version: VersionName,
     yes: options.Yes = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Delete all rows of a reference. Example: dcmon reference clear --model credit --version v1 --dry-run"""
+    """Delete all rows of a reference. Example: dcmon reference delete --model credit --version v1 --dry-run"""
     from dcmon.commands.operations import reference as operation
 
     names = operation.VersionNames(model, version)

@@ -1,4 +1,4 @@
-"""Alert rules: add, list, show, set, delete, test, backtest."""
+"""Alert rules: create, list, show, set, delete, test, backtest."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ NewName = Annotated[str | None, typer.Option("--name", help="Name of the rule in
 
 @app.command()
 @option_groups.rule_policy
-def add(
+def create(
     ctx: typer.Context,
     monitor: options.MonitorName,
     condition: Annotated[str, typer.Argument(help="Condition in quotes: '> 0.2', 'any feature > 0.3', 'drop > 20%' …")],
@@ -37,26 +37,12 @@ def add(
 ) -> None:
     """Add a rule to a monitor and judge the stored results by it. docs/alerts.md lists the conditions.
 
-    Example: dcmon rule add "credit/Prediction Drift" "> 0.3 warn 0.2" --severity critical --for 2 --keep-firing 1
+    Example: dcmon rule create "credit/Prediction Drift" "> 0.3 warn 0.2" --severity critical --for 2 --keep-firing 1
     """
     from dcmon.commands.operations import rule as operation
 
     more = replace(policy, name=name, is_inhibited=inhibit)
     ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, more, shows_noise=noise))
-
-
-@app.command(hidden=True)
-def create(
-    ctx: typer.Context,
-    monitor: options.MonitorName,
-    condition: Annotated[str, typer.Argument(help="Condition in quotes: '> 0.2'.")],
-    severity: options.Severity = None,
-) -> None:
-    """Add a rule, like "rule add". Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical"""
-    from dcmon.alerting.rules import Change
-    from dcmon.commands.operations import rule as operation
-
-    ctx.obj.output.page(operation.add(ctx.obj, monitor, condition, Change(severity=severity), shows_noise=False))
 
 
 @app.command("list")

@@ -1,4 +1,4 @@
-"""Silences, which hold notifications back for a while: add, list, end."""
+"""Silences, which hold notifications back for a while: create, list, delete."""
 
 from datetime import datetime
 from functools import partial
@@ -16,7 +16,7 @@ app = group(__doc__)
 
 
 @app.command()
-def add(
+def create(
     ctx: typer.Context,
     matchers: Annotated[
         list[str],
@@ -34,7 +34,7 @@ def add(
 
     A matcher compares with =, !=, =~ or !~. Alerts open and resolve as usual.
 
-    Example: dcmon silence add model=credit "monitor=~.*Drift" --for 4h --reason "new upstream table"
+    Example: dcmon silence create model=credit "monitor=~.*Drift" --for 4h --reason "new upstream table"
     """
     from datetime import UTC
 
@@ -62,13 +62,13 @@ def list_(
     if not ctx.obj.output.is_narrow:
         columns.insert(2, "from")
     ctx.obj.output.table(
-        view.rows(ctx.obj, ended=all_), columns, empty='No silence: "dcmon silence add MATCHER --for 4h" adds one.'
+        view.rows(ctx.obj, ended=all_), columns, empty='No silence: "dcmon silence create MATCHER --for 4h" adds one.'
     )
 
 
 @app.command()
-def end(ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="ID...")]) -> None:
-    """End silences now; the notifications that they held back are sent. Example: dcmon silence end 1 2"""
+def delete(ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="ID...")]) -> None:
+    """End silences now; the notifications that they held back are sent. Example: dcmon silence delete 1 2"""
     from dcmon.commands.operations import silence as operation
 
     run_for_all(ctx.obj.output, silence_ids, partial(operation.end, ctx.obj))

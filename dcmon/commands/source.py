@@ -17,7 +17,7 @@ app = group(__doc__)
 
 @app.command()
 @option_groups.row_target
-def add(
+def create(
     ctx: typer.Context,
     name: str,
     url: Annotated[
@@ -28,7 +28,7 @@ def add(
 ) -> None:
     """Watch a directory or bucket, which the scheduler scans.
 
-    Example: dcmon source add lake s3://acme/credit --model credit
+    Example: dcmon source create lake s3://acme/credit --model credit
     """
     from dcmon.commands.operations import source as operation
 
@@ -53,13 +53,13 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 @app.command()
-def remove(
+def delete(
     ctx: typer.Context,
     name: str,
     yes: options.LongYes = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Remove a source; the rows that were loaded from it stay. Example: dcmon source remove lake --dry-run"""
+    """Remove a source; the rows that were loaded from it stay. Example: dcmon source delete lake --dry-run"""
     from dcmon.commands.operations import source as operation
     from dcmon.commands.views import source as view
 

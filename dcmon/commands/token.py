@@ -1,4 +1,4 @@
-"""API tokens: create, list, revoke, import."""
+"""API tokens: create, list, delete, import."""
 
 from typing import Annotated
 
@@ -41,13 +41,13 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def revoke(
+def delete(
     ctx: typer.Context,
     prefix: Annotated[
         str, typer.Argument(help='First characters of the token, as "dcmon token list" shows them: dcm_…')
     ],
 ) -> None:
-    """Revoke a token: from now on it is refused. Example: dcmon token revoke dcm_Ab3dE6gH9k"""
+    """Revoke a token: from now on it is refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""
     from dcmon.commands.operations import token as operation
 
     ctx.obj.output.value(operation.revoke(ctx.obj, prefix))

@@ -24,7 +24,7 @@ STORE_SECRET = (
 
 @app.command()
 @option_groups.receiver_address
-def add(
+def create(
     ctx: typer.Context,
     name: str,
     *,
@@ -38,7 +38,7 @@ def add(
 ) -> None:
     """Add a receiver, and notify it of alerts that fire already. A webhook's signing secret is shown once.
 
-    Example: dcmon webhook add team https://hooks.example.org/x --severity critical --severity high
+    Example: dcmon webhook create team https://hooks.example.org/x --severity critical --severity high
     """
     from dcmon.commands.operations import receiver as operation
     from dcmon.commands.views import receiver as view
@@ -55,7 +55,7 @@ def list_(ctx: typer.Context) -> None:
     from dcmon.commands.views import receiver as view
 
     columns = NARROW if ctx.obj.output.is_narrow else COLUMNS
-    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No receiver yet: "dcmon webhook add NAME URL".')
+    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No receiver yet: "dcmon webhook create NAME URL".')
 
 
 @app.command()

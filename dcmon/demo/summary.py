@@ -108,7 +108,7 @@ def _hints(alerts: list[alert_views.AlertView], demo: DemoState, stays_up: bool)
         f"dcmon {org}monitor list\n  "
         f'dcmon {org}monitor run "Late Flights F1"\n  '
         f"dcmon {org}model show {MODEL}\n  "
-        f'dcmon {org}rule add "Performance" "< 0.85" --severity low'
+        f'dcmon {org}rule create "Performance" "< 0.85" --severity low'
     )
 
 

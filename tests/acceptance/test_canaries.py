@@ -29,7 +29,7 @@ SHOWN = (
     "notification list", "status", "token list", "webhook list",
     "webhook show hook", "webhook show pager", "webhook show room", "webhook show query",
     "webhook show chat", "webhook show page", "ingest lag", "source list", "org list",
-    "source add bucket s3://key:{source}@bucket/in --model credit", "secret-key rotate --dry-run",
+    "source create bucket s3://key:{source}@bucket/in --model credit", "secret-key rotate --dry-run",
 )  # fmt: skip
 PAGES = (
     "/metrics", "/health/ready", "/health/live", "/configuration/models", "/configuration/alert-rules", "/invitation",
@@ -113,7 +113,7 @@ def _fill(system: System) -> None:
         ("mail", "ann@acme.example", "--kind", "email"),
         ("page", "--kind", "command", "--", "/bin/false", system.new("argument")),
     ):
-        added = dcmon("webhook", "add", name, *address)
+        added = dcmon("webhook", "create", name, *address)
         assert added.returncode == 0, added.stderr
         tested = dcmon("webhook", "test", name, "--timeout", "5m")
         assert (tested.returncode, "notify worker" in tested.stderr) in ((1, False), (7, False)), tested.stderr

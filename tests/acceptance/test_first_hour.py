@@ -43,7 +43,7 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: HttpRece
         "--feature", "job:categorical", "--class", "0", "--class", "1",
     )  # fmt: skip
     assert model["monitors"] == 16
-    added = dcmon.json("webhook", "add", "team", f"{receiver.url}/")
+    added = dcmon.json("webhook", "create", "team", f"{receiver.url}/")
     assert added["secret"].startswith("whsec_")
     assert added["secret"] not in dcmon("webhook", "list").stdout
     assert dcmon("webhook", "test", "team").returncode == 0
@@ -99,6 +99,6 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: HttpRece
     assert dcmon("rule", "create", "Age", "> 0.9").returncode == 0
     assert len(dcmon.json("rule", "list")) == 19
     prefix = dcmon.json("token", "list")[0]["prefix"]
-    assert dcmon("token", "revoke", prefix).returncode == 0
+    assert dcmon("token", "delete", prefix).returncode == 0
     assert http.request("GET", f"{dcmon.url}/api/v1/say-hello").status == 401
     http.clear()

@@ -23,7 +23,7 @@ def test_mail_with_a_password_is_sent_by_the_worker(dcmon: Dcmon, data_dir: Path
         started = mailing("up")
         assert started.returncode == 0, started.stderr
         assert dcmon("org", "create", "acme").returncode == 0
-        added = dcmon("webhook", "add", "mail", "ann@acme.example", "--kind", "email")
+        added = dcmon("webhook", "create", "mail", "ann@acme.example", "--kind", "email")
         assert added.returncode == 0, added.stderr
 
         assert eventually(lambda: dcmon("webhook", "test", "mail").returncode == 0, every=1)

@@ -112,7 +112,7 @@ def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
         output.touch()
         output.chmod(0o666)
         assert running("org", "create", "acme").returncode == 0
-        added = running("webhook", "add", "page", "--kind", "command", "--", str(program))
+        added = running("webhook", "create", "page", "--kind", "command", "--", str(program))
         assert added.returncode == 0, added.stderr
         for here in ([], ["--here"]):
             tested = running("webhook", "test", "page", *here)

@@ -59,7 +59,7 @@ def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, da
     assert "started again" in (data_dir / "logs" / "supervisor.log").read_text()
 
     assert dcmon("org", "create", "acme").returncode == 0
-    assert dcmon("webhook", "add", "team", "https://hooks.example.org/s3cret").returncode == 0
+    assert dcmon("webhook", "create", "team", "https://hooks.example.org/s3cret").returncode == 0
     assert _stored_receiver(data_dir).startswith("dcmon1:")
     key = data_dir / "secret.key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600

@@ -110,7 +110,7 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(processes: ProcessGr
     code, shown = processes.status()
     assert (code, shown["workers"], shown["problems"]) == (7, [], [])
     assert dcmon("org", "create", "ops").returncode == 0
-    assert dcmon("webhook", "add", "pager", f"{receiver.url}/hook").returncode == 0
+    assert dcmon("webhook", "create", "pager", f"{receiver.url}/hook").returncode == 0
 
     for kind in ("evaluate", "notify", "scheduler", "serve"):
         processes.start(kind)

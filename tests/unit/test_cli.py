@@ -13,6 +13,7 @@ import typer
 
 from dcmon import cli, durations
 from dcmon.alerting import rules
+from dcmon.commands.shared.groups import SuggestingGroup
 from dcmon.data_formats import Format
 from dcmon.errors import InvalidInput
 from dcmon.output import Output
@@ -122,3 +123,19 @@ main()
 """
     completed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert json.loads(completed.stdout) == [{"check": True}]
+
+
+@pytest.mark.parametrize(
+    ("noun", "old", "verb"),
+    [
+        ("webhook", "add", "create"), ("source", "remove", "delete"), ("token", "revoke", "delete"),
+        ("silence", "end", "delete"), ("reference", "clear", "delete"), ("quarantine", "drop", "delete"),
+    ],
+)  # fmt: skip
+def test_verb_of_an_earlier_release_works_unlisted(noun: str, old: str, verb: str) -> None:
+    group = typer.main.get_command(import_module(f"dcmon.commands.{noun}").app)
+    assert isinstance(group, SuggestingGroup)
+    context: Any = None
+    assert group.get_command(context, old) is group.get_command(context, verb) is not None
+    assert old not in group.list_commands(context)
+    assert group.get_command(context, "nonsense") is None

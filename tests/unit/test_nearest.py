@@ -37,7 +37,7 @@ def test_error_suggests_a_name_that_exists() -> None:
 @pytest.mark.parametrize(
     ("typed", "suggested"),
     [
-        ("add", ["create"]),
+        ("new", ["create"]),
         ("get", ["show"]),
         ("cre", ["create"]),
         ("rotat", ["rotate"]),

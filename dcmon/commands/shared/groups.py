@@ -9,17 +9,24 @@ from typer.exceptions import TyperException
 
 from dcmon.nearest import nearest
 
+# Verbs of earlier releases, which still work.
+OLD_VERBS = {
+    "add": "create", "remove": "delete", "revoke": "delete", "end": "delete", "clear": "delete", "drop": "delete",
+}  # fmt: skip
 # Verbs of other tools, for suggestions.
 SYNONYMS = {
-    "add": "create", "new": "create", "make": "create", "register": "create",
-    "rm": "delete", "remove": "delete", "del": "delete", "destroy": "delete", "drop": "delete",
+    "new": "create", "make": "create", "register": "create", "rm": "delete", "del": "delete", "destroy": "delete",
     "ls": "list", "get": "show", "describe": "show", "view": "show", "info": "show", "cat": "show",
     "update": "set", "edit": "set", "change": "set", "modify": "set", "mv": "rename", "acknowledge": "ack",
 }  # fmt: skip
 
 
 class SuggestingGroup(TyperGroup):
-    """A group that suggests the nearest command for an unknown one."""
+    """A group that accepts old verbs, and suggests the nearest command for an unknown one."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        known = cmd_name in self.commands or OLD_VERBS.get(cmd_name) not in self.commands
+        return super().get_command(ctx, cmd_name if known else OLD_VERBS[cmd_name])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         self.suggest_commands = False

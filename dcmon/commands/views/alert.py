@@ -212,7 +212,7 @@ def _next_commands(view: "AlertView", org: str) -> list[str]:
     return [
         *inspect,
         f"{dcmon} alert ack {number}",
-        f"{dcmon} silence add alert={number} --for 4h",
+        f"{dcmon} silence create alert={number} --for 4h",
         f"{dcmon} alert resolve {number}",
     ]
 

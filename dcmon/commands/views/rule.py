@@ -46,7 +46,7 @@ def listing(app: "App", model: str | None) -> Page:
         rows = [{**alert_views.rule_row(view), "failing": failures.get(view.rule.id)} for view in views]
     columns = ["id", *([] if app.output.is_narrow else ["name"]), "monitor", "condition", "severity"]
     table = Table(
-        rows, [*columns, "for", "open", "active"], empty='No rule yet. "dcmon rule add MONITOR CONDITION" adds one.'
+        rows, [*columns, "for", "open", "active"], empty='No rule yet. "dcmon rule create MONITOR CONDITION" adds one.'
     )
     remarks = [
         f"Rule {row['id']} can't judge the results of its monitor: {row['failing']}" for row in rows if row["failing"]

@@ -11,7 +11,7 @@ from dcmon.http.responses import ErrorResponse
 router = APIRouter(tags=["data sources"])
 SENTENCE = (
     "dcmon does not take keys of object stores over HTTP, and never returns them. An operator adds a bucket with"
-    ' "dcmon source add NAME s3://BUCKET/PREFIX --model MODEL"; the worker reads its keys as AWS tools do, from the'
+    ' "dcmon source create NAME s3://BUCKET/PREFIX --model MODEL"; the worker reads its keys as AWS tools do, from the'
     " environment, ~/.aws or the role of the machine."
 )
 

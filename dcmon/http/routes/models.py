@@ -29,7 +29,7 @@ names = APIRouter(tags=["models"], route_class=NameRoute)
 MAX_NAME, MAX_DESCRIPTION, MAX_TITLE, MAX_TEXT = 50, 200, 1000, 100_000
 PATH_IS_NOT_READ = (
     "obj_store_path is kept, but dcmon reads no files because of it. To load files from there, let an operator type:"
-    " dcmon source add NAME URL --model MODEL"
+    " dcmon source create NAME URL --model MODEL"
 )
 
 

@@ -58,7 +58,7 @@ def expand(paths: Sequence[str], format: str | None = None) -> Expansion:
 def _expand(expansion: Expansion, path: str) -> None:
     if path.startswith("s3://"):
         raise errors.InvalidInput(
-            f'dcmon reads S3 as a source: "dcmon source add NAME {path} --model MODEL" and "dcmon source scan NAME"'
+            f'dcmon reads S3 as a source: "dcmon source create NAME {path} --model MODEL" and "dcmon source scan NAME"'
             " load its files."
         )
     if os.path.isdir(path):

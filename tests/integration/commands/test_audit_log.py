@@ -18,7 +18,7 @@ from tests.helpers.command_line import dcmon
 from tests.integration.conftest import Target
 
 RunDcmon = Callable[..., "subprocess.CompletedProcess[str]"]
-RULE = ("rule", "add", "credit/Nulls", "> 0.5")
+RULE = ("rule", "create", "credit/Nulls", "> 0.5")
 # Each command, and the kind and action of an entry that it leaves.
 COMMANDS: list[tuple[tuple[str, ...], tuple[str, str]]] = [
     (("model", "create", "other", "--task", "regression", "--no-defaults"), ("model", "create")),
@@ -26,12 +26,12 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, str]]] = [
     (("monitor", "create", "Nulls", "--model", "credit", "--check", "PercentOfNulls"), ("monitor", "create")),
     (("monitor", "set", "credit/Nulls", "--lookback", "3d"), ("monitor", "change")),
     (RULE, ("rule", "create")),
-    (("webhook", "add", "team", "http://127.0.0.1:1/x"), ("receiver", "create")),
+    (("webhook", "create", "team", "http://127.0.0.1:1/x"), ("receiver", "create")),
     (("webhook", "rotate", "team"), ("receiver", "change")),
     (("notification", "pause", "team"), ("receiver", "change")),
     (("notification", "retry", "--all-dead"), ("notification", "retry")),
-    (("silence", "add", "model=credit", "--for", "4h", "--reason", "a test"), ("silence", "create")),
-    (("mute", "add", "nights", "--hours", "22:00-06:00"), ("mute time", "create")),
+    (("silence", "create", "model=credit", "--for", "4h", "--reason", "a test"), ("silence", "create")),
+    (("mute", "create", "nights", "--hours", "22:00-06:00"), ("mute time", "create")),
     (("mute", "delete", "nights", "--yes"), ("mute time", "delete")),
     (("token", "create", "scoring"), ("token", "create")),
     (("org", "set-retention", "acme", "--samples", "90d"), ("organization", "change")),
@@ -68,7 +68,7 @@ def test_each_command_leaves_an_entry_of_its_user(run_dcmon: RunDcmon, app: App,
 
 def test_list_shows_who_changed_what(run_dcmon: RunDcmon, target: Target) -> None:
     run_dcmon("model", "set", "credit", "--label-delay", "5d")
-    run_dcmon("webhook", "add", "team", "https://hooks.example.org/s3cret")
+    run_dcmon("webhook", "create", "team", "https://hooks.example.org/s3cret")
     table = run_dcmon("audit-log", "list", "--kind", "model", "--who", operator_name())
     assert table.returncode == 0
     assert "label_delay: 3 days → 5 days" in " ".join(table.stdout.split())

@@ -59,7 +59,7 @@ def test_unusable_input_exits_2(data_dir: Path, database_url: str, org: Organiza
         (("model", "create", "m", "--task", "guessing"), "task type"),
         (("model", "create", "m", "--task", "binary", "--label-delay", "soon"), "duration"),
         (("model", "create", "m", "--task", "binary", "--time-zone", "Mars"), "time zone"),
-        (("webhook", "add", "w", "http://hooks.example.org/"), "https"),
+        (("webhook", "create", "w", "http://hooks.example.org/"), "https"),
         (("org", "set-limits", "acme", "--samples-per-minute", "-5"), "a number above 0 or none, not -5"),
         (("org", "set-limits", "acme", "--samples-per-minute", "many"), "neither a whole number nor none"),
         (("model", "create", "m", "--task", "binary", "--feature", "a:numeric"), "--version"),
@@ -101,7 +101,7 @@ def test_unknown_object_exits_5(data_dir: Path, database_url: str, org: Organiza
         (("model", "show", "nothing"), "There is no model 'nothing'. \"dcmon model list\" lists"),
         (("source", "show", "nothing"), "There is no source 'nothing'. \"dcmon source list\" lists"),
         (("quarantine", "show", "9"), 'There is no quarantined row 9. "dcmon quarantine list --rows" lists'),
-        (("token", "revoke", "dcm_nothing"), "dcm_nothing"),
+        (("token", "delete", "dcm_nothing"), "dcm_nothing"),
         (("alert", "show", "99"), "99"),
         (("webhook", "test", "nothing"), "'nothing'"),
     ):

@@ -30,7 +30,7 @@ MORE = {
     "monitor run": {"numpy"},
     "org create": {"alembic"},
     "org delete": {"alembic"},
-    "quarantine drop": {"numpy"},
+    "quarantine delete": {"numpy"},
     "quarantine retry": {"numpy"},
     "migrate roles": {"alembic"},
     "serve": {"confluent_kafka", "fastapi", "http", "numpy", "starlette", "uvicorn"},

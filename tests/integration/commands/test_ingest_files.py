@@ -131,7 +131,7 @@ def test_options_say_how_a_file_is_written(credit: Dcmon, tmp_path: Path) -> Non
     options += ["--date-order", "day", "--time-zone", "Europe/Berlin"]
 
     assert load(credit, str(path), *options)["stored"] == 2
-    added = credit.json("source", "add", "lake", str(lake), "--model", "credit", *options)
+    added = credit.json("source", "create", "lake", str(lake), "--model", "credit", *options)
     assert added["dialect"] == {
         "delimiter": ";", "encoding": "iso8859-1", "decimal": ",", "thousands": ".", "null": ["-"],
         "time_zone": "Europe/Berlin", "date_order": "day",
@@ -185,7 +185,7 @@ def test_constant_columns_are_stored_with_a_source(credit: Dcmon, tmp_path: Path
     refused = credit("ingest", "file", str(file), "--model", "credit", "--set", "age=old", "--set", "job=x")
     assert (refused.returncode, "--set age=old: Expected a number" in refused.stderr) == (2, True)
 
-    added = credit.json("source", "add", "lake", str(lake), "--model", "credit", "--set", "job=clerk")
+    added = credit.json("source", "create", "lake", str(lake), "--model", "credit", "--set", "job=clerk")
     assert added["constants"] == {"job": "clerk"}
     (scan,) = credit.json("source", "scan", "lake")
     assert (scan["loaded"], scan["duplicates"], scan["failed"]) == (1, 1, 0)
@@ -215,7 +215,7 @@ def test_file_shows_how_it_is_written_and_the_load_says_so(credit: Dcmon, tmp_pa
     assert (entry["rows"], entry["stored"], entry["rejected"]) == (2, 2, 0)
     assert "-: encoding utf-16, delimiter ';', 1 blank row skipped\n" in done.stderr.decode()
 
-    credit.json("source", "add", "lake", str(lake), "--model", "credit")
+    credit.json("source", "create", "lake", str(lake), "--model", "credit")
     scanned = credit("-o", "json", "source", "scan", "lake")
     assert json.loads(scanned.stdout)[0]["duplicates"] == 2, scanned.stderr
     assert "lake: may.csv.zst: encoding utf-16, delimiter ';', 1 blank row skipped" in scanned.stderr
@@ -280,9 +280,9 @@ def test_interrupted_load_is_continued(credit: Dcmon, engine: Engine, acme: Acme
 def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Path, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     lake.mkdir()
-    assert credit("source", "add", "lake", str(lake / "x"), "--model", "credit").returncode == 5
-    assert credit.json("source", "add", "lake", str(lake), "--model", "credit")["version"] == "v1"
-    assert credit("source", "add", "lake", str(lake), "--model", "credit").returncode == 6
+    assert credit("source", "create", "lake", str(lake / "x"), "--model", "credit").returncode == 5
+    assert credit.json("source", "create", "lake", str(lake), "--model", "credit")["version"] == "v1"
+    assert credit("source", "create", "lake", str(lake), "--model", "credit").returncode == 6
     may.rename(lake / "may.csv")
     os.utime(lake / "may.csv", (0, 0))
 
@@ -309,12 +309,12 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     header = " ".join(narrow.split("\n")[0].split())
     assert header == "name loaded failed lost within a day scanned at last error"
     assert "bad.csv" in credit("source", "show", "lake").stdout
-    assert credit.json("source", "remove", "lake", "--dry-run") == {
+    assert credit.json("source", "delete", "lake", "--dry-run") == {
         "removed": "lake", "files": 2, "rows_kept": 10, "dry_run": True,
     }  # fmt: skip
     assert [source["name"] for source in credit.json("source", "list")] == ["lake"]
-    assert credit("source", "remove", "lake").returncode == 2
-    credit.json("source", "remove", "lake", "--yes")
+    assert credit("source", "delete", "lake").returncode == 2
+    credit.json("source", "delete", "lake", "--yes")
     assert credit.json("source", "list") == []
     assert samples(credit) == 10
 
@@ -329,7 +329,7 @@ def s3() -> Iterator[Server]:
 
 def test_watched_bucket_errors_have_their_own_exit_codes(credit: Dcmon, s3: Server, may: Path) -> None:
     s3.put("acme", "credit/v1/may.csv", may.read_bytes())
-    named = ("source", "add", "lake")
+    named = ("source", "create", "lake")
 
     def with_settings(**more: str) -> Dcmon:
         return replace(credit, settings={**credit.settings, **s3.environment, **more})

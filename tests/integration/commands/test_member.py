@@ -25,13 +25,13 @@ def _rows(dcmon: Dcmon, *arguments: str) -> Any:
 
 
 def test_member_is_added_changed_and_removed(dcmon: Dcmon, acme: Acme) -> None:
-    assert _rows(dcmon, "member", "add", "ann@acme.example", "--role", "viewer")["role"] == "viewer"
+    assert _rows(dcmon, "member", "create", "ann@acme.example", "--role", "viewer")["role"] == "viewer"
     _rows(dcmon, "member", "set-role", "ann@acme.example", "admin")
     assert [row["role"] for row in _rows(dcmon, "member", "list")] == ["owner", "admin"]
     token = _rows(dcmon, "token", "create", "x", "--user", "ann@acme.example", "--scope", "read", "--expires", "12h")
     assert token["scope"] == "read"
-    assert _rows(dcmon, "member", "remove", "ann@acme.example", "--dry-run")["dry_run"] is True
-    _rows(dcmon, "member", "remove", "ann@acme.example", "--yes")
+    assert _rows(dcmon, "member", "delete", "ann@acme.example", "--dry-run")["dry_run"] is True
+    _rows(dcmon, "member", "delete", "ann@acme.example", "--yes")
     assert [row["name"] for row in _rows(dcmon, "token", "list")] == ["first"]
     assert _rows(dcmon, "member", "invite", "ann@acme.example")["code"].startswith("inv_")
     assert _rows(dcmon, "member", "restrict", "own")["members_see"] == "own models"
@@ -54,7 +54,7 @@ def test_last_owner_is_not_removed(dcmon: Dcmon, acme: Acme) -> None:
     for arguments in (["remove", "owner@acme.example", "--yes"], ["set-role", "owner@acme.example", "viewer"]):
         done = dcmon("member", *arguments)
         assert (done.returncode, "last owner" in done.stderr) == (6, True)
-    done = dcmon("member", "add", "ann@acme.example", "--role", "king")
+    done = dcmon("member", "create", "ann@acme.example", "--role", "king")
     assert (done.returncode, "owner, admin, member" in done.stderr) == (2, True)
 
 

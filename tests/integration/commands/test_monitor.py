@@ -70,7 +70,7 @@ def test_run_has_the_exit_code_of_its_verdict(credit: Dcmon) -> None:
 
 def test_run_with_a_rule_without_verdict_exits_8_or_1(credit: Dcmon) -> None:
     """A rule without verdict exits with 8, unless another rule is violated."""
-    credit.json("rule", "add", NULLS, "> 0.5", "--min-n", "1000")
+    credit.json("rule", "create", NULLS, "> 0.5", "--min-n", "1000")
     few = credit("monitor", "run", NULLS)
     assert (few.returncode, "24 of 1000" in " ".join(few.stdout.split())) == (8, True), few.stdout
     assert credit("monitor", "run", NULLS, "--at", "2026-03-10").returncode == 1
@@ -282,7 +282,7 @@ def test_metric_is_shown_by_its_own_name(credit: Dcmon) -> None:
     assert {
         stored_result["value"] for stored_result in credit.json("monitor", "history", "Flow", "--metric", "Lag")
     } != {24.0}
-    credit.json("rule", "add", "Flow", "label ratio < 0.1")
+    credit.json("rule", "create", "Flow", "label ratio < 0.1")
     assert {(outcome["metric"], outcome["value"]) for outcome in credit.json("monitor", "history", "Flow")} == {
         ("label ratio", 0.0)
     }

@@ -99,26 +99,26 @@ def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
         (("alert", "history", "99"), 5, "There is no alert 99"),
         (("alert", "show", HUGE), 5, f"There is no id {HUGE}"),
         (("alert", "ack", "3000000000"), 5, "There is no id 3000000000"),
-        (("silence", "end", HUGE), 5, f"There is no id {HUGE}"),
+        (("silence", "delete", HUGE), 5, f"There is no id {HUGE}"),
         (("rule", "show", HUGE), 5, f"There is no rule '{HUGE}'"),
         (("quarantine", "show", HUGE), 5, ""),
         (("alert", "ack", "1"), 6, "is resolved"),
         (("alert", "reopen", "1"), 6, "not resolved by an operator"),
         (("alert", "list", "--state", "open"), 2, "firing, pending"),
-        (("silence", "add", "credit", "--for", "1h"), 2, "not a matcher"),
-        (("silence", "add", "model=credit"), 2, "--for 4h or --until"),
-        (("silence", "end", "9"), 5, "no silence 9"),
-        (("silence", "add", "model=a", "--from", "2026-01-01", "--until", "2026-01-02"), 2, "over already"),
+        (("silence", "create", "credit", "--for", "1h"), 2, "not a matcher"),
+        (("silence", "create", "model=credit"), 2, "--for 4h or --until"),
+        (("silence", "delete", "9"), 5, "no silence 9"),
+        (("silence", "create", "model=a", "--from", "2026-01-01", "--until", "2026-01-02"), 2, "over already"),
         (("monitor", "run", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),
         (("monitor", "backfill", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),
         (("mute", "delete", "nights"), 5, "no mute time 'nights'"),
-        (("mute", "add", "n", "--hours", "22-6", "--tz", "Nowhere"), 2, "no time zone"),
+        (("mute", "create", "n", "--hours", "22-6", "--tz", "Nowhere"), 2, "no time zone"),
         (("rule", "show", "nothing"), 5, "There is no rule 'nothing'"),
         (("rule", "set", "1"), 2, "Nothing to change"),
         (("rule", "set", "1", "--no-data", "fire"), 2, "keep, alert, ok"),
-        (("rule", "add", "Drift", "> x"), 2, "not a condition"),
-        (("rule", "add", "Drift", "> 1", "--name", "drift é"), 6, "already"),
-        (("rule", "add", "Drift", "> 1 warn 0.5", "--severity", "low"), 2, "above low"),
+        (("rule", "create", "Drift", "> x"), 2, "not a condition"),
+        (("rule", "create", "Drift", "> 1", "--name", "drift é"), 6, "already"),
+        (("rule", "create", "Drift", "> 1 warn 0.5", "--severity", "low"), 2, "above low"),
         (("rule", "backtest", "nothing"), 5, "There is no rule"),
         (("rule", "delete", "1"), 2, "--yes"),
     ):
@@ -130,14 +130,14 @@ def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
 def test_silence_holds_an_alert_and_is_listed_until_ended(run_dcmon: RunDcmon) -> None:
     """A silence holds an alert and is listed until it ends."""
     created = read_json(
-        run_dcmon, "silence", "add", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy"
+        run_dcmon, "silence", "create", "monitor=~Dr.*", "rule=drift é", "--for", "4h", "--reason", "a deploy"
     )
     assert created["alerts"] == [3]
     (held,) = read_json(run_dcmon, "alert", "list", "--state", "held")
     assert "a deploy" in held["held"]
     require_fits(run_dcmon("silence", "list"))
     assert [row["state"] for row in read_json(run_dcmon, "silence", "list")] == ["holds"]
-    assert read_json(run_dcmon, "silence", "end", str(created["id"]))["state"] == "over"
+    assert read_json(run_dcmon, "silence", "delete", str(created["id"]))["state"] == "over"
     assert read_json(run_dcmon, "silence", "list") == []
     assert [row["state"] for row in read_json(run_dcmon, "silence", "list", "--all")] == ["over"]
     assert read_json(run_dcmon, "alert", "list", "--state", "held") == []
@@ -145,7 +145,7 @@ def test_silence_holds_an_alert_and_is_listed_until_ended(run_dcmon: RunDcmon) -
 
 def test_mute_time_is_added_listed_and_deleted(run_dcmon: RunDcmon) -> None:
     added = read_json(
-        run_dcmon, "mute", "add", "always", "--hours", "0-24", "--days", "mon-sun", "--match", "severity=high"
+        run_dcmon, "mute", "create", "always", "--hours", "0-24", "--days", "mon-sun", "--match", "severity=high"
     )
     assert added["when"] == "daily 00:00-24:00 UTC"
     require_fits(run_dcmon("mute", "list"))
@@ -159,8 +159,9 @@ def test_mute_time_is_added_listed_and_deleted(run_dcmon: RunDcmon) -> None:
 
 def test_rule_is_added_listed_shown_set_and_deleted(run_dcmon: RunDcmon) -> None:
     added = read_json(
-        run_dcmon, "rule", "add", "credit/Drift", "any feature > 0.5 warn 0.3", "--severity", "critical", "--for", "2",
-        "--keep-firing", "1", "--min-n", "50", "--no-data", "alert", "--error", "ok", "--name", "features",
+        run_dcmon, "rule", "create", "credit/Drift", "any feature > 0.5 warn 0.3", "--severity", "critical",
+        "--for", "2", "--keep-firing", "1", "--min-n", "50", "--no-data", "alert", "--error", "ok",
+        "--name", "features",
     )  # fmt: skip
     assert added["condition"] == "any feature > 0.5 warn 0.3"
     assert (added["severity"], added["open"], added["alerts"]) == ("high..critical", 1, 1)
@@ -186,13 +187,13 @@ def test_rule_on_a_value_that_no_window_has_is_refused(run_dcmon: RunDcmon, cond
 def test_rule_on_what_a_check_or_a_result_has_is_added(run_dcmon: RunDcmon) -> None:
     """Results of the monitor have the metric "score", which its check does not have now."""
     for condition in ("feature AGE > 0.5", "job > 0.9", "score > 0.8", "l3 weighted drift score > 0.5"):
-        assert run_dcmon("rule", "add", "Drift", condition, "--no-noise").returncode == 0
+        assert run_dcmon("rule", "create", "Drift", condition, "--no-noise").returncode == 0
 
 
 def test_any_feature_of_a_check_without_features_is_refused(run_dcmon: RunDcmon) -> None:
     created = run_dcmon("monitor", "create", "Labels", "--model", "credit", "--check", "LabelDrift")
     assert created.returncode == 0, created.stderr
-    done = run_dcmon("rule", "add", "credit/Labels", "any feature > 0.1")
+    done = run_dcmon("rule", "create", "credit/Labels", "any feature > 0.1")
     assert done.returncode == 2
     assert "'Labels' has no value for each feature. Its metrics are 'Label Drift Score'" in done.stderr
 
@@ -235,7 +236,7 @@ def test_warn_level_and_its_severity_are_parsed_from_the_rule(run_dcmon: RunDcmo
     assert (one["condition"], one["severity"]) == ("> 0.45", "critical")
     none = run_dcmon("rule", "set", "1", "--warn-severity", "low")
     assert (none.returncode, "has no warning level" in none.stderr) == (2, True)
-    assert run_dcmon("rule", "add", "credit/Drift", "> 0.3", "--warn-severity", "low").returncode == 2
+    assert run_dcmon("rule", "create", "credit/Drift", "> 0.3", "--warn-severity", "low").returncode == 2
     assert read_json(run_dcmon, "rule", "set", "1", "--no-warn")["condition"] == "> 0.45"
 
 

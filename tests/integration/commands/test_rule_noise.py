@@ -1,4 +1,4 @@
-"""`rule add` and `rule backtest` print what a rule does when nothing changes."""
+"""`rule create` and `rule backtest` print what a rule does when nothing changes."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def read_json(done: "CompletedProcess[str]") -> dict[str, Any]:
 
 @pytest.mark.parametrize("columns", ["80", "200"])
 def test_rule_add_says_what_the_rule_does_on_noise(run_dcmon: RunDcmon, columns: str) -> None:
-    done = run_dcmon("rule", "add", MONITOR, "> 0.3", columns=columns)
+    done = run_dcmon("rule", "create", MONITOR, "> 0.3", columns=columns)
     assert done.returncode == 0, done.stderr
     shown = " ".join(done.stdout.split())
     assert "On noise, if nothing changes No violated window: fewer than 0.0" in shown
@@ -49,7 +49,7 @@ def test_rule_add_says_what_the_rule_does_on_noise(run_dcmon: RunDcmon, columns:
 
 def test_noisy_rule_is_added_with_a_warning_and_what_to_type(run_dcmon: RunDcmon) -> None:
     """The proposed commands work, and the rule is quiet after them."""
-    done = run_dcmon("-o", "json", "rule", "add", MONITOR, "> 0.08")
+    done = run_dcmon("-o", "json", "rule", "create", MONITOR, "> 0.08")
     noise = read_json(done)["noise"]
     assert noise["alerts_per_30_days"] > 1
     assert noise["interval"][0] <= noise["alerts_per_30_days"] <= noise["interval"][1]
@@ -62,7 +62,7 @@ def test_noisy_rule_is_added_with_a_warning_and_what_to_type(run_dcmon: RunDcmon
 
 
 def test_no_noise_leaves_it_out(run_dcmon: RunDcmon) -> None:
-    assert "noise" not in read_json(run_dcmon("-o", "json", "rule", "add", MONITOR, "> 0.08", "--no-noise"))
+    assert "noise" not in read_json(run_dcmon("-o", "json", "rule", "create", MONITOR, "> 0.08", "--no-noise"))
     backtest = run_dcmon("-o", "json", "rule", "backtest", MONITOR, "--rule", "> 0.08", "--no-noise")
     assert "noise" not in read_json(backtest)
     assert "nothing changes" not in backtest.stderr
@@ -77,8 +77,8 @@ def test_backtest_proposes_its_own_options(run_dcmon: RunDcmon) -> None:
 def test_rule_without_noise_is_added_with_the_reason(run_dcmon: RunDcmon) -> None:
     created = run_dcmon("monitor", "create", "Rows", "--model", "credit", "--check", "DataFlow", "--metric", "rows")
     assert created.returncode == 0, created.stderr
-    done = run_dcmon("-o", "json", "rule", "add", "credit/Rows", "rows < 10")
+    done = run_dcmon("-o", "json", "rule", "create", "credit/Rows", "rows < 10")
     reason = read_json(done)["noise"]["reason"]
     assert "counts arriving rows" in reason
-    shown = run_dcmon("rule", "add", "credit/Rows", "rows < 20")
+    shown = run_dcmon("rule", "create", "credit/Rows", "rows < 20")
     assert "Unknown: The monitor counts arriving rows" in " ".join(shown.stdout.split())

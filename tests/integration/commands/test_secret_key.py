@@ -11,7 +11,7 @@ from tests.helpers.http_receiver import http_receiver
 from tests.integration.conftest import Target
 
 OLD, NEW = encryption.new_key(), encryption.new_key()
-ADD = ("webhook", "add", "team", "--header", "Authorization: Bearer canary-7Qd")
+ADD = ("webhook", "create", "team", "--header", "Authorization: Bearer canary-7Qd")
 
 
 def stored_row(target: Target) -> str:
@@ -55,14 +55,14 @@ def test_addresses_and_arguments_are_encrypted_and_masked(target: Target, databa
 
     with http_receiver() as receiver:
         url = f"{receiver.url}/services/canary-url"
-        assert run("webhook", "add", "before", url, "--kind", "slack", keys=None).startswith("0")
+        assert run("webhook", "create", "before", url, "--kind", "slack", keys=None).startswith("0")
         assert "canary" in stored_row(target)
         assert run("secret-key", "rotate").startswith("0")
         for name, *address in (
             ("chat", url, "--kind", "slack"), ("room", url, "--kind", "teams"), ("hook", f"{receiver.url}/?canary=1"),
             ("page", "--kind", "command", "--", "/bin/true", "canary-argument"),
         ):  # fmt: skip
-            assert run("webhook", "add", name, *address).startswith("0")
+            assert run("webhook", "create", name, *address).startswith("0")
         assert "canary" not in stored_row(target)
         assert run("secret-key", "rotate", keys=f"{NEW},{OLD}").startswith("0")
         for name in ("before", "chat", "room", "hook", "page"):

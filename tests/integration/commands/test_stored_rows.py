@@ -197,10 +197,10 @@ def test_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
     assert sum(json.loads(again.stdout)["refused_again"].values()) == 2
     assert acme.json("quarantine", "list", "--rows") == listed
 
-    require_refused(acme, 2, "--all", "quarantine", "drop", "--yes")
-    require_refused(acme, 2, "--yes", "quarantine", "drop", "--all")
-    assert acme.json("quarantine", "drop", "--all", "--dry-run") == {"dropped": 2, "dry_run": True}
-    assert acme.json("quarantine", "drop", str(listed[0]["id"]), "--yes") == {"dropped": 1}
-    assert acme.json("quarantine", "drop", "--all", "--yes") == {"dropped": 1}
+    require_refused(acme, 2, "--all", "quarantine", "delete", "--yes")
+    require_refused(acme, 2, "--yes", "quarantine", "delete", "--all")
+    assert acme.json("quarantine", "delete", "--all", "--dry-run") == {"dropped": 2, "dry_run": True}
+    assert acme.json("quarantine", "delete", str(listed[0]["id"]), "--yes") == {"dropped": 1}
+    assert acme.json("quarantine", "delete", "--all", "--yes") == {"dropped": 1}
     require_refused(acme, 5, "99", "quarantine", "show", "99")
     assert acme.json("audit")["is_well"]

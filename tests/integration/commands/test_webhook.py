@@ -59,7 +59,7 @@ def test_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> Non
         "--header",
         "X-Token: t0psecret",
     )
-    added = parse_json(run_dcmon("-o", "json", "webhook", "add", "équipe 1", "https://hooks.example.org/x", *chosen))
+    added = parse_json(run_dcmon("-o", "json", "webhook", "create", "équipe 1", "https://hooks.example.org/x", *chosen))
     assert added["secret"].startswith("whsec_")
     assert (added["severities"], added["models"], added["cap"], added["repeat"]) == (["high"], ["credit"], 5, 14400)
 
@@ -82,7 +82,7 @@ def test_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> Non
 
 def test_receiver_is_added_with_neither_cap_nor_repetition(run_dcmon: RunDcmon) -> None:
     parse_json(
-        run_dcmon("-o", "json", "webhook", "add", "free", "https://a.example/x", "--cap", "none", "--repeat", "none")
+        run_dcmon("-o", "json", "webhook", "create", "free", "https://a.example/x", "--cap", "none", "--repeat", "none")
     )
     shown = parse_json(run_dcmon("-o", "json", "webhook", "show", "free"))
     assert (shown["cap"], shown["repeat"]) == (None, None)
@@ -94,11 +94,11 @@ def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App,
         models.create(session, NewModel("fraud", "binary"))
         models.create(session, NewModel("churn", "binary"))
     assert (
-        run_dcmon("webhook", "add", "both", "https://a.example/", "--model", "fraud", "--model", "churn").returncode
+        run_dcmon("webhook", "create", "both", "https://a.example/", "--model", "fraud", "--model", "churn").returncode
         == 0
     )
-    assert run_dcmon("webhook", "add", "one", "https://a.example/", "--model", "fraud").returncode == 0
-    assert run_dcmon("webhook", "add", "every", "https://a.example/").returncode == 0
+    assert run_dcmon("webhook", "create", "one", "https://a.example/", "--model", "fraud").returncode == 0
+    assert run_dcmon("webhook", "create", "every", "https://a.example/").returncode == 0
     with app.org(target.org) as session:
         lifecycle.delete_model(session, models.find(session, "fraud"))
     assert run_dcmon("webhook", "set", "one", "--cap", "3").returncode == 0
@@ -116,13 +116,11 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmo
     """A new receiver is notified of firing alerts, except with `--only-new`."""
     with app.org(target.org) as session:
         session.get_one(Alert, insert_alert(app, target)).told_severity = "high"
-    added = run_dcmon("-o", "json", "webhook", "add", "late", "https://a.example/", "--severity", "high")
+    added = run_dcmon("-o", "json", "webhook", "create", "late", "https://a.example/", "--severity", "high")
     assert json.loads(added.stdout)["notified"] == 1
     assert "An alert fires already: the receiver is notified of it now." in added.stderr
-    assert (
-        parse_json(run_dcmon("-o", "json", "webhook", "add", "later", "https://b.example/", "--only-new"))["notified"]
-        == 0
-    )
+    later = run_dcmon("-o", "json", "webhook", "create", "later", "https://b.example/", "--only-new")
+    assert parse_json(later)["notified"] == 0
     assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--cap", "3"))["notified"] == 0
     assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "low"))["notified"] == 0
     assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "high"))["notified"] == 1
@@ -131,9 +129,9 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmo
 
 
 def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -> None:
-    secret = parse_json(run_dcmon("-o", "json", "webhook", "add", "plain", "https://a.example/x?token=t0psecretquery"))[
-        "secret"
-    ]
+    secret = parse_json(
+        run_dcmon("-o", "json", "webhook", "create", "plain", "https://a.example/x?token=t0psecretquery")
+    )["secret"]
     for arguments in (
         ("slack", SLACK, "--kind", "slack"),
         ("teams", "https://x.logic.azure.com/workflows/1?sig=S3cr3tS1gnature", "--kind", "teams"),
@@ -141,7 +139,7 @@ def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -
         ("mail", "ann@acme.example", "bob@acme.example", "--kind", "email"),
         ("page", "--kind", "command", "--", "/bin/echo", "-n", "--key=s3cretargument"),
     ):
-        done = run_dcmon("webhook", "add", *arguments)
+        done = run_dcmon("webhook", "create", *arguments)
         assert done.returncode == 0, done.stderr
         assert not any(
             notification in done.stdout + done.stderr
@@ -170,7 +168,7 @@ def test_key_is_read_from_standard_input(data_dir: Path, database_url: str, targ
     import sys
 
     environment = {**os.environ, "DCMON_DATA_DIR": str(data_dir), "DCMON_DATABASE_URL": database_url}
-    command = [sys.executable, "-m", "dcmon", "webhook", "add", "p", "--kind", "pagerduty", "--key", "-"]
+    command = [sys.executable, "-m", "dcmon", "webhook", "create", "p", "--kind", "pagerduty", "--key", "-"]
     done = subprocess.run(
         command, env=environment, input="R0UTINGKEY123\n", capture_output=True, text=True, check=False
     )
@@ -210,29 +208,31 @@ def test_invalid_receiver_is_refused_with_its_reason(
 
 
 def test_webhook_name_used_twice_is_a_conflict(run_dcmon: RunDcmon) -> None:
-    assert run_dcmon("webhook", "add", "team", "https://h.example").returncode == 0
-    require_refused(run_dcmon("webhook", "add", "team", "https://h.example"), 6, "There is a receiver 'team' already")
+    assert run_dcmon("webhook", "create", "team", "https://h.example").returncode == 0
+    require_refused(
+        run_dcmon("webhook", "create", "team", "https://h.example"), 6, "There is a receiver 'team' already"
+    )
 
 
 def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> None:
     with receiver(respond_with(OK, b"HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n")) as at:
-        assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
+        assert run_dcmon("webhook", "create", "team", at.url).returncode == 0
         assert parse_json(run_dcmon("-o", "json", "webhook", "test", "--here", "team"))["delivered"] is True
         assert run_dcmon("webhook", "test", "--here", "team").returncode == 1
         assert at.bodies()[0]["type"] == "test"
     assert run_dcmon("webhook", "test", "--here", "team").returncode == 7
-    assert run_dcmon("webhook", "add", "page", "--kind", "command", "--", "/bin/false").returncode == 0
+    assert run_dcmon("webhook", "create", "page", "--kind", "command", "--", "/bin/false").returncode == 0
     assert run_dcmon("webhook", "test", "--here", "page").returncode == 7
 
 
 def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> None:
     with receiver(respond_with(OK)) as at:
-        first = parse_json(run_dcmon("-o", "json", "webhook", "add", "team", at.url))["secret"]
+        first = parse_json(run_dcmon("-o", "json", "webhook", "create", "team", at.url))["secret"]
         second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team"))["secret"]
         assert first != second
         assert run_dcmon("webhook", "test", "--here", "team").returncode == 0
     assert at.requests[0].count(b"v1,") == 2
-    assert run_dcmon("webhook", "add", "chat", at.url, "--kind", "slack").returncode == 0
+    assert run_dcmon("webhook", "create", "chat", at.url, "--kind", "slack").returncode == 0
     require_refused(run_dcmon("webhook", "rotate", "chat"), 2, "have no signature")
 
 
@@ -246,7 +246,7 @@ def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunD
         receiver(respond_with(OK)) as at,
         App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as notifying_app,
     ):
-        assert run_dcmon("webhook", "add", "team", at.url).returncode == 0
+        assert run_dcmon("webhook", "create", "team", at.url).returncode == 0
         assert parse_json(run_dcmon("-o", "json", "notification", "pause", "team"))["until"] is None
         write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
         with running(notify.run, notifying_app):

@@ -46,10 +46,10 @@ def test_imported_token_works_until_it_is_revoked(
         wrong = _old(ANN, "z" * 22)
         assert set(_statuses(served, wrong, 80)) == {401, 429}
         assert eventually(lambda: set(_statuses(served, _old(ANN))) == {200})
-        run("token", "revoke", _old(ANN))
+        run("token", "delete", _old(ANN))
         assert eventually(lambda: 200 not in _statuses(served, _old(ANN)))
         assert eventually(lambda: set(_statuses(served, _old(BOB))) == {200})  # the address is throttled still
-        run("member", "remove", BOB, "--yes")
+        run("member", "delete", BOB, "--yes")
         assert eventually(lambda: 200 not in _statuses(served, _old(BOB)))
         assert eventually(lambda: _statuses(served, acme.token, 1) == [200])
     assert SECRET not in served.output

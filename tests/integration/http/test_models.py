@@ -109,7 +109,7 @@ def test_unread_object_store_is_said(endpoint: Endpoint) -> None:
     status, content = send(endpoint, "POST", "models", {**MODEL, "obj_store_path": "s3://bucket/credit"})
 
     assert (status, content.keys()) == (200, {"id", "warnings"})
-    assert "dcmon source add" in content["warnings"][0]
+    assert "dcmon source create" in content["warnings"][0]
     model = send(endpoint, "GET", f"models/{content['id']}")[1]
     assert model["obj_store_path"] == "s3://bucket/credit"
 

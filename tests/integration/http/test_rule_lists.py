@@ -189,4 +189,4 @@ def test_dashboard_is_renamed_and_deleted(endpoint: Endpoint) -> None:
 def test_data_sources_say_how_sources_are_added(endpoint: Endpoint, method: str, path: str) -> None:
     """Keys of object stores are never taken nor shown over HTTP."""
     response = endpoint.request(method, path, b'{"type": "s3", "parameters": {}}')
-    assert (response.status, "dcmon source add" in error_message(response)) == (404, True)
+    assert (response.status, "dcmon source create" in error_message(response)) == (404, True)

@@ -139,7 +139,7 @@ def test_path_without_a_file_to_load_is_an_error(
 
 def test_bucket_is_a_source() -> None:
     (error,) = path_expansion.expand(["s3://acme/scores"]).errors
-    assert "dcmon source add NAME s3://acme/scores --model MODEL" in str(error)
+    assert "dcmon source create NAME s3://acme/scores --model MODEL" in str(error)
 
 
 def test_directory_being_written_leaves_the_others(tmp_path: Path) -> None:
