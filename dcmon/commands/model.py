@@ -7,7 +7,7 @@ import typer
 
 from dcmon.commands.shared import model_options, options
 from dcmon.commands.shared.arguments import default_set, duration, frequency
-from dcmon.commands.shared.confirmation import ask_for_name, confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, confirm, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.wording import NO_END
@@ -89,14 +89,20 @@ def set_retention(
     ctx: typer.Context,
     name: str,
     term: Annotated[str, typer.Argument(help="30d, 12w, 1y; none: for ever; inherit: the organization's term.")],
+    dry_run: options.DryRun = False,
+    yes: options.LongYes = False,
 ) -> None:
     """Set how long a model's samples are kept, instead of its organization's term.
 
-    Example: dcmon model set-retention credit 30d
-    """
-    from dcmon.commands.operations import model as operation
+    It asks if the next prune deletes rows for it.
 
-    ctx.obj.output.value(operation.set_retention(ctx.obj, name, term), none=NO_END)
+    Example: dcmon model set-retention credit 30d --dry-run
+    """
+    from dcmon.commands.operations import retention as operation
+
+    change = operation.of_model(ctx.obj, name, term)
+    ask_and_run(change.question, change.apply, dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome(change.counted_row(), dry_run=dry_run), none=NO_END)
 
 
 @app.command("set-defaults")

@@ -15,7 +15,7 @@ from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
 app = group(__doc__)
 
 PRUNE_FOLLOWS = (
-    '"dcmon prune --dry-run" counts the rows past their retention; the scheduler deletes them within an hour.'
+    'The scheduler deletes these rows within an hour; "dcmon prune --dry-run" lists them by model and version.'
 )
 
 
@@ -78,15 +78,22 @@ def set_retention(
     results: Annotated[
         str | None, typer.Option(help="How long results and alerts are kept; not shorter than samples.")
     ] = None,
+    dry_run: options.DryRun = False,
+    yes: options.LongYes = False,
 ) -> None:
-    """Set how long samples and results are kept. Example: dcmon org set-retention acme --samples 90d --results 2y"""
+    """Set how long samples and results are kept; it asks if the next prune deletes rows for it.
+
+    Example: dcmon org set-retention acme --samples 90d --results 2y --dry-run
+    """
     from dcmon import errors
-    from dcmon.commands.operations import organization as operation
+    from dcmon.commands.operations import retention as operation
 
     if samples is None and results is None:
         raise errors.InvalidInput("Nothing to set: give --samples 90d, --results 2y or both; none keeps them for ever.")
-    terms = operation.set_retention(ctx.obj, name, samples, results)
-    ctx.obj.output.value(terms, none=NO_END, remark=PRUNE_FOLLOWS)
+    change = operation.of_organization(ctx.obj, name, samples, results)
+    ask_and_run(change.question, change.apply, dry_run=dry_run, yes=yes)
+    row = outcome(change.counted_row(), dry_run=dry_run)
+    ctx.obj.output.value(row, none=NO_END, remark=PRUNE_FOLLOWS if change.expired else None)
 
 
 @app.command("set-defaults")

@@ -56,7 +56,7 @@ def prune(
         if is_over():
             break
         try:
-            removed = pruning.run(Prune(app.engine, org, _terms(app, org), by, is_over, is_fast))
+            removed = pruning.run(Prune(app.engine, org, terms(app, org), by, is_over, is_fast))
             _record(app, org, removed)
             removed += _prune_audit_log(app, org, is_over)
             idempotency.delete_old(app.engine, org, app.settings.http.idempotency_retention)
@@ -88,15 +88,16 @@ def count_expired(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
     pruned_orgs = []
     for org in orgs:
         try:
-            terms = _terms(app, org)
+            kept = terms(app, org)
             with db.org_session(app.engine, org, snapshot=True, wait=WAIT) as session:
-                pruned_orgs.append(Pruned(org, expiry.count_expired(session, terms)))
+                pruned_orgs.append(Pruned(org, expiry.count_expired(session, kept)))
         except errors.DcmonError as error:
             pruned_orgs.append(Pruned(org, skipped=error))
     return pruned_orgs
 
 
-def _terms(app: App, org: Organization) -> Terms:
+def terms(app: App, org: Organization) -> Terms:
+    """Return the terms of an organization now."""
     with app.public() as session:
         # Use the earlier of two clocks: with a clock that jumped ahead, a prune would delete everything.
         now = min(datetime.now(UTC), session.execute(text("select now()")).scalar_one())

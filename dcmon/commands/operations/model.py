@@ -11,7 +11,7 @@ from dcmon.db import work_queue
 from dcmon.monitoring import default_sets, lifecycle
 from dcmon.states import DefaultSet
 from dcmon.storage import models, versions
-from dcmon.tenancy import members, organizations, retention
+from dcmon.tenancy import members, organizations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,13 +103,3 @@ def change(app: "App", name: str, timing: "ModelTiming") -> dict[str, Any]:
         }  # fmt: skip
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     return row
-
-
-def set_retention(app: "App", name: str, term: str) -> dict[str, Any]:
-    """Set a model's own retention term, or let it inherit. Raises ModelNotFound or InvalidInput."""
-    org = app.organization()
-    own = None if term.strip().lower() == "inherit" else retention.parse(term) or retention.FOR_EVER
-    with app.org(org) as session:
-        models.set_retention(session, models.find(session, name), own)
-    effective = retention.format_term(retention.effective_term(own, org.retention))
-    return {"model": name, "samples_kept": effective, "own": own is not None}

@@ -1,10 +1,10 @@
-"""Set the limits and the retention of an organization."""
+"""Set the limits and the default monitors of an organization."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dcmon.tenancy import object_limits, organizations, rate_limits, retention
+from dcmon.tenancy import object_limits, organizations, rate_limits
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -27,18 +27,3 @@ def set_defaults(app: "App", name: str | None, defaults: "DefaultSet") -> dict[s
     with app.public() as session:
         organizations.set_default_monitors(session, org, defaults)
     return {"organization": org.name, "default_monitors": defaults}
-
-
-def set_retention(app: "App", name: str | None, samples: str | None, results: str | None) -> dict[str, Any]:
-    """Set the retention terms that are not None. Raises InvalidInput or OrganizationNotFound."""
-    org = app.organization(name)
-    with app.public() as session:
-        sample_term, result_term = organizations.terms(session, org)
-        sample_term = retention.parse(samples) if samples else sample_term
-        result_term = retention.parse(results) if results else result_term
-        organizations.set_terms(session, org, sample_term, result_term)
-    return {
-        "organization": org.name,
-        "samples_kept": retention.format_term(sample_term),
-        "results_kept": retention.format_term(result_term),
-    }

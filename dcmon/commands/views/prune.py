@@ -19,7 +19,7 @@ NAMES = {"quarantine": "quarantined rows", "quarter_hours": "quarter hours", "wa
 def question(expired: "Sequence[Pruned]") -> str | None:
     """Return the question to confirm; None if there is nothing to delete."""
     total = sum((result.removed for result in expired), Counts())
-    return f"Delete {_count_text(total)} for ever?" if total else None
+    return f"Delete {count_text(total)} for ever?" if total else None
 
 
 def report(pruned: "Sequence[Pruned]", *, dry_run: bool) -> Page:
@@ -40,7 +40,7 @@ def _rows(pruned: "Sequence[Pruned]", *, dry_run: bool) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _count_text(removed: Counts) -> str:
+def count_text(removed: Counts) -> str:
     """Write counts as text, without the rows that belong to samples."""
     rows = Counter[str]()
     for place, count in removed.items():

@@ -43,13 +43,22 @@ def require_refused(acme: Dcmon, code: int, sentence: str, *arguments: str) -> N
 
 def test_samples_expire_by_organization_or_model_retention(acme: Dcmon) -> None:
     assert acme.json("prune", "--dry-run") == []
-    shown = acme.json("org", "set-retention", "acme", "--samples", "30d", "--results", "1y")
-    assert (shown["samples_kept"], shown["results_kept"]) == ("30d", "365d")
+    expired = {"samples": 300, "ids": 300, "labels": 300, "quarter_hours": 10}
+    terms = ["--samples", "30d", "--results", "1y"]
+    asked = "The next prune, within an hour, deletes 300 samples (and what belongs to them) for ever."
+    require_refused(acme, 2, asked, "org", "set-retention", "acme", *terms)
+    counted = acme.json("org", "set-retention", "acme", *terms, "--dry-run")
+    assert (counted["dry_run"], counted["expired"]) == (True, expired)
+    assert acme.json("org", "show")["samples_kept"] is None
+    shown = acme.json("org", "set-retention", "acme", *terms, "--yes")
+    assert (shown["samples_kept"], shown["results_kept"], shown["expired"]) == ("30d", "365d", expired)
     assert acme.json("org", "show")["samples_kept"] == "30d"
     assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] is None
     assert acme.json("prune", "--dry-run") == []
-    assert acme.json("model", "set-retention", "credit", "inherit") == {
-        "model": "credit", "samples_kept": "30d", "own": False,
+    require_refused(acme, 2, asked, "model", "set-retention", "credit", "inherit")
+    assert acme.json("model", "show", "credit")["samples_kept"] is None
+    assert acme.json("model", "set-retention", "credit", "inherit", "--yes") == {
+        "model": "credit", "samples_kept": "30d", "own": False, "expired": expired,
     }  # fmt: skip
     assert acme.json("model", "show", "credit")["samples_kept"] == "30d"
 
