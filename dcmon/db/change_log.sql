@@ -45,7 +45,7 @@ create or replace function mask_logged(how jsonb, key text, value jsonb) returns
     when how -> 'secret' ? key then to_jsonb('***'::text)
     when how -> 'url' ? key and value #>> '{}' like 'dcmon1:%' then to_jsonb('***'::text)
     when how -> 'url' ? key then
-      to_jsonb(regexp_replace(value #>> '{}', '^([A-Za-z0-9+.-]+://)(?:[^/@?#]*@)?([^/?#]*).+$', '\1\2/…'))
+      to_jsonb(regexp_replace(value #>> '{}', '^([A-Za-z0-9+.-]+://)(?:[^/@?#]*@)?([^/?#]*).*$', '\1\2/…'))
     when length(value::text) > 2000 then
       to_jsonb(left(coalesce(value #>> '{}', ''), 1000) || '… (' || length(value::text) || ' characters)')
     else value

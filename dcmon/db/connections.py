@@ -56,7 +56,7 @@ def engine(url: str, *, pool_size: int = 5, lock_wait: timedelta | None = None) 
     )
     event.listen(result, "handle_error", _translate)
     if lock_wait is not None:
-        limit = f"set local lock_timeout = '{int(lock_wait.total_seconds())}s'"
+        limit = f"set local lock_timeout = '{max(1, int(lock_wait.total_seconds() * 1000))}ms'"
         event.listen(result, "begin", lambda connection: connection.exec_driver_sql(limit))
     return result
 

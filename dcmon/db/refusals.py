@@ -9,6 +9,9 @@ from sqlalchemy.orm.exc import ObjectDeletedError, StaleDataError
 from dcmon import errors
 
 _UNUSABLE = (psycopg.DataError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.StatementTooComplex)
+_LOCKED = (
+    psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure, psycopg.errors.LockNotAvailable,
+)  # fmt: skip
 # What SQLAlchemy raises, among other things, if another transaction deletes a row that was read, before it is read
 # again or changed.
 ROW_ERRORS = (InvalidRequestError, StaleDataError)
@@ -43,7 +46,7 @@ def to_refusal(error: BaseException) -> errors.DcmonError | None:
         return errors.InvalidInput(f"PostgreSQL can't use a value: {reason}. Correct the value and try again.")
     if isinstance(original, psycopg.errors.UndefinedTable) and _OF_DELETED.search(str(original)):
         return vanished()
-    if isinstance(original, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
+    if isinstance(original, _LOCKED):
         return errors.Locked()
     return None
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -13,6 +13,7 @@ from dcmon import errors
 from dcmon.db.tables.org import DueWindow, Version
 
 MAX_WAIT = timedelta(seconds=30)
+WINDOW_WAIT = "2s"  # for a window that is being stored
 PAUSE = timedelta(milliseconds=50)
 
 
@@ -31,15 +32,28 @@ def lock_for_deletion(session: Session, version_ids: Sequence[int]) -> None:
 
 
 def try_lock(session: Session, version_ids: Sequence[int]) -> bool:
-    """Return False, and hold no lock, if another transaction uses a version."""
-    windows = select(DueWindow.version_id).where(DueWindow.version_id.in_(version_ids)).with_for_update()
-    versions = select(Version.id).where(Version.id.in_(version_ids)).with_for_update(nowait=True)
+    """Return False, and hold no lock, if another transaction uses a version, or for long one of its windows."""
+    versions = select(Version.id).where(Version.id.in_(version_ids)).order_by(Version.id)
+    earlier = session.scalar(text("select current_setting('lock_timeout')"))
     try:
         with session.begin_nested():
-            session.execute(windows.order_by(DueWindow.version_id, DueWindow.window_start, DueWindow.window_end)).all()
-            session.execute(versions.order_by(Version.id)).all()
+            _set_lock_timeout(session, WINDOW_WAIT)
+            _lock_windows(session, version_ids)
+            session.execute(versions.with_for_update(nowait=True)).all()
+            _lock_windows(session, version_ids, nowait=True)  # those that became due before the version was locked
+            _set_lock_timeout(session, earlier)
     except OperationalError as error:
         if isinstance(error.orig, LockNotAvailable):
             return False
         raise
     return True
+
+
+def _lock_windows(session: Session, version_ids: Sequence[int], *, nowait: bool = False) -> None:
+    windows = select(DueWindow.version_id).where(DueWindow.version_id.in_(version_ids))
+    ordered = windows.order_by(DueWindow.version_id, DueWindow.window_start, DueWindow.window_end)
+    session.execute(ordered.with_for_update(nowait=nowait)).all()
+
+
+def _set_lock_timeout(session: Session, limit: str) -> None:
+    session.execute(text("select set_config('lock_timeout', :limit, true)"), {"limit": limit})

@@ -47,7 +47,8 @@ def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]]) -> C
     @functools.wraps(command)
     def run(ctx: typer.Context, **typed: Any) -> None:
         chosen = {name: typed.pop(name) for name in added}
-        ctx.obj.output.arrange(chosen.get("sort", ""), chosen.get("limit"))
+        # A limit of the command's own is of each organization; here it is of the whole list.
+        ctx.obj.output.arrange(chosen.get("sort", ""), chosen.get("limit", typed.get("limit")))
         show = functools.partial(command, ctx=ctx, **typed)
         if chosen.get("all_orgs"):
             show = functools.partial(_show_all_orgs, ctx, show)

@@ -49,6 +49,7 @@ def rows(dcmon: Dcmon, command: str) -> list[dict[str, Any]]:
 def test_every_list_shows_all_organizations(dcmon: Dcmon, beta: Organization, command: str) -> None:
     listed = rows(dcmon, f"{command} --all-orgs")
     of_each = [rows(dcmon, f"{command} --org {name}") for name in ("acme", beta.name)]
+    assert len(rows(dcmon, f"{command} --all-orgs --limit 1")) == min(1, len(listed))
     assert [row.pop("org") for row in listed] == ["acme"] * len(of_each[0]) + ["beta"] * len(of_each[1])
     assert listed == [row for of_org in of_each for row in of_org]
     assert dcmon(*command.split(), "--all-orgs").returncode == 0

@@ -109,11 +109,13 @@ def test_secrets_are_masked_and_long_values_shortened(engine: Engine, target: Ta
             {"secret": json.dumps({"routing_key": "s3cret"})},
         )
         session.execute(text("update webhooks set secret = 's3cret2', url = 'https://hooks.example.org/s3cret2'"))
+        session.execute(text("update webhooks set url = 'https://hooks.example.com'"))
         session.execute(text("update models set description = repeat('long ', 1000)"))
-    created, changed, model = entries(engine, target.org, author="ann@acme.org")
+    created, changed, bare, model = entries(engine, target.org, author="ann@acme.org")
     assert created["after"]["secret"] == created["after"]["credentials"] == "***"
     assert created["after"]["url"] == "https://hooks.example.org/…"
     assert changed["before"] == changed["after"] == {"secret": "***", "url": "https://hooks.example.org/…"}
+    assert bare["after"] == {"url": "https://hooks.example.com/…"}
     assert model["after"]["description"].endswith("… (5002 characters)")
     assert len(model["after"]["description"]) < 1100
     assert "s3cret" not in str([created, changed])
