@@ -88,9 +88,9 @@ def count_expired(app: App, orgs: Sequence[Organization]) -> list[Pruned]:
     pruned_orgs = []
     for org in orgs:
         try:
-            kept = terms(app, org)
+            now = terms(app, org)
             with db.org_session(app.engine, org, snapshot=True, wait=WAIT) as session:
-                pruned_orgs.append(Pruned(org, expiry.count_expired(session, kept)))
+                pruned_orgs.append(Pruned(org, expiry.count_expired(session, now)))
         except errors.DcmonError as error:
             pruned_orgs.append(Pruned(org, skipped=error))
     return pruned_orgs
