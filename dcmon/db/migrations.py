@@ -35,6 +35,7 @@ METADATA: dict[Lineage, MetaData] = {
 RUN_TIME_TABLE = re.compile(r"(samples|labels|reference|ids|orphan_labels)_\d+")
 SCRATCH = "dcmon_scratch"
 SCRATCH_LOCK = 1  # a number in the space of migrations
+LOCK_TIMEOUT = "30s"  # of an organization that is in use
 
 
 class MigrationState(StrEnum):
@@ -83,7 +84,8 @@ def upgrade_org(engine: Engine, org: Organization) -> None:
     """Upgrade an organization's schema to the head of lineage "org".
 
     Creates the schema and its role if they are missing. The revisions run as that role, so it owns what they create.
-    Raises SchemaTooNew when the schema is ahead of this code.
+    Raises SchemaTooNew when the schema is ahead of this code, Locked, and OrganizationNotFound when the organization
+    was deleted meanwhile.
     """
     with _locked(engine, "org", org.schema, org) as config:
         command.upgrade(config, "head")
@@ -91,7 +93,10 @@ def upgrade_org(engine: Engine, org: Organization) -> None:
 
 
 def create_role(engine: Engine, org: Organization) -> bool:
-    """Give an organization's schema to its role. Returns False if this is not allowed. Raises Locked."""
+    """Give an organization's schema to its role. Returns False if this is not allowed.
+
+    Raises Locked, and OrganizationNotFound when the organization was deleted meanwhile.
+    """
     with engine.begin() as connection:
         _lock(connection, org.schema, org)
         return roles.create(connection, org)
@@ -161,8 +166,11 @@ def _attach_triggers(config: Config, lineage: Lineage, schema: str) -> None:
 
 
 def _lock(connection: Connection, schema: str, org: Organization | None) -> None:
-    """Exclude other migrations; with `org`, also each transaction in the organization and its deletion."""
-    connection.execute(text("set local lock_timeout = '30s'"))
+    """Exclude other migrations; with `org`, also each transaction in the organization and its deletion.
+
+    Raises OrganizationNotFound for an organization that was deleted before: its schema must not be created again.
+    """
+    connection.execute(text(f"set local lock_timeout = '{LOCK_TIMEOUT}'"))
     try:
         if org is None:
             locks.acquire(connection, LockSpace.MIGRATION, roles.PUBLIC_LOCK)
@@ -170,8 +178,11 @@ def _lock(connection: Connection, schema: str, org: Organization | None) -> None
             locks.acquire(connection, LockSpace.ORGANIZATION, org.id)
     except DBAPIError as error:
         raise errors.Locked(
-            f'Schema {schema!r} is in use: it could not be locked in 30 s. Type "dcmon migrate" to try again.'
+            f'Schema {schema!r} is in use: it could not be locked in {LOCK_TIMEOUT}. Type "dcmon migrate" to try again.'
         ) from error
+    exists = text("select exists (select from public.organizations where id = :id)")
+    if org is not None and not connection.scalar(exists, {"id": org.id}):
+        raise errors.OrganizationNotFound(name=org.name, known=[])
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Migrate the schemas of all organizations: one that fails delays no other."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -14,7 +14,7 @@ from dcmon.db.migrations import MigrationState, SchemaState
 
 
 class StepState(StrEnum):
-    """What became of a schema. AHEAD: a newer dcmon has migrated it. FAILED: it stays as it was."""
+    """What became of a schema. AHEAD: a newer dcmon has migrated it. FAILED: it stays as it was, or gets no role."""
 
     CURRENT = "current"
     TO_MIGRATE = "to migrate"
@@ -55,8 +55,9 @@ def migrate(
 ) -> list[Step]:
     """Upgrade "public", then the organizations, or only one; return what became of each schema.
 
-    A schema that is ahead of this code, or that can't be migrated, stays as it is, and the others follow. After an
-    interruption, run it again to continue. `show` gets how many organizations are done, and how many there are.
+    A schema that is ahead of this code, or that can't be migrated, stays as it is, and the others follow. An
+    organization that is deleted meanwhile has no step. After an interruption, run it again to continue. `show` gets how
+    many organizations are done, and how many there are.
     Raises SchemaTooNew, before any change, when "public" is ahead, and OrganizationNotFound.
     """
     public = migrations.states(engine, [])[0]
@@ -67,25 +68,32 @@ def migrate(
         migrations.upgrade_public(engine)
     chosen = _chosen(_organizations(engine), only)
     for number, (org, state) in enumerate(zip(chosen, migrations.states(engine, chosen)[1:], strict=True), 1):
-        steps.append(_step(state, org, dry_run=dry_run) if dry_run else _upgrade(engine, org, state))
+        step = _step(state, org, dry_run=dry_run) if dry_run else _upgrade(engine, org, state)
+        steps += [] if step is None else [step]
         if show is not None:
             show(number, len(chosen))
-    if not dry_run:
-        _create_roles(engine)
-    return steps
+    return steps if dry_run else _with_roles(engine, chosen, steps)
 
 
-def _upgrade(engine: Engine, org: Organization, state: SchemaState) -> Step:
-    """Upgrade an organization unless it is current or ahead. An error becomes a part of the step."""
+def _upgrade(engine: Engine, org: Organization, state: SchemaState) -> Step | None:
+    """Upgrade an organization unless it is current or ahead. An error becomes a part of the step.
+
+    Returns None for an organization that was deleted meanwhile.
+    """
     step = _step(state, org, dry_run=False)
     if step.state is not StepState.MIGRATED:
         return step
     try:
         migrations.upgrade_org(engine, org)
+    except errors.OrganizationNotFound:
+        return None
     except (errors.DcmonError, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
-        return Step(step.lineage, step.org, step.schema, step.before, step.head, StepState.FAILED, reason)
+        return _failed(step, error)
     return step
+
+
+def _failed(step: Step, error: Exception) -> Step:
+    return replace(step, state=StepState.FAILED, detail=str(error).splitlines()[0])
 
 
 def _step(state: SchemaState, org: Organization | None, *, dry_run: bool) -> Step:
@@ -98,13 +106,29 @@ def _step(state: SchemaState, org: Organization | None, *, dry_run: bool) -> Ste
     return Step(state.lineage, name, state.schema, state.current, state.head, outcome, detail)
 
 
-def _create_roles(engine: Engine) -> None:
-    """Give each organization that has none a role; stop at the first that is not allowed."""
+def _with_roles(engine: Engine, chosen: Sequence[Organization], steps: Sequence[Step]) -> list[Step]:
+    """Give each chosen organization that has none a role. An error becomes a part of the organization's step."""
+    failures = _create_roles(engine, {org.id for org in chosen})
+    return [
+        _failed(step, failures[step.schema]) if step.schema in failures and step.state not in BAD_STATES else step
+        for step in steps
+    ]
+
+
+def _create_roles(engine: Engine, chosen: Set[int]) -> dict[str, Exception]:
+    """Create the missing roles; stop at the first that is not allowed. Return the other errors by schema."""
+    failures = dict[str, Exception]()
     with engine.connect() as connection:
-        organizations = roles.without(connection)
+        organizations = [org for org in roles.without(connection) if org.id in chosen]
     for org in organizations:
-        if not migrations.create_role(engine, org):
-            return
+        try:
+            if not migrations.create_role(engine, org):
+                break
+        except errors.OrganizationNotFound:  # it was deleted meanwhile
+            continue
+        except (errors.DcmonError, SQLAlchemyError) as error:
+            failures[org.schema] = error
+    return failures
 
 
 def _chosen(organizations: Sequence[Organization], only: str | None) -> Sequence[Organization]:

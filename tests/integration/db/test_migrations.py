@@ -189,6 +189,27 @@ def test_organization_that_fails_delays_no_other(engine: Engine, three: list[Org
         pass
 
 
+def test_organization_that_is_deleted_meanwhile_stays_so(
+    engine: Engine, three: list[Organization], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is deleted after the migration has listed it: its schema is not created again, as an orphan."""
+    upgrade = migrations.upgrade_org
+
+    def delete_the_last_and_upgrade(engine: Engine, org: Organization) -> None:
+        if org.id == three[1].id:
+            provisioning.delete_organization(engine, three[2])
+        upgrade(engine, org)
+
+    monkeypatch.setattr(migrations, "upgrade_org", delete_the_last_and_upgrade)
+    steps = schema_migration.migrate(engine)
+
+    assert [step.org for step in steps] == [None, "acme", "b"]
+    with pytest.raises(errors.OrganizationNotFound):
+        migrations.create_role(engine, three[2])
+    with engine.connect() as connection:
+        assert connection.scalar(text("select to_regnamespace(:schema)"), {"schema": three[2].schema}) is None
+
+
 def test_only_one_organization_is_migrated_if_wanted(engine: Engine, three: list[Organization]) -> None:
     steps = schema_migration.migrate(engine, only="c", dry_run=True)
     assert [(step.org, step.state) for step in steps] == [(None, "current"), ("c", "to migrate")]

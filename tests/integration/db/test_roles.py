@@ -290,6 +290,28 @@ def test_interrupted_creation_of_roles_is_continued(
     assert count_missing(engine) == 0
 
 
+def test_organization_in_use_delays_no_other_role(
+    engine: Engine, target: Target, other: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy organization is a failed step; the next one gets its role. With `only`, no other gets one."""
+    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
+    with engine.begin() as connection:
+        for org in (target.org, other.org):
+            connection.exec_driver_sql(f"alter schema {org.schema} owner to {engine.url.username}")
+    session_module._KNOWN_ROLES.clear()
+
+    with db.org_session(engine, target.org):
+        only = schema_migration.migrate(engine, only=target.org.name)
+        assert count_missing(engine) == 2
+        steps = schema_migration.migrate(engine)
+
+    assert [step.state for step in only] == ["current", "failed"]
+    assert [step.state for step in steps] == ["current", "failed", "current"]
+    assert "is in use" in str(steps[1].detail)
+    with engine.connect() as connection:
+        assert [org.id for org in roles.without(connection)] == [target.org.id]
+
+
 def test_error_of_postgresql_shows_no_values(engine: Engine, org: Organization) -> None:
     """Neither parameters nor the DETAIL of the server are in the text of an error."""
     with db.org_session(engine, org) as session:
