@@ -1,9 +1,11 @@
 """Metrics of the whole system, which are read from PostgreSQL and cached for some seconds."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
+from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -17,6 +19,7 @@ from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth
 from dcmon.http.metrics import MAX_ORGANIZATIONS, OTHERS
 
 CACHE_SECONDS = 10.0
+K = TypeVar("K", bound=Hashable)
 
 
 class _Families(Collector):
@@ -129,7 +132,7 @@ def _activities(activities: list[Activity]) -> Iterator[Metric]:
     seconds = _by_organization("dcmon_recent_evaluation_seconds", f"The sum of their run times {recent}.")
     longest = _by_organization("dcmon_recent_evaluation_max_seconds", f"The longest of their run times {recent}.")
     deliveries = _by_organization("dcmon_recent_deliveries", f"Finished notifications {recent}.", "outcome")
-    for recent_activity in activities[:MAX_ORGANIZATIONS]:
+    for recent_activity in _named_activities(activities):
         name = (recent_activity.organization,)
         for (kind, outcome), count in sorted(recent_activity.rows.items()):
             rows.add_metric((*name, kind, outcome), count)
@@ -146,7 +149,7 @@ def _by_organization(name: str, text: str, *labels: str) -> GaugeMetricFamily:
 
 
 def _named(organizations: Iterable[OrganizationHealth]) -> list[OrganizationHealth]:
-    """Return the organizations, with all after the first MAX_ORGANIZATIONS as one."""
+    """Return the organizations, with all after the first MAX_ORGANIZATIONS as one, which is unavailable if one is."""
     listed = list(organizations)
     named, others = listed[:MAX_ORGANIZATIONS], listed[MAX_ORGANIZATIONS:]
     if others:
@@ -157,9 +160,39 @@ def _named(organizations: Iterable[OrganizationHealth]) -> list[OrganizationHeal
                 unsent_notifications=_sum(organization.unsent_notifications for organization in others),
                 parked_messages=_sum(organization.parked_messages for organization in others),
                 failing_rules=_sum(organization.failing_rules for organization in others),
+                firing_alerts=_total(organization.firing_alerts for organization in others),
+                unavailable_reason=next(
+                    (organization.unavailable_reason for organization in others if organization.unavailable_reason),
+                    None,
+                ),
             )
         )
     return named
+
+
+def _named_activities(activities: Sequence[Activity]) -> list[Activity]:
+    """Return the activities, with those of all organizations after the first MAX_ORGANIZATIONS as one."""
+    named, others = list(activities[:MAX_ORGANIZATIONS]), activities[MAX_ORGANIZATIONS:]
+    if others:
+        named.append(
+            Activity(
+                OTHERS,
+                _total(activity.rows for activity in others),
+                sum(activity.evaluations for activity in others),
+                sum(activity.evaluation_seconds for activity in others),
+                max(activity.longest_evaluation for activity in others),
+                sum(activity.delivered for activity in others),
+                sum(activity.given_up for activity in others),
+            )
+        )
+    return named
+
+
+def _total(counts: Iterable[Mapping[K, int]]) -> Mapping[K, int]:
+    total = Counter[K]()
+    for count in counts:
+        total.update(count)
+    return total
 
 
 def _sum(backlogs: Iterable[Backlog]) -> Backlog:
