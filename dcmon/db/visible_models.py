@@ -22,6 +22,7 @@ TABLES = Model.metadata.tables
 MODELS, MEMBERS = TABLES["models"], TABLES["model_members"]
 WITH = re.compile(r"\s*with\s+(recursive\s+)?", re.IGNORECASE)
 TARGET = re.compile(r"\b(?:insert\s+into|update|delete\s+from|merge\s+into)\s+(?:only\s+)?\"?(\w+)", re.IGNORECASE)
+LOCK = re.compile(r"\bfor\s+(?:(?:no\s+key\s+)?update|(?:key\s+)?share)\b", re.IGNORECASE)
 
 
 def restrict(session: Session, schema: str, user_id: int) -> None:
@@ -35,11 +36,18 @@ def restrict(session: Session, schema: str, user_id: int) -> None:
 
 @lru_cache(1000)
 def filtered_text(statement: str, schema: str, user_id: int) -> str:
-    """Put common table expressions before a statement that hide the tables of other models."""
+    """Put common table expressions before a statement that hide the tables of other models.
+
+    Raises RuntimeError for a statement that locks rows: PostgreSQL would lock none of a common table expression.
+    """
     words, targets = set(re.findall(r"\w+", statement)), set(TARGET.findall(statement))
     hidden = [name for name in _links() if name in words and name not in targets]
     if not hidden:
         return statement
+    if LOCK.search(statement):
+        raise RuntimeError(
+            f"This statement of a member would lock no rows of {hidden}: write it as a query of the ORM."
+        )
     expressions = ", ".join(
         f'{name} as not materialized (select * from "{schema}".{name} where {_condition(name, schema, user_id)})'
         for name in hidden

@@ -118,6 +118,25 @@ def test_locking_read_of_member_locks_the_row(engine: Engine, org: Organization,
             second.scalars(locking.with_for_update(nowait=True)).one()
 
 
+LOCKING: list[Any] = [
+    text("select name from models for update"),
+    text("with named as (select name from models for no  key update) select name from named"),
+    text("select c.name from checks c for share of c"),
+    select(Model.__table__.c.name).with_for_update(key_share=True, read=True),
+]
+
+
+@pytest.mark.parametrize("statement", LOCKING, ids=lambda statement: " ".join(str(statement).split())[:40])
+def test_text_of_member_that_locks_nothing_is_refused(
+    engine: Engine, org: Organization, seen: int, statement: Any
+) -> None:
+    """PostgreSQL takes no locks in a common table expression, and does not say so."""
+    with pytest.raises(RuntimeError, match="would lock no rows"), _member(engine, org) as session:
+        session.execute(statement)
+    with db.org_session(engine, org) as session:
+        assert session.execute(statement).all()
+
+
 def test_next_transaction_of_connection_sees_all(engine: Engine, org: Organization, seen: int) -> None:
     with _member(engine, org) as session:
         connection = session.connection().connection.driver_connection
