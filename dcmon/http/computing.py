@@ -84,8 +84,7 @@ class Computations:
         """
         if self._slots.locked() and self._waiting >= MAX_WAITING:
             raise errors.TooBusy(retry_after=RETRY_AFTER)
-        limit = seconds or self._seconds
-        deadline, ended = time.monotonic() + limit, threading.Event()
+        limit, ended = seconds or self._seconds, threading.Event()
         self._waiting += 1
         try:
             await asyncio.wait_for(self._slots.acquire(), self._seconds)
@@ -93,6 +92,7 @@ class Computations:
             raise errors.TooBusy(retry_after=RETRY_AFTER) from error
         finally:
             self._waiting -= 1
+        deadline = time.monotonic() + limit  # from now on: the wait for a slot is bounded by itself
         watcher = asyncio.create_task(_watch(request, ended))
         try:
             return await to_thread.run_sync(self._run, work, _Limit(limit, deadline), ended, limiter=self._threads)

@@ -1,5 +1,6 @@
 """Computations of requests: bounded in number and time, ended with their client, and closed to others."""
 
+import asyncio
 import json
 import logging
 import socket
@@ -8,14 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi import Request
 from sqlalchemy import text
+from starlette.types import Message
 
 from dcmon.app import App
 from dcmon.http import computing
+from dcmon.monitoring.ad_hoc_runs import Computer
 from dcmon.output import Output
 from dcmon.settings import Http
 from dcmon.storage import models
@@ -111,6 +116,41 @@ def test_computation_ends_with_its_client(
             assert eventually(lambda: "left, so its computation ends" in caplog.text)
         assert eventually(lambda: "client disconnected: POST" in caplog.text)
         assert send_request(endpoint, "POST", path, BODY)["output"]["v1"]
+
+
+def test_wait_for_a_slot_takes_none_of_the_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A computation that waited for almost as long as it may take has all its time when it begins."""
+    seconds, started, may_end = [0.0], threading.Event(), threading.Event()
+    monkeypatch.setattr(computing, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    settings = app.settings.model_copy(update={"http": Http(computations=1, computation_time=timedelta(seconds=100))})
+
+    def hold(computer: Computer) -> None:
+        started.set()
+        assert may_end.wait(PATIENCE)
+
+    def take_half(computer: Computer) -> str:
+        seconds[0] += 50
+        computer.wait(None)
+        return "done"
+
+    async def connected() -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def run_both() -> str:
+        computations = computing.Computations(bounded)
+        request = Request({"type": "http", "path": "/", "headers": []}, connected)
+        first = asyncio.create_task(computations.run(request, hold))
+        await asyncio.to_thread(started.wait, PATIENCE)
+        second = asyncio.create_task(computations.run(request, take_half))
+        assert await asyncio.to_thread(eventually, lambda: computations._waiting == 1)
+        seconds[0] = 95
+        may_end.set()
+        await first
+        return await second
+
+    with App(settings, Output(quiet=True)) as bounded:
+        assert asyncio.run(run_both()) == "done"
 
 
 def test_own_check_has_values(app: App, acme: Acme, target: Target, installed: Path) -> None:
