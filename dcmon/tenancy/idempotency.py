@@ -1,11 +1,11 @@
 """Requests with a key, which are carried out once: the stored answer is sent again (Idempotency-Key).
 
 The semantics are those of draft-ietf-httpapi-idempotency-key-header of the IETF. The keys of an organization are in its
-schema, so that several processes, also on several machines, see the same ones.
+schema, so that several processes, also on several machines, see the same ones. PostgreSQL's clock is the only one.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Engine, text
@@ -18,12 +18,12 @@ LARGEST_BODY = 1_000_000  # bytes
 DELETED_AT_ONCE = 1_000
 
 CLAIM = text("""
-    insert into idempotency_keys (key, fingerprint, claimed_at) values (:key, :fingerprint, :now)
-    on conflict (key) do update set claimed_at = :now, status = null, content_type = null, body = null,
+    insert into idempotency_keys (key, fingerprint, claimed_at) values (:key, :fingerprint, clock_timestamp())
+    on conflict (key) do update set claimed_at = clock_timestamp(), status = null, content_type = null, body = null,
            fingerprint = excluded.fingerprint, created_at = now()
      where idempotency_keys.created_at < now() - cast(:retention as interval)
         or (idempotency_keys.status is null and idempotency_keys.fingerprint = excluded.fingerprint
-            and idempotency_keys.claimed_at < :now - cast(:lease as interval))
+            and idempotency_keys.claimed_at < clock_timestamp() - cast(:lease as interval))
     returning claimed_at
 """)
 READ = text("select fingerprint, status, content_type, body from idempotency_keys where key = :key")
@@ -32,7 +32,8 @@ STORE = text("""
      where key = :key and claimed_at = :claimed_at and status is null
 """)
 RENEW = text("""
-    update idempotency_keys set claimed_at = :now where key = :key and claimed_at = :claimed_at and status is null
+    update idempotency_keys set claimed_at = clock_timestamp()
+     where key = :key and claimed_at = :claimed_at and status is null
     returning claimed_at
 """)
 RELEASE = text("delete from idempotency_keys where key = :key and claimed_at = :claimed_at and status is null")
@@ -67,7 +68,7 @@ def claim(
     `fingerprint`: a hash of the request. Raises KeyReused if another request had this key, or KeyInUse while an equal
     one is in progress.
     """
-    values = {"key": key, "fingerprint": fingerprint, "now": datetime.now(UTC), "retention": retention, "lease": LEASE}
+    values = {"key": key, "fingerprint": fingerprint, "retention": retention, "lease": LEASE}
     with db.org_session(engine, org) as session:
         claimed_at = session.scalar(CLAIM, values)
         if claimed_at is not None:
@@ -84,7 +85,7 @@ def claim(
 
 def renew(engine: Engine, claimed: Claim) -> None:
     """Begin the lease of a request in progress again."""
-    values = {"key": claimed.key, "claimed_at": claimed.claimed_at, "now": datetime.now(UTC)}
+    values = {"key": claimed.key, "claimed_at": claimed.claimed_at}
     with db.org_session(engine, claimed.org) as session:
         claimed_at = session.scalar(RENEW, values)
     claimed.claimed_at = claimed_at or claimed.claimed_at

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 import urllib3
@@ -104,6 +104,24 @@ def test_request_that_still_runs_is_not_repeated(engine: Engine, target: Target)
         idempotency.claim(engine, target.org, "long", b"f", retention)
     idempotency.store(engine, claimed, idempotency.StoredResponse(200, None, b"done"))
     assert idempotency.claim(engine, target.org, "long", b"f", retention) == (200, None, b"done")
+
+
+def test_clock_of_a_machine_ends_no_lease(engine: Engine, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock is an hour ahead does not take over a request in progress of another one."""
+
+    class AnHourAhead(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "AnHourAhead":
+            return cls.fromtimestamp(datetime.now(UTC).timestamp() + 3600, tz)
+
+    retention = timedelta(days=1)
+    claimed = idempotency.claim(engine, target.org, "k", b"f", retention)
+    monkeypatch.setattr(idempotency, "datetime", AnHourAhead)
+    with pytest.raises(errors.KeyInUse):
+        idempotency.claim(engine, target.org, "k", b"f", retention)
+    assert isinstance(claimed, idempotency.Claim)
+    idempotency.renew(engine, claimed)
+    assert claimed.claimed_at < datetime.now(UTC) + timedelta(minutes=30)
 
 
 def test_key_without_the_permission_is_refused(app: App, endpoint: Endpoint, target: Target) -> None:
