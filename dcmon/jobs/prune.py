@@ -49,7 +49,10 @@ def run(app: App, stop: Event) -> None:
 def prune(
     app: App, orgs: Sequence[Organization], by: str, stop: Event | None = None, *, is_fast: bool = False
 ) -> list[Pruned]:
-    """Prune organizations one after another. `by` is recorded as the operator; `is_fast` omits the pauses."""
+    """Prune organizations one after another, then the log of changes of "public", where all have entries.
+
+    `by` is recorded as the operator; `is_fast` omits the pauses.
+    """
     is_over = stop.is_set if stop is not None else lambda: False
     pruned_orgs = []
     for org in orgs:
@@ -63,6 +66,7 @@ def prune(
             pruned_orgs.append(Pruned(org, removed))
         except errors.DcmonError as error:
             pruned_orgs.append(Pruned(org, skipped=error))
+    _prune_public_audit_log(app, is_over)
     return pruned_orgs
 
 
@@ -77,10 +81,20 @@ def _record(app: App, org: Organization, removed: Counts) -> None:
 
 
 def _prune_audit_log(app: App, org: Organization, is_over: Callable[[], bool]) -> Counts:
-    """Delete old entries of the log of changes: of the organization, and of "public", where all have theirs."""
-    term = app.settings.audit_log.retention
-    rows = audit_log.prune(app.engine, org, term, is_over) + audit_log.prune_public(app.engine, term, is_over)
+    """Delete old entries of an organization's log of changes."""
+    rows = audit_log.prune(app.engine, org, app.settings.audit_log.retention, is_over)
     return +Counts({TableOfVersion("", "", "audit_log"): rows})
+
+
+def _prune_public_audit_log(app: App, is_over: Callable[[], bool]) -> None:
+    """Delete old entries of the log of changes in "public". They belong to no organization; the log has their count."""
+    try:
+        rows = audit_log.prune_public(app.engine, app.settings.audit_log.retention, is_over)
+    except errors.DcmonError as error:
+        log.warning("old entries of the log of changes in public were not deleted: %s", error)
+        return
+    if rows:
+        log.info("pruned %d entries of the log of changes in public", rows)
 
 
 def count_expired(app: App, orgs: Sequence[Organization]) -> list[Pruned]:

@@ -162,13 +162,29 @@ def test_prune_deletes_old_entries_and_records_it(app: App, target: Target) -> N
     with authors.acting(Author("dcmon", "job prune")):
         (pruned,) = prune.prune(app, [target.org], "scheduler")
     assert pruned.skipped is None
-    assert sum(pruned.removed.values()) == 2
+    assert sum(pruned.removed.values()) == 1  # that of "public" is no organization's
     left = entries(engine, target.org)
     assert not {entry["kind"] for entry in left} & {"model", "member"}
     records = [entry for entry in left if entry["action"] == "prune"]
     assert [(entry["kind"], entry["via"], entry["before"]["entries"]) for entry in records] == [
         ("audit log", "job prune", 1), ("audit log", "job prune", 1)
     ]  # fmt: skip
+
+
+def test_prune_of_public_is_of_no_organization(app: App, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done once in a run, and its rows are counted for none of the organizations."""
+    other = provisioning.create_organization(app.engine, "other", "eve@other.org").organization
+    age_entries(app.engine, "public", "member")
+    counts, prune_public = list[int](), audit_log.prune_public
+
+    def count(*arguments: Any) -> int:
+        counts.append(prune_public(*arguments))
+        return counts[-1]
+
+    monkeypatch.setattr(audit_log, "prune_public", count)
+    pruned = prune.prune(app, [target.org, other], "scheduler")
+    assert counts == [2]
+    assert [sum(each.removed.values()) for each in pruned] == [0, 0]
 
 
 def test_organization_tokens_and_members_are_in_its_log(engine: Engine, org: Organization) -> None:
