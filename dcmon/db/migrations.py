@@ -162,7 +162,7 @@ def _attach_triggers(config: Config, lineage: Lineage, schema: str) -> None:
     connection = config.attributes["connection"]
     base = Public if lineage == "public" else Org
     change_log.attach(connection, base, schema)
-    object_limits.attach(connection, base, schema)
+    object_limits.attach(connection, base)
 
 
 def _lock(connection: Connection, schema: str, org: Organization | None) -> None:

@@ -50,7 +50,7 @@ OF_PUBLIC = {
 }
 
 
-def attach(connection: Connection, base: type[DeclarativeBase], _schema: str) -> None:
+def attach(connection: Connection, base: type[DeclarativeBase]) -> None:
     """Create the triggers of a lineage in the schema that is entered."""
     is_public = base is Public
     lock = locks.call(LockSpace.OBJECT_LIMITS, "(limits ->> 'id')::int")

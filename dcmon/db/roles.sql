@@ -1,9 +1,9 @@
 -- name: server
-select d.oid as database, current_user as name, r.rolsuper as is_superuser,
+select d.oid as database, current_user as name,
        current_setting('server_version_num')::int >= 160000 as has_options,
        exists (select from pg_roles g where g.rolname = {group}) as has_group,
        exists (select from pg_roles g where g.rolname = {role}) as has_role
-  from pg_database d, pg_roles r where d.datname = current_database() and r.rolname = current_user
+  from pg_database d where d.datname = current_database()
 
 -- name: group
 'dcmon_' || d.oid || '_orgs'

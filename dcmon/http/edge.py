@@ -18,7 +18,6 @@ from dcmon.settings import Settings
 ACCESS_LOG = "dcmon.access"
 log = logging.getLogger(ACCESS_LOG)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-UNSAFE_GETS = frozenset({"/api/v1/users/regenerate-api-token"})  # GET that writes, as old clients send it
 SAME_SITE = frozenset({"same-origin", "none"})
 HTTP_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
@@ -77,7 +76,7 @@ class Edge:
         Browsers say where a request comes from in Sec-Fetch-Site, older ones in Origin alone. Other clients send
         neither header.
         """
-        if scope["method"] in SAFE_METHODS and scope["path"] not in UNSAFE_GETS:
+        if scope["method"] in SAFE_METHODS:
             return False
         headers = Headers(scope=scope)
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")

@@ -33,8 +33,6 @@ OPEN_BODY_BYTES = 10_000  # of a route without a token
 DATA_PARAMETERS = frozenset(
     {"feature", "column", "columns", "names", "value", "sample_id"}
 )  # any text that is storable
-# Checks of method and headers that come before the token, such as that of the header Origin. Each raises DcmonError.
-HEAD_CHECKS: list[Callable[[Request], None]] = []
 
 
 class BodyKind(StrEnum):
@@ -146,8 +144,6 @@ def _admission(route: APIRoute) -> Callable[[Request], Awaitable[None]]:
     required, kind = access(route), body_kind(route)
 
     async def admit(request: Request) -> None:
-        for check in HEAD_CHECKS:
-            check(request)
         if isinstance(required, Requires):
             request.state.access = await required.authorize(request)
         if request.path_params or request.scope["query_string"]:

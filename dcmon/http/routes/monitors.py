@@ -84,7 +84,7 @@ class MonitorChange(OptionalFields):
     frequency: Frequency = Frequency.DAY
     params: dict[str, Any] | None = None
 
-    def apply_to(self, monitor: MonitorSpec, stored_params: Mapping[str, Any]) -> MonitorEdit:
+    def apply_to(self, monitor: MonitorSpec, _stored_params: Mapping[str, Any]) -> MonitorEdit:
         """Return the changed specification of a monitor, and the parameters of its check."""
         params = (self.params or {}) if "params" in self.model_fields_set else None
         return MonitorEdit(replace(monitor, **_fields(self, self.model_fields_set - {"params"})), params)
