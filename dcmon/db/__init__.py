@@ -1,4 +1,4 @@
-"""The door to PostgreSQL: sessions, tables, migrations, locks and the work queue."""
+"""The door to PostgreSQL: sessions, roles, tables, log of changes, encryption, migrations, locks, work queue."""
 
 from dcmon.db.connections import CONNECT_SECONDS as CONNECT_SECONDS
 from dcmon.db.connections import engine as engine

@@ -1,6 +1,7 @@
 -- name: record_change
 -- Writes the entry of a changed row. The argument of the trigger is dcmon.db.tables.Logged as JSON.
--- It runs with the rights of its owner, so that the role of an organization needs no right to write the log.
+-- It runs with the rights of its owner: in "public" dcmon's role, because the role of an organization may not write there.
+-- In the schema of an organization its role owns the log, the function and the triggers.
 create or replace function record_change() returns trigger language plpgsql security definer
   set search_path = {schema}, pg_temp as $$
 declare

@@ -108,7 +108,7 @@ class _Endpoint(FastAPI):
 
 def create(app: App, serving: Serving | None = None) -> FastAPI:
     """Create the FastAPI application of an App. `serving`: the state of this process; None: it is alone."""
-    # No pages of documentation: those of FastAPI load scripts from a stranger's server.
+    # No pages of documentation: those of FastAPI load scripts from a server of others.
     api = _Endpoint(
         title="dcmon", version=service.version(), openapi_url=None, docs_url=None, redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # dcmon has metrics and a log of its own

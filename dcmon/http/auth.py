@@ -134,7 +134,7 @@ class Requires:
 
 
 class OpenToAll:
-    """The access of a route that needs no token. Such a route reads no body and shows nothing of an organization."""
+    """The access of a route that needs no token. Its body is small (guard.OPEN_BODY_BYTES)."""
 
     async def __call__(self) -> None:
         return None

@@ -15,7 +15,7 @@ from dcmon.http import request_scope
 from dcmon.settings import Http
 
 log = logging.getLogger(__name__)
-MAX_HEAD_BYTES = 32_768  # of a head that is not complete; RequestScope has smaller bounds for complete ones
+MAX_HEAD_BYTES = 32_768  # of a head that is not complete; Fallback has smaller bounds for complete ones
 MAX_PIPELINED = 32  # requests that wait for the answers to earlier ones of their connection
 LINGER_SECONDS = 5.0  # for a client that still sends its body while it is refused
 HEAD_BEGIN = b"HTTP/1.1 "
@@ -50,7 +50,7 @@ class _Times(NamedTuple):
 
 def options(settings: Http) -> dict[str, Any]:
     """Return the options of uvicorn.Config for connections."""
-    # Anybody can send bytes that are no HTTP request; a warning for each would fill the log.
+    # Any client can send bytes that are no HTTP request; a warning for each would fill the log.
     logging.getLogger("uvicorn.error").addFilter(_is_no_invalid_request)
     body = settings.body_time.total_seconds()
     times = _Times(

@@ -1,4 +1,4 @@
-"""The outermost layer of the endpoint: what every request and response has, also if the inside fails.
+"""The layer below RequestScope: what every request and response has, also if the inside fails.
 
 It refuses writes that another site makes a browser send, adds headers that browsers obey, and records each request in
 the metrics and in the access log. It is plain ASGI: it neither copies bodies nor starts tasks.

@@ -92,7 +92,7 @@ class Handshakes:
                 self._make_protocol, connection, ssl=self._context,
                 ssl_handshake_timeout=self._bounds.seconds, ssl_shutdown_timeout=CLOSING_SECONDS,
             )  # fmt: skip
-        except OSError as error:  # anybody can send bytes that are no handshake, or none
+        except OSError as error:  # any client can send bytes that are no handshake, or none
             log.debug("a TLS handshake failed: %s", error)
             connection.close()
 

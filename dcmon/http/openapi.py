@@ -29,7 +29,7 @@ MEANINGS = {
     403: "The token does not have the permission of this route, or a page of another site made a browser send this.",
     404: "There is no such object, or the token does not show it.",
     408: "The head or the body of the request came too slowly.",
-    409: "Somebody else created, deleted or works on the same object at this moment.",
+    409: "Another request created, deleted or works on the same object at this moment.",
     413: "The body is larger than its bound.",
     414: "Path and query are too long.",
     422: "The path, the query or the body does not fit this route.",

@@ -1,4 +1,4 @@
-"""Pages of lists: a client that asks for no page gets the whole list, as ever."""
+"""Pages of lists: a client that asks for no page gets the whole list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Organizations: their schemas, tokens, rate limits and retention terms."""
+"""Organizations: schemas, members, tokens, limits, retention terms, idempotency keys, the audit log."""

@@ -14,6 +14,7 @@ import yaml
 from dcmon import cli, errors, setting_names
 from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.settings import Settings
+from dcmon.tenancy import audit_log
 from tests.helpers.paths import ROOT
 
 # Typer has its own copy of click or uses the installed one, depending on its version.
@@ -104,6 +105,11 @@ def test_every_quarantine_reason_is_explained() -> None:
 def compose() -> dict[str, Any]:
     compose_file: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     return compose_file
+
+
+def test_every_kind_of_the_audit_log_is_explained() -> None:
+    page = (ROOT / "docs" / "audit-log.md").read_text()
+    assert {kind for kind in audit_log.kinds() if f"`{kind}`" not in page} == set()
 
 
 def test_compose_file_runs_every_process_with_a_health_check() -> None:
