@@ -45,6 +45,13 @@ def _problem(name: str) -> str | None:
         return "in a URL, the segments . and .. are removed"
     if "" in segments:
         return "in a URL, a segment between slashes is not empty"
-    if BY_VERSION in f"/{name}/" or (segments[-1] in TAKEN_ENDS and (len(segments) > 1 or name == "data-ingestion")):
+    if _is_path_of_route(name, segments):
         return "its path is that of another route"
     return None
+
+
+def _is_path_of_route(name: str, segments: list[str]) -> bool:
+    """Return whether another route would take the path: it would even delete a check when a model is meant."""
+    if segments[-1] in TAKEN_ENDS and (len(segments) > 1 or name == "data-ingestion"):
+        return True
+    return BY_VERSION in f"/{name}/" or (len(segments) == 3 and segments[1] == "checks")
