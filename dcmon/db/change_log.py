@@ -36,6 +36,9 @@ def attach(connection: Connection, base: type[DeclarativeBase], schema: str) -> 
     fragments = OF_PUBLIC if base is Public else OF_ORGANIZATION
     for name in FUNCTIONS:
         _run(connection, SQL.statement(name, schema=quote(schema), youngest=YOUNGEST_PRUNED, **fragments))
+        # PostgreSQL lets every role call a new function. Roles of organizations would prune the log of all others, or
+        # write into it with a trigger of their own; triggers that exist need no right.
+        _run(connection, f"revoke execute on function {name} from public")
     _run(connection, SQL.statement("protect"))
     for table, logged in logged_tables(base).items():
         _run(connection, _trigger(table, logged, quote))

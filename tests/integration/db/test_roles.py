@@ -98,6 +98,22 @@ def test_public_is_closed_but_for_what_is_needed(engine: Engine, target: Target)
         assert refusal(session, "create table public.mine (a int)") == "42501"
 
 
+def test_functions_that_act_as_their_owner_are_refused(engine: Engine, target: Target) -> None:
+    """The log in "public" has entries of all organizations: a role may neither prune it nor write into it."""
+    definers = text("select proname, oidvectortypes(proargtypes), prorettype::regtype::text"
+                    " from pg_proc where prosecdef and pronamespace = 'public'::regnamespace")  # fmt: skip
+    with engine.connect() as connection:
+        functions = [(f"public.{name}({of})", kind) for name, of, kind in connection.execute(definers)]
+    assert len(functions) >= 3
+    with db.org_session(engine, target.org) as session:
+        session.execute(text("create table mine (a int)"))
+        assert refusal(session, "select public.prune_audit_log(now() - interval '31 days', 10)") == "42501"
+        for name, kind in functions:
+            assert not session.scalar(text("select has_function_privilege(:name, 'execute')"), {"name": name}), name
+            create = f"create trigger forged after insert on mine for each row execute function {name}"
+            assert kind != "trigger" or refusal(session, create) == "42501", name
+
+
 def test_role_owns_all_that_its_organization_makes(engine: Engine, other: Target) -> None:
     """It may make and drop tables at run time, and no other role owns anything in its schema."""
     assert len(owners(engine, other.org.schema)) == 1
