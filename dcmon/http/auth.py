@@ -1,6 +1,7 @@
 """The access that each route declares, and authentication by token."""
 
 import base64
+import logging
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from dcmon.states import RowKind
 from dcmon.tenancy.permissions import Permission
 from dcmon.tenancy.rate_limits import Limits
 from dcmon.tenancy.tokens import Bearer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,15 @@ class Access:
             yield
 
     def enqueue(self, work: Work = Work.evaluate) -> None:
-        """Enqueue work of the organization, because windows or notifications may be due. Call it after the commit."""
-        self.app.enqueue(self.org, work)
+        """Enqueue work of the organization, because windows or notifications may be due. Call it after the commit.
+
+        The request is done by then: an error here would make the client repeat it. The scheduler enqueues lost work.
+        """
+        try:
+            self.app.enqueue(self.org, work)
+        except errors.DcmonError as error:
+            name = self.org.name
+            log.info("organization %s: not enqueued, the scheduler enqueues it within a minute: %s", name, error)
 
 
 def _token(request: Request) -> str:

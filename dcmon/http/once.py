@@ -76,7 +76,7 @@ async def _body(request: Request) -> bytes:
 
 
 async def _carry_out(request: Request, claimed: Claim, handle: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Let the route answer, and keep an answer of success. Others changed nothing and can be repeated."""
+    """Let the route answer, and keep an answer of success. Others are not kept: the request can be sent again."""
     engine, is_done, is_stored = request.app.state.app.engine, asyncio.Event(), False
     renewer = asyncio.create_task(_renew(request, claimed, is_done, RENEWAL))
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
@@ -10,10 +11,12 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.app import App
+from dcmon.jobs import schedule
 from dcmon.tenancy import idempotency, tokens
 from dcmon.tenancy.permissions import Scope
 from dcmon.tenancy.tokens import authenticate
 from tests.conftest import Acme
+from tests.helpers import valued_model
 from tests.helpers.endpoint import Endpoint, serving
 from tests.integration.conftest import Target
 
@@ -156,3 +159,30 @@ def test_repeated_rows_get_the_stored_answer(endpoint: Endpoint, target: Target)
     assert [answer.status for answer in answers] == [200, 200]
     assert answers[0].data == answers[1].data
     assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+def test_work_that_is_not_queued_leaves_its_request_done(app: App, endpoint: Endpoint, target: Target) -> None:
+    """The change is stored already: an error would free the key, and a repetition would make it again."""
+    valued_model.fill(app, target)
+    check = valued_model.create_check(app, target, "PercentOfNulls")
+    path, headers = f"checks/{check}/monitors", {"idempotency-key": "k", "content-type": "application/json"}
+    body = b'{"name": "nulls", "lookback": 86400, "aggregation_window": 1, "frequency": "DAY"}'
+    with failing_work_queue(app):
+        first, second = (endpoint.request("POST", path, body, **headers) for _ in range(2))
+    assert (first.status, second.status, second.headers.get("idempotency-replayed")) == (200, 200, "true")
+    assert (first.data, target.scalar("select count(*) from monitors")) == (second.data, 1)
+    assert schedule.sweep(app) == 1
+
+
+@contextmanager
+def failing_work_queue(app: App) -> Iterator[None]:
+    """Let each statement that queues work fail as when PostgreSQL goes away."""
+    fail = "begin raise exception 'gone' using errcode = '57P01'; end"
+    with app.engine.begin() as connection:
+        connection.execute(text(f"create function public.fail() returns trigger language plpgsql as $${fail}$$"))
+        connection.execute(
+            text("create trigger fail before insert or update on public.work_queue execute function public.fail()")
+        )
+    yield
+    with app.engine.begin() as connection:
+        connection.execute(text("drop function public.fail() cascade"))
