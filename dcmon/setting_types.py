@@ -3,8 +3,9 @@
 from datetime import timedelta
 from ipaddress import ip_network
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dcmon import durations
 from dcmon.errors import InvalidInput
@@ -47,11 +48,25 @@ def split_at_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def without_credentials(url: str | None) -> str | None:
+def _without_credentials(url: str | None) -> str | None:
     """Return a URL that is shown and logged as it is. Raises ValueError if a user or password is in it."""
     if url is not None and without_password(url) != url:
         raise ValueError("a user or password can't be in this URL, which is shown and logged")
     return url
+
+
+def _web_address(url: str | None) -> str | None:
+    """Return a URL of a web server as it is, also an empty one. Raises ValueError without http(s):// or a host."""
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("it must be a URL with http:// or https:// and a host, such as https://dcmon.example.org")
+    return url
+
+
+ShownUrl = Annotated[str | None, AfterValidator(_without_credentials)]
+PublicUrl = Annotated[ShownUrl, AfterValidator(_web_address)]
 
 
 def own_variables(names: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dcmon import setting_names
-from dcmon.setting_types import Duration, LogTerm, networks, own_variables, split_at_commas, without_credentials
+from dcmon.setting_types import Duration, LogTerm, PublicUrl, ShownUrl, networks, own_variables, split_at_commas
 
 OLD_NAMES = {  # variables that are still read, with the names that replace them
     "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
@@ -237,9 +237,7 @@ class Smtp(BaseModel):
 class S3(BaseModel):
     """Object storage of sources. Credentials are read as by the AWS tools (AWS_ACCESS_KEY_ID, a profile)."""
 
-    endpoint_url: Annotated[str | None, AfterValidator(without_credentials)] = Field(
-        None, description="URL of an S3-compatible server. Not set: AWS."
-    )
+    endpoint_url: ShownUrl = Field(None, description="URL of an S3-compatible server. Not set: AWS.")
     region: str | None = Field(None, description="Region of the buckets. Not set: the AWS default.")
 
 
@@ -327,7 +325,7 @@ class Settings(BaseSettings):
         description="Keys that encrypt secrets of receivers, comma-separated, the newest first. "
         "Not set: that of `dcmon up`, with its own PostgreSQL.",
     )
-    public_url: Annotated[str | None, AfterValidator(without_credentials)] = Field(
+    public_url: PublicUrl = Field(
         None,
         description="URL of the endpoint for other machines; used in links. Not set: that of its host and port.",
     )

@@ -27,6 +27,7 @@ PAGE_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"referrer-policy", b"no-referrer"),
 )
+NO_ORIGIN = "null"
 NO_ROUTE = "(no route)"
 CROSS_SITE = (
     "A page of another site sent this request, so it was refused: only pages of dcmon's own address may write."
@@ -80,7 +81,8 @@ class Edge:
             return False
         headers = Headers(scope=scope)
         site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-        if origin is not None and origin.lower() == self._public_origin:
+        # A page without an origin, such as one in a sandbox, sends "null": that is never dcmon's own.
+        if origin is not None and origin.lower() == self._public_origin != NO_ORIGIN:
             return False
         if site is not None:
             return site.lower() not in SAME_SITE
@@ -99,8 +101,8 @@ def _origin(url: str) -> str:
     try:
         parts = urlsplit(url.lower())
     except ValueError:  # such as http://[
-        return "null"
-    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else "null"
+        return NO_ORIGIN
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else NO_ORIGIN
 
 
 def _add_headers(scope: Scope, message: Message) -> None:

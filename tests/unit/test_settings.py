@@ -158,6 +158,20 @@ def test_longer_shutdown_gives_processes_more_time() -> None:
     assert process_manager.stop_seconds(Settings()) >= process_manager.STOP_SECONDS
 
 
+@pytest.mark.parametrize("url", ["dcmon.example", "dcmon.example:8080", "//dcmon.example", "https://", "ftp://a", "/x"])
+def test_public_url_without_scheme_or_host_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Its origin would be that of a page in a sandbox, which then could write."""
+    monkeypatch.setenv("DCMON_PUBLIC_URL", url)
+    with pytest.raises(ValidationError, match="with http:// or https:// and a host"):
+        Settings()
+
+
+@pytest.mark.parametrize("url", ["", "https://dcmon.example/", "http://[::1]:8080", "HTTPS://dcmon.example:8443/x"])
+def test_public_url_with_scheme_and_host_is_kept(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DCMON_PUBLIC_URL", url)
+    assert Settings().public_url == url
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

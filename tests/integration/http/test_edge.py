@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from dcmon.app import App
+from dcmon.output import Output
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.raw_http import exchange
@@ -36,6 +37,14 @@ def test_write_of_another_site_is_refused(
     response = endpoint.request(method, path, b"{}", **{"content-type": "application/json"}, **headers)
     assert response.status == 403
     assert "another site" in response.json()["error_message"]
+
+
+def test_page_without_origin_is_foreign_to_each_setting(app: App, acme: Acme) -> None:
+    """A URL without a host has no origin either; settings refuse it, and it is not the same as that of such a page."""
+    settings = app.settings.model_copy(update={"public_url": "dcmon.example"})
+    with App(settings, Output(quiet=True)) as hosted, serving(hosted, acme.token) as endpoint:
+        refused = endpoint.request("POST", "models", b"{}", **{"content-type": "application/json", "origin": "null"})
+        assert refused.status == 403
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
