@@ -16,8 +16,8 @@ from dcmon.db.tables.public import AuditLogEntry as PublicEntry
 from dcmon.tenancy import retention
 
 PRUNED_AT_ONCE = 10_000
-# What no table's Logged names: what dcmon records of itself.
-KINDS_OF_DCMON = frozenset({"audit log", "retention"})
+# What no table's Logged names: what people and dcmon do beside changes of configuration.
+KINDS_OF_DCMON = frozenset({"audit log", "notification", "retention"})
 # An entry's id is its number and the letter of its table. Of entries with the same time, those of "public" are older.
 LETTERS: dict[Any, str] = {AuditLogEntry: "", PublicEntry: "p"}
 
@@ -92,7 +92,11 @@ def _require_kind(kind: str | None) -> None:
 
 
 def record(session: Session, kind: str, action: str, after: Mapping[str, Any]) -> None:
-    """Record what a person or a job did that changes no table of configuration, in the organization's transaction."""
+    """Record what a person or a job did that changes no table of configuration, in the organization's transaction.
+
+    Raises Unprocessable for a kind that kinds() lacks: no filter would find it.
+    """
+    _require_kind(kind)
     author = authors.current() or Author("dcmon", "sql")
     session.add(
         AuditLogEntry(

@@ -16,7 +16,7 @@ from dcmon.db.object_limits import ObjectLimits
 from dcmon.db.tables.public import Member, User
 from dcmon.db.tables.public import Organization as OrganizationRow
 from dcmon.states import DefaultSet
-from dcmon.tenancy import retention
+from dcmon.tenancy import members, retention
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}")
 
@@ -53,8 +53,7 @@ def create(session: Session, name: str, owner_email: str) -> NewOrganization:
         raise errors.InvalidInput(
             f"{name!r} can't name an organization: 1 to 63 letters, digits, blanks and _.-, a letter or digit first."
         )
-    if "@" not in owner_email:
-        raise errors.InvalidInput(f"{owner_email!r} is not an e-mail address.")
+    members.require_email(owner_email)
     # One creation at a time: two transactions could both find the name free. The unique index would then refuse one of
     # them with PostgreSQL's own error instead of Conflict.
     locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)

@@ -60,6 +60,7 @@ def test_each_command_leaves_an_entry_of_its_user(run_dcmon: RunDcmon, app: App,
         done = run_dcmon(*arguments)
         assert done.returncode == 0, (arguments, done.stderr)
         entries = new_entries(app, target, known)
+        assert left[0] in audit_log.kinds()
         assert left in [(entry["kind"], entry["action"]) for entry in entries], arguments
         authors = {(entry["author"], entry["via"], entry["address"], entry["token"]) for entry in entries}
         assert authors == {(operator_name(), "cli", socket.gethostname(), None)}

@@ -16,7 +16,7 @@ from dcmon.app import App
 from dcmon.authors import Author
 from dcmon.db import Organization, change_log, migrations
 from dcmon.db.tables import Org, Public
-from dcmon.errors import InvalidInput
+from dcmon.errors import InvalidInput, Unprocessable
 from dcmon.jobs import prune
 from dcmon.tenancy import audit_log, organizations, provisioning, tokens
 from dcmon.tenancy.audit_log import EntryFilter
@@ -208,6 +208,15 @@ def test_organization_tokens_and_members_are_in_its_log(engine: Engine, org: Org
             {"ann": "ann@acme.org"},
         )
     assert deleted == "other"
+
+
+def test_entry_of_an_unknown_kind_is_refused(engine: Engine, target: Target) -> None:
+    """No filter would find it."""
+    with session_of(ANN, target) as session:
+        with pytest.raises(Unprocessable, match="'spaceship'"):
+            audit_log.record(session, "spaceship", "launch", {})
+        audit_log.record(session, "notification", "retry", {"retried": 1})
+    assert [entry["action"] for entry in entries(engine, target.org, kind="notification")] == ["retry"]
 
 
 def test_pages_have_every_entry_once_in_order(engine: Engine, target: Target) -> None:

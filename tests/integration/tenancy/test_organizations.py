@@ -61,6 +61,16 @@ def test_invalid_organization_name_is_refused(engine: Engine) -> None:
     assert schemas(engine) == set()
 
 
+@pytest.mark.parametrize(
+    "email", ["@", "acme", "a b@acme.org", "a@b@c", "ann@acme.org\nbcc: eve@evil.org", "Ann <ann@acme.org>"]
+)
+def test_owner_with_no_email_address_is_refused(engine: Engine, email: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="is not an e-mail address"):
+        provisioning.create_organization(engine, "acme", email)
+    with db.public_session(engine) as session:
+        assert organizations.entries(session) == []
+
+
 def test_migration_completes_a_creation_that_crashed(engine: Engine) -> None:
     with db.public_session(engine) as session:
         org, _ = organizations.create(session, "half", "ann@acme.example")
