@@ -27,9 +27,12 @@ TEXT = re.compile(r"([A-Za-z0-9_=-]{4,400})\.([A-Za-z0-9_-]{16,72})")
 HASH = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-2])\$[./A-Za-z0-9]{53}")
 ENTRY = re.compile(r'"?([^\s",;|]+)"?\s*[,;|\t ]\s*"?(\$2[^\s",;|]+)"?')
 ALPHABET = string.ascii_letters + string.digits
-MAX_WRONG = 10  # tokens of a user that are compared with the hash in a minute
+MAX_WRONG = 10  # different wrong tokens of a user that are compared with the hash in a minute
 _wrong: TTLCache[str, int] = TTLCache(10_000, 60)
+# Whether a hash and the SHA-256 of a token belong together: many requests at once with one token need one comparison.
+_compared: TTLCache[tuple[str, bytes], bool] = TTLCache(10_000, 60)
 _lock = threading.Lock()
+_comparing = [threading.Lock() for _ in range(64)]  # equal tokens have the same one
 
 
 class Outcome(StrEnum):
@@ -84,21 +87,31 @@ def digest(token: str) -> bytes:
 
 def adopt(session: Session, stored: Token, token: str) -> bool:
     """Compare a token with the stored hash; replace the hash by the SHA-256 if it is right. Return whether it is."""
-    import bcrypt
-
-    if stored.bcrypt_hash is None:
+    if stored.bcrypt_hash is None or not _is_right(stored.prefix, stored.bcrypt_hash, token):
         return False
-    with _lock:
-        if _wrong.get(stored.prefix, 0) >= MAX_WRONG:
-            return False
-        _wrong[stored.prefix] = _wrong.get(stored.prefix, 0) + 1
-    if not bcrypt.checkpw(token.partition(".")[2].encode(), stored.bcrypt_hash.encode()):
-        return False
-    with _lock:
-        _wrong.pop(stored.prefix, None)
     stored.digest, stored.bcrypt_hash = digest(token), None
     session.flush()
     return True
+
+
+def _is_right(prefix: str, bcrypt_hash: str, token: str) -> bool:
+    """Compare a token with a hash, unless that was done a moment ago or the user had too many wrong tokens."""
+    import bcrypt
+
+    key = bcrypt_hash, digest(token)
+    with _comparing[hash(key) % len(_comparing)]:
+        with _lock:
+            if (known := _compared.get(key)) is not None:
+                return known
+            if _wrong.get(prefix, 0) >= MAX_WRONG:
+                return False
+            _wrong[prefix] = _wrong.get(prefix, 0) + 1  # until it is known to be right
+        is_right = bcrypt.checkpw(token.partition(".")[2].encode(), bcrypt_hash.encode())
+        with _lock:
+            _compared[key] = is_right
+            if is_right:
+                _wrong.pop(prefix, None)
+    return is_right
 
 
 def _import(session: Session, org_id: int, number: int, line: str, role: Role) -> Imported:

@@ -1,6 +1,7 @@
 """Tokens of the old system work unchanged after an import."""
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
 import pytest
@@ -11,7 +12,9 @@ from dcmon.tenancy import imported_tokens, tokens
 from dcmon.tenancy.imported_tokens import Imported
 from dcmon.tenancy.permissions import Role
 from tests.conftest import Acme
+from tests.helpers.waiting import eventually
 
+REQUESTS = 20  # more than MAX_WRONG
 SECRET = "AbCdEfGhIjKlMnOpQrSt-_"
 ANN, BOB = "ann@acme.example", "bob+x@acme.example"
 
@@ -69,6 +72,28 @@ def test_hash_is_compared_a_few_times_a_minute_only(
         with pytest.raises(errors.NotAuthenticated):
             _user(engine, _old(ANN, f"wrong-secret-{number:09}"))
     assert len(compared) == imported_tokens.MAX_WRONG
+
+
+def test_token_in_many_requests_at_once_is_compared_once(
+    engine: Engine, acme: Acme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that starts sends many requests before the first one replaces the hash: none of them is refused."""
+    compared, compare = list[bytes](), bcrypt.checkpw
+
+    def compare_slowly(secret: bytes, stored: bytes) -> bool:
+        compared.append(secret)
+        assert eventually(lambda: pool.pool.checkedout() == REQUESTS, every=0.01)  # all have begun
+        return compare(secret, stored)
+
+    carol = _old("carol@acme.example")
+    _import(engine, acme, f"carol@acme.example,{_hash()}")
+    pool = db.engine(engine.url.render_as_string(hide_password=False), pool_size=REQUESTS)
+    monkeypatch.setattr(bcrypt, "checkpw", compare_slowly)
+    with ThreadPoolExecutor(REQUESTS) as clients:
+        users = list(clients.map(lambda _: _user(pool, carol), range(REQUESTS)))
+    pool.dispose()
+    assert users == [("carol@acme.example", Role.MEMBER)] * REQUESTS
+    assert len(compared) == 1
 
 
 def test_line_that_is_no_token_is_refused_alone(engine: Engine, acme: Acme) -> None:
