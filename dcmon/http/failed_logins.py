@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from cachetools import TTLCache
 from fastapi import Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from dcmon import errors
 from dcmon.app import App
@@ -124,7 +125,7 @@ class FailedLogins:
         try:
             with self._app.public() as session:
                 failed_login_counts.add(session, count)
-        except errors.DcmonError as error:
+        except (errors.DcmonError, SQLAlchemyError) as error:
             log.warning("%d failed log-ins were not stored yet: %s", count, error)
             with self._lock:
                 self._unstored += count

@@ -75,6 +75,21 @@ def test_failed_logins_are_logged_and_shown(
         assert session.scalar(text("select count(*) from failed_logins")) == 1
 
 
+def test_failed_logins_that_are_not_stored_are_kept(
+    endpoint: Endpoint, app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each error of PostgreSQL, also one that is no outage: the count is stored later."""
+    monkeypatch.setattr(failed_logins, "WINDOW", 0.5)
+    with app.public() as session:
+        session.execute(text("alter table failed_logins rename to gone"))
+    for _ in range(3):
+        endpoint.request("GET", "say-hello", **WRONG)
+    assert eventually(lambda: "failed log-ins were not stored yet" in caplog.text)
+    with app.public() as session:
+        session.execute(text("alter table gone rename to failed_logins"))
+    assert eventually(lambda: status.collect(app.engine, app.settings, None).waiting["failed_logins"] == 3)
+
+
 @pytest.mark.parametrize(
     ("address", "throttled"),
     [
