@@ -1,11 +1,11 @@
 """Members of organizations: users and their roles. Each organization keeps at least one owner."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -31,23 +31,23 @@ class MemberView:
 
 def entries(session: Session, org_id: int) -> list[MemberView]:
     """Return the members of an organization: owners first, then by role and id."""
-    used = (
-        select(func.max(Token.last_used_at)).where(Token.org_id == org_id, Token.user_id == User.id).scalar_subquery()
-    )
-    statement = select(User, Member.role, used).join(Member, Member.user_id == User.id).where(Member.org_id == org_id)
-    members = [
-        MemberView(user.id, user.email, user.full_name, Role(role), user.created_at, last_used_at)
-        for user, role, last_used_at in session.execute(statement.order_by(User.id))
-    ]
-    return sorted(members, key=lambda member: ORDER.index(member.role))
+    return sorted(_views(session, Member.org_id == org_id), key=lambda member: ORDER.index(member.role))
 
 
 def get(session: Session, org_id: int, user_id: int) -> MemberView:
     """Return a member by the user's id. Raises NotFound."""
-    member = next((member for member in entries(session, org_id) if member.id == user_id), None)
-    if member is None:
+    found = _views(session, Member.org_id == org_id, Member.user_id == user_id)
+    if not found:
         raise errors.NotFound(what="member with id", name=user_id)
-    return member
+    return found[0]
+
+
+def require(session: Session, org_id: int, user_ids: Collection[int]) -> None:
+    """Check that all users are members of the organization. Raises NotFound."""
+    known = set(session.scalars(select(Member.user_id).where(Member.org_id == org_id, Member.user_id.in_(user_ids))))
+    for user_id in user_ids:
+        if user_id not in known:
+            raise errors.NotFound(what="member with id", name=user_id)
 
 
 def administrators(session: Session, org_id: int) -> list[int]:
@@ -143,6 +143,16 @@ def require_email(email: str) -> None:
 def organizations(session: Session, user_id: int) -> Sequence[int]:
     """Return the ids of the organizations that a user is a member of."""
     return session.scalars(select(Member.org_id).where(Member.user_id == user_id)).all()
+
+
+def _views(session: Session, *conditions: ColumnElement[bool]) -> list[MemberView]:
+    """Return the members that meet conditions, by the user's id."""
+    used = select(func.max(Token.last_used_at)).where(Token.org_id == Member.org_id, Token.user_id == User.id)
+    statement = select(User, Member.role, used.scalar_subquery()).join(Member, Member.user_id == User.id)
+    return [
+        MemberView(user.id, user.email, user.full_name, Role(role), user.created_at, last_used_at)
+        for user, role, last_used_at in session.execute(statement.where(*conditions).order_by(User.id))
+    ]
 
 
 def _lock(session: Session, org_id: int) -> None:

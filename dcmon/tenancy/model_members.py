@@ -29,8 +29,10 @@ def by_model(session: Session) -> dict[int, list[ModelMemberView]]:
 def set_members(session: Session, model_id: int, user_ids: Collection[int], *, replace: bool) -> None:
     """Make users members of a model. With `replace`, all others are none any more; who was one keeps `notify`.
 
-    The caller checks that the users are members of the organization.
+    The caller checks that the users are members of the organization. Raises ModelNotFound.
     """
+    if session.scalar(select(Model.id).where(Model.id == model_id).with_for_update(key_share=True)) is None:
+        raise errors.ModelNotFound(name=model_id)
     if replace:
         others = ModelMember.user_id.not_in(user_ids)
         session.execute(delete(ModelMember).where(ModelMember.model_id == model_id, others))

@@ -241,7 +241,6 @@ def set_models(access: Administrator, user_id: int, body: UserModelsBody) -> dic
 def set_members(access: Administrator, model_id: int, body: ModelMembersBody) -> None:
     """Make members of the organization members of a model."""
     with access.app.public() as session:
-        for user_id in set(body.user_ids):
-            members.get(session, access.org.id, user_id)
+        members.require(session, access.org.id, body.user_ids)
     with access.session() as session:
         model_members.set_members(session, model_id, body.user_ids, replace=body.replace)

@@ -131,6 +131,18 @@ def test_role_change_takes_effect_at_once(app: App, acme: Acme, endpoint: Endpoi
     _send(endpoint, "PUT", "users/99/roles", {"roles": []}, 404)
 
 
+def test_members_of_a_model_need_model_and_users(app: App, acme: Acme, endpoint: Endpoint) -> None:
+    user_id, _ = _new_member(app, acme, Role.MEMBER)
+    model_id = _send(endpoint, "POST", "models", {"name": "m", "task_type": "binary"})["id"]
+    for ids in ([], [user_id]):
+        _send(endpoint, "POST", "models/99/members", {"user_ids": ids}, 404)
+    refused = _send(endpoint, "POST", f"models/{model_id}/members", {"user_ids": [user_id, 99]}, 404)
+    assert "99" in refused["error_message"]
+    _send(endpoint, "POST", f"models/{model_id}/members", {"user_ids": [user_id, user_id]})
+    with db.org_session(app.engine, acme.org) as session:
+        assert session.scalars(text("select user_id from model_members")).all() == [user_id]
+
+
 def test_token_gives_no_more_than_its_creator_has(app: App, acme: Acme, endpoint: Endpoint) -> None:
     owner_id = _send(endpoint, "GET", "users/me")["id"]
     admin_id, admin = _new_member(app, acme, Role.ADMIN)
