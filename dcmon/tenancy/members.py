@@ -36,10 +36,10 @@ def entries(session: Session, org_id: int) -> list[MemberView]:
 
 def get(session: Session, org_id: int, user_id: int) -> MemberView:
     """Return a member by the user's id. Raises NotFound."""
-    found = _views(session, Member.org_id == org_id, Member.user_id == user_id)
-    if not found:
+    matches = _views(session, Member.org_id == org_id, Member.user_id == user_id)
+    if not matches:
         raise errors.NotFound(what="member with id", name=user_id)
-    return found[0]
+    return matches[0]
 
 
 def require(session: Session, org_id: int, user_ids: Collection[int]) -> None:
