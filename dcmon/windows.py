@@ -70,10 +70,13 @@ class WindowGrid:
 
 def time_zone(name: str) -> ZoneInfo:
     """Return the time zone with that IANA name. Raises InvalidInput."""
+    shown = name if len(name) <= 60 else f"{name[:60]}…"
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise errors.InvalidInput(f"There is no time zone {name!r}. A name looks like Europe/Berlin or UTC.") from error
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name is too long for a file
+        raise errors.InvalidInput(
+            f"There is no time zone {shown!r}. A name looks like Europe/Berlin or UTC."
+        ) from error
 
 
 def floor(time: datetime, frequency: Frequency, zone: ZoneInfo) -> datetime:

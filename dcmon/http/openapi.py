@@ -38,7 +38,7 @@ MEANINGS = {
     500: "dcmon failed. The log of the endpoint has the reason under the id in `x-request-id`.",
     503: "Something that the endpoint needs can't be reached or is busy. Send the request again later.",
 }
-# The guard checks the texts of each query (400, 422) and the length of each body.
+# The server refuses what is not HTTP (400); the guard checks the texts of each query (422) and the length of each body.
 ALWAYS = frozenset({400, 408, 413, 414, 422, 431, 500, 503})
 REQUEST_ID = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 RETRY_AFTER = {"retry-after": {"$ref": "#/components/headers/RetryAfter"}}

@@ -220,3 +220,10 @@ def test_moment_in_a_repeated_midnight_hour_is_in_the_first_day(name: str, day: 
     assert not WindowGrid(Frequency.DAY, 1).includes(
         Window(step(starts, Frequency.DAY, -1, local), starts + timedelta(hours=1)), local
     )
+
+
+@pytest.mark.parametrize("name", ["Europe/Berln", "", "../etc/passwd", "9" * 255, "Ä" * 10_000, "a\0b"])
+def test_unknown_time_zone_is_refused_in_a_short_sentence(name: str) -> None:
+    with pytest.raises(errors.InvalidInput, match="There is no time zone") as refused:
+        time_zone(name)
+    assert len(str(refused.value)) < 200

@@ -22,8 +22,13 @@ def migrated(engine: "Engine", steps: "Sequence[Step]", *, dry_run: bool) -> Pag
     missing = missing_roles_of.read(engine)
     remarks = [] if dry_run or not missing.organizations else [missing_text(missing)]
     if bad:
-        remarks.insert(0, f"{len(bad)} of {len(rows)} schemas are not current. The others are; type the command again.")
+        remarks.insert(0, _not_current(bad, len(rows)))
     return Page(rows, [Table(rows, COLUMNS if has_detail else COLUMNS[:-1])], remarks)
+
+
+def _not_current(bad: "Sequence[Step]", number: int) -> str:
+    verb, reasons = "is" if len(bad) == 1 else "are", "; ".join(f"{step.org}: {step.detail}" for step in bad[:5])
+    return f"{len(bad)} of {number} schemas {verb} not current ({reasons}). The others are."
 
 
 def missing_roles(engine: "Engine") -> Page:

@@ -146,4 +146,4 @@ def test_stranger_gets_no_display_report_or_notebook(app: App, acme: Acme, targe
         stranger = Endpoint(endpoint.url, token, endpoint.pool)
         for path in [*paths, *(f"{path}?model_version_id=999&model_id=999" for path in paths)]:
             refused = send_request(stranger, "POST", path, RANGE, 404)
-            assert "v1" not in refused["error_message"]
+            assert "'v1'" not in refused["error_message"]

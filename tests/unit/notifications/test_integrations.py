@@ -280,9 +280,9 @@ def test_signature_has_both_secrets_after_a_rotation() -> None:
 
 
 def test_command_line_offers_every_kind() -> None:
-    from dcmon.commands.webhook import add
+    from dcmon.commands.webhook import create
 
-    kinds = get_type_hints(add)["kind"]
+    kinds = get_type_hints(create)["kind"]
     assert [kind.value for kind in kinds] == list(registry.INTEGRATIONS)
     with pytest.raises(InvalidInput, match="one of webhook"):
         registry.find("pigeon")
