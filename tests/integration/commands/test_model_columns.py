@@ -105,7 +105,7 @@ def test_wide_version_is_monitored_corrected_and_pruned(wide: Dcmon) -> None:
 
     day = ("sample", "delete", "--model", "wide", "--from", "2026-03-02", "--to", "2026-03-03")
     assert wide.json(*day, "--yes")[0]["samples"] == 24
-    wide.json("model", "set-retention", "wide", "30d")
+    wide.json("model", "set-retention", "wide", "30d", "--yes")
     assert wide.json("prune", "--yes")
     assert wide.json("audit")["is_well"]
     assert wide.json("model", "list")[0]["samples"] == 0

@@ -35,8 +35,9 @@ LABELS = (st.fixed_dictionaries({"_dc_sample_id": IDS, "_dc_label": CLASSES}) | 
 
 
 def require_sum(result: StoredRows, sent: int) -> None:
-    assert result.received == sent == result.stored + result.duplicates + sum(result.quarantined.values())
-    assert min(result.stored, result.duplicates, *result.quarantined.values(), 0) == 0
+    done = result.stored + result.duplicates + result.replaced
+    assert result.received == sent == done + sum(result.quarantined.values())
+    assert min(result.stored, result.duplicates, result.replaced, *result.quarantined.values(), 0) == 0
     assert result.quarantined.keys() == result.first.keys()
     assert result.waiting <= result.stored + result.duplicates
     assert all(0 <= example.row < sent and example.detail for example in result.first.values())
