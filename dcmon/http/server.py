@@ -165,7 +165,7 @@ def _run(
     app.tune_for_long_run()
     with HeartbeatSender(app.engine, {ProcessKind.SERVE: None}):
         try:
-            server.run(sockets=_several(listener) if certificate is None else [listener])
+            server.run(sockets=[listener] if certificate is not None or settings.workers > 1 else _several(listener))
         finally:
             application.state.failed_logins.close()
 
@@ -189,7 +189,8 @@ def _several(listener: socket.socket) -> list[socket.socket]:
     """Return a listening socket and duplicates of it, so that many clients that connect at once are accepted soon.
 
     uvloop accepts one connection of each socket in a turn of its loop. With 200 busy clients a turn takes 40 ms, and
-    with one socket the last of them would wait for seconds.
+    with one socket the last of them would wait for seconds. Not for several processes: when they share duplicates, a
+    connection is lost now and then, and its client waits for ever (test_no_connection_is_lost_between_processes).
     """
     return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
 

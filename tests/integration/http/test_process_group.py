@@ -98,6 +98,11 @@ def test_metrics_are_the_sum_of_all_processes(served: ServeProcess) -> None:
     assert expected in served.request("GET", "/metrics").body.decode()
 
 
+def test_no_connection_is_lost_between_processes(served: ServeProcess) -> None:
+    """With duplicates of the socket in each process, one of some 100 connections was accepted and never served."""
+    assert all(served.request("GET", "/health/live").status == 200 for _ in range(400))
+
+
 @contextmanager
 def requests_in_flight(served: ServeProcess, target: Target) -> Iterator[list[int | str]]:
     """Send CLIENTS requests, each with two rows; collect statuses, and "refused" for a connection that was refused."""
