@@ -56,6 +56,11 @@ def choose_fields(data: Data, fields: Sequence[str]) -> Data:
     return chosen[0] if isinstance(data, Mapping) else chosen
 
 
+def choose_known_fields(row: Row, fields: Sequence[str]) -> Row:
+    """Return only these fields of an object; all if there are none. A field that the object does not have is None."""
+    return {field: _value(row, field) for field in fields} if fields else row
+
+
 def arrange(rows: Sequence[Row], sort: str, limit: int | None) -> Sequence[Row]:
     """Return rows in the order of a field, and at most `limit` of them.
 

@@ -1,14 +1,16 @@
 """Write results to stdout, as tables or data, and remarks to stderr. No other module writes to stdout."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmon import data_formats
+from dcmon import colors, data_formats
+from dcmon.colors import Color
 from dcmon.data_formats import Data, Format, Row
+from dcmon.errors import InvalidInput
 from dcmon.formatting import printable
 
 if TYPE_CHECKING:
@@ -56,6 +58,13 @@ class Remark:
 Part = Table | Fields | Lines | Remark
 
 
+class Span(NamedTuple):
+    """A part of a line. `word` gives its colour (colors.STYLES)."""
+
+    text: str
+    word: str = ""
+
+
 class Page(NamedTuple):
     """What a command shows: `data` to programs, or `parts` to people, one below the other.
 
@@ -70,11 +79,19 @@ class Page(NamedTuple):
 class Output:
     """Write results to stdout in one format, and remarks to stderr unless `quiet`.
 
-    `fields`: the only fields of objects to show; empty for all, or those of the command's table.
+    `fields`: the only fields of objects to show; empty for all, or those of the command's table. `color`: when results
+    are coloured.
     """
 
-    def __init__(self, format: Format = Format.table, *, quiet: bool = False, fields: Sequence[str] = ()) -> None:
-        self.format, self.quiet, self.fields = format, quiet, fields
+    def __init__(
+        self,
+        format: Format = Format.table,
+        *,
+        quiet: bool = False,
+        fields: Sequence[str] = (),
+        color: Color = Color.AUTO,
+    ) -> None:
+        self.format, self.quiet, self.fields, self.color = format, quiet, fields, color
         self._sort = ""
         self._limit: int | None = None
 
@@ -137,7 +154,7 @@ class Output:
                 no_wrap=column in unfolded,
             )
         for row in rows:
-            table.add_row(*(_text(_cell(row.get(column))) for column in columns))
+            table.add_row(*(_styled_cell(column, row.get(column)) for column in columns))
         self._print(table)
         return None
 
@@ -167,7 +184,8 @@ class Output:
         table.add_column(overflow="fold")
         for key, value in fields.row.items():
             none_text = (fields.none or {}).get(key) if value is None else None
-            shown = _lines(value) if isinstance(value, Lines) else _text(none_text or _cell(value))
+            style = colors.style_of_field(key, value)
+            shown = _lines(value) if isinstance(value, Lines) else _text(none_text or _cell(value), style)
             table.add_row(_text(key.replace("_", " ")), shown)
         self._print(table)
 
@@ -208,7 +226,53 @@ class Output:
         from rich.console import Console
 
         width = WIDE if self.format is Format.wide else None if sys.stdout.isatty() else _width()
-        return Console(file=sys.stdout, highlight=False, width=width)
+        if self.color is Color.AUTO:  # rich obeys NO_COLOR, FORCE_COLOR and TERM
+            return Console(file=sys.stdout, highlight=False, width=width)
+        is_coloured = self.color is Color.ALWAYS
+        return Console(
+            file=sys.stdout, highlight=False, width=width, force_terminal=is_coloured,
+            color_system="standard" if is_coloured else None, no_color=not is_coloured,
+        )  # fmt: skip
+
+    def stream(
+        self, batches: Iterable[Iterable[Row]], lines_of: Callable[[Row], Sequence[Sequence[Span]]], *, endless: bool
+    ) -> None:
+        """Write rows while they come: as data, or for people the lines of each. Nothing is folded.
+
+        What a batch has is written before the next one is awaited. `endless`: the rows have no end. Raises InvalidInput
+        for a format that needs an end then.
+        """
+        if self.format in (Format.json, Format.yaml, Format.csv):
+            if endless:
+                raise InvalidInput(f"-o {self.format} needs an end, and -f has none. Use -o jsonl.")
+            return self._data([row for batch in batches for row in batch])
+        write = self._write_data if self.is_data or self.fields else self._line_writer(lines_of)
+        for batch in batches:
+            for row in batch:
+                write(row)
+            sys.stdout.flush()
+        return None
+
+    def _write_data(self, row: Row) -> None:
+        chosen = data_formats.choose_known_fields(row, self.fields)
+        if self.is_data:
+            print(data_formats.serialize(chosen, self.format))
+        else:
+            print("  ".join(printable(_exact_cell(value), keeps_lines=False) for value in chosen.values()))
+
+    def _line_writer(self, lines_of: Callable[[Row], Sequence[Sequence[Span]]]) -> Callable[[Row], None]:
+        """Return what writes the lines of a row; rich, which is slow, only where there are colours."""
+        console = self._console()
+        if console.color_system is None or console.no_color:
+            return lambda row: print(*map(_plain_line, lines_of(row)), sep="\n")
+        from rich.text import Text
+
+        def write(row: Row) -> None:
+            for line in lines_of(row):
+                parts = [_text(span.text, colors.style_of(span.word)) for span in line]
+                console.print(Text.assemble(*parts), soft_wrap=True)
+
+        return write
 
     @contextmanager
     def progress(self, label: str, *, counts: bool = False) -> Iterator[Callable[[int, int], None]]:
@@ -281,6 +345,18 @@ def _lines(lines: Lines) -> "Text":
     from rich.text import Text
 
     return Text("\n").join(map(_text, lines.lines or ["-"]))
+
+
+def _styled_cell(column: str, value: Any) -> "Text":
+    return _text(_cell(value), colors.style_of_field(column, value))
+
+
+def _plain_line(line: Sequence[Span]) -> str:
+    return printable("".join(span.text for span in line), keeps_lines=False)
+
+
+def _exact_cell(value: Any) -> str:
+    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else _cell(value)
 
 
 def _cell(value: Any) -> str:

@@ -138,3 +138,18 @@ class ProcessKind(StrEnum):
     EVALUATE = "evaluate"
     NOTIFY = "notify"
     SCHEDULER = "scheduler"
+
+
+class LogLevel(StrEnum):
+    """The level of a line, the least important first."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        """The position in the order of importance."""
+        return list(LogLevel).index(self)

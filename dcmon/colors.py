@@ -1,0 +1,42 @@
+"""The one place that decides what is coloured on a terminal: severities, states and levels of logs."""
+
+from enum import StrEnum
+from typing import Any
+
+# Fields whose values have a colour, if the value is a word of STYLES.
+FIELDS = frozenset({"severity", "state", "level", "last_state", "result", "verdict"})
+BAD, SEVERE, WARNING, GOOD, MINOR = "bold red", "red", "yellow", "green", "dim"
+STYLES = {
+    # severities
+    "critical": BAD, "high": SEVERE, "medium": WARNING, "low": "cyan",
+    # alerts
+    "firing": SEVERE, "pending": WARNING, "resolved": GOOD,
+    # results of monitors
+    "OK": GOOD, "ERROR": SEVERE, "NO_DATA": WARNING, "INSUFFICIENT": WARNING,
+    "violated": SEVERE, "ok": GOOD, "overdue": WARNING,
+    # notifications
+    "delivered": GOOD, "dead": SEVERE, "held": WARNING, "superseded": MINOR,
+    # processes and parts
+    "running": GOOD, "working": GOOD, "up": GOOD, "leading": GOOD, "down": BAD, "missing": BAD, "gone": BAD,
+    "hanging": SEVERE, "restarting": WARNING, "other revision": WARNING,
+    # levels of logs
+    "error": SEVERE, "warning": WARNING, "debug": MINOR,
+}  # fmt: skip
+
+
+class Color(StrEnum):
+    """When results are coloured. AUTO: on a terminal, unless NO_COLOR is set or TERM is dumb."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def style_of(value: Any) -> str:
+    """Return the style of a word, for rich; an empty text for all other values."""
+    return STYLES.get(value, "") if isinstance(value, str) else ""
+
+
+def style_of_field(field: str, value: Any) -> str:
+    """Return the style of a field's value in a table."""
+    return style_of(value) if field in FIELDS else ""
