@@ -118,6 +118,11 @@ class Output:
         """Return True if the terminal is too narrow for a column of sentences."""
         return self.format is Format.table and self._console().width < NARROW
 
+    @property
+    def width(self) -> int:
+        """Return how many characters a line for people has at most."""
+        return self._console().width
+
     def table(
         self,
         rows: Sequence[Row],

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import require_span
+from dcmon.commands.shared.arguments import require_not_both, require_span
 from dcmon.commands.shared.groups import group
 from dcmon.states import ResultState
 
@@ -27,16 +27,20 @@ def history(
         bool,
         typer.Option("--revisions", help="List all revisions of a result, with the rows that each was computed from."),
     ] = False,
+    chart: Annotated[
+        bool, typer.Option("--chart", help="Draw a chart with the thresholds of rules in place of the table.")
+    ] = False,
 ) -> None:
     """List the newest result of each window and version.
 
     It shows the metrics that rules name, or all metrics if no rule names one.
 
-    Example: dcmon monitor history "credit/Prediction Drift"
+    Example: dcmon monitor history "credit/Prediction Drift" --chart
     """
     from dcmon.commands.views import monitor_result as view
 
-    ctx.obj.output.page(view.history(ctx.obj, name, since, metric, is_all_revisions=revisions))
+    require_not_both(chart, "--chart", revisions, "--revisions")
+    ctx.obj.output.page(view.history(ctx.obj, name, since, metric, is_all_revisions=revisions, is_chart=chart))
 
 
 @app.command()

@@ -1,1 +1,1 @@
-"""What is watched and what was found: monitors, due windows, evaluation, results and reports."""
+"""What is watched and what was found: monitors, due windows, evaluation and results."""

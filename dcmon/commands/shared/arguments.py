@@ -70,6 +70,12 @@ def require_span(start: datetime | None, end: datetime | None) -> None:
         )
 
 
+def require_not_both(one: bool, name: str, other: bool, other_name: str) -> None:
+    """Check that two options are not given together. Raises BadParameter."""
+    if one and other:
+        raise typer.BadParameter(f"Give either {name} or {other_name}, not both.")
+
+
 def frequency(text: str) -> Any:
     """Parse a frequency, in upper or lower case. Raises BadParameter."""
     from dcmon.windows import Frequency

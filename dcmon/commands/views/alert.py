@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon import formatting
 from dcmon.alerting import alert_views
+from dcmon.commands.views import monitor_chart
 from dcmon.notifications import silences
 from dcmon.output import Fields, Lines, Page, Part, Table
 from dcmon.states import AlertChangeKind, AlertState, NotificationState, ResolvedBy
@@ -73,8 +74,10 @@ def detail(app: "App", alert_id: int) -> Page:
             "next": next_commands,
         }  # fmt: skip
         text = {key: value for key, value in _text(view, payload, hold_reason).items() if value not in (None, "", [])}
+        chart = None if app.output.is_data else monitor_chart.alert_chart(session, view, app.output)
     parts: list[Part] = [
         Fields(text),
+        *([chart] if chart else []),
         Table(history, HISTORY_COLUMNS, title="History"),
         Table(
             notifications[-SHOWN_NOTIFICATIONS:], NOTIFICATION_COLUMNS, title="Notifications",

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from dcmon.alerting.rules import for_monitor
+from dcmon.commands.views import monitor_chart
 from dcmon.formatting import format_number
 from dcmon.monitoring import monitor_views, monitors, results
-from dcmon.output import Lines, Page, Table
+from dcmon.output import Lines, Page, Remark, Table
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 REVISION_COLUMNS = ("n", "of", "labelled", "rows", "reference_revision", "seconds", "computed_at")
 LONG_REASON = 30  # characters
+NO_WINDOW = "No window was evaluated yet."
 SHOWN_METRICS = 3  # of a result in a line of 80 characters
 
 
@@ -34,14 +37,31 @@ class ResultRows(NamedTuple):
     none: str | None = None
 
 
-def history(app: "App", name: str, after: datetime | None, wanted: list[str] | None, *, is_all_revisions: bool) -> Page:
-    """Show results of a monitor, with the metrics `wanted` or those that rules name. Raises BadParameter."""
+def history(
+    app: "App",
+    name: str,
+    after: datetime | None,
+    wanted: list[str] | None,
+    *,
+    is_all_revisions: bool = False,
+    is_chart: bool = False,
+) -> Page:
+    """Show results of a monitor, with the metrics `wanted` or those that rules name. Raises BadParameter.
+
+    `is_chart`: as a chart of the first of these metrics, or of each wanted one, in place of a table.
+    """
     with app.org() as session:
         monitor_id = monitors.find(session, name).id
         read = results.all_revisions if is_all_revisions else results.series
         stored = read(session, monitor_id, after)
         metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, stored), stored)
         rows = _rows(session, stored, metrics)
+        if is_chart:
+            drawn = monitor_chart.charts(
+                for_monitor(session, monitor_id), stored, metrics if wanted else metrics[:1],
+                monitor_views.version_names(session), app.output,
+            )  # fmt: skip
+            return Page(rows, drawn or [Remark(NO_WINDOW)])
     metrics = metrics if wanted or not app.output.is_narrow else metrics[:SHOWN_METRICS]
     shown = metric_columns(rows, metrics)
     compared = ["compared_end"] if any(row["compared_end"] for row in rows) else []
@@ -50,7 +70,7 @@ def history(app: "App", name: str, after: datetime | None, wanted: list[str] | N
         columns = ["window_end", "version", "revision", "state", *shown, *REVISION_COLUMNS]
     lines = [{**row, **_with_limits(row, shown, metrics)} for row in rows]
     notes = number_reasons(lines) if "reason" in columns else []
-    table = Table(lines, columns, empty="No window was evaluated yet.")
+    table = Table(lines, columns, empty=NO_WINDOW)
     return Page(rows, [table, Lines(notes, title="Reasons")] if notes else [table])
 
 

@@ -17,7 +17,7 @@ from dcmon.app import App
 from dcmon.db.locks import LockSpace, SessionLock
 from dcmon.monitoring import manual_runs, model_checks, monitors
 from dcmon.monitoring.monitor_spec import MonitorSpec
-from dcmon.monitoring.report import data
+from dcmon.pages import monitor_series
 from dcmon.storage import models, versions
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
@@ -241,6 +241,16 @@ def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app
     assert line() == ("loaded", None)
 
 
+def test_history_draws_a_chart_in_any_width(credit: Dcmon) -> None:
+    credit("monitor", "run", NULLS, "--from", "2026-03-08", "--to", "2026-03-11")
+    drawn = credit("monitor", "history", NULLS, "--chart").stdout
+    assert "> 0.5 high" in drawn
+    assert "1 violated" in drawn
+    assert "version v1" in drawn
+    assert len(credit.json("monitor", "history", NULLS, "--chart")) == len(values(credit))
+    assert credit("monitor", "history", NULLS, "--chart", "--revisions").returncode == 2
+
+
 def test_history_shows_how_sure_a_value_is(credit: Dcmon, app: App, acme: Acme) -> None:
     """24 nulls of 24 rows: the share is surely above 0.86. A result of an earlier version has no interval."""
     credit("monitor", "run", NULLS, "--at", "2026-03-10")
@@ -250,12 +260,12 @@ def test_history_shows_how_sure_a_value_is(credit: Dcmon, app: App, acme: Acme) 
     assert result["intervals"] == {name: limits, "age": limits}
     assert "1 (0.862..1)" in credit("monitor", "history", NULLS).stdout
     with app.org(acme.org) as session:
-        points = data.model_report(session, "acme", models.find(session, "credit")).monitors[0].points
+        points = monitor_series.model_report(session, "acme", models.find(session, "credit")).monitors[0].points
         assert [point.intervals for point in points] == [{name: tuple(limits)}]
     with app.org(acme.org) as session:
         session.execute(text("update results set intervals = null, noise = null"))
     with app.org(acme.org) as session:
-        older = data.model_report(session, "acme", models.find(session, "credit"))
+        older = monitor_series.model_report(session, "acme", models.find(session, "credit"))
         assert older.monitors[0].points[0].intervals == {}
     result = credit.json("monitor", "history", NULLS)[0]
     assert (result["low"], result["high"], result["intervals"], result["noise"]) == (None, None, None, None)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from dcmon.monitoring.report.charts import Interval
-from dcmon.monitoring.report.html import AlertSpan, MonitorSeries, Point, Report, Threshold, render
+from dcmon.pages.charts import Interval
+from dcmon.pages.report import AlertSpan, MonitorSeries, Point, Report, Threshold, render
 from tests.helpers.waiting import PATIENCE
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -9,8 +9,8 @@ from pathlib import Path
 from string import Template
 
 from dcmon.formatting import format_number, format_time
-from dcmon.monitoring.report import charts
-from dcmon.monitoring.report.charts import AlertSpan, MonitorSeries, Point, Threshold
+from dcmon.pages import charts
+from dcmon.pages.charts import AlertSpan, MonitorSeries, Point, Threshold
 
 __all__ = ["AlertSpan", "MonitorSeries", "Point", "Report", "Threshold", "write"]
 
@@ -60,7 +60,7 @@ def render(report: Report) -> str:
 
 
 def _file(name: str) -> str:
-    return files("dcmon.monitoring.report").joinpath(name).read_text(encoding="utf-8")
+    return files("dcmon.pages").joinpath(name).read_text(encoding="utf-8")
 
 
 _MONITOR_HEADERS = ("Monitor", "Frequency", "Last value", "Worst value", "Alerts", "State")

@@ -12,8 +12,8 @@ from dcmon.checks.kinds import PERFORMANCE
 from dcmon.db.tables.org import AlertRule, Model, Result
 from dcmon.monitoring import monitor_views
 from dcmon.monitoring.monitor_views import MonitorView
-from dcmon.monitoring.report.charts import AlertSpan, Interval, MonitorSeries, Point, Threshold
-from dcmon.monitoring.report.html import Report
+from dcmon.pages.charts import AlertSpan, Interval, MonitorSeries, Point, Threshold
+from dcmon.pages.report import Report
 from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState, TaskType
 from dcmon.storage import versions
@@ -50,7 +50,7 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         view.monitor.name,
         view.monitor.frequency,
         points,
-        [line for rule in view.rules for line in _thresholds(rule)],
+        [line for rule in view.rules for line in thresholds(rule)],
         [_span(alert, view) for alert in alerts_of_monitor],
         view.monitor.description,
         view.metrics,
@@ -71,7 +71,7 @@ def _has_own_axes(view: MonitorView) -> bool:
     return len(view.metrics) > 1 and (data_flow.is_data_flow(view.check) or is_regression or is_estimate)
 
 
-def _thresholds(rule: AlertRule) -> list[Threshold]:
+def thresholds(rule: AlertRule) -> list[Threshold]:
     """Return the lines to draw for a rule on the axis of values.
 
     A rule on a range has two lines; a rule on changes or on entries has no line.

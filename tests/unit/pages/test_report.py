@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon.formatting import format_number
-from dcmon.monitoring.report import charts
-from dcmon.monitoring.report.charts import Interval
-from dcmon.monitoring.report.html import AlertSpan, MonitorSeries, Point, Report, Threshold, render, write
+from dcmon.pages import charts
+from dcmon.pages.charts import Interval
+from dcmon.pages.report import AlertSpan, MonitorSeries, Point, Report, Threshold, render, write
 from tests.helpers.examples import examples
 from tests.helpers.paths import ROOT
 
@@ -74,7 +74,7 @@ def test_report_names_are_escaped() -> None:
 
 
 def test_page_script_sets_names_only_as_text() -> None:
-    script = (ROOT / "dcmon/monitoring/report/report.js").read_text()
+    script = (ROOT / "dcmon/pages/report.js").read_text()
     assert ".textContent = text" in script
     for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "setAttribute"):
         assert way not in script
@@ -98,7 +98,7 @@ def test_uplot_is_the_published_file_with_its_license() -> None:
         "uPlot.iife.min.js": "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f",
         "uPlot.min.css": "df630c6a8d6f8eeaff264b50f73ce5b114f646ffd9a0bb74f049b0a00135fa04",
     }
-    folder = ROOT / "dcmon/monitoring/report/uplot"
+    folder = ROOT / "dcmon/pages/uplot"
     assert {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in digests} == digests
     assert "The MIT License" in render(report())
 

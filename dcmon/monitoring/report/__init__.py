@@ -1,1 +1,0 @@
-"""A report on the monitors of a model, as one HTML file with charts."""
