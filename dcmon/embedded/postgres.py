@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,6 +48,31 @@ def url(data_dir: Path) -> str | None:
     cluster = data_dir / "postgres"
     pid = _read_pid(cluster)
     return running_url(data_dir / STATE_FILE, lambda _: pid is not None and _is_server_of(pid, cluster))
+
+
+@dataclass(frozen=True)
+class RunningPostgres:
+    """The PostgreSQL that runs in a data directory. `written_at`: its last write; None if it can't be read."""
+
+    pid: int
+    directory: Path
+    written_at: datetime | None
+
+
+def running(data_dir: Path) -> RunningPostgres | None:
+    """Return the PostgreSQL of the data directory without a connection to it; None if it does not run.
+
+    While dcmon runs, PostgreSQL writes every few seconds: heartbeats.
+    """
+    cluster = data_dir / "postgres"
+    pid = _read_pid(cluster)
+    if pid is None or not _is_server_of(pid, cluster):
+        return None
+    try:
+        newest = max(entry.stat().st_mtime for entry in os.scandir(cluster / "pg_wal"))
+    except (OSError, ValueError):
+        return RunningPostgres(pid, cluster, None)
+    return RunningPostgres(pid, cluster, datetime.fromtimestamp(newest, UTC))
 
 
 def start(data_dir: Path, run_as: str | None = None) -> Server:

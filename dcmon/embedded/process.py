@@ -88,6 +88,14 @@ def is_alive(pid: int) -> bool:
         return not Path("/proc/self/stat").exists()
 
 
+def is_stopped(pid: int) -> bool:
+    """Return True if a process was stopped by a signal (SIGSTOP): it runs again after SIGCONT."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except OSError:
+        return False
+
+
 def command_line(pid: int) -> str:
     """Return the command line of a process; empty if it can't be read."""
     try:

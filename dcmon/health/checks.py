@@ -8,10 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dcmon.formatting import shell_argument
+from dcmon.formatting import format_bytes, shell_argument
+from dcmon.health import blind_spot_checks
 from dcmon.health.problem import Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
-from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat, QuarantinedShare
+from dcmon.health.snapshot import (
+    Disk,
+    HealthSnapshot,
+    OrganizationHealth,
+    ProcessHeartbeat,
+    QuarantinedShare,
+    StoppedProcess,
+)
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.output import shortened
 from dcmon.settings import Health
@@ -27,9 +35,12 @@ CRASH_COUNT, CRASH_PERIOD = 3, timedelta(hours=1)
 USAGE_LIMIT = 0.8  # of PostgreSQL's connections, and of its locks
 FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at some 2,000 million
 LONG_TRANSACTION = timedelta(hours=1)
+FULL_DISK = 0.01  # with a smaller free share of the disk, nothing can be pruned
 MOST_ROWS = 0.5  # a larger share of quarantined rows is more severe
 MAX_DETAIL_LENGTH = 200  # characters of the first quarantined row's detail
 CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
+SHOW_BROKERS = "dcmon config show DCMON_KAFKA__BOOTSTRAP_SERVERS --origin"
+UPGRADE = "pip install --upgrade dcmon"
 START_SCHEDULER = "dcmon worker start scheduler"
 
 
@@ -99,6 +110,19 @@ def _check_hanging(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem
             yield Problem(ProblemName.WORKER_HANGS, Severity.HIGH, sentence, command, process.polled_at, subject)
 
 
+def _check_stopped(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    for stopped in snapshot.stopped:
+        yield stopped_problem(stopped, snapshot.now)
+
+
+def stopped_problem(stopped: StoppedProcess, now: datetime) -> Problem:
+    """Return the problem of a process that a signal stopped."""
+    sentence = f"The process {stopped.name} on {stopped.host} (pid {stopped.pid}) is stopped by a signal (SIGSTOP)."
+    subject, command = f"{stopped.name} on {stopped.host}, pid {stopped.pid}", f"kill -CONT {stopped.pid}"
+    since = stopped.seen_at or now
+    return Problem(ProblemName.PROCESS_STOPPED, Severity.CRITICAL, sentence, command, since, subject)
+
+
 def _check_crashes(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     crashed: dict[tuple[str, str], list[ProcessHeartbeat]] = {}
     for process in snapshot.processes:
@@ -109,8 +133,8 @@ def _check_crashes(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem
         if len(processes) >= CRASH_COUNT:
             sentence = f"{kind.capitalize()} on {host} crashed or was killed {len(processes)} times within an hour."
             since = min(process.seen_at for process in processes)
-            command = "dcmon -v serve" if kind == ProcessKind.SERVE else f"dcmon -v worker start {kind}"
-            yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, since, f"{kind} on {host}")
+            command, subject = f"dcmon logs {kind}", f"{kind} on {host}"
+            yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, since, subject)
 
 
 def _check_prune(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -182,7 +206,8 @@ def _check_kafka(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     command = "dcmon ingest lag"
     if snapshot.is_kafka_up is False:
         # The snapshot does not have the start of the outage: `with_known_start` takes it from the previous check.
-        yield Problem(ProblemName.NO_KAFKA, Severity.CRITICAL, "Kafka does not answer.", command, snapshot.now)
+        sentence = "Kafka does not answer at DCMON_KAFKA__BOOTSTRAP_SERVERS: start a broker, or correct the address."
+        yield Problem(ProblemName.NO_KAFKA, Severity.CRITICAL, sentence, SHOW_BROKERS, snapshot.now)
     for partition in snapshot.partitions:
         oldest_at, stored_at = partition.oldest_unread_at, partition.last_stored_at
         if oldest_at is None or snapshot.now - oldest_at <= limits.lag:
@@ -268,11 +293,21 @@ def _source_sentence(org: OrganizationHealth, loss: SourceLoss) -> str:
 def _check_organizations(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
         if org.unavailable_reason is not None:
-            is_behind = org.is_schema_behind
-            name = ProblemName.SCHEMA_BEHIND if is_behind else ProblemName.LOCKED
-            command = "dcmon migrate" if is_behind else "dcmon migrate status"
+            name, command = ProblemName.LOCKED, "dcmon migrate status"
+            if org.is_schema_behind:
+                name, command = ProblemName.SCHEMA_BEHIND, "dcmon migrate"
+            elif org.is_schema_ahead:
+                name, command = ProblemName.SCHEMA_AHEAD, UPGRADE
             sentence = f"Organization {org.name} can't be opened: {org.unavailable_reason}"
             yield Problem(name, Severity.HIGH, sentence, command, snapshot.now, org.name)
+
+
+def _check_health_org(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    name = snapshot.health_org
+    if name is not None and all(org.name != name for org in snapshot.organizations):
+        sentence = f"DCMON_HEALTH__ORG is {name!r}, and there is no such organization: problems are notified to none."
+        command = "dcmon config show DCMON_HEALTH__ORG --origin"
+        yield Problem(ProblemName.HEALTH_ORG_UNKNOWN, Severity.HIGH, sentence, command, snapshot.now)
 
 
 def _check_postgres(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -289,7 +324,7 @@ def _check_postgres(snapshot: HealthSnapshot, limits: Health) -> Iterator[Proble
     if usage.transaction_age > FREEZE_AGE_LIMIT:
         age = f"{usage.transaction_age:,}"
         sentence = f"PostgreSQL was not frozen for {age} transactions; at 2,000,000,000 it stops writing."
-        yield Problem(ProblemName.WRAPAROUND, Severity.CRITICAL, sentence, "vacuumdb --all --freeze", now)
+        yield Problem(ProblemName.WRAPAROUND, Severity.CRITICAL, sentence, "vacuumdb --freeze", now)
     if usage.idle_since is not None and now - usage.idle_since > LONG_TRANSACTION:
         sentence = f"A session (pid {usage.idle_pid}) is idle in a transaction since {_time(usage.idle_since)}."
         command = f"psql -c 'select pg_terminate_backend({usage.idle_pid})'"
@@ -298,9 +333,21 @@ def _check_postgres(snapshot: HealthSnapshot, limits: Health) -> Iterator[Proble
 
 
 def _check_disk(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    if snapshot.free_disk is not None and snapshot.free_disk < limits.disk:
-        sentence = f"The disk with the data directory has {snapshot.free_disk:.1%} left."
-        yield Problem(ProblemName.DISK_FULL, Severity.CRITICAL, sentence, "dcmon prune --dry-run", snapshot.now)
+    if snapshot.disk is not None and snapshot.disk.free_share < limits.disk:
+        yield disk_problem(snapshot.disk, snapshot.now)
+
+
+def disk_problem(disk: Disk, now: datetime) -> Problem:
+    """Return the problem of a disk that is nearly full, with its path and its sizes."""
+    if disk.inodes and disk.free_inodes / disk.inodes == disk.free_share:
+        left = f"{disk.free_inodes:,} of {disk.inodes:,} inodes"
+    else:
+        left = f"{format_bytes(disk.free)} of {format_bytes(disk.total)}"
+    sentence = f"The disk with the data directory {disk.path} has {left} ({disk.free_share:.1%}) left."
+    # PostgreSQL needs some room to prune.
+    is_full = disk.free_share < FULL_DISK
+    command = f"du -xh -d 2 {shell_argument(disk.path)}" if is_full else "dcmon prune --dry-run"
+    return Problem(ProblemName.DISK_FULL, Severity.CRITICAL, sentence, command, now)
 
 
 def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -327,7 +374,9 @@ def _time(moment: datetime) -> str:
 
 Check = Callable[[HealthSnapshot, Health], Iterator[Problem]]
 CHECKS: Sequence[Check] = (
-    _check_leader, _check_workers, _check_endpoint, _check_hanging, _check_crashes, _check_prune, _check_evaluation,
-    _check_rules, _check_notifications, _check_kafka, _check_parked, _check_dead_letters, _check_quarantine,
-    _check_sources, _check_organizations, _check_postgres, _check_disk, _check_dead_mans_switch,
+    _check_leader, _check_workers, _check_endpoint, _check_hanging, _check_stopped, _check_crashes,
+    _check_prune, _check_evaluation, _check_rules, _check_notifications, _check_kafka, _check_parked,
+    _check_dead_letters, _check_quarantine, _check_sources, _check_organizations, _check_postgres, _check_disk,
+    _check_dead_mans_switch, _check_health_org,
+    blind_spot_checks.check_receivers, blind_spot_checks.check_undelivered_alerts, blind_spot_checks.check_monitors,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 It only reads. For an organization that can't be opened, the snapshot has the reason.
 """
 
-import shutil
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,9 +15,11 @@ from sqlalchemy import Engine, text
 from dcmon import db, errors
 from dcmon.alerting import rule_failures
 from dcmon.db import Organization, leader_lock, sql
-from dcmon.health import process_heartbeats, scheduler_runs
+from dcmon.embedded import supervisor_state
+from dcmon.health import blind_spots, local_processes, process_heartbeats, scheduler_runs
 from dcmon.health.snapshot import (
     Backlog,
+    Disk,
     HealthSnapshot,
     OrganizationHealth,
     PartitionLag,
@@ -47,6 +49,10 @@ ORGANIZATION = SQL.statement(
     },
     source_losses=source_losses.LOSSES,
     failing_rules=rule_failures.FAILING,
+    failing_receivers=blind_spots.FAILING_RECEIVERS,
+    undelivered_alerts=blind_spots.UNDELIVERED_ALERTS,
+    has_receiver=blind_spots.HAS_RECEIVER,
+    silent_monitors=blind_spots.SILENT_MONITORS,
 )
 POSTGRES_USAGE = text(SQL.statement("postgres_usage"))
 DEAD_LETTERS = text(SQL.statement("dead_letters"))
@@ -72,6 +78,10 @@ class _OrganizationRow(NamedTuple):
     source_losses: list[dict[str, Any]] | None
     failing_count: int
     failing_oldest_at: datetime | None
+    failing_receivers: list[dict[str, Any]] | None
+    undelivered_alerts: list[Any]
+    has_receiver: bool
+    silent_monitors: list[dict[str, Any]] | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,8 @@ def collect(engine: Engine, settings: Settings) -> HealthSnapshot:
         partitions=kafka.partitions,
         dead_letters=dead_letters,
         postgres=postgres,
-        free_disk=_free_share(settings.data_dir) if settings.database_url is None else None,
+        disk=read_disk(settings.data_dir) if settings.database_url is None else None,
+        health_org=settings.health.org,
     )
 
 
@@ -116,13 +127,17 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
     """Collect a snapshot of dcmon's processes alone, without organizations and topics. Raises Unreachable."""
     with db.public_session(engine) as session:
         now: datetime = session.execute(text("select clock_timestamp()")).scalar_one()
+        processes = process_heartbeats.entries(session)
+        here = local_processes.find(processes, supervisor_state.read(settings), now)
         return HealthSnapshot(
             now,
-            process_heartbeats.entries(session),
+            processes,
             leader_lock.is_held(session),
             scheduler_runs.entries(session),
             is_kafka_up=True if settings.kafka.bootstrap_servers else None,
             has_ping_url=settings.ping.url is not None,
+            ended=here.ended,
+            stopped=here.stopped,
         )
 
 
@@ -146,6 +161,12 @@ def _read_organization(engine: Engine, org: Organization, values: Any, parked: B
         parked_messages=parked,
         failing_rules=Backlog(row.failing_count, row.failing_oldest_at),
         recent_due_windows=Backlog(row.recent_count, row.recent_oldest_at),
+        failing_receivers=tuple(map(blind_spots.failing_receiver, row.failing_receivers or ())),
+        undelivered_alerts=blind_spots.backlog(row.undelivered_alerts),
+        has_receiver=row.has_receiver,
+        unreferenced=tuple(blind_spots.monitors(row.silent_monitors or (), "unreferenced")),
+        valueless=tuple(blind_spots.monitors(row.silent_monitors or (), "valueless")),
+        failing_monitors=tuple(blind_spots.monitors(row.silent_monitors or (), "failing")),
     )
 
 
@@ -165,9 +186,12 @@ def _read_unavailable(engine: Engine, org: Organization, parked: Backlog) -> Org
     except errors.OrganizationNotFound:
         return OrganizationHealth(org.name)
     except errors.DcmonError as error:
-        is_behind = isinstance(error, errors.SchemaOutOfDate | errors.SchemaTooNew)
         return OrganizationHealth(
-            org.name, parked_messages=parked, unavailable_reason=str(error), is_schema_behind=is_behind
+            org.name,
+            parked_messages=parked,
+            unavailable_reason=str(error),
+            is_schema_behind=isinstance(error, errors.SchemaOutOfDate),
+            is_schema_ahead=isinstance(error, errors.SchemaTooNew),
         )
 
 
@@ -195,10 +219,11 @@ def _read_kafka(engine: Engine, settings: Settings) -> _KafkaState:
     return _KafkaState(True, partitions)
 
 
-def _free_share(data_dir: Path) -> float | None:
-    """Return the free share of the data directory's disk; None when it can't be read."""
+def read_disk(path: Path) -> Disk | None:
+    """Return the disk of a path, with what an unprivileged process may use; None when it can't be read."""
     try:
-        usage = shutil.disk_usage(data_dir)
+        disk = os.statvfs(path)
     except OSError:
         return None
-    return usage.free / usage.total if usage.total else None
+    size = disk.f_frsize
+    return Disk(str(path), disk.f_bavail * size, disk.f_blocks * size, disk.f_favail, disk.f_files)

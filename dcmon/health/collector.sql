@@ -10,7 +10,11 @@ select (select version_num from alembic_version) as schema_revision,
            select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing_alerts,
        (select json_agg(share) from ({quarantined_samples} union all {quarantined_labels}) share) as quarantined_shares,
        (select json_agg(loss) from ({source_losses}) loss) as source_losses,
-       failing.count as failing_count, failing.oldest_at as failing_oldest_at
+       failing.count as failing_count, failing.oldest_at as failing_oldest_at,
+       (select json_agg(receiver) from ({failing_receivers}) receiver) as failing_receivers,
+       ({undelivered_alerts}) as undelivered_alerts,
+       ({has_receiver}) as has_receiver,
+       (select json_agg(monitors) from ({silent_monitors}) monitors) as silent_monitors
   from (select count(*) as count, min(since) as oldest_at, count(*) filter (where is_recent) as recent_count,
                min(since) filter (where is_recent) as recent_oldest_at
           from (select d.window_end > now() - interval '2 days' as is_recent, greatest({ready_at},

@@ -1,14 +1,19 @@
 """Collect a health snapshot, and find the problems in it."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from sqlalchemy import Engine
 
 from dcmon import db
+from dcmon.embedded import postgres
+from dcmon.formatting import shell_argument
 from dcmon.health import checks, collector, problems
 from dcmon.health.problem import Problem
 from dcmon.health.snapshot import HealthSnapshot
-from dcmon.settings import Settings
+from dcmon.settings import Settings, origins
+
+DATABASE_URL = "DCMON_DATABASE_URL"
 
 
 class CurrentHealth(NamedTuple):
@@ -27,6 +32,25 @@ def collect(engine: Engine, settings: Settings) -> CurrentHealth:
     snapshot = collector.collect(engine, settings)
     with db.public_session(engine) as session:
         known = {problem.key: problem.since for problem in problems.entries(session)}
-    current_problems = checks.with_known_start(checks.find_problems(snapshot, settings.health), known)
+    listed = checks.find_problems(snapshot, settings.health)
+    current_problems = [_runnable(problem, settings) for problem in checks.with_known_start(listed, known)]
     new_problems = [problem for problem in current_problems if problem.key not in known]
     return CurrentHealth(snapshot, current_problems, new_problems)
+
+
+def _runnable(problem: Problem, settings: Settings) -> Problem:
+    """Return the problem with a command that reaches dcmon's database, if it is one of PostgreSQL's tools."""
+    for tool, option in (("psql", ""), ("vacuumdb", "--dbname=")):
+        if problem.command.startswith(f"{tool} "):
+            following = problem.command.removeprefix(tool)
+            return replace(problem, command=f"{tool} {option}{database_argument(settings)}{following}")
+    return problem
+
+
+def database_argument(settings: Settings) -> str:
+    """Return a shell's expression for the URL of the database, without its password."""
+    if settings.database_url is None:
+        state = shell_argument(str(settings.data_dir / postgres.STATE_FILE))
+        return f'"$(sed -n \'s/.*"url": *"\\([^"]*\\).*/\\1/p\' {state})"'
+    origin = origins().get(DATABASE_URL, "")
+    return f'"${DATABASE_URL}"' if "/" not in origin else f"\"$(sed -n 's/^{DATABASE_URL}=//p' {origin})\""

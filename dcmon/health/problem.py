@@ -38,6 +38,20 @@ class ProblemName(StrEnum):
     LONG_TRANSACTION = "long transaction"
     DISK_FULL = "disk full"
     PING_FAILS = "ping fails"
+    PROCESS_STOPPED = "process stopped"
+    RECEIVER_FAILS = "receiver fails"
+    ALERT_UNDELIVERED = "alert undelivered"
+    NO_REFERENCE = "no reference"
+    MONITOR_WITHOUT_VALUES = "monitor without values"
+    MONITOR_FAILS = "monitor fails"
+    HEALTH_ORG_UNKNOWN = "unknown health organization"
+    POSTGRESQL_HANGS = "postgresql hangs"
+    SCHEMA_AHEAD = "schema ahead"
+
+    @property
+    def code(self) -> str:
+        """The name as one word, as `dcmon doctor` and docs/doctor.md have it."""
+        return self.value.replace(" ", "-")
 
 
 class ProblemKey(NamedTuple):
@@ -62,6 +76,11 @@ class Problem:
     def key(self) -> ProblemKey:
         """The name and the subject, which identify the problem from one check to the next."""
         return ProblemKey(self.name, self.subject)
+
+    @property
+    def code(self) -> str:
+        """The name as one word: see ProblemName.code."""
+        return self.name.replace(" ", "-")
 
     @property
     def rank(self) -> tuple[int, datetime]:

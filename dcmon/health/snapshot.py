@@ -71,11 +71,42 @@ class QuarantinedShare:
 
 
 @dataclass(frozen=True)
+class FailingReceiver:
+    """A receiver whose last attempt failed, with the number of notifications that wait for it.
+
+    `status`: of the last HTTP response. `error`: of the last attempt. `is_permanent`: another attempt with the same
+    settings fails, too. `since`: of the oldest notification that waits.
+    """
+
+    name: str
+    waiting: int
+    since: datetime
+    status: int | None
+    error: str
+    is_permanent: bool
+
+
+@dataclass(frozen=True)
+class MonitorsOfVersion:
+    """Monitors of a version that gets rows, all in the same state. `reason`: of the newest result of one of them."""
+
+    model: str
+    version: str
+    count: int
+    monitor: str
+    since: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class OrganizationHealth:
     """The backlogs and failures of an organization.
 
     `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days.
-    `unavailable_reason`: why the organization can't be opened; all else is then unknown.
+    `unavailable_reason`: why the organization can't be opened; all else is then unknown. `undelivered_alerts`: critical
+    alerts that fire, and of which no receiver has got a notification. `has_receiver`: a receiver gets critical alerts.
+    `unreferenced`, `valueless`, `failing_monitors`: monitors that need a reference and have none, that have nothing but
+    NO_DATA, whose newest result is an ERROR.
     """
 
     name: str
@@ -91,6 +122,13 @@ class OrganizationHealth:
     recent_due_windows: Backlog = Backlog()
     unavailable_reason: str | None = None
     is_schema_behind: bool = False
+    is_schema_ahead: bool = False
+    failing_receivers: Sequence[FailingReceiver] = ()
+    undelivered_alerts: Backlog = Backlog()
+    has_receiver: bool = False
+    unreferenced: Sequence[MonitorsOfVersion] = ()
+    valueless: Sequence[MonitorsOfVersion] = ()
+    failing_monitors: Sequence[MonitorsOfVersion] = ()
 
 
 @dataclass(frozen=True)
@@ -124,11 +162,39 @@ class PostgresUsage:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """The disk of a path: bytes and inodes, free and in all. A file system without a limit of inodes has 0 in all."""
+
+    path: str
+    free: int
+    total: int
+    free_inodes: int = 0
+    inodes: int = 0
+
+    @property
+    def free_share(self) -> float:
+        """The share of the bytes, or of the inodes if fewer of these are free."""
+        shares = [free / total for free, total in ((self.free, self.total), (self.free_inodes, self.inodes)) if total]
+        return min(shares, default=1.0)
+
+
+@dataclass(frozen=True)
+class StoppedProcess:
+    """A process of this machine that a signal (SIGSTOP) stopped. `seen_at`: its last heartbeat, if it is known."""
+
+    name: str
+    host: str
+    pid: int
+    seen_at: datetime | None
+
+
+@dataclass(frozen=True)
 class HealthSnapshot:
     """The state of dcmon itself at `now`.
 
-    `is_kafka_up`: None when Kafka is not used. `free_disk`: the free share of the data directory's disk; None when it
-    is unknown or not used. `has_ping_url`: the dead man's switch is set up.
+    `is_kafka_up`: None when Kafka is not used. `disk`: that of the data directory; None when it is unknown or not used.
+    `has_ping_url`: the dead man's switch is set up. `ended`: (host, pid) of processes that do not run any more, though
+    their last heartbeat may be recent. `health_org`: the organization of DCMON_HEALTH__ORG.
     """
 
     now: datetime
@@ -140,8 +206,11 @@ class HealthSnapshot:
     partitions: Sequence[PartitionLag] = ()
     dead_letters: Backlog = Backlog()
     postgres: PostgresUsage = PostgresUsage()
-    free_disk: float | None = None
+    disk: Disk | None = None
     has_ping_url: bool = False
+    ended: frozenset[tuple[str, int]] = frozenset()
+    stopped: Sequence[StoppedProcess] = ()
+    health_org: str | None = None
 
     def alive(self, kind: str | None, limits: Health) -> list[ProcessHeartbeat]:
         """Return the live processes of a kind; None stands for all kinds."""
@@ -151,6 +220,8 @@ class HealthSnapshot:
 
     def is_alive(self, process: ProcessHeartbeat, limits: Health) -> bool:
         """Return True if a process has not ended and its last heartbeat is recent."""
+        if (process.host, process.pid) in self.ended:
+            return False
         return process.ended_at is None and self.now - process.seen_at <= limits.heartbeat_timeout
 
     def running_since(self, limits: Health) -> datetime:

@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dcmon import db, errors, redis_scripts
-from dcmon.embedded import supervisor_state
+from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
-from dcmon.health import checks, current_health
+from dcmon.health import checks, current_health, local_problems
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
@@ -34,14 +34,20 @@ class PartState(StrEnum):
     LEADS = "leads"
     MISSING = "is missing"
     ANOTHER_REVISION = "has another revision"
+    STOPPED = "stopped"
+    ENDED = "ended"
 
 
 class ProcessState(StrEnum):
-    """The state of a process by its heartbeats. HANGS: it sends heartbeats, but its loop does not poll."""
+    """The state of a process by its heartbeats and, on this machine, its pid.
+
+    HANGS: it sends heartbeats, but its loop does not poll. STOPPED: by a signal.
+    """
 
     WORKS = "works"
     HANGS = "hangs"
     GONE = "gone"
+    STOPPED = "stopped"
 
 
 STATE_TEXTS: dict[str, str] = {  # in tables for people; JSON has the states themselves
@@ -102,9 +108,9 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
         snapshot, current_problems, _ = current_health.collect(engine, settings)
         tenancy = _read_tenancy(engine)
     except errors.DcmonError as error:
-        return _without_snapshot(engine, local, error)
+        return _without_snapshot(engine, settings, local, error)
     except DBAPIError as error:
-        return _without_snapshot(engine, local, _as_unavailable(error))
+        return _without_snapshot(engine, settings, local, _as_unavailable(error))
     database = _dependency("database", True, _database_url(engine) + _missing_roles(tenancy.without_role))
     return Status(
         [
@@ -122,14 +128,19 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
     )
 
 
-def _without_snapshot(engine: Engine, local: SupervisorState | None, error: errors.DcmonError) -> Status:
-    """Return what is known when the database can't be read: it may answer, and its schema be another one."""
+def _without_snapshot(
+    engine: Engine, settings: Settings, local: SupervisorState | None, error: errors.DcmonError
+) -> Status:
+    """Return what is known when the database can't be read: it may answer, and its schema be another one.
+
+    The problems are those that this machine shows without the database.
+    """
     url, parts = _database_url(engine), _local_processes(local)
     if isinstance(error, errors.SchemaOutOfDate | errors.SchemaTooNew):
         parts += [_dependency("database", True, url), {"name": "schema", "state": PartState.ANOTHER_REVISION}]
     else:
         parts.append(_dependency("database", False, url))
-    return Status(parts, [], {}, [], datetime.now(UTC), failure=error)
+    return Status(parts, [], {}, local_problems.find(settings, local, error), datetime.now(UTC), failure=error)
 
 
 def _as_unavailable(error: DBAPIError) -> errors.Unavailable:
@@ -151,7 +162,17 @@ def _local_processes(local: SupervisorState | None) -> list[dict[str, Any]]:
         return []
     supervising = {"name": "supervisor", "state": PartState.RUNNING, "pid": local.pid, "since": local.started_at}
     children = ({**child, "since": str(child["since"]).replace(" ", "T")} for child in local.children)
-    return [supervising, *({**child, "detail": _restarts(child)} for child in children)]
+    listed = [supervising, *({**child, "detail": _restarts(child)} for child in children)]
+    return [{**part, "state": _state_now(part)} for part in listed]
+
+
+def _state_now(part: Mapping[str, Any]) -> str:
+    """Return the state of a part of this machine: a pid may have ended since the supervisor wrote it down."""
+    if part["state"] != PartState.RUNNING:
+        return str(part["state"])
+    if not process.is_alive(part["pid"]):
+        return PartState.ENDED
+    return PartState.STOPPED if process.is_stopped(part["pid"]) else PartState.RUNNING
 
 
 def _restarts(child: Mapping[str, Any]) -> str | None:
@@ -211,22 +232,25 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
     A process is lost when it did not stop normally.
     """
     rows = []
-    for process in snapshot.processes:
-        is_alive = snapshot.is_alive(process, settings.health)
-        is_lost = not is_alive and process.ended_at is None
-        if is_alive or (is_lost and snapshot.now - process.seen_at < checks.CRASH_PERIOD):
+    for heartbeat in snapshot.processes:
+        is_alive = snapshot.is_alive(heartbeat, settings.health)
+        is_lost = not is_alive and heartbeat.ended_at is None
+        if is_alive or (is_lost and snapshot.now - heartbeat.seen_at < checks.CRASH_PERIOD):
             rows.append(
                 {
-                    "kind": process.kind, "host": process.host, "pid": process.pid, "since": process.started_at,
-                    "last_heartbeat": process.seen_at,
-                    "state": ProcessState.GONE if is_lost else _loop_state(process, settings),
+                    "kind": heartbeat.kind, "host": heartbeat.host, "pid": heartbeat.pid, "since": heartbeat.started_at,
+                    "last_heartbeat": heartbeat.seen_at, "state": _process_state(snapshot, heartbeat, settings),
                 }
             )  # fmt: skip
     return rows
 
 
-def _loop_state(process: ProcessHeartbeat, settings: Settings) -> ProcessState:
-    is_hanging = process.seen_at - process.polled_at > settings.health.poll_timeout
+def _process_state(snapshot: HealthSnapshot, heartbeat: ProcessHeartbeat, settings: Settings) -> ProcessState:
+    if any((stopped.host, stopped.pid) == (heartbeat.host, heartbeat.pid) for stopped in snapshot.stopped):
+        return ProcessState.STOPPED
+    if not snapshot.is_alive(heartbeat, settings.health):
+        return ProcessState.GONE
+    is_hanging = heartbeat.seen_at - heartbeat.polled_at > settings.health.poll_timeout
     return ProcessState.HANGS if is_hanging else ProcessState.WORKS
 
 
@@ -251,7 +275,13 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
             (partition.oldest_unread_at for partition in partitions if partition.oldest_unread_at), default=None
         ),
         "parked_messages": sum(org.parked_messages.count for org in orgs),
-        "alerts_firing": {severity: firing[severity] for severity in reversed(Severity) if firing[severity]},
+        "alerts_firing": _by_severity(firing),
+        "alerts_by_organization": {org.name: _by_severity(org.firing_alerts) for org in orgs if org.firing_alerts},
         "ping": run.message if run is not None else None,
         "ping_sent": run.succeeded_at if run is not None else None,
     }
+
+
+def _by_severity(firing: Mapping[str, int]) -> dict[str, int]:
+    """Return numbers of alerts by severity, the most severe first."""
+    return {severity: firing[severity] for severity in reversed(Severity) if firing.get(severity)}

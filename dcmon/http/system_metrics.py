@@ -79,8 +79,8 @@ def _system(health: CurrentHealth, app: App) -> Iterator[Metric]:
     yield _gauge("dcmon_postgres_connections", "Connections to PostgreSQL.", snapshot.postgres.connections)
     yield _gauge("dcmon_postgres_max_connections", "Connections that it accepts.", snapshot.postgres.max_connections)
     yield _gauge("dcmon_dead_letters", "Dead letters of the last hour.", snapshot.dead_letters.count)
-    if snapshot.free_disk is not None:
-        yield _gauge("dcmon_free_disk_ratio", "Free share of the data directory's disk.", snapshot.free_disk)
+    if snapshot.disk is not None:
+        yield _gauge("dcmon_free_disk_ratio", "Free share of the data directory's disk.", snapshot.disk.free_share)
 
 
 def _topics(snapshot: HealthSnapshot) -> Iterator[Metric]:

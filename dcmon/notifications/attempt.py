@@ -3,10 +3,23 @@
 This module is apart from those that send, because importing them takes long and most commands send nothing.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 
 HTTP_GONE = 410
+# Answers after which the same message to the same address is refused again, until a person changes something.
+PERMANENT_STATUSES = frozenset({301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410})
+# The same of errors without a status: refused by the egress guard, by DNS, by the host, by TLS, or by SMTP (5xx).
+PERMANENT_ERRORS = re.compile(
+    r"not public|DCMON_WEBHOOKS__ALLOW|DCMON_SMTP__|can't be resolved: |[Cc]onnection refused"
+    r"|CERTIFICATE_VERIFY_FAILED|certificate verify failed|can't be decrypted|^5\d\d "
+)
+
+
+def is_permanent(status: int | None, error: str | None) -> bool:
+    """Return True if a failed attempt fails again with the same settings: a person has to do something."""
+    return status in PERMANENT_STATUSES if status is not None else bool(PERMANENT_ERRORS.search(error or ""))
 
 
 @dataclass(frozen=True)

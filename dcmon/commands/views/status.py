@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dcmon.health.status import STATE_TEXTS
+from dcmon.health.status import GOOD_STATES, STATE_TEXTS
 from dcmon.output import Fields, Lines, Page, Part, Table
+from dcmon.severity import Severity
 
 if TYPE_CHECKING:
     from dcmon.health.status import Status
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 NONE_RUNS = (
     'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with the same settings.'
 )
+MOST_ORGANIZATIONS = 5  # whose alerts are shown
 PROCESS_COLUMNS = {  # headings by key
     "kind": "process", "host": "", "pid": "", "since": "", "last_heartbeat": "", "state": "",
 }  # fmt: skip
@@ -21,11 +23,20 @@ PROCESS_COLUMNS = {  # headings by key
 def report(current: "Status", *, quiet: bool) -> Page:
     """Show processes, queues and problems; with `quiet` only problems."""
     problems = [line for problem in current.problems for line in _problem_lines(problem)]
+    if quiet and not current.problems and current.failure is None:
+        problems = _parts_down(current)
     parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems)]
     if not problems and not quiet and current.failure is None:
         parts.append(Lines(["All is well." if not current.exit_code else "Nothing else is wrong."]))
     remarks = [] if current.is_running or current.failure is not None else [NONE_RUNS]
     return Page(_json_row(current), parts, remarks)
+
+
+def _parts_down(current: "Status") -> list[str]:
+    """Say which parts are the reason of the exit code, where no problem is."""
+    down = [part for part in current.parts if part["state"] not in GOOD_STATES]
+    lines = [f"{part['name']} is {_state_text(part)}: {part.get('detail') or part.get('pid') or '-'}" for part in down]
+    return lines if current.is_running else [*lines, NONE_RUNS]
 
 
 def _problem_lines(problem: Any) -> list[str]:
@@ -39,7 +50,7 @@ def _json_row(current: "Status") -> dict[str, Any]:
         "parts": [dict(part) for part in current.parts],
         "workers": [dict(worker) for worker in current.workers],
         "waiting": dict(current.waiting),
-        "problems": [vars(problem) for problem in current.problems],
+        "problems": [{"code": problem.code, **vars(problem)} for problem in current.problems],
     }
 
 
@@ -74,7 +85,7 @@ def _queue_texts(current: "Status") -> dict[str, str]:
         "windows due": _queue(waits["windows_due"], waits["oldest_window"], current.now),
         "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], current.now)
         + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
-        "alerts firing": ", ".join(f"{n} {severity}" for severity, n in waits["alerts_firing"].items()) or "none",
+        "alerts firing": _alerts(waits["alerts_firing"], waits["alerts_by_organization"], waits["organizations"]),
     }
     if waits["failed_logins"]:
         texts["failed log-ins"] = f"{waits['failed_logins']:,} in the last day: see the log of the endpoint"
@@ -86,6 +97,23 @@ def _queue_texts(current: "Status") -> dict[str, str]:
         sent = waits["ping_sent"]
         texts["ping"] = waits["ping"] + (f", {_span(current.now - sent)} ago" if sent else "")
     return texts
+
+
+def _alerts(firing: Mapping[str, int], by_organization: Mapping[str, Mapping[str, int]], organizations: int) -> str:
+    """Say how many alerts fire, and where there are several organizations, in which; the worst first."""
+    if not firing:
+        return "none"
+    total = _counts(firing)
+    if organizations == 1:
+        return total
+    ranked = sorted(by_organization.items(), key=lambda item: ([-item[1].get(s, 0) for s in reversed(Severity)], item))
+    shown = "; ".join(f"{org}: {_counts(counts)}" for org, counts in ranked[:MOST_ORGANIZATIONS])
+    more = len(ranked) - MOST_ORGANIZATIONS
+    return f"{total} ({shown}{f'; and {more} more organizations' if more > 0 else ''})"
+
+
+def _counts(firing: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {severity}" for severity, count in firing.items())
 
 
 def _queue(number: int, oldest: datetime | None, now: datetime) -> str:

@@ -12,11 +12,15 @@ from pydantic import SecretStr
 from dcmon.health import checks, dead_mans_switch
 from dcmon.health.snapshot import (
     Backlog,
+    Disk,
+    FailingReceiver,
     HealthSnapshot,
+    MonitorsOfVersion,
     OrganizationHealth,
     PartitionLag,
     PostgresUsage,
     QuarantinedShare,
+    StoppedProcess,
 )
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health, Ping, Webhooks
@@ -218,7 +222,51 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         replace(healthy(), postgres=PostgresUsage(idle_since=ago(hours=2), idle_pid=9)),
         ("long transaction", "", "medium"),
     ),
-    "disk is full": (replace(healthy(), free_disk=0.049), ("disk full", "", "critical")),
+    "disk is full": (replace(healthy(), disk=Disk("/data", 49, 1000)), ("disk full", "", "critical")),
+    "inodes are used up": (
+        replace(healthy(), disk=Disk("/data", 900, 1000, 4, 1000)),
+        ("disk full", "", "critical"),
+    ),
+    "worker was killed a moment ago": (
+        replace(without_process("serve", Worker("serve", pid=99)), ended=frozenset({("box", 99)})),
+        ("no endpoint", "", "critical"),
+    ),
+    "process is stopped": (
+        replace(healthy(), stopped=[StoppedProcess("notify", "box", 17, JUST_NOW)]),
+        ("process stopped", "notify on box, pid 17", "critical"),
+    ),
+    "receiver is refused": (
+        with_organization(failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, None, "It is not public.", True)]),
+        ("receiver fails", "acme/pager", "high"),
+    ),
+    "critical alert reached no receiver": (
+        with_organization(undelivered_alerts=Backlog(1, JUST_NOW), has_receiver=True),
+        ("alert undelivered", "acme", "critical"),
+    ),
+    "no receiver gets critical alerts": (
+        with_organization(undelivered_alerts=Backlog(1, JUST_NOW)),
+        ("alert undelivered", "acme", "high"),
+    ),
+    "version has no reference": (
+        with_organization(unreferenced=[MonitorsOfVersion("credit", "v1", 4, "Drift", JUST_NOW)]),
+        ("no reference", "acme/credit/v1", "low"),
+    ),
+    "monitor never has a value": (
+        with_organization(valueless=[MonitorsOfVersion("credit", "v1", 1, "Drift", JUST_NOW, "No labels.")]),
+        ("monitor without values", "acme/credit/v1", "low"),
+    ),
+    "monitor ends with an error": (
+        with_organization(failing_monitors=[MonitorsOfVersion("credit", "v1", 1, "Drift", JUST_NOW, "It hung.")]),
+        ("monitor fails", "acme/credit/v1", "medium"),
+    ),
+    "organization of the health does not exist": (
+        replace(healthy(), health_org="ops"),
+        ("unknown health organization", "", "high"),
+    ),
+    "schema is ahead": (
+        with_organization(unavailable_reason="It is at 0099.", is_schema_ahead=True),
+        ("schema ahead", "acme", "high"),
+    ),
     "ping never arrived": (
         replace(with_runs(ping=Run(NOW, None, ago(seconds=9), "It answered 500.")), has_ping_url=True),
         ("ping fails", "", "medium"),
@@ -236,7 +284,7 @@ def test_each_fault_is_one_problem_with_a_command(case: str) -> None:
 
     assert find_problems(snapshot) == [wanted]
     (problem,) = checks.find_problems(snapshot, BOUNDS)
-    assert problem.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb "))
+    assert problem.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb ", "du ", "pip "))
     assert problem.sentence.endswith((".", ":"))
     assert problem.since <= NOW
 
@@ -264,7 +312,11 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
     "ping failed once": replace(
         with_runs(ping=Run(NOW, ago(seconds=25), ago(seconds=1), "It answered 500.")), has_ping_url=True
     ),
-    "disk usage is unknown": replace(healthy(), free_disk=None),
+    "receiver is tried again": with_organization(
+        failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, 503, "It answered 503.", False)]
+    ),
+    "health is notified to an organization": replace(healthy(), health_org="acme"),
+    "disk usage is unknown": replace(healthy(), disk=None),
 }
 
 
@@ -280,7 +332,7 @@ def test_problems_sort_by_severity_then_age() -> None:
             unsent_notifications=Backlog(1, ago(hours=3)),
             given_up_notifications=Backlog(1, ago(hours=9)),
         ),
-        free_disk=0.01,
+        disk=Disk("/data", 1, 100),
     )
 
     assert [name for name, _, _ in find_problems(snapshot)] == [

@@ -1,0 +1,46 @@
+"""What is not seen or not heard: receivers that fail, alerts that reached no receiver, monitors without a value."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from dcmon.db import sql
+from dcmon.health.snapshot import Backlog, FailingReceiver, MonitorsOfVersion
+from dcmon.notifications import attempt
+
+FEW, MANY = 3, 1_000  # newest results without a value that count; older results that are looked at, too
+MOST = 100  # versions that are told of
+
+SQL = sql.read(__name__)
+FAILING_RECEIVERS = SQL.statement("failing_receivers")
+UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts")
+HAS_RECEIVER = SQL.statement("has_receiver")
+SILENT_MONITORS = SQL.statement("silent_monitors", few=FEW, many=MANY, most=MOST)
+
+
+def failing_receiver(row: Mapping[str, Any]) -> FailingReceiver:
+    """Return the receiver of a row of FAILING_RECEIVERS, which JSON has carried."""
+    status, error = row["status"], row["error"]
+    is_permanent = attempt.is_permanent(status, error)
+    return FailingReceiver(row["name"], row["waiting"], _time(row["since"]), status, error, is_permanent)
+
+
+def backlog(values: Sequence[Any]) -> Backlog:
+    """Return the count and the oldest time of UNDELIVERED_ALERTS."""
+    count, oldest = values
+    return Backlog(count, None if oldest is None else _time(oldest))
+
+
+def monitors(rows: Sequence[Mapping[str, Any]], state: str) -> list[MonitorsOfVersion]:
+    """Return the rows of SILENT_MONITORS in a state: unreferenced, valueless or failing."""
+    return [
+        MonitorsOfVersion(
+            row["model"], row["version"], row["count"], row["monitor"], _time(row["since"]), row["reason"]
+        )
+        for row in rows
+        if row["state"] == state
+    ]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

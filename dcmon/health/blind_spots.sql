@@ -1,0 +1,53 @@
+-- name: failing_receivers
+-- Receivers whose last attempt failed while notifications wait, and those that dcmon paused because of an answer.
+select w.name, count(n.id) as waiting, min(n.created_at) as since,
+       (array_agg(n.last_status order by n.due_at desc))[1] as status,
+       coalesce(max(w.paused_because) filter (where w.paused_until is null),
+                (array_agg(n.last_error order by n.due_at desc))[1]) as error
+  from webhooks w join notifications n on n.webhook_id = w.id
+ where w.is_active and n.delivered_at is null and n.dead_at is null and n.held_because is null
+   and n.attempts > 0 and n.last_error is not null and n.lease_until is null
+   and (w.paused_at is null or w.paused_until <= now() or (w.paused_until is null and w.paused_because is not null))
+ group by w.id, w.name order by w.id
+
+-- name: undelivered_alerts
+-- A minute passes before a notification counts as missing: it is delivered within a second.
+select json_build_array(count(*), min(a.opened_at))
+  from alerts a
+ where a.state = 'firing' and a.severity = 'critical' and a.acknowledged_at is null
+   and a.opened_at < now() - interval '1 minute'
+   and not exists (select 1 from notifications n where n.alert_id = a.id
+                      and (n.delivered_at is not null
+                           or (n.held_because is not null and n.dead_at is null and n.delivered_at is null)))
+
+-- name: has_receiver
+select exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical'))
+
+-- name: silent_monitors
+-- Monitors of versions that got rows within a month, by what their newest results say.
+select state, model, version, count(*) as count, min(monitor) as monitor, min(since) as since, min(reason) as reason
+  from (select m.name as model, v.name as version, mo.name as monitor, last.reason,
+               case when last.newest = 'ERROR' then 'failing'
+                    when last.has_value then 'well'
+                    when k.needs_reference and mo.compared_with = 'reference' and v.reference_revision = 0
+                         then 'unreferenced'
+                    when last.count >= {few} and not exists (
+                         select 1 from (select state from results r
+                                         where r.monitor_id = mo.id and r.version_id = v.id
+                                         order by window_end desc limit {many}) older
+                          where state not in ('NO_DATA', 'INSUFFICIENT')) then 'valueless'
+                    else 'well' end as state,
+               last.since
+          from versions v join models m on m.id = v.model_id
+               join checks k on k.model_id = m.id join monitors mo on mo.check_id = k.id
+               cross join lateral (
+                    select count(*) as count, min(computed_at) as since,
+                           (array_agg(state order by window_end desc, revision desc))[1] as newest,
+                           (array_agg(reason order by window_end desc, revision desc))[1] as reason,
+                           coalesce(bool_or(state not in ('NO_DATA', 'INSUFFICIENT')), true) as has_value
+                      from (select state, reason, window_end, revision, computed_at from results r
+                             where r.monitor_id = mo.id and r.version_id = v.id
+                             order by window_end desc limit {few}) newest) last
+         where v.newest_logged_at > now() - interval '30 days') monitors_of_versions
+ where state <> 'well'
+ group by state, model, version order by state, model, version limit {most}
