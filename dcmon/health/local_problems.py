@@ -36,11 +36,12 @@ def _disk(settings: Settings, now: datetime) -> Iterator[Problem]:
 def _unreachable(settings: Settings, error: errors.DcmonError, now: datetime) -> Iterator[Problem]:
     """Say since when PostgreSQL does not answer, if its last write on this machine shows it."""
     own = postgres.running(settings.data_dir) if settings.database_url is None else None
-    if own is None:
-        sentence = f"PostgreSQL does not answer: {error}"
+    if own is not None:
+        sentence = f"PostgreSQL (pid {own.pid}) in {own.directory} runs, and does not answer; it wrote last then."
+        command, since = "dcmon logs postgres --limit 20", own.written_at or now
+        yield Problem(ProblemName.POSTGRESQL_HANGS, Severity.CRITICAL, sentence, command, since)
+    elif "timeout" in str(error):
+        sentence = f"PostgreSQL takes connections, and does not answer: {error}"
         yield Problem(ProblemName.POSTGRESQL_HANGS, Severity.CRITICAL, sentence, SHOW_DATABASE, now)
-        return
-    sentence = f"PostgreSQL (pid {own.pid}) in {own.directory} runs, and does not answer; it wrote last then."
-    command = f"tail -n 20 {settings.data_dir / 'logs' / 'postgres.log'}"
-    since = own.written_at or now
-    yield Problem(ProblemName.POSTGRESQL_HANGS, Severity.CRITICAL, sentence, command, since)
+    else:
+        yield Problem(ProblemName.POSTGRESQL_UNREACHABLE, Severity.CRITICAL, f"{error}", SHOW_DATABASE, now)

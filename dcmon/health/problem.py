@@ -46,6 +46,7 @@ class ProblemName(StrEnum):
     MONITOR_FAILS = "monitor fails"
     HEALTH_ORG_UNKNOWN = "unknown health organization"
     POSTGRESQL_HANGS = "postgresql hangs"
+    POSTGRESQL_UNREACHABLE = "postgresql unreachable"
     SCHEMA_AHEAD = "schema ahead"
 
     @property
