@@ -1,6 +1,6 @@
 """Errors of files and object storages. As in dcmon.errors, the docstring of an error is its message."""
 
-from dcmon.errors import DcmonError, Locked, Unavailable
+from dcmon.errors import DcmonError, InvalidInput, Locked, Unavailable
 
 
 class FileRefused(DcmonError):
@@ -35,3 +35,12 @@ class StorageRefused(DcmonError):
 class DirectoryBeingWritten(Locked):
     """Spark is writing the directory {path}. Repeat the command when it has a file _SUCCESS. If the job has failed,
     delete _temporary, or load the files by a pattern, such as '{path}/**/part-*'."""
+
+
+class InvalidFiles(InvalidInput):
+    """{number:,} fault{s} in the files; nothing was changed.
+    {faults}"""
+
+    def __init__(self, *, faults: str, number: int, s: str) -> None:
+        """Create the error; `faults`: a line for each fault, with file, line and column."""
+        super().__init__(f"{number:,} fault{s} in the files; nothing was changed.\n{faults}")

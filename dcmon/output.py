@@ -55,7 +55,14 @@ class Remark:
     text: str
 
 
-Part = Table | Fields | Lines | Remark
+@dataclass(frozen=True)
+class Document:
+    """A text of lines to show as it is: long lines are not folded, so that it can go into a file."""
+
+    text: str
+
+
+Part = Table | Fields | Lines | Remark | Document
 
 
 class Span(NamedTuple):
@@ -214,6 +221,8 @@ class Output:
             self._fields(part)
         elif isinstance(part, Lines):
             self._lines(part)
+        elif isinstance(part, Document):
+            print(printable(part.text).removesuffix("\n"), flush=True)
         else:
             self.remark(part.text)
 

@@ -1,7 +1,7 @@
 """Refuse a monitor's specification if no version can be evaluated with it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -27,28 +27,51 @@ OPTIONS = {
 NO_AGGREGATION = "none"  # deepchecks' name for one metric for each feature
 
 
+class VersionColumns(NamedTuple):
+    """What a monitor can choose of a version. `filterable`: the types of columns that filters may name."""
+
+    name: str
+    features: Mapping[str, str]
+    classes: Sequence[str] | None
+    filterable: Mapping[str, str]
+
+
 def require_valid(session: Session, check: Check, spec: MonitorSpec) -> None:
     """Raise InvalidInput or NotFound if no version can be evaluated with a specification.
 
     The message suggests what to write instead. For a model without a version, filters on any column and choices of any
     feature are valid.
     """
-    _require_in_range(session, spec)
+    if spec.dashboard_id is not None and session.get(Dashboard, spec.dashboard_id) is None:
+        raise errors.NotFound(what="dashboard", name=spec.dashboard_id)
     kind, model = catalogue.for_config(check.module_name, check.class_name), session.get_one(Model, check.model_id)
+    newest_first = [
+        VersionColumns(
+            version.name, version.features, version.classes, sample_tables.columns(model, version).filterable
+        )
+        for version in reversed(versions.entries(session, model))
+    ]
+    require_for_versions(kind, spec, model.task_type, newest_first)
+
+
+def require_for_versions(
+    kind: CheckKind, spec: MonitorSpec, task_type: str | None, newest_first: Sequence[VersionColumns]
+) -> None:
+    """Raise InvalidInput if no version can be evaluated with a specification.
+
+    `task_type`: None where it is not known; then all scorers are accepted.
+    """
+    _require_in_range(spec)
     kwargs = spec.additional_kwargs or {}
-    newest_first = list(reversed(versions.entries(session, model)))
-    filters.require(
-        spec.data_filters,
-        {version.name: sample_tables.columns(model, version).filterable for version in newest_first},
-    )
+    filters.require(spec.data_filters, {version.name: version.filterable for version in newest_first})
     if kind.is_flow:
         _require_flow(spec.data_filters, kwargs)
     conf = {name: chosen for name, chosen in (kwargs.get("check_conf") or {}).items() if chosen}
     _require_known(kind, conf)
     if kind.reads_features and newest_first:
         _require_features(_as_list(conf.get("feature")), [version.features for version in newest_first])
-    if "scorer" in kind.choices:
-        _require_scorers(kind, _as_list(conf.get("scorer")), model.task_type)
+    if "scorer" in kind.choices and task_type is not None:
+        _require_scorers(kind, _as_list(conf.get("scorer")), task_type)
     classes = [str(name) for name in _as_list(conf.get("class"))]
     _require_classes(classes, [version.classes for version in newest_first])
     if methods := _as_list(conf.get("aggregation method")):
@@ -62,15 +85,13 @@ def _require_max_features(chosen: Sequence[Any]) -> None:
         raise errors.InvalidInput(f"A monitor reads at least 1 feature, not {chosen[0]!r} (--max-features).")
 
 
-def _require_in_range(session: Session, spec: MonitorSpec) -> None:
+def _require_in_range(spec: MonitorSpec) -> None:
     if not spec.name.strip() or len(spec.name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(f"A monitor's name has 1 to {MAX_NAME_LENGTH} characters.")
     if not 1 <= spec.aggregation_window <= 1000:
         raise errors.InvalidInput(f"A window spans 1 to 1000 units, not {spec.aggregation_window}.")
     if spec.rows is not None and spec.rows < 0:
         raise errors.InvalidInput("The number of rows that a monitor reads must not be negative.")
-    if spec.dashboard_id is not None and session.get(Dashboard, spec.dashboard_id) is None:
-        raise errors.NotFound(what="dashboard", name=spec.dashboard_id)
 
 
 def _require_flow(data_filters: Filters, additional_kwargs: Mapping[str, Any]) -> None:

@@ -38,7 +38,7 @@ def create(session: Session, new: NewModel) -> Model:
 
     Raises InvalidInput, or Conflict when the existing model has another task type or description.
     """
-    _require_valid(new)
+    require_valid(new)
     sample_tables.lock_naming(session, "models")
     existing = session.scalar(select(Model).where(Model.name == new.name))
     if existing is not None:
@@ -66,7 +66,8 @@ def create(session: Session, new: NewModel) -> Model:
     return model
 
 
-def _require_valid(new: NewModel) -> None:
+def require_valid(new: NewModel) -> None:
+    """Raise InvalidInput if a model can't be like this."""
     errors.require_storable(new.name)
     if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(
@@ -123,7 +124,7 @@ def get(session: Session, model_id: int) -> Model:
 
 def rename(session: Session, model: Model, name: str) -> None:
     """Give a model another name. Clients that know its id go on unchanged. Raises InvalidInput or Conflict."""
-    _require_valid(NewModel(name, model.task_type))
+    require_valid(NewModel(name, model.task_type))
     sample_tables.lock_naming(session, "models")
     if session.scalar(select(Model.id).where(Model.name == name, Model.id != model.id)) is not None:
         raise errors.Conflict(f"Another model has the name {name[:60]!r}. Choose another name.")

@@ -56,7 +56,7 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
     if existing is not None:
         _require_same(model, existing, new)
         return existing
-    _require_valid(model, new)
+    require_valid(model, new)
     version = Version(
         model_id=model.id,
         name=new.name,
@@ -94,7 +94,8 @@ def _require_same(model: Model, existing: Version, new: NewVersion) -> None:
             )
 
 
-def _require_valid(model: Model, new: NewVersion) -> None:
+def require_valid(model: Model, new: NewVersion) -> None:
+    """Raise InvalidInput if a version of a model can't be like this."""
     if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(f"A version's name has 1 to {MAX_NAME_LENGTH} characters.")
     label_texts = chain.from_iterable((new.label_map or {}).items())
