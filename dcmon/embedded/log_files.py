@@ -46,6 +46,12 @@ class OpenLog:
     files: list[IO[bytes]]
     end: int
 
+    def newest_lines(self) -> Iterator[str]:
+        """Yield the lines as they are, the newest first."""
+        for number, file in enumerate(self.files):
+            for block in _blocks_from_end(file, self.end if number == 0 else None):
+                yield from reversed(_lines(block))
+
     def newest_first(self, since: datetime | None = None) -> Iterator[LogEntry]:
         """Yield the entries, the newest first, until those that are older than `since`."""
         later: list[str] = []  # lines without a time, whose time is that of an earlier block
