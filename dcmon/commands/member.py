@@ -1,4 +1,4 @@
-"""Members of an organization: create, list, set-role, delete, invite, restrict."""
+"""Members of an organization: create, list, show, set-role, delete, invite, restrict."""
 
 from typing import Annotated
 
@@ -21,6 +21,14 @@ def list_(ctx: typer.Context) -> None:
     from dcmon.commands.views import member as view
 
     ctx.obj.output.table(view.rows(ctx.obj), ["id", "email", "full_name", "role", "last_used_at"])
+
+
+@app.command()
+def show(ctx: typer.Context, email: Email) -> None:
+    """Show a member with tokens and models. Example: dcmon member show ann@acme.org"""
+    from dcmon.commands.views import member as view
+
+    ctx.obj.output.value(view.detail(ctx.obj, email))
 
 
 @app.command()

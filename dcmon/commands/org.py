@@ -1,4 +1,4 @@
-"""Organizations: create, list, show, set-limits, set-retention, set-defaults, delete."""
+"""Organizations: create, list, show, rename, set-limits, set-retention, set-defaults, delete."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -52,6 +52,18 @@ def show(
     from dcmon.commands.views import organization as view
 
     ctx.obj.output.value(view.detail(ctx.obj, name), none=NO_END)
+
+
+@app.command()
+def rename(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The organization.")],
+    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")],
+) -> None:
+    """Rename an organization; its id, schema and tokens stay. Example: dcmon org rename acme acme-europe"""
+    from dcmon.commands.operations import organization as operation
+
+    ctx.obj.output.value(operation.rename(ctx.obj, name, new_name))
 
 
 @app.command("set-limits")

@@ -49,16 +49,9 @@ def create(session: Session, name: str, owner_email: str) -> NewOrganization:
     A user with that e-mail address may exist. db.migrations creates the schema. Raises Conflict when the name is taken,
     InvalidInput when it can't be a name.
     """
-    if not NAME.fullmatch(name):
-        raise errors.InvalidInput(
-            f"{name!r} can't name an organization: 1 to 63 letters, digits, blanks and _.-, a letter or digit first."
-        )
+    require_name(name)
     members.require_email(owner_email)
-    # One creation at a time: two transactions could both find the name free. The unique index would then refuse one of
-    # them with PostgreSQL's own error instead of Conflict.
-    locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
-    if session.scalar(select(OrganizationRow.id).where(OrganizationRow.name == name)):
-        raise errors.Conflict(f'Organization {name!r} already exists; "dcmon org show {name}" shows it.')
+    require_free_name(session, name)
     org = OrganizationRow(name=name, schema_name="pending")
     session.add(org)
     session.flush()
@@ -69,6 +62,32 @@ def create(session: Session, name: str, owner_email: str) -> NewOrganization:
     session.add(Member(org_id=org.id, user_id=user.id, role="owner"))
     session.flush()
     return NewOrganization(entry(org), Owner(user.id, user.email))
+
+
+def require_name(name: str) -> None:
+    """Check that a text can name an organization. Raises InvalidInput."""
+    if not NAME.fullmatch(name):
+        raise errors.InvalidInput(
+            f"{name!r} can't name an organization: 1 to 63 letters, digits, blanks and _.-, a letter or digit first."
+        )
+
+
+def require_free_name(session: Session, name: str) -> None:
+    """Check that no organization has a name; until the transaction ends, no other one can get it. Raises Conflict."""
+    # One creation at a time: two transactions could both find the name free. The unique index would then refuse one of
+    # them with PostgreSQL's own error instead of Conflict.
+    locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
+    if session.scalar(select(OrganizationRow.id).where(OrganizationRow.name == name)):
+        raise errors.Conflict(f'Organization {name!r} already exists; "dcmon org show {name}" shows it.')
+
+
+def rename(session: Session, org: Organization, name: str) -> None:
+    """Give an organization another name; its id and schema stay. Raises Conflict or InvalidInput."""
+    require_name(name)
+    if name != org.name:
+        require_free_name(session, name)
+    session.get_one(OrganizationRow, org.id).name = name
+    session.flush()
 
 
 def entries(session: Session) -> list[Organization]:

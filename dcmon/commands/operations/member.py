@@ -53,6 +53,14 @@ def invite(app: "App", email: str, role: str, expires: str) -> dict[str, Any]:
     return {"email": email, "role": parsed, "code": invited.code, "expires_at": invited.expires_at}
 
 
+def withdraw(app: "App", email: str) -> dict[str, Any]:
+    """Withdraw a person's invitation. Raises NotFound."""
+    org = app.organization()
+    with app.public() as session:
+        invitations.withdraw(session, org.id, email)
+    return {"organization": org.name, "withdrawn": email}
+
+
 def restrict(app: "App", shown: str) -> dict[str, Any]:
     """Show members their own models only, or all. Raises InvalidInput."""
     if shown not in ("own", "all"):

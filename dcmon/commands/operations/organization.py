@@ -1,4 +1,4 @@
-"""Set the limits and the default monitors of an organization."""
+"""Rename an organization, and set its limits and default monitors."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,6 +9,14 @@ from dcmon.tenancy import object_limits, organizations, rate_limits
 if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.states import DefaultSet
+
+
+def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
+    """Give an organization another name. Raises OrganizationNotFound, Conflict or InvalidInput."""
+    org = app.organization(name)
+    with app.public() as session:
+        organizations.rename(session, org, new_name)
+    return {"id": org.id, "name": new_name, "old_name": org.name}
 
 
 def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[str, Any]:

@@ -3,7 +3,11 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dcmon.tenancy import members
+from sqlalchemy import select
+
+from dcmon.db.tables.org import Model, ModelMember
+from dcmon.tenancy import invitations as open_invitations
+from dcmon.tenancy import members, organizations, tokens
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -14,3 +18,35 @@ def rows(app: "App") -> list[dict[str, Any]]:
     org = app.organization()
     with app.public() as session:
         return [asdict(member) for member in members.entries(session, org.id)]
+
+
+def detail(app: "App", email: str) -> dict[str, Any]:
+    """Describe a member: the role, live tokens, and the models that the member was added to. Raises MemberNotFound."""
+    org = app.organization()
+    with app.public() as session:
+        member = members.get(session, org.id, organizations.member(session, org.id, email).id)
+        of_member = tokens.entries(session, org.id, member.id)
+        sees_all = member.role.sees_all_models or not organizations.has_model_membership(session, org.id)
+    names = select(Model.name).join(ModelMember, ModelMember.model_id == Model.id)
+    with app.org(org) as session:
+        names = names.where(ModelMember.user_id == member.id).order_by(Model.name)
+        model_names = list(session.scalars(names))
+    live = [token["prefix"] for token in of_member if token["state"] == tokens.TokenState.LIVE]
+    return {**asdict(member), "tokens": live, "member_of_models": model_names, "sees_all_models": sees_all}
+
+
+def invitations(app: "App") -> list[dict[str, Any]]:
+    """List the open invitations of an organization, newest first, without their codes."""
+    org = app.organization()
+    with app.public() as session:
+        return [
+            {
+                "id": invitation.id,
+                "email": invitation.email,
+                "role": invitation.role,
+                "invited_by": invitation.invited_by,
+                "created_at": invitation.created_at,
+                "expires_at": invitation.expires_at,
+            }
+            for invitation in open_invitations.entries(session, org.id)
+        ]

@@ -37,6 +37,29 @@ def test_member_is_added_changed_and_removed(dcmon: Dcmon, acme: Acme) -> None:
     assert _rows(dcmon, "member", "restrict", "own")["members_see"] == "own models"
 
 
+def test_member_is_shown_with_tokens_and_models(dcmon: Dcmon, acme: Acme) -> None:
+    shown = _rows(dcmon, "member", "show", "owner@acme.example")
+    assert (shown["role"], shown["sees_all_models"], len(shown["tokens"])) == ("owner", True, 1)
+
+
+def test_invitation_is_listed_and_withdrawn(dcmon: Dcmon, acme: Acme) -> None:
+    _rows(dcmon, "member", "invite", "ann@acme.example", "--role", "viewer")
+    assert [(row["email"], row["role"]) for row in _rows(dcmon, "invitation", "list")] == [
+        ("ann@acme.example", "viewer")
+    ]
+    assert _rows(dcmon, "invitation", "delete", "ann@acme.example")["withdrawn"] == "ann@acme.example"
+    assert _rows(dcmon, "invitation", "list") == []
+    assert dcmon("invitation", "delete", "ann@acme.example").returncode == 5
+
+
+def test_organization_is_renamed_unless_name_is_taken(dcmon: Dcmon, acme: Acme) -> None:
+    assert _rows(dcmon, "org", "rename", "acme", "acme-europe")["name"] == "acme-europe"
+    assert [row["name"] for row in _rows(dcmon, "org", "list")] == ["acme-europe"]
+    _rows(dcmon, "org", "create", "other")
+    assert dcmon("org", "rename", "other", "acme-europe").returncode == 6
+    assert dcmon("org", "rename", "other", "/").returncode == 2
+
+
 @pytest.mark.parametrize("arguments", [["set-role", "ann@acme.example", "viewer"], ["remove", "ann@acme.example"]])
 def test_unknown_member_is_refused_with_what_to_do(dcmon: Dcmon, acme: Acme, arguments: list[str]) -> None:
     done = dcmon("member", *arguments)
