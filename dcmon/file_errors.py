@@ -44,3 +44,41 @@ class InvalidFiles(InvalidInput):
     def __init__(self, *, faults: str, number: int, s: str) -> None:
         """Create the error; `faults`: a line for each fault, with file, line and column."""
         super().__init__(f"{number:,} fault{s} in the files; nothing was changed.\n{faults}")
+
+
+class ArchiveUnknown(DcmonError):
+    """{path} is no file of dcmon: "dcmon org export" and "dcmon backup create" write such files."""
+
+    exit_code, status = 3, 400
+
+
+class ArchiveDamaged(DcmonError):
+    """{path} is damaged: {reason}. Nothing of it is visible in the database. Copy or create the file again."""
+
+    exit_code, status = 3, 400
+
+
+class ArchiveTooNew(DcmonError):
+    """{path} was written by dcmon {version}, with schema revision {found} of lineage "{lineage}"; this dcmon knows
+    revisions up to {known}. Install that version, or a later one."""
+
+    exit_code, status = 3, 400
+
+
+class ArchiveDiffers(DcmonError):
+    """Table {table} differs from the file after it was loaded: {reason}. Nothing of it is visible in the database.
+    Repeat the command; if it fails again, report a bug of dcmon."""
+
+    exit_code, status = 3, 500
+
+
+class PassphraseWrong(DcmonError):
+    """The secrets in {path} can't be read with this passphrase. Nothing was imported."""
+
+    exit_code, status = 4, 400
+
+
+class FileUnwritable(DcmonError):
+    """{path} can't be written: {reason}"""
+
+    exit_code, status = 3, 400

@@ -1,4 +1,4 @@
-"""Organizations: create, list, show, rename, set-limits, set-retention, set-defaults, delete."""
+"""Organizations: create, list, show, rename, export, import, set-limits, set-retention, set-defaults, delete."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -11,6 +11,7 @@ from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.limit_options import organization_limits
 from dcmon.commands.shared.lists import global_listing
 from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
+from dcmon.commands.shared.written_files import report
 
 app = group(__doc__)
 
@@ -64,6 +65,43 @@ def rename(
     from dcmon.commands.operations import organization as operation
 
     ctx.obj.output.value(operation.rename(ctx.obj, name, new_name))
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    name: str,
+    file: options.TransferFile,
+    without_secrets: options.WithoutSecrets = False,
+    passphrase_file: options.PassphraseFile = None,
+    replace: options.Replace = False,
+) -> None:
+    """Write an organization to a file, from which another database imports it; it may be in use meanwhile.
+
+    Example: dcmon org export acme acme.tar.gz --without-secrets
+    """
+    from dcmon.commands.operations import transfer as operation
+
+    secrets = operation.SecretOptions(passphrase_file, without_secrets)
+    report(ctx.obj.output, file, operation.export(ctx.obj, name, file, secrets, is_replaced=replace))
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    file: options.TransferFile,
+    name: Annotated[str | None, typer.Option("--name", help="Name here; default: as in the file.")] = None,
+    passphrase_file: options.PassphraseFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+) -> None:
+    """Import an organization from a file. It is visible when all of it is stored and checked, or not at all.
+
+    Example: dcmon org import acme.tar.gz --name acme-europe
+    """
+    from dcmon.commands.operations import transfer as operation
+
+    secrets = operation.SecretOptions(passphrase_file)
+    ctx.obj.output.value(operation.import_(ctx.obj, file, name, secrets, dry_run=dry_run))
 
 
 @app.command("set-limits")

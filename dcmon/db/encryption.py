@@ -155,7 +155,7 @@ class SecretJson(SecretBytes):
     """An attribute of a table's class: a JSON object that its column, the attribute `column`, holds encrypted."""
 
     def _bytes(self, stored: Any) -> bytes:
-        return _to_bytes(stored)
+        return json_to_bytes(stored)
 
     def _plain(self, decrypted: bytes) -> Any:
         return json.loads(decrypted or b"{}")
@@ -174,7 +174,7 @@ def renew(row: Any) -> bool:
     return bool(outdated)
 
 
-def _to_bytes(stored: dict[str, Any] | None) -> bytes:
+def json_to_bytes(stored: dict[str, Any] | None) -> bytes:
     """Return the encrypted text of a stored object, otherwise the object as JSON; empty if it has no keys."""
     if not stored:
         return b""

@@ -35,7 +35,7 @@ class LockSpace(IntEnum):
     ORGANIZATION = 1  # its id. Transaction: shared for all work in the organization; exclusive to migrate or delete it
     MODEL = 2  # its relation. Transaction: shared to store samples; exclusive to store labels or to prune a month
     SAMPLE_PARTITIONS = 3  # the version's relation. Transaction, exclusive: create monthly partitions of samples
-    PRUNE = 4  # the organization's id. Session, exclusive: prune
+    PRUNE = 4  # the organization's id. Session: exclusive to prune; shared to copy the organization to a file
     NOTIFICATION_CLAIM = 5  # the organization's id. Transaction, exclusive: claim notifications
     MANUAL_RUN = 6  # the monitor's name. Session, exclusive: `monitor run` and `monitor backfill`
     NOTIFICATION_WRITE = 7  # the organization's id. Transaction: shared to write them; exclusive to add a receiver
@@ -50,6 +50,7 @@ class LockSpace(IntEnum):
     LEADER = 13  # 0. Session, exclusive: lead the schedulers
     ORGANIZATION_NAMES = 14  # 0. Transaction, exclusive: create an organization
     MIGRATION = 15  # 0: schema "public", 1: the scratch schema. Transaction, exclusive: migrate it
+    IMPORT = 18  # 0. Session, exclusive: import organizations, or restore a backup
 
 
 def call(space: LockSpace, number: str, *, shared: bool = False) -> str:
@@ -159,6 +160,21 @@ def exclusive(engine: Engine, space: LockSpace, key: int | str, *, refusal: str)
         if not lock.try_acquire():
             raise errors.Locked(refusal)
         yield
+
+
+@contextmanager
+def shared_for_session(engine: Engine, space: LockSpace, numbers: Sequence[int]) -> Iterator[None]:
+    """Hold several locks shared during a `with` block, all on one connection. Waits until all of them are free."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        statement = text("select pg_advisory_lock_shared(:space, number) from unnest(cast(:numbers as int[])) number")
+        connection.execute(statement, {"space": space.value, "numbers": sorted(numbers)})
+        try:
+            yield
+        finally:
+            try:
+                connection.execute(text("select pg_advisory_unlock_all()"))
+            except (DBAPIError, errors.DcmonError):
+                connection.invalidate()
 
 
 def is_session_lock_held(session: Session, space: LockSpace, number: int) -> bool:

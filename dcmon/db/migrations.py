@@ -22,6 +22,7 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 from dcmon import errors
 from dcmon.db import MIGRATIONS, Organization, change_log, head, locks, object_limits, revision, roles
 from dcmon.db.locks import LockSpace
+from dcmon.db.session import forget_role
 from dcmon.db.tables import Org, Public
 from dcmon.db.tables import org as _org  # noqa: F401  (declares the tables of the metadata)
 from dcmon.db.tables import public as _public  # noqa: F401
@@ -35,6 +36,7 @@ METADATA: dict[Lineage, MetaData] = {
 RUN_TIME_TABLE = re.compile(r"(samples|labels|reference|ids|orphan_labels)_\d+")
 SCRATCH = "dcmon_scratch"
 SCRATCH_LOCK = 1  # a number in the space of migrations
+UNFINISHED = "dcmon: an import or a restore of this schema is not finished"
 LOCK_TIMEOUT = "30s"  # of an organization that is in use
 
 
@@ -92,6 +94,27 @@ def upgrade_org(engine: Engine, org: Organization) -> None:
         _attach_triggers(config, "org", org.schema)
 
 
+def create_unlisted(engine: Engine, org: Organization, at: str) -> None:
+    """Create the schema and role of an organization that "public" does not list yet, at a revision, without triggers.
+
+    The comment UNFINISHED marks the schema. `finish_unlisted` migrates it to the head when its rows are loaded.
+    """
+    forget_role(engine, org.schema)
+    with engine.begin() as connection:
+        connection.execute(CreateSchema(org.schema))
+        connection.exec_driver_sql(f"comment on schema {org.schema} is '{UNFINISHED}'")
+        roles.create(connection, org)
+        _enter(connection, org.schema, as_owner=True)
+        command.upgrade(_config(connection, "org"), at)
+
+
+def finish_unlisted(engine: Engine, org: Organization) -> None:
+    """Migrate a schema of `create_unlisted` to the head of its lineage, and attach its triggers."""
+    with _locked(engine, "org", org.schema, org, is_listed=False) as config:
+        command.upgrade(config, "head")
+        _attach_triggers(config, "org", org.schema)
+
+
 def create_role(engine: Engine, org: Organization) -> bool:
     """Give an organization's schema to its role. Returns False if this is not allowed.
 
@@ -143,10 +166,12 @@ def _scratch(engine: Engine, lineage: Lineage) -> Iterator[Config]:
 
 
 @contextmanager
-def _locked(engine: Engine, lineage: Lineage, schema: str, org: Organization | None = None) -> Iterator[Config]:
+def _locked(
+    engine: Engine, lineage: Lineage, schema: str, org: Organization | None = None, *, is_listed: bool = True
+) -> Iterator[Config]:
     """Yield a config in a transaction that excludes other work in the schema."""
     with _too_new(schema), engine.begin() as connection:
-        _lock(connection, schema, org)
+        _lock(connection, schema, org, is_listed=is_listed)
         connection.execute(CreateSchema(schema, if_not_exists=True))
         if org is not None:
             roles.create(connection, org)
@@ -165,7 +190,7 @@ def _attach_triggers(config: Config, lineage: Lineage, schema: str) -> None:
     object_limits.attach(connection, base)
 
 
-def _lock(connection: Connection, schema: str, org: Organization | None) -> None:
+def _lock(connection: Connection, schema: str, org: Organization | None, *, is_listed: bool = True) -> None:
     """Exclude other migrations; with `org`, also each transaction in the organization and its deletion.
 
     Raises OrganizationNotFound for an organization that was deleted before: its schema must not be created again.
@@ -181,7 +206,7 @@ def _lock(connection: Connection, schema: str, org: Organization | None) -> None
             f'Schema {schema!r} is in use: it could not be locked in {LOCK_TIMEOUT}. Type "dcmon migrate" to try again.'
         ) from error
     exists = text("select exists (select from public.organizations where id = :id)")
-    if org is not None and not connection.scalar(exists, {"id": org.id}):
+    if org is not None and is_listed and not connection.scalar(exists, {"id": org.id}):
         raise errors.OrganizationNotFound(name=org.name, known=[])
 
 

@@ -193,6 +193,11 @@ def enter(connection: Connection, org: Organization) -> None:
     _require_revision("org", org.schema, current)
 
 
+def forget_role(engine: Engine, schema: str) -> None:
+    """Forget which role owned a schema that is created again: in a copy of a database, its name may differ."""
+    _KNOWN_ROLES.get(engine, {}).pop(schema, None)
+
+
 def is_role_of(role: str, org: Organization) -> bool:
     """Return True if a role of PostgreSQL is one that dcmon made for the organization."""
     prefix, _, number = role.partition("_org_")

@@ -208,6 +208,13 @@ def with_partitions(engine: Engine, org: Organization, work: Callable[[], T], wa
                     _make_partitions(session, missing.kind, missing.relation, missing.months[at : at + MONTHS_AT_ONCE])
 
 
+def create_partitions(engine: Engine, org: Organization, kind: RowKind, relation: int, months: Sequence[Month]) -> None:
+    """Create the monthly partitions that do not exist yet, in as many transactions as they need."""
+    for at in range(0, len(months), MONTHS_AT_ONCE):
+        with db.org_session(engine, org) as session:
+            _make_partitions(session, kind, relation, months[at : at + MONTHS_AT_ONCE])
+
+
 def ensure_partitions(session: Session, kind: RowKind, relation: int, times: Any) -> None:
     """Create the missing monthly partitions of `samples` or `labels` for these times.
 

@@ -23,6 +23,16 @@ LongYes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmatio
 By = Annotated[str | None, typer.Option("--by", help="Name for the ledger; default: the user of the system.")]
 Notify = Annotated[bool, typer.Option("--notify", help="Notify receivers of changed alerts.")]
 
+# Files of organizations and backups.
+TransferFile = Annotated[str, typer.Argument(metavar="FILE", help='The file; "-": stdout, or stdin to read it.')]
+WithoutSecrets = Annotated[
+    bool, typer.Option("--without-secrets", help="Leave the addresses and secrets of receivers out.")
+]
+PassphraseFile = Annotated[
+    str | None, typer.Option("--passphrase-file", help="File whose first line encrypts the secrets of receivers.")
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")]
+
 # What a command is about.
 OnlyModel = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 OnlyVersion = Annotated[str | None, typer.Option("--version", help="Only of this version.")]

@@ -1,0 +1,54 @@
+"""Backups of all organizations: create, verify, restore."""
+
+import typer
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.written_files import report
+
+app = group(__doc__)
+
+
+@app.command()
+def create(
+    ctx: typer.Context,
+    file: options.TransferFile,
+    without_secrets: options.WithoutSecrets = False,
+    passphrase_file: options.PassphraseFile = None,
+    replace: options.Replace = False,
+) -> None:
+    """Write all organizations, or that of --org, to a file, while dcmon runs: the state of one moment.
+
+    Secrets of receivers are encrypted with the key of this installation or a passphrase; keep it apart from the file.
+
+    Example: dcmon backup create dcmon-backup.tar.gz --without-secrets
+    """
+    from dcmon.commands.operations import transfer as operation
+
+    secrets = operation.SecretOptions(passphrase_file, without_secrets)
+    report(ctx.obj.output, file, operation.back_up(ctx.obj, file, secrets, is_replaced=replace))
+
+
+@app.command()
+def verify(ctx: typer.Context, file: options.TransferFile) -> None:
+    """Read a file to its end and compare its checksums; no database is needed.
+
+    Example: dcmon backup verify dcmon-backup.tar.gz
+    """
+    from dcmon.commands.operations import transfer as operation
+
+    ctx.obj.output.value(operation.check(file))
+
+
+@app.command()
+def restore(ctx: typer.Context, file: options.TransferFile, passphrase_file: options.PassphraseFile = None) -> None:
+    """Restore all organizations into a database without any, or that of --org, which was deleted here.
+
+    Everything becomes visible at the end, or nothing: a restore that was killed can be repeated.
+
+    Example: dcmon backup restore dcmon-backup.tar.gz
+    """
+    from dcmon.commands.operations import transfer as operation
+
+    secrets = operation.SecretOptions(passphrase_file)
+    ctx.obj.output.value(operation.restore(ctx.obj, file, secrets))

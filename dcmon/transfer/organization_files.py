@@ -1,0 +1,120 @@
+"""Export an organization to a file, and import it under another id, also into another database."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.db import Organization, locks
+from dcmon.db.locks import LockSpace
+from dcmon.tenancy import organizations
+from dcmon.transfer import file_secrets, files, publication, unfinished
+from dcmon.transfer.archive import ArchiveWriter
+from dcmon.transfer.contents import Kind, OrganizationDocument
+from dcmon.transfer.loader import Loader
+from dcmon.transfer.reader import OnlyCheck, Progress, Reader
+from dcmon.transfer.snapshot import consistent
+from dcmon.transfer.user_ids import UserIds
+from dcmon.transfer.writer import Summary as Summary
+from dcmon.transfer.writer import Writer
+
+IMPORT_RUNS = "Another import or restore runs in this database. Repeat the command when it has ended."
+
+
+@dataclass(frozen=True)
+class SecretOptions:
+    """What an operator said about secrets. `passphrase_file`: a file with the passphrase in its first line."""
+
+    passphrase_file: str | None = None
+    are_left_out: bool = False
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An organization that was imported. `tokens_left_out`: those that another organization has already."""
+
+    name: str
+    summary: Summary
+    tokens_left_out: int = 0
+
+
+def export(
+    engine: Engine, org: Organization, path: str, secrets: SecretOptions, *, is_replaced: bool = False
+) -> Summary:
+    """Write an organization to a file ("-": stdout) while it is in use: a state of one moment.
+
+    Raises Conflict if the file exists, messages are parked or a prune was interrupted, InvalidInput, FileUnwritable.
+    """
+    protection = file_secrets.for_export(files.passphrase(secrets.passphrase_file), is_left_out=secrets.are_left_out)
+    with files.writing(path, is_replaced=is_replaced) as stream, consistent(engine, [org]) as snapshot:
+        archive = ArchiveWriter(stream)
+        writer = Writer(archive, snapshot, Kind.ORGANIZATION, protection)
+        writer.manifest([org])
+        writer.organization(org)
+        archive.close()
+    return writer.summary
+
+
+def import_(
+    engine: Engine,
+    path: str,
+    name: str | None,
+    secrets: SecretOptions,
+    progress: Progress | None = None,
+) -> Imported:
+    """Load an organization from a file ("-": stdin) under a new id, and then make it visible. `name`: another name.
+
+    If it fails or is killed, no organization is visible; the next import removes what is left. Raises Conflict if the
+    name is taken, ArchiveDamaged, ArchiveDiffers, ArchiveTooNew, ArchiveUnknown, PassphraseWrong, SecretUnreadable,
+    Locked or InvalidInput.
+    """
+    with (
+        files.reading(path) as stream,
+        locks.exclusive(engine, LockSpace.IMPORT, 0, refusal=IMPORT_RUNS),
+    ):
+        reader = Reader(stream, path, progress)
+        _require_kind(reader, path)
+        passphrase = files.passphrase(secrets.passphrase_file)
+        protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
+        chosen = name or next(iter(reader.manifest.organizations.values()))
+        unfinished.remove(engine)
+        _require_free(engine, chosen)
+        loader = Loader(engine, protection, lambda document: _with_new_id(engine, chosen), UserIds())
+        try:
+            summary = reader.read_to(loader)
+            skipped = publication.publish(engine, loader.loaded, loader.users)
+        except BaseException:
+            unfinished.remove(engine)
+            raise
+        return Imported(chosen, summary, skipped)
+
+
+def check(path: str, progress: Progress | None = None) -> tuple[Kind, Summary]:
+    """Read a file to its end and compare its checksums, without a database. Raises what `import_` raises for it."""
+    with files.reading(path) as stream:
+        reader = Reader(stream, path, progress)
+        return reader.manifest.kind, reader.read_to(OnlyCheck())
+
+
+def _require_kind(reader: Reader, path: str) -> None:
+    if reader.manifest.kind is not Kind.ORGANIZATION:
+        raise errors.InvalidInput(
+            f'{path} is a backup: "dcmon backup restore" restores all or one of its organizations.'
+        )
+
+
+def _require_free(engine: Engine, name: str) -> None:
+    organizations.require_name(name)
+    with db.public_session(engine) as session:
+        organizations.require_free_name(session, name)
+
+
+def _with_new_id(engine: Engine, name: str) -> Organization:
+    with db.public_session(engine) as session:
+        org_id = session.execute(text("select nextval('organizations_id_seq')")).scalar_one()
+    return Organization(org_id, name, f"org_{org_id}")
+
+
+def with_old_id(document: OrganizationDocument) -> Organization:
+    """Return an organization as it was when it was written."""
+    return Organization(document.id, document.name, f"org_{document.id}")

@@ -1,0 +1,135 @@
+"""All organizations are backed up and restored: nothing is lost, and ingestion goes on where it was."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
+
+from dcmon import db, errors
+from dcmon.app import App
+from dcmon.ingestion import audit_reader
+from dcmon.output import Output
+from dcmon.tenancy import organizations, provisioning, tokens
+from dcmon.transfer import backups, organization_files, publication, unfinished
+from dcmon.transfer.organization_files import SecretOptions
+from tests.conftest import Acme
+from tests.helpers.ingestion import worker
+from tests.integration.conftest import Target, eventually, labels, rows
+from tests.integration.transfer.test_organization_files import names, schemas
+
+NO_SECRETS = SecretOptions(are_left_out=True)
+
+
+def findings(engine: Engine) -> list[object]:
+    with db.public_session(engine) as session:
+        orgs = organizations.entries(session)
+    return [finding for result in audit_reader.run_audit(engine, orgs) for finding in result.findings]
+
+
+def public_count(engine: Engine, rows_of: str) -> int:
+    with db.public_session(engine) as session:
+        return int(session.execute(text(f"select count(*) from {rows_of}")).scalar_one())
+
+
+def test_restored_backup_has_all_organizations(
+    filled: Target, second_engine: Engine, tmp_path: Path, acme: Acme
+) -> None:
+    """Ids of organizations, users and tokens are the same, also those that come next."""
+    path = str(tmp_path / "backup.tar.gz")
+    doomed = provisioning.create_organization(filled.engine, "doomed", "d@doomed.example").organization
+    other = provisioning.create_organization(filled.engine, "other", "o@other.example").organization
+    provisioning.delete_organization(filled.engine, doomed)
+    backups.create(filled.engine, path, SecretOptions())
+    assert organization_files.check(path)[1].organizations == 2
+
+    restored = backups.restore(second_engine, path, None, SecretOptions())
+
+    assert restored.names == ["acme", "other"]
+    with db.public_session(second_engine) as session:
+        assert organizations.find(session, "other").id == other.id
+        assert tokens.authenticate(session, acme.token).organization.id == acme.org.id
+        copied = session.scalar(text("select count(*) from audit_log where name = 'doomed'"))
+    assert copied == public_count(filled.engine, "audit_log where name = 'doomed'")
+    assert findings(second_engine) == []
+    new = provisioning.create_organization(second_engine, "new", "n@new.example").organization
+    assert new.id == other.id + 1
+
+
+def test_backup_is_refused_where_organizations_are(filled: Target, tmp_path: Path) -> None:
+    path = str(tmp_path / "backup.tar.gz")
+    backups.create(filled.engine, path, NO_SECRETS)
+    with pytest.raises(errors.Conflict, match="1 organizations already"):
+        backups.restore(filled.engine, path, None, NO_SECRETS)
+    with pytest.raises(errors.Conflict, match="exists"):
+        backups.restore(filled.engine, path, "acme", NO_SECRETS)
+    with pytest.raises(errors.OrganizationNotFound):
+        backups.restore(filled.engine, path, "acne", NO_SECRETS)
+
+
+def test_killed_restore_is_repeated(
+    filled: Target, second_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "backup.tar.gz")
+    backups.create(filled.engine, path, NO_SECRETS)
+    with monkeypatch.context() as patched:
+        patched.setattr(publication, "publish", lambda *_: 1 / 0)
+        patched.setattr(unfinished, "remove", lambda _: 0)  # a killed process removes nothing
+        with pytest.raises(ZeroDivisionError):
+            backups.restore(second_engine, path, None, NO_SECRETS)
+    assert (names(second_engine), len(schemas(second_engine))) == ([], 2)
+
+    backups.restore(second_engine, path, None, NO_SECRETS)
+
+    assert (names(second_engine), schemas(second_engine)) == (["acme"], [filled.org.schema])
+
+
+def test_organization_of_another_installation_is_refused(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    path = str(tmp_path / "backup.tar.gz")
+    backups.create(filled.engine, path, NO_SECRETS)
+    with pytest.raises(errors.Conflict, match="another installation"):
+        backups.restore(second_engine, path, "acme", NO_SECRETS)
+
+
+def test_deleted_organization_is_restored_with_its_id(filled: Target, tmp_path: Path, acme: Acme) -> None:
+    path, samples = str(tmp_path / "backup.tar.gz"), filled.samples
+    backups.create(filled.engine, path, NO_SECRETS, only="acme")
+    provisioning.create_organization(filled.engine, "other", "o@other.example")
+    provisioning.delete_organization(filled.engine, acme.org)
+    backups.restore(filled.engine, path, "acme", NO_SECRETS)
+
+    assert filled.samples == samples
+    with db.public_session(filled.engine) as session:
+        assert tokens.authenticate(session, acme.token).organization.id == acme.org.id
+    assert findings(filled.engine) == []
+
+
+@pytest.mark.kafka
+def test_rows_after_a_backup_are_read_again_from_kafka(
+    buffered: App, target: Target, server_url: str, template: str, second_engine: Engine, tmp_path: Path
+) -> None:
+    """Fill, back up, log more, lose the database, restore: the rows since the backup come from Kafka, none twice."""
+    path = str(tmp_path / "backup.tar.gz")
+
+    def send(first: int) -> None:
+        buffered.ingestion.ingest_samples(target.org, target.version_id, [*rows(first, 300)])
+        buffered.ingestion.ingest_labels(target.org, target.model_id, [*labels(first, 300)])
+
+    send(0)
+    with worker(buffered):
+        assert eventually(lambda: (target.samples, target.labels) == (300, 300))
+    backups.create(target.engine, path, NO_SECRETS)
+    send(300)
+    with worker(buffered):
+        assert eventually(lambda: (target.samples, target.labels) == (600, 600))
+
+    backups.restore(second_engine, path, None, NO_SECRETS)
+
+    restored = Target(second_engine, target.org, target.model_id, target.version_id)
+    assert restored.samples == 300
+    url = SecretStr(second_engine.url.render_as_string(False))
+    settings = buffered.settings.model_copy(update={"database_url": url})
+    with App(settings, Output(quiet=True)) as second, worker(second):
+        assert eventually(lambda: (restored.samples, restored.labels) == (600, 600))
+    assert restored.scalar("select sum(duplicates) from batches") == 0
+    assert findings(second_engine) == []
