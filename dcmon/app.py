@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from dcmon.db import Organization
+    from dcmon.db.dry_runs import Effects
     from dcmon.db.work_queue import Work
     from dcmon.ingestion.admission_cache import AdmissionCache
     from dcmon.ingestion.intake import Intake
@@ -37,6 +38,7 @@ class App:
     def __init__(self, settings: Settings | None = None, output: Output | None = None, org: str | None = None) -> None:
         self._given_settings, self._org = settings, org
         self.output = output or Output()
+        self.effects: Effects | None = None  # of a dry run
 
     @cached_property
     def settings(self) -> Settings:
@@ -75,6 +77,14 @@ class App:
         app.engine = self.engine
         return app
 
+    def for_dry_run(self, output: Output) -> App:
+        """Return an App that commits nothing, and whose `effects` say what it would have changed. Close it."""
+        from dcmon.db.dry_runs import Effects
+
+        app = App(self.settings, output, self._org)
+        app.effects = Effects()
+        return app
+
     @cached_property
     def database_url(self) -> str:
         """Return DCMON_DATABASE_URL, or the URL of the embedded PostgreSQL.
@@ -99,6 +109,10 @@ class App:
         from dcmon.embedded import own_key
 
         encryption.use_keys(own_key.keys(self.settings))
+        if self.effects is not None:
+            from dcmon.db import dry_runs
+
+            return dry_runs.engine(self.database_url, self.effects)
         return db.engine(self.database_url, pool_size=10)
 
     @cached_property

@@ -25,7 +25,7 @@ COMMANDS = Path(__file__).parent / "commands"
 # Parameters of commands that people choose, or that name what people have chosen. Others are data.
 LINES = frozenset({
     "name", "new_name", "rename", "model", "models", "monitor", "check", "version", "email", "owner", "user",
-    "receiver", "author", "by", "reason", "kind", "object_", "prefix", "group", "time_zone", "role", "scope",
+    "receiver", "author", "by", "reason", "kind", "object_", "prefixes", "group", "time_zone", "role", "scope",
     "state", "severity", "task", "topic", "frequency_", "notification_id", "names",
 })  # fmt: skip
 PROSE = frozenset({"description", "note", "message"})

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands.shared import options
+from dcmon.commands.shared import options, questions
 from dcmon.commands.shared.arguments import require_one_of
+from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.several import run_for_all
@@ -66,6 +67,7 @@ def history(ctx: typer.Context, alert_id: Id) -> None:
 
 
 @app.command()
+@changing
 def ack(
     ctx: typer.Context,
     alert_ids: Ids,
@@ -79,6 +81,7 @@ def ack(
 
 
 @app.command()
+@asking(questions.ended_alerts)
 def resolve(ctx: typer.Context, alert_ids: Ids, note: Note = None) -> None:
     """Resolve alerts; the next violated window opens new ones. Example: dcmon alert resolve 1 2"""
     from dcmon.commands.operations import alert as operation
@@ -87,6 +90,7 @@ def resolve(ctx: typer.Context, alert_ids: Ids, note: Note = None) -> None:
 
 
 @app.command()
+@changing
 def reopen(ctx: typer.Context, alert_ids: Ids, note: Note = None) -> None:
     """Reopen alerts that an operator resolved. Example: dcmon alert reopen 1 2"""
     from dcmon.commands.operations import alert as operation

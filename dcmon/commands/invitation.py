@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 
@@ -22,6 +23,7 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
+@changing
 def delete(
     ctx: typer.Context, email: Annotated[str, typer.Argument(help="E-mail address of the person who is invited.")]
 ) -> None:

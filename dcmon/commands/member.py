@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -32,6 +33,7 @@ def show(ctx: typer.Context, email: Email) -> None:
 
 
 @app.command()
+@changing
 def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> None:
     """Make a person a member. Example: dcmon member create ann@acme.org --role viewer"""
     from dcmon.commands.operations import member as operation
@@ -41,6 +43,7 @@ def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> Non
 
 
 @app.command("set-role")
+@changing
 def set_role(ctx: typer.Context, email: Email, role: Annotated[str, typer.Argument(help="The new role.")]) -> None:
     """Give a member another role, at once for all tokens. Example: dcmon member set-role ann@acme.org admin"""
     from dcmon.commands.operations import member as operation
@@ -60,6 +63,7 @@ def delete(ctx: typer.Context, email: Email, yes: options.LongYes = False, dry_r
 
 
 @app.command()
+@changing
 def invite(
     ctx: typer.Context,
     email: Email,
@@ -74,6 +78,7 @@ def invite(
 
 
 @app.command()
+@changing
 def restrict(
     ctx: typer.Context, models: Annotated[str, typer.Argument(help="own: only models that they are members of; all.")]
 ) -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import model_options, options
+from dcmon.commands.shared import model_options, options, questions
 from dcmon.commands.shared.arguments import default_set, duration, frequency
+from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, confirm, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -19,13 +20,9 @@ app = group(__doc__)
 
 
 @app.command()
+@changing
 @model_options.new_model
-def create(
-    ctx: typer.Context,
-    typed: "TypedModel",
-    yes: options.Yes = False,
-    dry_run: options.DryRun = False,
-) -> None:
+def create(ctx: typer.Context, typed: "TypedModel", yes: options.Yes = False) -> None:
     """Create a model, with default monitors and rules; with --from, as a file suggests.
 
     --from shows what the file suggests, and asks before it creates the model. Options replace each guess. Without a
@@ -37,8 +34,7 @@ def create(
     """
     from dcmon.commands.operations import model_creation as operation
 
-    created = operation.create(ctx.obj, typed, partial(confirm, yes=yes), is_dry_run=dry_run)
-    ctx.obj.output.page(created)
+    ctx.obj.output.page(operation.create(ctx.obj, typed, partial(confirm, yes=yes)))
 
 
 @app.command("list")
@@ -52,7 +48,7 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: str) -> None:
+def show(ctx: typer.Context, name: options.ModelName) -> None:
     """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
     from dcmon.commands.views import model as view
 
@@ -60,9 +56,10 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 @app.command("set")
+@asking(questions.ended_alerts)
 def set_(
     ctx: typer.Context,
-    name: str,
+    name: options.ModelName,
     time_zone: Annotated[str | None, typer.Option(help=options.TIME_ZONE)] = None,
     lateness: Annotated[str | None, typer.Option(help="How long a window waits for late rows: 10m, 2h, 0s.")] = None,
     label_ratio: Annotated[float | None, typer.Option(help=options.LABEL_RATIO)] = None,
@@ -87,7 +84,7 @@ def set_(
 @app.command("set-retention")
 def set_retention(
     ctx: typer.Context,
-    name: str,
+    name: options.ModelName,
     term: Annotated[str, typer.Argument(help="30d, 12w, 1y; none: for ever; inherit: the organization's term.")],
     dry_run: options.DryRun = False,
     yes: options.LongYes = False,
@@ -106,6 +103,7 @@ def set_retention(
 
 
 @app.command("set-defaults")
+@asking(questions.ended_alerts)
 def set_defaults(
     ctx: typer.Context,
     defaults: Annotated[str, typer.Argument(help="all (the SDK's and dcmon's own), sdk or none.")],
@@ -134,10 +132,11 @@ def set_defaults(
 
 
 @app.command()
+@changing
 def rename(
     ctx: typer.Context,
-    name: str,
-    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")],
+    name: options.ModelName,
+    new_name: options.NewName,
 ) -> None:
     """Rename a model; its id stays. Clients and silences that use the name need the new one.
 
@@ -149,7 +148,23 @@ def rename(
 
 
 @app.command()
-def delete(ctx: typer.Context, name: str, dry_run: options.DryRun = False, yes: options.LongYes = False) -> None:
+@changing
+def copy(
+    ctx: typer.Context,
+    name: options.ModelName,
+    new_name: options.NewName,
+    with_reference: options.WithReference = False,
+) -> None:
+    """Copy a model: settings, versions, monitors and rules, but no rows. Example: dcmon model copy credit credit-2"""
+    from dcmon.commands.operations import copies as operation
+
+    ctx.obj.output.value(operation.copy_model(ctx.obj, name, new_name, with_reference=with_reference))
+
+
+@app.command()
+def delete(
+    ctx: typer.Context, name: options.ModelName, dry_run: options.DryRun = False, yes: options.LongYes = False
+) -> None:
     """Delete a model with its versions, samples, monitors and alerts. Example: dcmon model delete credit --dry-run"""
     from dcmon.commands.operations import model_removal as operation
 

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dcmon.commands import _monitor_results
-from dcmon.commands.shared import option_groups, options
+from dcmon.commands import _monitor_results, _monitor_run
+from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency, parse_condition
+from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 
 app = group(__doc__)
 app.add_typer(_monitor_results.app)
+app.add_typer(_monitor_run.app)
 
 
 @app.command()
+@changing
 @option_groups.check_choices
 def create(
     ctx: typer.Context,
-    name: str,
+    name: options.CreatedName,
     *,
     model: Annotated[str, typer.Option(help="Model that the monitor watches.")],
     check: Annotated[str, typer.Option(help="Name of a check of the model, or class of deepchecks: FeatureDrift.")],
@@ -93,6 +96,7 @@ def show(ctx: typer.Context, name: options.MonitorName) -> None:
 
 
 @app.command("set")
+@asking(questions.ended_alerts)
 @option_groups.check_choices
 def set_(
     ctx: typer.Context,
@@ -138,6 +142,23 @@ def set_(
     change = operation.MonitorChange(fields, choices, check_parameters(param), set(reset or ()))
     change.require_some()
     ctx.obj.output.value(operation.change(ctx.obj, name, change))
+
+
+@app.command()
+@changing
+def copy(
+    ctx: typer.Context,
+    name: options.MonitorName,
+    new_name: options.NewName,
+    model: Annotated[str | None, typer.Option(help="Model of the copy; default: that of the monitor.")] = None,
+) -> None:
+    """Copy a monitor with its rules; its last windows with samples are evaluated.
+
+    Example: dcmon monitor copy "credit/Prediction Drift" "Weekly drift"
+    """
+    from dcmon.commands.operations import copies as operation
+
+    ctx.obj.output.value(operation.copy_monitor(ctx.obj, name, new_name, model))
 
 
 @app.command()

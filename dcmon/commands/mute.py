@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -13,9 +14,10 @@ app = group(__doc__)
 
 
 @app.command()
+@changing
 def create(
     ctx: typer.Context,
-    name: str,
+    name: options.CreatedName,
     hours: Annotated[str, typer.Option(help="Hours of the day, also past midnight: 22:00-06:00.")],
     days: Annotated[str, typer.Option(help="Days on which the mute time begins: mon-fri, sat,sun or daily.")] = "daily",
     time_zone: Annotated[
@@ -51,7 +53,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: str,
+    name: options.MuteName,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:

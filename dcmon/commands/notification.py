@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import duration
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 
@@ -40,7 +42,10 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def show(
+    ctx: typer.Context,
+    notification_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the notification, or its beginning.")],
+) -> None:
     """Show a notification: contents, receiver and delivery. Example: dcmon notification show 3f2a9c1e"""
     from dcmon.commands.views import notification as view
 
@@ -48,6 +53,7 @@ def show(ctx: typer.Context, notification_id: Annotated[str, typer.Argument(meta
 
 
 @app.command()
+@changing
 def retry(
     ctx: typer.Context,
     ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of notifications.")] = None,
@@ -66,9 +72,10 @@ def retry(
 
 
 @app.command()
+@changing
 def pause(
     ctx: typer.Context,
-    receiver: str,
+    receiver: options.ReceiverName,
     for_: Annotated[
         str | None, typer.Option("--for", help="How long: 2h, 30m, 3d; default: until it is resumed.")
     ] = None,
@@ -81,7 +88,8 @@ def pause(
 
 
 @app.command()
-def resume(ctx: typer.Context, receiver: str) -> None:
+@changing
+def resume(ctx: typer.Context, receiver: options.ReceiverName) -> None:
     """Resume a receiver, and send the notifications that wait for it.
 
     Notifications that were given up are sent too, if their alerts still fire.

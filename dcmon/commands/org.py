@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.limit_options import organization_limits
@@ -21,17 +22,16 @@ PRUNE_FOLLOWS = (
 
 
 @app.command()
+@changing
 def create(
     ctx: typer.Context,
-    name: str,
+    name: options.CreatedName,
     owner: Annotated[str, typer.Option(help="E-mail of the owner.")] = "owner@localhost",
 ) -> None:
     """Create an organization with an owner and a first token. Example: dcmon org create acme --owner ann@acme.org"""
-    from dcmon.tenancy.provisioning import create_organization
+    from dcmon.commands.operations import organization as operation
 
-    created = create_organization(ctx.obj.engine, name, owner)
-    row = {"organization": created.organization.name, "owner": owner, "token": created.token}
-    ctx.obj.output.value(row, remark=STORE_TOKEN)
+    ctx.obj.output.value(operation.create(ctx.obj, name, owner), remark=STORE_TOKEN)
 
 
 @app.command("list")
@@ -56,6 +56,7 @@ def show(
 
 
 @app.command()
+@changing
 def rename(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The organization.")],
@@ -105,8 +106,9 @@ def import_(
 
 
 @app.command("set-limits")
+@changing
 @organization_limits
-def set_limits(ctx: typer.Context, name: str, limits: "Mapping[str, int | None]") -> None:
+def set_limits(ctx: typer.Context, name: options.OrgName, limits: "Mapping[str, int | None]") -> None:
     """Limit what may be logged in a minute, and how many objects there may be; "none" removes a limit.
 
     Rows above a limit get 429 and are not stored, objects 402. Objects that exist stay.
@@ -147,6 +149,7 @@ def set_retention(
 
 
 @app.command("set-defaults")
+@changing
 def set_defaults(
     ctx: typer.Context,
     defaults: Annotated[str, typer.Argument(help="all (the SDK's and dcmon's own), sdk or none.")],
@@ -162,7 +165,7 @@ def set_defaults(
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: str,
+    name: options.OrgName,
     yes: options.LongYes = False,
     dry_run: options.DryRun = False,
 ) -> None:

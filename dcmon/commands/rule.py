@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import option_groups, options
+from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import parse_condition, span
+from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -25,6 +26,7 @@ NewName = Annotated[str | None, typer.Option("--name", help="Name of the rule in
 
 
 @app.command()
+@changing
 @option_groups.rule_policy
 def create(
     ctx: typer.Context,
@@ -63,6 +65,7 @@ def show(ctx: typer.Context, name: Name) -> None:
 
 
 @app.command("set")
+@asking(questions.ended_alerts)
 @option_groups.rule_policy
 def set_(
     ctx: typer.Context,

@@ -8,6 +8,7 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.several import run_for_all
@@ -16,6 +17,7 @@ app = group(__doc__)
 
 
 @app.command()
+@changing
 def create(
     ctx: typer.Context,
     matchers: Annotated[
@@ -67,7 +69,10 @@ def list_(
 
 
 @app.command()
-def delete(ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="ID...")]) -> None:
+@changing
+def delete(
+    ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers of silences.")]
+) -> None:
     """End silences now; the notifications that they held back are sent. Example: dcmon silence delete 1 2"""
     from dcmon.commands.operations import silence as operation
 

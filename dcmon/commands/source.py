@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -16,10 +17,11 @@ app = group(__doc__)
 
 
 @app.command()
+@changing
 @option_groups.row_target
 def create(
     ctx: typer.Context,
-    name: str,
+    name: options.CreatedName,
     url: Annotated[
         str, typer.Argument(help="Directory, bucket or pattern: /path, s3://bucket/prefix, '/path/**/labels-*.csv'.")
     ],
@@ -45,7 +47,7 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: str) -> None:
+def show(ctx: typer.Context, name: options.SourceName) -> None:
     """Show a source, what it loses, and its files that can't be read. Example: dcmon source show lake"""
     from dcmon.commands.views import source as view
 
@@ -55,7 +57,7 @@ def show(ctx: typer.Context, name: str) -> None:
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: str,
+    name: options.SourceName,
     yes: options.LongYes = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -71,6 +73,7 @@ def delete(
 
 
 @app.command()
+@changing
 def scan(
     ctx: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Source to scan; default: all.")] = None,

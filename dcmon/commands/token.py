@@ -1,18 +1,22 @@
 """API tokens: create, list, delete, import."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from dcmon.commands.shared import options
+from dcmon.commands.shared import options, questions
+from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import run_for_all
 from dcmon.commands.shared.wording import STORE_TOKEN
 
 app = group(__doc__)
 
 
 @app.command()
+@changing
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Purpose of the token.")] = "sdk",
@@ -41,16 +45,17 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
+@asking(questions.revoked_token)
 def delete(
     ctx: typer.Context,
-    prefix: Annotated[
-        str, typer.Argument(help='First characters of the token, as "dcmon token list" shows them: dcm_…')
+    prefixes: Annotated[
+        list[str], typer.Argument(metavar="TOKEN...", help='Prefix as "dcmon token list" shows it, or name.')
     ],
 ) -> None:
-    """Revoke a token: from now on it is refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""
+    """Revoke tokens: from now on they are refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""
     from dcmon.commands.operations import token as operation
 
-    ctx.obj.output.value(operation.revoke(ctx.obj, prefix))
+    run_for_all(ctx.obj.output, prefixes, partial(operation.revoke, ctx.obj))
 
 
 @app.command("import")

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_for_name, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -36,16 +37,32 @@ def show(ctx: typer.Context, model: ModelName, version: Name) -> None:
 
 
 @app.command()
+@changing
 def rename(
     ctx: typer.Context,
     model: ModelName,
     version: Name,
-    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")],
+    new_name: options.NewName,
 ) -> None:
     """Rename a version; its id stays, so clients go on unchanged. Example: dcmon version rename credit v1 v1-retired"""
     from dcmon.commands.operations import model_removal as operation
 
     ctx.obj.output.value(operation.rename_version(ctx.obj, model, version, new_name))
+
+
+@app.command()
+@changing
+def copy(
+    ctx: typer.Context,
+    model: ModelName,
+    version: Name,
+    new_name: options.NewName,
+    with_reference: options.WithReference = False,
+) -> None:
+    """Copy a version's columns, but no rows. Example: dcmon version copy credit v1 v2 --with-reference"""
+    from dcmon.commands.operations import copies as operation
+
+    ctx.obj.output.value(operation.copy_version(ctx.obj, model, version, new_name, with_reference=with_reference))
 
 
 @app.command()

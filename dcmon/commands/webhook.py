@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared import option_groups, options
+from dcmon.commands.shared import option_groups, options, questions
+from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
@@ -23,10 +24,11 @@ STORE_SECRET = (
 
 
 @app.command()
+@changing
 @option_groups.receiver_address
 def create(
     ctx: typer.Context,
-    name: str,
+    name: options.CreatedName,
     *,
     kind: Annotated[ReceiverKind, typer.Option(help="Kind of the receiver.")] = ReceiverKind.WEBHOOK,
     severity: options.Severities = None,
@@ -59,7 +61,7 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: str) -> None:
+def show(ctx: typer.Context, name: options.ReceiverName) -> None:
     """Show a receiver without its secrets, its waiting messages and last error. Example: dcmon webhook show team"""
     from dcmon.commands.views import receiver as view
 
@@ -67,10 +69,11 @@ def show(ctx: typer.Context, name: str) -> None:
 
 
 @app.command("set")
+@changing
 @option_groups.receiver_address
 def set_(
     ctx: typer.Context,
-    name: str,
+    name: options.ReceiverName,
     *,
     severity: options.Severities = None,
     model: Annotated[
@@ -96,7 +99,7 @@ def set_(
 @app.command("test")
 def send_test(
     ctx: typer.Context,
-    name: str,
+    name: options.ReceiverName,
     timeout: Annotated[str, typer.Option(help="How long to wait for the worker.")] = "30s",
     here: Annotated[bool, typer.Option("--here", help="Send from this computer, with its own settings.")] = False,
 ) -> None:
@@ -114,7 +117,8 @@ def send_test(
 
 
 @app.command()
-def rotate(ctx: typer.Context, name: str) -> None:
+@asking(questions.rotated_secret)
+def rotate(ctx: typer.Context, name: options.ReceiverName) -> None:
     """Create a new signing secret, shown once; the old one stays valid for 24 h. Example: dcmon webhook rotate team"""
     from dcmon.commands.operations import receiver as operation
 
@@ -124,7 +128,7 @@ def rotate(ctx: typer.Context, name: str) -> None:
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: str,
+    name: options.ReceiverName,
     dry_run: options.DryRun = False,
     yes: options.LongYes = False,
 ) -> None:

@@ -130,6 +130,17 @@ def clear(session: Session, version: Version) -> ReferenceLoad:
     return ReferenceLoad(0, removed, 0, version.reference_revision + 1)
 
 
+def copy(session: Session, source: Version, target: Version) -> int:
+    """Copy the rows of a reference to a version without one that has the same layout; return how many.
+
+    Afterwards the caller begins the new revision with `begin_revision`.
+    """
+    _lock(session, source)
+    _lock(session, target)
+    session.execute(text(f"insert into reference_{target.relation} select * from reference_{source.relation}"))
+    return count(session, target)
+
+
 def begin_revision(session: Session, version: Version) -> int:
     """Begin a new revision of the reference, and return its number.
 

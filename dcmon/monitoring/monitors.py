@@ -16,6 +16,7 @@ from dcmon.checks import defaults
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result
 from dcmon.monitoring import model_checks, monitor_validation, reevaluation, schedules
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.storage import sample_tables
 from dcmon.windows import ComparedWith, Frequency
 
 
@@ -41,6 +42,16 @@ def create(session: Session, check: Check, spec: MonitorSpec, org_retention: tim
     session.flush()
     reevaluation.enqueue_for_monitor(session, monitor.id, datetime.now(UTC), org_retention=org_retention)
     return monitor
+
+
+def require_free_name(session: Session, model: Model, name: str) -> None:
+    """Check that no monitor of a model has this name, so that it names one monitor. Raises Conflict."""
+    sample_tables.lock_naming(session, f"monitors of {model.id}")
+    statement = select(Monitor.id).join(Check).where(Check.model_id == model.id, Monitor.name == name)
+    if session.scalar(statement.limit(1)) is not None:
+        raise errors.Conflict(
+            f'Model {model.name!r} has a monitor {name!r} already. Choose another name; "dcmon monitor set" changes it.'
+        )
 
 
 def _columns(spec: MonitorSpec) -> dict[str, Any]:
@@ -146,6 +157,29 @@ def get(session: Session, monitor_id: int) -> Monitor:
 def existing_ids(session: Session, monitor_ids: Sequence[int]) -> set[int]:
     """Return those of the ids that monitors have."""
     return set(session.scalars(select(Monitor.id).where(Monitor.id.in_(monitor_ids))))
+
+
+def named(session: Session) -> list[tuple[Monitor, str]]:
+    """Return all monitors with their names MODEL/MONITOR, in the order of models and names."""
+    statement = select(Monitor, Model.name).join(Check, Check.id == Monitor.check_id).join(Model)
+    rows = session.execute(statement.order_by(Model.name, Monitor.name, Monitor.id)).all()
+    return [(monitor, f"{model}/{monitor.name}") for monitor, model in rows]
+
+
+def find_names(session: Session, name: str) -> list[str]:
+    """Return MODEL/MONITOR of the monitor of a name (as for `find`), or of all monitors of the model of that name.
+
+    Raises MonitorNotFound, or InvalidInput if several monitors have the name.
+    """
+    of_model = [full_name for _, full_name in named(session) if full_name.startswith(f"{name}/")]
+    try:
+        monitor = find(session, name)
+    except errors.MonitorNotFound:
+        if not of_model:
+            raise
+        return of_model
+    model = session.scalars(select(Model).join(Check).where(Check.id == monitor.check_id)).one()
+    return [f"{model.name}/{monitor.name}"]
 
 
 def find(session: Session, name: str) -> Monitor:

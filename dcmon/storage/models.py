@@ -66,6 +66,14 @@ def create(session: Session, new: NewModel) -> Model:
     return model
 
 
+def create_new(session: Session, new: NewModel) -> Model:
+    """Create a model with its tables. Raises InvalidInput, or Conflict when the name is taken."""
+    sample_tables.lock_naming(session, "models")
+    if session.scalar(select(Model.id).where(Model.name == new.name)) is not None:
+        raise errors.Conflict(f"Another model has the name {new.name[:60]!r}. Choose another name.")
+    return create(session, new)
+
+
 def require_valid(new: NewModel) -> None:
     """Raise InvalidInput if a model can't be like this."""
     errors.require_storable(new.name)

@@ -75,6 +75,29 @@ def create(session: Session, model: Model, new: NewVersion) -> Version:
     return version
 
 
+def copy(session: Session, version: Version, to: Model, name: str) -> Version:
+    """Create a version with the columns of another one, in its model or a model of the same task, without rows.
+
+    It gets the same layout of tables. Raises InvalidInput, or Conflict when the name is taken.
+    """
+    sample_tables.lock_naming(session, f"versions of {to.id}")
+    taken = session.scalar(select(Version.id).where(Version.model_id == to.id, Version.name == name))
+    if taken is not None:
+        raise errors.Conflict(f"Model {to.name!r} has a version {name!r} already. Choose another name.")
+    new = NewVersion(
+        name, version.features, version.additional, version.feature_importance, version.classes, version.label_map,
+        version.file_columns,
+    )  # fmt: skip
+    require_valid(to, new)
+    created = Version(
+        model_id=to.id, **vars(new), relation=sample_tables.next_relation(session), layout=version.layout
+    )  # fmt: skip
+    session.add(created)
+    session.flush()
+    sample_tables.create_version_tables(session, to, created)
+    return created
+
+
 def _require_same(model: Model, existing: Version, new: NewVersion) -> None:
     pairs: dict[str, tuple[Any, Any]] = {
         "features": (existing.features, dict(new.features)),

@@ -35,6 +35,13 @@ def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
         return Provisioned(org, tokens.create(session, org.id, user.id, "first"))
 
 
+def check_new_organization(engine: Engine, name: str, owner: str) -> None:
+    """Create an organization without a schema, for a dry run. Raises Conflict when the name is taken."""
+    with db.public_session(engine) as session:
+        org, user = organizations.create(session, name, owner)
+        tokens.create(session, org.id, user.id, "first")
+
+
 def delete_organization(engine: Engine, org: Organization) -> None:
     """Delete an organization in "public", then its schema.
 

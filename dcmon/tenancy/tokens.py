@@ -27,6 +27,7 @@ from dcmon.tenancy.rate_limits import Limits
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
 MAX_NAME_LENGTH = 100
+SHORTEST_PREFIX = 6  # characters of the beginning of a prefix: two more than all tokens share
 MAX_LIVE = 100  # of a user in an organization
 USE_RECORDED_EVERY = timedelta(minutes=1)
 
@@ -178,11 +179,33 @@ def owner_of(session: Session, org_id: int, prefix: str) -> int:
     return _find(session, org_id, prefix).user_id
 
 
-def revoke(session: Session, org_id: int, prefix: str) -> None:
-    """Revoke a token at once. `prefix` may be the complete token. Raises TokenNotFound."""
-    token = _find(session, org_id, prefix)
+def revoke(session: Session, org_id: int, typed: str) -> Token:
+    """Revoke a token at once, and return it. `typed`: as for find_named. Raises TokenNotFound or InvalidInput."""
+    token = find_named(session, org_id, typed)
     token.revoked_at = token.revoked_at or datetime.now(UTC)
     session.flush()
+    return token
+
+
+def find_named(session: Session, org_id: int, typed: str) -> Token:
+    """Return the token that a person means: by its text, by the beginning of its prefix, or by its name.
+
+    Raises TokenNotFound, and InvalidInput if several tokens that are not revoked are meant.
+    """
+    try:
+        return _find(session, org_id, typed)
+    except errors.TokenNotFound:
+        known = session.scalars(select(Token).where(Token.org_id == org_id, Token.revoked_at.is_(None))).all()
+    by_prefix = [token for token in known if len(typed) >= SHORTEST_PREFIX and token.prefix.startswith(typed)]
+    chosen = by_prefix or [token for token in known if token.name == typed]
+    if len(chosen) > 1:
+        prefixes = ", ".join(sorted(token.prefix for token in chosen))
+        raise errors.InvalidInput(f"{len(chosen)} tokens are meant by {typed!r}: name one of {prefixes}.")
+    if not chosen:
+        # A token that was typed as a whole is not shown again.
+        is_secret = PATTERN.fullmatch(typed) is not None or imported_tokens.is_old(typed)
+        raise errors.TokenNotFound(name=typed[:14] if is_secret else typed, known=[token.name for token in known])
+    return chosen[0]
 
 
 def replace(session: Session, bearer: Bearer) -> str:

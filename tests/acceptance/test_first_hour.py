@@ -99,6 +99,6 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: HttpRece
     assert dcmon("rule", "create", "Age", "> 0.9").returncode == 0
     assert len(dcmon.json("rule", "list")) == 19
     prefix = dcmon.json("token", "list")[0]["prefix"]
-    assert dcmon("token", "delete", prefix).returncode == 0
+    assert dcmon("token", "delete", prefix, "--yes").returncode == 0
     assert http.request("GET", f"{dcmon.url}/api/v1/say-hello").status == 401
     http.clear()

@@ -10,7 +10,7 @@ import typer
 
 from dcmon import errors
 from dcmon.commands.operations import model as model_operation
-from dcmon.commands.operations import model_document, reference
+from dcmon.commands.operations import model_document, reference, version_addition
 from dcmon.commands.views import model_proposal as view
 from dcmon.ingestion.files.proposal import proposal as proposals
 from dcmon.ingestion.files.proposal.choices import OPTIONS, Choices
@@ -29,28 +29,35 @@ YAML = (".yaml", ".yml")
 DEFAULT_VERSION = "v1"
 
 
-def create(app: "App", typed: "TypedModel", confirm: Confirm, *, is_dry_run: bool) -> Page:
-    """Create a model after `confirm(question)` if a file suggests it. Return what to show.
+def create(app: "App", typed: "TypedModel", confirm: Confirm) -> Page:
+    """Create a model after `confirm(question)` if a file suggests it. Return what to show; a dry run asks nothing.
 
     Raises InvalidInput, Conflict, or NotFound and FileRefused if the file can't be read.
     """
     file = typed.file
     is_document = file is not None and Path(file.path).suffix.lower() in YAML
     if file is not None and not is_document:
-        return _from_file(app, typed, file, confirm, is_dry_run=is_dry_run)
-    if is_dry_run:
-        raise errors.InvalidInput("--dry-run shows what a file suggests: name the file with --from FILE.")
+        return _from_file(app, typed, file, confirm)
     if file is None:
+        is_known = version_addition.exists(app, typed.name)
+        _confirm_addition(app, typed, confirm)
         row = _create(app, typed)
-        return Page(row, [Fields(row)])
+        return Page(row, [Fields(row)], [f"Model {typed.name!r} existed already."] if is_known else [])
     if file.write is not None:
         raise errors.InvalidInput(f"{file.path} describes a model already: --write has no meaning for it.")
     typed = model_document.read(typed)
+    _confirm_addition(app, typed, confirm)
     row = _create(app, typed, _reference(file))
     return Page(row, [Fields(row), *map(Remark, _about_reference(row, typed, file))])
 
 
-def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confirm, *, is_dry_run: bool) -> Page:
+def _confirm_addition(app: "App", typed: "TypedModel", confirm: Confirm) -> None:
+    """Ask before a version is added to a model that exists."""
+    if app.effects is None and (question := version_addition.question(app, typed)) is not None:
+        confirm(question)
+
+
+def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confirm) -> Page:
     if file.write is not None and Path(file.write).suffix.lower() not in (*YAML, model_document.COMMAND_SUFFIX):
         raise errors.InvalidInput(f"--write {file.write}: name a file *.yaml, or *.sh for a command.")
     choices = _choices(typed, file)
@@ -63,13 +70,15 @@ def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confi
     if file.write is not None and not proposal.questions:
         model_document.write(Path(file.write), complete)
         return view.with_remark(page, f"{file.write} has the proposal. Nothing was created.")
-    if is_dry_run:
+    if app.effects is not None:
+        if not proposal.questions:
+            _create(app, complete, _reference(file))
         return page
     if not app.output.is_data:
         app.output.page(page)
     if proposal.questions:
         raise errors.InvalidInput(view.unanswered(proposal))
-    confirm(f"Create model {complete.name!r}?")
+    confirm(version_addition.question(app, complete) or f"Create model {complete.name!r}?")
     row = _create(app, complete, _reference(file))
     remarks = map(Remark, [*_about_reference(row, complete, file), *view.next_steps(complete, file)])
     return Page({**page.data, **row} if isinstance(page.data, dict) else row, [Fields(row), *remarks])

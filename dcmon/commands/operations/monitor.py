@@ -111,6 +111,7 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
     org = app.organization()
     with app.org(org) as session:
         model = models.find(session, new.model)
+        monitors.require_free_name(session, model, new.spec.name)
         check = model_checks.get_or_create_check(session, model, new.check, new.parameters, new.spec.name)
         monitor = monitors.create(session, check, new.spec, org.retention)
         for condition in new.conditions:

@@ -1,10 +1,12 @@
 """Evaluate windows of a monitor now, in the process of the command."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcmon import errors
+from dcmon.commands.operations import run_reports
 from dcmon.commands.views import monitor_result as view
 from dcmon.db import work_queue
 from dcmon.monitoring import complete_windows, manual_runs, monitors
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """The windows of a monitor to evaluate: those that end in a time range, or the one at a time.
+    """The windows of a monitor, MODEL/MONITOR, to evaluate: those that end in a time range, or the one at a time.
 
     With `waits`, wait until the last window, or that at the time, is complete. `timeout` limits this wait, and the wait
     for another run.
@@ -32,8 +34,56 @@ class RunRequest:
     notifies: bool = False
 
 
-def run(app: "App", request: RunRequest) -> "ResultRows":
-    """Evaluate complete windows. Raises MonitorNotFound, MonitorBusy, NoWindowAt or StillIncomplete."""
+class Run(NamedTuple):
+    """The judged results of a run, and the exit code of the command."""
+
+    results: "ResultRows"
+    exit_code: int
+
+
+def run(app: "App", names: Sequence[str] | None, request: RunRequest, reports: run_reports.Reports) -> Run:
+    """Evaluate complete windows of monitors, found by their names or those of models, and write reports.
+
+    Without names, of all monitors. Of several monitors, one that can't be evaluated is a row with the reason, and the
+    others go on. Raises MonitorNotFound, and for a single one also MonitorBusy, NoWindowAt or StillIncomplete.
+    """
+    chosen = _chosen(app, names)
+    judged = [_run_or_reason(app, replace(request, monitor=name), is_single=len(chosen) == 1) for name in chosen]
+    rows = [row for results in judged for row in results.rows]
+    if app.effects is None:
+        run_reports.write(rows, reports, app.output)
+    metrics = judged[0].metrics if len(judged) == 1 else []
+    return Run(view.ResultRows(rows, metrics, judged[0].none if judged else None), run_reports.exit_code(rows, reports))
+
+
+def _chosen(app: "App", names: Sequence[str] | None) -> list[str]:
+    """Return the monitors that names mean, as MODEL/MONITOR; None: all. Raises MonitorNotFound or InvalidInput."""
+    with app.org() as session:
+        if names is None:
+            return [name for _, name in monitors.named(session)]
+        chosen = list[str]()
+        for name in names:
+            chosen += monitors.find_names(session, name)
+    return list(dict.fromkeys(chosen))
+
+
+def _run_or_reason(app: "App", request: RunRequest, *, is_single: bool) -> "ResultRows":
+    try:
+        return _run(app, request)
+    except (errors.MonitorBusy, errors.NoWindowAt, errors.StillIncomplete) as error:
+        if is_single:
+            raise
+        row: dict[str, Any] = {
+            "monitor": request.monitor,
+            "state": None,
+            "violates": [],
+            "no_verdict": str(error),
+            "reason": str(error),
+        }
+        return view.ResultRows([row], [])
+
+
+def _run(app: "App", request: RunRequest) -> "ResultRows":
     org = app.organization()
     with app.org(org) as session:
         monitor_id = monitors.find(session, request.monitor).id
@@ -55,7 +105,8 @@ def run(app: "App", request: RunRequest) -> "ResultRows":
         app.enqueue(org, work_queue.Work.notify)
     with app.org(org) as session:
         none = None if results else complete_windows.describe_ends(session, monitor_id, datetime.now(UTC))
-        return view.judged(session, monitor_id, results, none)
+        rows, metrics, none = view.judged(session, monitor_id, results, none)
+    return view.ResultRows([{"monitor": request.monitor, **row} for row in rows], metrics, none)
 
 
 def backfill(app: "App", request: RunRequest, advance: Callable[[int, int], None]) -> dict[str, Any]:

@@ -1,14 +1,23 @@
-"""Rename an organization, and set its limits and default monitors."""
+"""Create and rename organizations, and set their limits and default monitors."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from dcmon.tenancy import object_limits, organizations, rate_limits
+from dcmon.tenancy import object_limits, organizations, provisioning, rate_limits
 
 if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.states import DefaultSet
+
+
+def create(app: "App", name: str, owner: str) -> dict[str, Any]:
+    """Create an organization with an owner and a first token; a dry run makes no schema. Raises Conflict."""
+    if app.effects is not None:
+        provisioning.check_new_organization(app.engine, name, owner)
+        return {"organization": name, "owner": owner}
+    created = provisioning.create_organization(app.engine, name, owner)
+    return {"organization": created.organization.name, "owner": owner, "token": created.token}
 
 
 def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:

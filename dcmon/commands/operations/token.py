@@ -38,12 +38,12 @@ def create(app: "App", name: str, user: str | None, expires: str | None, scope: 
     return {"organization": org.name, "name": name, "user": member.email, "scope": parsed, "token": token}
 
 
-def revoke(app: "App", prefix: str) -> dict[str, Any]:
-    """Revoke a token. Raises NotFound."""
+def revoke(app: "App", typed: str) -> dict[str, Any]:
+    """Revoke a token, found by its prefix or name. Raises TokenNotFound or InvalidInput."""
     org = app.organization()
     with app.public() as session:
-        tokens.revoke(session, org.id, prefix)
-    return {"revoked": prefix[:14]}
+        token = tokens.revoke(session, org.id, typed)
+    return {"revoked": token.prefix, "name": token.name}
 
 
 def import_tokens(app: "App", path: str, role: str, *, dry_run: bool) -> list[dict[str, Any]]:

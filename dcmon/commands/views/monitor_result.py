@@ -122,7 +122,10 @@ def judged_page(judged_results: ResultRows) -> Page:
     """Show results with the rules that each violates, as `judged` lists them."""
     rows, metrics, none = judged_results
     shown = metric_columns(rows, metrics[:SHOWN_METRICS])
-    columns = ["window_end", *version_columns(rows), "state", *shown, "n", "violates", "reason"]
+    columns = [
+        *(["monitor"] if len({row["monitor"] for row in rows}) > 1 else []),
+        *("window_end", *version_columns(rows), "state", *shown, "n", "violates", "reason"),
+    ]
     return Page(rows, [Table(rows, columns, empty=none or "No window was evaluated.")])
 
 
@@ -191,7 +194,7 @@ def _limits(result: "Result", metric: str | None) -> tuple[float | None, float |
 
 def version_columns(rows: list[dict[str, Any]]) -> list[str]:
     """Return a column for the version if there are several."""
-    return ["version"] if len({row["version"] for row in rows}) > 1 else []
+    return ["version"] if len({row.get("version") for row in rows}) > 1 else []
 
 
 def metric_columns(rows: list[dict[str, Any]], metrics: list[str]) -> list[str]:

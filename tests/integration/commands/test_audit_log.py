@@ -27,7 +27,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, str]]] = [
     (("monitor", "set", "credit/Nulls", "--lookback", "3d"), ("monitor", "change")),
     (RULE, ("rule", "create")),
     (("webhook", "create", "team", "http://127.0.0.1:1/x"), ("receiver", "create")),
-    (("webhook", "rotate", "team"), ("receiver", "change")),
+    (("webhook", "rotate", "team", "--yes"), ("receiver", "change")),
     (("notification", "pause", "team"), ("receiver", "change")),
     (("notification", "retry", "--all-dead"), ("notification", "retry")),
     (("silence", "create", "model=credit", "--for", "4h", "--reason", "a test"), ("silence", "create")),

@@ -80,7 +80,7 @@ def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmo
 
     assert read_json(run_dcmon, "alert", "ack", "3", "--note", "on it")["changed"] is True
     assert [row["id"] for row in read_json(run_dcmon, "alert", "list", "--state", "acknowledged")] == [3]
-    assert read_json(run_dcmon, "alert", "resolve", "3", "--note", "new pricing")["was_firing"] is True
+    assert read_json(run_dcmon, "alert", "resolve", "3", "--yes", "--note", "new pricing")["was_firing"] is True
     over = " ".join(run_dcmon("alert", "show", "3", columns="200").stdout.split())
     assert ": new pricing severity" in over
     assert ": on it" in over
@@ -167,7 +167,7 @@ def test_rule_is_added_listed_shown_set_and_deleted(run_dcmon: RunDcmon) -> None
     assert (added["severity"], added["open"], added["alerts"]) == ("high..critical", 1, 1)
     require_fits(run_dcmon("rule", "list"))
     require_fits(run_dcmon("rule", "show", "features"))
-    changed = read_json(run_dcmon, "rule", "set", "features", "--condition", "> 0.9", "--for", "1")
+    changed = read_json(run_dcmon, "rule", "set", "features", "--condition", "> 0.9", "--for", "1", "--yes")
     assert (changed["condition"], changed["open"], changed["severity"]) == ("> 0.9", 0, "critical")
     assert read_json(run_dcmon, "alert", "list", "--state", "resolved")[-1]["resolved_by"] == "rule"
     assert read_json(run_dcmon, "rule", "delete", "features", "--yes")["alerts"] == 1

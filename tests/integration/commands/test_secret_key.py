@@ -90,7 +90,7 @@ def test_secrets_of_a_lost_key_are_entered_again(target: Target, database_url: s
         changed = run("webhook", "set", "team", f"{receiver.url}/new", "--header", "X-Key: new", keys=NEW)
         assert changed.startswith("0")
         assert "lost" not in changed
-        assert run("webhook", "rotate", "team", keys=NEW).startswith("0")
+        assert run("webhook", "rotate", "team", "--yes", keys=NEW).startswith("0")
         assert run("webhook", "test", "--here", "team", keys=NEW).startswith("0")
         assert (receiver.requests[-1].path, receiver.requests[-1].headers["x-key"]) == ("/new", "new")
         assert "authorization" not in receiver.requests[-1].headers

@@ -228,7 +228,7 @@ def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> N
 def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> None:
     with receiver(respond_with(OK)) as at:
         first = parse_json(run_dcmon("-o", "json", "webhook", "create", "team", at.url))["secret"]
-        second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team"))["secret"]
+        second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team", "--yes"))["secret"]
         assert first != second
         assert run_dcmon("webhook", "test", "--here", "team").returncode == 0
     assert at.requests[0].count(b"v1,") == 2

@@ -46,7 +46,7 @@ def test_imported_token_works_until_it_is_revoked(
         wrong = _old(ANN, "z" * 22)
         assert set(_statuses(served, wrong, 80)) == {401, 429}
         assert eventually(lambda: set(_statuses(served, _old(ANN))) == {200})
-        run("token", "delete", _old(ANN))
+        run("token", "delete", _old(ANN), "--yes")
         assert eventually(lambda: 200 not in _statuses(served, _old(ANN)))
         assert eventually(lambda: set(_statuses(served, _old(BOB))) == {200})  # the address is throttled still
         run("member", "delete", BOB, "--yes")

@@ -1,0 +1,73 @@
+"""The part of `dcmon monitor` that evaluates windows now, by hand, in cron and in CI."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.arguments import require_span
+from dcmon.commands.shared.changes import changing
+from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.report_options import run_reports
+
+if TYPE_CHECKING:
+    from dcmon.commands.operations.run_reports import Reports
+
+app = group(None)
+
+NAMES = "MODEL/MONITOR, MONITOR, its id, or a model: all of its monitors; several."
+AT = "The window that ends at this time; if none ends then, the first that ends later."
+TIMEOUT = "Longest wait for another run of the monitor, and with --wait for the window: 90s, 10m."
+
+
+@app.command()
+@changing
+@run_reports
+def run(
+    ctx: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=NAMES)] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All monitors of the organization.")] = False,
+    at: Annotated[datetime | None, options.time_option("--at", AT)] = None,
+    from_: options.From = None,
+    to: options.Until = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the window is complete; exit 3 if it is not.")
+    ] = False,
+    timeout: Annotated[str, typer.Option(help=TIMEOUT)] = "10m",
+    notify: options.Notify = False,
+    *,
+    reports: "Reports",
+) -> None:
+    """Evaluate windows now, and judge them by the monitors' rules.
+
+    A window can be evaluated when newer samples have come, or when its time is over by the clock.
+
+    Exit 1 when a rule is violated, 8 when a window or a rule has no verdict, or when there is no such window.
+
+    Example: dcmon monitor run credit --fail-on high --junit result.xml
+    """
+    from dcmon import durations
+    from dcmon.commands.operations import monitor_run as operation
+    from dcmon.commands.views import monitor_result as view
+    from dcmon.monitoring.complete_windows import EndRange
+
+    _require_one_way(at, from_, to, wait=wait)
+    if bool(names) == all_:
+        raise typer.BadParameter("Name monitors or models, or give --all.")
+    request = operation.RunRequest("", EndRange(from_, to), durations.parse(timeout), at, wait, notify)
+    done = operation.run(ctx.obj, names, request, reports)
+    ctx.obj.output.page(view.judged_page(done.results))
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)
+
+
+def _require_one_way(at: datetime | None, from_: datetime | None, to: datetime | None, *, wait: bool) -> None:
+    """Check that no options contradict each other. Raises BadParameter."""
+    if at and (from_ or to):
+        raise typer.BadParameter("Give either --at for one window, or --from and --to for several.")
+    if wait and (from_ or to):
+        raise typer.BadParameter(
+            "Give --wait without --from and --to: it waits for one window, that of --at or the last one."
+        )
+    require_span(from_, to)

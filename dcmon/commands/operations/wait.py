@@ -1,0 +1,107 @@
+"""Wait until conditions on the backlogs and the health of dcmon hold."""
+
+import operator
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import typer
+
+from dcmon import errors
+from dcmon.commands.operations import status
+from dcmon.db.migrations import MigrationState
+from dcmon.nearest import meant
+from dcmon.tenancy import schema_migration
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+OPERATORS: dict[str, Callable[[int, int], bool]] = {
+    "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
+    ">=": operator.ge,
+}  # fmt: skip
+# What `dcmon status` counts under other names.
+COUNTS = {
+    "lag": ("unread_messages", "parked_messages"),
+    "due": ("windows_due",),
+    "notifications": ("notifications_waiting",),
+}
+HEALTH, MIGRATED = "health", "migrated"
+NAMES = (*COUNTS, HEALTH, MIGRATED)
+_CONDITION = re.compile(r"\s*([a-z]+)\s*(?:(==?|!=|<=?|>=?)\s*(\d+|ok|true))?\s*")
+
+
+class Condition(NamedTuple):
+    """A condition as typed: a name, an operator and a number."""
+
+    name: str
+    operator: str
+    number: int
+
+    def holds(self, value: int | None) -> bool:
+        """Return True if the value is known and meets the condition."""
+        return value is not None and OPERATORS[self.operator](value, self.number)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.operator}{self.number}"
+
+
+def parse_condition(text: str) -> Condition:
+    """Parse a condition like "lag=0"; a name alone means 0: nothing is left to do. Raises BadParameter."""
+    match = _CONDITION.fullmatch(text.lower())
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a condition like lag=0 or due<=5.", param_hint="--for")
+    name, sign, number = match.groups()
+    if name not in NAMES:
+        known = f"it is one of {', '.join(NAMES)}."
+        raise typer.BadParameter(f"There is no condition {name!r}.{meant(name, NAMES)} {known}", param_hint="--for")
+    return Condition(name, sign or "=", 0 if number in (None, "ok", "true") else int(number))
+
+
+def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every: timedelta) -> dict[str, Any]:
+    """Look again and again until all conditions hold; return the values and the seconds that it took.
+
+    A remark says what is waited for, whenever it changes. Raises TimeOver.
+    """
+    started_at, last = time.monotonic(), ""
+    while True:
+        values, reason = _read(app, {condition.name for condition in conditions})
+        open_ones = [condition for condition in conditions if not condition.holds(values.get(condition.name))]
+        seconds = time.monotonic() - started_at
+        if not open_ones:
+            return {**values, "seconds": round(seconds, 1)}
+        shown = ", ".join(f"{open_one} ({_shown(values.get(open_one.name))})" for open_one in open_ones) + (
+            reason and f": {reason}"
+        )
+        if seconds >= timeout.total_seconds():
+            raise errors.TimeOver(waited=shown)
+        if shown != last:
+            app.output.remark(f"waiting for {shown}")
+            last = shown
+        time.sleep(min(max(every.total_seconds(), 0.1), timeout.total_seconds() - seconds + 0.01))
+
+
+def _shown(value: int | None) -> str:
+    return "not known" if value is None else f"now {value:,}"
+
+
+def _read(app: "App", names: set[str]) -> tuple[dict[str, int | None], str]:
+    """Return the values of conditions, None where one is not known, and the reason for that."""
+    try:
+        values = dict[str, int | None]()
+        if MIGRATED in names:
+            states = schema_migration.states(app.engine)
+            values[MIGRATED] = sum(schema.state != MigrationState.CURRENT for schema in states)
+        if names - {MIGRATED}:
+            current = status.collect(app)
+            if current.failure is not None:
+                raise current.failure
+            counted = {name: sum(current.waiting[key] or 0 for key in keys) for name, keys in COUNTS.items()}
+            values |= {name: counted[name] for name in counted.keys() & names}
+            if HEALTH in names:
+                values[HEALTH] = len(current.problems)
+    except (errors.Unreachable, errors.Unavailable, errors.SchemaOutOfDate, errors.NothingRuns) as error:
+        return {}, str(error)
+    return values, ""

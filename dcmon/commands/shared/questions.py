@@ -1,0 +1,30 @@
+"""What commands ask before a change that can't be undone; a dry run has counted what the change does."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dcmon.commands.views import effects as view
+from dcmon.states import AlertChangeKind
+
+if TYPE_CHECKING:
+    from dcmon.db.dry_runs import Effects
+
+
+def ended_alerts(effects: "Effects", _typed: Mapping[str, Any]) -> str | None:
+    """Ask if open alerts would end: their receivers are told so."""
+    ended = (AlertChangeKind.RESOLVED, AlertChangeKind.RETRACTED)
+    if not any(effects.count("alert_changes", kind) for kind in ended):
+        return None
+    return f"This would {view.joined(view.phrases(effects))}. Continue?"
+
+
+def revoked_token(effects: "Effects", typed: Mapping[str, Any]) -> str | None:
+    """Ask before a token is refused for ever; not if it is already."""
+    if not effects.count("tokens", view.CHANGED):
+        return None
+    return f"Revoke {' and '.join(map(repr, typed['prefixes']))}? From then on, their clients get 401."
+
+
+def rotated_secret(_effects: "Effects", typed: Mapping[str, Any]) -> str:
+    """Ask before the signing secret of a receiver is replaced."""
+    return f"Give {typed['name']!r} a new signing secret? The old one is valid for 24 h more."

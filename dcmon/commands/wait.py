@@ -1,0 +1,33 @@
+"""Wait until dcmon has done its work."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared.groups import single
+
+app = single()
+
+FOR = "Condition, like lag=0, due=0, notifications<=5, health=0 or migrated; repeatable: all must hold."
+
+
+@app.command()
+def wait(
+    ctx: typer.Context,
+    conditions: Annotated[list[str], typer.Option("--for", metavar="CONDITION", help=FOR)],
+    timeout: Annotated[str, typer.Option(help="Longest wait: 60s, 10m.")] = "60s",
+    every: Annotated[str, typer.Option("--every", help="Time between two looks: 1s, 500ms.")] = "1s",
+) -> None:
+    """Wait until conditions hold; exit 124 when the time is over.
+
+    lag: messages that are not stored yet. due: windows that could be evaluated. notifications: those to send.
+    health: problems of dcmon. migrated: each schema is that of this dcmon. Operators: = != < <= > >=.
+
+    Example: dcmon wait --for lag=0 --for due=0 --timeout 60s
+    """
+    from dcmon import durations
+    from dcmon.commands.operations import wait as operation
+
+    parsed = [operation.parse_condition(text) for text in conditions]
+    pause = durations.parse(every, "1s or 10s")
+    ctx.obj.output.value(operation.wait(ctx.obj, parsed, durations.parse(timeout), pause))

@@ -1,0 +1,90 @@
+"""Reports of `monitor run`: exit code, JUnit XML, summary and annotations of GitHub Actions."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from dcmon.commands.operations import run_reports
+from dcmon.commands.operations.run_reports import Reports
+from dcmon.commands.views import github, junit
+from dcmon.severity import Severity
+
+# Elements of JUnit XML as CI servers read it: required attributes, further attributes, and elements inside.
+SCHEMA: Mapping[str, tuple[set[str], set[str], set[str]]] = {
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": ({"name", "tests", "failures", "errors"}, {"skipped", "time", "timestamp"}, {"testcase"}),
+    "testcase": ({"name", "classname"}, {"time"}, {"failure", "error", "skipped", "system-out"}),
+    "failure": ({"message", "type"}, set(), set()),
+    "error": ({"message", "type"}, set(), set()),
+    "skipped": (set(), {"message"}, set()),
+}
+
+
+def row(monitor: str, state: str | None = "OK", violates: list[str] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "monitor": monitor, "state": state, "violates": violates or [], "no_verdict": None, "reason": None,
+        "window_end": datetime(2026, 3, 2, tzinfo=UTC), "version": "v1", "seconds": 0.25, "value": 0.5, **more,
+    }  # fmt: skip
+
+
+ROWS = [
+    row("credit/Drift", violates=["high: age"]),
+    row("credit/Drift", violates=["low: job"]),
+    row("fraud/A <b> & \x07", state="NO_DATA", no_verdict="NO_DATA", reason="no rows"),
+    row("fraud/Broken", state="ERROR", reason="it failed"),
+    row("credit/Good"),
+]
+
+
+def require_valid(element: ElementTree.Element) -> None:
+    required, allowed, inside = SCHEMA[element.tag]
+    assert required <= set(element.attrib) <= required | allowed, element.tag
+    for child in element:
+        assert child.tag in inside
+        require_valid(child)
+
+
+def test_junit_has_a_case_for_each_monitor() -> None:
+    suites = ElementTree.fromstring(junit.document(ROWS).partition("\n")[2])
+    require_valid(suites)
+    cases = {
+        (case.get("classname"), case.get("name")): [child.tag for child in case] for case in suites.iter("testcase")
+    }
+    assert cases == {
+        ("credit", "Drift"): ["failure"], ("credit", "Good"): [], ("fraud", "A <b> & \\x07"): ["skipped"],
+        ("fraud", "Broken"): ["error"],
+    }  # fmt: skip
+    credit, fraud = suites.findall("testsuite")
+    assert (credit.get("tests"), credit.get("failures"), credit.get("time")) == ("2", "1", "0.750")
+    assert (fraud.get("skipped"), fraud.get("errors")) == ("1", "1")
+    failure = suites.find(".//failure")
+    assert failure is not None
+    assert failure.text == (
+        "window to 2026-03-02 00:00, version v1: high: age\nwindow to 2026-03-02 00:00, version v1: low: job"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "fail_on", "code"),
+    [
+        (ROWS, "low", 1), (ROWS, "critical", 8), (ROWS[1:2], "medium", 0), (ROWS[1:2], "low", 1), (ROWS[4:], "low", 0),
+        ([], "low", 8), (ROWS[2:3], "critical", 8),
+    ],
+)  # fmt: skip
+def test_exit_code_follows_the_severity(rows: list[dict[str, Any]], fail_on: str, code: int) -> None:
+    assert run_reports.exit_code(rows, Reports(Severity(fail_on))) == code
+
+
+def test_summary_of_github_escapes_markdown() -> None:
+    shown = github.summary([row("credit/a|b_<i>", violates=["high: age"])])
+    assert shown.startswith("### dcmon: 1 result, 1 with a violated rule\n\n|")
+    assert r"| ❌ | credit/a\|b\_&lt;i> | 2026-03-02 00:00 | v1 | 0.5 | high: age |  |" in shown
+
+
+def test_annotations_of_github_are_one_line_each() -> None:
+    assert github.annotations([row("a,b/c\n::error::x", violates=["medium: 50%"])]) == [
+        "::warning title=a%2Cb/c\\n%3A%3Aerror%3A%3Ax::medium: 50%25 in the window to 2026-03-02 00:00"
+    ]
