@@ -2,8 +2,10 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -16,10 +18,12 @@ from dcmon import errors
 from dcmon.db import object_limits
 
 CONNECT_SECONDS = 5
+# pg_stat_activity shows it: an operator, and `dcmon doctor`, find processes of another release.
+APPLICATION_NAME = f"dcmon {version('dcmon')} (Python {sys.version_info.major}.{sys.version_info.minor})"
 CONNECTION = {
     "prepare_threshold": None,
     "connect_timeout": CONNECT_SECONDS,
-    "application_name": "dcmon",
+    "application_name": APPLICATION_NAME,
     "client_encoding": "utf8",  # also where PGCLIENTENCODING differs: rows are read as bytes, too (storage.packing)
     # A server that disappears silently is noticed after 25 seconds; the operating system's default is two hours.
     "keepalives_idle": 10,

@@ -112,7 +112,7 @@ class PostgreSQL:
             with psycopg.connect(self.url, connect_timeout=2, application_name="process_killer") as connection:
                 return connection.execute(
                     "select pid, xact_start is not null and query ~* 'insert|copy|update|commit' from pg_stat_activity"
-                    " where application_name = 'dcmon' order by 2 desc, xact_start"
+                    " where application_name like 'dcmon %' order by 2 desc, xact_start"
                 ).fetchall()
         except psycopg.Error:
             return []

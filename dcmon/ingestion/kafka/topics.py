@@ -39,6 +39,19 @@ def ensure_topics(settings: Kafka) -> dict[str, uuid.UUID]:
         raise unreachable_error(settings, error.args[0]) from error
 
 
+def partition_counts(settings: Kafka) -> dict[str, int]:
+    """Return the number of partitions of each of dcmon's topics, 0 for a missing one; nothing is created.
+
+    Raises Unreachable or KafkaMisconfigured.
+    """
+    try:
+        existing = open_client(AdminClient, settings).list_topics(timeout=METADATA_SECONDS).topics
+    except ck.KafkaException as error:
+        raise unreachable_error(settings, error.args[0]) from error
+    names = [topic_name(settings, kind) for kind in (*RowKind, DEAD_LETTERS)]
+    return {name: len(existing[name].partitions) if name in existing else 0 for name in names}
+
+
 def _topic_id(admin: AdminClient, name: str) -> uuid.UUID:
     """Return the topic's id. If the broker has no ids, make one from the topic's name.
 

@@ -1,0 +1,35 @@
+"""Find what is wrong with this installation, and say what mends it."""
+
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared.groups import single
+from dcmon.commands.shared.lists import watched
+
+app = single()
+
+
+@app.command()
+@watched
+def doctor(
+    ctx: typer.Context,
+    codes: Annotated[
+        list[str] | None, typer.Option("--code", metavar="CODE", help="Only findings with this code; can be repeated.")
+    ] = None,
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long each part may take.")] = "15s",
+    catalogue: Annotated[bool, typer.Option("--list", help="Show the codes of all faults instead.")] = False,
+) -> None:
+    """Find what is wrong with this installation, and say what mends it; with --org, of one organization.
+
+    Each finding has a code, which docs/doctor.md explains. Exit 0: no finding; 1: findings.
+
+    Example: dcmon doctor --code disk-full
+    """
+    from dcmon.commands.operations import doctor as operation
+    from dcmon.commands.views import doctor as view
+
+    findings = operation.examine(ctx.obj, codes or [], timeout, is_skipped=catalogue)
+    ctx.obj.output.page(view.report(findings, is_catalogue=catalogue, quiet=ctx.obj.output.quiet))
+    if findings:
+        raise typer.Exit(1)

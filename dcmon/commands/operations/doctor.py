@@ -1,0 +1,44 @@
+"""Examine this installation."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dcmon import durations, errors
+from dcmon.doctor import inspection
+from dcmon.doctor.faults import Finding
+from dcmon.doctor.installation import Installation
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+
+def examine(app: "App", codes: Sequence[str], timeout: str, *, is_skipped: bool) -> list[Finding]:
+    """Return the findings with one of the codes, or all, of the organization of --org, or all; none if it is skipped.
+
+    Raises NotFound for an unknown code or organization, InvalidInput for a timeout.
+    """
+    inspection.require_codes(codes)
+    seconds = inspection.parse_timeout(durations.parse(timeout, "5s, 15s or 1m"))
+    if is_skipped:
+        return []
+    installation = _installation(app)
+    try:
+        findings = inspection.examine(installation, seconds)
+        _require_org(installation, app.typed_org)
+    finally:
+        installation.close()
+    return inspection.choose(findings, codes, app.typed_org)
+
+
+def _installation(app: "App") -> Installation:
+    try:
+        return Installation(app.settings)
+    except errors.DcmonError as error:
+        return Installation(None, error)
+
+
+def _require_org(installation: Installation, name: str | None) -> None:
+    """Raise OrganizationNotFound if --org names none; if that can't be known, the findings say it."""
+    known = installation.__dict__.get("organizations")
+    if name is not None and known is not None and all(org.name != name for org in known):
+        raise errors.OrganizationNotFound(name=name)

@@ -1,0 +1,37 @@
+"""The problems of `dcmon status` as findings: the health checks of dcmon.health are run, and not written again."""
+
+from datetime import UTC, datetime
+
+from dcmon import errors
+from dcmon.doctor.faults import FAULTS, Fact, Finding
+from dcmon.doctor.installation import Installation
+from dcmon.embedded import supervisor_state
+from dcmon.health import current_health, local_problems
+from dcmon.health.problem import Problem, ProblemName
+
+NOT_OF_ORGANIZATIONS = {  # problems whose subject is no organization
+    ProblemName.NO_WORKER, ProblemName.WORKER_HANGS, ProblemName.CRASHES, ProblemName.MISSED_RUN,
+    ProblemName.INGESTION_BEHIND, ProblemName.POSTGRESQL_FULL, ProblemName.PROCESS_STOPPED,
+}  # fmt: skip
+
+
+def problems(installation: Installation, *, is_connected: bool) -> list[Finding]:
+    """Return the problems that the database shows, or if it can't be read those that this machine shows without it.
+
+    Raises DcmonError if the database can't be read though it must.
+    """
+    settings = installation.known
+    if is_connected:
+        return [_finding(problem) for problem in current_health.collect(installation.engine, settings).problems]
+    error = installation.connection_error
+    if not isinstance(error, errors.Unreachable):
+        return []  # the faults of PostgreSQL have it
+    local = supervisor_state.read(settings)
+    return [_finding(problem) for problem in local_problems.find(settings, local, error)]
+
+
+def _finding(problem: Problem) -> Finding:
+    organization = "" if problem.name in NOT_OF_ORGANIZATIONS else problem.subject.partition("/")[0]
+    # A problem that starts just now has no start worth a word.
+    since = None if abs((datetime.now(UTC) - problem.since).total_seconds()) < 1 else problem.since
+    return Finding(FAULTS[problem.code], Fact(problem.sentence, problem.command, organization, since, problem.severity))

@@ -1,0 +1,110 @@
+"""Examine the parts of an installation at the same time: one that hangs delays no other."""
+
+import threading
+import time
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dcmon import errors
+from dcmon.doctor import (  # noqa: F401 - they register their faults
+    endpoint_faults,
+    file_faults,
+    health_faults,
+    kafka_faults,
+    organization_faults,
+    postgresql_faults,
+    redis_faults,
+    schema_faults,
+    settings_faults,
+)
+from dcmon.doctor.faults import FAULTS, LOOK_FAILED, NEED_DATABASE, PART_HANGS, Fact, Finding, Part
+from dcmon.doctor.health_faults import problems
+from dcmon.doctor.installation import Installation
+from dcmon.nearest import meant
+
+
+class _Inspection(threading.Thread):
+    """The inspection of one part, in its own thread. It never raises; its findings grow while it runs."""
+
+    def __init__(self, part: Part, installation: Installation) -> None:
+        super().__init__(name=f"doctor: {part}", daemon=True)
+        self.part, self.installation = part, installation
+        self.findings: list[Finding] = []
+
+    def run(self) -> None:
+        for fault in [fault for fault in FAULTS.values() if fault.part == self.part and fault.look is not None]:
+            assert fault.look is not None
+            try:
+                self.findings += [Finding(fault, fact) for fact in fault.look(self.installation)]
+            except (errors.DcmonError, SQLAlchemyError, OSError, ValueError) as error:
+                self._add_failure(fault.code, error)
+        if self.part in (Part.HEALTH, Part.POSTGRESQL):
+            try:
+                self.findings += problems(self.installation, is_connected=self.part == Part.HEALTH)
+            except (errors.DcmonError, SQLAlchemyError, OSError) as error:
+                self._add_failure("health", error)
+
+    def _add_failure(self, code: str, error: Exception) -> None:
+        reason = (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
+        fact = Fact(f"{code}: {reason}", f"dcmon -v doctor --code {code}" if code in FAULTS else "dcmon -v doctor")
+        self.findings.append(Finding(LOOK_FAILED, fact))
+
+
+def examine(installation: Installation, seconds: float) -> list[Finding]:
+    """Look for all faults, each part for at most so many seconds; return the findings, the most severe first.
+
+    Without settings only these are examined; without the database none of the parts that need it.
+    """
+    if installation.settings is None:
+        return _examine([Part.SETTINGS], installation, seconds)
+    local = [part for part in Part if part not in NEED_DATABASE]
+    findings = _examine(local, installation, seconds)
+    if not any(map(_is_blocking, findings)):
+        findings += _examine(NEED_DATABASE, installation, seconds)
+    return sorted(set(findings), key=lambda finding: finding.rank)
+
+
+def _is_blocking(finding: Finding) -> bool:
+    return finding.fault.code in postgresql_faults.BLOCKING or (
+        finding.fault is PART_HANGS and finding.fact.sentence.startswith(Part.POSTGRESQL)
+    )
+
+
+def _examine(parts: Iterable[Part], installation: Installation, seconds: float) -> list[Finding]:
+    inspections = [_Inspection(part, installation) for part in parts]
+    for inspection in inspections:
+        inspection.start()
+    deadline = time.monotonic() + seconds
+    findings = list[Finding]()
+    for inspection in inspections:
+        inspection.join(max(0.0, deadline - time.monotonic()))
+        findings += list(inspection.findings)
+        if inspection.is_alive():
+            sentence = f"{inspection.part} did not answer within {seconds:g} s; the other parts are examined."
+            findings.append(Finding(PART_HANGS, Fact(sentence, "dcmon doctor --timeout 2m")))
+    return findings
+
+
+def choose(findings: Sequence[Finding], codes: Collection[str], org: str | None) -> list[Finding]:
+    """Return the findings with one of the codes, or all without codes; those of other organizations are left out."""
+    return [
+        finding
+        for finding in findings
+        if (not codes or finding.fault.code in codes) and (org is None or finding.fact.organization in ("", org))
+    ]
+
+
+def require_codes(codes: Iterable[str]) -> None:
+    """Raise NotFound, with the nearest code, if there is no such code."""
+    for code in codes:
+        if code not in FAULTS:
+            raise errors.NotFound(f"There is no code {code!r}.{meant(code, FAULTS)} docs/doctor.md lists the codes.")
+
+
+def parse_timeout(timeout: timedelta) -> float:
+    """Return a timeout in seconds. Raises InvalidInput if it is zero or less."""
+    if timeout <= timedelta():
+        raise errors.InvalidInput("--timeout must be longer than 0 s.")
+    return timeout.total_seconds()

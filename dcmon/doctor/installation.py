@@ -1,0 +1,76 @@
+"""The installation that is examined: its settings, and connections that wait for a limited time only."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+
+from dcmon import db, errors
+from dcmon.db import Organization, encryption
+from dcmon.embedded import own_key, postgres
+from dcmon.settings import Settings
+from dcmon.tenancy import organizations
+
+CONNECT_SECONDS, STATEMENT_SECONDS, LOCK_WAIT = 3, 8, timedelta(seconds=3)
+
+
+@dataclass
+class Installation:
+    """What is examined. `settings`: None if they can't be used; then `refusal` is the reason."""
+
+    settings: Settings | None
+    refusal: errors.DcmonError | None = None
+
+    @property
+    def known(self) -> Settings:
+        """Return the settings; parts that need them are examined only if they can be used."""
+        assert self.settings is not None
+        return self.settings
+
+    @cached_property
+    def database_url(self) -> str:
+        """Return the URL of the database. Raises NothingRuns."""
+        if self.known.database_url is not None:
+            return self.known.database_url.get_secret_value()
+        url = postgres.url(self.known.data_dir)
+        if url is None:
+            raise errors.NothingRuns
+        return url
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Return an engine whose connections and statements end after seconds. Raises InvalidInput or NothingRuns."""
+        url = make_url(self.database_url)
+        limits = {
+            "connect_timeout": str(CONNECT_SECONDS),
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s",
+        }
+        wanted = {name: value for name, value in limits.items() if name not in url.query}
+        limited = url.update_query_dict(wanted).render_as_string(hide_password=False)
+        return db.engine(limited, pool_size=4, lock_wait=LOCK_WAIT)
+
+    @cached_property
+    def connection_error(self) -> errors.DcmonError | None:
+        """Return why PostgreSQL can't be reached; None if it can. It is tried once."""
+        try:
+            with self.engine.connect():
+                return None
+        except errors.DcmonError as error:
+            return error
+
+    def use_keys(self) -> None:
+        """Let this process read the secrets in tables. Raises InvalidInput if a key is none."""
+        encryption.use_keys(own_key.keys(self.known))
+
+    @cached_property
+    def organizations(self) -> list[Organization]:
+        """Return the organizations that can be opened; the reasons of others are findings of the health."""
+        with db.public_session(self.engine) as session:
+            return organizations.entries(session)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()

@@ -1,0 +1,204 @@
+"""Faults of organizations: secrets, receivers, models, sources, windows and tokens."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import select, text
+
+from dcmon import db, errors
+from dcmon.db import Organization, encryption, sql
+from dcmon.db.tables.org import Webhook
+from dcmon.doctor.faults import Fact, Part, fault
+from dcmon.doctor.installation import Installation
+from dcmon.formatting import command_prefix, count_of, format_time, shell_argument
+from dcmon.notifications import egress_guard
+from dcmon.output import shortened
+from dcmon.severity import Severity
+from dcmon.states import ReceiverKind
+
+SQL = sql.read(__name__)
+RESOLVE_SECONDS = 2.0
+EXPIRES_DAYS = 14
+ATTEMPTS = 3  # evaluations of a window that failed
+MAX_DETAIL_LENGTH = 200
+OVER_HTTP = (ReceiverKind.WEBHOOK, ReceiverKind.SLACK, ReceiverKind.TEAMS, ReceiverKind.DEEPCHECKS)
+
+
+@fault("secrets-in-plain", "Secrets of receivers are stored as they are", Part.ORGANIZATIONS, Severity.HIGH)
+def plain_secrets(installation: Installation) -> Iterator[Fact]:
+    """Who reads the database, or a dump of it, has them."""
+    installation.use_keys()
+    for org, receivers in _receivers(installation):
+        plain = [receiver.name for receiver in receivers if _is_plain(receiver)]
+        if plain:
+            command = "dcmon secret-key rotate" if encryption.has_keys() else "dcmon secret-key create"
+            missing = "" if encryption.has_keys() else ", and DCMON_SECRET_KEYS is not set"
+            sentence = f"{count_of(len(plain), 'receiver')} of {org.name} with plain secrets: {_names(plain)}{missing}."
+            yield Fact(sentence, command, org.name)
+
+
+def _is_plain(receiver: Webhook) -> bool:
+    stored = bytes(receiver.stored_secret)
+    return bool(stored) and not stored.startswith(encryption.MARK)
+
+
+@fault("secret-unreadable", "A secret can't be decrypted", Part.ORGANIZATIONS, Severity.CRITICAL)
+def unreadable_secrets(installation: Installation) -> Iterator[Fact]:
+    """None of the keys of this process fits: the worker can't send to the receiver."""
+    installation.use_keys()
+    for org, receivers in _receivers(installation):
+        unreadable = [receiver.name for receiver in receivers if not _is_readable(receiver)]
+        if unreadable:
+            sentence = f"{count_of(len(unreadable), 'receiver')} of {org.name} can't be read: {_names(unreadable)}."
+            yield Fact(sentence, "dcmon config show DCMON_SECRET_KEYS --origin", org.name)
+
+
+def _is_readable(receiver: Webhook) -> bool:
+    try:
+        return (receiver.url, receiver.secret, receiver.credentials) is not None
+    except errors.SecretUnreadable:
+        return False
+
+
+@fault("receiver-not-reachable", "A receiver's address can't be used", Part.ORGANIZATIONS, Severity.HIGH)
+def unreachable_receivers(installation: Installation) -> Iterator[Fact]:
+    """The host has no address, or DCMON_WEBHOOKS__ALLOW does not allow it: told before the first alert."""
+    installation.use_keys()
+    allow = installation.known.webhooks.allow
+    for org, receivers in _receivers(installation):
+        for receiver in receivers:
+            if not receiver.is_active or receiver.kind not in OVER_HTTP or not _is_readable(receiver):
+                continue
+            try:
+                egress_guard.resolve(receiver.url, allow, RESOLVE_SECONDS)
+            except egress_guard.DestinationRefused as refusal:
+                host = urlsplit(receiver.url).hostname
+                sentence = f"Receiver {receiver.name} of {org.name} ({host}): {refusal}"
+                yield Fact(sentence, f"{command_prefix(org.name)} webhook test {_quoted(receiver.name)}", org.name)
+
+
+@fault("email-without-server", "An e-mail receiver has no mail server", Part.ORGANIZATIONS, Severity.HIGH)
+def email_without_server(installation: Installation) -> Iterator[Fact]:
+    """DCMON_SMTP__HOST is not set here; the notify worker may have other settings."""
+    if installation.known.smtp.host is not None:
+        return
+    for org, receivers in _receivers(installation):
+        names = [receiver.name for receiver in receivers if receiver.is_active and receiver.kind == ReceiverKind.EMAIL]
+        if names:
+            sentence = f"DCMON_SMTP__HOST is not set, and {org.name} has e-mail receivers: {_names(names)}."
+            yield Fact(sentence, "dcmon config show DCMON_SMTP__HOST --origin", org.name)
+
+
+@fault("receiver-paused", "A receiver is paused without an end", Part.ORGANIZATIONS, Severity.MEDIUM)
+def paused_receivers(installation: Installation) -> Iterator[Fact]:
+    """Its notifications wait until it is resumed."""
+    for org, receivers in _receivers(installation):
+        for receiver in receivers:
+            if receiver.is_active and receiver.paused_at is not None and receiver.paused_until is None:
+                reason = f": {receiver.paused_because}" if receiver.paused_because else "."
+                command = f"{command_prefix(org.name)} notification resume {_quoted(receiver.name)}"
+                sentence = f"Receiver {receiver.name} of {org.name} is paused{reason}"
+                yield Fact(sentence, command, org.name, receiver.paused_at)
+
+
+@fault("no-critical-receiver", "No receiver gets critical alerts", Part.ORGANIZATIONS, Severity.HIGH)
+def no_critical_receiver(installation: Installation) -> Iterator[Fact]:
+    """The organization has receivers, but none for the worst alerts."""
+    for org, receivers in _receivers(installation):
+        active = [receiver for receiver in receivers if receiver.is_active]
+        if active and not any(Severity.CRITICAL in receiver.severities for receiver in active):
+            sentence = f"{count_of(len(active), 'receiver')} of {org.name}, and none gets critical alerts."
+            name = _quoted(active[0].name)
+            yield Fact(sentence, f"{command_prefix(org.name)} webhook set {name} --severity critical", org.name)
+
+
+@fault("model-without-monitors", "A model is not watched", Part.ORGANIZATIONS, Severity.MEDIUM)
+def unwatched_models(installation: Installation) -> Iterator[Fact]:
+    """It gets rows, and no monitor evaluates them."""
+    for org, row in _rows(installation, "unwatched"):
+        sentence = f"Model {row.model} of {org.name} gets rows since {format_time(row.since)} UTC, and has no monitor."
+        yield Fact(sentence, f"{command_prefix(org.name)} monitor create --help", org.name, row.since)
+
+
+@fault("version-without-rows", "A version never got a row", Part.ORGANIZATIONS, Severity.LOW)
+def empty_versions(installation: Installation) -> Iterator[Fact]:
+    """A service logs to another version, or was never switched on."""
+    for org, row in _rows(installation, "empty_versions"):
+        sentence = (
+            f"Version {row.version} of {row.model} in {org.name} was created a day ago or earlier, and has no row."
+        )
+        yield Fact(sentence, f"{command_prefix(org.name)} model show {_quoted(row.model)}", org.name, row.since)
+
+
+@fault("source-fails", "A watched source can't be read", Part.ORGANIZATIONS, Severity.HIGH)
+def failing_sources(installation: Installation) -> Iterator[Fact]:
+    """The directory or bucket is missing, or refuses dcmon; or a file can't be read."""
+    for org, row in _rows(installation, "failing_sources"):
+        error = shortened(row.error, MAX_DETAIL_LENGTH)
+        command = f"{command_prefix(org.name)} source scan {_quoted(row.name)}"
+        yield Fact(f"Source {row.name} of {org.name}, {row.url}: {error}", command, org.name, row.since)
+
+
+@fault("window-fails", "The evaluation of a window fails again and again", Part.ORGANIZATIONS, Severity.HIGH)
+def failing_windows(installation: Installation) -> Iterator[Fact]:
+    """A worker that evaluates it ends or is killed: for example, memory is too small."""
+    for org, row in _rows(installation, "failing_windows", attempts=ATTEMPTS):
+        sentence = (
+            f"The window of {row.model} {row.version} in {org.name} that ends {format_time(row.window_end)} UTC"
+            f" was begun {row.attempts} times, and {count_of(row.count, 'window')} like it."
+        )
+        yield Fact(sentence, "dcmon logs evaluate --level warning", org.name, row.since)
+
+
+@fault("token-expired", "A token in use has expired", Part.ORGANIZATIONS, Severity.HIGH)
+def expired_tokens(installation: Installation) -> Iterator[Fact]:
+    """A service used it within a month of its end: its requests are refused now."""
+    for row in _public_rows(installation, "expired_tokens"):
+        sentence = (
+            f"Token {row.name} ({row.prefix}…) of {row.org} expired; it was used last {format_time(row.used)} UTC."
+        )
+        yield Fact(sentence, f"{command_prefix(row.org)} token create {_quoted(row.name)}-2", row.org, row.since)
+
+
+@fault("token-expires", "A token in use expires soon", Part.ORGANIZATIONS, Severity.LOW)
+def expiring_tokens(installation: Installation) -> Iterator[Fact]:
+    """The requests of the service that uses it are refused then."""
+    for row in _public_rows(installation, "expiring_tokens", days=EXPIRES_DAYS):
+        sentence = f"Token {row.name} ({row.prefix}…) of {row.org} expires on {format_time(row.until)} UTC."
+        yield Fact(sentence, f"{command_prefix(row.org)} token create {_quoted(row.name)}-2", row.org)
+
+
+def _receivers(installation: Installation) -> Iterator[tuple[Organization, list[Webhook]]]:
+    """Yield the receivers of each organization that can be opened."""
+    for org in installation.organizations:
+        try:
+            with db.org_session(installation.engine, org) as session:
+                receivers = list(session.scalars(select(Webhook).order_by(Webhook.id)))
+        except errors.DcmonError:
+            continue  # the health says why
+        yield org, receivers
+
+
+def _rows(installation: Installation, statement: str, **values: Any) -> Iterator[tuple[Organization, Any]]:
+    """Yield the rows of a statement in each organization that can be opened."""
+    for org in installation.organizations:
+        try:
+            with db.org_session(installation.engine, org) as session:
+                rows = list(session.execute(text(SQL.statement(statement)), values))
+        except errors.DcmonError:
+            continue  # the health says why
+        yield from ((org, row) for row in rows)
+
+
+def _public_rows(installation: Installation, statement: str, **values: Any) -> list[Any]:
+    with db.public_session(installation.engine) as session:
+        return list(session.execute(text(SQL.statement(statement)), values))
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _quoted(name: str) -> str:
+    return shell_argument(name)

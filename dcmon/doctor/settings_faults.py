@@ -1,0 +1,50 @@
+"""Faults of the settings of this process."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dcmon import errors
+from dcmon.doctor.faults import Fact, Part, fault
+from dcmon.doctor.installation import Installation
+from dcmon.embedded import own_key
+from dcmon.settings import origins
+from dcmon.severity import Severity
+
+
+@fault("setting-unusable", "A setting can't be used", Part.SETTINGS, Severity.CRITICAL)
+def unusable(installation: Installation) -> Iterator[Fact]:
+    """Unknown names, values of the wrong type, and a .env that can't be read: no process of dcmon starts."""
+    if installation.refusal is not None:
+        file = Path(".env").absolute()
+        yield Fact(str(installation.refusal), f"grep -n DCMON_ {file}" if file.exists() else "env | grep DCMON_")
+
+
+@fault("setting-old-name", "A setting has its old name", Part.SETTINGS, Severity.LOW)
+def old_names(installation: Installation) -> Iterator[Fact]:
+    """Old names still work, and a later release may not read them."""
+    for name, origin in origins().items():
+        if ", as " in origin and installation.settings is not None:
+            place, _, old_name = origin.rpartition(", as ")
+            sentence = f"{place} sets {old_name}, whose name is {name} now."
+            yield Fact(sentence, f"dcmon config show {name} --origin")
+
+
+@fault("secret-key-unusable", "A key for secrets can't be used", Part.SETTINGS, Severity.CRITICAL)
+def unusable_key(installation: Installation) -> Iterator[Fact]:
+    """A key that is not 32 bytes in base64, or a key file without a key."""
+    if installation.settings is None:
+        return
+    try:
+        own_key.keys(installation.known)
+        installation.use_keys()
+    except errors.DcmonError as error:
+        yield Fact(str(error), "dcmon config show DCMON_SECRET_KEYS --origin")
+
+
+@fault("health-org-missing", "dcmon's own problems are notified to no receiver", Part.SETTINGS, Severity.LOW)
+def no_health_org(installation: Installation) -> Iterator[Fact]:
+    """With a dead man's switch, somebody is on call: they want to know more than that the pings stop."""
+    settings = installation.settings
+    if settings is not None and settings.ping.url is not None and settings.health.org is None:
+        sentence = "DCMON_PING__URL is set, and DCMON_HEALTH__ORG is not: problems of dcmon reach no receiver."
+        yield Fact(sentence, "dcmon org list")
