@@ -238,7 +238,8 @@ def _check_dead_letters(snapshot: HealthSnapshot, limits: Health) -> Iterator[Pr
     dead_letters = snapshot.dead_letters
     if dead_letters.oldest_at is not None and dead_letters.count:
         sentence = f"{_count(dead_letters.count, 'message')} could not be read within an hour and became dead letters."
-        yield Problem(ProblemName.DEAD_LETTERS, Severity.MEDIUM, sentence, "dcmon audit", dead_letters.oldest_at)
+        command = "dcmon dead-letter list"
+        yield Problem(ProblemName.DEAD_LETTERS, Severity.MEDIUM, sentence, command, dead_letters.oldest_at)
 
 
 def _check_quarantine(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

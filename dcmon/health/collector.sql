@@ -86,7 +86,7 @@ select count(*) as connections, current_setting('max_connections')::int as max_c
 -- name: dead_letters
 select count(*) as count, min(created_at) as oldest_at
   from (select * from dead_letters order by id desc limit 1000) newest
- where created_at > now() - interval '1 hour'
+ where created_at > now() - interval '1 hour' and resolved_at is null
 
 -- name: parked_messages
 select org_id, count(*) as message_count, min(parked_at) as oldest_at from parked_messages group by org_id

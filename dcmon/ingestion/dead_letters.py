@@ -1,17 +1,49 @@
 """Dead letters: messages that can't be stored. They stay here after they are sent to Kafka's dead letter topic."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
+from dcmon import errors
 from dcmon.db.tables.public import DeadLetter, IngestTopic
 from dcmon.storage.ledger import TopicPartition
 
+HEAD_BYTES = 300  # of a body: they say for which organization a message is
+HEAD_FIELDS = {  # as dcmon and other producers write them
+    "org": re.compile(rb'"org"\s*:\s*(\d{1,10})'),
+    "kind": re.compile(rb'"kind"\s*:\s*"(samples|labels)"'),
+    "target": re.compile(rb'"target"\s*:\s*(\d{1,10})'),
+}
 MAX_REASON_LENGTH = 2_000  # characters: an error message may contain a row of any size
+
+
+class Resolution(StrEnum):
+    """What an operator did with a dead letter: its rows are stored, or it was deleted."""
+
+    STORED = "stored"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True)
+class DeadLetterFilter:
+    """Which dead letters: by ids, or by topic, a part of the reason, time and organization's id.
+
+    `with_resolved`: also those that were stored or deleted.
+    """
+
+    ids: Sequence[int] = ()
+    topic: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    org_id: int | None = None
+    with_resolved: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,9 +66,97 @@ def add(session: Session, new: NewDeadLetter) -> None:
     session.execute(insert(DeadLetter).values(**values, body=new.body, reason=reason).on_conflict_do_nothing())
 
 
+def entries(session: Session, chosen: DeadLetterFilter, limit: int | None = None) -> list[dict[str, Any]]:
+    """Return dead letters as rows without their bodies, the newest first; those of an organization as `_describe`.
+
+    Raises DeadLetterNotFound for an unknown id.
+    """
+    columns = (DeadLetter, func.substr(DeadLetter.body, 1, HEAD_BYTES), func.octet_length(DeadLetter.body))
+    rows, ids = list[dict[str, Any]](), set[int]()
+    for dead_letter, head, size in session.execute(_filtered(select(*columns).options(defer(DeadLetter.body)), chosen)):
+        ids.add(dead_letter.id)
+        row = _describe(dead_letter, bytes(head or b""), size or 0)
+        if chosen.org_id in (None, row["org_id"]) and (limit is None or len(rows) < limit):
+            rows.append(row)
+    if missing := sorted(set(chosen.ids) - ids):
+        raise errors.DeadLetterNotFound(name=missing[0])
+    return rows
+
+
+def find(session: Session, dead_letter_id: int, *, is_locked: bool = False) -> DeadLetter:
+    """Return a dead letter. `is_locked`: lock it until the end of the transaction. Raises DeadLetterNotFound."""
+    dead_letter = session.get(DeadLetter, dead_letter_id, with_for_update=is_locked)
+    if dead_letter is None:
+        raise errors.DeadLetterNotFound(name=dead_letter_id)
+    return dead_letter
+
+
+def detail(session: Session, dead_letter_id: int) -> dict[str, Any]:
+    """Return a dead letter as a row with its body; bytes that are no text are escaped. Raises DeadLetterNotFound."""
+    dead_letter = find(session, dead_letter_id)
+    body = dead_letter.body
+    text = None if body is None else body.decode(errors="backslashreplace")
+    return {**_describe(dead_letter, (body or b"")[:HEAD_BYTES], len(body or b"")), "body": text}
+
+
+def resolve(session: Session, dead_letter: DeadLetter, resolution: Resolution, by: str) -> None:
+    """Record what was done with a dead letter, and remove its body.
+
+    The row stays, because the ledger of offsets counts it: dcmon audit compares the two.
+    """
+    same_place = select(func.count()).where(
+        DeadLetter.topic_id == dead_letter.topic_id, DeadLetter.partition == dead_letter.partition,
+        DeadLetter.at_offset == dead_letter.at_offset, DeadLetter.id != dead_letter.id,
+        func.octet_length(func.coalesce(DeadLetter.body, b"")) == 0,
+    )  # fmt: skip
+    if session.scalar(same_place):  # another message was at this offset, before a seek; its row is enough
+        session.delete(dead_letter)
+    else:
+        dead_letter.body, dead_letter.resolution, dead_letter.resolved_by = None, resolution, by
+        dead_letter.resolved_at = datetime.now(UTC)
+    session.flush()
+
+
+def _filtered(statement: "Select[Any]", chosen: DeadLetterFilter) -> "Select[Any]":
+    if chosen.ids:
+        statement = statement.where(DeadLetter.id.in_(list(chosen.ids)))
+    elif not chosen.with_resolved:
+        statement = statement.where(DeadLetter.resolved_at.is_(None))
+    if chosen.topic is not None:
+        statement = statement.where(DeadLetter.topic == chosen.topic)
+    if chosen.reason is not None:
+        statement = statement.where(DeadLetter.reason.icontains(chosen.reason, autoescape=True))
+    if chosen.since is not None:
+        statement = statement.where(DeadLetter.created_at >= chosen.since)
+    return statement.order_by(DeadLetter.id.desc())
+
+
+def _describe(dead_letter: DeadLetter, head: bytes, size: int) -> dict[str, Any]:
+    """Return a row; organization, kind and target are those of the message's head, None if it can't be read."""
+    matches = {name: pattern.search(head) for name, pattern in HEAD_FIELDS.items()}
+    fields = {name: None if match is None else match[1].decode() for name, match in matches.items()}
+    return {
+        "id": dead_letter.id,
+        "topic": dead_letter.topic,
+        "partition": dead_letter.partition,
+        "offset": dead_letter.at_offset,
+        "org_id": None if fields["org"] is None else int(fields["org"]),
+        "kind": fields["kind"],
+        "target": None if fields["target"] is None else int(fields["target"]),
+        "bytes": size,
+        "reason": dead_letter.reason,
+        "created_at": dead_letter.created_at,
+        "sent_at": dead_letter.sent_at,
+        "state": dead_letter.resolution or "open",
+        "resolved_at": dead_letter.resolved_at,
+        "resolved_by": dead_letter.resolved_by,
+    }
+
+
 def lock_unsent(session: Session, limit: int) -> list[DeadLetter]:
     """Return dead letters that are not sent to Kafka yet, oldest first. Lock them against other workers."""
-    unsent = select(DeadLetter).where(DeadLetter.sent_at.is_(None)).order_by(DeadLetter.id).limit(limit)
+    is_unsent = DeadLetter.sent_at.is_(None) & DeadLetter.resolved_at.is_(None)
+    unsent = select(DeadLetter).where(is_unsent).order_by(DeadLetter.id).limit(limit)
     return list(session.scalars(unsent.with_for_update(skip_locked=True)))
 
 

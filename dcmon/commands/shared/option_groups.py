@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dcmon.commands.operations.monitor import CheckChoices
     from dcmon.commands.operations.receiver import TypedAddress
     from dcmon.commands.operations.source import TypedTarget
+    from dcmon.ingestion.dead_letters import DeadLetterFilter
     from dcmon.ingestion.files.dialect import Dialect
     from dcmon.ingestion.files.rejection_limit import RejectionLimit
     from dcmon.ingestion.quarantine import QuarantineFilter
@@ -165,6 +166,26 @@ def _parse_chosen_rows(
     return QuarantineFilter(tuple(ids)) if ids else listed
 
 
+def _parse_chosen_dead_letters(
+    ids: options.DeadLetterIds = None,
+    topic: options.DeadLetterTopic = None,
+    reason: options.DeadLetterReason = None,
+    since: options.DeadLetterSince = None,
+    all_: options.AllDeadLetters = False,
+) -> "DeadLetterFilter":
+    """Parse which dead letters to change. Raises InvalidInput unless ids, options or --all choose them."""
+    from dcmon import errors
+    from dcmon.ingestion.dead_letters import DeadLetterFilter
+
+    is_filtered = any(option is not None for option in (topic, reason, since))
+    if sum([bool(ids), is_filtered, all_]) != 1:
+        raise errors.InvalidInput(
+            "Give ids, or options that choose dead letters, or --all, and only one of the three."
+            ' "dcmon dead-letter list" lists them.'
+        )
+    return DeadLetterFilter(tuple(ids or ()), topic, reason, since)
+
+
 # Decorators of commands. The first word is the parameter that gets the value.
 file_dialect = option_group("dialect", _parse_dialect)
 rejection_limit = option_group("limit", _parse_limit)
@@ -173,6 +194,7 @@ rule_policy = option_group("policy", _parse_policy)
 receiver_address = option_group("address", _parse_address)
 listed_rows = option_group("row_filter", _parse_listed_rows)
 chosen_rows = option_group("row_filter", _parse_chosen_rows)
+chosen_dead_letters = option_group("chosen", _parse_chosen_dead_letters)
 
 
 def row_target(command: Command) -> Command:

@@ -103,6 +103,15 @@ RowSource = Annotated[
 ]
 AllRows = Annotated[bool, typer.Option("--all", help="All quarantined rows.")]
 
+# Which dead letters.
+DeadLetterIds = Annotated[list[int] | None, typer.Argument(help="Ids of dead letters; without ids the options choose.")]
+DeadLetterTopic = Annotated[str | None, typer.Option("--topic", help="Only of this topic, like dcmon.samples.")]
+DeadLetterReason = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Only with this text in the reason.")
+]
+DeadLetterSince = Annotated[datetime | None, time_option("--since", "Only those that were read at this time or later.")]
+AllDeadLetters = Annotated[bool, typer.Option("--all", help="All dead letters that are neither stored nor deleted.")]
+
 # What a monitor computes.
 Feature = Annotated[Names, typer.Option("--feature", help="Only these features; repeatable.")]
 Scorer = Annotated[Names, typer.Option("--scorer", help="Metrics of a performance check; repeatable.")]

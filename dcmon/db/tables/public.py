@@ -201,7 +201,8 @@ class ParkedMessage(Public):
 class DeadLetter(Public):
     """A message that can't be read, with the reason.
 
-    It is identified by its partition, its offset and its bytes.
+    It is identified by its partition, its offset and its bytes. `resolution`: what an operator did with it at
+    `resolved_at` (ingestion.dead_letters.Resolution); then its body is removed, and the row stays for the audit.
     """
 
     __tablename__ = "dead_letters"
@@ -221,6 +222,9 @@ class DeadLetter(Public):
     reason: Mapped[str]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[dt.datetime | None]
+    resolved_at: Mapped[dt.datetime | None]
+    resolution: Mapped[str | None]
+    resolved_by: Mapped[str | None]
 
     @property
     def headers(self) -> dict[str, bytes]:

@@ -1,0 +1,77 @@
+"""Choose, retry and delete dead letters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from dcmon.ingestion import dead_letters
+from dcmon.ingestion.dead_letter_retries import RetriedDeadLetter, Retry
+from dcmon.ingestion.dead_letters import DeadLetterFilter, Resolution
+from dcmon.ingestion.target_cache import TargetCache
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+FAILED, PARTLY_DONE = 3, 8  # exit codes
+
+
+@dataclass(frozen=True)
+class RetriedDeadLetters:
+    """What became of dead letters."""
+
+    letters: Sequence[RetriedDeadLetter]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all are stored, 3 if all are refused again, 8 if some are."""
+        refused = sum(dead_letter.reason is not None for dead_letter in self.letters)
+        return 0 if not refused else FAILED if refused == len(self.letters) else PARTLY_DONE
+
+
+@dataclass(frozen=True)
+class ChosenDeadLetters:
+    """Dead letters to delete."""
+
+    app: "App"
+    ids: Sequence[int]
+    size: int
+
+    @property
+    def question(self) -> str:
+        """The question to confirm."""
+        return f"Delete {len(self.ids):,} dead letters ({self.size:,} bytes) for ever?"
+
+    def delete(self, by: str) -> int:
+        """Delete them, and return how many: not those that another operator has stored or deleted meanwhile."""
+        done = 0
+        for dead_letter_id in sorted(self.ids):
+            with self.app.public() as session:
+                dead_letter = dead_letters.find(session, dead_letter_id, is_locked=True)
+                if dead_letter.resolution is None:
+                    dead_letters.resolve(session, dead_letter, Resolution.DELETED, by)
+                    done += 1
+        return done
+
+
+def in_organization(app: "App", chosen: DeadLetterFilter) -> DeadLetterFilter:
+    """Return the filter with the organization of --org, if it is given."""
+    return chosen if app.typed_org is None else replace(chosen, org_id=app.organization().id)
+
+
+def retry(app: "App", chosen: DeadLetterFilter, by: str, *, dry_run: bool) -> RetriedDeadLetters:
+    """Retry dead letters in the order in which they came, each on its own. Raises DeadLetterNotFound."""
+    retries = Retry(app.engine, TargetCache(app.engine), by, dry_run)
+    ids = sorted(choose(app, chosen).ids)
+    with app.output.progress("dead letters", counts=True) as advance:
+        letters = list[RetriedDeadLetter]()
+        for dead_letter_id in ids:
+            letters.append(retries.retry(dead_letter_id))
+            advance(len(letters), len(ids))
+    return RetriedDeadLetters(letters)
+
+
+def choose(app: "App", chosen: DeadLetterFilter) -> ChosenDeadLetters:
+    """Find the dead letters that are chosen. Raises DeadLetterNotFound."""
+    with app.public() as session:
+        rows = dead_letters.entries(session, in_organization(app, chosen))
+    return ChosenDeadLetters(app, [row["id"] for row in rows], sum(row["bytes"] for row in rows))

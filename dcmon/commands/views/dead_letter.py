@@ -1,0 +1,55 @@
+"""Dead letters as rows, and what became of them."""
+
+from typing import TYPE_CHECKING
+
+from dcmon.commands.operations import dead_letter as operation
+from dcmon.commands.operations.dead_letter import ChosenDeadLetters, RetriedDeadLetters
+from dcmon.commands.shared.confirmation import outcome
+from dcmon.ingestion import dead_letters
+from dcmon.output import Fields, Page, Table, shortened
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+    from dcmon.ingestion.dead_letters import DeadLetterFilter
+
+COLUMNS = ["id", "topic", "partition", "offset", "org_id", "kind", "target", "bytes", "reason", "created_at", "state"]
+NARROW_COLUMNS = ["id", "topic", "offset", "org_id", "reason"]
+RETRIED_COLUMNS = ["id", "state", "rows", "stored", "duplicates", "quarantined", "reason"]
+NONE_OPEN = "There is no dead letter."
+NONE_MATCHES = "No dead letter matches."
+LONGEST_BODY = 2_000  # characters that people see
+RETRY = '"dcmon dead-letter retry ID" stores one again when its reason is mended.'
+
+
+def listing(app: "App", chosen: "DeadLetterFilter", limit: int) -> Page:
+    """List dead letters, the newest first."""
+    chosen = operation.in_organization(app, chosen)
+    with app.public() as session:
+        rows = dead_letters.entries(session, chosen, limit)
+    is_filtered = (chosen.topic, chosen.reason, chosen.since, chosen.org_id) != (None,) * 4
+    shown = rows if app.output.is_data else [{**row, "reason": shortened(row["reason"], 200)} for row in rows]
+    columns = NARROW_COLUMNS if app.output.is_narrow else COLUMNS
+    table = Table(shown, columns, empty=NONE_MATCHES if is_filtered else NONE_OPEN, unfolded=["id"])
+    return Page(rows, [table], [RETRY] if rows else [])
+
+
+def detail(app: "App", dead_letter_id: int) -> Page:
+    """Show a dead letter with its message; people see the beginning of a long one. Raises DeadLetterNotFound."""
+    with app.public() as session:
+        row = dead_letters.detail(session, dead_letter_id)
+    body = row["body"]
+    return Page(row, [Fields({**row, "body": body if body is None else shortened(body, LONGEST_BODY)})])
+
+
+def retried(result: RetriedDeadLetters, *, dry_run: bool) -> Page:
+    """List what became of retried dead letters, with counts of their rows."""
+    rows = [outcome(vars(dead_letter), dry_run=dry_run) for dead_letter in result.letters]
+    columns = RETRIED_COLUMNS if any(dead_letter.reason for dead_letter in result.letters) else RETRIED_COLUMNS[:-1]
+    remarks = ["A dry run: nothing was stored."] if dry_run and rows else []
+    return Page(rows, [Table(rows, columns, empty=NONE_MATCHES)], remarks)
+
+
+def deleted(letters: ChosenDeadLetters, done: int | None, *, dry_run: bool) -> Page:
+    """Show how many dead letters were deleted, or would be."""
+    row = outcome({"deleted": len(letters.ids) if done is None else done, "bytes": letters.size}, dry_run=dry_run)
+    return Page(row, [Fields(row)], [] if letters.ids else [NONE_MATCHES])
