@@ -10,7 +10,14 @@ app = typer.Typer(help=__doc__, invoke_without_command=True, rich_markup_mode=No
 
 
 @app.callback()
-def migrate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
+def migrate(
+    ctx: typer.Context,
+    dry_run: options.DryRun = False,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=64, help="So many processes migrate organizations, each with one connection.")
+    ] = 1,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for review, and run nothing.")] = False,
+) -> None:
     """Migrate the database: both lineages, every organization, or only that of --org.
 
     A schema that can't be migrated, or that a newer dcmon has migrated, stays as it is, and the others follow: exit 8.
@@ -19,13 +26,11 @@ def migrate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    from dcmon.commands.views import migration as view
-    from dcmon.tenancy import schema_migration
+    from dcmon.commands.operations import migration as operation
 
-    with ctx.obj.output.progress("organizations", counts=True) as advance:
-        steps = schema_migration.migrate(ctx.obj.engine, only=ctx.obj.typed_org, dry_run=dry_run, show=advance)
-    ctx.obj.output.page(view.migrated(ctx.obj.engine, steps, dry_run=dry_run))
-    if any(step.state in schema_migration.BAD_STATES for step in steps):
+    outcome = operation.run(ctx.obj, operation.Choices(parallel, dry_run=dry_run, is_sql=sql))
+    ctx.obj.output.page(outcome.page)
+    if outcome.is_partly_done:
         raise typer.Exit(8)
 
 

@@ -1,6 +1,9 @@
 """Migrate the schemas of all organizations: one that fails delays no other."""
 
-from collections.abc import Callable, Sequence, Set
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence, Set
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -45,19 +48,36 @@ class Step:
         return row
 
 
+@dataclass(frozen=True)
+class PendingSql:
+    """The SQL of a lineage's revisions after `before` (None: all) up to `head`, for each of these schemas."""
+
+    lineage: str
+    before: str | None
+    head: str
+    schemas: list[str]
+    sql: str
+
+
 def states(engine: Engine) -> list[SchemaState]:
     """Return the state of "public" and of every organization's schema."""
     return migrations.states(engine, _organizations(engine))
 
 
 def migrate(
-    engine: Engine, *, only: str | None = None, dry_run: bool = False, show: Callable[[int, int], None] | None = None
+    engine: Engine,
+    *,
+    only: str | None = None,
+    dry_run: bool = False,
+    parallel: int = 1,
+    show: Callable[[int, int], None] | None = None,
 ) -> list[Step]:
     """Upgrade "public", then the organizations, or only one; return what became of each schema.
 
     A schema that is ahead of this code, or that can't be migrated, stays as it is, and the others follow. An
-    organization that is deleted meanwhile has no step. After an interruption, run it again to continue. `show` gets how
-    many organizations are done, and how many there are.
+    organization that is deleted meanwhile has no step. After an interruption, run it again to continue. `parallel`: how
+    many processes migrate organizations, each with one connection. `show` gets how many organizations are done, and how
+    many there are.
     Raises SchemaTooNew, before any change, when "public" is ahead, and OrganizationNotFound.
     """
     public = migrations.states(engine, [])[0]
@@ -67,12 +87,68 @@ def migrate(
     if not dry_run:
         migrations.upgrade_public(engine)
     chosen = _chosen(_organizations(engine), only)
-    for number, (org, state) in enumerate(zip(chosen, migrations.states(engine, chosen)[1:], strict=True), 1):
-        step = _step(state, org, dry_run=dry_run) if dry_run else _upgrade(engine, org, state)
+    states_of = list(zip(chosen, migrations.states(engine, chosen)[1:], strict=True))
+    if dry_run:
+        done: Iterator[Step | None] = (_step(state, org, dry_run=True) for org, state in states_of)
+    else:
+        done = _upgrade_all(engine, states_of, parallel)
+    for number, step in enumerate(done, 1):
         steps += [] if step is None else [step]
         if show is not None:
             show(number, len(chosen))
     return steps if dry_run else _with_roles(engine, chosen, steps)
+
+
+def pending_sql(engine: Engine, *, only: str | None = None) -> list[PendingSql]:
+    """Return the SQL that `migrate` would run, once for all schemas of a lineage that have the same revision.
+
+    Raises OrganizationNotFound.
+    """
+    chosen = _chosen(_organizations(engine), only)
+    by_revision: dict[tuple[str, str | None], list[SchemaState]] = {}
+    for state in migrations.states(engine, chosen):
+        if state.state in (MigrationState.ABSENT, MigrationState.BEHIND):
+            by_revision.setdefault((state.lineage, state.current), []).append(state)
+    return [
+        PendingSql(
+            first.lineage, first.current, first.head, [state.schema for state in of_revision],
+            migrations.upgrade_sql(first.lineage, first.current),
+        )
+        for of_revision in by_revision.values()
+        for first in of_revision[:1]
+    ]  # fmt: skip
+
+
+def _upgrade_all(
+    engine: Engine, states_of: Sequence[tuple[Organization, SchemaState]], parallel: int
+) -> Iterator[Step | None]:
+    """Upgrade organizations one after the other, or in several processes, because Alembic can't use threads."""
+    waiting = sum(state.state in (MigrationState.ABSENT, MigrationState.BEHIND) for _, state in states_of)
+    if min(parallel, waiting) <= 1:
+        yield from (_upgrade(engine, org, state) for org, state in states_of)
+        return
+    url = engine.url.render_as_string(hide_password=False)
+    spawn = multiprocessing.get_context("spawn")
+    processes = ProcessPoolExecutor(min(parallel, waiting), spawn, initializer=_open, initargs=(url,))
+    try:
+        yield from processes.map(_upgrade_in_process, states_of)
+    except BrokenProcessPool as error:
+        raise errors.DcmonError(
+            'A process of the migration was killed. Organizations that are done stay so: type "dcmon migrate" again.'
+        ) from error
+    finally:
+        processes.shutdown(cancel_futures=True)
+
+
+_engine: list[Engine] = []  # of a process of _upgrade_all
+
+
+def _open(url: str) -> None:
+    _engine[:] = [db.engine(url, pool_size=1)]
+
+
+def _upgrade_in_process(item: tuple[Organization, SchemaState]) -> Step | None:
+    return _upgrade(_engine[0], *item)
 
 
 def _upgrade(engine: Engine, org: Organization, state: SchemaState) -> Step | None:

@@ -1,6 +1,7 @@
 """Migrated schemas, and the roles of organizations that are missing."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from dcmon.output import Lines, Page, Remark, Table
@@ -10,7 +11,7 @@ from dcmon.tenancy.schema_migration import BAD_STATES
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from dcmon.tenancy.schema_migration import Step
+    from dcmon.tenancy.schema_migration import PendingSql, Step
 
 COLUMNS = ["lineage", "org", "schema", "from", "to", "state", "detail"]
 
@@ -29,6 +30,20 @@ def migrated(engine: "Engine", steps: "Sequence[Step]", *, dry_run: bool) -> Pag
 def _not_current(bad: "Sequence[Step]", number: int) -> str:
     verb, reasons = "is" if len(bad) == 1 else "are", "; ".join(f"{step.org}: {step.detail}" for step in bad[:5])
     return f"{len(bad)} of {number} schemas {verb} not current ({reasons}). The others are."
+
+
+def sql(pending: "Sequence[PendingSql]") -> Page:
+    """Show the SQL of pending revisions, with the schemas that it is for as comments."""
+    lines = list[str]()
+    for part in pending:
+        listed = ", ".join(part.schemas[:20]) + (" …" if len(part.schemas) > 20 else "")
+        begin = "no revision" if part.before is None else f"revision {part.before}"
+        lines += [f"-- Lineage {part.lineage}, from {begin} to {part.head}; {len(part.schemas)} schemas: {listed}"]
+        lines += [f"-- Each of them: set search_path to {part.schemas[0]};", *part.sql.strip().splitlines(), ""]
+    remark = (
+        "Nothing to migrate." if not pending else 'Only for review: "dcmon migrate" also creates triggers and roles.'
+    )
+    return Page([asdict(part) for part in pending], [Lines(lines)] if lines else [], [remark])
 
 
 def missing_roles(engine: "Engine") -> Page:

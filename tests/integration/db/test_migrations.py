@@ -1,7 +1,11 @@
 """Migrations bring every schema to its head, one at a time and never backwards."""
 
 import json
+import os
+import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,11 +14,15 @@ from alembic import command
 from sqlalchemy import Engine, select, text
 
 from dcmon import db, errors
-from dcmon.db import Organization, migrations, work_queue
+from dcmon.db import Organization, locks, migrations, sqlstate, transactions, work_queue
+from dcmon.db.locks import LockSpace
 from dcmon.db.tables.public import CommittedOffset, Worker
 from dcmon.health import problems, scheduler_runs
+from dcmon.ingestion.intake import Direct
 from dcmon.tenancy import provisioning, schema_migration
 from tests.helpers.command_line import dcmon
+from tests.helpers.installed import Dcmon
+from tests.helpers.ports import free_port
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
 
@@ -121,8 +129,6 @@ def test_database_of_revision_0005_keeps_its_rows(empty_url: str) -> None:
 def test_migrated_schema_equals_the_declared_tables(
     engine: Engine, target: Target, lineage: migrations.Lineage
 ) -> None:
-    from dcmon.ingestion.intake import Direct
-
     Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))  # tables made at run time do not count
 
     assert migrations.check(engine, lineage) is None
@@ -256,8 +262,6 @@ def test_migration_waits_for_transactions_in_the_schema(
 
 def test_migrated_quarantine_recognizes_rows_by_their_bytes(engine: Engine, target: Target) -> None:
     """Before, quarantined rows were identified by their position in a source."""
-    from dcmon.ingestion.intake import Direct
-
     bad = [b'{"_dc_sample_id": "x\xc3\xa9"}', b"null"]
     Direct(engine).ingest_samples(target.org, target.version_id, bad)
     Direct(engine).ingest_labels(target.org, target.model_id, bad)
@@ -272,3 +276,89 @@ def test_migrated_quarantine_recognizes_rows_by_their_bytes(engine: Engine, targ
     Direct(engine).ingest_samples(target.org, target.version_id, bad)
     Direct(engine).ingest_labels(target.org, target.model_id, bad)
     assert target.scalar("select count(*) || ' ' || count(digest) from quarantine") == "8 4"
+
+
+def set_behind(engine: Engine, orgs: list[Organization]) -> None:
+    """Set schemas back by one revision, which creates table chosen_levels."""
+    for org in orgs:
+        set_revision(engine, org.schema, "0025")
+        with engine.begin() as connection:
+            connection.execute(text(f"drop table {org.schema}.chosen_levels"))
+
+
+def test_migration_lets_writers_pass_while_it_waits(
+    engine: Engine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long reader stops a migration, but no writer: with one long wait they would wait behind the migration."""
+    monkeypatch.setattr(migrations, "MAX_TRIES", 10_000)
+    monkeypatch.setattr(migrations, "PAUSE_SECONDS", 0.01)
+    done = threading.Event()
+    with db.org_session(engine, target.org):
+        thread = threading.Thread(target=lambda: (migrations.upgrade_org(engine, target.org), done.set()))
+        thread.start()
+        assert eventually(lambda: is_waiting_for_a_lock(engine))
+        for number in range(5):
+            Direct(engine).ingest_samples(target.org, target.version_id, [*rows(10 * number, 10)])
+        assert not done.is_set()
+    assert done.wait(300)
+    thread.join()
+    assert target.samples == 50
+
+
+def test_revision_that_waits_for_a_table_is_repeated(
+    engine: Engine, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that is no process of dcmon, such as pg_dump, holds a table that the triggers are attached to."""
+    monkeypatch.setattr(migrations, "MAX_TRIES", 10_000)
+    monkeypatch.setattr(migrations, "PAUSE_SECONDS", 0.01)
+    set_behind(engine, [org])
+    tries = list[object]()
+    monkeypatch.setattr(transactions, "sqlstate", lambda error: tries.append(error) or sqlstate(error))
+    with engine.connect() as reader, reader.begin():
+        reader.execute(text(f"lock table {org.schema}.models in access share mode"))
+        thread = threading.Thread(target=lambda: migrations.upgrade_org(engine, org))
+        thread.start()
+        assert eventually(lambda: len(tries) > 1)
+        assert "behind" in states(engine)
+    thread.join()
+    assert states(engine) == ["current", "current"]
+
+
+def test_parallel_migration_goes_on_after_it_was_killed(engine: Engine, org: Organization, data_dir: Path) -> None:
+    """Organizations that are done stay so; the others follow when the command is typed again."""
+    orgs = [org, *(provisioning.create_organization(engine, name, "o@a.example").organization for name in "bcd")]
+    set_behind(engine, orgs)
+    url = engine.url.render_as_string(hide_password=False)
+    installed = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": url})
+    with db_lock(engine, orgs[-1]):
+        process = installed.start("migrate", "--parallel", "2", is_group=True)
+        assert eventually(lambda: states(engine).count("current") == 4)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert sorted(states(engine)) == ["behind", *["current"] * 4]
+
+    done = installed("migrate", "--parallel", "2", "-o", "json")
+
+    assert done.returncode == 0
+    assert [row["state"] for row in json.loads(done.stdout)] == [*["current"] * 4, "migrated"]
+
+
+@contextmanager
+def db_lock(engine: Engine, org: Organization) -> Iterator[None]:
+    """Hold the lock of an organization, as a long reader does."""
+    with engine.connect() as connection, connection.begin():
+        locks.acquire(connection, LockSpace.ORGANIZATION, org.id, shared=True)
+        yield
+
+
+def test_sql_of_a_migration_is_shown_and_not_run(engine: Engine, org: Organization) -> None:
+    other = provisioning.create_organization(engine, "other", "o@a.example").organization
+    set_behind(engine, [org, other])
+    pending = schema_migration.pending_sql(engine)
+    assert [(part.lineage, part.before, part.schemas) for part in pending] == [
+        ("org", "0025", [org.schema, other.schema])
+    ]
+    assert "CREATE TABLE chosen_levels" in pending[0].sql
+    assert states(engine) == ["current", "behind", "behind"]
+    assert "CREATE TABLE models" in migrations.upgrade_sql("org", None)
+    assert "CREATE TABLE organizations" in migrations.upgrade_sql("public", None)

@@ -310,7 +310,7 @@ def test_organization_in_use_delays_no_other_role(
     engine: Engine, target: Target, other: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A busy organization is a failed step; the next one gets its role. With `only`, no other gets one."""
-    monkeypatch.setattr(migrations, "LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr(migrations, "MAX_TRIES", 1)
     with engine.begin() as connection:
         for org in (target.org, other.org):
             connection.exec_driver_sql(f"alter schema {org.schema} owner to {engine.url.username}")
