@@ -186,10 +186,6 @@ class QuarantinedNotFound(NotFound):
     """There is no quarantined row {name}. "dcmon quarantine list --rows" lists the quarantined rows."""
 
 
-class DeadLetterNotFound(NotFound):
-    """There is no dead letter {name}. "dcmon dead-letter list --all" lists the dead letters."""
-
-
 class WebhookNotFound(NotFound):
     """There is no receiver {name!r}.{meant} "dcmon webhook list" lists the receivers."""
 
