@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 
 from dcmon import authors, data_formats, profiles, text
 from dcmon.colors import Color, LogFormat
+from dcmon.commands.shared import completion
 from dcmon.commands.shared.groups import SuggestingGroup
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.data_formats import Format
@@ -54,11 +55,16 @@ class Commands(SuggestingGroup):
         command = typer.main.get_command(import_module(f"dcmon.commands.{_module(cmd_name)}").app)
         command.name = cmd_name
         _check_texts(command)
+        if ctx is not None and ctx.resilient_parsing:
+            completion.attach(command, (cmd_name,))
         return command
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: Any, args: list[str], *arguments: Any, **options: Any) -> Any:
+        if options.get("resilient_parsing"):  # a shell completes a command line
+            completion.attach_globals(self, args)
+            args = completion.completed_words(args, OPTIONS_WITH_VALUE, globals_first)
         with _plain_option_errors():
-            return super().make_context(*arguments, **options)
+            return super().make_context(info_name, args, *arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         with _plain_option_errors():

@@ -278,12 +278,6 @@ class StillIncomplete(Unavailable):
     """The time to wait (--timeout) is over, and the window is not complete: {reason}."""
 
 
-class TimeOver(DcmonError):
-    """The time is over (--timeout), and this does not hold: {waited}."""
-
-    exit_code = 124
-
-
 class PartlyDone(DcmonError):
     """{done} of {number} done. {reasons}"""
 

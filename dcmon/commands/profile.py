@@ -37,7 +37,9 @@ def show(ctx: typer.Context, name: Name) -> None:
 
 
 @app.command()
-def use(ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME|none")]) -> None:
+def use(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME|none", help="Name of the profile.")]
+) -> None:
     """Make a profile the current one, which commands use by default; none: no profile. Example: dcmon profile use prod
 
     --profile and DCMON_PROFILE choose another one for a command or a shell.
