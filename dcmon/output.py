@@ -307,6 +307,11 @@ class Output:
             task = bar.add_task(printable(label, keeps_lines=False), total=None)
             yield lambda done, size: bar.update(task, completed=done, total=size)
 
+    def document(self, text: str) -> None:
+        """Write a document, such as a page of HTML, to stdout as it is, in all formats."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def remark(self, text: str) -> None:
         """Write a remark for people to stderr."""
         if not self.quiet:

@@ -64,6 +64,14 @@ def list_alerts(session: Session, model_id: int | None = None, *, pending: bool 
     return [AlertView(*row) for row in session.execute(statement)]
 
 
+def newest_of_monitors(session: Session, monitor_ids: Sequence[int], limit: int) -> list[AlertView]:
+    """Return the alerts of monitors without pending ones: those that fire, then the newest, at most `limit`."""
+    is_over = Alert.state != AlertState.FIRING
+    statement = _alerts().where(Monitor.id.in_(monitor_ids), Alert.state != AlertState.PENDING)
+    ordered = statement.order_by(None).order_by(is_over, Alert.first_window_start.desc(), Alert.id.desc())
+    return [AlertView(*row) for row in session.execute(ordered.limit(limit))]
+
+
 def alerts_of_rule(
     session: Session, rule_id: int, *, resolved: bool | None = None, limit: int | None = None, offset: int = 0
 ) -> list[AlertView]:

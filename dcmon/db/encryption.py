@@ -6,6 +6,7 @@ are. A stored value shows whether it is encrypted, so tables may hold both.
 
 import base64
 import binascii
+import hmac
 import json
 from collections.abc import Sequence
 from functools import cache
@@ -56,6 +57,14 @@ def new_key() -> str:
 def has_keys() -> bool:
     """Return True if this process encrypts the secrets that it stores."""
     return bool(_keys)
+
+
+def signing_keys(purpose: str) -> list[bytes]:
+    """Return a key for each key of this process, the newest first, to sign what has a purpose.
+
+    Without DCMON_SECRET_KEYS there is one, which is no secret: what is signed must have one of its own.
+    """
+    return [hmac.digest(key.encode(), purpose.encode(), "sha256") for key in _keys or ("",)]
 
 
 @cache

@@ -18,7 +18,7 @@ from dcmon.demo.progress import COLOURS, DemoConsole, worst_change
 from dcmon.demo.state import DemoState
 from dcmon.embedded import supervisor_state
 from dcmon.monitoring import monitor_views
-from dcmon.pages import monitor_series, report
+from dcmon.pages import report
 from dcmon.settings import Settings
 from dcmon.severity import Severity
 from dcmon.states import AlertState
@@ -49,7 +49,7 @@ def show(app: App, demo: DemoState, path: Path, *, stays_up: bool) -> None:
         model = models.find(session, MODEL)
         views = monitor_views.list_views(session, model.id)
         alerts = alert_views.list_alerts(session, model.id)
-        page = monitor_series.model_report(session, demo.org.name, model)
+        page = report.model_report(session, demo.org, model)
     report.write(path, page)
     snippet = path.with_name("snippet.py")
     snippet.write_text(SNIPPET.format(url=app.settings.url, token=demo.token))

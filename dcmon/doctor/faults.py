@@ -34,8 +34,7 @@ class Part(StrEnum):
     DOCTOR = "doctor"
 
 
-# Parts that are examined one after the other, each if nothing that was found before makes it impossible.
-NEED_DATABASE = ((Part.SCHEMAS,), (Part.HEALTH, Part.ORGANIZATIONS))
+NEED_DATABASE = (Part.SCHEMAS, Part.HEALTH, Part.ORGANIZATIONS)
 
 
 class Fact(NamedTuple):

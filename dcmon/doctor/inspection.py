@@ -3,8 +3,9 @@
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from dcmon import errors
 from dcmon.doctor import (  # noqa: F401 - they register their faults
@@ -37,12 +38,12 @@ class _Inspection(threading.Thread):
             assert fault.look is not None
             try:
                 self.findings += [Finding(fault, fact) for fact in fault.look(self.installation)]
-            except Exception as error:  # The other faults are looked for all the same.
+            except (errors.DcmonError, SQLAlchemyError, OSError, ValueError) as error:
                 self._add_failure(fault.code, error)
         if self.part in (Part.HEALTH, Part.POSTGRESQL):
             try:
                 self.findings += problems(self.installation, is_connected=self.part == Part.HEALTH)
-            except Exception as error:
+            except (errors.DcmonError, SQLAlchemyError, OSError) as error:
                 self._add_failure("health", error)
 
     def _add_failure(self, code: str, error: Exception) -> None:
@@ -58,20 +59,17 @@ def examine(installation: Installation, seconds: float) -> list[Finding]:
     """
     if installation.settings is None:
         return _examine([Part.SETTINGS], installation, seconds)
-    with suppress(errors.DcmonError):
-        _ = installation.engine  # opened here, so that threads share one; why it can't be is a finding
-    local = [part for part in Part if not any(part in parts for parts in NEED_DATABASE)]
+    local = [part for part in Part if part not in NEED_DATABASE]
     findings = _examine(local, installation, seconds)
-    for parts in NEED_DATABASE:
-        if not any(map(_is_blocking, findings)):
-            findings += _examine(parts, installation, seconds)
+    if not any(map(_is_blocking, findings)):
+        findings += _examine(NEED_DATABASE, installation, seconds)
     return sorted(set(findings), key=lambda finding: finding.rank)
 
 
 def _is_blocking(finding: Finding) -> bool:
-    if finding.fault is PART_HANGS:
-        return finding.fact.sentence.startswith((Part.POSTGRESQL, Part.SCHEMAS))
-    return finding.fault.code in (*postgresql_faults.BLOCKING, *schema_faults.BLOCKING)
+    return finding.fault.code in postgresql_faults.BLOCKING or (
+        finding.fault is PART_HANGS and finding.fact.sentence.startswith(Part.POSTGRESQL)
+    )
 
 
 def _examine(parts: Iterable[Part], installation: Installation, seconds: float) -> list[Finding]:

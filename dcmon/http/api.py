@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.middleware.gzip import GZipMiddleware
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
@@ -17,12 +17,12 @@ from dcmon.http.error_responses import add_handlers
 from dcmon.http.failed_logins import FailedLogins
 from dcmon.http.guard import GuardedRoute, protect
 from dcmon.http.metrics import RequestMetrics
+from dcmon.http.page_access import HOME
 from dcmon.http.readiness import Readiness
 from dcmon.http.request_scope import Fallback, RequestScope
 from dcmon.http.route_table import RouteTable
 from dcmon.http.routes import (
     absent,
-    alert_page,
     alerts,
     audit_log,
     check_runs,
@@ -40,6 +40,7 @@ from dcmon.http.routes import (
     notebooks,
     organization,
     overview,
+    pages,
     references,
     results,
     rule_lists,
@@ -86,7 +87,7 @@ ROUTERS = (
     versions.names,
     models.names,
 )
-WITHOUT_PREFIX = (health.router, invitations.page_router, alert_page.router, configuration_pages.router)
+WITHOUT_PREFIX = (health.router, invitations.page_router, pages.router, configuration_pages.router)
 
 
 class _Endpoint(FastAPI):
@@ -123,12 +124,19 @@ def create(app: App, serving: Serving | None = None) -> FastAPI:
     for prefix, router in routers():
         api.router.routes.extend(route.mounted(prefix) for route in protect(router))
     add_handlers(api)
-    api.add_api_route("/", lambda: PlainTextResponse("dcmon's endpoint is at /api/v1.\n"), include_in_schema=False)
+    api.add_api_route("/", _welcome, include_in_schema=False)
     api.add_route(f"{PREFIX}/openapi.json", openapi.Document(api.openapi).respond, include_in_schema=False)
     api.state.route_table = RouteTable(
         [route for route in api.router.routes if isinstance(route, GuardedRoute)], api.router
     )
     return api
+
+
+def _welcome(request: Request) -> Response:
+    """Lead a browser to the pages, and tell other clients where the API is."""
+    if "text/html" in request.headers.get("accept", "").lower():
+        return RedirectResponse(HOME, 303)
+    return PlainTextResponse("dcmon's endpoint is at /api/v1.\n")
 
 
 def routes() -> list[tuple[str, APIRoute]]:

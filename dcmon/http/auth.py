@@ -168,13 +168,9 @@ def set_author(request: Request, name: str, token: str | None = None) -> None:
     authors.set_for_request(Author(name, "http", address, token, getattr(request.state, "request_id", None)))
 
 
-def authenticate(request: Request) -> Access:
-    """Authenticate the reader of a web page, and note the access for the log. Raises NotAuthenticated or NotAllowed."""
-    app: App = request.app.state.app
-    access = Requires(Permission.READ).permit(app, _look_up(request, _token(request), cached=False))
-    request.state.access = access
-    set_author(request, access.email, access.bearer.prefix)
-    return access
+def look_up_now(request: Request) -> Bearer:
+    """Return the bearer of a request's token, as PostgreSQL has it now. Raises NotAuthenticated or TooManyLogins."""
+    return _look_up(request, _token(request), cached=False)
 
 
 @reads_rows

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from dcmon import db, errors
 from dcmon.errors import DcmonError, UnstorableText
-from dcmon.http import html_pages, wording
+from dcmon.http import html_pages, page_responses, wording
 from dcmon.http.responses import error_response
 from dcmon.log import describe_error, request_id
 
@@ -43,7 +43,16 @@ def unexpected_error(method: str, path: str, error: BaseException) -> JSONRespon
 
 
 # These read the path from the scope: request.url raises ValueError if the header Host is "[", for example.
-async def _handle_dcmon_error(request: Request, error: Exception) -> JSONResponse:
+async def _handle_dcmon_error(request: Request, error: Exception) -> Response:
+    """Return an error as JSON; to the reader of a page as a page."""
+    response = _to_response(request, error)
+    if not getattr(request.state, "is_page", False):
+        return response
+    headers = {"retry-after": response.headers["retry-after"]} if "retry-after" in response.headers else {}
+    return page_responses.error(request, response.status_code, wording.for_clients(str(error)), headers)
+
+
+def _to_response(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DcmonError)
     if isinstance(error, errors.OrganizationNotFound):  # that of the token: it was deleted after the token was checked
         error = errors.NotAuthenticated()
@@ -59,7 +68,7 @@ async def _handle_dcmon_error(request: Request, error: Exception) -> JSONRespons
     return error_response(error.status, message, information)
 
 
-async def _handle_database_error(request: Request, error: Exception) -> JSONResponse:
+async def _handle_database_error(request: Request, error: Exception) -> Response:
     """Handle what PostgreSQL refused because of the values in the request; all else is unexpected."""
     refusal = db.to_refusal(error)
     if refusal is None:
@@ -71,14 +80,16 @@ async def _handle_database_error(request: Request, error: Exception) -> JSONResp
     return await _handle_dcmon_error(request, refusal)
 
 
-async def _handle_unstorable_text(request: Request, error: Exception) -> JSONResponse:
+async def _handle_unstorable_text(request: Request, error: Exception) -> Response:
     """Handle half of a surrogate pair, as in "\\ud83d"."""
     assert isinstance(error, UnicodeEncodeError)
     return await _handle_dcmon_error(request, UnstorableText.of(error.object))
 
 
-async def _handle_invalid_request(request: Request, error: Exception) -> JSONResponse:
+async def _handle_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if getattr(request.state, "is_page", False):
+        return page_responses.error(request, 422, "There is no such page.")
     problems = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()[:MOST_PROBLEMS]]
     message = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in problems)
     return error_response(422, message[:LONGEST_MESSAGE], {"errors": problems})

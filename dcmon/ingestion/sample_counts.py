@@ -21,7 +21,7 @@ COMPLETE_QUARTERS = text("""
 """)
 BUCKETS = text("""
     select v.model_id, date_bin(cast(:unit as interval), q.at, timestamptz '2000-01-01 UTC') as start,
-           cast(sum(q.n) as int8), cast(sum(q.n_labelled) as int8)
+           cast(sum(q.n) as int8), cast(sum(q.n_labelled) as int8), max(q.logged_at)
       from quarter_hours q join versions v on v.id = q.version_id
      where q.n > 0 and q.at >= :start and q.at <= :end
        and (cast(:models as int[]) is null or v.model_id = any(cast(:models as int[])))
@@ -82,12 +82,13 @@ def _read_counts(session: Session, version: Version, start: datetime, end: datet
 
 
 class BucketCounts(NamedTuple):
-    """The rows and labels of a model in a span of time that begins at `start`."""
+    """The rows and labels of a model in a span of time that begins at `start`. `logged_at`: when the last ones came."""
 
     model_id: int
     start: datetime
     rows: int
     labels: int
+    logged_at: datetime | None = None
 
 
 class BucketUnit(StrEnum):

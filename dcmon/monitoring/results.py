@@ -237,6 +237,41 @@ def newest_windows(session: Session, monitor_id: int, count: int) -> list[Result
     return sorted(results, key=lambda result: (result.window_end, result.version_id))
 
 
+def newest_windows_of_monitors(
+    session: Session, model_id: int, monitor_ids: Sequence[int], count: int, since: datetime | None = None
+) -> dict[int, list[Result]]:
+    """Return the series of the last `count` windows of each version by monitor of a model, in one statement.
+
+    The results are without entries, noise and how. `since`: only windows that end later.
+    """
+    of_monitor = (
+        select(Result.id)
+        .where(
+            Result.monitor_id == Monitor.id, Result.version_id == Version.id,
+            Result.monitor_revision == Monitor.revision, *([] if since is None else [Result.window_end > since]),
+        )
+        .ext(distinct_on(Result.window_end))
+        .order_by(Result.window_end.desc(), Result.revision.desc())
+        .limit(count)
+        .correlate(Version, Monitor)
+        .lateral()
+    )  # fmt: skip
+    statement = (
+        select(Result)
+        .select_from(Monitor)
+        .join(Version, Version.model_id == model_id)
+        .join(of_monitor, true())
+        .join(Result, Result.id == of_monitor.c.id)
+        .where(Monitor.id.in_(monitor_ids))
+        .options(defer(Result.entries), defer(Result.noise), defer(Result.how))
+        .order_by(Result.monitor_id, Result.window_end, Result.version_id)
+    )
+    by_monitor: dict[int, list[Result]] = {monitor_id: [] for monitor_id in monitor_ids}
+    for result in session.scalars(statement):
+        by_monitor[result.monitor_id].append(result)
+    return by_monitor
+
+
 def newest_of_windows(
     session: Session, monitor_ids: Sequence[int], version_ids: Sequence[int], windows: Sequence[Window]
 ) -> list[Result]:
@@ -279,3 +314,18 @@ def recent_series(session: Session, monitor_id: int, span: timedelta) -> list[Re
     """Return the series over a span of time that ends with the newest window."""
     newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
     return series(session, monitor_id, None if newest is None else newest - span)
+
+
+def entries_of(session: Session, monitor_id: int, version_id: int, since: datetime) -> dict[datetime, dict[str, float]]:
+    """Return the entries of a monitor's newest results by the ends of windows that end after `since`."""
+    statement = (
+        select(Result.window_end, Result.entries)
+        .join(Monitor, Monitor.id == Result.monitor_id)
+        .where(
+            Result.monitor_id == monitor_id, Result.version_id == version_id, Result.window_end > since,
+            Result.monitor_revision == Monitor.revision,
+        )
+        .ext(distinct_on(Result.window_end))
+        .order_by(Result.window_end, Result.revision.desc())
+    )  # fmt: skip
+    return {row.window_end: row.entries for row in session.execute(statement)}

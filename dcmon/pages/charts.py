@@ -11,6 +11,7 @@ from dcmon.formatting import format_number, format_time
 from dcmon.operators import LOWER_BOUNDS, SIGN_OF_OPERATOR, Operator
 from dcmon.states import ResultState
 
+Figure = dict[str, Any]  # what the page's script draws
 _LINE_COLORS = 6  # the page's style has so many colors for lines
 _CHART_SIGNS = {">=": "≥", "<=": "≤", "==": "=", "!=": "≠"}  # the other signs are drawn as they are
 
@@ -27,7 +28,7 @@ class Point:
     """The result of the window [`start`, `end`).
 
     `metrics`: by name. `n`: the number of samples that they were computed from. `reason`: why there is no value.
-    `intervals`: by name of the metric, for metrics that have one.
+    `intervals`: by name of the metric, for metrics that have one. `revision`: how often the window was computed.
     """
 
     start: datetime
@@ -38,6 +39,7 @@ class Point:
     reason: str | None = None
     version: str = ""
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    revision: int = 1
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class AlertSpan:
 
     `since`: the end of the first window that violated the rule. `until`: the end of the next window that did not
     violate it; None if the alert is open. `worst`: the value that is furthest beyond the rule. `driver`: the feature,
-    class or category that drives it.
+    class or category that drives it. `alert_id`: 0 if it is not stored.
+    `started`: the start of the first window, which lists of alerts show.
     """
 
     since: datetime
@@ -81,6 +84,8 @@ class AlertSpan:
     worst: float | None
     threshold: Threshold | None = None
     driver: str | None = None
+    alert_id: int = 0
+    started: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class MonitorSeries:
 
     `note`: a text under its name. `shown`: the metrics to draw, the most important first; empty: all metrics.
     `has_own_axes`: True if each metric has its own unit and axis. `n_rules`: the number of rules; those on features or
-    on changes have no threshold to draw.
+    on changes have no threshold to draw. `monitor_id`: 0 if it is not stored.
     """
 
     name: str
@@ -101,6 +106,7 @@ class MonitorSeries:
     shown: Sequence[str] = ()
     has_own_axes: bool = False
     n_rules: int = 0
+    monitor_id: int = 0
 
     @property
     def metrics(self) -> list[str]:
@@ -157,7 +163,7 @@ def figures_json(figures: Sequence[Mapping[str, Any]]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, Any]:
+def figure(series: MonitorSeries, start: datetime, end: datetime) -> Figure:
     """Return what the page's script draws; times are seconds since 1970.
 
     A figure has a panel for each axis, with a line for each version and metric, thresholds, alerts as bands, and the
@@ -167,6 +173,7 @@ def figure(series: MonitorSeries, start: datetime, end: datetime) -> dict[str, A
     margin = (end - start) * 0.015
     span = (_seconds(start - margin), _seconds(end + margin))
     return {
+        "name": series.name,
         "span": span,
         "windows": [_windows(version, points) for version, points in series.versions.items()],
         "panels": [_panel(series, metrics) for metrics in series.panels or [[]]],
@@ -187,6 +194,7 @@ def _windows(version: str, points: Sequence[Point]) -> dict[str, Any]:
         "ends": [_seconds(point.end) for point in points],
         "n": [point.n for point in points],
         "notes": {str(place): note for place, note in notes.items() if note},
+        "revisions": {str(place): point.revision for place, point in enumerate(points) if point.revision > 1},
     }
 
 
@@ -215,7 +223,7 @@ def _applies_to(rule: Threshold, metrics: Sequence[str]) -> bool:
 def _lines(series: MonitorSeries, metrics: Sequence[str]) -> list[dict[str, Any]]:
     versions = series.versions
     names = list(
-        dict.fromkeys((point.version, name) for point in series.points for name in point.metrics if name in metrics)
+        dict.fromkeys((point.version, name) for point in series.points for name in metrics if name in point.metrics)
     )
     has_versions = len({version for version, _ in names}) > 1
     return [

@@ -1,54 +1,147 @@
-"""Read the stored results and alerts of a model's monitors for a report."""
+"""Read the stored results and alerts of a model's monitors, all monitors in the same statements."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from dcmon import errors
 from dcmon.alerting import alert_views, rules
 from dcmon.alerting.alert_views import AlertView
 from dcmon.checks import catalogue, data_flow
 from dcmon.checks.kinds import PERFORMANCE
-from dcmon.db.tables.org import AlertRule, Model, Result
-from dcmon.monitoring import monitor_views
+from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
+from dcmon.monitoring import monitor_views, results
 from dcmon.monitoring.monitor_views import MonitorView
 from dcmon.pages.charts import AlertSpan, Interval, MonitorSeries, Point, Threshold
-from dcmon.pages.report import Report
 from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState, TaskType
 from dcmon.storage import versions
 
+MOST_WINDOWS = 400  # of a monitor and version, the newest
+MOST_ALERTS = 500  # of the monitors that are read
 
-def model_report(session: Session, organization: str, model: Model) -> Report:
-    """Return the report on a model: all results of its monitors, and all alerts."""
+
+@dataclass(frozen=True)
+class Reading:
+    """Which monitors of a model to read, those with the most severe open alerts first, and how many of their windows.
+
+    `since`: only windows that end later. `monitor_ids`: only these monitors.
+    """
+
+    limit: int | None = None
+    offset: int = 0
+    windows: int = MOST_WINDOWS
+    since: datetime | None = None
+    monitor_ids: Sequence[int] | None = None
+
+
+@dataclass(frozen=True)
+class ModelSeries:
+    """Monitors of a model over time, in the period [`start`, `end`). `count`: of all monitors of the model.
+
+    `versions`: the newest samples first.
+    """
+
+    model: Model
+    versions: Sequence[Version]
+    start: datetime
+    end: datetime
+    monitors: Sequence[MonitorSeries]
+    alerts: Sequence[AlertView]
+    count: int
+
+
+def read(session: Session, model: Model, reading: Reading = Reading()) -> ModelSeries:
+    """Return monitors of a model with their results and alerts, in six statements."""
     model_versions = versions.entries(session, model)
     names = {version.id: version.name for version in model_versions}
-    alerts = alert_views.list_alerts(session, model.id)
-    series = [_series(view, alerts, names) for view in monitor_views.list_views(session, model.id)]
-    now = datetime.now(UTC)
-    return Report(
-        organization,
-        model.name,
-        ", ".join(names.values()),
-        min((version.earliest for version in model_versions if version.earliest), default=now),
-        max((version.watermark for version in model_versions if version.watermark), default=now),
-        now,
-        series,
+    count, rows = _monitors(session, model, reading)
+    ids = [monitor.id for monitor, _ in rows]
+    of_rules = defaultdict[int, list[AlertRule]](list)
+    for rule in session.scalars(select(AlertRule).where(AlertRule.monitor_id.in_(ids)).order_by(AlertRule.id)):
+        of_rules[rule.monitor_id].append(rule)
+    stored = results.newest_windows_of_monitors(session, model.id, ids, reading.windows, reading.since)
+    alerts = alert_views.newest_of_monitors(session, ids, MOST_ALERTS)
+    if reading.since is not None:
+        since = reading.since
+        alerts = [
+            view for view in alerts if view.alert.state == AlertState.FIRING or view.alert.last_window_end > since
+        ]
+    series = [
+        of_view(MonitorView(monitor, check, model, of_rules[monitor.id], stored[monitor.id]), alerts, names)
+        for monitor, check in rows
+    ]
+    start, end = _period(model_versions, series, reading.since)
+    return ModelSeries(model, model_versions, start, end, series, alerts, count)
+
+
+def _monitors(session: Session, model: Model, reading: Reading) -> tuple[int, Sequence[tuple[Monitor, Check]]]:
+    """Return the number of all monitors of a model, and those to read."""
+    ranks = {severity: place for place, severity in enumerate(reversed(Severity))}
+    firing = (
+        select(AlertRule.monitor_id, func.min(_rank(ranks)).label("rank"))
+        .join(Alert, Alert.rule_id == AlertRule.id)
+        .where(Alert.state == AlertState.FIRING)
+        .group_by(AlertRule.monitor_id)
+        .subquery()
     )
+    of_model = select(Monitor, Check).join(Check, Check.id == Monitor.check_id).where(Check.model_id == model.id)
+    if reading.monitor_ids is not None:
+        of_model = of_model.where(Monitor.id.in_(reading.monitor_ids))
+    count = session.scalar(select(func.count()).select_from(of_model.subquery())) or 0
+    ordered = of_model.outerjoin(firing, firing.c.monitor_id == Monitor.id).order_by(
+        func.coalesce(firing.c.rank, len(ranks)), Monitor.id
+    )
+    rows = session.execute(ordered.limit(reading.limit).offset(reading.offset))
+    return count, [(row[0], row[1]) for row in rows]
 
 
-def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str]) -> MonitorSeries:
+def _rank(ranks: dict[Severity, int]) -> Any:
+    return case({severity.value: place for severity, place in ranks.items()}, value=Alert.severity, else_=len(ranks))
+
+
+def _period(
+    model_versions: Sequence[Version], series: Sequence[MonitorSeries], since: datetime | None
+) -> tuple[datetime, datetime]:
+    """Return the period of charts: that of the windows; without any, that of the samples."""
+    now = datetime.now(UTC)
+    points = [point for entry in series for point in entry.points]
+    start = min((point.start for point in points), default=None)
+    end = max((point.end for point in points), default=None)
+    earliest = min((version.earliest for version in model_versions if version.earliest), default=now)
+    newest = max((version.watermark for version in model_versions if version.watermark), default=now)
+    return since or start or earliest, max(end or newest, newest)
+
+
+def monitor_series(session: Session, monitor_id: int, windows: int = MOST_WINDOWS) -> ModelSeries:
+    """Return one monitor, with its model. Raises MonitorNotFound."""
+    row = session.execute(
+        select(Model).join(Check, Check.model_id == Model.id).join(Monitor, Monitor.check_id == Check.id)
+        .where(Monitor.id == monitor_id)
+    ).scalar_one_or_none()  # fmt: skip
+    if row is None:
+        raise errors.MonitorNotFound(name=monitor_id)
+    return read(session, row, Reading(monitor_ids=[monitor_id], windows=windows))
+
+
+def of_view(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str]) -> MonitorSeries:
+    """Return a monitor's series. `names`: of versions by id."""
     points = [
         Point(
             result.window_start, result.window_end, result.metrics, result.n, result.state, result.reason,
-            names.get(result.version_id, ""), _intervals(result),
+            names.get(result.version_id, ""), _intervals(result), result.revision,
         )
         for result in view.results
     ]  # fmt: skip
     alerts_of_monitor = [alert for alert in alerts if alert.monitor.id == view.monitor.id]
     return MonitorSeries(
         view.monitor.name,
-        view.monitor.frequency,
+        monitor_views.frequency_text(view.monitor.frequency, view.monitor.aggregation_window),
         points,
         [line for rule in view.rules for line in thresholds(rule)],
         [_span(alert, view) for alert in alerts_of_monitor],
@@ -56,6 +149,7 @@ def _series(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         view.metrics,
         _has_own_axes(view),
         len(view.rules),
+        view.monitor.id,
     )
 
 
@@ -107,5 +201,6 @@ def _span(alert_view: AlertView, view: MonitorView) -> AlertSpan:
     ]
     until = None if alert.state == AlertState.FIRING else min(recovered, default=alert.last_window_end)
     return AlertSpan(
-        alert.first_window_end, until, alert.severity, alert.worst_value, _threshold(alert_view.rule), alert_view.driver
-    )
+        alert.first_window_end, until, alert.severity, alert.worst_value, _threshold(alert_view.rule),
+        alert_view.driver, alert.id, alert.first_window_start,
+    )  # fmt: skip

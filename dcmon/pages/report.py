@@ -1,143 +1,80 @@
-"""Write a report on a model's monitors as one HTML file, which needs no network."""
+"""The pages of one model as one HTML file, which needs no network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from html import escape
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from dcmon.formatting import format_number, format_time
-from dcmon.pages import charts
-from dcmon.pages.charts import AlertSpan, MonitorSeries, Point, Threshold
+from sqlalchemy.orm import Session
 
-__all__ = ["AlertSpan", "MonitorSeries", "Point", "Report", "Threshold", "write"]
+from dcmon.alerting.alert_views import AlertView
+from dcmon.db import Organization
+from dcmon.db.tables.org import Model
+from dcmon.formatting import format_time
+from dcmon.pages import alert_section, data_section, document, features_section, model_section, monitor_series
+from dcmon.pages.document import Page
+from dcmon.pages.markup import Markup, element, joined, section
+from dcmon.pages.monitor_series import ModelSeries, Reading
+from dcmon.pages.view import DATA_ANCHOR, FileLinks, View, alert_anchor, features_anchor
+from dcmon.states import AlertState
+
+MOST_ALERTS = 12  # with what moved: those that fire, then the newest
+MOST_VERSIONS = 2  # with their features: those with the newest samples
+MOST_POINTS = 6_000  # windows of all monitors: more would make the file larger than 1 MB
+__all__ = ["Contents", "model_report", "read", "render", "write"]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a report shows: the monitors of a model in the period [`start`, `end`).
+class Contents:
+    """What a report shows below its monitors. `parts`: HTML of the sections on alerts, features and rows."""
 
-    All times are in UTC, with a time zone.
-    """
-
-    organization: str
-    model: str
-    version: str
-    start: datetime
-    end: datetime
-    generated_at: datetime
-    monitors: Sequence[MonitorSeries] = field(default_factory=tuple)
+    series: ModelSeries
+    view: View
+    parts: Sequence[Markup] = field(default_factory=tuple)
 
 
-def write(path: Path, report: Report) -> None:
-    """Write the report as one HTML file: 80 kB, and 60 bytes for each value.
-
-    Raises OSError.
-    """
-    path.write_text(render(report), encoding="utf-8")
+def model_report(session: Session, organization: Organization, model: Model, since: datetime | None = None) -> str:
+    """Return the report on a model. `since`: only windows and alerts that end later."""
+    return render(read(session, organization, model, since))
 
 
-def render(report: Report) -> str:
-    """Return the HTML page. Names are escaped, because they may contain any character."""
-    end = max([report.end, *(point.end for series in report.monitors for point in series.points)])
-    figures = [charts.figure(series, report.start, end) for series in report.monitors]
-    return Template(_file("report.html")).substitute(
-        title=escape(f"{report.model} · {report.organization}"),
-        model=escape(report.model),
-        summary=_summary(report),
-        monitors=_table(
-            _MONITOR_HEADERS, [_monitor_cells(index, series) for index, series in enumerate(report.monitors)]
-        ),
-        alerts=_alerts(report),
-        charts="".join(_chart(index, series) for index, series in enumerate(report.monitors)),
-        figures=charts.figures_json(figures),
-        uplot_style=_file("uplot/uPlot.min.css"),
-        uplot=f"/*!\n{_file('uplot/LICENSE')}*/\n{_file('uplot/uPlot.iife.min.js')}",
-        script=_file("report.js"),
-    )
+def read(session: Session, organization: Organization, model: Model, since: datetime | None = None) -> Contents:
+    """Read what the report on a model shows."""
+    series = monitor_series.read(session, model, Reading(since=since))
+    if (points := sum(len(entry.points) for entry in series.monitors)) > MOST_POINTS:
+        windows = max(monitor_series.MOST_WINDOWS * MOST_POINTS // points, 10)
+        series = monitor_series.read(session, model, Reading(since=since, windows=windows))
+    alerts = sorted(series.alerts, key=lambda view: view.alert.state != AlertState.FIRING)[:MOST_ALERTS]
+    newest = series.versions[:MOST_VERSIONS]
+    links = FileLinks({view.alert.id for view in alerts}, {version.id for version in newest})
+    view = View(organization.name, links)
+    parts = [_alert(session, view, organization, alert) for alert in alerts]
+    for version in newest:
+        of_version = features_section.render(session, view, (model, version), 1)
+        parts.append(section(f"Features of version {version.name}", of_version, features_anchor(version.id)))
+    parts.append(section("Data flow", data_section.render(session, view, model), DATA_ANCHOR))
+    return Contents(series, view, parts)
 
 
-def _file(name: str) -> str:
-    return files("dcmon.pages").joinpath(name).read_text(encoding="utf-8")
+def _alert(session: Session, view: View, organization: Organization, alert: AlertView) -> Markup:
+    content = alert_section.render(session, view, organization, alert, shows_receivers=False, level="h2")
+    return Markup('<section id="{}">{}</section>').format(alert_anchor(alert.alert.id), content)
 
 
-_MONITOR_HEADERS = ("Monitor", "Frequency", "Last value", "Worst value", "Alerts", "State")
-_ALERT_HEADERS = ("Monitor", "Severity", "Since", "Until", "Worst value", "Rule", "What drives it")
+def render(contents: Contents) -> str:
+    """Return the HTML document. Names are escaped, because they may contain any character."""
+    view, series, versions_of_file = contents.view, contents.series, len(contents.series.versions)
+    body = joined((model_section.head(view, series), model_section.parts(view, series, Markup("")), *contents.parts))
+    note = f"Generated {format_time(view.now)} UTC by dcmon" + ("" if versions_of_file else ", before any version")
+    title = f"{series.model.name} · {view.organization}"
+    return document.offline(Page(title, body, view.figures, banner=element("span", note)))
 
 
-def _summary(report: Report) -> str:
-    entries: Mapping[str, str] = {
-        "Organization": report.organization,
-        "Version": report.version,
-        "Period": f"{report.start:%Y-%m-%d} to {report.end:%Y-%m-%d}",
-        "Generated": f"{format_time(report.generated_at)} UTC",
-    }
-    return "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in entries.items())
-
-
-def _monitor_cells(index: int, series: MonitorSeries) -> tuple[str, ...]:
-    return (
-        f'<a href="#monitor-{index}">{escape(series.name)}</a>',
-        escape(series.frequency.lower()),
-        _number(format_number(series.last)),
-        _number(_worst_value(series)),
-        _number(str(len(series.alerts)) if series.n_rules or series.thresholds else "no rule"),
-        _badge(series.state, series.open_severity or series.state),
-    )
-
-
-def _worst_value(series: MonitorSeries) -> str:
-    """Return the value that is furthest beyond the rule.
-
-    Without a rule, return the smallest and the largest value.
-    """
-    values = series.values
-    if not values:
-        return "–"
-    if not series.thresholds:
-        return f"{format_number(min(values))} to {format_number(max(values))}"
-    return format_number(min(values) if series.thresholds[0].is_lower_bound else max(values))
-
-
-def _alerts(report: Report) -> str:
-    rows = [(index, series, alert) for index, series in enumerate(report.monitors) for alert in series.alerts]
-    if not rows:
-        return '<p class="none">No alert in this period.</p>'
-    rows.sort(key=lambda row: (row[2].since, row[1].name))
-    return _table(_ALERT_HEADERS, [_alert_cells(*row) for row in rows])
-
-
-def _alert_cells(index: int, series: MonitorSeries, alert: AlertSpan) -> tuple[str, ...]:
-    until = escape(format_time(alert.until)) if alert.until else '<span class="open">still open</span>'
-    rule = alert.threshold.text if alert.threshold else "–"
-    return (
-        f'<a href="#monitor-{index}">{escape(series.name)}</a>',
-        _badge(alert.severity, alert.severity),
-        f"<time>{escape(format_time(alert.since))}</time>",
-        f"<time>{until}</time>",
-        _number(format_number(alert.worst)),
-        escape(rule),
-        escape(alert.driver or "–"),
-    )
-
-
-def _chart(index: int, series: MonitorSeries) -> str:
-    note = f'<p class="note">{escape(series.note)}</p>' if series.note else ""
-    head = f"<h3>{escape(series.name)} {_badge(series.state, series.open_severity or series.state)}</h3>"
-    return f'<section id="monitor-{index}" class="card">{head}{note}<div class="chart"></div></section>'
-
-
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in headers)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _number(value: str) -> str:
-    return f'<span class="number">{escape(value)}</span>'
-
-
-def _badge(label: str, style: str) -> str:
-    return f'<span class="badge {escape(style.lower().replace(" ", "-"))}">{escape(label)}</span>'
+def write(path: Path, text: str) -> None:
+    """Write a report as a file, which is complete as soon as it has its name. Raises OSError."""
+    unfinished = path.with_name(f".{path.name}.new")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -116,13 +116,7 @@ def authenticate(session: Session, token: str) -> Bearer:
         prefixes, digest = imported_tokens.prefixes(token), imported_tokens.digest(token)
     else:
         raise errors.NotAuthenticated
-    rows = session.execute(
-        select(Token, OrganizationRow, User, Member.role)
-        .join(OrganizationRow, OrganizationRow.id == Token.org_id)
-        .join(User, User.id == Token.user_id)
-        .join(Member, (Member.org_id == Token.org_id) & (Member.user_id == Token.user_id))
-        .where(Token.prefix.in_(prefixes), OrganizationRow.deleted_at.is_(None))
-    ).all()
+    rows = _with_prefix(session, prefixes)
     # An unknown token is compared too, so that the time of the response does not show which prefixes exist.
     hmac.compare_digest(b"\0" * 32, digest)
     for row in rows:
@@ -133,6 +127,28 @@ def authenticate(session: Session, token: str) -> Bearer:
             _record_use(session, stored)
             return _bearer(*row)
     raise errors.NotAuthenticated
+
+
+def bearer_of(session: Session, prefix: str, is_proven: Callable[[bytes], bool]) -> Bearer:
+    """Return the bearer of a live token if its SHA-256 proves what a client sent in place of its text.
+
+    Raises NotAuthenticated when the token is unknown, expired or revoked, and without the proof.
+    """
+    for row in _with_prefix(session, [prefix]):
+        if _state(row[0]) == TokenState.LIVE and is_proven(row[0].digest):
+            return _bearer(*row)
+    raise errors.NotAuthenticated
+
+
+def _with_prefix(session: Session, prefixes: Sequence[str]) -> Sequence[Any]:
+    """Return tokens with their organizations, users and roles."""
+    return session.execute(
+        select(Token, OrganizationRow, User, Member.role)
+        .join(OrganizationRow, OrganizationRow.id == Token.org_id)
+        .join(User, User.id == Token.user_id)
+        .join(Member, (Member.org_id == Token.org_id) & (Member.user_id == Token.user_id))
+        .where(Token.prefix.in_(prefixes), OrganizationRow.deleted_at.is_(None))
+    ).all()
 
 
 def _bearer(token: Token, org: OrganizationRow, user: User, role_name: str) -> Bearer:

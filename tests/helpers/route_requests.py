@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from dcmon.http import api, guard
 from dcmon.http.auth import OpenToAll
 from dcmon.http.guard import BodyKind
+from dcmon.http.page_access import ReadsPage
 from dcmon.tenancy.permissions import Permission
 from tests.helpers.endpoint import Endpoint
 from tests.integration.conftest import labels, rows
@@ -35,7 +36,7 @@ NAMES = {
     "alert_id": "alert", "dashboard_id": "dashboard", "webhook_id": "webhook", "user_id": "user",
     "member_id": "user", "prefix": "prefix", "model_name": "model_name", "version_name": "version_name",
     "feature:path": "column", "model_name:path": "slash_model", "version_name:path": "slash_version",
-    "identifier:path": "slash_model", "source_id": "model", "app_id": "model",
+    "identifier:path": "slash_model", "source_id": "model", "app_id": "model", "digest": "word", "name": "word",
 }  # fmt: skip
 # Parameters that name no model, and nothing that belongs to one.
 NOT_OF_MODELS = {"dashboard_id", "webhook_id", "user_id", "member_id", "prefix", "source_id", "app_id"}
@@ -89,8 +90,6 @@ QUERIES: dict[str, Callable[[Ids], Mapping[str, Any]]] = {
 }
 # Routes without an object in their path whose query or body names one.
 NAMING = {*QUERIES, "POST /tokens"}
-# Pages that check the token themselves, and ask a browser for one in place of 403.
-PAGES = {"GET /alerts/{alert_id}", "GET /configuration/models", "GET /configuration/alert-rules"}
 # They end the token of the request, so each needs one of its own.
 ENDING = {
     "POST /organization/leave", "POST /users/regenerate-api-token", "DELETE /users", "DELETE /organization",
@@ -112,14 +111,11 @@ class Route:
     kind: BodyKind
     permission: Permission | None
     by_name: bool = False
+    is_page: bool = False  # it asks a browser for a token in place of 403
 
     @property
     def key(self) -> str:
         return f"{self.method} {self.path.removeprefix(api.PREFIX)}"
-
-    @property
-    def is_page(self) -> bool:
-        return self.key in PAGES and not self.path.startswith(api.PREFIX)
 
     @property
     def parameters(self) -> list[str]:
@@ -207,8 +203,7 @@ def all_routes() -> list[Route]:
 def _route(method: str, path: str, route: APIRoute, *, by_name: bool = False) -> Route:
     access = guard.access(route)
     permission = None if isinstance(access, OpenToAll) else access.permission
-    found = Route(method, path, guard.body_kind(route), permission, by_name)
-    return replace(found, permission=Permission.READ) if found.is_page else found
+    return Route(method, path, guard.body_kind(route), permission, by_name, isinstance(access, ReadsPage))
 
 
 def _rank(route: Route) -> tuple[int, int]:

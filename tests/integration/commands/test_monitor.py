@@ -260,12 +260,12 @@ def test_history_shows_how_sure_a_value_is(credit: Dcmon, app: App, acme: Acme) 
     assert result["intervals"] == {name: limits, "age": limits}
     assert "1 (0.862..1)" in credit("monitor", "history", NULLS).stdout
     with app.org(acme.org) as session:
-        points = monitor_series.model_report(session, "acme", models.find(session, "credit")).monitors[0].points
+        points = monitor_series.read(session, models.find(session, "credit")).monitors[0].points
         assert [point.intervals for point in points] == [{name: tuple(limits)}]
     with app.org(acme.org) as session:
         session.execute(text("update results set intervals = null, noise = null"))
     with app.org(acme.org) as session:
-        older = monitor_series.model_report(session, "acme", models.find(session, "credit"))
+        older = monitor_series.read(session, models.find(session, "credit"))
         assert older.monitors[0].points[0].intervals == {}
     result = credit.json("monitor", "history", NULLS)[0]
     assert (result["low"], result["high"], result["intervals"], result["noise"]) == (None, None, None, None)

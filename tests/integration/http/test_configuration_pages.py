@@ -48,8 +48,8 @@ def test_models_page_shows_rows_and_refused_rows(endpoint: Endpoint) -> None:
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     assert "1 refused" in content
-    assert "<td style='padding-right:1em'>1 version</td>" in content
-    assert "dcmon quarantine list" in content
+    assert "1 version</td>" in content
+    assert "1 high" in content
     assert "&lt;script&gt;alert(1)" in content
     assert "<script" not in content
 
@@ -62,7 +62,7 @@ def test_rules_page_shows_rules_with_their_alerts(endpoint: Endpoint) -> None:
     assert "1 alert, 1 not resolved" in content
     assert content.count("&lt;script&gt;alert(1)") == 2, "the names of the monitor and of its model"
     assert "<script" not in content
-    (path,) = re.findall(r'<a href="(/alerts/\d+)">', content)
+    (path,) = re.findall(r'<a href="(/alerts/\d+)"', content)
     assert open_page(endpoint, path, endpoint.token).status == 200
 
 
@@ -90,7 +90,7 @@ def test_configuration_page_needs_a_token_of_its_org(app: App, endpoint: Endpoin
         open_page(endpoint, f"{path}?org=acme", other),
     ):  # fmt: skip
         assert page.status == 401
-        assert page.headers["www-authenticate"].startswith("Basic realm=")
+        assert page.headers["www-authenticate"].startswith("Token realm=")
         assert SCRIPT not in page.data.decode()
         assert "refused" not in page.data.decode()
     assert "alert(1)" not in open_page(endpoint, path, other).data.decode()

@@ -1,1 +1,0 @@
-"""Move organizations of the old system into dcmon; its database is only read."""

@@ -1,0 +1,34 @@
+"""Write the pages of a model as one HTML file, which needs no network."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.groups import single
+
+app = single()
+
+
+@app.command()
+def report(
+    ctx: typer.Context,
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    file: Annotated[
+        str | None, typer.Option("--file", "-f", help='File to write; "-": stdout. Default: MODEL.html, here.')
+    ] = None,
+    since: Annotated[datetime | None, options.time_option("--since", "Only windows that end after this time.")] = None,
+) -> None:
+    """Write the pages of a model as one HTML file, which needs no network.
+
+    It has the monitors over time with thresholds and alerts, what moved in each alert, the features, the flow of rows
+    and the quarantine. `dcmon serve` shows the same pages live.
+
+    Example: dcmon report credit --since 30d --file credit.html
+    """
+    from dcmon.commands.operations import report as operation
+
+    written = operation.write(ctx.obj, model, file, since)
+    if written is not None:
+        ctx.obj.output.value(written)

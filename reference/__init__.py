@@ -1,1 +1,0 @@
-"""The page of all commands and the man pages, written from the commands themselves: python -m reference."""
