@@ -46,6 +46,9 @@ lint: .venv/.dev  ## Check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+reference: .venv/.dev  ## Write docs/commands.md and the man pages from the commands
+	$(BIN)/python -m reference
+
 bench: .venv/.dev  ## Measure: one JSON line per figure
 	@$(BIN)/python -m benchmarks
 

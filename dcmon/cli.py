@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,9 @@ import typer
 from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
-from dcmon import authors, data_formats, text
+from dcmon import authors, data_formats, profiles, text
+from dcmon.colors import Color, LogFormat
+from dcmon.commands.shared import completion
 from dcmon.commands.shared.groups import SuggestingGroup
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.data_formats import Format
@@ -29,7 +32,8 @@ LINES = frozenset({
     "state", "severity", "task", "topic", "frequency_", "notification_id", "names",
 })  # fmt: skip
 PROSE = frozenset({"description", "note", "message"})
-OPTIONS_WITH_VALUE, FLAGS = ("-o", "--output", "--fields", "--org"), ("-v", "-q", "-vv", "--verbose", "--quiet")
+OPTIONS_WITH_VALUE = ("-o", "--output", "--fields", "--org", "--profile", "--color", "--log-format")
+FLAGS = ("-v", "-q", "-vv", "-vvv", "--verbose", "--quiet")
 
 
 class Commands(SuggestingGroup):
@@ -51,11 +55,16 @@ class Commands(SuggestingGroup):
         command = typer.main.get_command(import_module(f"dcmon.commands.{_module(cmd_name)}").app)
         command.name = cmd_name
         _check_texts(command)
+        if ctx is not None and ctx.resilient_parsing:
+            completion.attach(command, (cmd_name,))
         return command
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: Any, args: list[str], *arguments: Any, **options: Any) -> Any:
+        if options.get("resilient_parsing"):  # a shell completes a command line
+            completion.attach_globals(self, args)
+            args = completion.completed_words(args, OPTIONS_WITH_VALUE, globals_first)
         with _plain_option_errors():
-            return super().make_context(*arguments, **options)
+            return super().make_context(info_name, args, *arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         with _plain_option_errors():
@@ -125,15 +134,23 @@ def _print_version(is_requested: bool) -> None:
 
 def _parse_output(
     output: Annotated[
-        Format,
+        Format | None,
         typer.Option("-o", "--output", help="Format of the results; wide: no cell is folded; name: for xargs."),
-    ] = Format.table,
+    ] = None,
     fields: Annotated[
         str, typer.Option("--fields", metavar="A,B", help="Only these fields of the data, like id,alert.since.")
     ] = "",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
+    color: Annotated[
+        Color, typer.Option("--color", help="Colour severities and states; auto: on a terminal, without NO_COLOR.")
+    ] = Color.AUTO,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Profile of settings; default: DCMON_PROFILE, or the current one.")
+    ] = None,
 ) -> Output:
-    return Output(output, quiet=quiet, fields=[field.strip() for field in fields.split(",") if field.strip()])
+    profiles.choose(profile)
+    names = [field.strip() for field in fields.split(",") if field.strip()]
+    return Output(output or _default_format([]), quiet=quiet, fields=names, color=color)
 
 
 @app.callback()
@@ -143,6 +160,9 @@ def root(
     output: Output,
     org: Annotated[str | None, typer.Option("--org", help="Organization; default: DCMON_ORG, or the only one.")] = None,
     verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; twice: log everything.")] = 0,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="Format of logs; default: text on a terminal, else json.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -156,7 +176,7 @@ def root(
 
     text.require_line(org or "")
     collect_garbage_rarely()
-    set_up(-1 if output.quiet else verbose)
+    set_up(-1 if output.quiet else verbose, log_format, output.color)
     authors.set_for_process(authors.on_this_host(authors.operator_name(), "cli"))
     ctx.obj = App(output=output, org=org)
     ctx.call_on_close(ctx.obj.close)
@@ -245,12 +265,27 @@ def _fail(message: str, code: int, kind: str) -> None:
 def _format(arguments: list[str]) -> Format:
     """Return the format that the global options ask for, before they are parsed."""
     typed = ""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):  # without arguments it is longer
         if word in ("-o", "--output"):
             typed = following
         elif word.startswith(("--output=", "-o")):
             typed = word.removeprefix("--output=").removeprefix("-o").removeprefix("=")
-    return Format(typed) if typed in tuple(Format) else Format.table
+    return Format(typed) if typed in tuple(Format) else Format.table if typed else _default_format(arguments)
+
+
+def _default_format(arguments: list[str]) -> Format:
+    """Return the format that the profile sets, else that of tables. A wrong profile is an error where it is used."""
+    if not profiles.path().exists():
+        return Format.table
+    from dcmon import settings
+
+    typed = [following for word, following in pairwise(arguments) if word == "--profile"]
+    try:
+        if typed:
+            profiles.choose(typed[-1])
+        return profiles.output_format(settings.chosen_profile()) or Format.table
+    except DcmonError:
+        return Format.table
 
 
 def globals_first(arguments: list[str]) -> list[str]:
@@ -263,9 +298,10 @@ def globals_first(arguments: list[str]) -> list[str]:
         word = unread.pop(0)
         if word == "--":  # what follows are arguments, also if they look like options
             return [*global_options, *others, word, *unread]
+        is_long = word.startswith("--") and word.partition("=")[0] in OPTIONS_WITH_VALUE and "=" in word
         if word in OPTIONS_WITH_VALUE and unread:
             global_options += [word, unread.pop(0)]
-        elif word in FLAGS or word.startswith(("--output=", "--fields=", "--org=")):
+        elif word in FLAGS or is_long:
             global_options.append(word)
         else:
             others.append(word)

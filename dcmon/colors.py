@@ -24,6 +24,16 @@ STYLES = {
 }  # fmt: skip
 
 
+ANSI = {BAD: "1;31", SEVERE: "31", WARNING: "33", GOOD: "32", MINOR: "2"}  # where rich is not loaded: in logs
+
+
+class LogFormat(StrEnum):
+    """The format of the lines of a log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Color(StrEnum):
     """When results are coloured. AUTO: on a terminal, unless NO_COLOR is set or TERM is dumb."""
 
@@ -40,3 +50,9 @@ def style_of(value: Any) -> str:
 def style_of_field(field: str, value: Any) -> str:
     """Return the style of a field's value in a table."""
     return style_of(value) if field in FIELDS else ""
+
+
+def with_ansi(text: str, word: str) -> str:
+    """Return a text in the colour of a word, for a terminal."""
+    code = ANSI.get(style_of(word))
+    return text if code is None else f"\x1b[{code}m{text}\x1b[0m"

@@ -186,10 +186,6 @@ class QuarantinedNotFound(NotFound):
     """There is no quarantined row {name}. "dcmon quarantine list --rows" lists the quarantined rows."""
 
 
-class DeadLetterNotFound(NotFound):
-    """There is no dead letter {name}. "dcmon dead-letter list --all" lists the dead letters."""
-
-
 class WebhookNotFound(NotFound):
     """There is no receiver {name!r}.{meant} "dcmon webhook list" lists the receivers."""
 
@@ -280,12 +276,6 @@ class BodiesFull(Unavailable):
 
 class StillIncomplete(Unavailable):
     """The time to wait (--timeout) is over, and the window is not complete: {reason}."""
-
-
-class TimeOver(DcmonError):
-    """The time is over (--timeout), and this does not hold: {waited}."""
-
-    exit_code = 124
 
 
 class PartlyDone(DcmonError):

@@ -8,6 +8,8 @@ import traceback
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+from dcmon import colors
+from dcmon.colors import Color, LogFormat
 from dcmon.formatting import printable, printable_json
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -41,13 +43,20 @@ class TerminalLines(logging.Formatter):
     """A formatter for people: a line for each record, with the id of the request, then its traceback, indented.
 
     What others wrote (a path, a response of a receiver) neither begins a line of its own nor commands the terminal.
+    `is_coloured`: warnings and errors have a colour.
     """
+
+    def __init__(self, *, is_coloured: bool = False) -> None:
+        super().__init__()
+        self.is_coloured = is_coloured
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record, and its traceback if it has one."""
         time, message = self.formatTime(record, "%H:%M:%S"), printable(record.getMessage(), keeps_lines=False)
         identifier = request_id.get()
-        line = f"{time} {record.levelname} {message}" + (f" (request {identifier})" if identifier else "")
+        level = record.levelname
+        shown_level = colors.with_ansi(level, level.lower()) if self.is_coloured else level
+        line = f"{time} {shown_level} {message}" + (f" (request {identifier})" if identifier else "")
         if not record.exc_info:
             return line
         return f"{line}\n{textwrap.indent(printable(self.formatException(record.exc_info)), '    ')}"
@@ -77,10 +86,26 @@ def _message(error: BaseException) -> str:
     return "" if original is not error else str(error)
 
 
-def set_up(verbosity: int) -> None:
-    """Set the log level: -1 errors, 0 warnings, 1 progress, 2 or more everything."""
+def set_up(verbosity: int, log_format: LogFormat | None = None, color: Color = Color.AUTO) -> None:
+    """Set the log level: -1 errors, 0 warnings, 1 progress, 2 or more everything; and how lines are written.
+
+    `log_format`: None is text on a terminal, and JSON otherwise.
+    """
     levels = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}
     stream = logging.StreamHandler(sys.stderr)
-    stream.setFormatter(TerminalLines() if sys.stderr.isatty() else JsonLines())
+    is_text = sys.stderr.isatty() if log_format is None else log_format is LogFormat.TEXT
+    stream.setFormatter(TerminalLines(is_coloured=_is_coloured(color)) if is_text else JsonLines())
     logging.basicConfig(level=logging.WARNING, handlers=[stream], force=True)
     logging.getLogger("dcmon").setLevel(levels.get(verbosity, logging.DEBUG))
+
+
+def _is_coloured(color: Color) -> bool:
+    """Return True if lines have colours; AUTO as rich decides for results: a terminal, NO_COLOR, TERM."""
+    if color is not Color.AUTO:
+        return color is Color.ALWAYS
+    if not sys.stderr.isatty():
+        return False
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return console.color_system is not None and not console.no_color

@@ -11,10 +11,27 @@ from dcmon.errors import InvalidInput
 from dcmon.nearest import meant
 
 PREFIX = "DCMON_"
+OLD_NAMES = {  # variables that are still read, with the names that replace them
+    "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
+    "DCMON_WATCH__ORG": "DCMON_HEALTH__ORG",
+    "DCMON_WATCH__EVERY": "DCMON_HEALTH__EVERY",
+    "DCMON_WATCH__SIGN": "DCMON_HEALTH__HEARTBEAT_TIMEOUT",
+    "DCMON_WATCH__TURN": "DCMON_HEALTH__POLL_TIMEOUT",
+    "DCMON_WATCH__LEADER": "DCMON_HEALTH__LEADER",
+    "DCMON_WATCH__EVALUATION": "DCMON_HEALTH__EVALUATION",
+    "DCMON_WATCH__NOTIFICATION": "DCMON_HEALTH__NOTIFICATION",
+    "DCMON_WATCH__LAG": "DCMON_HEALTH__LAG",
+    "DCMON_WATCH__PARKED": "DCMON_HEALTH__PARKED",
+    "DCMON_WATCH__QUARANTINE": "DCMON_HEALTH__QUARANTINE",
+    "DCMON_WATCH__DISK": "DCMON_HEALTH__DISK",
+    "DCMON_HEARTBEAT__URL": "DCMON_PING__URL",
+    "DCMON_HEARTBEAT__EVERY": "DCMON_PING__EVERY",
+    "DCMON_HEARTBEAT__FAIL": "DCMON_PING__FAIL",
+}
 # What other programs read or set: names of docker-compose.yml and of the tests, those that a command receiver gets, and
 # those that Kubernetes sets for services called dcmon or dcmon-….
 OTHERS = re.compile(
-    r"DCMON_(TEST_.*|BIND|PORT|POSTGRES_PASSWORD"
+    r"DCMON_(TEST_.*|PROFILE|BIND|PORT|POSTGRES_PASSWORD"
     r"|MESSAGE_ID|TYPE|SUBJECT|ALERT_.*"
     r"|(.*_)?SERVICE_(HOST|PORT)(_.*)?|(.*_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )

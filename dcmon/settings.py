@@ -10,28 +10,13 @@ from typing import Annotated, Literal
 from dotenv import dotenv_values
 from platformdirs import site_data_path, user_data_path
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import PydanticBaseSettingsSource as Source
 
-from dcmon import setting_names
+from dcmon import profiles, setting_names
+from dcmon.profiles import Profile
+from dcmon.setting_names import OLD_NAMES as OLD_NAMES
 from dcmon.setting_types import Duration, LogTerm, PublicUrl, ShownUrl, networks, own_variables, split_at_commas
-
-OLD_NAMES = {  # variables that are still read, with the names that replace them
-    "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
-    "DCMON_WATCH__ORG": "DCMON_HEALTH__ORG",
-    "DCMON_WATCH__EVERY": "DCMON_HEALTH__EVERY",
-    "DCMON_WATCH__SIGN": "DCMON_HEALTH__HEARTBEAT_TIMEOUT",
-    "DCMON_WATCH__TURN": "DCMON_HEALTH__POLL_TIMEOUT",
-    "DCMON_WATCH__LEADER": "DCMON_HEALTH__LEADER",
-    "DCMON_WATCH__EVALUATION": "DCMON_HEALTH__EVALUATION",
-    "DCMON_WATCH__NOTIFICATION": "DCMON_HEALTH__NOTIFICATION",
-    "DCMON_WATCH__LAG": "DCMON_HEALTH__LAG",
-    "DCMON_WATCH__PARKED": "DCMON_HEALTH__PARKED",
-    "DCMON_WATCH__QUARANTINE": "DCMON_HEALTH__QUARANTINE",
-    "DCMON_WATCH__DISK": "DCMON_HEALTH__DISK",
-    "DCMON_HEARTBEAT__URL": "DCMON_PING__URL",
-    "DCMON_HEARTBEAT__EVERY": "DCMON_PING__EVERY",
-    "DCMON_HEARTBEAT__FAIL": "DCMON_PING__FAIL",
-}
 
 
 def _default_data_dir() -> Path:
@@ -347,16 +332,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Accept old names in the environment and in .env, and refuse unknown ones.
+        cls, settings_cls: type[BaseSettings], init_settings: Source, env_settings: Source, dotenv_settings: Source,
+        file_secret_settings: Source,
+    ) -> tuple[Source, ...]:  # fmt: skip
+        """Accept old names in the environment and in .env, and refuse unknown ones there and in the profile.
 
-        If a new name is set in one of them, its old name is ignored in both. Raises InvalidInput.
+        If a new name is set in one of them, its old name is ignored in both. Raises InvalidInput or NotFound.
         """
         env_file = str(Path(".env").absolute())
         read = [(env_settings, "the environment"), (dotenv_settings, env_file)]
@@ -366,7 +347,11 @@ class Settings(BaseSettings):
         for source, origin in sources:
             setting_names.require_known(source.env_vars, known, origin)
             source.env_vars = _with_new_names(source.env_vars, given)
-        return init_settings, env_settings, dotenv_settings, file_secret_settings
+        profile = chosen_profile()
+        if profile is not None:
+            profiles.require_known(profile, {variable.name: variable.path for variable in setting_names.variables(cls)})
+        values = {} if profile is None else profile.settings
+        return init_settings, env_settings, dotenv_settings, InitSettingsSource(settings_cls, values)
 
     @property
     def url(self) -> str:
@@ -375,16 +360,29 @@ class Settings(BaseSettings):
         return (self.public_url or f"{scheme}://{self.http.host}:{self.http.port}").rstrip("/")
 
 
-def origins() -> dict[str, str]:
-    """Return where each variable that is set has its value from: the environment, or the path of .env.
+def chosen_profile() -> Profile | None:
+    """Return the profile of --profile, of DCMON_PROFILE in the environment or .env, or the current one; or None.
 
-    A variable under its old name says so. The environment wins over .env, and a new name over its old name.
+    Raises NotFound, or InvalidInput if the file of profiles can't be used.
     """
+    return profiles.chosen({name.upper(): value for name, value in (_dotenv() | dict(os.environ)).items()})
+
+
+def _dotenv() -> dict[str, str | None]:
     path = Path(".env").absolute()
-    in_file = dotenv_values(path) if path.is_file() else {}
+    return dotenv_values(path) if path.is_file() else {}
+
+
+def origins() -> dict[str, str]:
+    """Return where each variable that is set has its value from: the environment, the path of .env, or the profile.
+
+    A variable under its old name says so. The environment wins over .env and that over the profile, and a new name over
+    its old name.
+    """
+    in_file, profile = _dotenv(), chosen_profile()
     given = {name.upper() for name in (*in_file, *os.environ)}
-    known: dict[str, str] = {}
-    for names, origin in ((in_file, str(path)), (os.environ, "environment")):
+    known = {} if profile is None else dict.fromkeys(profile.variables, f"profile {profile.name} ({profile.path})")
+    for names, origin in ((in_file, str(Path(".env").absolute())), (os.environ, "environment")):
         for name in map(str.upper, names):
             new_name = OLD_NAMES.get(name)
             if new_name is None:

@@ -90,6 +90,7 @@ def _no_settings_from_outside(
     directory: Path = request.getfixturevalue("tmp_path") if has_own else _empty_directory
     monkeypatch.chdir(directory)
     monkeypatch.setenv("DCMON_DATA_DIR", str(directory / "no-data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(directory / "no-configuration"))
     yield
     assert has_own or not any(directory.iterdir()), "The test writes files and needs the fixture tmp_path."
 

@@ -39,7 +39,7 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, dead_letter_id: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+def show(ctx: typer.Context, dead_letter_id: Annotated[int, typer.Argument(metavar="ID", help="Its number.")]) -> None:
     """Show a dead letter with its message as it was received, and the reason. Example: dcmon dead-letter show 17"""
     from dcmon.commands.views import dead_letter as view
 

@@ -71,7 +71,7 @@ def rename(
 @app.command()
 def export(
     ctx: typer.Context,
-    name: str,
+    name: options.OrgName,
     file: options.TransferFile,
     without_secrets: options.WithoutSecrets = False,
     passphrase_file: options.PassphraseFile = None,

@@ -124,15 +124,16 @@ def upgrade_sql(lineage: Lineage, current: str | None, to: str = "head") -> str:
     return written.getvalue()
 
 
-def create_unlisted(engine: Engine, org: Organization, at: str) -> None:
+def create_unlisted(engine: Engine, org: Organization, at: str, mark: str | None = None) -> None:
     """Create the schema and role of an organization that "public" does not list yet, at a revision, without triggers.
 
-    The comment UNFINISHED marks the schema. `finish_unlisted` migrates it to the head when its rows are loaded.
+    The comment `mark`, or UNFINISHED, marks the schema. `finish_unlisted` migrates it to the head when it has its rows.
     """
     forget_role(engine, org.schema)
     with engine.begin() as connection:
         connection.execute(CreateSchema(org.schema))
-        connection.exec_driver_sql(f"comment on schema {org.schema} is '{UNFINISHED}'")
+        comment = (mark or UNFINISHED).replace("'", "''").replace("%", "%%")
+        connection.exec_driver_sql(f"comment on schema {org.schema} is '{comment}'")
         roles.create(connection, org)
         _enter(connection, org.schema, as_owner=True)
         _upgrade(_config(connection, "org"), "org", at)

@@ -34,7 +34,8 @@ class Part(StrEnum):
     DOCTOR = "doctor"
 
 
-NEED_DATABASE = (Part.SCHEMAS, Part.HEALTH, Part.ORGANIZATIONS)
+# Parts that are examined one after the other, each if nothing that was found before makes it impossible.
+NEED_DATABASE = ((Part.SCHEMAS,), (Part.HEALTH, Part.ORGANIZATIONS))
 
 
 class Fact(NamedTuple):

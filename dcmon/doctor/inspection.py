@@ -3,9 +3,8 @@
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from dcmon import errors
 from dcmon.doctor import (  # noqa: F401 - they register their faults
@@ -38,12 +37,12 @@ class _Inspection(threading.Thread):
             assert fault.look is not None
             try:
                 self.findings += [Finding(fault, fact) for fact in fault.look(self.installation)]
-            except (errors.DcmonError, SQLAlchemyError, OSError, ValueError) as error:
+            except Exception as error:  # The other faults are looked for all the same.
                 self._add_failure(fault.code, error)
         if self.part in (Part.HEALTH, Part.POSTGRESQL):
             try:
                 self.findings += problems(self.installation, is_connected=self.part == Part.HEALTH)
-            except (errors.DcmonError, SQLAlchemyError, OSError) as error:
+            except Exception as error:
                 self._add_failure("health", error)
 
     def _add_failure(self, code: str, error: Exception) -> None:
@@ -59,17 +58,20 @@ def examine(installation: Installation, seconds: float) -> list[Finding]:
     """
     if installation.settings is None:
         return _examine([Part.SETTINGS], installation, seconds)
-    local = [part for part in Part if part not in NEED_DATABASE]
+    with suppress(errors.DcmonError):
+        _ = installation.engine  # opened here, so that threads share one; why it can't be is a finding
+    local = [part for part in Part if not any(part in parts for parts in NEED_DATABASE)]
     findings = _examine(local, installation, seconds)
-    if not any(map(_is_blocking, findings)):
-        findings += _examine(NEED_DATABASE, installation, seconds)
+    for parts in NEED_DATABASE:
+        if not any(map(_is_blocking, findings)):
+            findings += _examine(parts, installation, seconds)
     return sorted(set(findings), key=lambda finding: finding.rank)
 
 
 def _is_blocking(finding: Finding) -> bool:
-    return finding.fault.code in postgresql_faults.BLOCKING or (
-        finding.fault is PART_HANGS and finding.fact.sentence.startswith(Part.POSTGRESQL)
-    )
+    if finding.fault is PART_HANGS:
+        return finding.fact.sentence.startswith((Part.POSTGRESQL, Part.SCHEMAS))
+    return finding.fault.code in (*postgresql_faults.BLOCKING, *schema_faults.BLOCKING)
 
 
 def _examine(parts: Iterable[Part], installation: Installation, seconds: float) -> list[Finding]:

@@ -44,7 +44,7 @@ def recreated_topics(installation: Installation) -> Iterator[Fact]:
 
     current = kafka.ensure_topics(installation.known.kafka)  # all exist: none is created
     with db.public_session(installation.engine) as session:
-        remembered = dict(session.execute(select(IngestTopic.name, IngestTopic.topic_id)).tuples().all())
+        remembered = {row.name: row.topic_id for row in session.execute(select(IngestTopic.name, IngestTopic.topic_id))}
     for name, topic_id in current.items():
         if remembered.get(name, topic_id) != topic_id:
             sentence = (

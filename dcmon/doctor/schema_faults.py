@@ -15,6 +15,7 @@ from dcmon.severity import Severity
 from dcmon.tenancy import failed_login_counts, missing_roles
 
 SQL = sql.read(__name__)
+BLOCKING = ("schema-public-behind", "schema-public-ahead")  # with one of these, no organization is examined
 FAILED_LOGINS = 100  # within a day
 
 

@@ -15,6 +15,7 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment of a child process with these settings, including their secrets."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment["PYTHONUNBUFFERED"] = "1"
+    environment["DCMON_PROFILE"] = ""  # its settings are among these
     # In JSON each value is as a variable has it, except secrets, which are asterisks there.
     environment.update(_variables(settings.model_dump(mode="json"), PREFIX))
     environment.update(_secrets(settings.model_dump(), PREFIX))

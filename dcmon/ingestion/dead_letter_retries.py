@@ -45,7 +45,7 @@ class Retry:
     def retry(self, dead_letter_id: int) -> RetriedDeadLetter:
         """Store the rows of a dead letter in one transaction, then resolve it.
 
-        The letter is locked meanwhile: of two operators, the second finds it stored. Raises DeadLetterNotFound.
+        The letter is locked meanwhile: of two operators, the second finds it stored. Raises NotFound.
         """
         with db.public_session(self.engine) as session:
             dead_letter = dead_letters.find(session, dead_letter_id, is_locked=True)

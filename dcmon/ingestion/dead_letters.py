@@ -69,7 +69,7 @@ def add(session: Session, new: NewDeadLetter) -> None:
 def entries(session: Session, chosen: DeadLetterFilter, limit: int | None = None) -> list[dict[str, Any]]:
     """Return dead letters as rows without their bodies, the newest first; those of an organization as `_describe`.
 
-    Raises DeadLetterNotFound for an unknown id.
+    Raises NotFound for an unknown id.
     """
     columns = (DeadLetter, func.substr(DeadLetter.body, 1, HEAD_BYTES), func.octet_length(DeadLetter.body))
     rows, ids = list[dict[str, Any]](), set[int]()
@@ -79,20 +79,20 @@ def entries(session: Session, chosen: DeadLetterFilter, limit: int | None = None
         if chosen.org_id in (None, row["org_id"]) and (limit is None or len(rows) < limit):
             rows.append(row)
     if missing := sorted(set(chosen.ids) - ids):
-        raise errors.DeadLetterNotFound(name=missing[0])
+        raise _not_found(missing[0])
     return rows
 
 
 def find(session: Session, dead_letter_id: int, *, is_locked: bool = False) -> DeadLetter:
-    """Return a dead letter. `is_locked`: lock it until the end of the transaction. Raises DeadLetterNotFound."""
+    """Return a dead letter. `is_locked`: lock it until the end of the transaction. Raises NotFound."""
     dead_letter = session.get(DeadLetter, dead_letter_id, with_for_update=is_locked)
     if dead_letter is None:
-        raise errors.DeadLetterNotFound(name=dead_letter_id)
+        raise _not_found(dead_letter_id)
     return dead_letter
 
 
 def detail(session: Session, dead_letter_id: int) -> dict[str, Any]:
-    """Return a dead letter as a row with its body; bytes that are no text are escaped. Raises DeadLetterNotFound."""
+    """Return a dead letter as a row with its body; bytes that are no text are escaped. Raises NotFound."""
     dead_letter = find(session, dead_letter_id)
     body = dead_letter.body
     text = None if body is None else body.decode(errors="backslashreplace")
@@ -115,6 +115,12 @@ def resolve(session: Session, dead_letter: DeadLetter, resolution: Resolution, b
         dead_letter.body, dead_letter.resolution, dead_letter.resolved_by = None, resolution, by
         dead_letter.resolved_at = datetime.now(UTC)
     session.flush()
+
+
+def _not_found(dead_letter_id: int) -> errors.NotFound:
+    return errors.NotFound(
+        f'There is no dead letter {dead_letter_id}. "dcmon dead-letter list --all" lists the dead letters.'
+    )
 
 
 def _filtered(statement: "Select[Any]", chosen: DeadLetterFilter) -> "Select[Any]":

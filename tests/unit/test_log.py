@@ -4,6 +4,10 @@ import json
 import logging
 import sys
 
+import pytest
+
+from dcmon import log
+from dcmon.colors import Color, LogFormat
 from dcmon.log import JsonLines, TerminalLines
 
 HOSTILE = "/x\x1b]0;t\x07\u202e\x9b2J\n12:00:00 ERROR all rows are lost"
@@ -39,3 +43,16 @@ def test_json_line_of_a_hostile_path_is_printable_json() -> None:
 
     assert line.isprintable()
     assert json.loads(line)["message"] == f"GET {HOSTILE}"
+
+
+@pytest.mark.parametrize(
+    ("log_format", "color", "shown"),
+    [(LogFormat.TEXT, Color.NEVER, " WARNING hot"), (LogFormat.TEXT, Color.ALWAYS, "\x1b[33mWARNING\x1b[0m hot"),
+     (LogFormat.JSON, Color.ALWAYS, '"message": "hot"'), (None, Color.AUTO, '"message": "hot"')],
+)  # fmt: skip
+def test_format_and_colour_of_logs_are_chosen(
+    log_format: LogFormat | None, color: Color, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.set_up(0, log_format, color)
+    logging.getLogger("dcmon.x").warning("hot")
+    assert shown in capsys.readouterr().err

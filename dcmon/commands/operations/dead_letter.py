@@ -59,7 +59,7 @@ def in_organization(app: "App", chosen: DeadLetterFilter) -> DeadLetterFilter:
 
 
 def retry(app: "App", chosen: DeadLetterFilter, by: str, *, dry_run: bool) -> RetriedDeadLetters:
-    """Retry dead letters in the order in which they came, each on its own. Raises DeadLetterNotFound."""
+    """Retry dead letters in the order in which they came, each on its own. Raises NotFound."""
     retries = Retry(app.engine, TargetCache(app.engine), by, dry_run)
     ids = sorted(choose(app, chosen).ids)
     with app.output.progress("dead letters", counts=True) as advance:
@@ -71,7 +71,7 @@ def retry(app: "App", chosen: DeadLetterFilter, by: str, *, dry_run: bool) -> Re
 
 
 def choose(app: "App", chosen: DeadLetterFilter) -> ChosenDeadLetters:
-    """Find the dead letters that are chosen. Raises DeadLetterNotFound."""
+    """Find the dead letters that are chosen. Raises NotFound."""
     with app.public() as session:
         rows = dead_letters.entries(session, in_organization(app, chosen))
     return ChosenDeadLetters(app, [row["id"] for row in rows], sum(row["bytes"] for row in rows))

@@ -33,6 +33,12 @@ NAMES = (*COUNTS, HEALTH, MIGRATED)
 _CONDITION = re.compile(r"\s*([a-z]+)\s*(?:(==?|!=|<=?|>=?)\s*(\d+|ok|true))?\s*")
 
 
+class TimeOver(errors.DcmonError):
+    """The time is over (--timeout), and this does not hold: {waited}."""
+
+    exit_code = 124  # as that of timeout(1)
+
+
 class Condition(NamedTuple):
     """A condition as typed: a name, an operator and a number."""
 
@@ -76,7 +82,7 @@ def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every:
             reason and f": {reason}"
         )
         if seconds >= timeout.total_seconds():
-            raise errors.TimeOver(waited=shown)
+            raise TimeOver(waited=shown)
         if shown != last:
             app.output.remark(f"waiting for {shown}")
             last = shown

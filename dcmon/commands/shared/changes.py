@@ -39,7 +39,8 @@ def _with_options(command: Command, question: Question | None) -> Command:
     own = inspect.signature(command).parameters
 
     @functools.wraps(command)
-    def run(ctx: typer.Context, dry_run: bool, yes: bool = False, **typed: Any) -> None:
+    def run(ctx: typer.Context, dry_run: bool, **typed: Any) -> None:
+        yes = question is None or typed.pop("yes")  # a command that asks by itself has a --yes of its own
         run_once = functools.partial(command, ctx=ctx, **typed)
         if dry_run:
             _dry_run(ctx, run_once)

@@ -34,7 +34,7 @@ def listing(app: "App", chosen: "DeadLetterFilter", limit: int) -> Page:
 
 
 def detail(app: "App", dead_letter_id: int) -> Page:
-    """Show a dead letter with its message; people see the beginning of a long one. Raises DeadLetterNotFound."""
+    """Show a dead letter with its message; people see the beginning of a long one. Raises NotFound."""
     with app.public() as session:
         row = dead_letters.detail(session, dead_letter_id)
     body = row["body"]

@@ -1,0 +1,71 @@
+"""Profiles, named sets of settings in a file of the user: list, show, use, set, delete."""
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from dcmon.commands.shared import options
+from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import global_listing
+
+app = group(__doc__)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the profile.")]
+Values = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME=VALUE...", help="Settings, like org=acme http.port=8010 output=json; NAME= removes."),
+]
+
+
+@app.command("list")
+@global_listing
+def list_(ctx: typer.Context) -> None:
+    """List the profiles; one may be the current one. Example: dcmon profile list"""
+    from dcmon.commands.views import profile as view
+
+    ctx.obj.output.page(view.listing())
+
+
+@app.command()
+def show(ctx: typer.Context, name: Name) -> None:
+    """Show the settings of a profile; secrets are masked. Example: dcmon profile show prod"""
+    from dcmon.commands.views import profile as view
+
+    ctx.obj.output.page(view.detail(name))
+
+
+@app.command()
+def use(
+    ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME|none", help="Name of the profile.")]
+) -> None:
+    """Make a profile the current one, which commands use by default; none: no profile. Example: dcmon profile use prod
+
+    --profile and DCMON_PROFILE choose another one for a command or a shell.
+    """
+    from dcmon.commands.operations import profile as operation
+
+    ctx.obj.output.value(operation.use(name))
+
+
+@app.command("set")
+def set_(ctx: typer.Context, name: Name, values: Values, dry_run: options.DryRun = False) -> None:
+    """Create a profile, or change its settings. A value "-" is read from stdin, or asked for on a terminal.
+
+    Example: dcmon profile set prod org=acme output=wide http.port=8010
+    """
+    from dcmon.commands.operations import profile as operation
+
+    ctx.obj.output.value(outcome(operation.change(name, values, dry_run=dry_run), dry_run=dry_run))
+
+
+@app.command()
+def delete(ctx: typer.Context, name: Name, dry_run: options.DryRun = False, yes: options.LongYes = False) -> None:
+    """Delete a profile from the file. Example: dcmon profile delete staging --dry-run"""
+    from dcmon.commands.operations import profile as operation
+
+    row = operation.deletion(name)
+    question = f"Delete profile {name!r} with {row['settings']} settings?"
+    ask_and_run(question, partial(operation.delete, name), dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome(row, dry_run=dry_run))

@@ -1,0 +1,199 @@
+"""Completion in shells: which live names or choices each parameter of each command offers.
+
+The tables go by the names of parameters, because the same name means the same in all commands.
+"""
+
+import ast
+import os
+import re
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dcmon import states
+from dcmon.severity import Severity
+
+Choices = Callable[[], Iterable[str]]
+VARIABLE = "_DCMON_COMPLETE"
+COMMANDS = Path(__file__).parent.parent
+
+
+def _check_names() -> list[str]:
+    from dcmon.checks import catalogue
+
+    return catalogue.class_names()
+
+
+def _time_zones() -> list[str]:
+    import zoneinfo
+
+    return sorted(zoneinfo.available_timezones())
+
+
+def _profiles() -> list[str]:
+    from dcmon import profiles
+
+    return list(profiles.read().profiles)
+
+
+def _settings() -> list[str]:
+    from dcmon import setting_names
+    from dcmon.settings import Settings
+
+    return sorted(variable.name for variable in setting_names.variables(Settings))
+
+
+def words_of(text: str) -> Choices:
+    """Return choices that are written as words with spaces between them."""
+    return partial(str.split, text)
+
+
+# Live names (live_names.QUERIES) by parameter. A noun's own objects are called "name" or "names".
+LIVE = {
+    "org": "orgs", "model": "models", "monitor": "monitors", "version": "versions", "receiver": "receivers",
+    "email": "members", "user": "members", "alert": "open_alerts", "alert_id": "alerts", "alert_ids": "open_alerts",
+    "silence_ids": "silences", "notification_id": "notifications", "row_id": "quarantined", "prefixes": "tokens",
+}  # fmt: skip
+LIVE_OF_COMMAND = {
+    "member create email": "", "member invite email": "", "invitation delete email": "invitations",
+    "notification retry ids": "notifications", "quarantine delete ids": "quarantined",
+    "quarantine retry ids": "quarantined", "model create version": "", "monitor run names": "monitors_of_models",
+    "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",
+    "alert reopen alert_ids": "alerts",
+}  # fmt: skip
+OWN_OBJECTS = {
+    "model": "models", "monitor": "monitors", "mute": "mute_times", "org": "orgs", "rule": "rules",
+    "source": "sources", "webhook": "receivers",
+}  # fmt: skip
+SEVERITIES: Choices = partial(list, Severity)
+CHOICES: dict[str, Choices] = {
+    "severity": SEVERITIES, "warn_severity": SEVERITIES, "fail_on": SEVERITIES,
+    "task": partial(list, states.TaskType), "defaults": partial(list, states.DefaultSet),
+    "topic": partial(list, states.RowKind), "role": words_of("owner admin member viewer ingester"),
+    "scope": words_of("full read ingest"), "lineage": words_of("public org"),
+    "frequency_": words_of("HOUR DAY WEEK MONTH"),
+    "compare": words_of("reference previous week"), "no_data": words_of("keep alert ok"),
+    "on_error": words_of("keep alert ok"), "format_": words_of("csv parquet jsonl"),
+    "date_order": words_of("day month"), "decimal": partial(list, (",", ".")), "time_zone": _time_zones,
+    "delimiter": words_of(", ; tab pipe"), "models": words_of("own all"),
+    "encoding": words_of("utf-8 utf-16 windows-1252 latin-1"), "rows": words_of("all default"),
+    "conditions": words_of("lag=0 due=0 notifications=0 health=0 migrated"),
+    "days": words_of("daily mon-fri sat,sun"), "repeat": words_of("none 4h 24h"),
+    "cap": words_of("none"), "term": words_of("none inherit 30d 90d 1y"),
+    "aggregation": words_of("max mean l3_weighted weighted none"),
+    "reset": words_of("feature scorer class aggregation max-features metric filter param"),
+    "matchers": words_of("model= version= monitor= check= rule= severity= alert="),
+}  # fmt: skip
+CHOICES["match"] = CHOICES["matchers"]
+CHOICES["profile"] = _profiles
+CHOICES_OF_COMMAND: dict[str, Choices] = {
+    "alert list state": words_of("firing pending acknowledged held resolved"),
+    "notification list state": partial(list, states.NotificationState),
+    "monitor create check": _check_names, "check show name": _check_names, "config show names": _settings,
+    "profile show name": _profiles, "profile use name": _profiles, "profile delete name": _profiles,
+    "profile set name": _profiles, "ingest seek to": words_of("beginning end"),
+    "logs parts": partial(list, ("supervisor", "postgres", "valkey", "serve", *states.ProcessKind)),
+}  # fmt: skip
+# What only a person knows: names of new objects, texts, numbers, times, columns of files, and files themselves, which
+# the shell completes.
+FREE = frozenset({
+    "additional", "at", "author", "by", "class_", "codes", "condition", "description", "every", "expires",
+    "feature", "file", "files", "filter_", "for_", "from_", "github_summary_file", "grep", "group", "header",
+    "host", "hours", "id_", "ids", "junit", "key", "kind", "label", "label_bytes_per_minute", "label_delay",
+    "labels_per_minute", "lateness", "longest", "lookback", "map_", "max_models", "max_monitors", "max_receivers",
+    "max_rejected", "max_rules", "max_tokens", "max_users", "max_versions_per_model", "message", "metric",
+    "new_name", "note", "null", "object_", "owner", "param", "passphrase_file", "path", "paths", "prediction",
+    "probabilities", "reason", "reference", "rename", "report", "results", "rule", "sample_bytes_per_minute",
+    "sample_id", "samples", "samples_per_minute", "scorer", "set_", "since", "source", "target", "thousands",
+    "time", "timeout", "to", "until", "url", "values", "watch", "write",
+})  # fmt: skip
+CREATING = ("create", "import")  # verbs whose "name" is that of a new object
+
+
+def attach(command: Any, words: tuple[str, ...]) -> None:
+    """Let all parameters of a command, or of the commands of a group, complete. `words`: those of the command."""
+    for name, subcommand in getattr(command, "commands", {}).items():
+        attach(subcommand, (*words, name))
+    for parameter in command.params:
+        if offers(words, parameter.name) is not None:
+            parameter._custom_shell_complete = partial(_complete, words)
+
+
+def attach_globals(root: Any, typed: list[str]) -> None:
+    """Let the global options complete; the fields are those of the typed command."""
+    words = tuple(word for word in typed if not word.startswith("-"))[:2]
+    for parameter in root.params:
+        if parameter.name in ("org", "fields", "profile"):
+            parameter._custom_shell_complete = partial(_complete, words or ("",))
+
+
+def offers(words: tuple[str, ...], parameter: str) -> tuple[str, Choices | None] | None:
+    """Return the kind of live names and the choices of a parameter; None if it has neither."""
+    key = " ".join((*words, parameter))
+    kind = LIVE_OF_COMMAND.get(key, LIVE.get(parameter, ""))
+    if parameter in ("name", "names") and key not in LIVE_OF_COMMAND and words[-1] not in CREATING:
+        kind = OWN_OBJECTS.get(words[0], "")
+    if parameter in ("sort", "fields"):
+        return "", partial(_fields, words)
+    choices = CHOICES_OF_COMMAND.get(key, CHOICES.get(parameter))
+    return (kind, choices) if kind or choices else None
+
+
+def is_free(words: tuple[str, ...], parameter: str) -> bool:
+    """Return True if nothing can be offered for a parameter."""
+    return parameter in FREE or (parameter == "name" and words[-1] in CREATING) or " ".join((*words, parameter)) in (
+        key for key, kind in LIVE_OF_COMMAND.items() if not kind
+    )  # fmt: skip
+
+
+def completed_words(
+    arguments: list[str], global_options: Collection[str], globals_first: Callable[[list[str]], list[str]]
+) -> list[str]:
+    """Return typed words in the order in which they are parsed: global options first, or alone if one is completed."""
+    return arguments[-1:] if arguments[-1:] and arguments[-1] in global_options else globals_first(arguments)
+
+
+def _complete(words: tuple[str, ...], context: Any, parameter: Any, incomplete: str) -> list[str]:
+    kind, choices = offers(words, parameter.name) or ("", None)
+    try:
+        offered = list(choices()) if choices is not None else []
+        offered += _live_names(words, context, kind) if kind else []
+    except Exception:  # for example, a file of profiles can't be read: a completion says nothing about it
+        offered = []
+    return _matching(dict.fromkeys(map(str, offered)), incomplete)
+
+
+def _live_names(words: tuple[str, ...], context: Any, kind: str) -> list[str]:
+    from dcmon import profiles
+    from dcmon.app import App
+    from dcmon.commands.shared import live_names
+
+    typed = context.find_root().params
+    profiles.choose(typed.get("profile"))
+    model = context.params.get("model") if words[0] != "model" else None
+    return live_names.read(App(org=typed.get("org")), kind, typed.get("org"), model)
+
+
+def _matching(offered: Iterable[str], incomplete: str) -> list[str]:
+    """Return what begins as typed, in lower or upper case. bash needs an escape before a space; others add it."""
+    matching = [name for name in offered if name.lower().startswith(incomplete.lower())]
+    if os.environ.get(VARIABLE) != "complete_bash":
+        return matching
+    return ["".join(f"\\{sign}" if sign in " '\"\\()&;|<>$`*?[]!#" else sign for sign in name) for name in matching]
+
+
+def _fields(words: tuple[str, ...]) -> list[str]:
+    """Return the fields that a command's table shows: the texts in its constants and variables of columns."""
+    path = COMMANDS / f"{words[0].replace('-', '_')}.py"
+    if not path.is_file():
+        return []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    constants = [constant for node in ast.walk(tree) if _names_columns(node) for constant in ast.walk(node)]
+    texts = {constant.value for constant in constants if isinstance(constant, ast.Constant)}
+    return sorted(text for text in texts if isinstance(text, str) and text.isidentifier())
+
+
+def _names_columns(node: ast.AST) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    return any(re.search("columns|narrow|wide", ast.unparse(target).lower()) for target in targets)

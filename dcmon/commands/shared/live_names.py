@@ -1,0 +1,86 @@
+"""Names of objects for completion, read from PostgreSQL in a few milliseconds, or none.
+
+This goes past dcmon.db, which loads SQLAlchemy: a shell waits for these names while a person holds the tab key.
+"""
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dcmon.app import App
+
+LONGEST = 1.0  # seconds
+MOST = 1_000  # names
+
+QUERIES = {
+    "orgs": "select name from public.organizations where deleted_at is null order by name",
+    "members": "select u.email from public.members m join public.users u on u.id = m.user_id"
+    " join public.organizations o on o.id = m.org_id where o.name = %(org)s order by 1",
+    "tokens": "select t.prefix from public.tokens t join public.organizations o on o.id = t.org_id"
+    " where o.name = %(org)s and t.revoked_at is null order by 1",
+    "invitations": "select i.email from public.invitations i join public.organizations o on o.id = i.org_id"
+    " where o.name = %(org)s order by 1",
+    "models": "select name from models order by name",
+    "versions": "select distinct v.name from versions v join models m on m.id = v.model_id"
+    " where %(model)s::text is null or m.name = %(model)s order by 1",
+    "monitors": "select m.name || '/' || o.name from monitors o join checks c on c.id = o.check_id"
+    " join models m on m.id = c.model_id order by 1",
+    "monitors_of_models": "select m.name || '/' || o.name from monitors o join checks c on c.id = o.check_id"
+    " join models m on m.id = c.model_id union select name from models order by 1",
+    "checks_of_models": "select distinct name from checks order by 1",
+    "rules": "select coalesce(name, id::text) from alert_rules order by 1",
+    "receivers": "select name from webhooks order by name",
+    "sources": "select name from sources order by name",
+    "mute_times": "select name from mute_times order by name",
+    "open_alerts": "select id::text from alerts where state <> 'resolved' order by id desc",
+    "alerts": "select id::text from alerts order by id desc",
+    "silences": "select id::text from silences where ends_at > now() order by id",
+    "notifications": "select left(id::text, 8) from notifications order by created_at desc",
+    "quarantined": "select id::text from quarantine order by id desc",
+}
+_ORGANIZATIONS = (
+    "select name, schema_name from public.organizations where deleted_at is null"
+    " and (%(org)s::text is null or name = %(org)s) limit 2"
+)
+_ENTER = (
+    "select set_config('search_path', quote_ident(n.nspname), true),"
+    " set_config('role', coalesce(pg_get_userbyid(n.nspowner), 'none'), true)"
+    " from pg_namespace n where n.nspname = %s"
+)
+
+
+PUBLIC = frozenset({"orgs", "members", "tokens", "invitations"})  # in the schema that all organizations share
+
+
+def read(app: "App", kind: str, org: str | None, model: str | None) -> list[str]:
+    """Return the names of a kind of object; none when the database can't be read, or not within LONGEST."""
+    try:
+        import psycopg  # before the time is taken
+
+        url, chosen = app.database_url.replace("+psycopg", ""), org or app.settings.org
+        signal.signal(signal.SIGALRM, _stop)
+        signal.setitimer(signal.ITIMER_REAL, LONGEST)
+        with psycopg.connect(url, prepare_threshold=None) as connection:
+            connection.read_only = True
+            return _read(connection, kind, chosen, model)
+    except Exception:  # a completion says nothing about what is wrong
+        return []
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _stop(*_: object) -> None:
+    raise TimeoutError
+
+
+def _read(connection: Any, kind: str, org: str | None, model: str | None) -> list[str]:
+    query = f"{QUERIES[kind]} limit {MOST}"
+    name = None
+    if kind != "orgs":
+        rows = connection.execute(_ORGANIZATIONS, {"org": org}).fetchall()
+        if len(rows) != 1:
+            return []
+        name, schema = rows[0]
+        if kind not in PUBLIC:
+            connection.execute(_ENTER, [schema])
+    return [value for (value,) in connection.execute(query, {"org": name, "model": model})]

@@ -1,0 +1,243 @@
+"""Each fault that a database can have, injected into a healthy one: the doctor finds it, and nothing else."""
+
+import threading
+from datetime import timedelta
+
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from dcmon import db
+from dcmon.doctor import postgresql_faults
+from dcmon.health import checks
+from dcmon.settings import Health, Ping
+from tests.helpers.waiting import eventually
+from tests.integration.doctor.conftest import Healthy
+
+NOTIFICATION = (
+    "insert into notifications (webhook_id, kind, body, created_at, {}) select id, 'firing', '{{}}', now() {}"
+)
+DUE_WINDOW = """insert into due_windows (version_id, window_start, window_end, due_at, touched_at, waits_since, {})
+                select id, now() - interval '3 hours', now() - interval '2 hours', now() - interval '2 hours',
+                       now() - interval '2 hours', now() - interval '2 hours', {} from versions"""
+WINDOW = DUE_WINDOW.format("attempts", "0")
+ALERT = """insert into alerts (rule_id, version_id, state, severity, first_window_start, first_window_end,
+                               last_window_end, windows, metric, worst_window_end, drivers, n, opened_at)
+           select r.id, v.id, 'firing', 'critical', now() - interval '2 days', now() - interval '1 day',
+                  now() - interval '1 day', 1, 'Drift', now(), '{}', 9, now() - interval '5 minutes'
+             from alert_rules r cross join versions v"""
+RECEIVER = "insert into webhooks (name, kind, url, secret, severities) values ('other', {}, '[\"high\"]')"
+
+# By code: statements that cause the fault.
+FAULTS = {
+    "no-leader": "update scheduler_runs set started_at = now() - interval '1 hour' where name = 'clock'",
+    "no-worker": "delete from workers where kind = 'evaluate'",
+    "no-endpoint": "update workers set seen_at = now() - interval '5 minutes' where kind = 'serve'",
+    "worker-hangs": "update workers set polled_at = now() - interval '1 hour' where kind = 'notify'",
+    "crashes": """insert into workers (id, kind, host, pid, seen_at)
+                  select gen_random_uuid(), 'evaluate', 'elsewhere', n, now() - interval '9 minutes'
+                    from generate_series(1, 3) n""",
+    "missed-scheduler-run": "update scheduler_runs set succeeded_at = now() - interval '13 hours' where name = 'prune'",
+    "evaluation-stuck": WINDOW + "; update results set computed_at = now() - interval '1 day'",
+    "evaluation-behind": WINDOW + "; update results set computed_at = now() + interval '1 hour'",
+    "window-fails": DUE_WINDOW.format("attempts, lease_until", "3, now() + interval '1 hour'"),
+    "rules-fail": """update results set how = jsonb_build_object('rule_failures', jsonb_build_object(
+                       (select id from alert_rules limit 1)::text, 'It divided by zero.'))""",
+    "monitor-fails": "update results set state = 'ERROR', reason = 'It needs more memory.'",
+    "monitor-without-values": "update results set state = 'NO_DATA', reason = 'No row has a label.'",
+    "no-reference": "update results set state = 'NO_DATA'; update versions set reference_revision = 0",
+    "model-without-monitors": "delete from monitors",
+    "version-without-rows": """update versions set created_at = now() - interval '2 days', newest_logged_at = null""",
+    "notifications-stuck": NOTIFICATION.format("tried_at", "- interval '20 minutes', null from webhooks"),
+    "notifications-given-up": NOTIFICATION.format("dead_at", "- interval '4 days', now() from webhooks"),
+    "receiver-fails": NOTIFICATION.format(
+        "attempts, last_status, last_error", ", 1, 404, 'The receiver answered 404.' from webhooks"
+    ),
+    "receiver-paused": "update webhooks set paused_at = now(), paused_because = 'The receiver answered 410 (Gone).'",
+    "receiver-not-reachable": RECEIVER.format("'webhook', 'https://10.0.0.1/hook', ''"),
+    "email-without-server": RECEIVER.format("'email', '', ''"),
+    "no-critical-receiver": "update webhooks set severities = '[\"low\"]'",
+    "secrets-in-plain": "update webhooks set secret = 'whsec_plain'",
+    "secret-unreadable": "update webhooks set secret = 'dcmon1:gAAAAA'",
+    "alert-undelivered": ALERT,
+    "dead-letters": """insert into dead_letters (topic_id, partition, at_offset, reason)
+                       values (gen_random_uuid(), 0, 7, 'It is no JSON.')""",
+    "parked": """insert into parked_messages (topic_id, partition, at_offset, org_id, body, reason, parked_at)
+                 values (gen_random_uuid(), 0, 7, 1, 'x', 'Locked.', now() - interval '20 minutes')""",
+    "quarantine-grows": """insert into quarantine (model_id, version_id, kind, reason, field, detail, row, source,
+                                                   position, logged_at)
+                           select model_id, id, 'samples', 'wrong_type', 'age', 'old is no number.', 'x', 'http', n,
+                                  now()
+                             from versions cross join generate_series(1, 12) n""",
+    "source-fails": """insert into sources (name, url, kind, model_id, mapping, last_error)
+                       select 'lake', '/no/such', 'samples', id, '{}', 'There is no directory /no/such.' from models""",
+    "schema-behind": "update org_1.alembic_version set version_num = '0001'",
+    "schema-ahead": "update org_1.alembic_version set version_num = '9999'",
+    "schema-public-behind": "update public.alembic_version set version_num = '0001'",
+    "schema-public-ahead": "update public.alembic_version set version_num = '9999'",
+    "organization-half-deleted": "update organizations set deleted_at = now() - interval '1 hour'",
+    "schema-without-organization": "create schema org_77; create table org_77.alembic_version (version_num text)",
+    "organization-without-schema": """insert into organizations (name, schema_name, created_at)
+                                      values ('ghost', 'org_99', now() - interval '1 hour')""",
+    "role-missing": "alter schema org_1 owner to current_user",
+    "index-missing": """do $$ declare name text; begin
+                          select indexrelid::regclass into name from pg_index
+                           where indrelid = (select oid from pg_class where relname ~ '^samples_[0-9]+$');
+                          execute 'drop index ' || name;
+                        end $$""",
+    "autovacuum-off": "alter table org_1.models set (autovacuum_enabled = false)",
+    "failed-logins": "insert into failed_logins values (date_trunc('hour', now()), 101)",
+    "token-expired": """update tokens set expires_at = now() - interval '1 day',
+                                          last_used_at = now() - interval '2 days'""",
+    "token-expires": "update tokens set expires_at = now() + interval '2 days', last_used_at = now()",
+}
+
+
+def test_healthy_installation_has_no_finding(healthy: Healthy) -> None:
+    assert [(finding.fault.code, finding.fact.sentence) for finding in healthy.findings()] == []
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_fault_is_the_only_finding(healthy: Healthy, code: str) -> None:
+    healthy.execute(FAULTS[code])
+
+    findings = healthy.findings()
+
+    assert sorted({finding.fault.code for finding in findings}) == [code]
+    assert all(finding.fact.sentence and finding.fact.command for finding in findings)
+
+
+def test_read_only_database_is_found(healthy: Healthy) -> None:
+    name = healthy.url.rpartition("/")[2].partition("?")[0]
+    healthy.execute(f"alter database {name} set default_transaction_read_only = on")
+
+    assert healthy.codes() == ["postgresql-read-only"]
+
+
+def test_invalid_index_is_found(healthy: Healthy) -> None:
+    healthy.execute("create table org_1.doubled (number int)")
+    healthy.execute("insert into org_1.doubled values (1), (1)")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        healthy.execute("create unique index concurrently doubled_number on org_1.doubled (number)")
+
+    (finding,) = [finding for finding in healthy.findings() if finding.fault.code == "index-invalid"]
+    assert "org_1.doubled_number" in finding.fact.sentence
+
+
+def test_bloated_table_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_faults, "DEAD_ROWS", 500)
+    healthy.execute("create table public.churn (number int) with (autovacuum_enabled = true)")
+    healthy.execute("insert into public.churn select generate_series(1, 1000)")
+    healthy.execute("delete from public.churn")
+
+    assert eventually(lambda: "table-bloated" in healthy.codes())
+
+
+def test_process_of_another_release_is_found(healthy: Healthy) -> None:
+    with psycopg.connect(healthy.url, application_name="dcmon 0.0.1 (Python 3.9)"):
+        (finding,) = healthy.findings()
+
+    assert finding.fault.code == "releases-mixed"
+    assert "dcmon 0.0.1 (Python 3.9) (1 connection)" in finding.fact.sentence
+
+
+def test_idle_transaction_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LONG_TRANSACTION", timedelta())
+    with psycopg.connect(healthy.url) as connection:
+        connection.execute("select 1")
+
+        assert healthy.codes() == ["long-transaction"]
+
+
+def test_session_that_others_wait_for_is_named(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_faults, "LOCK_SECONDS", 0)
+    with psycopg.connect(healthy.url) as holder, psycopg.connect(healthy.url, autocommit=True) as waiter:
+        holder.execute("create table churn (number int)")
+        holder.commit()
+        holder.execute("lock table churn")
+        waiting = threading.Thread(target=waiter.execute, args=["select * from churn"])
+        waiting.start()
+
+        def blockers() -> list[str]:
+            return [f.fact.command for f in healthy.findings() if f.fault.code == "locks-waiting"]
+
+        assert eventually(lambda: len(blockers()) == 1)
+        assert f"pg_terminate_backend({holder.info.backend_pid})" in blockers()[0]
+        holder.rollback()
+        waiting.join()
+
+
+def test_long_statement_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_faults, "STATEMENT_HOURS", 0)
+    with psycopg.connect(healthy.url, autocommit=True) as connection:
+
+        def run() -> None:
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                connection.execute("select pg_sleep(600), 'a report'")
+
+        def reports() -> list[str]:
+            findings = [finding for finding in healthy.findings() if finding.fault.code == "statement-long"]
+            return [finding.fact.sentence for finding in findings if "a report" in finding.fact.sentence]
+
+        running = threading.Thread(target=run)
+        running.start()
+        assert eventually(reports)
+        connection.cancel_safe()
+        running.join()
+
+
+def test_clock_skew_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = postgresql_faults.now
+    monkeypatch.setattr(postgresql_faults, "now", lambda: real() + timedelta(hours=1))
+
+    (finding,) = healthy.findings()
+
+    assert finding.fault.code == "clock-skew"
+    assert "ahead of" in finding.fact.sentence
+
+
+def test_old_server_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_faults, "OLDEST_VERSION", 99)
+
+    assert healthy.codes() == ["postgresql-old"]
+
+
+def test_health_organization_that_does_not_exist_is_found(healthy: Healthy) -> None:
+    assert healthy.with_settings(health=Health(org="ops")).codes() == ["unknown-health-organization"]
+
+
+def test_ping_without_health_organization_is_found(healthy: Healthy) -> None:
+    ping = Ping(url=SecretStr("https://hc.example/1"))
+    assert healthy.with_settings(ping=ping).codes() == ["health-org-missing"]
+
+
+def test_findings_name_their_organization(healthy: Healthy) -> None:
+    healthy.execute(FAULTS["no-reference"])
+
+    (finding,) = healthy.findings()
+
+    assert finding.fact.organization == "acme"
+    assert finding.fact.command == ("dcmon reference load reference.csv --org acme --model credit --version v1")
+
+
+def test_alert_that_a_silence_holds_back_is_no_finding(healthy: Healthy) -> None:
+    healthy.execute(ALERT)
+    healthy.execute("""insert into notifications (alert_id, webhook_id, kind, body, held_because)
+                       select a.id, w.id, 'firing', '{}', 'silence 1' from alerts a cross join webhooks w""")
+
+    assert healthy.codes() == []
+
+
+def test_database_in_another_encoding_is_found(healthy: Healthy, server_url: str) -> None:
+    name = "dcmon_test_latin"
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"drop database if exists {name}".encode())
+        connection.execute(f"create database {name} encoding 'SQL_ASCII' locale 'C' template template0".encode())
+    url = f"{server_url.rpartition('/')[0]}/{name}"
+
+    codes = healthy.with_settings(database_url=SecretStr(url)).codes()
+
+    assert {"database-not-utf8", "schema-public-behind"} <= set(codes)
+    db.engine(url).dispose()
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"drop database {name} with (force)".encode())
