@@ -346,9 +346,9 @@ class DatabaseRefused(DcmonError):
 
 
 class SecretUnreadable(DcmonError):
-    """A secret of a receiver is encrypted with a key that neither DCMON_SECRET_KEYS nor the data directory has. Add
-    that key at the end of the setting, or enter the address again with "dcmon webhook set" and, for a webhook,
-    "dcmon webhook rotate"."""
+    """A secret is encrypted with a key that neither DCMON_SECRET_KEYS nor the data directory has. Add that key at the
+    end of the setting, or enter the secret again: a receiver's address with "dcmon webhook set" (and, for a webhook,
+    "dcmon webhook rotate"), keys of an object store with "dcmon source set-keys"."""
 
 
 class SchemaOutOfDate(Unavailable):

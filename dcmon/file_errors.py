@@ -32,6 +32,27 @@ class StorageRefused(DcmonError):
     exit_code, status = 4, 503
 
 
+class OwnKeysRefused(DcmonError):
+    """The object storage at {where} refused the organization's own keys: {reason}.
+    "dcmon source set-keys" replaces them."""
+
+    exit_code, status = 4, 400
+
+
+class OwnKeysMissing(DcmonError):
+    """The organization has no keys of its own, which the object store path of a model needs: those of dcmon's process
+    are never used for it. "dcmon source set-keys" sets them, or PUT /api/v1/data-sources."""
+
+    exit_code, status = 4, 400
+
+
+class OwnKeysLeftOut(DcmonError):
+    """The organization's own keys were left out of the file that it was imported from. "dcmon source set-keys" sets
+    them again, "dcmon source delete-keys" lets its buckets be read with the keys of the worker."""
+
+    exit_code, status = 4, 400
+
+
 class DirectoryBeingWritten(Locked):
     """Spark is writing the directory {path}. Repeat the command when it has a file _SUCCESS. If the job has failed,
     delete _temporary, or load the files by a pattern, such as '{path}/**/part-*'."""

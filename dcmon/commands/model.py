@@ -1,4 +1,4 @@
-"""Models: create, list, show, set, set-retention, set-defaults, rename, delete."""
+"""Models: create, list, show, set, set-retention, set-defaults, set-path, rename, delete."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -129,6 +129,25 @@ def set_defaults(
     rows = operation.set_defaults(ctx.obj, names or (), default_set(defaults), every)
     columns = ["model", "default_monitors", "monitors_created", "rules_on", "rules_off", "rules_renewed"]
     ctx.obj.output.table(rows, columns, empty='No model yet: "dcmon model create NAME --task binary".')
+
+
+@app.command("set-path")
+def set_path(
+    ctx: typer.Context,
+    name: str,
+    path: Annotated[str, typer.Argument(help="s3://bucket/prefix, or none.")],
+) -> None:
+    """Watch a path of S3 with <version>/ for samples and labels/ for labels, with the organization's own keys.
+
+    Each version gets a source, also a version that is created later. Sources of a former path are removed.
+
+    Example: dcmon model set-path credit s3://acme/credit
+    """
+    from dcmon.commands.operations import model as operation
+    from dcmon.commands.views import source as view
+
+    row = operation.set_path(ctx.obj, name, None if path == "none" else path)
+    ctx.obj.output.page(view.path_set(row))
 
 
 @app.command()

@@ -18,12 +18,12 @@ def create(ctx: typer.Context) -> None:
 
 @app.command()
 def rotate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
-    """Encrypt the secrets of all receivers with the first key of DCMON_SECRET_KEYS.
+    """Encrypt the secrets of receivers and the keys of object stores with the first key of DCMON_SECRET_KEYS.
 
     Put the new key before the old one in the settings of all processes, restart them, rotate, then remove the old key.
     Without keys, secrets that are encrypted can't be read. Example: dcmon secret-key rotate --dry-run
     """
     from dcmon.commands.operations import secret_key as operation
 
-    columns = {"organization": "", "receivers": "receivers encrypted"}
+    columns = {"organization": "", "receivers": "receivers encrypted", "store_keys": "keys of object stores"}
     ctx.obj.output.table(operation.rotate(ctx.obj, dry_run=dry_run), columns)

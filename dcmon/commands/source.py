@@ -87,3 +87,43 @@ def scan(
     ctx.obj.output.page(view.scans(scans))
     if any(scan_result.failed for scan_result in scans):
         raise typer.Exit(8)
+
+
+@app.command("set-keys")
+def set_keys(
+    ctx: typer.Context,
+    from_: Annotated[
+        str | None, typer.Option("--from", help='File with the keys, as ~/.aws/credentials has them; "-": stdin.')
+    ] = None,
+    region: Annotated[str | None, typer.Option(help="Region of the buckets, such as eu-central-1.")] = None,
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Ask the object store for the keys.")] = True,
+) -> None:
+    """Set the organization's own keys of S3, with which its buckets are read. Without --from, it asks for them.
+
+    The keys are never arguments, which ps shows, and never shown again.
+
+    Example: dcmon source set-keys --from keys.ini --region eu-central-1
+    """
+    from dcmon.commands.operations import store_keys as operation
+
+    ctx.obj.output.value(operation.put(ctx.obj, from_, region, is_checked=check))
+
+
+@app.command("show-keys")
+def show_keys(ctx: typer.Context) -> None:
+    """Show the organization's own keys of S3, masked. Example: dcmon source show-keys"""
+    from dcmon.commands.views import source as view
+
+    empty = 'No keys: buckets are read with those of the worker. "dcmon source set-keys" sets the organization\'s own.'
+    columns = ["type", "aws_access_key_id", "aws_secret_access_key", "region"]
+    ctx.obj.output.table(view.keys(ctx.obj), columns, empty=empty)
+
+
+@app.command("delete-keys")
+def delete_keys(ctx: typer.Context, yes: options.LongYes = False, dry_run: options.DryRun = False) -> None:
+    """Delete the organization's own keys of S3; the files in it stay. Example: dcmon source delete-keys --dry-run"""
+    from dcmon.commands.operations import store_keys as operation
+
+    removal = operation.prepare_deletion(ctx.obj)
+    ask_and_run(removal.question, removal.delete, dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome(removal.row, dry_run=dry_run))

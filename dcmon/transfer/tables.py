@@ -33,7 +33,8 @@ SECRETS: Mapping[str, Mapping[str, SecretKind]] = {
         "old_secret": SecretKind.BYTES,
         "options": SecretKind.JSON,
         "credentials": SecretKind.JSON,
-    }
+    },
+    "store_keys": {"access_key_id": SecretKind.TEXT, "secret_access_key": SecretKind.TEXT},
 }
 # Columns with another value where the secrets are left out: a receiver without its address must not be tried.
 WITHOUT_SECRETS: Mapping[str, Mapping[str, str]] = {"webhooks": {"is_active": "f"}}

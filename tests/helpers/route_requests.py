@@ -24,6 +24,7 @@ SPAN = {"start_time": "2026-03-01T00:00:00+00:00", "end_time": "2026-03-02T00:00
 CHECK = {"module_name": "deepchecks.tabular.checks", "class_name": "PercentOfNulls", "params": {}}
 MONITOR = {"lookback": 86_400, "aggregation_window": 1, "frequency": "DAY"}
 WEBHOOK = {"kind": "STANDARD", "http_url": "https://hooks.example.org/y", "http_method": "POST"}
+STORE_KEYS = {"aws_access_key_id": "id", "aws_secret_access_key": "secret", "region": "us-east-1"}
 CONDITION = {"operator": "greater_than", "value": 0.9}
 REFERENCE = {
     "columns": ["age", "job", "_dc_prediction", "_dc_prediction_probabilities", "_dc_label"],
@@ -36,7 +37,7 @@ NAMES = {
     "alert_id": "alert", "dashboard_id": "dashboard", "webhook_id": "webhook", "user_id": "user",
     "member_id": "user", "prefix": "prefix", "model_name": "model_name", "version_name": "version_name",
     "feature:path": "column", "model_name:path": "slash_model", "version_name:path": "slash_version",
-    "identifier:path": "slash_model", "source_id": "model", "app_id": "model", "digest": "word", "name": "word",
+    "identifier:path": "slash_model", "source_id": "source", "app_id": "model", "digest": "word", "name": "word",
 }  # fmt: skip
 # Parameters that name no model, and nothing that belongs to one.
 NOT_OF_MODELS = {"dashboard_id", "webhook_id", "user_id", "member_id", "prefix", "source_id", "app_id"}
@@ -71,6 +72,7 @@ BODIES: dict[str, Callable[[Ids], Any]] = {
     "PUT /data-ingestion-alert-rules/{rule_id}": lambda ids: {"alert_severity": "low"},
     "PUT /dashboards/{dashboard_id}": lambda ids: {"name": "all"},
     "POST /alert-webhooks": lambda ids: {**WEBHOOK, "name": f"new {ids['word']}"},
+    "PUT /data-sources": lambda ids: {"type": "s3", "parameters": STORE_KEYS},
     "PUT /alert-webhooks/{webhook_id}": lambda ids: {"description": "changed"},
     "PUT /organization": lambda ids: {"webhook_notification_levels": ["high"]},
     "PUT /organization/invite": lambda ids: {"email": f"new@{ids['word']}.example"},
@@ -86,10 +88,11 @@ QUERIES: dict[str, Callable[[Ids], Mapping[str, Any]]] = {
     "DELETE /organization": lambda ids: {"name": ids["organization"]},
     "GET /models/{identifier:path}": lambda ids: {"identifier_kind": "name"},
     "DELETE /models/{identifier:path}": lambda ids: {"identifier_kind": "name"},
+    "PUT /data-sources": lambda ids: {"check": "false"},
     "GET /onboarding": lambda ids: {"model_name": ids["model_name"]},
 }
 # Routes without an object in their path whose query or body names one.
-NAMING = {*QUERIES, "POST /tokens"}
+NAMING = {*QUERIES, "POST /tokens"} - {"PUT /data-sources"}
 # They end the token of the request, so each needs one of its own.
 ENDING = {
     "POST /organization/leave", "POST /users/regenerate-api-token", "DELETE /users", "DELETE /organization",

@@ -18,7 +18,7 @@ from dcmon.tenancy import members, tokens
 from dcmon.tenancy.permissions import Role, Scope
 from tests.helpers.endpoint import Endpoint
 from tests.helpers.evaluation import START, day
-from tests.helpers.route_requests import CHECK, MONITOR, REFERENCE, WEBHOOK
+from tests.helpers.route_requests import CHECK, MONITOR, REFERENCE, STORE_KEYS, WEBHOOK
 from tests.integration.conftest import labels, rows
 
 URL = "https://dcmon.example"
@@ -45,9 +45,11 @@ class Seeder:
             token = tokens.create(session, self.org.id, user, f"token of {self.word}")
         invited = f"invited@{self.word}.example"
         self.send("PUT", "organization/invite", {"email": invited})
+        keys = {**STORE_KEYS, "aws_access_key_id": f"key of {self.word}".replace(" ", "-")}
         return {
             "organization": self.org.name, "user": user, "prefix": token[:14], "invited": invited,
             "webhook": self.send("POST", "alert-webhooks", {**WEBHOOK, "name": self.word})["id"],
+            "source": self.send("PUT", "data-sources?check=false", {"type": "s3", "parameters": keys})["id"],
             "dashboard": self.send("GET", "dashboards")["id"],
         }  # fmt: skip
 

@@ -8,6 +8,7 @@ from dcmon.alerting.change_context import Actor
 from dcmon.commands.operations import reference
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.db import work_queue
+from dcmon.ingestion.files import model_path, store_keys
 from dcmon.monitoring import default_sets, lifecycle
 from dcmon.states import DefaultSet
 from dcmon.storage import models, versions
@@ -50,6 +51,7 @@ def create(
         row |= {"id": model.id, "monitors": changed.monitors}
         if version is not None:
             created = versions.create(session, model, version)
+            model_path.watch_created(session, model, created)
             row |= {"version": version.name, "version_id": created.id}
             if reference_file is not None:
                 loaded = reference.load_first(app, session, model, created, reference_file)
@@ -84,6 +86,17 @@ def set_defaults(
             )  # fmt: skip
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     return rows
+
+
+def set_path(app: "App", name: str, path: str | None) -> dict[str, Any]:
+    """Set the object store path of a model, and watch it; None: no path. Raises ModelNotFound or InvalidInput."""
+    with app.org() as session:
+        model = models.find(session, name)
+        changed = model_path.set_path(session, model, path)
+        return {
+            "model": name, "path": path, "sources": changed.added, "removed": changed.removed,
+            "has_keys": bool(store_keys.entries(session)),
+        }  # fmt: skip
 
 
 def _actor(app: "App", org: "Organization") -> Actor:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon import errors
 from dcmon.db import encryption
+from dcmon.ingestion.files import store_keys
 from dcmon.notifications import receivers
 from dcmon.tenancy import organizations
 
@@ -25,7 +26,11 @@ def rotate(app: "App", *, dry_run: bool) -> list[dict[str, Any]]:
     rows = []
     for org in orgs:
         with app.org(org) as session, session.begin_nested() as savepoint:
-            rows.append({"organization": org.name, "receivers": receivers.renew_encryption(session)})
+            counts = {
+                "receivers": receivers.renew_encryption(session),
+                "store_keys": store_keys.renew_encryption(session),
+            }
+            rows.append({"organization": org.name, **counts})
             if dry_run:
                 savepoint.rollback()
     return rows

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dcmon.ingestion.files import file_target, sources
+from dcmon.ingestion.files import file_target, sources, store_keys
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -38,7 +38,9 @@ class TypedTarget:
 
 def add(app: "App", name: str, url: str, typed: TypedTarget, *, is_checked: bool) -> dict[str, Any]:
     """Add a source; with `is_checked`, list its location first. Raises InvalidInput, NotFound or Conflict."""
-    location = sources.location(url, app.settings.s3)
+    with app.org() as session:
+        keys = store_keys.of_organization(session) if sources.is_bucket(url) else None
+    location = sources.location(url, app.settings.s3, keys)
     if is_checked:
         next(location.pages(), None)
     with app.org() as session:

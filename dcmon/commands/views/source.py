@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dcmon.ingestion.files import source_losses, sources
+from dcmon.ingestion.files import source_losses, sources, store_keys
 from dcmon.output import Fields, Page, Part, Table
 
 if TYPE_CHECKING:
@@ -73,6 +73,21 @@ def detail(app: "App", name: str) -> Page:
     if failed:
         parts.append(Table(failed, ["file", "rows_in", "error"], title="Files that can't be read"))
     return Page({**described, "rejected_rows": rejected, "failed_files": failed}, parts)
+
+
+def path_set(row: dict[str, Any]) -> Page:
+    """Show the sources of a model's object store path, and what is missing to read them."""
+    remarks = []
+    if row["path"] is not None and not row["has_keys"]:
+        remarks.append('The organization has no keys of its own yet: "dcmon source set-keys" sets them.')
+    return Page(row, [Fields(row)], remarks)
+
+
+def keys(app: "App") -> list[dict[str, Any]]:
+    """List the organization's own keys of object stores, masked."""
+    with app.org() as session:
+        described = [store_keys.describe(stored) for stored in store_keys.entries(session)]
+    return [{"id": row["id"], "type": row["type"], **row["parameters"]} for row in described]
 
 
 def scans(results: "Sequence[ScanResult]") -> Page:

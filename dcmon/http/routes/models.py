@@ -16,6 +16,7 @@ from dcmon.http.fields import MAX_ID, IdentifierKind
 from dcmon.http.paging import Paged
 from dcmon.http.responses import MAY_BE_FULL, MAY_CONFLICT
 from dcmon.http.routes.names import NameRoute, require_reachable
+from dcmon.ingestion.files import model_path, store_keys
 from dcmon.monitoring import default_monitors, default_sets, lifecycle, model_checks
 from dcmon.states import DefaultSet, TaskType
 from dcmon.storage import models
@@ -27,9 +28,9 @@ router = APIRouter(tags=["models"])
 names = APIRouter(tags=["models"], route_class=NameRoute)
 # Of the old system, except for a note.
 MAX_NAME, MAX_DESCRIPTION, MAX_TITLE, MAX_TEXT = 50, 200, 1000, 100_000
-PATH_IS_NOT_READ = (
-    "obj_store_path is kept, but dcmon reads no files because of it. To load files from there, let an operator type:"
-    " dcmon source create NAME URL --model MODEL"
+PATH_NEEDS_KEYS = (
+    "obj_store_path is read as soon as the organization has keys of its own: an administrator sets them with"
+    ' PUT /api/v1/data-sources or "dcmon source set-keys".'
 )
 
 
@@ -146,7 +147,7 @@ def create(access: Writer, body: ModelBody) -> CreatedModel:
             model.default_monitors = chosen
             if chosen.has_own and not model_checks.for_model(session, model):
                 default_monitors.create_own(session, model, body.frequency)
-        created = CreatedModel(id=model.id, warnings=[PATH_IS_NOT_READ] if body.obj_store_path else None)
+        created = CreatedModel(id=model.id, warnings=_watch_path(session, model))
     access.enqueue(Work.notify)
     return created
 
@@ -224,6 +225,16 @@ def delete_note(access: Writer, note_id: int) -> None:
     """Delete a note."""
     with access.session() as session:
         models.delete_note(session, note_id)
+
+
+def _watch_path(session: Session, model: Model) -> list[str] | None:
+    """Watch the object store path of a model; return why nothing is read from there, or None."""
+    if not model.obj_store_path:
+        return None
+    if model_path.base_url(model.obj_store_path) is None:
+        return [model_path.NOT_S3]
+    model_path.watch_created(session, model)
+    return None if store_keys.entries(session) else [PATH_NEEDS_KEYS]
 
 
 def _note(note: ModelNote) -> NoteView:

@@ -19,6 +19,7 @@ from dcmon.http.routes.models import resolve
 from dcmon.http.routes.names import require_reachable
 from dcmon.http.routes.version_views import DISTANT_FUTURE, EPOCH, ColumnView, VersionDetails
 from dcmon.ingestion import sample_counts
+from dcmon.ingestion.files import model_path
 from dcmon.monitoring import lifecycle
 from dcmon.monitoring.lifecycle import VersionEdit
 from dcmon.storage import columns, models, references, sample_tables, sampling, versions
@@ -140,7 +141,10 @@ def create(
         body.name, body.features, body.additional_data, body.feature_importance, body.classes, body.label_map
     )
     with access.session() as session:
-        return CreatedView(id=versions.create(session, resolve(session, identifier, identifier_kind), new).id)
+        model = resolve(session, identifier, identifier_kind)
+        version = versions.create(session, model, new)
+        model_path.watch_created(session, model, version)
+        return CreatedView(id=version.id)
 
 
 @router.get("/models/{identifier}/versions")

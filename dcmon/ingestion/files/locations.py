@@ -2,10 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO, NamedTuple, Protocol
 
 from dcmon.ingestion.files import path_columns, reader, spark_output
+
+
+@dataclass(frozen=True)
+class AccessKeys:
+    """Keys of an object store, and the region that they are for."""
+
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
+    region: str
 
 
 class FileEntry(NamedTuple):

@@ -1,6 +1,7 @@
 """Files in S3, or in another server with the same protocol. The only module that imports botocore.
 
-Credentials are found as AWS tools find them: in variables like AWS_ACCESS_KEY_ID, a profile, or the machine's role.
+Credentials are the organization's own keys. Without them, they are found as AWS tools find them: in variables like
+AWS_ACCESS_KEY_ID, a profile, or the machine's role.
 """
 
 import errno
@@ -18,7 +19,7 @@ from botocore.session import Session
 
 from dcmon import errors, file_errors
 from dcmon.ingestion.files import locations, path_pattern
-from dcmon.ingestion.files.locations import FileEntry, Page
+from dcmon.ingestion.files.locations import AccessKeys, FileEntry, Page
 from dcmon.settings import S3
 
 BLOCK_BYTES = 2**20
@@ -30,32 +31,26 @@ CREDENTIAL_ERRORS = (
     botocore.exceptions.ProfileNotFound,
 )
 SETTING_ERRORS = (botocore.exceptions.NoRegionError, ValueError, botocore.exceptions.ParamValidationError)
+KEY_CHECK = Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 1})
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A location of files: the objects of a bucket with a prefix; with `pattern`, only those that match."""
+    """A location of files: the objects of a bucket with a prefix; with `pattern`, only those that match.
+
+    `keys`: those of the organization; None: those of the process.
+    """
 
     bucket: str
     prefix: str
     settings: S3
     pattern: tuple[str, ...] = ()
+    keys: AccessKeys | None = None
 
     @cached_property
     def _client(self) -> Any:
-        endpoint = self.settings.endpoint_url
-        return Session().create_client(
-            "s3",
-            region_name=self.settings.region,
-            endpoint_url=endpoint,
-            config=Config(
-                connect_timeout=5,
-                read_timeout=30,
-                retries={"mode": "standard", "total_max_attempts": 3},
-                # Self-hosted servers rarely have a DNS name for each bucket.
-                s3={"addressing_style": "path" if endpoint else "auto"},
-            ),
-        )
+        patience = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
+        return _client(self.settings, self.keys, patience)
 
     def pages(self) -> Iterator[Page]:
         """See locations.Location."""
@@ -98,7 +93,7 @@ class Bucket:
         except botocore.exceptions.ClientError as error:
             raise self._client_error(error, where, path) from error
         except CREDENTIAL_ERRORS as error:
-            raise file_errors.StorageRefused(where=where, reason=str(error).rstrip(".")) from error
+            raise self._refusal(where, str(error)) from error
         except SETTING_ERRORS as error:
             raise errors.InvalidInput(
                 f"The request to S3 is not valid: {error} Check DCMON_S3__ENDPOINT_URL and DCMON_S3__REGION."
@@ -121,11 +116,43 @@ class Bucket:
         if status in (401, 403) and path is not None and code == "AccessDenied":
             return file_errors.FileRefused(path=path, reason=reason)
         if status in (400, 401, 403):
-            return file_errors.StorageRefused(where=where, reason=reason.rstrip("."))
+            return self._refusal(where, reason)
         return errors.Unreachable(what="S3", where=where, reason=f"it answered {status}: {reason}")
 
+    def _refusal(self, where: str, reason: str) -> errors.DcmonError:
+        refused = file_errors.StorageRefused if self.keys is None else file_errors.OwnKeysRefused
+        return refused(where=where, reason=reason.rstrip("."))
 
-def parse(url: str, settings: S3) -> Bucket | None:
+
+def _client(settings: S3, keys: AccessKeys | None, patience: Config) -> Any:
+    endpoint = settings.endpoint_url
+    # Self-hosted servers rarely have a DNS name for each bucket.
+    addressing = Config(s3={"addressing_style": "path" if endpoint else "auto"})
+    return Session().create_client(
+        "s3",
+        region_name=settings.region if keys is None else keys.region,
+        endpoint_url=endpoint,
+        config=patience.merge(addressing),
+        aws_access_key_id=None if keys is None else keys.access_key_id,
+        aws_secret_access_key=None if keys is None else keys.secret_access_key,
+    )
+
+
+def require_known(keys: AccessKeys, settings: S3) -> None:
+    """Ask the server whether it knows keys. Raises OwnKeysRefused or Unreachable.
+
+    A server that knows keys may refuse to list the buckets (AccessDenied): reading one bucket needs no such permission.
+    """
+    account = Bucket("", "", settings, keys=keys)
+    with account._translated():
+        try:
+            _client(settings, keys, KEY_CHECK).list_buckets()
+        except botocore.exceptions.ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "AccessDenied":
+                raise
+
+
+def parse(url: str, settings: S3, keys: AccessKeys | None = None) -> Bucket | None:
     """Return the bucket and prefix of s3://bucket/prefix, or a pattern; None if the URL is of another kind."""
     bucket, _, prefix = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not bucket:
@@ -133,4 +160,4 @@ def parse(url: str, settings: S3) -> Bucket | None:
     pattern: tuple[str, ...] = ()
     if path_pattern.is_pattern(prefix):
         prefix, pattern = path_pattern.split(prefix)
-    return Bucket(bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/", settings, pattern)
+    return Bucket(bucket, prefix if not prefix or prefix.endswith("/") else f"{prefix}/", settings, pattern, keys)

@@ -91,8 +91,8 @@ class Scanner:
     def scan(self, name: str, *, retry: bool = False) -> ScanResult:
         """Load the new files; with `retry` also files that failed before and did not change.
 
-        Raises NotFound, Unreachable, StorageRefused, FileRefused, ScanStopped, or Locked if another process scans the
-        source.
+        Raises NotFound, Unreachable, StorageRefused, OwnKeysRefused, OwnKeysMissing, FileRefused, ScanStopped, or
+        Locked if another process scans the source.
         """
         with db.org_session(self.engine, self.org) as session:
             source = sources.find(session, name)
@@ -141,7 +141,9 @@ class _SourceScan:
 
     def run(self, retry: bool) -> None:
         """Load all files that are new or changed. Raises ScanStopped."""
-        location, pending, markers = sources.location(self.source.url, self.scanner.s3), list[FileEntry](), Markers()
+        with db.org_session(self.scanner.engine, self.scanner.org) as session:
+            location = sources.location_of(session, self.source, self.scanner.s3)
+        pending, markers = list[FileEntry](), Markers()
         for page in location.pages():
             markers.add(page.hidden)
             self.result.seen += len(page.files)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import distinct, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.db.tables.org import DataSource, IngestedFile, Model, Version
 from dcmon.formatting import without_password
-from dcmon.ingestion.files import directory
+from dcmon.ingestion.files import directory, store_keys
 from dcmon.ingestion.files.dialect import NO_OPTIONS, Dialect
-from dcmon.ingestion.files.locations import FileEntry, Location
+from dcmon.ingestion.files.locations import AccessKeys, FileEntry, Location
 from dcmon.settings import S3
 from dcmon.states import RowKind
 
@@ -24,7 +24,8 @@ class NewSource:
     """The properties of a source to be created.
 
     `mapping` has the field of each column whose name differs (`renames` of ColumnMapping).
-    `dialect` says how its files are written, `constants` has the texts of --set by field.
+    `dialect` says how its files are written, `constants` has the texts of --set by field. `is_of_path`: it is made for
+    the object store path of its model.
     """
 
     name: str
@@ -35,6 +36,7 @@ class NewSource:
     mapping: Mapping[str, str]
     dialect: Dialect = NO_OPTIONS
     constants: Mapping[str, str] = field(default_factory=dict)
+    is_of_path: bool = False
 
 
 class FileStamp(NamedTuple):
@@ -44,18 +46,22 @@ class FileStamp(NamedTuple):
     stamp: str | None
 
 
-def location(url: str, s3_settings: S3) -> Location:
-    """Return the location of a URL: /path, file:///path or s3://bucket/prefix. Raises InvalidInput."""
+def location(url: str, s3_settings: S3, keys: AccessKeys | None = None) -> Location:
+    """Return the location of a URL: /path, file:///path or s3://bucket/prefix. Raises InvalidInput.
+
+    `keys`: the organization's own keys, which a bucket is read with; None: those of the process.
+    """
     parsed: Location | None
     if (shown := without_password(url)) != url:
         raise errors.InvalidInput(
-            f"The source {shown!r} can't have a user or password in its URL: it would be stored and shown. The worker"
-            " reads keys of object stores as AWS tools do, from the environment, ~/.aws or the role of the machine."
+            f"The source {shown!r} can't have a user or password in its URL: it would be stored and shown."
+            ' "dcmon source set-keys" stores keys of an organization. Without them the worker finds keys as AWS tools'
+            " do, in the environment, in ~/.aws or by the role of the machine."
         )
-    if url.startswith("s3://"):
+    if is_bucket(url):
         from dcmon.ingestion.files import s3  # imports botocore, which only buckets need
 
-        parsed = s3.parse(url, s3_settings)
+        parsed = s3.parse(url, s3_settings, keys)
     else:
         parsed = directory.parse(url)
     if parsed is None:
@@ -64,6 +70,22 @@ def location(url: str, s3_settings: S3) -> Location:
             " or a pattern."
         )
     return parsed
+
+
+def location_of(session: Session, source: DataSource, s3_settings: S3) -> Location:
+    """Return the location of a source, with the keys that it is read with.
+
+    Raises InvalidInput, SecretUnreadable, or OwnKeysMissing for a model's path in an organization without keys.
+    """
+    keys = store_keys.of_organization(session) if is_bucket(source.url) else None
+    if source.is_of_path and keys is None:
+        raise file_errors.OwnKeysMissing
+    return location(source.url, s3_settings, keys)
+
+
+def is_bucket(url: str) -> bool:
+    """Return True if a location is in an object store."""
+    return url.startswith("s3://")
 
 
 def add(session: Session, new: NewSource) -> DataSource:
@@ -81,6 +103,7 @@ def add(session: Session, new: NewSource) -> DataSource:
         mapping=dict(new.mapping),
         dialect=new.dialect.given() or None,
         constants=dict(new.constants) or None,
+        is_of_path=new.is_of_path,
     )
     session.add(source)
     session.flush()
@@ -130,6 +153,7 @@ def describe(session: Session, source: DataSource) -> dict[str, Any]:
         "dialect": source.dialect,
         "constants": source.constants,
         **{name: int(count) for name, count in zip(names, counts, strict=True)},
+        "is_of_path": source.is_of_path,
         "scanned_at": source.scanned_at,
         "last_error": source.last_error,
     }

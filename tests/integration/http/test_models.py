@@ -107,15 +107,6 @@ def test_other_paths_of_a_model_keep_404_and_405(endpoint: Endpoint) -> None:
     assert send(endpoint, "GET", "models/1?identifier_kind=zz")[0] == 422
 
 
-def test_unread_object_store_is_said(endpoint: Endpoint) -> None:
-    status, content = send(endpoint, "POST", "models", {**MODEL, "obj_store_path": "s3://bucket/credit"})
-
-    assert (status, content.keys()) == (200, {"id", "warnings"})
-    assert "dcmon source create" in content["warnings"][0]
-    model = send(endpoint, "GET", f"models/{content['id']}")[1]
-    assert model["obj_store_path"] == "s3://bucket/credit"
-
-
 @pytest.mark.parametrize(
     "change",
     [{"name": ""}, {"name": "n" * 101}, {"features": {"a": "colour"}}, {"additional_data": None}, {"classes": [1]}],

@@ -14,7 +14,7 @@ from dcmon.storage import models
 from dcmon.storage.models import NewModel
 from dcmon.windows import Frequency
 from tests.conftest import Acme
-from tests.helpers.endpoint import Endpoint, error_message, serving
+from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.judged_results import create_rule, store_and_judge, stored_alerts
 from tests.integration.conftest import Target
 from tests.integration.http.test_rules import send_request
@@ -181,12 +181,3 @@ def test_dashboard_is_renamed_and_deleted(endpoint: Endpoint) -> None:
         send_request(endpoint, method, f"dashboards/{board['id']}", body, 404)
     assert send_request(endpoint, "GET", "monitors/1")["dashboard_id"] is None
     assert send_request(endpoint, "GET", "dashboards")["monitors"] == []
-
-
-@pytest.mark.parametrize(
-    ("method", "path"), [("GET", "data-sources"), ("PUT", "data-sources"), ("DELETE", "data-sources/1")]
-)
-def test_data_sources_say_how_sources_are_added(endpoint: Endpoint, method: str, path: str) -> None:
-    """Keys of object stores are never taken nor shown over HTTP."""
-    response = endpoint.request(method, path, b'{"type": "s3", "parameters": {}}')
-    assert (response.status, "dcmon source create" in error_message(response)) == (404, True)

@@ -5,7 +5,7 @@ Tables of samples, labels and references are created at run time (dcmon.storage.
 
 from dcmon.db.tables.org.alerts import Alert, AlertChange, AlertRule, MuteTime, Silence
 from dcmon.db.tables.org.audit_log import AuditLogEntry
-from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset
+from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset, StoreKeys
 from dcmon.db.tables.org.models import Model, ModelMember, ModelNote, Version, VersionStatistics
 from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, MonitorWithCheck, Result
 from dcmon.db.tables.org.receivers import ChosenLevels, Notification, ReceiverTest, Webhook
@@ -40,6 +40,7 @@ __all__ = [
     "ReceiverTest",
     "Result",
     "Silence",
+    "StoreKeys",
     "Version",
     "VersionStatistics",
     "Webhook",

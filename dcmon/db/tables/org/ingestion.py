@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from dcmon.db import encryption
 from dcmon.db.tables import Logged, Org
 
 
@@ -61,7 +62,8 @@ class Batch(Org):
 class DataSource(Org):
     """A directory or an s3:// prefix that is watched for new files.
 
-    The files have samples of a version, or labels of a model (`version_id` is null).
+    The files have samples of a version, or labels of a model (`version_id` is null). `is_of_path`: it was made for the
+    object store path of its model, which any member may set, so it is only read with the organization's own keys.
     """
 
     __tablename__ = "sources"
@@ -76,9 +78,28 @@ class DataSource(Org):
     dialect: Mapped[dict[str, Any] | None]  # the options of files.dialect.Dialect that were given
     constants: Mapped[dict[str, Any] | None]  # the texts of --set, by field
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    is_of_path: Mapped[bool] = mapped_column(server_default=text("false"))
     scanned_at: Mapped[dt.datetime | None]
     last_error: Mapped[str | None]
     created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class StoreKeys(Org):
+    """The organization's own keys of an object store: at most one pair for each `type` (s3).
+
+    Both parts are encrypted (db.encryption) where DCMON_SECRET_KEYS has a key.
+    """
+
+    __tablename__ = "store_keys"
+    __logged__ = Logged("object store keys", name="type", secret=("access_key_id", "secret_access_key"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(unique=True)
+    stored_access_key_id: Mapped[str] = mapped_column("access_key_id")
+    stored_secret_access_key: Mapped[str] = mapped_column("secret_access_key")
+    region: Mapped[str]
+    created_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+    access_key_id = encryption.SecretText("stored_access_key_id")
+    secret_access_key = encryption.SecretText("stored_secret_access_key")
 
 
 class IngestedFile(Org):
