@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from dcmon import errors
 from dcmon.http import bodies
@@ -88,17 +89,21 @@ async def _carry_out(request: Request, claimed: Claim, handle: Callable[[Request
         body = getattr(response, "body", None)  # None: it is produced while it is sent
         if 200 <= response.status_code < 300 and body is not None and len(body) <= idempotency.LARGEST_BODY:
             stored = StoredResponse(response.status_code, response.headers.get("content-type"), bytes(body))
-            is_stored = (
-                True  # if it can't be stored, the request is done too: its key stays in use until its lease ends
-            )
-            try:
-                await run_in_threadpool(idempotency.store, engine, claimed, stored)
-            except errors.DcmonError as error:
-                log.warning("the answer to a request with Idempotency-Key was not stored: %s", error)
+            # If it can't be stored, the request is done too: its key stays in use until its lease ends.
+            is_stored = True
+            await _attempt("the answer to a request was not stored", idempotency.store, engine, claimed, stored)
         return response
     finally:
         if not is_stored:
-            await run_in_threadpool(idempotency.release, engine, claimed)
+            await _attempt("the key of a request was not released", idempotency.release, engine, claimed)
+
+
+async def _attempt(failure: str, write: Callable[..., None], *arguments: Any) -> None:
+    """Write to PostgreSQL; log an error. The request is answered all the same: what it did is stored already."""
+    try:
+        await run_in_threadpool(write, *arguments)
+    except (errors.DcmonError, SQLAlchemyError) as error:
+        log.warning("Idempotency-Key: %s: %s", failure, str(error).partition("\n")[0])
 
 
 async def _renew(request: Request, claimed: Claim, is_done: asyncio.Event, interval: timedelta) -> None:
@@ -107,10 +112,8 @@ async def _renew(request: Request, claimed: Claim, is_done: asyncio.Event, inter
         try:
             await asyncio.wait_for(is_done.wait(), interval.total_seconds())
         except TimeoutError:
-            try:
-                await run_in_threadpool(idempotency.renew, request.app.state.app.engine, claimed)
-            except errors.DcmonError as error:
-                log.warning("the lease of a request with Idempotency-Key was not renewed: %s", error)
+            engine = request.app.state.app.engine
+            await _attempt("the lease of a request was not renewed", idempotency.renew, engine, claimed)
 
 
 def _fingerprint(request: Request, body: bytes) -> bytes:

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.app import App
+from dcmon.http import once
 from dcmon.jobs import schedule
 from dcmon.tenancy import idempotency, tokens
 from dcmon.tenancy.permissions import Scope
@@ -172,6 +173,25 @@ def test_work_that_is_not_queued_leaves_its_request_done(app: App, endpoint: End
     assert (first.status, second.status, second.headers.get("idempotency-replayed")) == (200, 200, "true")
     assert (first.data, target.scalar("select count(*) from monitors")) == (second.data, 1)
     assert schedule.sweep(app) == 1
+
+
+@pytest.mark.parametrize("when", ["new.status is not null", "new.status is null"])
+def test_request_is_done_though_its_key_can_not_be_written(
+    endpoint: Endpoint, target: Target, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The answer, or the renewal of the lease, meets an error of PostgreSQL that is no outage."""
+    monkeypatch.setattr(once, "RENEWAL", timedelta(milliseconds=1))
+    fail = "begin raise exception 'full' using errcode = '54000'; end"
+    with db.org_session(target.engine, target.org) as session:
+        session.execute(text(f"create function fail() returns trigger language plpgsql as $${fail}$$"))
+        session.execute(
+            text(
+                "create trigger fail before update on idempotency_keys for each row"
+                f" when ({when}) execute function fail()"
+            )
+        )
+    assert add_note(endpoint, target, "k").status == 200
+    assert target.scalar("select count(*) from model_notes") == 1
 
 
 @contextmanager
