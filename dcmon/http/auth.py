@@ -18,6 +18,7 @@ from dcmon.authors import Author
 from dcmon.db import Organization
 from dcmon.db.work_queue import Work
 from dcmon.http.bodies import read_all, reads_rows
+from dcmon.http.failed_logins import FailedLogins
 from dcmon.states import RowKind
 from dcmon.tenancy.permissions import Permission
 from dcmon.tenancy.rate_limits import Limits
@@ -131,7 +132,8 @@ class Requires:
         token = _token(request)
         bearer = app.admission_cache.fresh_bearer(token)
         if bearer is None:
-            bearer = await run_in_threadpool(_look_up, request, token, cached=self.cached)
+            async with request.app.state.failed_logins.turn(request, token):
+                bearer = await run_in_threadpool(_look_up, request, token, cached=self.cached, has_turn=True)
         access = self.permit(app, bearer)
         set_author(request, bearer.email, bearer.prefix)
         return access
@@ -150,7 +152,7 @@ class OpenToAll:
         return None
 
 
-def _look_up(request: Request, token: str, *, cached: bool) -> Bearer:
+def _look_up(request: Request, token: str, *, cached: bool, has_turn: bool = False) -> Bearer:
     """Return the bearer of a token. Raises NotAuthenticated or TooManyLogins."""
     app: App = request.app.state.app
 
@@ -158,8 +160,8 @@ def _look_up(request: Request, token: str, *, cached: bool) -> Bearer:
         cache = app.admission_cache
         return cache.authenticate(token) if cached else cache.authenticate_now(token)
 
-    bearer: Bearer = request.app.state.failed_logins.counting(request, look_up)
-    return bearer
+    failed_logins: FailedLogins = request.app.state.failed_logins
+    return failed_logins.counting(request, token, look_up, has_turn=has_turn)
 
 
 def set_author(request: Request, name: str, token: str | None = None) -> None:

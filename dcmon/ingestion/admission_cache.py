@@ -26,7 +26,7 @@ from dcmon.ingestion import target_cache
 from dcmon.ingestion.target_cache import ResolvedTarget, RowTarget
 from dcmon.settings import Http
 from dcmon.states import RowKind
-from dcmon.tenancy import tokens
+from dcmon.tenancy import imported_tokens, tokens
 from dcmon.tenancy.tokens import Bearer
 
 log = logging.getLogger(__name__)
@@ -82,24 +82,24 @@ class OutageCache(Generic[T]):
         """`hears_changes`: whether `forget` is called at once for changes. Otherwise no entry is fresh."""
         self._fresh_seconds, self._stale_seconds = settings.fresh.total_seconds(), settings.stale.total_seconds()
         self._outage, self._lock, self._hears_changes = outage, threading.Lock(), hears_changes
-        self._fresh_since = self._forgotten_at = float("-inf")
+        self.fresh_since = self._forgotten_at = float("-inf")
         self._entries = FIFOCache[Hashable, _Entry[T]](MAX_ENTRIES)
 
     def fresh(self, key: Hashable) -> T | None:
         """Return the value if it is fresh, else None."""
         if not self._hears_changes():
             return None
-        return self._not_older(key, self._fresh_seconds, self._fresh_since)
+        return self._not_older(key, self._fresh_seconds, self.fresh_since)
 
     def forget(self) -> None:
         """Forget all values, because any of them may have changed."""
         with self._lock:
-            self._forgotten_at = self._fresh_since = time.monotonic()
+            self._forgotten_at = self.fresh_since = time.monotonic()
             self._entries.clear()
 
     def expire(self) -> None:
         """Look up all values again before their next use, unless PostgreSQL can't be reached then."""
-        self._fresh_since = time.monotonic()
+        self.fresh_since = time.monotonic()
 
     def look_up(self, key: Hashable, look_up: Callable[[], T]) -> T:
         """Return a fresh value, also during an outage. Raises the errors of `look_up`."""
@@ -166,7 +166,7 @@ class AdmissionCache:
 
     def fresh_bearer(self, token: str) -> Bearer | None:
         """Return the owner of the token if a fresh entry is cached, else None."""
-        return _unless_expired(self._bearers.fresh(_digest(token)))
+        return _unless_expired(self._bearers.fresh(key_of(token)))
 
     def authenticate(self, token: str) -> Bearer:
         """Return the owner of the token.
@@ -174,12 +174,17 @@ class AdmissionCache:
         Raises NotAuthenticated, or Unreachable during an outage if no entry is cached.
         """
         self._listener.start()
-        return _live(self._bearers.get(_digest(token), lambda: self._authenticate(token)))
+        return _live(self._bearers.get(key_of(token), lambda: self._authenticate(token)))
 
     def authenticate_now(self, token: str) -> Bearer:
         """Return the owner of the token, as PostgreSQL has it now. Raises NotAuthenticated or Unreachable."""
         self._listener.start()
-        return _live(self._bearers.look_up(_digest(token), lambda: self._authenticate(token)))
+        return _live(self._bearers.look_up(key_of(token), lambda: self._authenticate(token)))
+
+    @property
+    def changed_at(self) -> float:
+        """When tokens changed last, by time.monotonic: a token that was wrong may be right since then."""
+        return self._bearers.fresh_since
 
     def forget_bearers(self) -> None:
         """Forget all tokens. Call it after a commit that changes what tokens may do.
@@ -208,6 +213,10 @@ class AdmissionCache:
         return self._targets.known(_key(target))
 
     def _authenticate(self, token: str) -> Bearer:
+        if imported_tokens.is_old(token.strip()):
+            with db.public_session(self.engine) as session:
+                compare = imported_tokens.compare_before(session, token.strip())
+            compare()
         with db.public_session(self.engine) as session:
             return tokens.authenticate(session, token)
 
@@ -229,6 +238,6 @@ def _unless_expired(bearer: Bearer | None) -> Bearer | None:
     return None if is_expired else bearer
 
 
-def _digest(token: str) -> bytes:
+def key_of(token: str) -> bytes:
     """Return a hash of a token as its cache key. The token itself is not kept in memory."""
     return hashlib.sha256(token.encode(errors="surrogateescape")).digest()

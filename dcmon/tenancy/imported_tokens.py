@@ -9,7 +9,8 @@ import hashlib
 import re
 import string
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,12 +28,15 @@ TEXT = re.compile(r"([A-Za-z0-9_=-]{4,400})\.([A-Za-z0-9_-]{16,72})")
 HASH = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-2])\$[./A-Za-z0-9]{53}")
 ENTRY = re.compile(r'"?([^\s",;|]+)"?\s*[,;|\t ]\s*"?(\$2[^\s",;|]+)"?')
 ALPHABET = string.ascii_letters + string.digits
-MAX_WRONG = 10  # different wrong tokens of a user that are compared with the hash in a minute
-_wrong: TTLCache[str, int] = TTLCache(10_000, 60)
-# Whether a hash and the SHA-256 of a token belong together: many requests at once with one token need one comparison.
+# A comparison takes up to a third of a second of CPU time. Wrong tokens are throttled by address (http.failed_logins),
+# never by user: otherwise who knows an e-mail could keep its owner out.
+MAX_COMPARING, MAX_WAITING = 2, 16  # at once; and how many more wait for these
+BUSY = "Too many imported tokens are used for the first time at once. Try again in {retry_after} s."
+_processors, _places = threading.Semaphore(MAX_COMPARING), threading.Semaphore(MAX_COMPARING + MAX_WAITING)
+# Whether a hash and the SHA-256 of a token belong together, and the comparisons that run.
 _compared: TTLCache[tuple[str, bytes], bool] = TTLCache(10_000, 60)
+_running: dict[tuple[str, bytes], Future[bool]] = {}
 _lock = threading.Lock()
-_comparing = [threading.Lock() for _ in range(64)]  # equal tokens have the same one
 
 
 class Outcome(StrEnum):
@@ -85,33 +89,63 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+def compare_before(session: Session, token: str) -> Callable[[], object]:
+    """Return what to call after the transaction and before `tokens.authenticate`, which then need not compare hashes.
+
+    So no connection waits for a comparison. The function raises TooBusy.
+    """
+    found = select(Token.bcrypt_hash).where(Token.prefix.in_(prefixes(token)), Token.bcrypt_hash.is_not(None))
+    hashes = session.scalars(found).all() if is_old(token) else ()
+    return lambda: [_is_right(str(bcrypt_hash), token) for bcrypt_hash in hashes]
+
+
 def adopt(session: Session, stored: Token, token: str) -> bool:
-    """Compare a token with the stored hash; replace the hash by the SHA-256 if it is right. Return whether it is."""
-    if stored.bcrypt_hash is None or not _is_right(stored.prefix, stored.bcrypt_hash, token):
+    """Compare a token with the stored hash; replace the hash by the SHA-256 if it is right. Return whether it is.
+
+    Raises TooBusy while too many tokens are compared.
+    """
+    if stored.bcrypt_hash is None or not _is_right(stored.bcrypt_hash, token):
         return False
     stored.digest, stored.bcrypt_hash = digest(token), None
     session.flush()
     return True
 
 
-def _is_right(prefix: str, bcrypt_hash: str, token: str) -> bool:
-    """Compare a token with a hash, unless that was done a moment ago or the user had too many wrong tokens."""
-    import bcrypt
-
-    key = bcrypt_hash, digest(token)
-    with _comparing[hash(key) % len(_comparing)]:
-        with _lock:
-            if (known := _compared.get(key)) is not None:
-                return known
-            if _wrong.get(prefix, 0) >= MAX_WRONG:
-                return False
-            _wrong[prefix] = _wrong.get(prefix, 0) + 1  # until it is known to be right
-        is_right = bcrypt.checkpw(token.partition(".")[2].encode(), bcrypt_hash.encode())
+def _is_right(bcrypt_hash: str, token: str) -> bool:
+    """Compare a token with a hash. Equal comparisons at once, and within a minute, are one. Raises TooBusy."""
+    key, comparison = (bcrypt_hash, digest(token)), Future[bool]()
+    with _lock:
+        if (known := _compared.get(key)) is not None:
+            return known
+        running = _running.setdefault(key, comparison)
+    if running is not comparison:
+        return running.result()
+    try:
+        is_right = _compare(bcrypt_hash, token)
+    except BaseException as error:
+        comparison.set_exception(error)
+        raise
+    else:
         with _lock:
             _compared[key] = is_right
-            if is_right:
-                _wrong.pop(prefix, None)
-    return is_right
+        comparison.set_result(is_right)
+        return is_right
+    finally:
+        with _lock:
+            _running.pop(key, None)
+
+
+def _compare(bcrypt_hash: str, token: str) -> bool:
+    """Compare as one of a few, because the others wait in threads that other requests need. Raises TooBusy."""
+    import bcrypt
+
+    if not _places.acquire(blocking=False):
+        raise errors.TooBusy(BUSY, retry_after=1)
+    try:
+        with _processors:
+            return bcrypt.checkpw(token.partition(".")[2].encode(), bcrypt_hash.encode())
+    finally:
+        _places.release()
 
 
 def _import(session: Session, org_id: int, number: int, line: str, role: Role) -> Imported:

@@ -89,7 +89,7 @@ def _accept(request: Request, code: str, full_name: str | None) -> Accepted:
         with app.public() as session:
             return invitations.accept(session, code, full_name)
 
-    accepted: Accepted = request.app.state.failed_logins.counting(request, accept_code)
+    accepted: Accepted = request.app.state.failed_logins.counting(request, code, accept_code)
     return accepted
 
 

@@ -1,6 +1,7 @@
 """Tokens of the old system work unchanged after an import."""
 
 import base64
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import bcrypt
@@ -12,9 +13,9 @@ from dcmon.tenancy import imported_tokens, tokens
 from dcmon.tenancy.imported_tokens import Imported
 from dcmon.tenancy.permissions import Role
 from tests.conftest import Acme
-from tests.helpers.waiting import eventually
+from tests.helpers.waiting import PATIENCE, eventually
 
-REQUESTS = 20  # more than MAX_WRONG
+REQUESTS = 20  # more than may be compared at once
 SECRET = "AbCdEfGhIjKlMnOpQrSt-_"
 ANN, BOB = "ann@acme.example", "bob+x@acme.example"
 
@@ -62,16 +63,48 @@ def test_old_token_works_after_import_of_its_hash(engine: Engine, acme: Acme, se
         _user(engine, _old(BOB))
 
 
-def test_hash_is_compared_a_few_times_a_minute_only(
-    engine: Engine, acme: Acme, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_tokens_of_a_user_do_not_keep_the_owner_out(engine: Engine, acme: Acme) -> None:
+    """Who knows an e-mail can send wrong tokens before the right one was used for the first time."""
     _import(engine, acme, f"{ANN},{_hash()}")
-    compared = list[bytes]()
-    monkeypatch.setattr(bcrypt, "checkpw", lambda secret, stored: compared.append(secret) or False)
-    for number in range(30):
+    for number in range(REQUESTS):
         with pytest.raises(errors.NotAuthenticated):
             _user(engine, _old(ANN, f"wrong-secret-{number:09}"))
-    assert len(compared) == imported_tokens.MAX_WRONG
+    assert _user(engine, _old(ANN)) == (ANN, Role.MEMBER)
+
+
+def test_few_hashes_are_compared_at_once(engine: Engine, acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are refused as busy, not as wrong, and hold no thread and no connection."""
+    _import(engine, acme, f"{ANN},{_hash()}")
+    lock, busy, most, refused = threading.Lock(), 0, 0, threading.Semaphore(0)
+    places = imported_tokens.MAX_COMPARING + imported_tokens.MAX_WAITING
+
+    def compare(secret: bytes, stored: bytes) -> bool:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        if refused.acquire(timeout=PATIENCE):
+            refused.release()
+        with lock:
+            busy -= 1
+        return False
+
+    def send(number: int) -> str:
+        try:
+            with db.public_session(engine) as session:
+                compare_first = imported_tokens.compare_before(session, _old(ANN, f"other-secret-{number:09}"))
+            compare_first()
+        except errors.TooBusy as error:
+            refused.release()
+            return str(error)
+        return "compared"
+
+    monkeypatch.setattr(bcrypt, "checkpw", compare)
+    with ThreadPoolExecutor(places + 5) as clients:
+        outcomes = list(clients.map(send, range(places + 5)))
+    assert most == imported_tokens.MAX_COMPARING
+    assert outcomes.count("compared") >= places
+    assert any("Try again" in outcome for outcome in outcomes)
 
 
 def test_token_in_many_requests_at_once_is_compared_once(
