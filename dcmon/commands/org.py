@@ -40,7 +40,7 @@ def list_(ctx: typer.Context) -> None:
     """List organizations. Example: dcmon org list -o json"""
     from dcmon.commands.views import organization as view
 
-    columns = ["name", "id", "schema"]
+    columns = ["name", "id", "schema", "state"]
     ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No organization yet: "dcmon org create NAME".')
 
 
@@ -169,12 +169,12 @@ def delete(
     yes: options.LongYes = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Delete an organization with all its data. Example: dcmon org delete acme --dry-run"""
-    from dcmon.tenancy.provisioning import contents, delete_organization
+    """Delete an organization with all its data, or finish an interrupted deletion.
 
-    org = ctx.obj.organization(name)
-    counts = contents(ctx.obj.engine, org)
-    counts_text = f"{counts['models']:,} models and {counts['samples']:,} samples"
-    question = f"Delete organization {org.name!r} with {counts_text}?"
-    ask_and_run(question, lambda: delete_organization(ctx.obj.engine, org), dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome({"deleted": org.name, **counts}, dry_run=dry_run))
+    Example: dcmon org delete acme --dry-run
+    """
+    from dcmon.commands.operations import organization as operation
+
+    removal = operation.prepare_deletion(ctx.obj, name)
+    ask_and_run(removal.question, removal.delete, dry_run=dry_run, yes=yes)
+    ctx.obj.output.value(outcome(removal.row, dry_run=dry_run))

@@ -28,7 +28,7 @@ select p.pronamespace from pg_proc p join pg_namespace m on m.oid = p.pronamespa
 
 -- name: without
 select o.id, o.name, o.schema_name
-  from public.organizations o join pg_namespace n on n.nspname = o.schema_name
+  from public.organizations o join pg_namespace n on n.nspname = o.schema_name and o.deleted_at is null
  where pg_get_userbyid(n.nspowner) !~ ('^dcmon_[0-9]+_org_' || o.id || '$')
     or not ({may_set})
     or n.oid in ({tables_of_others})

@@ -12,7 +12,7 @@ from dcmon.demo.config import MODEL
 from dcmon.embedded import json_file
 from dcmon.notifications import receivers
 from dcmon.storage import models
-from dcmon.tenancy import organizations, provisioning, tokens
+from dcmon.tenancy import deletion, organizations, provisioning, tokens
 
 ORGANIZATION = "demo"
 OWNER = "owner@demo.example"
@@ -71,9 +71,9 @@ def is_finished(data_dir: Path) -> bool:
 def delete_demo(app: App) -> None:
     """Delete the demo's organization, with everything in it, and its file."""
     with app.public() as session:
-        existing = [entry for entry in organizations.entries(session) if entry.name == ORGANIZATION]
-    for org in existing:
-        provisioning.delete_organization(app.engine, org)
+        existing = [*organizations.entries(session), *deletion.unfinished(session)]
+    for org in (entry for entry in existing if entry.name == ORGANIZATION):
+        deletion.delete(app.engine, org)
     (app.settings.data_dir / "demo.json").unlink(missing_ok=True)
 
 

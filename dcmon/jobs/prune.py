@@ -15,7 +15,7 @@ from dcmon.db import Organization
 from dcmon.storage import expiry, pruning
 from dcmon.storage.expiry import Counts, TableOfVersion, Terms
 from dcmon.storage.pruning_transactions import WAIT, Prune
-from dcmon.tenancy import audit_log, idempotency, organizations
+from dcmon.tenancy import audit_log, deletion, idempotency, organizations
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,9 @@ def prune(
 ) -> list[Pruned]:
     """Prune organizations one after another, then the log of changes of "public", where all have entries.
 
-    `by` is recorded as the operator; `is_fast` omits the pauses.
+    `by` is recorded as the operator; `is_fast` omits the pauses. Interrupted deletions of organizations are finished.
     """
+    deletion.finish_all(app.engine)
     is_over = stop.is_set if stop is not None else lambda: False
     pruned_orgs = []
     for org in orgs:

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
-from dcmon.db import Organization, locks, object_limits, roles
+from dcmon.db import Organization, locks, object_limits
 from dcmon.db.locks import LockSpace
 from dcmon.db.object_limits import ObjectLimits
 from dcmon.db.tables.public import Member, User
@@ -47,7 +47,7 @@ def create(session: Session, name: str, owner_email: str) -> NewOrganization:
     """Insert an organization and its owner.
 
     A user with that e-mail address may exist. db.migrations creates the schema. Raises Conflict when the name is taken,
-    InvalidInput when it can't be a name.
+    InvalidInput when it can't be a name, OrganizationNotFound while one of that name is being deleted.
     """
     require_name(name)
     members.require_email(owner_email)
@@ -77,6 +77,7 @@ def require_free_name(session: Session, name: str) -> None:
     # One creation at a time: two transactions could both find the name free. The unique index would then refuse one of
     # them with PostgreSQL's own error instead of Conflict.
     locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
+    require_not_marked(session, name)
     if session.scalar(select(OrganizationRow.id).where(OrganizationRow.name == name)):
         raise errors.Conflict(f'Organization {name!r} already exists; "dcmon org show {name}" shows it.')
 
@@ -104,8 +105,17 @@ def find(session: Session, name: str) -> Organization:
         select(OrganizationRow).where(OrganizationRow.name == name, OrganizationRow.deleted_at.is_(None))
     )
     if org is None:
+        require_not_marked(session, name)
         raise errors.OrganizationNotFound(name=name, known=(other.name for other in entries(session)))
     return entry(org)
+
+
+def require_not_marked(session: Session, name: str) -> None:
+    """Raise OrganizationNotFound if the deletion of the organization of that name is not finished."""
+    if session.scalar(select(OrganizationRow.deleted_at).where(OrganizationRow.name == name)) is not None:
+        raise errors.OrganizationNotFound(
+            f'Organization {name!r} is being deleted. If that was interrupted, "dcmon org delete {name}" finishes it.'
+        )
 
 
 def by_id(session: Session, org_id: int) -> Organization | None:
@@ -157,23 +167,6 @@ def member(session: Session, org_id: int, email: str) -> Owner:
     if user is None:
         raise errors.MemberNotFound(name=email)
     return Owner(user.id, user.email)
-
-
-def delete(session: Session, org: Organization) -> None:
-    """Delete an organization's rows in "public", but not its schema."""
-    session.execute(text("delete from work_queue where org_id = :id"), {"id": org.id})
-    session.execute(text("delete from parked_messages where org_id = :id"), {"id": org.id})
-    session.execute(text("delete from organizations where id = :id"), {"id": org.id})
-
-
-def drop_schema(session: Session, org: Organization) -> None:
-    """Drop the organization's schema and role; wait until no transaction works in it."""
-    locks.acquire(session, LockSpace.ORGANIZATION, org.id)
-    connection = session.connection()
-    role = roles.owner(connection, org.schema)
-    quoted = connection.dialect.identifier_preparer.quote(org.schema)
-    session.execute(text(f"drop schema if exists {quoted} cascade"))
-    roles.drop(connection, org, role)
 
 
 def terms(session: Session, org: Organization) -> RetentionTerms:

@@ -1,4 +1,4 @@
-"""Create and delete organizations with their schemas."""
+"""Create organizations with their schemas."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db
 from dcmon.db import Organization, migrations
-from dcmon.tenancy import organizations, tokens
+from dcmon.tenancy import deletion, organizations, tokens
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def create_organization(engine: Engine, name: str, owner: str) -> Provisioned:
     try:
         migrations.upgrade_org(engine, org)
     except BaseException:
-        delete_organization(engine, org)
+        deletion.delete(engine, org)
         raise
     with db.public_session(engine) as session:
         return Provisioned(org, tokens.create(session, org.id, user.id, "first"))
@@ -40,17 +40,6 @@ def check_new_organization(engine: Engine, name: str, owner: str) -> None:
     with db.public_session(engine) as session:
         org, user = organizations.create(session, name, owner)
         tokens.create(session, org.id, user.id, "first")
-
-
-def delete_organization(engine: Engine, org: Organization) -> None:
-    """Delete an organization in "public", then its schema.
-
-    These are two transactions, because a transaction never writes two lineages.
-    """
-    with db.public_session(engine) as session:
-        organizations.delete(session, org)
-    with db.public_session(engine) as session:
-        organizations.drop_schema(session, org)
 
 
 def contents(engine: Engine, org: Organization) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dcmon import db, errors
 from dcmon.db import Organization, migrations, roles
 from dcmon.db.migrations import MigrationState, SchemaState
+from dcmon.tenancy import deletion
 
 
 class StepState(StrEnum):
@@ -74,10 +75,10 @@ def migrate(
 ) -> list[Step]:
     """Upgrade "public", then the organizations, or only one; return what became of each schema.
 
-    A schema that is ahead of this code, or that can't be migrated, stays as it is, and the others follow. An
-    organization that is deleted meanwhile has no step. After an interruption, run it again to continue. `parallel`: how
-    many processes migrate organizations, each with one connection. `show` gets how many organizations are done, and how
-    many there are.
+    A schema that is ahead of this code, or that can't be migrated, stays as it is, and the others follow. Interrupted
+    deletions are finished first; an organization that is deleted meanwhile has no step. After an interruption, run it
+    again to continue. `parallel`: how many processes migrate organizations, each with one connection. `show` gets how
+    many organizations are done, and how many there are.
     Raises SchemaTooNew, before any change, when "public" is ahead, and OrganizationNotFound.
     """
     public = migrations.states(engine, [])[0]
@@ -86,6 +87,7 @@ def migrate(
     steps = [_step(public, None, dry_run=dry_run)]
     if not dry_run:
         migrations.upgrade_public(engine)
+        deletion.finish_all(engine)
     chosen = _chosen(_organizations(engine), only)
     states_of = list(zip(chosen, migrations.states(engine, chosen)[1:], strict=True))
     if dry_run:
@@ -221,5 +223,7 @@ def _organizations(engine: Engine) -> Sequence[Organization]:
     with engine.connect() as connection:
         if db.revision(connection, "public") is None:
             return []
-        rows = connection.execute(text("select id, name, schema_name from public.organizations order by id"))
+        rows = connection.execute(
+            text("select id, name, schema_name from public.organizations where deleted_at is null order by id")
+        )
         return [Organization(*row) for row in rows]

@@ -1,10 +1,10 @@
-"""Create and rename organizations, and set their limits and default monitors."""
+"""Create, rename and delete organizations, and set their limits and default monitors."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from dcmon.tenancy import object_limits, organizations, provisioning, rate_limits
+from dcmon.tenancy import deletion, object_limits, organizations, provisioning, rate_limits
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -26,6 +26,31 @@ def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
     with app.public() as session:
         organizations.rename(session, org, new_name)
     return {"id": org.id, "name": new_name, "old_name": org.name}
+
+
+@dataclass(frozen=True)
+class OrganizationDeletion:
+    """A deletion that is not done yet. `question`: what to ask; None if an earlier run has asked. `row`: its output."""
+
+    question: str | None
+    delete: Callable[[], None]
+    row: Mapping[str, Any]
+
+
+def prepare_deletion(app: "App", name: str) -> OrganizationDeletion:
+    """Count what an organization has. One that is being deleted already has only its name left.
+
+    Raises OrganizationNotFound.
+    """
+    with app.public() as session:
+        marked = deletion.find(session, name)
+    if marked is not None:
+        return OrganizationDeletion(None, lambda: deletion.delete(app.engine, marked), {"deleted": marked.name})
+    org = app.organization(name)
+    counts = provisioning.contents(app.engine, org)
+    contents = f"{counts['models']:,} models and {counts['samples']:,} samples"
+    question = f"Delete organization {org.name!r} with {contents}?"
+    return OrganizationDeletion(question, lambda: deletion.delete(app.engine, org), {"deleted": org.name, **counts})
 
 
 def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[str, Any]:

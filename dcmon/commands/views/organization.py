@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dcmon.storage import models
-from dcmon.tenancy import object_limits, organizations, rate_limits, retention, tokens
+from dcmon.tenancy import deletion, object_limits, organizations, rate_limits, retention, tokens
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 def rows(app: "App") -> list[dict[str, Any]]:
     """List organizations with their limits."""
     with app.public() as session:
-        orgs = organizations.entries(session)
+        by_state = {"active": organizations.entries(session), "being deleted": deletion.unfinished(session)}
         limits = rate_limits.by_organization(session)
-    return [{**row, **asdict(limits[row["id"]])} for row in organizations.describe(orgs)]
+    return [
+        {**row, **asdict(limits[row["id"]]), "state": state}
+        for state, orgs in by_state.items()
+        for row in organizations.describe(orgs)
+    ]
 
 
 def detail(app: "App", name: str | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dcmon.notifications import invitation_email, notification_levels
 from dcmon.notifications.invitation_email import InvitationEmail
 from dcmon.notifications.notification_levels import Channel, NotificationLevels
 from dcmon.severity import Severity
-from dcmon.tenancy import invitations, members, object_limits, organizations
+from dcmon.tenancy import deletion, invitations, members, object_limits, organizations
 from dcmon.tenancy.invitations import Invited
 from dcmon.tenancy.permissions import Role, require_covered
 
@@ -169,9 +169,7 @@ def delete(access: Owner, name: str | None = None, body: DeletionBody | None = N
             f"This deletes organization {access.org.name!r} with all its data. Add its name to confirm, in the body or"
             ' in the query: {"name": …} or ?name=….'
         )
-    from dcmon.tenancy import provisioning  # loads alembic, which no other route needs
-
-    provisioning.delete_organization(access.app.engine, access.org)
+    deletion.delete(access.app.engine, access.org)
     access.app.admission_cache.forget_bearers()
 
 

@@ -27,7 +27,7 @@ from dcmon.storage import models, pruning, version_statistics, versions
 from dcmon.storage.expiry import Terms
 from dcmon.storage.models import NewModel
 from dcmon.storage.pruning_transactions import Prune
-from dcmon.tenancy import organizations, provisioning
+from dcmon.tenancy import deletion, provisioning
 from dcmon.windows import Window
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, labels, new_target, rows
@@ -130,7 +130,7 @@ def test_prune_and_deletion_pass_another_reference_load(app: App, target: Target
             assert reference_loading.load(session, model, version, REFERENCE, LoadOptions(replace=True)).total == 1
         with beta.engine.begin() as connection, app.public() as session:
             connection.execute(text("set local lock_timeout = '60s'"))
-            organizations.drop_schema(session, beta.org)
+            deletion.drop(session, beta.org)
 
 
 def test_session_lock_ends_with_its_connection(engine: Engine) -> None:

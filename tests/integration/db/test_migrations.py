@@ -19,7 +19,7 @@ from dcmon.db.locks import LockSpace
 from dcmon.db.tables.public import CommittedOffset, Worker
 from dcmon.health import problems, scheduler_runs
 from dcmon.ingestion.intake import Direct
-from dcmon.tenancy import provisioning, schema_migration
+from dcmon.tenancy import deletion, provisioning, schema_migration
 from tests.helpers.command_line import dcmon
 from tests.helpers.installed import Dcmon
 from tests.helpers.ports import free_port
@@ -203,7 +203,7 @@ def test_organization_that_is_deleted_meanwhile_stays_so(
 
     def delete_the_last_and_upgrade(engine: Engine, org: Organization) -> None:
         if org.id == three[1].id:
-            provisioning.delete_organization(engine, three[2])
+            deletion.delete(engine, three[2])
         upgrade(engine, org)
 
     monkeypatch.setattr(migrations, "upgrade_org", delete_the_last_and_upgrade)

@@ -16,7 +16,7 @@ from dcmon.db import Organization, migrations, roles
 from dcmon.db import session as session_module
 from dcmon.db.connections import sqlstate
 from dcmon.ingestion.intake import Direct
-from dcmon.tenancy import missing_roles, organizations, provisioning, schema_migration
+from dcmon.tenancy import deletion, missing_roles, organizations, provisioning, schema_migration
 from tests.conftest import Acme, drop_database
 from tests.integration.conftest import Target, labels, new_target, rows
 
@@ -201,7 +201,7 @@ def test_stray_table_is_usable_and_repaired(engine: Engine, org: Organization) -
 def test_deleted_organization_leaves_no_role(engine: Engine, target: Target, other: Target) -> None:
     [role] = owners(engine, other.org.schema)
 
-    provisioning.delete_organization(engine, other.org)
+    deletion.delete(engine, other.org)
 
     with engine.connect() as connection:
         assert connection.scalar(text("select count(*) from pg_roles where rolname = :role"), {"role": role}) == 0
@@ -214,7 +214,7 @@ def test_copy_of_a_database_keeps_the_shared_role(engine: Engine, acme: Acme) ->
     """Acme's role is shared with the template of this database: its schema there stays usable."""
     [role] = owners(engine, acme.org.schema)
 
-    provisioning.delete_organization(engine, acme.org)
+    deletion.delete(engine, acme.org)
 
     with engine.connect() as connection:
         assert connection.scalar(text("select count(*) from pg_roles where rolname = :role"), {"role": role}) == 1
@@ -262,7 +262,7 @@ def test_role_that_may_not_create_roles_works(engine: Engine, plain_engine: Engi
     with db.org_session(plain_engine, org) as session:
         assert refusal(session, "select * from public.tokens") == "42501"
     [role] = owners(plain_engine, org.schema)
-    provisioning.delete_organization(plain_engine, org)
+    deletion.delete(plain_engine, org)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"drop role {role}")
 

@@ -22,7 +22,7 @@ from dcmon.jobs import ingest
 from dcmon.monitoring import lifecycle
 from dcmon.settings import Kafka
 from dcmon.storage import versions
-from dcmon.tenancy import organizations, provisioning
+from dcmon.tenancy import deletion, organizations, provisioning
 from tests.helpers.ingestion import END_SESSIONS, command, consumer_of, public_scalar, worker
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
@@ -140,7 +140,7 @@ def test_messages_to_deleted_targets_do_not_block_others(buffered: App, target: 
         deleted_version = versions.create(session, model, versions.NewVersion("gone", {"age": "numeric"}))
     buffered.ingestion.ingest_samples(deleted, 1, rows(0, 10))
     buffered.ingestion.ingest_samples(target.org, deleted_version.id, rows(0, 10))
-    provisioning.delete_organization(target.engine, deleted)
+    deletion.delete(target.engine, deleted)
     with db.org_session(target.engine, target.org) as session:
         lifecycle.delete_version(session, model, session.get_one(Version, deleted_version.id))
     buffered.ingestion.ingest_samples(target.org, target.version_id, rows(0, 10))

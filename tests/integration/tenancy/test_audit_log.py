@@ -18,7 +18,7 @@ from dcmon.db import Organization, change_log, migrations
 from dcmon.db.tables import Org, Public
 from dcmon.errors import InvalidInput, Unprocessable
 from dcmon.jobs import prune
-from dcmon.tenancy import audit_log, organizations, provisioning, tokens
+from dcmon.tenancy import audit_log, deletion, organizations, provisioning, tokens
 from dcmon.tenancy.audit_log import EntryFilter
 from tests.integration.conftest import Target, rows
 
@@ -201,7 +201,7 @@ def test_organization_tokens_and_members_are_in_its_log(engine: Engine, org: Org
     assert changed["after"]["retention"] == "90 days"
     assert entries(engine, other, author="ann@acme.org") == []
     with authors.acting(ANN):
-        provisioning.delete_organization(engine, other)
+        deletion.delete(engine, other)
     with db.public_session(engine) as session:
         deleted = session.scalar(
             text("select name from audit_log where action = 'delete' and kind = 'organization' and author = :ann"),

@@ -1,16 +1,24 @@
 """Organizations: each has its own schema, is created and deleted completely, and has its own tokens."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
 from dcmon import db, errors
+from dcmon.app import App
 from dcmon.db import Organization, migrations
-from dcmon.tenancy import organizations, provisioning, schema_migration, tokens
+from dcmon.jobs import prune
+from dcmon.tenancy import deletion, organizations, provisioning, schema_migration, tokens
 from tests.conftest import Acme
+from tests.helpers.command_line import dcmon
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
 
@@ -131,7 +139,7 @@ def test_deletion_counts_and_removes_all_contents(engine: Engine, target: Target
     Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))
     assert provisioning.contents(engine, target.org) == {"models": 1, "versions": 1, "samples": 10, "alerts": 0}
 
-    provisioning.delete_organization(engine, target.org)
+    deletion.delete(engine, target.org)
 
     assert schemas(engine) == set()
     with pytest.raises(errors.OrganizationNotFound), db.org_session(engine, target.org):
@@ -141,7 +149,7 @@ def test_deletion_counts_and_removes_all_contents(engine: Engine, target: Target
 
 
 def test_deletion_waits_for_running_transactions(engine: Engine, org: Organization) -> None:
-    deleting = threading.Thread(target=provisioning.delete_organization, args=(engine, org))
+    deleting = threading.Thread(target=deletion.delete, args=(engine, org))
     with db.org_session(engine, org) as session:
         deleting.start()
         assert eventually(lambda: is_waiting_for_a_lock(engine))
@@ -149,6 +157,50 @@ def test_deletion_waits_for_running_transactions(engine: Engine, org: Organizati
         assert session.scalar(text("select count(*) from models")) == 0
     deleting.join(300)
     assert schemas(engine) == set()
+
+
+def test_killed_deletion_is_shown_and_finished(engine: Engine, acme: Acme, database_url: str, tmp_path: Path) -> None:
+    """A kill between the two transactions leaves a row that says what is left to do."""
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return dcmon("-o", "json", *arguments, data_dir=tmp_path, url=database_url)
+
+    settings = {"DCMON_DATABASE_URL": database_url, "DCMON_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "dcmon", "org", "delete", "acme", "--yes"]
+    with db.org_session(engine, acme.org):  # the schema can't be dropped meanwhile
+        deleting = subprocess.Popen(command, env={**os.environ, **settings})
+        assert eventually(lambda: is_waiting_for_a_lock(engine))
+        deleting.kill()
+        deleting.wait()
+    assert schemas(engine) == {acme.org.schema}
+    with db.public_session(engine) as session:
+        assert organizations.entries(session) == []
+        with pytest.raises(errors.NotAuthenticated):
+            tokens.authenticate(session, acme.token)
+        with pytest.raises(errors.OrganizationNotFound, match="is being deleted"):
+            organizations.create(session, "acme", "ann@acme.example")
+    assert [row["state"] for row in json.loads(run("org", "list").stdout)] == ["being deleted"]
+    assert "dcmon org delete acme" in run("org", "show", "acme").stderr
+    assert json.loads(run("org", "delete", "acme", "--dry-run").stdout) == {"dry_run": True, "deleted": "acme"}
+
+    assert run("migrate").returncode == 0
+    assert schemas(engine) == set()
+    assert run("org", "list").stdout.strip() in ("", "[]")
+    assert run("org", "delete", "acme").returncode == 5
+
+
+@pytest.mark.parametrize("finish", ["delete", "prune"])
+def test_interrupted_deletion_is_finished(app: App, engine: Engine, acme: Acme, finish: str) -> None:
+    with db.public_session(engine) as session:
+        deletion.mark(session, acme.org)
+    if finish == "prune":
+        assert prune.prune(app, [], "scheduler") == []
+    else:
+        deletion.delete(engine, acme.org)
+    assert schemas(engine) == set()
+    with db.public_session(engine) as session:
+        assert deletion.unfinished(session) == []
+        assert session.scalar(text("select count(*) from organizations")) == 0
 
 
 def test_organization_name_is_required_if_there_are_two(engine: Engine, acme: Acme) -> None:
@@ -211,7 +263,7 @@ def test_revoked_or_expired_token_is_refused(engine: Engine, acme: Acme) -> None
 
 
 def test_token_of_a_deleted_organization_is_refused(engine: Engine, acme: Acme) -> None:
-    provisioning.delete_organization(engine, acme.org)
+    deletion.delete(engine, acme.org)
     with db.public_session(engine) as session, pytest.raises(errors.NotAuthenticated):
         tokens.authenticate(session, acme.token)
 

@@ -1,0 +1,83 @@
+"""Delete organizations: completely, also when a deletion was interrupted.
+
+A deletion has two transactions. The first ends all access and marks the organization's row as being deleted, the
+second drops the schema and deletes the row. After an interruption, the row says what is left to do.
+"""
+
+import logging
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.orm import Session
+
+from dcmon import db, errors
+from dcmon.db import Organization, locks, roles
+from dcmon.db.locks import LockSpace
+from dcmon.db.tables.public import Organization as OrganizationRow
+from dcmon.tenancy import organizations
+
+log = logging.getLogger(__name__)
+
+# What refers to an organization. Its row goes last, and with it all that is left.
+OWNED = ("tokens", "invitations", "members", "work_queue", "parked_messages")
+
+
+def delete(engine: Engine, org: Organization) -> None:
+    """Delete an organization, or finish its deletion."""
+    with db.public_session(engine) as session:
+        mark(session, org)
+    _finish(engine, org)
+
+
+def mark(session: Session, org: Organization) -> None:
+    """Mark an organization as being deleted: no token works any more, and no command, request or job finds it."""
+    session.execute(
+        update(OrganizationRow)
+        .where(OrganizationRow.id == org.id, OrganizationRow.deleted_at.is_(None))
+        .values(deleted_at=datetime.now(UTC))
+    )
+    for table in OWNED:
+        session.execute(text(f"delete from {table} where org_id = :id"), {"id": org.id})
+
+
+def unfinished(session: Session) -> list[Organization]:
+    """Return the organizations whose deletion is not finished, by id."""
+    marked = select(OrganizationRow).where(OrganizationRow.deleted_at.is_not(None)).order_by(OrganizationRow.id)
+    return [organizations.entry(row) for row in session.scalars(marked)]
+
+
+def find(session: Session, name: str) -> Organization | None:
+    """Return the organization of that name if its deletion is not finished."""
+    return next((org for org in unfinished(session) if org.name == name), None)
+
+
+def finish_all(engine: Engine) -> list[str]:
+    """Finish interrupted deletions; return the names. One that can't be finished now is left for the next call."""
+    with db.public_session(engine) as session:
+        waiting = unfinished(session)
+    finished = []
+    for org in waiting:
+        try:
+            _finish(engine, org)
+        except errors.DcmonError as error:
+            log.warning("the deletion of organization %s is not finished: %s", org.name, error)
+        else:
+            log.info("the deletion of organization %s is finished", org.name)
+            finished.append(org.name)
+    return finished
+
+
+def _finish(engine: Engine, org: Organization) -> None:
+    with db.public_session(engine) as session:
+        drop(session, org)
+
+
+def drop(session: Session, org: Organization) -> None:
+    """Drop the schema and the role, and delete the row. It waits until no transaction works in the schema."""
+    locks.acquire(session, LockSpace.ORGANIZATION, org.id)
+    connection = session.connection()
+    role = roles.owner(connection, org.schema)
+    quoted = connection.dialect.identifier_preparer.quote(org.schema)
+    session.execute(text(f"drop schema if exists {quoted} cascade"))
+    roles.drop(connection, org, role)
+    session.execute(text("delete from organizations where id = :id"), {"id": org.id})
