@@ -106,7 +106,7 @@ def load(
     Each row is stored as soon as it is decoded. Afterwards the caller begins the new revision with `begin_revision`.
     Raises InvalidInput, which names row and field.
     """
-    _lock(session, version)
+    lock(session, [version])
     before = count(session, version)
     remaining = 0 if options.replace else before
     row_type = _row_type(model, version, table)
@@ -124,7 +124,7 @@ def load(
 
 def clear(session: Session, version: Version) -> ReferenceLoad:
     """Remove all rows of the reference. Afterwards the caller begins the new revision with `begin_revision`."""
-    _lock(session, version)
+    lock(session, [version])
     removed = count(session, version)
     session.execute(text(f"delete from reference_{version.relation}"))
     return ReferenceLoad(0, removed, 0, version.reference_revision + 1)
@@ -135,8 +135,7 @@ def copy(session: Session, source: Version, target: Version) -> int:
 
     Afterwards the caller begins the new revision with `begin_revision`.
     """
-    _lock(session, source)
-    _lock(session, target)
+    lock(session, [source, target])
     session.execute(text(f"insert into reference_{target.relation} select * from reference_{source.relation}"))
     return count(session, target)
 
@@ -150,12 +149,14 @@ def begin_revision(session: Session, version: Version) -> int:
     return int(session.scalar(revise.returning(Version.reference_revision)) or 0)
 
 
-def _lock(session: Session, version: Version) -> None:
-    """Let only one load run at a time.
+def lock(session: Session, of_versions: Iterable[Version]) -> None:
+    """Let only one load of each version's reference run at a time, until the transaction ends.
 
-    This is an advisory lock, because ingestion would wait for a lock of the version's row.
+    This is an advisory lock, because ingestion would wait for a lock of the version's row. A load locks the reference
+    first, then its table, the due windows and the version's row: so does a deletion, or both could wait for each other.
     """
-    locks.acquire(session, LockSpace.REFERENCE, version.relation)
+    for relation in sorted(version.relation for version in of_versions):
+        locks.acquire(session, LockSpace.REFERENCE, relation)
 
 
 def _row_type(model: Model, version: Version, table: ReferenceTable) -> RowType:

@@ -164,8 +164,9 @@ def delete_model(session: Session, model: Model) -> None:
 
     Receivers of its open alerts are notified.
     """
-    sample_tables.lock_model(session, model)
     of_model = session.scalars(select(Version).where(Version.model_id == model.id)).all()
+    reference_loading.lock(session, of_model)
+    sample_tables.lock_model(session, model)
     version_locks.lock_for_deletion(session, [version.id for version in of_model])
     # Monitors are locked in the order in which the storing of results locks them. This waits for a window that is being
     # stored, and can't deadlock with it.
@@ -192,6 +193,7 @@ def delete_version(session: Session, model: Model, version: Version) -> None:
     Receivers of its open alerts are notified. Its sample ids are deleted too, so that the same samples can be logged to
     another version.
     """
+    reference_loading.lock(session, [version])
     sample_tables.lock_model(session, model)  # no sample of the model is stored until the commit
     version_locks.lock_for_deletion(session, [version.id])
     session.execute(text(f"delete from ids_{model.relation} where version_id = :id"), {"id": version.id})

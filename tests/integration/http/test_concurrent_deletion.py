@@ -14,7 +14,7 @@ from dcmon.monitoring import lifecycle
 from dcmon.storage import versions
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
-from tests.helpers.route_requests import MONITOR
+from tests.helpers.route_requests import MONITOR, REFERENCE
 from tests.helpers.route_world import Seeder
 from tests.helpers.waiting import eventually
 
@@ -90,6 +90,18 @@ def test_version_deleted_during_a_request_is_not_found(
         found, described = answer.result()
     assert found in (200, 404), described
     assert found == 200 or "error_message" in described
+
+
+def test_reference_of_a_version_deleted_meanwhile_is_not_found(app: App, acme: Acme, client: Endpoint) -> None:
+    seeder = Seeder(app, client, acme.org, acme.token, "word")
+    ids = seeder.model(seeder.organization()["dashboard"])
+    with db.org_session(app.engine, acme.org) as session, ThreadPoolExecutor(1) as threads:
+        lifecycle.delete_version(session, *versions.get(session, ids["version"]))
+        answer = threads.submit(client.reference, ids["version"], json.dumps(REFERENCE).encode())
+        assert eventually(lambda: answer.done() or _is_waiting(app))
+        assert not answer.done(), answer.result()
+        session.commit()
+        assert answer.result().status == 404, answer.result().data
 
 
 def _send(client: Endpoint, method: str, path: str, body: Any) -> tuple[int, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from dcmon import db
+from dcmon.ingestion import reference_loading
 from dcmon.monitoring import due_windows, lifecycle, version_locks
 from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.storage import models, versions
@@ -56,6 +57,22 @@ def test_deletion_waits_for_a_window_being_stored(target: Target, delete: Delete
         use_version(storing, target)
     deletion.join()
     assert target.scalar("select count(*) from versions") == target.scalar("select count(*) from due_windows") == 0
+
+
+@pytest.mark.parametrize("delete", [a_version, a_model])
+def test_deletion_waits_for_a_reference_being_loaded(target: Target, delete: Delete) -> None:
+    """The load locks the version's row last: a deletion that had the row, and waited for the table, would deadlock."""
+    table = reference_loading.split_document(
+        '{"columns": ["age", "job", "_dc_prediction"], "data": [[30, "clerk", "1"], [40, "cook", "0"]]}'
+    )
+    with db.org_session(target.engine, target.org) as loading:
+        model, version = versions.get(loading, target.version_id)
+        assert reference_loading.load(loading, model, version, table).stored == 2
+        deletion = start(target, delete)
+        assert eventually(lambda: is_waiting_for_a_lock(target.engine))
+        assert reference_loading.begin_revision(loading, version) == 1
+    deletion.join()
+    assert target.scalar("select count(*) from versions") == 0
 
 
 @pytest.mark.parametrize("delete", [a_version, a_model])

@@ -10,7 +10,7 @@ from dcmon import db, errors
 from dcmon.app import App
 from dcmon.ingestion import audit_reader
 from dcmon.output import Output
-from dcmon.tenancy import organizations, provisioning, tokens
+from dcmon.tenancy import deletion, organizations, provisioning, tokens
 from dcmon.transfer import backups, organization_files, publication, unfinished
 from dcmon.transfer.organization_files import SecretOptions
 from tests.conftest import Acme
@@ -39,7 +39,7 @@ def test_restored_backup_has_all_organizations(
     path = str(tmp_path / "backup.tar.gz")
     doomed = provisioning.create_organization(filled.engine, "doomed", "d@doomed.example").organization
     other = provisioning.create_organization(filled.engine, "other", "o@other.example").organization
-    provisioning.delete_organization(filled.engine, doomed)
+    deletion.delete(filled.engine, doomed)
     backups.create(filled.engine, path, SecretOptions())
     assert organization_files.check(path)[1].organizations == 2
 
@@ -95,7 +95,7 @@ def test_deleted_organization_is_restored_with_its_id(filled: Target, tmp_path: 
     path, samples = str(tmp_path / "backup.tar.gz"), filled.samples
     backups.create(filled.engine, path, NO_SECRETS, only="acme")
     provisioning.create_organization(filled.engine, "other", "o@other.example")
-    provisioning.delete_organization(filled.engine, acme.org)
+    deletion.delete(filled.engine, acme.org)
     backups.restore(filled.engine, path, "acme", NO_SECRETS)
 
     assert filled.samples == samples
