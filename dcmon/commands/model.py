@@ -132,6 +132,7 @@ def set_defaults(
 
 
 @app.command("set-path")
+@changing
 def set_path(
     ctx: typer.Context,
     name: str,

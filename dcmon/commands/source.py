@@ -90,6 +90,7 @@ def scan(
 
 
 @app.command("set-keys")
+@changing
 def set_keys(
     ctx: typer.Context,
     from_: Annotated[

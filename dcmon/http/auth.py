@@ -132,8 +132,8 @@ class Requires:
         token = _token(request)
         bearer = app.admission_cache.fresh_bearer(token)
         if bearer is None:
-            async with request.app.state.failed_logins.turn(request, token):
-                bearer = await run_in_threadpool(_look_up, request, token, cached=self.cached, has_turn=True)
+            async with request.app.state.failed_logins.waiting(request, token):
+                bearer = await run_in_threadpool(_look_up, request, token, cached=self.cached, has_waited=True)
         access = self.permit(app, bearer)
         set_author(request, bearer.email, bearer.prefix)
         return access
@@ -152,7 +152,7 @@ class OpenToAll:
         return None
 
 
-def _look_up(request: Request, token: str, *, cached: bool, has_turn: bool = False) -> Bearer:
+def _look_up(request: Request, token: str, *, cached: bool, has_waited: bool = False) -> Bearer:
     """Return the bearer of a token. Raises NotAuthenticated or TooManyLogins."""
     app: App = request.app.state.app
 
@@ -161,7 +161,7 @@ def _look_up(request: Request, token: str, *, cached: bool, has_turn: bool = Fal
         return cache.authenticate(token) if cached else cache.authenticate_now(token)
 
     failed_logins: FailedLogins = request.app.state.failed_logins
-    return failed_logins.counting(request, token, look_up, has_turn=has_turn)
+    return failed_logins.counting(request, token, look_up, has_waited=has_waited)
 
 
 def set_author(request: Request, name: str, token: str | None = None) -> None:

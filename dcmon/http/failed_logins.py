@@ -56,15 +56,15 @@ class FailedLogins:
         # Keys of the cache of tokens (ingestion.admission_cache). A wrong token may be right after a change of tokens.
         self._right: TTLCache[bytes, bool] = TTLCache(MAX_TOKENS, REMEMBERED)
         self._wrong: TTLCache[tuple[bytes, float], bool] = TTLCache(MAX_TOKENS, WINDOW)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of the event loop
+        self._look_ups: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # of the event loop
         self._waiting = Counter[str]()
-        self._looked_up: TTLCache[str, bool] = TTLCache(MAX_ADDRESSES, 1)  # without a turn
+        self._looked_up: TTLCache[str, bool] = TTLCache(MAX_ADDRESSES, 1)  # by requests that can't wait
         self._unlogged, self._logged_at, self._unstored = Counter[str](), -math.inf, 0
         self._timer: threading.Timer | None = None
         self._is_closed = False
 
     @asynccontextmanager
-    async def turn(self, request: Request, token: str) -> AsyncIterator[None]:
+    async def waiting(self, request: Request, token: str) -> AsyncIterator[None]:
         """Wait until the token of a throttled address may be looked up. Raises TooManyLogins if too many wait."""
         address = _address(request)
         if not self._must_wait(address, token):
@@ -73,9 +73,9 @@ class FailedLogins:
         if self._waiting[address] >= MAX_WAITING:
             raise errors.TooManyLogins(address=address, retry_after=1)
         self._waiting[address] += 1
-        turn = self._turns.setdefault(address, asyncio.Lock())
+        lock = self._look_ups.setdefault(address, asyncio.Lock())
         try:
-            async with turn:
+            async with lock:
                 try:
                     yield
                 except errors.TooManyLogins:
@@ -86,18 +86,18 @@ class FailedLogins:
             if not self._waiting[address]:
                 del self._waiting[address]
 
-    def counting(self, request: Request, token: str, log_in: Callable[[], T], *, has_turn: bool = False) -> T:
+    def counting(self, request: Request, token: str, log_in: Callable[[], T], *, has_waited: bool = False) -> T:
         """Call a function that raises NotAuthenticated for a failed log-in, and count that.
 
-        `has_turn`: the request has waited for its turn. Of those that can't wait, such as of pages, a throttled address
-        may look up one a second. Raises NotAuthenticated, or TooManyLogins for an address with many of them.
+        `has_waited`: the request has waited (`waiting`). Of those that can't, such as of pages, a throttled address may
+        look up one a second. Raises NotAuthenticated, or TooManyLogins for an address with many of them.
         """
         address, key = _address(request), admission_cache.key_of(token)
         change = self._app.admission_cache.changed_at
         with self._lock:
             is_throttled = self._is_throttled(address)
             is_wrong = is_throttled and (key, change) in self._wrong
-            if is_throttled and not has_turn and not is_wrong and key not in self._right:
+            if is_throttled and not has_waited and not is_wrong and key not in self._right:
                 if address in self._looked_up:
                     raise errors.TooManyLogins(address=address, retry_after=1)
                 self._looked_up[address] = True

@@ -32,7 +32,7 @@ ALPHABET = string.ascii_letters + string.digits
 # never by user: otherwise who knows an e-mail could keep its owner out.
 MAX_COMPARING, MAX_WAITING = 2, 16  # at once; and how many more wait for these
 BUSY = "Too many imported tokens are used for the first time at once. Try again in {retry_after} s."
-_processors, _places = threading.Semaphore(MAX_COMPARING), threading.Semaphore(MAX_COMPARING + MAX_WAITING)
+_processors, _admitted = threading.Semaphore(MAX_COMPARING), threading.Semaphore(MAX_COMPARING + MAX_WAITING)
 # Whether a hash and the SHA-256 of a token belong together, and the comparisons that run.
 _compared: TTLCache[tuple[str, bytes], bool] = TTLCache(10_000, 60)
 _running: dict[tuple[str, bytes], Future[bool]] = {}
@@ -94,8 +94,8 @@ def compare_before(session: Session, token: str) -> Callable[[], object]:
 
     So no connection waits for a comparison. The function raises TooBusy.
     """
-    found = select(Token.bcrypt_hash).where(Token.prefix.in_(prefixes(token)), Token.bcrypt_hash.is_not(None))
-    hashes = session.scalars(found).all() if is_old(token) else ()
+    statement = select(Token.bcrypt_hash).where(Token.prefix.in_(prefixes(token)), Token.bcrypt_hash.is_not(None))
+    hashes = session.scalars(statement).all() if is_old(token) else ()
     return lambda: [_is_right(str(bcrypt_hash), token) for bcrypt_hash in hashes]
 
 
@@ -139,13 +139,13 @@ def _compare(bcrypt_hash: str, token: str) -> bool:
     """Compare as one of a few, because the others wait in threads that other requests need. Raises TooBusy."""
     import bcrypt
 
-    if not _places.acquire(blocking=False):
+    if not _admitted.acquire(blocking=False):
         raise errors.TooBusy(BUSY, retry_after=1)
     try:
         with _processors:
             return bcrypt.checkpw(token.partition(".")[2].encode(), bcrypt_hash.encode())
     finally:
-        _places.release()
+        _admitted.release()
 
 
 def _import(session: Session, org_id: int, number: int, line: str, role: Role) -> Imported:

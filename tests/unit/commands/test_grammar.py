@@ -10,6 +10,7 @@ LEAVES = leaves()
 READING = {
     "list",
     "show",
+    "show-keys",
     "history",
     "status",
     "check",
