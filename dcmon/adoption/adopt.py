@@ -20,7 +20,7 @@ from dcmon.db import Organization, locks, migrations, work_queue
 from dcmon.db.locks import LockSpace
 from dcmon.db.work_queue import Work
 from dcmon.settings import Settings
-from dcmon.tenancy import organizations
+from dcmon.tenancy import deletion, organizations
 
 MARKED = text("select nspname from pg_namespace where obj_description(oid, 'pg_namespace') = :mark")
 IS_RUNNING = "Another adoption, import or restore runs in this database. Repeat the command when it has ended."
@@ -138,7 +138,7 @@ def _schema(engine: Engine, source: OldOrganization, *, is_new: bool) -> Organiz
 
 def _remove(engine: Engine, org: Organization) -> None:
     with db.public_session(engine) as session:
-        organizations.drop_schema(session, org)
+        deletion.drop(session, org)
 
 
 def _publish(engine: Engine, org: Organization, of_people: Sequence[people.Person]) -> None:

@@ -59,7 +59,7 @@ class ReadsPage(Requires):
             with app.public() as session:
                 return page_sessions.authenticate(session, text)
 
-        bearer: Bearer = request.app.state.failed_logins.counting(request, look_up)
+        bearer: Bearer = request.app.state.failed_logins.counting(request, text, look_up)
         return bearer
 
 
@@ -74,7 +74,7 @@ def log_in(request: Request, token: str, response: Response) -> None:
         with app.public() as session:
             return page_sessions.create(session, token)
 
-    bearer, text = request.app.state.failed_logins.counting(request, create)
+    bearer, text = request.app.state.failed_logins.counting(request, token, create)
     if Permission.READ not in bearer.permissions:
         raise errors.NotAllowed(permission=Permission.READ.value, org=bearer.organization.name)
     response.set_cookie(
