@@ -1,5 +1,6 @@
 """Examine the parts of an installation at the same time: one that hangs delays no other."""
 
+import logging
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -22,6 +23,8 @@ from dcmon.doctor.faults import FAULTS, LOOK_FAILED, NEED_DATABASE, PART_HANGS, 
 from dcmon.doctor.health_faults import problems
 from dcmon.doctor.installation import Installation
 from dcmon.nearest import meant
+
+log = logging.getLogger(__name__)
 
 
 class _Inspection(threading.Thread):
@@ -46,6 +49,7 @@ class _Inspection(threading.Thread):
                 self._add_failure("health", error)
 
     def _add_failure(self, code: str, error: Exception) -> None:
+        log.info("%s failed", code, exc_info=error)
         reason = (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
         fact = Fact(f"{code}: {reason}", f"dcmon -v doctor --code {code}" if code in FAULTS else "dcmon -v doctor")
         self.findings.append(Finding(LOOK_FAILED, fact))

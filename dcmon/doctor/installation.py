@@ -60,9 +60,14 @@ class Installation:
         except errors.DcmonError as error:
             return error
 
-    def use_keys(self) -> None:
-        """Let this process read the secrets in tables. Raises InvalidInput if a key is none."""
-        encryption.use_keys(own_key.keys(self.known))
+    @cached_property
+    def key_error(self) -> errors.DcmonError | None:
+        """Let this process read the secrets in tables; return why it can't, if a key is none."""
+        try:
+            encryption.use_keys(own_key.keys(self.known))
+        except errors.DcmonError as error:
+            return error
+        return None
 
     @cached_property
     def organizations(self) -> list[Organization]:

@@ -28,7 +28,6 @@ OVER_HTTP = (ReceiverKind.WEBHOOK, ReceiverKind.SLACK, ReceiverKind.TEAMS, Recei
 @fault("secrets-in-plain", "Secrets of receivers are stored as they are", Part.ORGANIZATIONS, Severity.HIGH)
 def plain_secrets(installation: Installation) -> Iterator[Fact]:
     """Who reads the database, or a dump of it, has them."""
-    installation.use_keys()
     for org, receivers in _receivers(installation):
         plain = [receiver.name for receiver in receivers if _is_plain(receiver)]
         if plain:
@@ -46,7 +45,6 @@ def _is_plain(receiver: Webhook) -> bool:
 @fault("secret-unreadable", "A secret can't be decrypted", Part.ORGANIZATIONS, Severity.CRITICAL)
 def unreadable_secrets(installation: Installation) -> Iterator[Fact]:
     """None of the keys of this process fits: the worker can't send to the receiver."""
-    installation.use_keys()
     for org, receivers in _receivers(installation):
         unreadable = [receiver.name for receiver in receivers if not _is_readable(receiver)]
         if unreadable:
@@ -64,7 +62,6 @@ def _is_readable(receiver: Webhook) -> bool:
 @fault("receiver-not-reachable", "A receiver's address can't be used", Part.ORGANIZATIONS, Severity.HIGH)
 def unreachable_receivers(installation: Installation) -> Iterator[Fact]:
     """The host has no address, or DCMON_WEBHOOKS__ALLOW does not allow it: told before the first alert."""
-    installation.use_keys()
     allow = installation.known.webhooks.allow
     for org, receivers in _receivers(installation):
         for receiver in receivers:
@@ -170,7 +167,9 @@ def expiring_tokens(installation: Installation) -> Iterator[Fact]:
 
 
 def _receivers(installation: Installation) -> Iterator[tuple[Organization, list[Webhook]]]:
-    """Yield the receivers of each organization that can be opened."""
+    """Yield the receivers of each organization that can be opened; none without usable keys."""
+    if installation.key_error is not None:
+        return  # the settings have it
     for org in installation.organizations:
         try:
             with db.org_session(installation.engine, org) as session:

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dcmon import errors
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
-from dcmon.embedded import own_key
 from dcmon.settings import origins
 from dcmon.severity import Severity
 
@@ -32,13 +30,8 @@ def old_names(installation: Installation) -> Iterator[Fact]:
 @fault("secret-key-unusable", "A key for secrets can't be used", Part.SETTINGS, Severity.CRITICAL)
 def unusable_key(installation: Installation) -> Iterator[Fact]:
     """A key that is not 32 bytes in base64, or a key file without a key."""
-    if installation.settings is None:
-        return
-    try:
-        own_key.keys(installation.known)
-        installation.use_keys()
-    except errors.DcmonError as error:
-        yield Fact(str(error), "dcmon config show DCMON_SECRET_KEYS --origin")
+    if installation.settings is not None and installation.key_error is not None:
+        yield Fact(str(installation.key_error), "dcmon config show DCMON_SECRET_KEYS --origin")
 
 
 @fault("health-org-missing", "dcmon's own problems are notified to no receiver", Part.SETTINGS, Severity.LOW)

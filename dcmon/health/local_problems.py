@@ -17,9 +17,10 @@ SHOW_DATABASE = "dcmon config show DCMON_DATABASE_URL --origin"
 def find(settings: Settings, local: SupervisorState | None, error: errors.DcmonError) -> list[Problem]:
     """Return why the database may not be read; `error` is what it said. The most severe problem is first."""
     now = datetime.now(UTC)
-    stopped, disk = list(_stopped(local, now)), list(_disk(settings, now))
-    hanging = list(_unreachable(settings, error, now)) if isinstance(error, errors.Unreachable) and not stopped else []
-    return sorted([*stopped, *disk, *hanging], key=lambda problem: problem.rank)
+    known = [*_stopped(local, now), *_disk(settings, now)]
+    # These are reasons for which PostgreSQL does not answer.
+    unknown = isinstance(error, errors.Unreachable) and not known
+    return sorted([*known, *(_unreachable(settings, error, now) if unknown else ())], key=lambda problem: problem.rank)
 
 
 def _stopped(local: SupervisorState | None, now: datetime) -> Iterator[Problem]:
@@ -34,14 +35,18 @@ def _disk(settings: Settings, now: datetime) -> Iterator[Problem]:
 
 
 def _unreachable(settings: Settings, error: errors.DcmonError, now: datetime) -> Iterator[Problem]:
-    """Say since when PostgreSQL does not answer, if its last write on this machine shows it."""
+    """Say since when PostgreSQL does not answer, if its last write on this machine shows it.
+
+    While dcmon runs, PostgreSQL writes every few seconds.
+    """
     own = postgres.running(settings.data_dir) if settings.database_url is None else None
-    if own is not None:
-        sentence = f"PostgreSQL (pid {own.pid}) in {own.directory} runs, and does not answer; it wrote last then."
-        command, since = "dcmon logs postgres --limit 20", own.written_at or now
-        yield Problem(ProblemName.POSTGRESQL_HANGS, Severity.CRITICAL, sentence, command, since)
-    elif "timeout" in str(error):
-        sentence = f"PostgreSQL takes connections, and does not answer: {error}"
-        yield Problem(ProblemName.POSTGRESQL_HANGS, Severity.CRITICAL, sentence, SHOW_DATABASE, now)
-    else:
-        yield Problem(ProblemName.POSTGRESQL_UNREACHABLE, Severity.CRITICAL, f"{error}", SHOW_DATABASE, now)
+    is_hanging = "timeout" in str(error)
+    name = ProblemName.POSTGRESQL_HANGS if is_hanging else ProblemName.POSTGRESQL_UNREACHABLE
+    if own is None:
+        sentence = f"PostgreSQL takes connections, and does not answer: {error}" if is_hanging else str(error)
+        yield Problem(name, Severity.CRITICAL, sentence, SHOW_DATABASE, now)
+        return
+    fact = "does not answer" if is_hanging else f"takes no connection ({error})"
+    written = f" Its last write was at {own.written_at:%H:%M:%S} UTC." if own.written_at else ""
+    sentence = f"PostgreSQL (pid {own.pid}) in {own.directory} runs, and {fact}.{written}"
+    yield Problem(name, Severity.CRITICAL, sentence, "dcmon logs postgres --limit 20", own.written_at or now)

@@ -1,0 +1,75 @@
+"""The status as people read it: alerts by organization, and with --quiet the reason of the exit code."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from dcmon.commands.views import status as view
+from dcmon.health.problem import Problem, ProblemName
+from dcmon.health.status import PartState, Status
+from dcmon.output import Fields, Lines
+from dcmon.severity import Severity
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+WAITING = {
+    "organizations": 1, "windows_due": 0, "oldest_window": None, "notifications_waiting": 0,
+    "oldest_notification": None, "notifications_given_up": 0, "unread_messages": None, "oldest_unread": None,
+    "parked_messages": 0, "alerts_firing": {}, "alerts_by_organization": {}, "ping": None, "ping_sent": None,
+    "failed_logins": 0,
+}  # fmt: skip
+FULL = Problem(ProblemName.DISK_FULL, Severity.CRITICAL, "The disk has 1 % left.", "dcmon prune", NOW)
+
+
+def alerts(organizations: int, **firing: dict[str, int]) -> str:
+    """Return how the alerts of some organizations are shown."""
+    total = {severity: sum(counts.get(severity, 0) for counts in firing.values()) for severity in ("critical", "low")}
+    waiting = {
+        **WAITING, "organizations": organizations, "alerts_by_organization": firing,
+        "alerts_firing": {severity: count for severity, count in total.items() if count},
+    }  # fmt: skip
+    page = view.report(Status([], [], waiting, [], NOW), quiet=False)
+    (fields,) = [part for part in page.parts if isinstance(part, Fields)]
+    return str(fields.row["alerts firing"])
+
+
+def test_alerts_of_the_only_organization_are_counted() -> None:
+    assert alerts(1) == "none"
+    assert alerts(1, acme={"critical": 1, "low": 2}) == "1 critical, 2 low"
+
+
+def test_alerts_name_their_organization_the_worst_first() -> None:
+    assert alerts(200, beta={"low": 9}, acme={"critical": 1}) == "1 critical, 9 low (acme: 1 critical; beta: 9 low)"
+
+
+def test_alerts_of_many_organizations_are_cut() -> None:
+    many = {f"t{number}": {"low": 1} for number in range(9)}
+    assert alerts(200, **many).endswith("t4: 1 low; and 4 more organizations)")
+
+
+def lines(status: Status) -> list[str]:
+    """Return the lines of `dcmon status --quiet`."""
+    page = view.report(status, quiet=True)
+    return [line for part in page.parts if isinstance(part, Lines) for line in part.lines]
+
+
+@pytest.mark.parametrize(
+    ("part", "line"),
+    [
+        ({"name": "redis", "state": PartState.DOES_NOT_ANSWER, "detail": "optional"}, "redis is down: optional"),
+        ({"name": "notify", "state": PartState.STOPPED, "pid": 17}, "notify is stopped: 17"),
+        ({"name": "evaluate", "state": PartState.ENDED, "pid": 18}, "evaluate is ended: 18"),
+    ],
+)
+def test_quiet_status_names_the_part_that_is_down(part: dict[str, Any], line: str) -> None:
+    assert lines(Status([part], [], WAITING, [], NOW)) == [line]
+
+
+def test_quiet_status_shows_problems_or_nothing() -> None:
+    assert lines(Status([], [], WAITING, [], NOW)) == []
+    assert lines(Status([], [], WAITING, [FULL], NOW))[0].startswith("[critical] The disk has 1 % left.")
+
+
+def test_problems_have_their_code_in_data() -> None:
+    data: Any = view.report(Status([], [], WAITING, [FULL], NOW), quiet=False).data
+    assert data["problems"][0]["code"] == "disk-full"
