@@ -22,6 +22,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return environment
 
 
+def without_defaults(settings: Settings) -> dict[str, str]:
+    """Return the variables of settings that do not have their defaults, without secrets."""
+    return dict(_variables(settings.model_dump(mode="json", exclude_defaults=True), PREFIX))
+
+
 def _secrets(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
