@@ -1,5 +1,7 @@
 """Errors of files and object storages. As in dcmon.errors, the docstring of an error is its message."""
 
+from collections.abc import Sequence
+
 from dcmon.errors import DcmonError, InvalidInput, Locked, Unavailable
 
 
@@ -65,6 +67,11 @@ class InvalidFiles(InvalidInput):
     def __init__(self, *, faults: str, number: int, s: str) -> None:
         """Create the error; `faults`: a line for each fault, with file, line and column."""
         super().__init__(f"{number:,} fault{s} in the files; nothing was changed.\n{faults}")
+
+    @classmethod
+    def of(cls, lines: Sequence[str]) -> "InvalidFiles":
+        """Return the error with these faults."""
+        return cls(faults="\n".join(lines), number=len(lines), s="" if len(lines) == 1 else "s")
 
 
 class ArchiveUnknown(DcmonError):

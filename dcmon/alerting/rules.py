@@ -193,9 +193,14 @@ def _require(condition: Condition) -> None:
         raise errors.InvalidInput("A threshold must be a finite number.")
 
 
-def _require_free(session: Session, rule: AlertRule, name: str) -> None:
+def require_name(name: str) -> None:
+    """Raise InvalidInput if a rule can't have a name."""
     if not name.strip() or len(name) > MAX_NAME_LENGTH or name.strip().isdigit():
         raise errors.InvalidInput(f"A rule's name has 1 to {MAX_NAME_LENGTH} characters, and is not a number.")
+
+
+def _require_free(session: Session, rule: AlertRule, name: str) -> None:
+    require_name(name)
     with session.no_autoflush:
         same_named_id = session.scalar(select(AlertRule.id).where(AlertRule.name == name))
     if same_named_id is not None and same_named_id != rule.id:

@@ -46,6 +46,7 @@ class LockSpace(IntEnum):
     FILE_SOURCE = 12  # the source's name. Session, exclusive: scan a source
     STATISTICS = 16  # the version's relation. Transaction, exclusive: summarize the columns of its rows
     OBJECT_LIMITS = 17  # the organization's id. Transaction, exclusive: create an object whose number is limited
+    DECLARATIONS = 18  # the organization's id. Transaction, exclusive: plan or apply monitoring as code
     # The following locks belong to the whole installation, not to an organization.
     LEADER = 13  # 0. Session, exclusive: lead the schedulers
     ORGANIZATION_NAMES = 14  # 0. Transaction, exclusive: create an organization

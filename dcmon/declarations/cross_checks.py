@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from dcmon.alerting import condition_parser, rule_targets
+from dcmon.alerting import condition_parser, rule_targets, rules
 from dcmon.checks import no_value_reasons
 from dcmon.checks.kinds import CheckKind
 from dcmon.db.tables.org import Check, Model, Monitor
@@ -21,6 +21,7 @@ from dcmon.errors import InvalidInput
 from dcmon.monitoring import monitor_validation
 from dcmon.monitoring.monitor_validation import VersionColumns
 from dcmon.nearest import meant
+from dcmon.notifications import receivers
 from dcmon.storage import models, versions
 from dcmon.storage.columns import Columns
 from dcmon.storage.models import NewModel
@@ -34,6 +35,9 @@ def problems(document: Document) -> Iterator[Problem]:
     """Yield what objects can't have together. What only the organization knows is not looked at."""
     yield from _names(document)
     yield from _rule_names(document)
+    for name in document.receivers or {}:
+        if len(name) <= MAX_NAME_LENGTH:
+            yield from _refused(partial(receivers.require_name, name), ("receivers", name))
     for name, model in (document.models or {}).items():
         yield from _model(model, name)
 
@@ -86,6 +90,8 @@ def _rule_names(document: Document) -> Iterator[Problem]:
         for monitor_name, monitor in (model.monitors or {}).items():
             for number, rule in enumerate(monitor.rules or ()):
                 path: Path = ("models", name, "monitors", monitor_name, "rules", number, "name")
+                if rule.name is not None:
+                    yield from _refused(partial(rules.require_name, rule.name), path)
                 if rule.name is not None and rule.name in first:
                     other = " / ".join(map(str, first[rule.name][1:4:2]))
                     yield problem(f"Another rule has the name {rule.name!r}: it is on {other}.", *path)

@@ -55,6 +55,10 @@ class VersionDeclaration(Declaration):
         None, description="What files call the fields: column to field, '' for a column that is ignored."
     )
 
+    def values(self) -> dict[str, Any]:
+        """Return the fields by their keys; what is empty is left out."""
+        return {name: value or None if name != "features" else value for name, value in super().values().items()}
+
 
 class CheckDeclaration(Declaration):
     """A check of a model: a class with parameters, which monitors run."""
@@ -78,6 +82,11 @@ class CheckDeclaration(Declaration):
             except InvalidInput as error:
                 problems.append(problem(error, "parameters", name))
         return problems
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields by their keys; the module only where it is not the usual one."""
+        module = None if self.module == usual_module(self.class_) else self.module
+        return {**super().values(), "module": module}
 
     def kind(self) -> CheckKind:
         """Return the check of the catalogue. Raises InvalidInput."""

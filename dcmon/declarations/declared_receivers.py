@@ -4,10 +4,11 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from dcmon import durations
 from dcmon.declarations.declared_monitors import SeverityName
 from dcmon.declarations.secret_text import SecretText
 from dcmon.declarations.values import NONE, Declaration, DurationOrNone, Line, Problem, Prose, duration_text, problem
-from dcmon.notifications.receivers import DEFAULT_CAP, DEFAULT_REPEAT
+from dcmon.notifications.receivers import DEFAULT_CAP, DEFAULT_REPEAT, SHORTEST_REPEAT
 from dcmon.severity import Severity
 from dcmon.states import ReceiverKind
 
@@ -68,6 +69,9 @@ class ReceiverDeclaration(Declaration):
         needed = NEEDED[ReceiverKind(self.kind)]
         if not getattr(self, needed):
             problems.append(problem(f"A receiver of kind {self.kind} needs the key {needed!r}."))
+        if self.is_repeated and durations.parse(self.repeat) < SHORTEST_REPEAT:
+            shortest = durations.to_text(SHORTEST_REPEAT)
+            problems.append(problem(f"A notification can't be repeated more often than every {shortest}.", "repeat"))
         return problems
 
     def values(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dcmon import errors, file_errors
 from dcmon.declarations import faults, merging, validation, yaml_reader
 from dcmon.declarations.document import Document
 from dcmon.declarations.faults import Fault, Mark
+from dcmon.declarations.values import Problem
 from dcmon.declarations.yaml_nodes import Node, Object
 
 STDIN = "-"
@@ -32,6 +33,7 @@ class ReadFiles:
     document: Document | None
     faults: Sequence[Fault]
     remarks: Sequence[Fault] = ()
+    root: Object | None = None
 
     def require(self) -> Document:
         """Return the document. Raises InvalidFiles, with all faults."""
@@ -41,6 +43,12 @@ class ReadFiles:
                 faults=faults.text_of(self.faults), number=number, s="" if number == 1 else "s"
             )
         return self.document
+
+    def to_faults(self, problems: Sequence[Problem]) -> list[Fault]:
+        """Return problems of the document as faults, in their order in the files."""
+        assert self.root is not None
+        root = self.root
+        return sorted({validation.to_fault(root, problem) for problem in problems})
 
 
 def sources(paths: Sequence[str]) -> list[Source]:
@@ -96,4 +104,4 @@ def read(files: Sequence[Source]) -> ReadFiles:
     collected += of_merge
     checked = validation.validate(root)
     collected += checked.faults
-    return ReadFiles(names, None if collected else checked.document, collected, checked.remarks)
+    return ReadFiles(names, None if collected else checked.document, collected, checked.remarks, root)

@@ -30,8 +30,8 @@ def validate(root: Object) -> Checked:
         document = Document.model_validate(data)
     except ValidationError as error:
         return _of_sound_parts(root, data, error)
-    collected = [_fault(root, problem) for problem in _all_problems(document)]
-    return Checked(document, collected, [_fault(root, problem) for problem in cross_checks.remarks(document)])
+    collected = [to_fault(root, problem) for problem in _all_problems(document)]
+    return Checked(document, collected, [to_fault(root, problem) for problem in cross_checks.remarks(document)])
 
 
 def _of_sound_parts(root: Object, data: Any, error: ValidationError) -> Checked:
@@ -44,7 +44,7 @@ def _of_sound_parts(root: Object, data: Any, error: ValidationError) -> Checked:
     except ValidationError:
         return Checked(None, collected)
     others = [problem for problem in _all_problems(sound) if not any(_is_in(problem.path, part) for part in parts)]
-    return Checked(None, [*collected, *(_fault(root, problem) for problem in others)])
+    return Checked(None, [*collected, *(to_fault(root, problem) for problem in others)])
 
 
 def _is_in(path: Sequence[str | int], part: Sequence[str | int]) -> bool:
@@ -56,7 +56,8 @@ def _all_problems(document: Document) -> Iterator[Problem]:
     yield from cross_checks.problems(document)
 
 
-def _fault(root: Node, problem: Problem) -> Fault:
+def to_fault(root: Node, problem: Problem) -> Fault:
+    """Return a problem of a document as a fault of its file."""
     return Fault(mark_at(root, problem.path), f"{_title(problem.path)}{problem.message}")
 
 

@@ -7,8 +7,8 @@ import yaml
 
 from dcmon.declarations import yaml_reader
 
-# Plain texts that YAML 1.1 takes for something else, beside those that PyYAML knows: 12e03, 0o7, =.
-_OTHER_TYPES = re.compile(r"[-+.0-9][-+.0-9_:eExXoOa-fA-F]*|=|<<|y|Y|n|N")
+# Plain texts that some readers of YAML 1.1 take for something else, beside those that PyYAML knows.
+_OTHER_TYPES = re.compile(r"[-+.0-9_:]+|=|<<|y|Y|n|N")
 _BLANK_AT_END = re.compile(r"[ \t]$", re.MULTILINE)
 _WIDTH = 1_000_000_000  # no line is folded
 

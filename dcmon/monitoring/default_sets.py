@@ -61,6 +61,12 @@ def choose(
     return SetChange(created, **changes)
 
 
+def record(session: Session, model: Model, chosen: DefaultSet) -> None:
+    """Record which default monitors a model has, where its monitors and rules are declared one by one."""
+    model.default_monitors = chosen
+    session.flush()
+
+
 def _origins(session: Session, model: Model) -> dict[int, DefaultOrigin]:
     """Return whose default monitors the default monitors of a model are, by id."""
     origins = {

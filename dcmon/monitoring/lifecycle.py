@@ -69,6 +69,32 @@ def change_monitor(
     return change
 
 
+def change_check(
+    session: Session, org: Organization, check: Check, params: Mapping[str, Any], public_url: str | None
+) -> int:
+    """Change the parameters of a check for all its monitors; return how many windows are due for that reason.
+
+    Its monitors begin a new revision, and their open alerts end. Raises InvalidInput.
+    """
+    model_checks.set_params(session, check, params)
+    count = 0
+    of_check = select(Monitor).where(Monitor.check_id == check.id).order_by(Monitor.id)
+    for monitor in session.scalars(of_check.with_for_update(key_share=True)).all():
+        count += monitors.start_revision(session, monitor, org.retention).windows
+        _end_alerts(session, org, monitor, public_url, "the check was changed")
+    return count
+
+
+def move_monitor(session: Session, org: Organization, monitor: Monitor, check: Check, public_url: str | None) -> int:
+    """Let a monitor run another check of its model; return how many windows are due for that reason.
+
+    A new revision begins, and its open alerts end. Raises InvalidInput if its specification does not fit the check.
+    """
+    count = monitors.move(session, monitor, check, org.retention).windows
+    _end_alerts(session, org, monitor, public_url, "the monitor's check was changed")
+    return count
+
+
 def change_model(session: Session, org: Organization, model: Model, timing: ModelTiming, public_url: str | None) -> int:
     """Change a model's timing; return how many windows a new time zone makes due.
 

@@ -157,6 +157,13 @@ def with_params(session: Session, check: Check, monitor: Monitor, params: Mappin
     return create_check(session, model, name, check.module_name, check.class_name, params)
 
 
+def set_params(session: Session, check: Check, params: Mapping[str, Any]) -> None:
+    """Change the parameters of a check, for all its monitors. Raises InvalidInput."""
+    parameters.require(catalogue.for_config(check.module_name, check.class_name), params)
+    check.params = dict(params)
+    session.flush()
+
+
 def _unused_name(name: str, used: set[str]) -> str:
     unused, number = name, 1
     while unused in used:

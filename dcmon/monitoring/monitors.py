@@ -124,6 +124,13 @@ def change(
     return MonitorChange()
 
 
+def move(session: Session, monitor: Monitor, check: Check, org_retention: timedelta | None = None) -> MonitorChange:
+    """Let a monitor run another check of its model: a new revision begins. Raises InvalidInput or NotFound."""
+    monitor_validation.require_valid(session, check, lock(session, monitor))
+    monitor.check_id = check.id
+    return start_revision(session, monitor, org_retention)
+
+
 def start_revision(session: Session, monitor: Monitor, org_retention: timedelta | None = None) -> MonitorChange:
     """Begin a new revision of a monitor: the windows of older results are due again."""
     since = session.scalar(select(func.min(Result.window_end)).where(Result.monitor_id == monitor.id))

@@ -44,6 +44,14 @@ def _day_number(text: str) -> int | None:
     return numbers[0] if numbers else None
 
 
+class Schedule(NamedTuple):
+    """Days and hours as an operator types them, and their time zone."""
+
+    days: str
+    hours: str
+    time_zone: str
+
+
 class MutedHours(NamedTuple):
     """The muted hours of a day, in minutes after midnight. They may end on the next day."""
 
@@ -75,22 +83,28 @@ def add(session: Session, name: str, days: str, hours: str, time_zone: str, matc
 
     Hours that end before they start continue after midnight.
     """
-    if not name.strip() or len(name) > LONGEST_NAME:
-        raise errors.InvalidInput(f"A mute time's name has 1 to {LONGEST_NAME} characters.")
-    if session.scalar(select(MuteTime.id).where(MuteTime.name == name)) is not None:
-        raise errors.Conflict(f'There is a mute time {name!r} already. Delete it with "dcmon mute delete" first.')
-    muted = parse_hours(hours)
-    mute_time = MuteTime(
-        name=name,
-        days=parse_days(days),
-        begins=muted.start,
-        ends=muted.end,
-        time_zone=windows.time_zone(time_zone).key,
-        matchers=[str(matchers.parse(text)) for text in matcher_texts],
-    )
+    mute_time = MuteTime()
+    change(session, mute_time, name, Schedule(days, hours, time_zone), matcher_texts)
     session.add(mute_time)
     session.flush()
     return mute_time
+
+
+def change(
+    session: Session, mute_time: MuteTime, name: str, schedule: "Schedule", matcher_texts: Sequence[str]
+) -> None:
+    """Change all of a mute time. Raises InvalidInput or Conflict."""
+    if not name.strip() or len(name) > LONGEST_NAME:
+        raise errors.InvalidInput(f"A mute time's name has 1 to {LONGEST_NAME} characters.")
+    with session.no_autoflush:
+        same_named_id = session.scalar(select(MuteTime.id).where(MuteTime.name == name))
+    if same_named_id is not None and same_named_id != mute_time.id:
+        raise errors.Conflict(f'There is a mute time {name!r} already. Delete it with "dcmon mute delete" first.')
+    muted = parse_hours(schedule.hours)
+    mute_time.name, mute_time.days, mute_time.begins, mute_time.ends = name, parse_days(schedule.days), *muted
+    mute_time.time_zone = windows.time_zone(schedule.time_zone).key
+    mute_time.matchers = [str(matchers.parse(text)) for text in matcher_texts]
+    session.flush()
 
 
 def entries(session: Session) -> Sequence[MuteTime]:

@@ -3,7 +3,6 @@
 Only `add` and `rotate_secret` return a secret, the new signing secret; no function shows one later.
 """
 
-import base64
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,13 @@ from sqlalchemy.orm import Session
 from dcmon import durations, errors, severity
 from dcmon.db import encryption
 from dcmon.db.tables.org import Model, Notification, Webhook
-from dcmon.notifications import egress_guard, notification_conditions, notification_levels, receiver_addresses
+from dcmon.notifications import (
+    egress_guard,
+    notification_conditions,
+    notification_levels,
+    receiver_addresses,
+    signing_secrets,
+)
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import Address, DeliveryTarget
 from dcmon.settings import Webhooks
@@ -86,7 +91,7 @@ def add(
     Without severities in the subscription it gets those that were chosen for such receivers, else all.
     Raises InvalidInput, ModelNotFound or Conflict.
     """
-    _require_name(name)
+    require_name(name)
     address = Address(targets=[address]) if isinstance(address, str) else address
     integration = registry.find(address.kind)
     stored = integration.validate(address, settings)
@@ -101,22 +106,19 @@ def add(
     session.flush()  # Inserted before the subscription is set: an INSERT replaces null by the column's default.
     set_subscription(session, receiver, subscription)
     session.flush()
-    return AddedReceiver(receiver, _encode_secret(secret))
+    return AddedReceiver(receiver, signing_secrets.to_text(secret))
 
 
-def _require_name(name: str) -> None:
+def require_name(name: str) -> None:
+    """Raise InvalidInput if a receiver can't have a name."""
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         raise errors.InvalidInput(f"A receiver's name has 1 to {LONGEST_NAME} printable characters.")
 
 
 def _require_free_name(session: Session, name: str) -> None:
-    _require_name(name)
+    require_name(name)
     if session.scalar(select(Webhook.id).where(Webhook.name == name)):
         raise errors.Conflict(f'There is a receiver {name!r} already. Change it with "dcmon webhook set".')
-
-
-def _encode_secret(secret: bytes) -> str:
-    return "whsec_" + base64.b64encode(secret).decode() if secret else ""
 
 
 def set_subscription(session: Session, receiver: Webhook, subscription: Subscription) -> None:
@@ -183,6 +185,12 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
     receiver.url, receiver.options, receiver.credentials = stored.url, stored.options, stored.credentials
 
 
+def replace_address(receiver: Webhook, address: Address, settings: Webhooks) -> None:
+    """Replace a receiver's whole address by another one of its kind. Raises InvalidInput."""
+    stored = registry.find(receiver.kind).validate(address, settings)
+    receiver.url, receiver.options, receiver.credentials = stored.url, stored.options, stored.credentials
+
+
 def _host(url: str) -> str:
     return egress_guard.parse(url).host if url.startswith("http") else ""
 
@@ -243,8 +251,10 @@ def is_subscribed(receiver: Webhook, alert_severity: str, model_id: int | None) 
     return alert_severity in receiver.severities and (receiver.model_ids is None or model_id in receiver.model_ids)
 
 
-def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None = None) -> str:
-    """Draw a new signing secret and return it. Raises InvalidInput.
+def rotate_secret(
+    session: Session, receiver: Webhook, *, now: datetime | None = None, secret: bytes | None = None
+) -> str:
+    """Set a new signing secret and return it; None: a random one. Raises InvalidInput.
 
     For a day, the old secret also signs, if it can be decrypted.
     """
@@ -256,10 +266,10 @@ def rotate_secret(session: Session, receiver: Webhook, *, now: datetime | None =
         receiver.old_secret = receiver.secret
     except errors.SecretUnreadable:
         receiver.old_secret = None
-    receiver.secret = secrets.token_bytes(32)
+    receiver.secret = secrets.token_bytes(32) if secret is None else secret
     receiver.old_secret_until = (now or database_time(session)) + OLD_SECRET_LIFETIME
     session.flush()
-    return _encode_secret(receiver.secret)
+    return signing_secrets.to_text(receiver.secret)
 
 
 def renew_encryption(session: Session) -> int:

@@ -33,6 +33,15 @@ PassphraseFile = Annotated[
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")]
 
+# Files of monitoring as code.
+DeclarationFiles = Annotated[
+    Names,
+    typer.Option("-f", "--file", metavar="FILE", help="File, directory with YAML files, or - for stdin; repeatable."),
+]
+PruneUndeclared = Annotated[
+    bool, typer.Option("--prune", help="Delete what the files cover but do not declare; never models or versions.")
+]
+
 # What a command is about.
 OnlyModel = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 OnlyVersion = Annotated[str | None, typer.Option("--version", help="Only of this version.")]

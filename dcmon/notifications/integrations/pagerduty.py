@@ -27,6 +27,7 @@ IS_PER_ALERT, IS_LOCAL, IS_SIGNED = True, False, False
 URL = "https://events.pagerduty.com/v2/enqueue"
 PAGERDUTY_URL = re.compile(r"https://events\.([a-z0-9-]+\.)?pagerduty\.com/v2/enqueue")
 ACCESS_HEADER = "authorization"  # the only header of a receiver's own
+DEFAULT_GROUP = "deepchecks"
 LONGEST_KEY = 200  # characters; PagerDuty's own have 32
 PAGERDUTY_SEVERITIES: dict[str, str] = {
     Severity.CRITICAL: "critical",
@@ -74,7 +75,7 @@ def validate(address: Address, settings: Webhooks) -> StoredAddress:
     if any(not value.isascii() or not value.isprintable() for value in access.values()):
         raise InvalidInput("PagerDuty's access key has characters that can't be sent.")
     return StoredAddress(
-        url, {"group": "deepchecks", "headers": list(access), **options}, {"routing_key": key, **access}
+        url, {"group": DEFAULT_GROUP, "headers": list(access), **options}, {"routing_key": key, **access}
     )
 
 

@@ -23,6 +23,8 @@ READING = {
     "doctor",
     "logs",
     "validate",
+    "export",
+    "plan",
     "verify",
 }
 # Commands that change something and have no --dry-run, with the reason.
