@@ -21,8 +21,9 @@ def joined(parts: Iterable[Cell], separator: str = "") -> Markup:
 
 def element(tag: str, content: Cell, style: str = "") -> Markup:
     """Return an element with a class, or without one."""
-    css = Markup(' class="{}"').format(style) if style else NOTHING
-    return Markup("<{tag}{css}>{content}</{tag}>").format(tag=Markup(tag), css=css, content=content)
+    # Joined as text, because a page has thousands of elements, and Markup.format takes four times as long.
+    css = f' class="{escape(style)}"' if style else ""
+    return Markup(f"<{tag}{css}>{escape(content)}</{tag}>")
 
 
 def link(text: Cell, address: str | None, style: str = "") -> Markup:
@@ -53,7 +54,7 @@ def moment(time: datetime | None) -> Markup:
     if time is None:
         return escape(EMPTY)
     time = time.astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(f"{time:%Y-%m-%dT%H:%M}Z", format_time(time))
+    return Markup(f'<time datetime="{time:%Y-%m-%dT%H:%M}Z">{escape(format_time(time))}</time>')
 
 
 def fields(entries: Mapping[str, Cell]) -> Markup:
@@ -87,10 +88,11 @@ def table(
 
 def _row(row: Sequence[Cell], labels: Sequence[str]) -> Markup:
     first, *others = (EMPTY if cell is None or cell == "" else cell for cell in row)
-    head = Markup('<th scope="row">{}</th>').format(first)
+    head = Markup(f'<th scope="row">{escape(first)}</th>')
     if not labels:
         return element("tr", head + joined(element("td", cell) for cell in others))
-    cells = (Markup('<td data-label="{}">{}</td>').format(*cell) for cell in zip(labels, others, strict=True))
+    pairs = zip(labels, others, strict=True)
+    cells = (Markup(f'<td data-label="{escape(label)}">{escape(cell)}</td>') for label, cell in pairs)
     return element("tr", head + joined(cells))
 
 

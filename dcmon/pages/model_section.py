@@ -39,10 +39,15 @@ def head(view: View, series: ModelSeries) -> Markup:
         "Organization": view.organization,
         "Versions": versions + (" …" if len(series.versions) > 10 else ""),
         "Task": series.model.task_type,
-        "Monitors": str(series.count),
+        "Monitors": _count(series),
         "Period": joined((moment(series.start), moment(series.end)), " to "),
     }
     return element("h1", series.model.name) + fields(known) + element("p", joined(links, " · "))
+
+
+def _count(series: ModelSeries) -> str:
+    shown = len(series.monitors)
+    return f"{series.count:,}" if shown == series.count else f"{series.count:,}, of which {shown:,} are shown"
 
 
 def parts(view: View, series: ModelSeries, pages: Markup) -> Markup:

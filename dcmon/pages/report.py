@@ -18,9 +18,11 @@ from dcmon.pages.monitor_series import ModelSeries, Reading
 from dcmon.pages.view import DATA_ANCHOR, FileLinks, View, alert_anchor, features_anchor
 from dcmon.states import AlertState
 
-MOST_ALERTS = 12  # with what moved: those that fire, then the newest
+MOST_ALERTS = 8  # with what moved: those that fire, then the newest
+MOST_MONITORS = 60  # those with the most severe alerts, then the oldest
+WINDOWS = 200  # of a monitor and version, the newest
 MOST_VERSIONS = 2  # with their features: those with the newest samples
-MOST_POINTS = 6_000  # windows of all monitors: more would make the file larger than 1 MB
+MOST_POINTS = 4_000  # windows of all monitors: more would make the file larger than 1 MB
 __all__ = ["Contents", "model_report", "read", "render", "write"]
 
 
@@ -40,10 +42,10 @@ def model_report(session: Session, organization: Organization, model: Model, sin
 
 def read(session: Session, organization: Organization, model: Model, since: datetime | None = None) -> Contents:
     """Read what the report on a model shows."""
-    series = monitor_series.read(session, model, Reading(since=since))
+    series = monitor_series.read(session, model, Reading(MOST_MONITORS, windows=WINDOWS, since=since))
     if (points := sum(len(entry.points) for entry in series.monitors)) > MOST_POINTS:
-        windows = max(monitor_series.MOST_WINDOWS * MOST_POINTS // points, 10)
-        series = monitor_series.read(session, model, Reading(since=since, windows=windows))
+        windows = max(max(len(entry.points) for entry in series.monitors) * MOST_POINTS // points, 10)
+        series = monitor_series.read(session, model, Reading(MOST_MONITORS, windows=windows, since=since))
     alerts = sorted(series.alerts, key=lambda view: view.alert.state != AlertState.FIRING)[:MOST_ALERTS]
     newest = series.versions[:MOST_VERSIONS]
     links = FileLinks({view.alert.id for view in alerts}, {version.id for version in newest})
