@@ -93,18 +93,23 @@ def _examine(parts: Iterable[Part], installation: Installation, seconds: float) 
     return findings
 
 
-def choose(findings: Sequence[Finding], codes: Collection[str], org: str | None) -> list[Finding]:
+def choose(findings: Sequence[Finding], wanted: Collection[str], org: str | None) -> list[Finding]:
     """Return the findings with one of the codes, or all without codes; those of other organizations are left out."""
     return [
         finding
         for finding in findings
-        if (not codes or finding.fault.code in codes) and (org is None or finding.fact.organization in ("", org))
+        if (not wanted or finding.fault.code in wanted) and (org is None or finding.fact.organization in ("", org))
     ]
 
 
-def require_codes(codes: Iterable[str]) -> None:
+def codes() -> list[str]:
+    """Return the codes of all faults, by alphabet."""
+    return sorted(FAULTS)
+
+
+def require_codes(wanted: Iterable[str]) -> None:
     """Raise NotFound, with the nearest code, if there is no such code."""
-    for code in codes:
+    for code in wanted:
         if code not in FAULTS:
             raise errors.NotFound(f"There is no code {code!r}.{meant(code, FAULTS)} docs/doctor.md lists the codes.")
 

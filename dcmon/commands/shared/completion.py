@@ -44,6 +44,12 @@ def _settings() -> list[str]:
     return sorted(variable.name for variable in setting_names.variables(Settings))
 
 
+def _fault_codes() -> list[str]:
+    from dcmon.doctor import inspection
+
+    return inspection.codes()
+
+
 def words_of(text: str) -> Choices:
     """Return choices that are written as words with spaces between them."""
     return partial(str.split, text)
@@ -68,6 +74,7 @@ OWN_OBJECTS = {
 }  # fmt: skip
 SEVERITIES: Choices = partial(list, Severity)
 CHOICES: dict[str, Choices] = {
+    "codes": _fault_codes,
     "severity": SEVERITIES, "warn_severity": SEVERITIES, "fail_on": SEVERITIES,
     "task": partial(list, states.TaskType), "defaults": partial(list, states.DefaultSet),
     "topic": partial(list, states.RowKind), "role": words_of("owner admin member viewer ingester"),
@@ -98,7 +105,7 @@ CHOICES_OF_COMMAND: dict[str, Choices] = {
 # What only a person knows: names of new objects, texts, numbers, times, columns of files, and files themselves, which
 # the shell completes.
 FREE = frozenset({
-    "additional", "at", "author", "by", "class_", "codes", "condition", "description", "every", "expires",
+    "additional", "at", "author", "by", "class_", "condition", "description", "every", "expires",
     "feature", "file", "files", "filter_", "for_", "from_", "github_summary_file", "grep", "group", "header",
     "host", "hours", "id_", "ids", "image", "junit", "key", "kind", "label", "label_bytes_per_minute", "label_delay",
     "labels_per_minute", "lateness", "longest", "lookback", "map_", "max_models", "max_monitors", "max_receivers",
