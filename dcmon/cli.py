@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from dcmon import authors, data_formats, profiles, text
 from dcmon.colors import Color, LogFormat
-from dcmon.commands.shared import completion
+from dcmon.commands.shared import completion, help_texts
 from dcmon.commands.shared.groups import SuggestingGroup
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.data_formats import Format
@@ -55,6 +55,7 @@ class Commands(SuggestingGroup):
         command = typer.main.get_command(import_module(f"dcmon.commands.{_module(cmd_name)}").app)
         command.name = cmd_name
         _check_texts(command)
+        help_texts.prepare(command, cmd_name)
         if ctx is not None and ctx.resilient_parsing:
             completion.attach(command, (cmd_name,))
         return command

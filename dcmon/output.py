@@ -317,6 +317,10 @@ class Output:
         if not self.quiet:
             print(printable(text), file=sys.stderr, flush=True)
 
+    def warn(self, text: str) -> None:
+        """Write to stderr why an exit code is not 0, also if `quiet`."""
+        print(printable(text), file=sys.stderr, flush=True)
+
     def _data(self, data: Data) -> None:
         written = data_formats.serialize(data_formats.choose_fields(data, self.fields), self.format)
         if written or data:

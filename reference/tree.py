@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from dcmon import cli
+from dcmon.commands.shared.help_texts import usage_of, value_of
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ def _command(words: str, command: Any) -> CommandReference:
     options = [parameter for parameter in shown if parameter.param_type_name == "option"]
     text = command.help or ""
     paragraphs = [" ".join(part.split()) for part in re.sub(r"Example: dcmon .*", "", text).split("\n\n")]
-    usage = " ".join(["dcmon", words, *(["[OPTIONS]"] if options else []), *map(_metavar, arguments)])
+    usage = " ".join(["dcmon", words, *(["[OPTIONS]"] if options else []), *map(usage_of, arguments)])
     return CommandReference(
         words, usage, [paragraph for paragraph in paragraphs if paragraph], re.findall(r"Example: (dcmon .+)", text),
-        [Parameter(_metavar(argument), argument.help or "") for argument in arguments], list(map(_option, options)),
+        [Parameter(usage_of(argument), argument.help or "") for argument in arguments], list(map(_option, options)),
     )  # fmt: skip
 
 
@@ -88,26 +89,13 @@ def _is_hidden(parameter: Any) -> bool:
     return bool(getattr(parameter, "hidden", False))
 
 
-def _metavar(argument: Any) -> str:
-    name = str(argument.metavar or argument.name.upper().strip("_"))
-    name = name if argument.nargs == 1 or name.endswith(("…", "...", "]")) else f"{name}..."
-    return name if argument.required or name.startswith("[") else f"[{name}]"
-
-
 def _option(option: Any) -> Parameter:
     names = ", ".join(sorted(option.opts, key=len))
     if option.secondary_opts:
         names += " / " + ", ".join(option.secondary_opts)
     if not option.is_flag and not option.count:
-        names += f" {option.metavar or _type_name(option)}"
+        names += f" {value_of(option)}"
     return Parameter(names, _with_default(option))
-
-
-def _type_name(option: Any) -> str:
-    choices = getattr(option.type, "choices", None)
-    if choices:
-        return "|".join(str(getattr(choice, "value", choice)) for choice in choices)
-    return {"text": "TEXT", "str": "TEXT", "integer": "N", "int": "N"}.get(option.type.name, option.type.name.upper())
 
 
 def _with_default(option: Any) -> str:

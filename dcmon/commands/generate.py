@@ -79,7 +79,7 @@ def kubernetes(
 
     Secrets are not written: fill in their values.
 
-    Example: dcmon generate kubernetes --image registry.example/dcmon:1 --output-dir manifests
+    Example: dcmon generate kubernetes --image example.org/dcmon:1 --output-dir out
     """
     from dcmon.commands.operations import generate as operation
     from dcmon.commands.views import generate as view

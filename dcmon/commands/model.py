@@ -30,7 +30,7 @@ def create(ctx: typer.Context, typed: "TypedModel", yes: options.Yes = False) ->
 
     Example: dcmon model create credit --from october.csv --label defaulted
 
-    Example: dcmon model create credit --task binary --version v1 --feature age:numeric --class 0 --class 1
+    Example: dcmon model create credit --task binary --version v1 --feature age:numeric
     """
     from dcmon.commands.operations import model_creation as operation
 
@@ -135,7 +135,7 @@ def set_defaults(
 @changing
 def set_path(
     ctx: typer.Context,
-    name: str,
+    name: options.ModelName,
     path: Annotated[str, typer.Argument(help="s3://bucket/prefix, or none.")],
 ) -> None:
     """Watch a path of S3 with <version>/ for samples and labels/ for labels, with the organization's own keys.

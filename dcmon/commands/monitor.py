@@ -50,7 +50,7 @@ def create(
 ) -> None:
     """Create a monitor; its last windows with samples are evaluated at once.
 
-    Example: dcmon monitor create "Age drift" --model credit --check FeatureDrift --feature age --rule "> 0.2"
+    Example: dcmon monitor create Age --model credit --check FeatureDrift --rule "> 0.2"
     """
     from dcmon.commands.operations import monitor as operation
     from dcmon.monitoring.monitor_spec import MonitorSpec
@@ -127,7 +127,7 @@ def set_(
 
     If the change affects its values, its windows are evaluated again and its alerts are resolved.
 
-    Example: dcmon monitor set "credit/Prediction Drift" --frequency HOUR --aggregation-window 6
+    Example: dcmon monitor set "credit/Prediction Drift" --frequency HOUR
     """
     from dcmon.commands.operations import monitor as operation
 

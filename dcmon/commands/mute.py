@@ -29,7 +29,7 @@ def create(
 ) -> None:
     """Hold back notifications in some hours of the week; alerts open and resolve as usual.
 
-    Example: dcmon mute create nights --hours 22:00-06:00 --tz Europe/Berlin --match severity!=critical
+    Example: dcmon mute create nights --hours 22:00-06:00 --tz Europe/Berlin
     """
     from dcmon.commands.operations import mute as operation
 

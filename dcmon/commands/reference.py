@@ -43,7 +43,7 @@ def load(
 
     Either all rows are stored, or none.
 
-    Example: dcmon reference load training.parquet --model credit --version v1 --map target=_dc_label --dry-run
+    Example: dcmon reference load training.parquet --model credit --version v1 --dry-run
     """
     from dcmon.commands.operations import reference as operation
 

@@ -39,7 +39,7 @@ def create(
 ) -> None:
     """Add a rule to a monitor and judge the stored results by it. docs/alerts.md lists the conditions.
 
-    Example: dcmon rule create "credit/Prediction Drift" "> 0.3 warn 0.2" --severity critical --for 2 --keep-firing 1
+    Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical
     """
     from dcmon.commands.operations import rule as operation
 
@@ -153,7 +153,7 @@ def backtest(
 ) -> None:
     """Show when a rule would have fired on the stored results, and for how long.
 
-    Example: dcmon rule backtest "credit/Prediction Drift" --since 90d --rule "> 0.3" --for 2
+    Example: dcmon rule backtest "credit/Prediction Drift" --rule "> 0.3" --for 2
     """
     from dcmon.commands.operations import backtest as operation
     from dcmon.commands.views import rule as view

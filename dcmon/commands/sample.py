@@ -47,7 +47,7 @@ def delete(
 
     Their windows are evaluated again.
 
-    Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03 --dry-run
+    Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03
     """
     from dcmon.commands.operations import sample as operation
 

@@ -36,7 +36,7 @@ def create(
 
     A matcher compares with =, !=, =~ or !~. Alerts open and resolve as usual.
 
-    Example: dcmon silence create model=credit "monitor=~.*Drift" --for 4h --reason "new upstream table"
+    Example: dcmon silence create model=credit "monitor=~.*Drift" --for 4h
     """
     from datetime import UTC
 

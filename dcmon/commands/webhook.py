@@ -40,7 +40,7 @@ def create(
 ) -> None:
     """Add a receiver, and notify it of alerts that fire already. A webhook's signing secret is shown once.
 
-    Example: dcmon webhook create team https://hooks.example.org/x --severity critical --severity high
+    Example: dcmon webhook create team https://hooks.example.org/x --severity critical
     """
     from dcmon.commands.operations import receiver as operation
     from dcmon.commands.views import receiver as view

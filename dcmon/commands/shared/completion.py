@@ -107,13 +107,13 @@ CHOICES_OF_COMMAND: dict[str, Choices] = {
 FREE = frozenset({
     "additional", "at", "author", "by", "class_", "condition", "description", "every", "expires",
     "feature", "file", "files", "filter_", "for_", "from_", "github_summary_file", "grep", "group", "header",
-    "host", "hours", "id_", "ids", "image", "junit", "key", "kind", "label", "label_bytes_per_minute", "label_delay",
-    "labels_per_minute", "lateness", "longest", "lookback", "map_", "max_models", "max_monitors", "max_receivers",
-    "max_rejected", "max_rules", "max_tokens", "max_users", "max_versions_per_model", "message", "metric", "namespace",
-    "new_name", "note", "null", "object_", "owner", "param", "passphrase_file", "path", "paths", "prediction",
-    "probabilities", "reason", "reference", "rename", "report", "results", "rule", "sample_bytes_per_minute",
-    "sample_id", "samples", "samples_per_minute", "scorer", "set_", "since", "source", "target", "thousands",
-    "time", "timeout", "to", "until", "url", "values", "watch", "write",
+    "host", "hours", "id_", "ids", "image", "junit", "key", "kind", "label", "label_bytes_per_minute",
+    "label_delay", "labels_per_minute", "lateness", "longest", "lookback", "map_", "max_models", "max_monitors",
+    "max_receivers", "max_rejected", "max_rules", "max_tokens", "max_users", "max_versions_per_model", "message",
+    "metric", "namespace", "new_name", "note", "null", "object_", "only", "owner", "param", "passphrase_file",
+    "path", "paths", "prediction", "probabilities", "reason", "reference", "region", "rename", "report", "results",
+    "rule", "sample_bytes_per_minute", "sample_id", "samples", "samples_per_minute", "scorer", "set_", "since",
+    "source", "target", "thousands", "time", "timeout", "to", "until", "url", "values", "watch", "write",
 })  # fmt: skip
 CREATING = ("create", "import")  # verbs whose "name" is that of a new object
 

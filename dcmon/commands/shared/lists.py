@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from dcmon.errors import DcmonError
+from dcmon.errors import DcmonError, InvalidInput
 from dcmon.output import Output, Page, Table
 
 if TYPE_CHECKING:
     from dcmon.app import App
 
 Command = TypeVar("Command", bound=Callable[..., None])
+SHORTEST_WATCH = 0.5  # seconds
 PARTLY_DONE = 8  # the exit code when an organization can't be read
 
 Sort = Annotated[str, typer.Option(metavar="FIELD", help="Order by a field of the data; -FIELD: the largest first.")]
@@ -71,6 +72,8 @@ def _show(output: Output, show: Callable[[], None], watch: str | None) -> None:
     from dcmon import durations
 
     every = durations.parse(watch, "5s or 1m").total_seconds()
+    if every < SHORTEST_WATCH:
+        raise InvalidInput(f"--watch {watch}: at least {SHORTEST_WATCH} s lie between two looks, like --watch 5s.")
     while True:
         output.clear()
         try:
@@ -111,7 +114,7 @@ def _show_all_orgs(ctx: typer.Context, show: Callable[[], None]) -> None:
             show()
         except DcmonError as error:
             failed += 1
-            app.output.remark(f"{org.name}: {error}")
+            app.output.warn(f"{org.name}: {error}")
         tables[org.name] = collected.tables_of_org
     ctx.obj = app
     app.output.page(_joined(tables))

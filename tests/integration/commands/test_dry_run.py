@@ -18,9 +18,11 @@ from tests.integration.conftest import Target
 
 # An example of each command with --dry-run on an organization with an object of each kind.
 EXAMPLES = {
+    "adopt": None,  # needs a database of the old system; tests/integration/adoption has it
     "alert ack": "3",
     "alert reopen": "2",
     "alert resolve": "3",
+    "apply": None,  # needs a file; tests/integration/declarations has it
     "dead-letter delete": "--all",
     "dead-letter retry": None,  # needs a broker
     "down": "--purge",
@@ -72,6 +74,9 @@ EXAMPLES = {
     "secret-key rotate": None,  # needs keys; test_secret_key has it
     "silence create": "model=credit --for 4h",
     "silence delete": "1",
+    "model set-path": None,  # need keys of S3; tests of sources have them
+    "source delete-keys": None,
+    "source set-keys": None,
     "source create": "lake {files} --model credit --version v1",
     "source delete": "files",
     "source scan": "files",

@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+import typer
 
+from dcmon import cli
+from dcmon.commands.shared import help_texts
 from tests.helpers.command_tree import leaves, options
 
 LEAVES = leaves()
@@ -21,6 +24,7 @@ READING = {
     "audit",
     "wait",
     "doctor",
+    "generate",
     "logs",
     "validate",
     "export",
@@ -35,6 +39,7 @@ WITHOUT_DRY_RUN = {
     "org export": "writes one new file, and only reads the database",
     "demo": "runs a system of its own, in a directory of its own",
     "migrate revision": "writes one new file, for developers of dcmon",
+    "report": "writes one new file, and only reads the database",
     "profile use": "changes one line of a file of settings; the same command changes it back",
     "secret-key create": "prints a key; nothing is stored",
     "serve": "a process that serves until it is stopped",
@@ -44,11 +49,13 @@ WITHOUT_DRY_RUN = {
 
 
 def test_every_changing_command_has_a_dry_run() -> None:
-    """A command whose last word is not a reading verb changes something."""
+    """A command whose first or last word is not a reading one changes something."""
     missing = [
         name
         for name, command in LEAVES.items()
-        if name.split()[-1] not in READING and name not in WITHOUT_DRY_RUN and "--dry-run" not in options(command)
+        if not {name.split()[0], name.split()[-1]} & READING
+        and name not in WITHOUT_DRY_RUN
+        and "--dry-run" not in options(command)
     ]
     assert missing == [], (
         "Put @changing of dcmon/commands/shared/changes.py below @app.command (or @asking(question) if it can't be"
@@ -64,3 +71,24 @@ def test_every_command_without_a_dry_run_needs_its_reason() -> None:
 @pytest.mark.parametrize(("name", "command"), LEAVES.items(), ids=LEAVES)
 def test_command_that_asks_can_be_told_yes_and_tried(name: str, command: Any) -> None:
     assert "--yes" not in options(command) or "--dry-run" in options(command)
+
+
+@pytest.mark.parametrize(("name", "command"), LEAVES.items(), ids=LEAVES)
+def test_example_fits_into_80_columns(name: str, command: Any) -> None:
+    """It is shown on a line of its own, four columns from the left."""
+    examples = help_texts.EXAMPLE.findall(command.help)
+    assert [example for example in examples if len(example) > 76] == []
+
+
+@pytest.mark.parametrize("name", help_texts.GROUPS_OF_COMMANDS)
+def test_grouped_help_shows_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = typer.main.get_command(cli.app)
+    with pytest.raises(SystemExit):
+        command([*name.split(), "--help"], prog_name="dcmon")
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    for title in help_texts.GROUPS_OF_COMMANDS[name]:
+        assert f"\n{title}:\n" in shown
+    for parameter in LEAVES[name].params:
+        if parameter.param_type_name == "option" and not parameter.hidden:
+            assert parameter.opts[0] in shown

@@ -1,0 +1,87 @@
+"""How `--help` shows a command: examples on lines of their own, and many options in groups."""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+EXAMPLE = re.compile(r"\s*Example: (dcmon .+)")
+# The groups by the names of parameters.
+GROUPS = {
+    "Version and columns": {"version", "feature", "additional", "class_"},
+    "From a file": {
+        "from_", "map_", "id_", "time", "prediction", "probabilities", "label", "format_", "reference", "write",
+    },
+    "Rows of files": {"model", "version", "labels", "map_", "ignore_extra", "set_"},
+    "How files are written": {"delimiter", "encoding", "decimal", "thousands", "null", "date_order", "time_zone"},
+    "What is computed": {
+        "check", "scorer", "feature", "class_", "aggregation", "max_features", "metric", "param", "filter_", "compare",
+        "rows", "reset",
+    },
+    "Windows": {
+        "label_ratio", "label_delay", "time_zone", "frequency_", "aggregation_window", "lookback", "at", "from_", "to",
+        "wait",
+        "timeout",
+    },
+    "Default monitors": {"defaults", "no_defaults"},
+    "Reports": {"fail_on", "junit", "github_summary", "github_annotations"},
+}  # fmt: skip
+GROUPS_OF_COMMANDS = {
+    "model create": ("Version and columns", "From a file", "Windows", "Default monitors", "How files are written"),
+    "monitor create": ("What is computed", "Windows"),
+    "monitor set": ("What is computed", "Windows"),
+    "monitor run": ("Windows", "Reports"),
+    "ingest file": ("Rows of files", "How files are written"),
+    "source create": ("Rows of files", "How files are written"),
+}
+VALUES = {"int": "N", "int range": "N", "float": "NUMBER", "path": "FILE", "file": "FILE"}  # by the name of a type
+UNWRAPPED = "\b"  # before a paragraph whose lines stay as they are
+
+
+def prepare(command: Any, words: str) -> None:
+    """Change how a command, or all commands of a group, show their help. `words`: those of the command."""
+    for name, subcommand in getattr(command, "commands", {}).items():
+        prepare(subcommand, f"{words} {name}")
+    if command.help and (examples := EXAMPLE.findall(command.help)):
+        title = "Example:" if len(examples) == 1 else "Examples:"
+        lines = "\n".join(f"  {example}" for example in examples)
+        command.help = f"{EXAMPLE.sub('', command.help).rstrip()}\n\n{UNWRAPPED}\n{title}\n{lines}"
+    for parameter in command.params:
+        text = usage_of(parameter) if parameter.param_type_name == "argument" else value_of(parameter)
+        parameter.make_metavar = partial(_fixed, text)
+    if words in GROUPS_OF_COMMANDS:
+        command.format_options = partial(_format_options, command, GROUPS_OF_COMMANDS[words])
+
+
+def usage_of(argument: Any) -> str:
+    """Return an argument as in a synopsis: in brackets if it may be left out, with dots if it can be repeated."""
+    name = (
+        str(argument.metavar or argument.name.upper().strip("_")).replace("…", "...").replace("[", "").replace("]", "")
+    )
+    name = name if argument.nargs == 1 or name.endswith("...") else f"{name}..."
+    return name if argument.required else f"[{name}]"
+
+
+def value_of(option: Any) -> str:
+    """Return what stands for the value of an option: its choices, or a word for the type."""
+    choices = getattr(option.type, "choices", None)
+    if choices:
+        return "|".join(str(getattr(choice, "value", choice)) for choice in choices)
+    return str(option.metavar or VALUES.get(option.type.name, "TEXT"))
+
+
+def _fixed(text: str, *_: Any, **__: Any) -> str:
+    return text
+
+
+def _format_options(command: Any, titles: Sequence[str], context: Any, formatter: Any) -> None:
+    """Write the arguments, each group of options, and the options without a group."""
+    groups: dict[str, list[Any]] = {title: [] for title in ("Arguments", *titles, "Options")}
+    for parameter in command.get_params(context):
+        if (record := parameter.get_help_record(context)) is not None:
+            own = next((title for title in titles if parameter.name in GROUPS[title]), "Options")
+            groups["Arguments" if parameter.param_type_name == "argument" else own].append(record)
+    for title, records in groups.items():
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
