@@ -17,9 +17,15 @@ from tests.helpers.paths import DOCS, ROOT
 
 # Pages of a group are followed in one directory, because a later one uses the model of an earlier one.
 NEWCOMERS = (("from-a-file.md",), ("first-model.md",))
-OPERATORS = (("from-a-file.md", "operating.md"), ("scale-out.md",), ("secure.md",))  # secure.md changes the address
+OPERATORS = (
+    ("from-a-file.md", "operating.md", "pages.md", "backup.md"),
+    ("../README.md",),
+    ("scale-out.md",),
+    ("secure.md",),  # the last, because its endpoint speaks TLS
+)
 FOLLOWED = ("install.md", *dict.fromkeys(page for group in (*NEWCOMERS, *OPERATORS) for page in group))
 
+INSTALLATION = 1800.0  # seconds: pip downloads and compiles 440 MB
 
 Follow = Callable[[Sequence[str]], None]
 
@@ -41,9 +47,12 @@ def follow(dcmon: Dcmon, home: Path) -> Follow:
         directory.mkdir()
         directory.chmod(0o777)
         (directory / "sdk").symlink_to(SDK.parents[1])
+        if "../README.md" in names:  # it is about a directory with the source
+            (directory / "docs").symlink_to(DOCS)
         reader = Reader(directory, dcmon.environment, dcmon.url)
         for name in names:
             reader.follow(DOCS / name)
+        assert dcmon("up").returncode == 0  # a page may end with `dcmon down`
         for org in dcmon.json("org", "list"):
             assert dcmon("org", "delete", org["name"], "--yes").returncode == 0
 
@@ -57,7 +66,8 @@ def _settings(home: Path, **programs: str) -> dict[str, str]:
         (home / "bin" / name).write_text(f"#!/bin/sh\n{line}\n")
         (home / "bin" / name).chmod(0o755)
     path = f"{home / 'bin'}:{os.environ['PATH']}"
-    return {"PATH": path, "HOME": str(home), "COLUMNS": "100", "DCMON_EVALUATE__LAST_WINDOW_QUIET": "1"}
+    own = {"PATH": path, "HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "COLUMNS": "100"}
+    return own | {"DCMON_EVALUATE__LAST_WINDOW_QUIET": "1"}
 
 
 def test_pages_for_newcomers_can_be_followed(follow: Follow) -> None:
@@ -72,17 +82,19 @@ def test_pages_for_operators_can_be_followed(follow: Follow) -> None:
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(INSTALLATION)
 @pytest.mark.skipif(find_spec("pipx") is None, reason="pipx is not installed: `make test-thorough` installs it")
 def test_page_about_installation_can_be_followed(dcmon: Dcmon, home: Path) -> None:
-    """With pip and with pipx, from the source and from a wheel; the dependencies are borrowed from this environment.
+    """With pip from the source, whose dependencies are borrowed from this environment, and with pipx from a wheel.
 
-    Its quick sibling is `make test-wheel`, which installs the wheel with pip alone.
+    pipx installs the dependencies, too. Its quick sibling is `make test-wheel`, which installs the wheel with pip.
     """
-    borrowed = {"PIP_NO_DEPS": "1", "PYTHONPATH": sysconfig.get_path("purelib"), "USE_EMOJI": "0"}
-    settings = _settings(home, pipx=f'exec {sys.executable} -m pipx "$@"')
+    borrowed = {"PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0", "PYTHONPATH": sysconfig.get_path("purelib")}
+    own = f'env --unset {" --unset ".join(borrowed)} {sys.executable} -m pipx "$@"'
+    settings = _settings(home, pipx=f"exec {own}")
     settings["PATH"] = f"{home / '.local' / 'bin'}:{settings['PATH']}"
     dcmon.settings.update(settings | borrowed)
     directory = home / "empty"
     directory.mkdir()
     (directory / "dcmon").symlink_to(ROOT)
-    Reader(directory, dcmon.environment, dcmon.url).follow(DOCS / "install.md")
+    Reader(directory, dcmon.environment, dcmon.url, patience=INSTALLATION).follow(DOCS / "install.md")

@@ -93,6 +93,7 @@ class Reader:
     directory: Path
     environment: dict[str, str]
     endpoint: str
+    patience: float = PATIENCE  # seconds for a command
     transcript: list[str] = field(default_factory=list)
     token: str = "dcm_…"
 
@@ -120,7 +121,7 @@ class Reader:
         done = subprocess.run(
             ["bash", "-c", SHELL.format(state=self.directory.with_suffix(".variables"), command=command)],
             cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False,
+            stderr=subprocess.STDOUT, text=True, timeout=self.patience, check=False,
         )  # fmt: skip
         self.transcript += [
             f"$ {command}",

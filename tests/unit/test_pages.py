@@ -34,6 +34,11 @@ def test_links_to_headings_have_a_target(page: Path) -> None:
     ] == []
 
 
+def test_no_page_has_the_marks_of_a_merge() -> None:
+    marks = re.compile(r"^(<<<<<<<|=======$|>>>>>>>)", re.MULTILINE)
+    assert [page.name for page in PAGES if marks.search(page.read_text())] == []
+
+
 def test_index_lists_every_page_once() -> None:
     linked = re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text())
     assert sorted(linked) == sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md")
