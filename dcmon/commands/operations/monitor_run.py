@@ -68,19 +68,17 @@ def _chosen(app: "App", names: Sequence[str] | None) -> list[str]:
 
 
 def _run_or_reason(app: "App", request: RunRequest, *, is_single: bool) -> "ResultRows":
+    """Run a monitor; of several, one without a result has a row with the reason."""
     try:
-        return _run(app, request)
+        results = _run(app, request)
     except (errors.MonitorBusy, errors.NoWindowAt, errors.StillIncomplete) as error:
         if is_single:
             raise
-        row: dict[str, Any] = {
-            "monitor": request.monitor,
-            "state": None,
-            "violates": [],
-            "no_verdict": str(error),
-            "reason": str(error),
-        }
-        return view.ResultRows([row], [])
+        results = view.ResultRows([], [], str(error))
+    if results.rows or is_single:
+        return results
+    row: dict[str, Any] = {"monitor": request.monitor, "state": None, "violates": []}
+    return view.ResultRows([{**row, "no_verdict": results.none, "reason": results.none}], [])
 
 
 def _run(app: "App", request: RunRequest) -> "ResultRows":

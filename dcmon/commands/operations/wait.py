@@ -61,7 +61,7 @@ def parse_condition(text: str) -> Condition:
         raise typer.BadParameter(f"{text!r} is not a condition like lag=0 or due<=5.", param_hint="--for")
     name, sign, number = match.groups()
     if name not in NAMES:
-        known = f"it is one of {', '.join(NAMES)}."
+        known = f"It is one of {', '.join(NAMES)}."
         raise typer.BadParameter(f"There is no condition {name!r}.{meant(name, NAMES)} {known}", param_hint="--for")
     return Condition(name, sign or "=", 0 if number in (None, "ok", "true") else int(number))
 

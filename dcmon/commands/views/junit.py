@@ -27,7 +27,7 @@ def _case(suite: ElementTree.Element, model: str, name: str, rows: Sequence[Row]
     seconds = sum(row.get("seconds") or 0 for row in rows)
     case = ElementTree.SubElement(suite, "testcase", classname=_text(model), name=_text(name), time=f"{seconds:.3f}")
     violated = [_line(row, ", ".join(row["violates"])) for row in rows if row["violates"]]
-    broken = [_line(row, str(row["reason"])) for row in rows if row["state"] in (ResultState.ERROR, None)]
+    broken = [_line(row, str(row["reason"])) for row in rows if row["state"] == ResultState.ERROR]
     without = [_line(row, str(row["reason"] or row["no_verdict"])) for row in rows if _has_no_verdict(row)]
     for element, lines in (("failure", violated), ("error", broken), ("skipped", without)):
         if lines:
