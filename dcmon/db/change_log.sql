@@ -102,5 +102,7 @@ create trigger record_change after {events} on {table} for each row {condition}
 
 -- name: attached
 select c.oid::regclass::text as table_name, t.tgname as name
-from pg_trigger t join pg_class c on c.oid = t.tgrelid
-where c.relnamespace = current_schema()::regnamespace and t.tgname in ('record_change', 'require_room')
+-- By what depends on the schema: no index has the relations of a schema, and 2,000 organizations have 500,000 of them.
+from pg_depend n join pg_class c on c.oid = n.objid join pg_trigger t on t.tgrelid = c.oid
+where n.refclassid = 'pg_namespace'::regclass and n.refobjid = current_schema()::regnamespace
+  and n.classid = 'pg_class'::regclass and t.tgname in ('record_change', 'require_room')

@@ -41,8 +41,9 @@ do $$
 declare name text;
 begin
   for name in
-    select quote_ident({schema}) || '.' || quote_ident(c.relname) from pg_class c
-     where c.relnamespace = cast(quote_ident({schema}) as regnamespace)
+    select quote_ident({schema}) || '.' || quote_ident(c.relname) from pg_depend n join pg_class c on c.oid = n.objid
+     where n.refclassid = 'pg_namespace'::regclass and n.classid = 'pg_class'::regclass
+       and n.refobjid = cast(quote_ident({schema}) as regnamespace)
        and c.relowner <> cast(quote_ident({role}) as regrole) and c.relkind in ('r', 'p', 'v', 'm', 'S')
        and not exists (select from pg_depend d where c.relkind = 'S' and d.classid = 'pg_class'::regclass
                           and d.objid = c.oid and d.deptype in ('a', 'i'))
@@ -51,8 +52,9 @@ begin
     execute 'alter table ' || name || ' owner to ' || quote_ident({role});
   end loop;
   for name in
-    select cast(p.oid as regprocedure) from pg_proc p
-     where p.pronamespace = cast(quote_ident({schema}) as regnamespace)
+    select cast(p.oid as regprocedure) from pg_depend n join pg_proc p on p.oid = n.objid
+     where n.refclassid = 'pg_namespace'::regclass and n.classid = 'pg_proc'::regclass
+       and n.refobjid = cast(quote_ident({schema}) as regnamespace)
        and p.proowner <> cast(quote_ident({role}) as regrole)
   loop
     execute 'alter routine ' || name || ' owner to ' || quote_ident({role});
