@@ -35,7 +35,7 @@ def put(app: "App", path: str | None, region: str | None, *, is_checked: bool) -
     Raises InvalidInput, FileRefused, OwnKeysRefused or Unreachable.
     """
     org = app.organization()
-    given = _typed(region) if path is None else _parsed(_text(path), path)
+    given = _typed(region) if path is None else _parsed(_text(path), "stdin" if path == "-" else path)
     keys = store_keys.create(
         _required(given, ACCESS_KEY_ID), _required(given, SECRET_ACCESS_KEY), region or _region(app, given)
     )

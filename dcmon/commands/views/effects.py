@@ -17,7 +17,7 @@ NOUNS = {
     "silences": "silence", "mute_times": "mute time", "webhooks": "receiver", "chosen_levels": "notification level",
     "notifications": "notification", "due_windows": "window", "results": "result", "sources": "source",
     "ingested_files": "file", "quarantine": "quarantined row", "dashboards": "dashboard",
-    "dead_letters": "dead letter",
+    "dead_letters": "dead letter", "store_keys": "set of keys",
 }  # fmt: skip
 VERBS = {ADDED: "add {}", CHANGED: "change {}", REMOVED: "delete {}"}
 # Where the table and the kind of change say it in other words.

@@ -44,7 +44,9 @@ def test_keys_of_a_file_are_set_shown_and_deleted(run: Run, target: Target, tmp_
     masked = {"type": "s3", "aws_access_key_id": MASK, "aws_secret_access_key": MASK, "region": "eu-central-1"}
     assert "No keys" in run("source", "show-keys") or run("source", "show-keys") == []
 
-    stored = run("source", "set-keys", "--from", str(file), "--region", "eu-central-1")
+    set_keys = ("source", "set-keys", "--from", str(file), "--region", "eu-central-1")
+    assert run(*set_keys, "--dry-run")["effects"] == {"store_keys": {"added": 1}}
+    stored = run(*set_keys)
     assert stored == {**masked, "replaced": False, "sources": []}
     file.write_text(json.dumps({"aws_access_key_id": KEY, "aws_secret_access_key": SECRET, "region": "eu-central-1"}))
     assert run("source", "set-keys", "--from", str(file))["replaced"]

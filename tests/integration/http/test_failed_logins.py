@@ -166,4 +166,4 @@ def test_failed_logins_of_all_processes_are_in_the_status(
     assert stored() == 25
     logged = [int(count) for count in re.findall(r"(\d+) failed log-ins from 1 addresses", served.output)]
     assert sum(logged) == 25
-    assert len(logged) <= 4
+    assert len(logged) < 25, "A process writes a line a minute, not one for each."
