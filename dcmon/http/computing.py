@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from dcmon import db, errors
 from dcmon.app import App
 from dcmon.checks.evaluator import CheckEvaluator
+from dcmon.http.request_scope import IS_HALF_CLOSED
 from dcmon.monitoring.ad_hoc_runs import Computer
 from dcmon.monitoring.reference_cache import ReferenceCache
 
@@ -142,9 +143,9 @@ def translated(error: DBAPIError, seconds: float) -> Exception:
 
 
 async def _watch(request: Request, ended: threading.Event) -> None:
-    """Set `ended` when the client closes its connection."""
+    """Set `ended` when the client closes its connection, or its side of it."""
     with suppress(asyncio.CancelledError):
-        while not await request.is_disconnected():
+        while not (request.scope["state"].get(IS_HALF_CLOSED) or await request.is_disconnected()):
             await asyncio.sleep(POLL_SECONDS)
         log.debug("the client of %s left, so its computation ends", request.scope["path"])
         ended.set()

@@ -166,6 +166,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if is_in_head and self._received_bytes - self._bytes_of_requests > MAX_HEAD_BYTES:
             self._refuse(431, f"The head of the request is larger than {MAX_HEAD_BYTES:,} bytes. Send fewer headers.")
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer complete requests of a client that closed its side, then close the connection; else close it at once.
+
+        Most such clients have left: what is only computed for them ends. With TLS no transport can be half closed.
+        """
+        if self.scheme == "https" or self.phase() != Phase.WORKING:
+            return False
+        self.cycle.keep_alive = False
+        for cycle in (self._running, self.cycle, *(waiting for waiting, _ in self.pipeline)):
+            cycle.scope["state"][request_scope.IS_HALF_CLOSED] = True
+        return True
+
     def on_message_begin(self) -> None:
         """Refuse a request if too many others wait: each of them needs memory."""
         if len(self.pipeline) >= MAX_PIPELINED:

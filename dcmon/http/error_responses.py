@@ -117,6 +117,8 @@ def _is_from_browser(request: Request) -> bool:
 
 
 async def _handle_disconnect(request: Request, error: Exception) -> JSONResponse:
-    """Handle a client that disconnected while it sent its request. No row of the request is stored."""
+    """Handle a client that disconnected while it sent its request, or while values were computed for it."""
     log.debug("client disconnected: %s %s", request.method, request.scope["path"])
-    return error_response(400, "The request is incomplete: the client disconnected while it sent the body.")
+    return error_response(
+        400, "The client closed the connection, or its side of it, before it sent the body or got the computed values."
+    )

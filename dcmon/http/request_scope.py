@@ -10,6 +10,7 @@ from dcmon.http.error_responses import unexpected_error
 from dcmon.http.responses import error_response
 from dcmon.log import request_id
 
+IS_HALF_CLOSED = "is_half_closed"  # in the state of a request: its client sends nothing more, and has perhaps left
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16_384
 MAX_TARGET_BYTES = 8_192

@@ -1,6 +1,7 @@
 """Several requests on one connection: each is run once or not at all, and none is hidden in another one."""
 
 import json
+import socket
 from collections.abc import Iterator
 
 import psutil
@@ -32,11 +33,13 @@ def chunked(content: bytes, size: bytes | None = None) -> bytes:
     return b"%b\r\n%b\r\n0\r\n\r\n" % (b"%x" % len(content) if size is None else size, content)
 
 
-def answers(client: Endpoint, *sent: bytes) -> list[bytes]:
+def answers(client: Endpoint, *sent: bytes, is_half_closed: bool = False) -> list[bytes]:
     """Send bytes, and return the statuses of all answers until the endpoint closes the connection."""
     with connect(client) as connection:
         for part in sent:
             connection.sendall(part)
+        if is_half_closed:
+            connection.shutdown(socket.SHUT_WR)
         received = b""
         try:
             while chunk := connection.recv(65_536):
@@ -111,6 +114,16 @@ def test_bytes_behind_a_request_leave_its_answer(client: Endpoint) -> None:
     bad = creation(client, "bad", "transfer-encoding: chunked", body=b"zz\r\n")
     assert answers(client, creation(client, "better") + bad) == [b"200"]
     assert models(client) == {"good", "better"}
+
+
+def test_client_that_closes_its_side_gets_its_answers(client: Endpoint) -> None:
+    """Such a client, like `nc -N`, reads until the endpoint closes the connection. Half a request is not run."""
+    health = head("GET", "/health/live")
+    assert answers(client, creation(client, "alone"), is_half_closed=True) == [b"200"]
+    assert answers(client, creation(client, "first") + health, is_half_closed=True) == [b"200", b"200"]
+    assert answers(client, creation(client, "second") + health[:9], is_half_closed=True) == [b"200"]
+    assert answers(client, creation(client, "half")[:-1], is_half_closed=True) == []
+    assert models(client) == {"alone", "first", "second"}
 
 
 def test_unread_answers_stop_the_reading(client: Endpoint) -> None:
