@@ -73,17 +73,18 @@ def require_known(keys: AccessKeys, s3_settings: S3) -> None:
 
 def put(session: Session, keys: AccessKeys) -> StoredKeys:
     """Store the keys of the organization in place of those that it has."""
-    is_new = _find(session) is None
-    if is_new:
-        # Of two requests at once, the second one waits here, and then replaces the keys of the first.
+    is_new = False
+    while (stored := session.scalar(select(StoreKeys).where(StoreKeys.type == S3_TYPE).with_for_update())) is None:
+        # Of two requests at once, the second one waits here, and then replaces the keys of the first; if these were
+        # deleted meanwhile, it begins again.
         values = {
             "type": S3_TYPE,
             "stored_access_key_id": encryption.encrypt(keys.access_key_id.encode()).decode(),
             "stored_secret_access_key": encryption.encrypt(keys.secret_access_key.encode()).decode(),
             "region": keys.region,
         }
-        session.execute(insert(StoreKeys).values(values).on_conflict_do_nothing())
-    stored = session.scalars(select(StoreKeys).where(StoreKeys.type == S3_TYPE).with_for_update()).one()
+        inserted = insert(StoreKeys).values(values).on_conflict_do_nothing().returning(StoreKeys.id)
+        is_new = session.scalar(inserted) is not None
     stored.access_key_id, stored.secret_access_key = keys.access_key_id, keys.secret_access_key
     stored.region = keys.region
     session.flush()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from dcmon.tenancy import provisioning
 from tests.conftest import Acme
 from tests.helpers.endpoint import Endpoint, serving
 from tests.helpers.s3_server import KEY, SECRET, Server, server
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.http.test_rules import send_request
 
 BUCKET = "acme"
@@ -112,6 +114,19 @@ def test_keys_replace_earlier_ones_and_a_mask_keeps_them(endpoint: Endpoint, app
         assert stored == store_keys.create("AKIAIOSFODNN7EXAMPLE", SECRET, "eu-west-1")
     assert put(endpoint) == first
     assert listed(endpoint)[0]["parameters"] == MASKED
+
+
+def test_keys_are_set_while_others_delete_them(endpoint: Endpoint, app: App, acme: Acme) -> None:
+    first = put(endpoint)
+    with db.org_session(app.engine, acme.org) as session, ThreadPoolExecutor(1) as threads:
+        store_keys.delete(session)
+        answer = threads.submit(put, endpoint, query="?check=false", region="eu-west-1")
+        assert eventually(lambda: answer.done() or is_waiting_for_a_lock(app.engine))
+        assert not answer.done(), answer.result()
+        session.commit()
+        second = answer.result()
+    assert second != first
+    assert [entry["id"] for entry in listed(endpoint)] == [second["id"]]
 
 
 @pytest.mark.parametrize(
