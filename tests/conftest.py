@@ -78,9 +78,14 @@ def _empty_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("empty")
 
 
+@pytest.fixture(scope="session")
+def _shared_configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("configuration")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _empty_directory: Path
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _empty_directory: Path, _shared_configuration: Path
 ) -> Iterator[None]:
     """Give each test an empty data directory, so that no test uses the directory of the user.
 
@@ -90,7 +95,9 @@ def _no_settings_from_outside(
     directory: Path = request.getfixturevalue("tmp_path") if has_own else _empty_directory
     monkeypatch.chdir(directory)
     monkeypatch.setenv("DCMON_DATA_DIR", str(directory / "no-data"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(directory / "no-configuration"))
+    # Libraries write below it too, matplotlib for one, so that it is not in the directory that must stay empty.
+    configuration = directory / "configuration" if has_own else _shared_configuration
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(configuration))
     yield
     assert has_own or not any(directory.iterdir()), "The test writes files and needs the fixture tmp_path."
 

@@ -51,7 +51,7 @@ class LockSpace(IntEnum):
     LEADER = 13  # 0. Session, exclusive: lead the schedulers
     ORGANIZATION_NAMES = 14  # 0. Transaction, exclusive: create an organization
     MIGRATION = 15  # 0: schema "public", 1: the scratch schema. Transaction, exclusive: migrate it
-    IMPORT = 18  # 0. Session, exclusive: import organizations, or restore a backup
+    IMPORT = 19  # 0. Session, exclusive: import organizations, or restore a backup
 
 
 def call(space: LockSpace, number: str, *, shared: bool = False) -> str:
