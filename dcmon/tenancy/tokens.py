@@ -28,6 +28,7 @@ from dcmon.tenancy.rate_limits import Limits
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
 MAX_NAME_LENGTH = 100
 SHORTEST_PREFIX = 6  # characters of the beginning of a prefix: two more than all tokens share
+DIGEST_BYTES = 32  # of SHA-256
 MAX_LIVE = 100  # of a user in an organization
 USE_RECORDED_EVERY = timedelta(minutes=1)
 
@@ -132,10 +133,13 @@ def authenticate(session: Session, token: str) -> Bearer:
 def bearer_of(session: Session, prefix: str, is_proven: Callable[[bytes], bool]) -> Bearer:
     """Return the bearer of a live token if its SHA-256 proves what a client sent in place of its text.
 
+    Of a token that was imported by its hash, the SHA-256 is known after its first use only: before, nothing proves it.
     Raises NotAuthenticated when the token is unknown, expired or revoked, and without the proof.
     """
     for row in _with_prefix(session, [prefix]):
-        if _state(row[0]) == TokenState.LIVE and is_proven(row[0].digest):
+        stored = row[0]
+        has_digest = stored.bcrypt_hash is None and len(stored.digest) == DIGEST_BYTES
+        if has_digest and _state(stored) == TokenState.LIVE and is_proven(stored.digest):
             return _bearer(*row)
     raise errors.NotAuthenticated
 

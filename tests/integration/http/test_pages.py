@@ -1,11 +1,14 @@
 """The pages of `dcmon serve`: what they show, the log-in, and that no name of a user becomes HTML."""
 
+import base64
 import re
+import time
 from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
 
+import bcrypt
 import pytest
 import urllib3
 from sqlalchemy import text
@@ -17,7 +20,7 @@ from dcmon.http.page_access import COOKIE, HOME, next_page
 from dcmon.pages import model_section
 from dcmon.pages.view import View
 from dcmon.storage import models
-from dcmon.tenancy import members, page_sessions, tokens
+from dcmon.tenancy import imported_tokens, members, page_sessions, tokens
 from dcmon.tenancy.permissions import Role, Scope
 from tests.conftest import Acme
 from tests.helpers import valued_model
@@ -236,3 +239,18 @@ def test_reader_logs_in_and_follows_links(endpoint: Endpoint, tmp_path: Path) ->
         assert browser.errors == []
         assert [url for url in browser.requests if not url.startswith((endpoint.url, "data:"))] == []
         assert not any(endpoint.token in url for url in browser.requests)
+
+
+def test_a_session_is_not_forged_before_a_first_use(endpoint: Endpoint, app: App, acme: Acme) -> None:
+    """A token that was imported by its hash has no SHA-256 yet, and its prefix follows from the user's e-mail."""
+    name, secret = "ann@acme.example", "AbCdEfGhIjKlMnOpQrSt-_"
+    hashed = bcrypt.hashpw(secret.encode(), bcrypt.gensalt(4)).decode()
+    with app.public() as session:
+        (imported,) = imported_tokens.import_lines(session, acme.org.id, [f"{name},{hashed}"], Role.MEMBER)
+    expires = int(time.time()) + 3600
+    (key,) = encryption.signing_keys(page_sessions.PURPOSE)  # without keys in the settings, it is known to all
+    forged = f"{imported.prefix}.{expires}.{page_sessions._signature(key, b'', str(imported.prefix), expires)}"
+    assert get(endpoint, HOME, cookie=f"{COOKIE}={forged}").status == 401
+    used = session_of(log_in(endpoint, f"{base64.urlsafe_b64encode(name.encode()).decode()}.{secret}"))
+    assert get(endpoint, HOME, cookie=used).status == 200
+    assert get(endpoint, HOME, cookie=f"{COOKIE}={forged}").status == 401
