@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, event
 
@@ -22,6 +23,7 @@ from pg_class where relkind = 'r' and relnamespace <> 'pg_catalog'::regnamespace
 _WRITTEN = "select count(*) from {table} where xmin::text::bigint >= pg_current_xact_id()::text::bigint % 4294967296"
 _ALERT_CHANGES = "select kind, count(*) from alert_changes where at = now() group by kind"
 _BEFORE = "dcmon.counts_before"
+_ENGINES = WeakSet[Engine]()  # of dry runs
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"
 Change = tuple[str, str]
@@ -62,7 +64,13 @@ def engine(url: str, effects: Effects) -> Engine:
 
     event.listen(result, "begin", begin)
     result.dialect.do_commit = roll_back  # type: ignore[method-assign, assignment]  # all commits of SQLAlchemy pass here
+    _ENGINES.add(result)
     return result
+
+
+def is_dry(engine: Engine) -> bool:
+    """Return True if transactions of an engine are rolled back. A statement in AUTOCOMMIT would not be."""
+    return engine in _ENGINES
 
 
 class _Operations(NamedTuple):

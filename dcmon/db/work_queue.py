@@ -11,6 +11,8 @@ from typing import NamedTuple
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from dcmon.db import dry_runs
+
 
 class Work(IntEnum):
     """The kinds of work that workers wait for."""
@@ -66,8 +68,10 @@ def enqueue(session: Session, org_id: int, work: Work, at: datetime | None = Non
 def enqueue_now(engine: Engine, org_id: int, work: Work) -> None:
     """Queue work that is due now, in one statement that is its own transaction.
 
-    This runs after each request that stores rows, so it takes only one round trip.
+    This runs after each request that stores rows, so it takes only one round trip. In a dry run it does nothing.
     """
+    if dry_runs.is_dry(engine):  # a statement that is its own transaction can't be rolled back
+        return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(ENQUEUE_NOW, {"org": org_id, "kind": int(work)})
 
