@@ -3,6 +3,9 @@
 They have the settings that do not have their defaults. Secrets are never in them, only their names.
 """
 
+import hashlib
+import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +27,9 @@ LEFT_OUT = ("DCMON_DATA_DIR", "DCMON_RUN_AS", "DCMON_HTTP__HOST", "DCMON_ORG")  
 DATA_DIR, PORT = "/var/lib/dcmon", 8000
 STOP_SECONDS = 30  # of a worker, which stores its batch
 LIVE, READY = "/health/live", "/health/ready"
+# dcmon's exit code 8 is no failure of the whole: one organization could not be migrated, and the others are served.
+PARTLY_DONE = 8
+ALSO_PARTLY = ["sh", "-c", f'dcmon "$@" || {{ code=$?; [ $code -eq {PARTLY_DONE} ] || exit $code; }}', "dcmon"]
 HARDENING = """NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
@@ -94,7 +100,8 @@ Wants=dcmon-serve.service {kinds}
 [Install]
 WantedBy=multi-user.target
 """
-    migrate = _unit(deployment, "migration of the database", "migrate", "Type=oneshot\nRemainAfterExit=yes\n", "")
+    once = f"Type=oneshot\nRemainAfterExit=yes\nSuccessExitStatus={PARTLY_DONE}\n"
+    migrate = _unit(deployment, "migration of the database", "migrate", once, "")
     restart = f"Restart=always\nRestartSec=2\nTimeoutStopSec={deployment.stop_seconds}\n"
     after = "After=dcmon-migrate.service\nRequires=dcmon-migrate.service\nPartOf=dcmon.target\n"
     return {
@@ -140,16 +147,14 @@ def kubernetes(deployment: Deployment) -> list[dict[str, Any]]:
     labels = {"app.kubernetes.io/name": "dcmon"}
     configuration = {**deployment.variables, "DCMON_HTTP__HOST": "0.0.0.0", "DCMON_HTTP__PORT": str(PORT)}
     secrets = dict.fromkeys(deployment.secret_names, PLACEHOLDER)
+    migration = _pod(deployment, "migrate", ["migrate"], {"command": ALSO_PARTLY}, {"restartPolicy": "OnFailure"})
     manifests: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": deployment.namespace, "labels": labels}},
         {**_head(deployment, "v1", "ConfigMap", "dcmon"), "data": configuration},
         {**_head(deployment, "v1", "Secret", "dcmon"), "type": "Opaque", "stringData": secrets},
         {
-            **_head(deployment, "batch/v1", "Job", "dcmon-migrate"),
-            "spec": {
-                "backoffLimit": 6,
-                "template": _pod(deployment, "migrate", ["migrate"], {}, {"restartPolicy": "OnFailure"}),
-            },
+            **_head(deployment, "batch/v1", "Job", _job_name(migration)),
+            "spec": {"backoffLimit": 6, "template": migration},
         },
         {
             **_head(deployment, "v1", "Service", "dcmon"),
@@ -157,12 +162,17 @@ def kubernetes(deployment: Deployment) -> list[dict[str, Any]]:
         },
         _workload(deployment, "serve", ["serve"], _endpoint(deployment)),
     ]
-    for kind in deployment.workers:
-        # The tables of the code and the schema are compared, for which PostgreSQL must answer.
-        probe = {"exec": {"command": ["dcmon", "migrate", "status"]}, "periodSeconds": 60, "timeoutSeconds": 20}
-        container = {"livenessProbe": {**probe, "initialDelaySeconds": 60, "failureThreshold": 5}}
-        manifests.append(_workload(deployment, str(kind), ["-v", "worker", "start", str(kind)], container))
+    # Workers have no probe: one that ends is started again, and none of them can mend PostgreSQL or an organization.
+    kinds = map(str, deployment.workers)
+    manifests += [_workload(deployment, kind, ["-v", "worker", "start", kind], {}) for kind in kinds]
     return manifests + [_budget(deployment, str(kind)) for kind in (ProcessKind.SERVE, *deployment.workers)]
+
+
+def _job_name(template: Mapping[str, Any]) -> str:
+    """Return a name of its own for each version and template: the template of a Job that exists can't be changed."""
+    version = re.sub(r"[^a-z0-9]+", "-", metadata.version("dcmon").lower()).strip("-")[:30]
+    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()
+    return f"dcmon-migrate-{version}-{digest[:8]}"
 
 
 def _head(deployment: Deployment, version: str, kind: str, name: str, part: str = "") -> dict[str, Any]:
@@ -248,15 +258,16 @@ def compose(deployment: Deployment) -> dict[str, Any]:
 
     probe = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{PORT}{LIVE}')"
     services = {
-        "migrate": service(["migrate"], restart="on-failure"),
+        "migrate": service(
+            ["migrate"], restart="on-failure", entrypoint=[text.replace("$", "$$") for text in ALSO_PARTLY]
+        ),
         "serve": service(
             ["serve"], depends_on=migrated, ports=[f"${{DCMON_BIND:-127.0.0.1}}:${{DCMON_PORT:-{PORT}}}:{PORT}"],
             healthcheck={"test": ["CMD", "python", "-c", probe], "interval": "10s", "timeout": "5s", "retries": 10},
         ),
     }  # fmt: skip
-    check = {"test": ["CMD", "dcmon", "migrate", "status"], "interval": "60s", "timeout": "20s", "retries": 3}
     for kind in deployment.workers:
-        services[str(kind)] = service(["-v", "worker", "start", str(kind)], depends_on=migrated, healthcheck=check)
+        services[str(kind)] = service(["-v", "worker", "start", str(kind)], depends_on=migrated)
     return {"name": "dcmon", "services": services}
 
 

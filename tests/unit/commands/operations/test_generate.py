@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
+from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
@@ -23,6 +24,7 @@ from dcmon import setting_names
 from dcmon.commands.generate import Shell
 from dcmon.commands.operations import generate
 from dcmon.commands.operations.generate import COMPLETION_FILES, Generated
+from dcmon.commands.operations.generated_deployment import Deployment
 from dcmon.commands.views import generate as view
 from dcmon.errors import Conflict
 from dcmon.http.metrics import RequestMetrics
@@ -116,8 +118,38 @@ def test_manifests_fit_the_schemas_of_kubernetes() -> None:
         if manifest["kind"] in ("Deployment", "PodDisruptionBudget"):  # selectors find their own pods alone
             part = manifest["metadata"]["labels"]["app.kubernetes.io/component"]
             assert manifest["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"] == part
-        if manifest["kind"] == "Deployment":
-            assert "livenessProbe" in manifest["spec"]["template"]["spec"]["containers"][0]
+        if manifest["kind"] == "Deployment":  # a probe of a worker would kill it for a fault of PostgreSQL
+            (container,) = manifest["spec"]["template"]["spec"]["containers"]
+            assert ("livenessProbe" in container) == (container["name"] == "serve")
+
+
+def migration_job(deployment: Deployment) -> dict[str, Any]:
+    (job,) = [one for one in yaml.safe_load_all(text(generate.kubernetes(deployment))) if one["kind"] == "Job"]
+    return dict(job)
+
+
+def test_each_image_has_a_migration_of_its_own() -> None:
+    """A Job's template can't be changed: another one needs another name, and the same one the same name."""
+    job, other = migration_job(DEPLOYMENT), migration_job(replace(DEPLOYMENT, image="registry.example/dcmon:2"))
+    assert job["metadata"]["name"] == migration_job(DEPLOYMENT)["metadata"]["name"] != other["metadata"]["name"]
+    assert re.fullmatch(r"dcmon-migrate-[a-z0-9-]{1,48}", job["metadata"]["name"])
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (8, 0), (7, 7), (3, 3)])
+def test_partly_migrated_counts_as_migrated(code: int, expected: int, tmp_path: Path) -> None:
+    """One organization that can't be migrated keeps no other from being served; all else fails as it did."""
+    (tmp_path / "dcmon").write_text(f'#!/bin/sh\n[ "$1" = migrate ] && exit {code}\nexit 99\n')
+    (tmp_path / "dcmon").chmod(0o755)
+    own = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["migrate"]
+    made = yaml.safe_load(text(generate.compose(DEPLOYMENT)))["services"]["migrate"]
+    container = migration_job(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]
+    typed = [
+        *([part.replace("$$", "$") for part in (*one["entrypoint"], *one["command"])] for one in (own, made)),
+        [*container["command"], *container["args"]],
+    ]
+    path = f"{tmp_path}:/usr/bin:/bin"
+    assert [subprocess.run(one, env={"PATH": path}, check=False).returncode for one in typed] == [expected] * 3
+    assert "\nSuccessExitStatus=8\n" in units()["dcmon-migrate.service"]
 
 
 def test_compose_file_fits_the_specification() -> None:
