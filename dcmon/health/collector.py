@@ -182,13 +182,14 @@ def _read_unavailable(engine: Engine, org: Organization, parked: Backlog) -> Org
     """
     try:
         with db.org_session(engine, org, wait=OPEN_TIMEOUT):
-            return OrganizationHealth(org.name, parked_messages=parked)
+            return OrganizationHealth(org.name, parked_messages=parked, is_counted=False)
     except errors.OrganizationNotFound:
         return OrganizationHealth(org.name)
     except errors.DcmonError as error:
         return OrganizationHealth(
             org.name,
             parked_messages=parked,
+            is_counted=False,
             unavailable_reason=str(error),
             is_schema_behind=isinstance(error, errors.SchemaOutOfDate),
             is_schema_ahead=isinstance(error, errors.SchemaTooNew),

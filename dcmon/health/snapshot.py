@@ -103,10 +103,10 @@ class OrganizationHealth:
     """The backlogs and failures of an organization.
 
     `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days.
-    `unavailable_reason`: why the organization can't be opened; all else is then unknown. `undelivered_alerts`: critical
-    alerts that fire, and of which no receiver has got a notification. `has_receiver`: a receiver gets critical alerts.
-    `unreferenced`, `valueless`, `failing_monitors`: monitors that need a reference and have none, that have nothing but
-    NO_DATA, whose newest result is an ERROR.
+    `unavailable_reason`: why the organization can't be opened. `is_counted`: False if all but its parked messages is
+    unknown. `undelivered_alerts`: critical alerts that fire, and of which no receiver has got a notification.
+    `has_receiver`: a receiver gets critical alerts. `unreferenced`, `valueless`, `failing_monitors`: monitors that need
+    a reference and have none, that have nothing but NO_DATA, whose newest result is an ERROR.
     """
 
     name: str
@@ -129,6 +129,7 @@ class OrganizationHealth:
     unreferenced: Sequence[MonitorsOfVersion] = ()
     valueless: Sequence[MonitorsOfVersion] = ()
     failing_monitors: Sequence[MonitorsOfVersion] = ()
+    is_counted: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -64,7 +64,10 @@ GOOD_STATES = (PartState.RUNNING, PartState.ANSWERS, PartState.LEADS)
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that `dcmon status` shows. `failure`: why the database can't be read; then it has only `parts`."""
+    """Everything that `dcmon status` shows. `failure`: why the database can't be read; then it has only `parts`.
+
+    `unknown`: why a number of `waiting` is not known, or is not that of all organizations.
+    """
 
     parts: Sequence[Mapping[str, Any]]
     workers: Sequence[Mapping[str, Any]]
@@ -73,6 +76,7 @@ class Status:
     now: datetime
     is_running: bool = True
     failure: errors.DcmonError | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -125,6 +129,7 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -
         current_problems,
         snapshot.now,
         local is not None or bool(snapshot.alive(None, settings.health)),
+        unknown=unknown(snapshot),
     )
 
 
@@ -262,7 +267,6 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         firing.update(org.firing_alerts)
     run = snapshot.runs.get(ScheduledJobName.PING) if snapshot.has_ping_url else None
     due, unsent = [org.due_windows for org in orgs], [org.unsent_notifications for org in orgs]
-    has_kafka = snapshot.is_kafka_up is not None
     return {
         "organizations": len(orgs),
         "windows_due": sum(backlog.count for backlog in due),
@@ -270,7 +274,7 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         "notifications_waiting": sum(backlog.count for backlog in unsent),
         "oldest_notification": min((backlog.oldest_at for backlog in unsent if backlog.oldest_at), default=None),
         "notifications_given_up": sum(org.given_up_notifications.count for org in orgs),
-        "unread_messages": sum(partition.unread_messages for partition in partitions) if has_kafka else None,
+        "unread_messages": sum(partition.unread_messages for partition in partitions) if snapshot.is_kafka_up else None,
         "oldest_unread": min(
             (partition.oldest_unread_at for partition in partitions if partition.oldest_unread_at), default=None
         ),
@@ -280,6 +284,18 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         "ping": run.message if run is not None else None,
         "ping_sent": run.succeeded_at if run is not None else None,
     }
+
+
+def unknown(snapshot: HealthSnapshot) -> dict[str, str]:
+    """Return why numbers of backlogs are not known, or are not those of all organizations, by their names."""
+    reasons = [
+        org.unavailable_reason or f"Organization {org.name} could not be read."
+        for org in snapshot.organizations
+        if not org.is_counted
+    ]
+    names = ("windows_due", "notifications_waiting") if reasons else ()
+    unread = {"unread_messages": "Kafka does not answer."} if snapshot.is_kafka_up is False else {}
+    return unread | dict.fromkeys(names, " ".join(reasons))
 
 
 def _by_severity(firing: Mapping[str, int]) -> dict[str, int]:

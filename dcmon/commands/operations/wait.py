@@ -17,6 +17,7 @@ from dcmon.tenancy import schema_migration
 
 if TYPE_CHECKING:
     from dcmon.app import App
+    from dcmon.health.status import Status
 
 OPERATORS: dict[str, Callable[[int, int], bool]] = {
     "=": operator.eq, "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt,
@@ -69,8 +70,11 @@ def parse_condition(text: str) -> Condition:
 def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every: timedelta) -> dict[str, Any]:
     """Look again and again until all conditions hold; return the values and the seconds that it took.
 
-    A remark says what is waited for, whenever it changes. Raises TimeOver.
+    A remark says what is waited for, whenever it changes. Raises TimeOver, or InvalidInput with --org: what is counted
+    is that of all organizations.
     """
+    if app.typed_org is not None:
+        raise errors.InvalidInput("dcmon wait counts all organizations together: leave out --org.")
     started_at, last = time.monotonic(), ""
     while True:
         values, reason = _read(app, {condition.name for condition in conditions})
@@ -104,10 +108,23 @@ def _read(app: "App", names: set[str]) -> tuple[dict[str, int | None], str]:
             current = status.collect(app)
             if current.failure is not None:
                 raise current.failure
-            counted = {name: sum(current.waiting[key] or 0 for key in keys) for name, keys in COUNTS.items()}
-            values |= {name: counted[name] for name in counted.keys() & names}
+            values |= {name: _count(current, name) for name in COUNTS.keys() & names}
             if HEALTH in names:
                 values[HEALTH] = len(current.problems)
+            return values, " ".join(_reasons(current, names))
     except (errors.Unreachable, errors.Unavailable, errors.SchemaOutOfDate, errors.NothingRuns) as error:
         return {}, str(error)
     return values, ""
+
+
+def _count(current: "Status", name: str) -> int | None:
+    """Return what a condition counts; None where a part of it is not known. Without Kafka there are no messages."""
+    if any(key in current.unknown for key in COUNTS[name]):
+        return None
+    return sum(current.waiting[key] or 0 for key in COUNTS[name])
+
+
+def _reasons(current: "Status", names: set[str]) -> list[str]:
+    """Return why values of conditions are not known, each reason once."""
+    keys = [key for name in COUNTS if name in names for key in COUNTS[name]]
+    return list(dict.fromkeys(current.unknown[key] for key in keys if key in current.unknown))

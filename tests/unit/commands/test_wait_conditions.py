@@ -1,9 +1,19 @@
 """The conditions of `dcmon wait`."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import typer
 
-from dcmon.commands.operations.wait import Condition, parse_condition
+from dcmon.app import App
+from dcmon.commands.operations.wait import COUNTS, Condition, _count, _reasons, parse_condition, wait
+from dcmon.errors import InvalidInput
+from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth
+from dcmon.health.status import Status, unknown
+from dcmon.output import Output
+from dcmon.settings import Settings
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -30,3 +40,29 @@ def test_wrong_condition_is_refused(text: str, message: str) -> None:
 def test_condition_on_an_unknown_value_does_not_hold() -> None:
     assert not Condition("lag", "=", 0).holds(None)
     assert Condition("lag", "<", 3).holds(2)
+
+
+def test_backlogs_that_could_not_be_read_are_unknown() -> None:
+    locked = OrganizationHealth("globex", unavailable_reason="Organization globex is locked.", is_counted=False)
+    raced = OrganizationHealth("initech", is_counted=False)
+    snapshot = HealthSnapshot(NOW, organizations=[OrganizationHealth("acme"), locked, raced], is_kafka_up=False)
+
+    current = Status([], [], {"parked_messages": 0}, [], NOW, unknown=unknown(snapshot))
+
+    assert [_count(current, name) for name in COUNTS] == [None, None, None]
+    assert _reasons(current, {"lag"}) == ["Kafka does not answer."]
+    said = "Organization globex is locked. Organization initech could not be read."
+    assert _reasons(current, {"due", "notifications"}) == [said]
+
+
+def test_lag_without_kafka_is_zero() -> None:
+    waiting = {"unread_messages": None, "parked_messages": 0, "windows_due": 3, "notifications_waiting": 0}
+    current = Status([], [], waiting, [], NOW, unknown=unknown(HealthSnapshot(NOW)))
+
+    assert [_count(current, name) for name in COUNTS] == [0, 3, 0]
+    assert _reasons(current, set(COUNTS)) == []
+
+
+def test_organization_is_refused() -> None:
+    with App(Settings(), Output(quiet=True), org="acme") as app, pytest.raises(InvalidInput, match="leave out --org"):
+        wait(app, [Condition("due", "=", 0)], timedelta(), timedelta())
