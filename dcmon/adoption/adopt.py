@@ -23,6 +23,10 @@ from dcmon.settings import Settings
 from dcmon.tenancy import deletion, organizations
 
 MARKED = text("select nspname from pg_namespace where obj_description(oid, 'pg_namespace') = :mark")
+COMPLETE = text("""
+    select from organizations o join pg_namespace n on n.nspname = o.schema_name
+     where obj_description(n.oid, 'pg_namespace') = :mark and o.deleted_at is null
+""")
 IS_RUNNING = "Another adoption, import or restore runs in this database. Repeat the command when it has ended."
 
 
@@ -57,6 +61,9 @@ def run(adoption: Adoption, url: str, only: Sequence[str] = (), *, dry_run: bool
 
 def _move(adoption: Adoption, old: OldDatabase, source: OldOrganization, *, dry_run: bool) -> Summary:
     summary = Summary(source.name)
+    if _is_complete(adoption.engine, source):
+        summary.add("organization", adopted=1, reason="an earlier run moved it")
+        return summary
     if (reason := _reason_to_skip(adoption.engine, source)) is not None:
         summary.add("organization", left=1, reason=reason)
         return summary
@@ -99,11 +106,12 @@ def _fill(
         definitions.move_receivers(adoption.settings.webhooks)
         continue_ids(session, "models", "versions", "checks", "monitors", "alert_rules", "webhooks")
         definitions.move_ingestion_rules(Actor.from_settings(org, "adoption", adoption.settings))
-    people.count(of_people, summary)
+    refused: dict[str, str] = {}
     if not dry_run:
         adoption.show(f"{source.name}: comparison")
         verification.compare(old, source, engine, org)
-        _publish(engine, org, of_people)
+        refused = _publish(engine, source, org, of_people)
+    people.count(of_people, refused, summary)
 
 
 def _reason_to_skip(engine: Engine, source: OldOrganization) -> str | None:
@@ -114,8 +122,14 @@ def _reason_to_skip(engine: Engine, source: OldOrganization) -> str | None:
     except errors.InvalidInput as error:
         return str(error)
     except errors.Conflict:
-        return "an organization of this name exists already, perhaps from an earlier run"
+        return "another organization of this name exists already"
     return None
+
+
+def _is_complete(engine: Engine, source: OldOrganization) -> bool:
+    """Return whether an earlier run has moved an organization. It may have another name now."""
+    with db.public_session(engine) as session:
+        return session.execute(COMPLETE, {"mark": _complete_mark(source)}).first() is not None
 
 
 def _schema(engine: Engine, source: OldOrganization, *, is_new: bool) -> Organization:
@@ -141,13 +155,22 @@ def _remove(engine: Engine, org: Organization) -> None:
         deletion.drop(session, org)
 
 
-def _publish(engine: Engine, org: Organization, of_people: Sequence[people.Person]) -> None:
-    """Make an organization visible, with its members and tokens, in one transaction."""
+def _publish(
+    engine: Engine, source: OldOrganization, org: Organization, of_people: Sequence[people.Person]
+) -> dict[str, str]:
+    """Make an organization visible, with its members and tokens, in one transaction. Returns what `people.add` does."""
     values: dict[str, Any] = {"id": org.id, "name": org.name, "schema": org.schema}
     with db.public_session(engine) as session:
         organizations.require_free_name(session, org.name)
         session.execute(text("insert into organizations (id, name, schema_name) values (:id, :name, :schema)"), values)
-        people.add(session, org, of_people)
-        session.execute(text(f"comment on schema {org.schema} is null"))
+        refused = people.add(session, org, of_people)
+        # The value of a comment can't be a parameter; the mark may have an apostrophe of a schema's name.
+        mark = _complete_mark(source).replace("'", "''")
+        session.connection().exec_driver_sql(f"comment on schema {org.schema} is '{mark}'".replace("%", "%%"))
         for work in Work:
             work_queue.enqueue(session, org.id, work)
+    return refused
+
+
+def _complete_mark(source: OldOrganization) -> str:
+    return f"dcmon: adopted from {source.schema}, organization {source.id}"

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -31,6 +32,8 @@ from dcmon.storage.versions import NewVersion
 from dcmon.windows import Frequency
 
 Row = Mapping[str, Any]
+# What a row raises that the old system should not have: it is left out, with the reason, and the others are moved.
+REFUSALS = (errors.DcmonError, ValueError, TypeError, KeyError, AttributeError, DataError, IntegrityError)
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ class Definitions:
                     ingestion_rules.create(
                         self.session, actor, models.get(self.session, row["model_id"]), _new_rule(row)
                     )
-            except (errors.DcmonError, ValueError) as error:
-                self.summary.add("data-ingestion rules", left=1, reason=str(error))
+            except REFUSALS as error:
+                self.summary.add("data-ingestion rules", left=1, reason=f"{row['name']!r}: {_reason(error)}")
             else:
                 self.summary.add("data-ingestion rules", adopted=1)
 
@@ -106,46 +109,56 @@ class Definitions:
         try:
             with self.session.begin_nested():
                 create()
-        except (errors.DcmonError, ValueError) as error:
-            self.summary.add(kind, left=1, reason=f"{row['name'] if 'name' in row else row['id']!r}: {error}")
+        except REFUSALS as error:
+            self.summary.add(kind, left=1, reason=f"{row['name'] if 'name' in row else row['id']!r}: {_reason(error)}")
             return
         self.summary.add(kind, adopted=1)
 
     def _create_model(self, row: Row, notes: list[dict[str, Any]]) -> Callable[[], object]:
         of_model = [{"title": note["title"], "text": note["text"]} for note in notes if note["model_id"] == row["id"]]
-        new = NewModel(
-            row["name"],
-            str(row["task_type"]).lower(),
-            row["description"],
-            float(row["alerts_delay_labels_ratio"]),
-            timedelta(seconds=row["alerts_delay_seconds"]),
-            obj_store_path=row["obj_store_path"],
-            notes=of_model,
-        )
-        return lambda: models.create_new(self.session, new)
+
+        def create() -> object:
+            new = NewModel(
+                row["name"],
+                str(row["task_type"]).lower(),
+                row["description"],
+                float(row["alerts_delay_labels_ratio"]),
+                timedelta(seconds=row["alerts_delay_seconds"]),
+                obj_store_path=row["obj_store_path"],
+                notes=of_model,
+            )
+            return models.create_new(self.session, new)
+
+        return create
 
     def _create_version(self, row: Row) -> Callable[[], object]:
-        label_map = row["label_map"] and {str(key): value for key, value in row["label_map"].items()}
-        new = NewVersion(
-            row["name"],
-            row["features_columns"] or {},
-            row["additional_data_columns"] or {},
-            row["feature_importance"],
-            row["classes"],
-            label_map,
-        )
-        return lambda: versions.create(self.session, models.get(self.session, row["model_id"]), new)
+        def create() -> object:
+            label_map = row["label_map"] and {str(key): value for key, value in row["label_map"].items()}
+            new = NewVersion(
+                row["name"],
+                row["features_columns"] or {},
+                row["additional_data_columns"] or {},
+                row["feature_importance"],
+                row["classes"],
+                label_map,
+            )
+            return versions.create(self.session, models.get(self.session, row["model_id"]), new)
+
+        return create
 
     def _create_check(self, row: Row) -> Callable[[], object]:
-        config = row["config"]
-        return lambda: model_checks.create_check(
-            self.session,
-            models.get(self.session, row["model_id"]),
-            row["name"],
-            config["module_name"],
-            config["class_name"],
-            config.get("params") or {},
-        )
+        def create() -> object:
+            config = row["config"]
+            return model_checks.create_check(
+                self.session,
+                models.get(self.session, row["model_id"]),
+                row["name"],
+                config["module_name"],
+                config["class_name"],
+                config.get("params") or {},
+            )
+
+        return create
 
     def _create_monitor(self, row: Row, pinned: set[int]) -> Callable[[], object]:
         def create() -> object:
@@ -175,24 +188,11 @@ class Definitions:
         return create
 
     def _create_receiver(self, row: Row, settings: Webhooks) -> Callable[[], object]:
-        more = row["additional_arguments"] or {}
-        headers = row["http_headers"] or {}
-        kind = WebhookKind(str(row["kind"]).upper())
-        levels = [Severity(str(level).lower()) for level in row["notification_levels"] or []]
-        common: dict[str, Any] = {"name": row["name"], "description": row["description"], "levels": levels}
-        if kind is WebhookKind.STANDARD:
-            spec = WebhookSpec(**common, url=row["http_url"], method=str(row["http_method"]).upper(), headers=headers)
-        else:
-            key = str(headers.get("Authorization", "")).removeprefix("Token token=") or None
-            spec = WebhookSpec(
-                **common,
-                url=row["http_url"],
-                routing_key=more.get("routing_key"),
-                access_key=key,
-                group=more.get("group"),
-                event_class=more.get("class"),
-            )
-        return lambda: webhook_receivers.add(self.session, kind, spec, settings)
+        def create() -> object:
+            kind, spec = _receiver(row)
+            return webhook_receivers.add(self.session, kind, spec, settings)
+
+        return create
 
 
 def set_next_id(session: Session, table: str, next_id: int) -> None:
@@ -206,6 +206,38 @@ def continue_ids(session: Session, *tables: str) -> None:
     for table in tables:
         next_id = session.execute(text(f"select coalesce(max(id), 0) + 1 from {table}")).scalar_one()
         set_next_id(session, table, next_id)
+
+
+def _receiver(row: Row) -> tuple[WebhookKind, WebhookSpec]:
+    more = row["additional_arguments"] or {}
+    headers = row["http_headers"] or {}
+    kind = WebhookKind(str(row["kind"]).upper())
+    levels = [Severity(str(level).lower()) for level in row["notification_levels"] or []]
+    common: dict[str, Any] = {"name": row["name"], "description": row["description"], "levels": levels}
+    if kind is WebhookKind.STANDARD:
+        spec = WebhookSpec(**common, url=row["http_url"], method=str(row["http_method"]).upper(), headers=headers)
+    else:
+        key = str(headers.get("Authorization", "")).removeprefix("Token token=") or None
+        spec = WebhookSpec(
+            **common,
+            url=row["http_url"],
+            routing_key=more.get("routing_key"),
+            access_key=key,
+            group=more.get("group"),
+            event_class=more.get("class"),
+        )
+    return kind, spec
+
+
+def _reason(error: Exception) -> str:
+    """Say why an object could not be created."""
+    if isinstance(error, DBAPIError):
+        return str(error.orig).splitlines()[0]
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    if isinstance(error, TypeError | AttributeError):
+        return f"a value is missing or of another type ({error})"
+    return str(error)
 
 
 def _condition(row: Row) -> Condition:

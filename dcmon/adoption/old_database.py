@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, make_url, text
+from sqlalchemy import URL, Connection, ExceptionContext, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dcmon import errors
@@ -140,17 +140,24 @@ def reading(url: str) -> Iterator[OldDatabase]:
         parsed, hide_parameters=True, connect_args={"connect_timeout": 10, "application_name": "dcmon"}
     )
     reading_only: Any = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    # Only errors of this engine: in the block, statements of dcmon's own database can fail, too.
+    event.listen(engine, "handle_error", lambda context: _refuse(context, parsed))
     try:
         with engine.connect().execution_options(**reading_only) as connection:
             yield OldDatabase(connection)
-    except DBAPIError as error:
-        where = f"{parsed.host}:{parsed.port or 5432}/{parsed.database}"
-        reason = str(error.orig).splitlines()[0]
-        if error.connection_invalidated or not getattr(error.orig, "sqlstate", None):
-            raise errors.Unreachable(what="The old database", where=where, reason=reason) from error
-        raise errors.DcmonError(f"The old database at {where} refused: {reason}") from error
     finally:
         engine.dispose()
+
+
+def _refuse(context: ExceptionContext, url: URL) -> None:
+    if not isinstance(context.sqlalchemy_exception, DBAPIError):
+        return
+    original = context.original_exception
+    where = f"{url.host}:{url.port or 5432}/{url.database}"
+    reason = (str(original) or type(original).__name__).splitlines()[0]
+    if context.is_disconnect or not getattr(original, "sqlstate", None):
+        raise errors.Unreachable(what="The old database", where=where, reason=reason) from original
+    raise errors.DcmonError(f"The old database at {where} refused: {reason}") from original
 
 
 def quoted(name: str) -> str:

@@ -1,6 +1,6 @@
 """The users of an organization of the old system, with their roles and API tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, select
@@ -16,6 +16,7 @@ from dcmon.tenancy.imported_tokens import Outcome
 from dcmon.tenancy.permissions import Role
 
 NO_OWNER = "owner@localhost"
+UNUSABLE = 'its hash is not of bcrypt, or has a cost above 12: "dcmon token create" creates a new token'
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,39 @@ def ids(engine: Engine, people: Sequence[Person]) -> dict[int, int]:
     return {person.id: by_email[person.email] for person in people if person.email in by_email}
 
 
-def add(session: Session, org: Organization, people: Sequence[Person]) -> None:
-    """Make users members, with their tokens, which work unchanged."""
+def add(session: Session, org: Organization, people: Sequence[Person]) -> dict[str, str]:
+    """Make users members, with their tokens, which work unchanged.
+
+    Returns why tokens are not taken, by the e-mail addresses of their users.
+    """
     for person in people:
         members.add(session, org.id, person.email, person.role, person.full_name)
-    lines = [f"{person.email},{person.token_hash}" for person in people if person.token_hash]
+    having = [person for person in people if _is_usable(person)]
+    lines = [f"{person.email},{person.token_hash}" for person in having]
     # The first line could be the names of columns; a comment before it makes sure that it is not.
-    for imported in imported_tokens.import_lines(session, org.id, ["# tokens", *lines], Role.MEMBER):
-        assert imported.outcome is not Outcome.DUPLICATE or imported.prefix
+    imported = imported_tokens.import_lines(session, org.id, ["# tokens", *lines], Role.MEMBER)
+    return {
+        person.email: str(outcome.remark)
+        for person, outcome in zip(having, imported, strict=True)
+        if outcome.outcome is not Outcome.IMPORTED
+    }
 
 
-def count(people: Sequence[Person], summary: Summary) -> None:
-    """Count users and tokens."""
+def count(people: Sequence[Person], refused: Mapping[str, str], summary: Summary) -> None:
+    """Count users and tokens. `refused`: what `add` returns."""
     of_old = [person for person in people if person.id]
     summary.add("users", adopted=len(of_old))
-    summary.add("tokens", adopted=sum(person.token_hash is not None for person in of_old))
+    summary.add("tokens")
+    for person in of_old:
+        reason = None if _is_usable(person) else UNUSABLE
+        if (reason := refused.get(person.email, reason)) is not None and person.token_hash:
+            summary.add("tokens", left=1, reason=f"{person.email}: {reason}")
+        else:
+            summary.add("tokens", adopted=int(bool(person.token_hash)))
+
+
+def _is_usable(person: Person) -> bool:
+    return bool(person.token_hash) and imported_tokens.HASH.fullmatch(str(person.token_hash)) is not None
 
 
 def _role(names: set[str]) -> Role:

@@ -7,7 +7,10 @@ from typing import Any
 
 @dataclass
 class KindSummary:
-    """How many objects of a kind the old system has, and how many are moved. `reasons`: why others are not."""
+    """How many objects of a kind the old system has, and how many are moved.
+
+    `reasons`: why others are not, or which run moved them.
+    """
 
     total: int = 0
     adopted: int = 0
@@ -26,8 +29,8 @@ class Summary:
         entry = self.kinds.setdefault(kind, KindSummary())
         entry.total += adopted + left
         entry.adopted += adopted
-        if left:
-            entry.reasons[reason] += left
+        if reason:
+            entry.reasons[reason] += adopted + left
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each kind."""

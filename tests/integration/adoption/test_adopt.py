@@ -7,15 +7,18 @@ import bcrypt
 import psycopg
 import pytest
 from sqlalchemy import Engine, make_url, text
+from sqlalchemy.exc import ProgrammingError
 
 from dcmon import db, errors
-from dcmon.adoption import adopt, people, verification
+from dcmon.adoption import adopt, old_database, people, verification
 from dcmon.adoption.adopt import Adoption
 from dcmon.adoption.summary import Summary
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.ingestion import audit_reader
-from dcmon.tenancy import organizations, tokens
+from dcmon.tenancy import imported_tokens, organizations, tokens
+from dcmon.tenancy.permissions import Role
+from tests.conftest import Acme
 from tests.integration.adoption import old_system
 
 TOKEN = "YW5uQGFjbWUuZXhhbXBsZQ==.0123456789abcdefghijkl"
@@ -124,7 +127,60 @@ def test_adoption_that_was_killed_goes_on(app: App, old_url: str, monkeypatch: p
 
     assert_complete(app)
     assert len(schemas(app.engine)) == 1
-    assert run(app, old_url).kinds["organization"].adopted == 0
+    repeated = run(app, old_url)
+    assert moved(repeated) == {"organization": (1, 1)}
+    assert "an earlier run" in str(repeated.kinds["organization"].reasons)
+
+
+def test_object_that_can_not_be_read_stops_nothing(app: App, old_url: str, empty_url: str) -> None:
+    """Each is counted with its reason: unknown words, missing numbers, a token whose hash is too costly."""
+    costly = "$2b$13$" + "a" * 53
+    with psycopg.connect(empty_url) as owner:
+        owner.execute("set search_path to org_acme, public")
+        owner.execute("insert into alert_webhooks (id, name, kind) values (5, 'bird', 'PIGEON')")
+        owner.execute(
+            "insert into alert_webhooks (id, name, kind, http_url, notification_levels)"
+            " values (6, 'loud', 'STANDARD', 'https://hooks.example/x', '[\"LOUD\"]')"
+        )
+        owner.execute("insert into models (id, name, task_type) values (4, 'empty', 'BINARY')")
+        owner.execute("insert into model_versions (id, model_id, name) values (6, 4, 'v1')")
+        owner.execute("insert into checks values (14, 3, 'Nameless', '{}'), (15, 3, 'Void', null)")
+        owner.execute("insert into data_ingestion_alert_rules (id, model_id, name) values (2, 3, 'void')")
+        owner.execute("update public.users set api_secret_hash = %s where id = 12", [costly])
+
+    tried = moved(run(app, old_url, dry_run=True))
+    summary = run(app, old_url)
+
+    assert_complete(app)
+    expected = {
+        "models": (2, 1), "versions": (2, 1), "checks": (4, 1), "receivers": (3, 1), "data-ingestion rules": (2, 1),
+        "tokens": (2, 1),
+    }  # fmt: skip
+    assert {kind: moved(summary)[kind] for kind in expected} == expected
+    assert {kind: tried[kind] for kind in expected} == expected
+    reasons = " ".join(str(entry.reasons) for entry in summary.kinds.values())
+    for reason in ("PIGEON", "not a valid Severity", "Nameless", "bob@acme.example: its hash", "void"):
+        assert reason in reasons
+
+
+def test_token_of_another_organization_is_not_adopted(app: App, old_url: str, acme: Acme) -> None:
+    """It opens the other organization, as before."""
+    with app.public() as session:
+        organizations.rename(session, acme.org, "other")
+        line = f"ann@acme.example,$2b$04${'a' * 53}"
+        (imported,) = imported_tokens.import_lines(session, acme.org.id, [line], Role.MEMBER)
+        assert imported.outcome == "imported"
+    summary = run(app, old_url)
+    assert moved(summary)["tokens"] == (1, 0)
+    assert "ann@acme.example: It opens another organization already." in summary.kinds["tokens"].reasons
+
+
+def test_error_of_the_own_database_is_not_of_the_old(app: App, old_url: str) -> None:
+    with old_database.reading(old_url) as old:
+        with pytest.raises(ProgrammingError), app.engine.connect() as connection:
+            connection.execute(text("select nonsense"))
+        with pytest.raises(errors.DcmonError, match="The old database at"):
+            old.scalar("select nonsense")
 
 
 def test_row_that_is_missing_is_noticed(app: App, old_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
