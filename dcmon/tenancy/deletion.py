@@ -8,6 +8,7 @@ import logging
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
@@ -59,8 +60,9 @@ def finish_all(engine: Engine) -> list[str]:
     for org in waiting:
         try:
             _finish(engine, org)
-        except errors.DcmonError as error:
-            log.warning("the deletion of organization %s is not finished: %s", org.name, error)
+        except (errors.DcmonError, SQLAlchemyError) as error:
+            reason = str(error).splitlines()[0]
+            log.warning("the deletion of organization %s is not finished: %s", org.name, reason)
         else:
             log.info("the deletion of organization %s is finished", org.name)
             finished.append(org.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.app import App
@@ -201,6 +202,26 @@ def test_interrupted_deletion_is_finished(app: App, engine: Engine, acme: Acme, 
     with db.public_session(engine) as session:
         assert deletion.unfinished(session) == []
         assert session.scalar(text("select count(*) from organizations")) == 0
+
+
+def test_deletion_that_fails_stops_no_other(engine: Engine, acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that PostgreSQL refuses, for example for lack of a privilege, is left for the next call."""
+    other = create(engine, "other")
+    with db.public_session(engine) as session:
+        deletion.mark(session, acme.org)
+        deletion.mark(session, other.organization)
+    drop = deletion.drop
+
+    def refused(session: Session, org: Organization) -> None:
+        if org.id == acme.org.id:
+            session.execute(text("do $$ begin raise insufficient_privilege; end $$"))
+        drop(session, org)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deletion, "drop", refused)
+        assert deletion.finish_all(engine) == ["other"]
+    assert schemas(engine) == {acme.org.schema}
+    assert deletion.finish_all(engine) == ["acme"]
 
 
 def test_organization_name_is_required_if_there_are_two(engine: Engine, acme: Acme) -> None:
