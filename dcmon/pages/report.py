@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from dcmon import complete_files
 from dcmon.alerting.alert_views import AlertView
 from dcmon.db import Organization
 from dcmon.db.tables.org import Model
@@ -74,9 +75,4 @@ def render(contents: Contents) -> str:
 
 def write(path: Path, text: str) -> None:
     """Write a report as a file, which is complete as soon as it has its name. Raises OSError."""
-    unfinished = path.with_name(f".{path.name}.new")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    complete_files.write_text(path, text)

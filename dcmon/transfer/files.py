@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from dcmon import errors
+from dcmon import complete_files, errors
 from dcmon.file_errors import FileRefused, FileUnwritable
 
 STANDARD = "-"  # stdin or stdout
@@ -17,29 +17,40 @@ STANDARD = "-"  # stdin or stdout
 def writing(path: str, *, is_replaced: bool = False) -> Iterator[BinaryIO]:
     """Open a new file that only its owner may read. It appears at `path` at the end of the block, without an error.
 
-    Raises Conflict if the file exists, and FileUnwritable.
+    Raises Conflict if the file exists, and FileUnwritable, also when the reader of stdout has ended.
     """
     if path == STANDARD:
         if sys.stdout.isatty():
             raise errors.InvalidInput("The file is not for a terminal: redirect it, or give a path in place of -.")
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with _writing_stdout() as stream:
+            yield stream
         return
     target = Path(path)
-    if target.exists() and not is_replaced:
-        raise errors.Conflict(f"{path} exists already. Choose another name, or add --replace.")
-    partial = target.with_name(f"{target.name}.partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb") as stream:
+        _require_free(target, is_replaced=is_replaced)
+        with complete_files.writing(target, complete_files.PRIVATE) as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, target)
+            _require_free(target, is_replaced=is_replaced)  # another process may have written it meanwhile
     except OSError as error:
         raise FileUnwritable(path=path, reason=error.strerror or str(error)) from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def _require_free(target: Path, *, is_replaced: bool) -> None:
+    if target.exists() and not is_replaced:
+        raise errors.Conflict(f"{target} exists already. Choose another name, or add --replace.")
+
+
+@contextmanager
+def _writing_stdout() -> Iterator[BinaryIO]:
+    try:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # What is still in the buffer can't be written either, and must not end the process with another exit code.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise FileUnwritable(path="stdout", reason=error.strerror or str(error)) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from dcmon import errors, file_errors
+from dcmon import complete_files, errors, file_errors
 from dcmon.alerting.change_context import Actor
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.views import declaration_plan as view
@@ -60,7 +60,7 @@ def export(app: "App", names: Sequence[str]) -> Page:
 def plan(app: "App", typed: TypedPlan) -> PlanPage:
     """Plan what files declare, and try it in a transaction that is rolled back; store the plan if `out` is given.
 
-    Raises InvalidFiles, NotFound, FileRefused, InvalidInput or Conflict.
+    Raises InvalidFiles, NotFound, FileRefused, FileUnwritable, InvalidInput or Conflict.
     """
     org = app.organization()
     wanted = _read(typed)
@@ -75,6 +75,8 @@ def apply(app: "App", typed: TypedPlan, confirm: Callable[[str], None], *, is_dr
 
     Raises as `plan`.
     """
+    if typed.stored is not None and (typed.paths or typed.prunes):
+        raise errors.InvalidInput("A stored plan has its files and what it removes: leave out --file and --prune.")
     if is_dry_run and typed.stored is None:
         return plan(app, typed)
     org, wanted, fingerprint = _wanted(app, typed)
@@ -139,6 +141,6 @@ def _content(path: Path) -> bytes:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text)
+        complete_files.write_text(path, text)
     except OSError as error:
-        raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise file_errors.FileUnwritable(path=path, reason=error.strerror or str(error)) from error

@@ -11,6 +11,7 @@ import yaml
 from dcmon import errors
 from dcmon.commands.operations import generated_deployment, generated_monitoring
 from dcmon.commands.operations.generated_deployment import Deployment
+from dcmon.file_errors import FileUnwritable
 from dcmon.settings import Settings
 
 COMPLETION_FILES = {"bash": "dcmon.bash", "zsh": "_dcmon", "fish": "dcmon.fish"}  # as each shell finds them
@@ -26,22 +27,23 @@ class Generated:
     def write(self, directory: Path | None, *, overwrite: bool) -> "Generated":
         """Write the files to a directory, if there is one. A file that is the same already stays.
 
-        Raises Conflict for another file of the same name without `overwrite`, or DcmonError.
+        Raises Conflict for another file of the same name without `overwrite`, or FileUnwritable.
         """
         if directory is None:
             return self
         paths = {directory / name: text for name, text in self.files.items()}
-        other = [path for path, text in paths.items() if path.exists() and path.read_bytes() != text.encode()]
-        if other and not overwrite:
-            raise errors.Conflict(
-                f"{', '.join(map(str, other))} exist with other contents. Add --overwrite, or give another directory."
-            )
         try:
+            other = [path for path, text in paths.items() if path.exists() and path.read_bytes() != text.encode()]
+            if other and not overwrite:
+                raise errors.Conflict(
+                    f"{', '.join(map(str, other))} exist with other contents."
+                    " Add --overwrite, or give another directory."
+                )
             directory.mkdir(parents=True, exist_ok=True)
             for path, text in paths.items():
-                path.write_text(text)
+                path.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise errors.DcmonError(f"{error.filename or directory} can't be written: {error.strerror}.") from error
+            raise FileUnwritable(path=error.filename or directory, reason=error.strerror or str(error)) from error
         return Generated(self.files, tuple(paths))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dcmon import durations, errors, file_errors
+from dcmon import complete_files, durations, errors, file_errors
 from dcmon.commands.shared import arguments
 from dcmon.formatting import shell_argument
 
@@ -75,12 +75,12 @@ _SETTINGS: Mapping[str, Callable[[str], Any]] = {
 
 
 def write(path: Path, typed: "TypedModel") -> None:
-    """Write a model as YAML, or as a command if the file's name ends with .sh. Raises FileRefused."""
+    """Write a model as YAML, or as a command if the file's name ends with .sh. Raises FileUnwritable."""
     text = command(typed) + "\n" if path.suffix == COMMAND_SUFFIX else _yaml(typed)
     try:
-        path.write_text(text)
+        complete_files.write_text(path, text)
     except OSError as error:
-        raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise file_errors.FileUnwritable(path=path, reason=error.strerror or str(error)) from error
 
 
 def _yaml(typed: "TypedModel") -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmon import file_errors
+from dcmon import complete_files, file_errors
 from dcmon.commands.views import github, junit
 from dcmon.severity import Severity
 from dcmon.states import ResultState
@@ -27,17 +27,17 @@ class Reports:
 
 
 def write(rows: Sequence[Mapping[str, Any]], reports: Reports, output: "Output") -> None:
-    """Write the reports of judged results. Raises FileRefused if a file can't be written."""
+    """Write the reports of judged results. Raises FileUnwritable if a file can't be written."""
     counted = [{**row, "violates": failing(row, reports.fail_on)} for row in rows]
     try:
         if reports.junit is not None:
-            reports.junit.write_text(junit.document(counted), encoding="utf-8")
+            complete_files.write_text(reports.junit, junit.document(counted))
         if reports.summary is not None:
             with reports.summary.open("a", encoding="utf-8") as file:
                 file.write(github.summary(counted))
     except OSError as error:
         path = str(error.filename or reports.junit or reports.summary)
-        raise file_errors.FileRefused(path=path, reason=error.strerror) from error
+        raise file_errors.FileUnwritable(path=path, reason=error.strerror or str(error)) from error
     if reports.has_annotations:
         for annotation in github.annotations(counted):
             output.remark(annotation)

@@ -30,6 +30,11 @@ def test_file_is_exported_planned_and_applied(
     refused = dcmon("apply", "-f", str(file))
     assert (refused.returncode, "add --yes to confirm" in refused.stderr) == (2, True)
     assert target.scalar("select threshold from alert_rules") == 0.2
+    for more in (["--prune"], ["-f", str(file)]):
+        both = dcmon("apply", "--plan", str(stored), *more, "--yes")
+        assert (both.returncode, "leave out --file and --prune" in both.stderr) == (2, True)
+    full = dcmon("plan", "-f", str(file), "--out", "/dev/full")
+    assert (full.returncode, "/dev/full can't be written: No space left" in full.stderr) == (3, True)
     assert dcmon("apply", "--plan", str(stored), "--yes").returncode == 0
     assert target.scalar("select threshold from alert_rules") == 0.3
     assert dcmon("plan", "-f", str(file)).returncode == 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -10,6 +11,8 @@ import pytest
 from dcmon.commands.operations import run_reports
 from dcmon.commands.operations.run_reports import Reports
 from dcmon.commands.views import github, junit
+from dcmon.file_errors import FileUnwritable
+from dcmon.output import Output
 from dcmon.severity import Severity
 
 # Elements of JUnit XML as CI servers read it: required attributes, further attributes, and elements inside.
@@ -88,3 +91,12 @@ def test_annotations_of_github_are_one_line_each() -> None:
     assert github.annotations([row("a,b/c\n::error::x", violates=["medium: 50%"])]) == [
         "::warning title=a%2Cb/c\\n%3A%3Aerror%3A%3Ax::medium: 50%25 in the window to 2026-03-02 00:00"
     ]
+
+
+def test_report_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    for reports in (Reports(Severity.LOW, junit=Path("/dev/full")), Reports(Severity.LOW, summary=Path("/dev/full"))):
+        with pytest.raises(FileUnwritable, match="/dev/full can't be written: No space left"):
+            run_reports.write(ROWS, reports, Output())
+    missing = tmp_path / "missing" / "junit.xml"
+    with pytest.raises(FileUnwritable, match=f"{missing} can't be written"):
+        run_reports.write(ROWS, Reports(Severity.LOW, junit=missing), Output())

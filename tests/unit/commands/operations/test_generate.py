@@ -27,6 +27,7 @@ from dcmon.commands.operations.generate import COMPLETION_FILES, Generated
 from dcmon.commands.operations.generated_deployment import Deployment
 from dcmon.commands.views import generate as view
 from dcmon.errors import Conflict
+from dcmon.file_errors import FileUnwritable
 from dcmon.http.metrics import RequestMetrics
 from dcmon.output import Output
 from dcmon.settings import Health, Kafka, Settings, Smtp
@@ -232,3 +233,9 @@ def test_files_are_written_once_and_not_replaced_unasked(tmp_path: Path, capsys:
     Output().page(view.files(made))
     assert json.loads(capsys.readouterr().out)["title"] == "dcmon"
     assert sys.executable.rpartition("/")[0] in units()["dcmon-serve.service"]
+
+
+def test_file_that_can_not_be_read_or_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "dcmon-dashboard.json").mkdir()
+    with pytest.raises(FileUnwritable, match=r"dcmon-dashboard\.json can't be written: Is a directory"):
+        generate.grafana().write(tmp_path, overwrite=True)
