@@ -93,16 +93,21 @@ def import_(
     file: options.TransferFile,
     name: Annotated[str | None, typer.Option("--name", help="Name here; default: as in the file.")] = None,
     passphrase_file: options.PassphraseFile = None,
+    with_commands: Annotated[
+        bool, typer.Option("--with-commands", help="Keep command receivers and sources active; only if you trust it.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
 ) -> None:
     """Import an organization from a file. It is visible when all of it is stored and checked, or not at all.
+
+    Receivers that run commands, and sources, are left inactive; the output has the commands that activate them.
 
     Example: dcmon org import acme.tar.gz --name acme-europe
     """
     from dcmon.commands.operations import transfer as operation
 
-    secrets = operation.SecretOptions(passphrase_file)
-    ctx.obj.output.value(operation.import_(ctx.obj, file, name, secrets, dry_run=dry_run))
+    secrets, typed = operation.SecretOptions(passphrase_file), operation.ImportOptions(name, dry_run, with_commands)
+    ctx.obj.output.value(operation.import_(ctx.obj, file, secrets, typed))
 
 
 @app.command("set-limits")

@@ -74,9 +74,18 @@ def delete(
 
 @app.command()
 @changing
+def resume(ctx: typer.Context, name: options.SourceName) -> None:
+    """Scan a source again that an import left inactive. Example: dcmon source resume lake"""
+    from dcmon.commands.operations import source as operation
+
+    ctx.obj.output.value(operation.resume(ctx.obj, name))
+
+
+@app.command()
+@changing
 def scan(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Source to scan; default: all.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Source to scan; default: all active.")] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Also try files that could not be read before.")] = False,
 ) -> None:
     """Load new files now; exit 8 when a file can't be read. Example: dcmon source scan lake"""

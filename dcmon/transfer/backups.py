@@ -78,7 +78,7 @@ def restore(
         protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
         unfinished.remove(engine)
         _require_room(engine, reader, only)
-        loader = Loader(engine, protection, _choose(only), UserIds(), has_shared=only is None)
+        loader = Loader(engine, protection, _choose(only), UserIds(), path, has_shared=only is None)
         try:
             summary = reader.read_to(loader)
             publication.publish(engine, loader.loaded, loader.users, reader.manifest if only is None else None)

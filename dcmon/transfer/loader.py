@@ -14,14 +14,16 @@ from sqlalchemy.orm import Session
 from dcmon import db
 from dcmon.db import Organization, migrations
 from dcmon.db.tables.org import Model, Version
+from dcmon.file_errors import ArchiveDamaged
 from dcmon.states import RowKind
 from dcmon.storage import sample_tables
 from dcmon.storage.sample_tables import Month
-from dcmon.transfer import catalog, contents, copy_text, tables
+from dcmon.transfer import catalog, contents, copy_text, tables, untrusted
 from dcmon.transfer.catalog import RowSum
 from dcmon.transfer.contents import Manifest, OrganizationDocument, TableHead
 from dcmon.transfer.file_secrets import FileSecrets
 from dcmon.transfer.snapshot import TEXT_FORMAT
+from dcmon.transfer.untrusted import Inactive
 from dcmon.transfer.user_ids import UserIds
 
 STAGING = "dcmon_import"  # the schema with the rows of "public" until they become visible
@@ -40,14 +42,18 @@ class Loaded:
 class Loader:
     """Stores what a file has. `choose` returns the id and name under which an organization is loaded; None: skip it.
 
-    `has_shared`: the tables that all organizations share are loaded, too.
+    `has_shared`: the tables that all organizations share are loaded, too. `is_trusted`: what runs commands or reads
+    files of this server stays active; otherwise `inactive` has its names at the end.
     """
 
     engine: Engine
     secrets: FileSecrets
     choose: Callable[[OrganizationDocument], Organization | None]
     users: UserIds
+    path: str
     has_shared: bool = False
+    is_trusted: bool = True
+    inactive: Inactive = field(default_factory=Inactive)
     loaded: list[Loaded] = field(default_factory=list)
     _manifest: Manifest | None = None
     _current: Loaded | None = None
@@ -60,7 +66,8 @@ class Loader:
             session.execute(text(f"create schema {STAGING}"))
 
     def begin_organization(self, scope: str, document: OrganizationDocument) -> None:
-        """Create the organization's schema, at the revision of the file."""
+        """Create the organization's schema, at the revision of the file. Raises ArchiveDamaged."""
+        self._require_listed(document)
         org = self.choose(document)
         self._current, self._is_at_head = None, False
         if org is None or self._manifest is None:
@@ -70,7 +77,8 @@ class Loader:
         self._current = Loaded(document, org)
 
     def table(self, scope: str, head: TableHead, lines: Iterator[bytes]) -> RowSum | None:
-        """Load a table, in a transaction of its own."""
+        """Load a table, in a transaction of its own. Raises ArchiveDamaged."""
+        self._require_known(scope, head)
         if scope == contents.PUBLIC and self.has_shared:
             return self._load_staged(head.table, head, lines)
         if self._current is None:
@@ -85,10 +93,28 @@ class Loader:
         self._migrate(self._current)
         return self._load_run_time(org, head, lines)
 
+    def _require_listed(self, document: OrganizationDocument) -> None:
+        """Check the id, which is part of the name of a schema. Raises ArchiveDamaged."""
+        listed = {} if self._manifest is None else self._manifest.organizations
+        if type(document.id) is not int or str(document.id) not in listed:
+            raise self._damaged(f"organization {str(document.id)[:40]!r} is not in its manifest")
+
+    def _require_known(self, scope: str, head: TableHead) -> None:
+        """Check that a table is one that is written to files. Raises ArchiveDamaged."""
+        is_known = head.table in tables.SHARED if scope == contents.PUBLIC else head.table not in tables.NOT_EXPORTED
+        has_numbers = all(type(number) is int for month in head.months for number in month)
+        if not is_known or not has_numbers:
+            raise self._damaged(f"table {head.table[:100]!r} does not belong into it")
+
+    def _damaged(self, reason: str) -> ArchiveDamaged:
+        return ArchiveDamaged(path=self.path, reason=reason)
+
     def end_organization(self, scope: str) -> None:
         """Finish the schema."""
         if self._current is not None:
             self._migrate(self._current)
+            if not self.is_trusted:
+                self.inactive = untrusted.make_inactive(self.engine, self._current.organization)
             self.loaded.append(self._current)
         self._current = None
 

@@ -1,6 +1,7 @@
 """Export an organization to a file, and import it under another id, also into another database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import Engine, text
 
@@ -12,8 +13,9 @@ from dcmon.transfer import file_secrets, files, publication, unfinished
 from dcmon.transfer.archive import ArchiveWriter
 from dcmon.transfer.contents import Kind, OrganizationDocument
 from dcmon.transfer.loader import Loader
-from dcmon.transfer.reader import OnlyCheck, Progress, Reader
+from dcmon.transfer.reader import Progress, Reader
 from dcmon.transfer.snapshot import consistent
+from dcmon.transfer.untrusted import Finder, Inactive
 from dcmon.transfer.user_ids import UserIds
 from dcmon.transfer.writer import Summary as Summary
 from dcmon.transfer.writer import Writer
@@ -31,11 +33,23 @@ class SecretOptions:
 
 @dataclass(frozen=True)
 class Imported:
-    """An organization that was imported. `tokens_left_out`: those that another organization has already."""
+    """An organization that was imported. `tokens_left_out`: those that another organization has already.
+
+    `inactive`: what would run commands or read files of this server, and was left inactive.
+    """
 
     name: str
     summary: Summary
     tokens_left_out: int = 0
+    inactive: Inactive = field(default_factory=Inactive)
+
+
+class Checked(NamedTuple):
+    """A file that was read to its end. `inactive`: what an import would leave inactive."""
+
+    kind: Kind
+    summary: Summary
+    inactive: Inactive
 
 
 def export(
@@ -61,8 +75,12 @@ def import_(
     name: str | None,
     secrets: SecretOptions,
     progress: Progress | None = None,
+    *,
+    is_trusted: bool = False,
 ) -> Imported:
     """Load an organization from a file ("-": stdin) under a new id, and then make it visible. `name`: another name.
+
+    `is_trusted`: its command receivers and sources stay active (transfer.untrusted).
 
     If it fails or is killed, no organization is visible; the next import removes what is left. Raises Conflict if the
     name is taken, ArchiveDamaged, ArchiveDiffers, ArchiveTooNew, ArchiveUnknown, PassphraseWrong, SecretUnreadable,
@@ -79,21 +97,24 @@ def import_(
         chosen = name or next(iter(reader.manifest.organizations.values()))
         unfinished.remove(engine)
         _require_free(engine, chosen)
-        loader = Loader(engine, protection, lambda document: _with_new_id(engine, chosen), UserIds())
+        loader = Loader(
+            engine, protection, lambda document: _with_new_id(engine, chosen), UserIds(), path, is_trusted=is_trusted
+        )
         try:
             summary = reader.read_to(loader)
             skipped = publication.publish(engine, loader.loaded, loader.users)
         except BaseException:
             unfinished.remove(engine)
             raise
-        return Imported(chosen, summary, skipped)
+        return Imported(chosen, summary, skipped, loader.inactive)
 
 
-def check(path: str, progress: Progress | None = None) -> tuple[Kind, Summary]:
+def check(path: str, progress: Progress | None = None) -> Checked:
     """Read a file to its end and compare its checksums, without a database. Raises what `import_` raises for it."""
     with files.reading(path) as stream:
         reader = Reader(stream, path, progress)
-        return reader.manifest.kind, reader.read_to(OnlyCheck())
+        finder = Finder()
+        return Checked(reader.manifest.kind, reader.read_to(finder), finder.found)
 
 
 def _require_kind(reader: Reader, path: str) -> None:

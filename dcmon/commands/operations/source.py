@@ -58,11 +58,20 @@ def remove(app: "App", name: str) -> None:
         sources.remove(session, sources.find(session, name))
 
 
+def resume(app: "App", name: str) -> dict[str, Any]:
+    """Let the scheduler scan a source. Raises SourceNotFound."""
+    with app.org() as session:
+        source = sources.find(session, name)
+        source.is_active = True
+        session.flush()
+        return {"resumed": name, "url": sources.describe(session, source)["url"]}
+
+
 def scan(app: "App", name: str | None, *, retries_failed: bool) -> "list[ScanResult]":
-    """Load the new files of a source, or of all sources if `name` is None. Raises SourceNotFound."""
+    """Load the new files of a source, or of all active sources if `name` is None. Raises SourceNotFound."""
     from dcmon.ingestion.files.scanner import Scanner
 
     with app.org() as session:
-        names = [name] if name is not None else [source.name for source in sources.entries(session)]
+        names = [name] if name is not None else [source.name for source in sources.entries(session) if source.is_active]
     scanner = Scanner(app.engine, app.organization(), app.settings.s3)
     return [scanner.scan(source, retry=retries_failed) for source in names]

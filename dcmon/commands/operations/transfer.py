@@ -1,11 +1,13 @@
 """Export and import organizations, and create, check and restore backups."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from dcmon.formatting import command_prefix, shell_argument
 from dcmon.transfer import backups, organization_files
 from dcmon.transfer.organization_files import SecretOptions as SecretOptions
 from dcmon.transfer.organization_files import Summary
+from dcmon.transfer.untrusted import Inactive
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -18,13 +20,35 @@ def export(app: "App", name: str, path: str, secrets: SecretOptions, *, is_repla
     return {"organization": org.name, "file": path, **_counts(summary)}
 
 
-def import_(app: "App", path: str, name: str | None, secrets: SecretOptions, *, dry_run: bool) -> dict[str, Any]:
-    """Import an organization; with `dry_run` only check its file. Raises what organization_files.import_ raises."""
-    if dry_run:
-        return {"dry_run": True, **check(path)}
-    imported = organization_files.import_(app.engine, path, name, secrets)
+@dataclass(frozen=True)
+class ImportOptions:
+    """What an operator typed about an import. `name`: None for that in the file. `dry_run`: only check the file.
+
+    `is_trusted`: command receivers and sources stay active.
+    """
+
+    name: str | None = None
+    dry_run: bool = False
+    is_trusted: bool = False
+
+
+def import_(app: "App", path: str, secrets: SecretOptions, typed: ImportOptions) -> dict[str, Any]:
+    """Import an organization, or check its file. Raises what organization_files.import_ raises."""
+    if typed.dry_run:
+        checked = organization_files.check(path)
+        inactive = {} if typed.is_trusted else _inactive(typed.name, checked.inactive)
+        return {"dry_run": True, **_checked(path, checked), **inactive}
+    imported = organization_files.import_(app.engine, path, typed.name, secrets, is_trusted=typed.is_trusted)
     row = {"organization": imported.name, "file": path, **_counts(imported.summary)}
-    return row | {"tokens_left_out": imported.tokens_left_out}
+    return row | {"tokens_left_out": imported.tokens_left_out} | _inactive(imported.name, imported.inactive)
+
+
+def _inactive(name: str | None, inactive: Inactive) -> dict[str, Any]:
+    """Return what is imported inactive as the commands that activate it; empty if there is nothing."""
+    prefix = command_prefix(name) if name is not None else "dcmon"
+    commands = [f"{prefix} notification resume {shell_argument(receiver)}" for receiver in sorted(inactive.receivers)]
+    commands += [f"{prefix} source resume {shell_argument(source)}" for source in sorted(inactive.sources)]
+    return {"left_inactive": commands} if commands else {}
 
 
 def back_up(app: "App", path: str, secrets: SecretOptions, *, is_replaced: bool) -> dict[str, Any]:
@@ -36,8 +60,12 @@ def back_up(app: "App", path: str, secrets: SecretOptions, *, is_replaced: bool)
 
 def check(path: str) -> dict[str, Any]:
     """Read a file to its end and compare its checksums. Raises what organization_files.check raises."""
-    kind, summary = organization_files.check(path)
-    return {"file": path, "kind": kind, "organizations": summary.organizations, **_counts(summary)}
+    return _checked(path, organization_files.check(path))
+
+
+def _checked(path: str, checked: organization_files.Checked) -> dict[str, Any]:
+    summary = checked.summary
+    return {"file": path, "kind": checked.kind, "organizations": summary.organizations, **_counts(summary)}
 
 
 def restore(app: "App", path: str, secrets: SecretOptions) -> dict[str, Any]:

@@ -154,6 +154,7 @@ def describe(session: Session, source: DataSource) -> dict[str, Any]:
         "constants": source.constants,
         **{name: int(count) for name, count in zip(names, counts, strict=True)},
         "is_of_path": source.is_of_path,
+        "is_active": source.is_active,
         "scanned_at": source.scanned_at,
         "last_error": source.last_error,
     }

@@ -79,6 +79,7 @@ EXAMPLES = {
     "source set-keys": None,
     "source create": "lake {files} --model credit --version v1",
     "source delete": "files",
+    "source resume": "files",
     "source scan": "files",
     "token create": "ci",
     "token delete": "first",

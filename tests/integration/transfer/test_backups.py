@@ -1,5 +1,8 @@
 """All organizations are backed up and restored: nothing is lost, and ingestion goes on where it was."""
 
+import io
+import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.app import App
+from dcmon.file_errors import ArchiveDamaged
 from dcmon.ingestion import audit_reader
 from dcmon.output import Output
 from dcmon.tenancy import deletion, organizations, provisioning, tokens
@@ -133,3 +137,20 @@ def test_rows_after_a_backup_are_read_again_from_kafka(
         assert eventually(lambda: (restored.samples, restored.labels) == (600, 600))
     assert restored.scalar("select sum(duplicates) from batches") == 0
     assert findings(second_engine) == []
+
+
+def test_backup_with_another_shared_table_is_refused(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    """The name of a shared table is a part of SQL."""
+    path, wrong = tmp_path / "backup.tar.gz", tmp_path / "wrong.tar.gz"
+    backups.create(filled.engine, str(path), SecretOptions())
+    with tarfile.open(path) as old, tarfile.open(wrong, "w:gz") as new:
+        for info in old:
+            content = old.extractfile(info).read()  # type: ignore[union-attr]
+            if info.name == "public/users/table.json":
+                content = json.dumps(
+                    {**json.loads(content), "table": "users (like users); drop table users --"}
+                ).encode()
+            info.size = len(content)
+            new.addfile(info, io.BytesIO(content))
+    with pytest.raises(ArchiveDamaged, match="does not belong"):
+        backups.restore(second_engine, str(wrong), None, SecretOptions())

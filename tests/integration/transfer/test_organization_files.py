@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.app import App
+from dcmon.commands.operations import notification, source, transfer
 from dcmon.db import Organization, encryption, migrations
 from dcmon.file_errors import ArchiveDamaged, ArchiveTooNew, ArchiveUnknown, PassphraseWrong
 from dcmon.ingestion import audit_reader
@@ -297,3 +298,79 @@ def test_parked_message_stops_an_export(filled: Target, tmp_path: Path) -> None:
         )
     with pytest.raises(errors.Conflict, match="parked"):
         organization_files.export(filled.engine, filled.org, str(tmp_path / "acme"), KEYS)
+
+
+def _add_command_and_source(target: Target, directory: Path) -> None:
+    """Add a receiver that runs a command, with a notification that is due, and a source of a directory."""
+    with db.org_session(target.engine, target.org) as session:
+        added = (
+            "insert into webhooks (name, kind, url, secret, severities, options) values ('pager', 'command', '', '',"
+        )
+        session.execute(text(f'{added} \'[]\', \'{{"command": ["touch", "{directory}/ran"]}}\')'))
+        session.execute(
+            text(
+                "insert into sources (name, url, kind, model_id, version_id, mapping)"
+                " values ('lake', :url, 'samples', :model, :version, '{}')"
+            ),
+            {"url": str(directory), "model": target.model_id, "version": target.version_id},
+        )
+
+
+def _active(engine: Engine, name: str) -> tuple[bool, bool]:
+    """Return whether the command receiver and the source are active."""
+    with db.org_session(engine, imported(engine, name)) as session:
+        runs = session.scalar(text("select is_active and paused_at is null from webhooks where name = 'pager'"))
+        scans = session.scalar(text("select is_active from sources where name = 'lake'"))
+    return bool(runs), bool(scans)
+
+
+def test_import_leaves_commands_and_sources_inactive(filled: Target, second: App, tmp_path: Path) -> None:
+    path = str(tmp_path / "acme.tar.gz")
+    _add_command_and_source(filled, tmp_path)
+    organization_files.export(filled.engine, filled.org, path, KEYS)
+    commands = [
+        "dcmon --org copy notification resume pager",
+        "dcmon --org copy source resume lake",
+    ]
+    tried = transfer.import_(second, path, KEYS, transfer.ImportOptions("copy", dry_run=True))
+    assert set(commands) <= set(tried["left_inactive"])
+    done = transfer.import_(second, path, KEYS, transfer.ImportOptions("copy"))
+    assert done["left_inactive"] == tried["left_inactive"]
+    assert _active(second.engine, "copy") == (False, False)
+    notification.resume(second, "pager")
+    source.resume(second, "lake")
+    assert _active(second.engine, "copy") == (True, True)
+
+    trusted = transfer.import_(second, path, KEYS, transfer.ImportOptions("trusted", is_trusted=True))
+    assert "left_inactive" not in trusted
+    assert _active(second.engine, "trusted") == (True, True)
+
+
+@pytest.mark.parametrize("table", ["receiver_tests", "idempotency_keys"])
+def test_tables_that_are_never_exported_are_refused(
+    filled: Target, second_engine: Engine, tmp_path: Path, table: str
+) -> None:
+    """A request for a test would let a worker run a command."""
+    path = tmp_path / "acme.tar.gz"
+    organization_files.export(filled.engine, filled.org, str(path), NO_SECRETS)
+
+    def renamed(name: str, part: bytes) -> bytes:
+        is_head = name.endswith("/silences/table.json")
+        return json.dumps({**json.loads(part), "table": table}).encode() if is_head else part
+
+    with pytest.raises(ArchiveDamaged, match=table):
+        organization_files.import_(second_engine, str(_edited(path, renamed)), None, NO_SECRETS)
+    assert (names(second_engine), schemas(second_engine)) == ([], [])
+
+
+def test_ids_in_a_file_are_numbers_of_its_manifest(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "acme.tar.gz"
+    organization_files.export(filled.engine, filled.org, str(path), NO_SECRETS)
+    for wrong in ("1 cascade; drop schema public", filled.org.id + 1):
+
+        def other(name: str, part: bytes, wrong: object = wrong) -> bytes:
+            is_document = name.endswith("/organization.json")
+            return json.dumps({**json.loads(part), "id": wrong}).encode() if is_document else part
+
+        with pytest.raises(ArchiveDamaged, match="not in its manifest"):
+            organization_files.import_(second_engine, str(_edited(path, other)), None, NO_SECRETS)
