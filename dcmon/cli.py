@@ -170,7 +170,7 @@ def root(
 ) -> None:
     """Watch machine-learning models in production.
 
-    Samples come in over HTTP, Kafka or files; monitors run deepchecks on time windows; alert rules judge the values.
+    Samples come in over HTTP, Kafka or files; monitors run checks on time windows; alert rules judge the values.
     """
     from dcmon.app import App, collect_garbage_rarely
     from dcmon.log import set_up

@@ -38,7 +38,7 @@ def list_(
 
     output = ctx.obj.output
     rows = view.rows(ctx.obj, NotificationFilter(state, receiver, alert, message), limit)
-    output.table(rows, NARROW if output.is_narrow else COLUMNS, empty="No such notification.", unfolded=["id", "state"])
+    output.table(rows, NARROW if output.is_narrow else COLUMNS, empty="No notifications.", unfolded=["id", "state"])
 
 
 @app.command()
