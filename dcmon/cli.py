@@ -275,12 +275,19 @@ def _format(arguments: list[str]) -> Format:
 
 
 def _default_format(arguments: list[str]) -> Format:
-    """Return the format that the profile sets, else that of tables. A wrong profile is an error where it is used."""
-    if not profiles.path().exists():
+    """Return the format that the profile sets, else that of tables. A wrong profile is an error where it is used.
+
+    A process that stepped down from root may have no access to the file, and prints its errors all the same.
+    """
+    try:
+        if not profiles.path().exists():
+            return Format.table
+    except OSError:
         return Format.table
     from dcmon import settings
 
     typed = [following for word, following in pairwise(arguments) if word == "--profile"]
+    typed += [word.removeprefix("--profile=") for word in arguments if word.startswith("--profile=")]
     try:
         if typed:
             profiles.choose(typed[-1])

@@ -115,6 +115,12 @@ def test_changes_are_checked_and_written_whole(file: Path) -> None:
         operation.use("new")
 
 
+def test_file_out_of_reach_does_not_hide_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that stepped down from root may have no access; a name that is too long fails for root, too."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", f"/{'x' * 300}")
+    assert cli._default_format([]) is Format.table
+
+
 def test_secrets_of_a_profile_are_masked() -> None:
     assert "hidden" not in str(view.detail("prod"))
     assert "(secret)" in str(view.detail("prod"))
