@@ -4,7 +4,7 @@ The class of an error has its exit code and its HTTP status.
 
 Exit codes: 0 done, 1 the tested condition is true, 2 wrong usage, 3 dcmon refused or failed, 4 not allowed,
 5 not found, 6 conflict or locked, 7 a dependency can't be reached or nothing runs, 8 partly done or no verdict,
-130 interrupted.
+124 waited in vain ("dcmon wait"), 130 interrupted.
 """
 
 from collections.abc import Iterable
