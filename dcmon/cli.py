@@ -68,8 +68,12 @@ class Commands(SuggestingGroup):
             return super().make_context(info_name, args, *arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        with _plain_option_errors():
-            return super().invoke(ctx)
+        try:
+            with _plain_option_errors():
+                return super().invoke(ctx)
+        except typer.Abort:  # Ctrl-C, or the end of the input, at a question; typer would exit with 1
+            print(file=sys.stderr)
+            _fail("interrupted", 130, "interrupted")
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         self._lists_names_only = True

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -139,3 +140,19 @@ def test_verb_of_an_earlier_release_works_unlisted(noun: str, old: str, verb: st
     assert group.get_command(context, old) is group.get_command(context, verb) is not None
     assert old not in group.list_commands(context)
     assert group.get_command(context, "nonsense") is None
+
+
+@pytest.mark.parametrize("format_", [[], ["-o", "json"]])
+def test_ctrl_c_at_a_question_is_an_interruption(
+    format_: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def abort(*_: Any) -> None:
+        raise typer.Abort  # as typer does at its own questions
+
+    monkeypatch.setattr(SuggestingGroup, "invoke", abort)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the process of the tests lives on
+    monkeypatch.setattr(sys, "argv", ["dcmon", *format_, "check", "list"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
