@@ -75,7 +75,8 @@ def restore(
         if reader.manifest.kind is not Kind.BACKUP:
             raise errors.InvalidInput(f'{path} has one organization: "dcmon org import" imports it.')
         passphrase = files.passphrase(secrets.passphrase_file)
-        protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
+        with reader.compared():
+            protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
         unfinished.remove(engine)
         _require_room(engine, reader, only)
         loader = Loader(engine, protection, _choose(only), UserIds(), path, has_shared=only is None)

@@ -93,7 +93,8 @@ def import_(
         reader = Reader(stream, path, progress)
         _require_kind(reader, path)
         passphrase = files.passphrase(secrets.passphrase_file)
-        protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
+        with reader.compared():
+            protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
         chosen = name or next(iter(reader.manifest.organizations.values()))
         unfinished.remove(engine)
         _require_free(engine, chosen)

@@ -6,6 +6,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,50 @@ def test_damaged_file_is_refused_and_leaves_nothing(
     with pytest.raises(ArchiveDamaged):
         organization_files.import_(second_engine, str(path), None, NO_SECRETS)
 
+    assert (names(second_engine), schemas(second_engine)) == ([], [])
+
+
+DAMAGED_PARTS = {
+    "a manifest": ("manifest.json", b'"organization"', b'"organizatiom"'),
+    "a field of the manifest": ("manifest.json", b'"revisions"', b'"revisiont"'),
+    "a document": ("org-1/models/table.json", b"{", b"["),
+    "a name in a document": ("org-1/models/table.json", b'"columns"', b'"columnt"'),
+    "a name of a column": ("org-1/models/table.json", b'"name"', b'"nane"'),
+    "rows": ("org-1/organization.json", b'"members"', b'"nembers"'),
+    "a sum": ("org-1/models/end.json", b'"checksum": "', b'"checksum": "7'),
+    "a number of a row": ("org-1/models/000001.copy", b"1\t", b"x\t"),
+    "a separator": ("org-1/models/000001.copy", b"\t", b" "),
+    "the end": ("end.json", b"{", b"["),
+}
+
+
+def test_change_that_can_be_read_is_damage(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    """What uses a changed byte fails before the checksum is compared: the file is the reason."""
+    path = tmp_path / "acme.tar.gz"
+    organization_files.export(filled.engine, filled.org, str(path), NO_SECRETS)
+    for damage, (part, old, new) in DAMAGED_PARTS.items():
+        edited = str(_edited(path, partial(_replaced, (part, old, new))))
+        with pytest.raises(ArchiveDamaged):
+            organization_files.check(edited)
+        with pytest.raises(ArchiveDamaged):
+            organization_files.import_(second_engine, edited, None, NO_SECRETS)
+        assert (names(second_engine), schemas(second_engine)) == ([], []), damage
+
+
+def _replaced(damage: tuple[str, bytes, bytes], name: str, content: bytes) -> bytes:
+    part, old, new = damage
+    if name != part:
+        return content
+    assert old in content
+    return content.replace(old, new, 1)
+
+
+def test_row_that_is_there_twice_is_damage(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "acme.tar.gz"
+    organization_files.export(filled.engine, filled.org, str(path), NO_SECRETS)
+    edited = _edited(path, lambda name, part: part * 2 if name == "org-1/models/000001.copy" else part)
+    with pytest.raises(ArchiveDamaged):
+        organization_files.import_(second_engine, str(edited), None, NO_SECRETS)
     assert (names(second_engine), schemas(second_engine)) == ([], [])
 
 
