@@ -88,6 +88,17 @@ def _newest_statement() -> Select[Result]:
     )  # fmt: skip
 
 
+class Span(NamedTuple):
+    """A part of a monitor's series: the windows that end after `since` and start before `until`.
+
+    `revision`: of the monitor; None: the current one.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    revision: int | None = None
+
+
 def lock_names(version_id: int, window: Window, monitor_ids: Iterable[int]) -> list[str]:
     """Return the names of the locks of monitors' results on a window, in the order in which they must be taken.
 
@@ -238,17 +249,19 @@ def newest_windows(session: Session, monitor_id: int, count: int) -> list[Result
 
 
 def newest_windows_of_monitors(
-    session: Session, model_id: int, monitor_ids: Sequence[int], count: int, since: datetime | None = None
+    session: Session, model_id: int, monitor_ids: Sequence[int], count: int, span: Span
 ) -> dict[int, list[Result]]:
-    """Return the series of the last `count` windows of each version by monitor of a model, in one statement.
+    """Return the series of the last `count` windows of a span of each version by monitor of a model, in one statement.
 
-    The results are without entries, noise and how. `since`: only windows that end later.
+    The results are without entries, noise and how.
     """
     of_monitor = (
         select(Result.id)
         .where(
             Result.monitor_id == Monitor.id, Result.version_id == Version.id,
-            Result.monitor_revision == Monitor.revision, *([] if since is None else [Result.window_end > since]),
+            Result.monitor_revision == (Monitor.revision if span.revision is None else span.revision),
+            *([] if span.since is None else [Result.window_end > span.since]),
+            *([] if span.until is None else [Result.window_start < span.until]),
         )
         .ext(distinct_on(Result.window_end))
         .order_by(Result.window_end.desc(), Result.revision.desc())
@@ -316,14 +329,30 @@ def recent_series(session: Session, monitor_id: int, span: timedelta) -> list[Re
     return series(session, monitor_id, None if newest is None else newest - span)
 
 
-def entries_of(session: Session, monitor_id: int, version_id: int, since: datetime) -> dict[datetime, dict[str, float]]:
-    """Return the entries of a monitor's newest results by the ends of windows that end after `since`."""
+def revision_at(session: Session, monitor_id: int, version_id: int, end: datetime, at: datetime | None) -> int | None:
+    """Return the revision of the monitor that gave the result of a window at a time; None if none is stored.
+
+    `end`: of the window. `at`: None stands for now; if no result is so old, the newest one counts.
+    """
+    of_window = select(Result.monitor_revision).where(
+        Result.monitor_id == monitor_id, Result.version_id == version_id, Result.window_end == end
+    )
+    orders = [Result.revision.desc()] if at is None else [(Result.computed_at <= at).desc(), Result.revision.desc()]
+    return session.scalar(of_window.order_by(*orders).limit(1))
+
+
+def entries_of(
+    session: Session, monitor_id: int, version_id: int, since: datetime, revision: int
+) -> dict[datetime, dict[str, float]]:
+    """Return the entries of a monitor's newest results by the ends of windows that end after `since`.
+
+    `revision`: of the monitor.
+    """
     statement = (
         select(Result.window_end, Result.entries)
-        .join(Monitor, Monitor.id == Result.monitor_id)
         .where(
             Result.monitor_id == monitor_id, Result.version_id == version_id, Result.window_end > since,
-            Result.monitor_revision == Monitor.revision,
+            Result.monitor_revision == revision,
         )
         .ext(distinct_on(Result.window_end))
         .order_by(Result.window_end, Result.revision.desc())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,10 +13,11 @@ from dcmon.alerting.rule_conditions import Measure
 from dcmon.db import Organization
 from dcmon.formatting import count_of, format_number
 from dcmon.monitoring import results
+from dcmon.monitoring.results import Span
 from dcmon.notifications import notification_views
 from dcmon.notifications.integrations import message_text
 from dcmon.pages import distribution_charts, distribution_reading, monitor_series, series_charts
-from dcmon.pages.charts import AlertSpan, MonitorSeries, Threshold
+from dcmon.pages.charts import MonitorSeries, Threshold
 from dcmon.pages.distribution_reading import Compared, main_drivers
 from dcmon.pages.markup import (
     NOTHING,
@@ -139,25 +140,34 @@ def _distributions(compared: Compared) -> Markup:
 
 
 def _over_time(session: Session, view: View, alert_view: AlertView) -> Markup:
-    """Return the chart of the monitor, from a while before the alert on."""
-    series = monitor_series.monitor_series(session, alert_view.monitor.id)
-    (monitor,) = series.monitors
+    """Return the chart of the monitor, from a while before the alert until a while after it, as the alert found it."""
     alert = alert_view.alert
     length = max(alert.first_window_end - alert.first_window_start, timedelta(minutes=1))
-    start = max(series.start, alert.first_window_start - max(20 * length, min(MARGIN, 60 * length)))
-    shown = _from(monitor, start)
+    margin = max(20 * length, min(MARGIN, 60 * length))
+    start, until = alert.first_window_start - margin, alert.last_window_end + margin
+    span = Span(start, until if alert.state == AlertState.RESOLVED else None, _revision(session, alert_view))
+    shown = monitor_series.of_alert(session, alert_view, span)
     if alert.metric not in shown.metrics and alert.drivers:
-        shown = _of_entries(session, alert_view, shown)
-    return element(
-        "div", series_charts.chart(view, shown, start, series.end) + series_charts.value_table(shown, 30), "card"
-    )
+        shown = _of_entries(session, alert_view, shown, span)
+    start = min((point.start for point in shown.points), default=alert.first_window_start)
+    end = max((point.end for point in shown.points), default=alert.last_window_end)
+    return element("div", series_charts.chart(view, shown, start, end) + series_charts.value_table(shown, 30), "card")
 
 
-def _of_entries(session: Session, alert_view: AlertView, series: MonitorSeries) -> MonitorSeries:
+def _revision(session: Session, alert_view: AlertView) -> int:
+    """Return the revision of the monitor that the alert is about: the current one may have no result of its time."""
+    alert, monitor = alert_view.alert, alert_view.monitor
+    end, at = alert.last_window_end, alert.resolved_at
+    return results.revision_at(session, monitor.id, alert.version_id, end, at) or monitor.revision
+
+
+def _of_entries(session: Session, alert_view: AlertView, series: MonitorSeries, span: Span) -> MonitorSeries:
     """Return the values of the entries that drive an alert, such as features, in place of the monitor's metrics."""
     names = list(dict.fromkeys([alert_view.alert.metric, *main_drivers(alert_view)]))
     version = alert_view.version.name
-    entries = results.entries_of(session, alert_view.monitor.id, alert_view.version.id, series.points[0].start)
+    of_version = alert_view.monitor.id, alert_view.version.id
+    since = min((point.start for point in series.points), default=alert_view.alert.first_window_start)
+    entries = results.entries_of(session, *of_version, since, span.revision or alert_view.monitor.revision)
     points = [
         replace(point, metrics={name: of[name] for name in names if name in of}, intervals={})
         for point in series.points
@@ -172,13 +182,6 @@ def _of_entries(session: Session, alert_view: AlertView, series: MonitorSeries) 
     ]
     alerts = [alert for alert in series.alerts if alert.alert_id == alert_view.alert.id]
     return replace(series, points=points, shown=names, thresholds=lines, alerts=alerts)
-
-
-def _from(series: MonitorSeries, start: datetime) -> MonitorSeries:
-    """Return the windows of a series from a time on, and the alerts that were open then or later."""
-    points = [point for point in series.points if point.end > start]
-    alerts: list[AlertSpan] = [alert for alert in series.alerts if alert.until is None or alert.until > start]
-    return replace(series, points=points, alerts=alerts)
 
 
 def _details(alert_view: AlertView, payload: Mapping[str, Any]) -> dict[str, object]:

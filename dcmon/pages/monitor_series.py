@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,12 +17,14 @@ from dcmon.checks.kinds import PERFORMANCE
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
 from dcmon.monitoring import monitor_views, results
 from dcmon.monitoring.monitor_views import MonitorView
+from dcmon.monitoring.results import Span
 from dcmon.pages.charts import AlertSpan, Interval, MonitorSeries, Point, Threshold
 from dcmon.severity import Severity
 from dcmon.states import AlertState, ResultState, TaskType
 from dcmon.storage import versions
 
 MOST_WINDOWS = 400  # of a monitor and version, the newest
+MOST_WINDOWS_OF_ALERT = 1_000  # of the monitor and a version, up to a while after the alert
 MOST_ALERTS = 500  # of the monitors that are read
 
 
@@ -65,7 +67,7 @@ def read(session: Session, model: Model, reading: Reading = Reading()) -> ModelS
     of_rules = defaultdict[int, list[AlertRule]](list)
     for rule in session.scalars(select(AlertRule).where(AlertRule.monitor_id.in_(ids)).order_by(AlertRule.id)):
         of_rules[rule.monitor_id].append(rule)
-    stored = results.newest_windows_of_monitors(session, model.id, ids, reading.windows, reading.since)
+    stored = results.newest_windows_of_monitors(session, model.id, ids, reading.windows, Span(reading.since))
     alerts = alert_views.newest_of_monitors(session, ids, MOST_ALERTS)
     if reading.since is not None:
         since = reading.since
@@ -127,6 +129,27 @@ def monitor_series(session: Session, monitor_id: int, windows: int = MOST_WINDOW
     if row is None:
         raise errors.MonitorNotFound(name=monitor_id)
     return read(session, row, Reading(monitor_ids=[monitor_id], windows=windows))
+
+
+def of_alert(session: Session, shown: AlertView, span: Span) -> MonitorSeries:
+    """Return the monitor of an alert in a span of time, with the alerts of that time."""
+    monitor, alert_rules = shown.monitor, select(AlertRule).where(AlertRule.monitor_id == shown.monitor.id)
+    stored = results.newest_windows_of_monitors(session, shown.model.id, [monitor.id], MOST_WINDOWS_OF_ALERT, span)
+    alerts = alert_views.newest_of_monitors(session, [monitor.id], MOST_ALERTS)
+    if all(other.alert.id != shown.alert.id for other in alerts):
+        alerts = [*alerts, shown]
+    names = {version.id: version.name for version in versions.entries(session, shown.model)}
+    rules_of_monitor = session.scalars(alert_rules.order_by(AlertRule.id)).all()
+    series = of_view(
+        MonitorView(monitor, shown.check, shown.model, rules_of_monitor, stored[monitor.id]), alerts, names
+    )
+    in_span = [
+        alert
+        for alert in series.alerts
+        if (span.since is None or alert.until is None or alert.until > span.since)
+        and (span.until is None or alert.since < span.until)
+    ]
+    return replace(series, alerts=in_span)
 
 
 def of_view(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str]) -> MonitorSeries:

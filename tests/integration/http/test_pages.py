@@ -226,7 +226,7 @@ def test_reader_logs_in_and_follows_links(endpoint: Endpoint, tmp_path: Path) ->
         browser.key("Enter")
         browser.wait_for("document.title.startsWith('Alert 1')")
         browser.errors.clear()  # the answer 401 is noted as an error
-        assert browser.run("document.querySelectorAll('canvas').length") == 1
+        browser.wait_for("document.querySelectorAll('canvas').length === 1")
         assert browser.run("document.documentElement.scrollWidth") == 360
         browser.key("Tab")
         assert browser.run("document.activeElement.className") == "skip"
