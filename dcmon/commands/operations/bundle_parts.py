@@ -35,10 +35,14 @@ class NotHere(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """A file of the bundle. `collect` returns a text, or data for JSON; it raises NotHere or any error."""
+    """A file of the bundle. `collect` returns a text, or data for JSON; it raises NotHere or any error.
+
+    `may_have_stored_secrets`: its texts are messages, errors or statements, which may quote what the database stores.
+    """
 
     name: str
     collect: Callable[["App"], Any]
+    may_have_stored_secrets: bool = False
 
 
 def all_parts(app: "App") -> list[Part]:
@@ -48,16 +52,16 @@ def all_parts(app: "App") -> list[Part]:
         Part("packages.json", lambda _: packages()),
         Part("settings.json", settings),
         Part("machine.json", machine),
-        Part("status.json", status),
-        Part("doctor.json", lambda app: command_output(app, "doctor")),
+        Part("status.json", status, True),
+        Part("doctor.json", lambda app: command_output(app, "doctor"), True),
         Part("postgres.json", bundle_database.server),
-        Part("sessions.json", bundle_database.sessions_and_locks),
+        Part("sessions.json", bundle_database.sessions_and_locks, True),
         Part("tables.json", bundle_database.tables),
         Part("revisions.json", bundle_database.revisions),
-        Part("problems.json", bundle_database.problems),
-        Part("receivers.json", bundle_database.receivers),
+        Part("problems.json", bundle_database.problems, True),
+        Part("receivers.json", bundle_database.receivers, True),
         Part("kafka.json", kafka),
-        *(Part(f"logs/{part}.log", _log_collector(part)) for part in _parts_with_logs(app)),
+        *(Part(f"logs/{part}.log", _log_collector(part), True) for part in _parts_with_logs(app)),
     ]
 
 

@@ -26,25 +26,29 @@ from dcmon.embedded import private_files
 if TYPE_CHECKING:
     from dcmon.app import App
 
-MOST_STORED_SECRETS = 1_000
+MOST_STORED_SECRETS = 2_000  # to look for more takes too long
 MOST_BYTES = 5_000_000  # of one part
 SECRETS = "secrets"  # not a part: the secrets to remove
 README = """A debug bundle of dcmon.
 
 manifest.json lists its files, and what could not be collected. Passwords, tokens, keys, headers and the paths of URLs
-are replaced by (secret): those of the settings and of receivers, also encoded, and all that looks like one. Rows of
-samples are not in it. Names of organizations, models, receivers, hosts and tables are, and lines of logs. Read it
-before you pass it on.
+are replaced by (secret): those of the settings and of receivers, also encoded, and all that looks like one. If those of
+receivers can't be read, logs and the like are left out. Rows of samples are not in it. Names of organizations, models,
+receivers, hosts and tables are, and lines of logs. Read it before you pass it on.
 """
 
 
 class PartState(StrEnum):
-    """What became of a part. ABSENT: there is nothing of this kind here; UNFINISHED: it took too long."""
+    """What became of a part. ABSENT: there is nothing of this kind here; UNFINISHED: it took too long.
+
+    LEFT_OUT: it may have secrets that are stored in the database, and these could not all be read.
+    """
 
     COLLECTED = "collected"
     ABSENT = "absent"
     FAILED = "failed"
     UNFINISHED = "unfinished"
+    LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Bundle:
 
     @property
     def is_complete(self) -> bool:
-        """True if no part failed or took too long."""
+        """True if no part failed, took too long, or was left out."""
         return all(row["state"] in (PartState.COLLECTED, PartState.ABSENT) for row in self.rows)
 
 
@@ -88,8 +92,12 @@ def write(app: "App", file: Path | None, seconds: float) -> Bundle:
     known = list(bundle_parts.known_secrets(app))
     with suppress(errors.DcmonError):  # several threads use it: it is made by none of them
         _ = app.engine
-    collected = collect(app, [secrets, *bundle_parts.all_parts(app)], seconds)
-    stored = next(part for part in collected if part.name == SECRETS)
+    all_parts = bundle_parts.all_parts(app)
+    collected = collect(app, [secrets, *all_parts], seconds)
+    stored = collected[0]
+    if stored.state is not PartState.COLLECTED:
+        may_have = {part.name for part in all_parts if part.may_have_stored_secrets}
+        collected = [_left_out(part, stored) if part.name in may_have else part for part in collected]
     redactor = Redactor([*known, *(stored.value or ())])
     files, rows = dict[str, bytes](), list[dict[str, Any]]()
     for part in collected:
@@ -102,6 +110,14 @@ def write(app: "App", file: Path | None, seconds: float) -> Bundle:
     manifest = {"at": now, "stored_secrets": stored.state, "parts": rows}
     files = {"README.txt": README.encode(), "manifest.json": _json(manifest).encode(), **files}
     return Bundle(path, _write(path, files, now), rows)
+
+
+def _left_out(part: Collected, stored: Collected) -> Collected:
+    """Return a part without its value, from which secrets could not be removed."""
+    if part.state is not PartState.COLLECTED:
+        return part
+    note = f"stored secrets can't be removed from it: {stored.note}"
+    return Collected(part.name, PartState.LEFT_OUT, part.seconds, None, note)
 
 
 def collect(app: "App", parts: Sequence[Part], seconds: float) -> list[Collected]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -23,18 +22,18 @@ NO_SECRETS = ("to",)  # keys of a receiver's options: addresses of e-mail
 
 
 def read(app: "App", limit: int) -> list[str]:
-    """Return the secrets of all organizations, at most `limit`. An organization that can't be read is left out.
+    """Return the secrets of all organizations.
 
-    Raises DcmonError if the database can't be reached.
+    Raises DcmonError if not all of them can be read, or if there are more than `limit`: who has not all of them can
+    remove none for sure.
     """
-    secrets = (text for text in dict.fromkeys(_all(app)) if len(text) >= SHORTEST)
-    return list(islice(secrets, limit))
-
-
-def _all(app: "App") -> Iterator[str]:
+    secrets = dict[str, None]()
     for org in app.every_organization():
-        with suppress(DcmonError), app.org(org) as session:
-            yield from list(_of_organization(session))
+        with app.org(org) as session:
+            secrets |= dict.fromkeys(text for text in _of_organization(session) if len(text) >= SHORTEST)
+        if len(secrets) > limit:
+            raise DcmonError(f"There are more than {limit:,} stored secrets.")
+    return list(secrets)
 
 
 def _of_organization(session: "Session") -> Iterator[str]:

@@ -158,6 +158,8 @@ def test_no_canary_is_in_a_bundle(
 
 def test_bundle_is_written_while_postgres_hangs(data_dir: Path, tmp_path: Path) -> None:
     """A server that accepts connections and never answers costs the parts that need it, and no more."""
+    (data_dir / "logs").mkdir()
+    (data_dir / "logs" / "serve.log").write_text("a line")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"postgresql://dcmon:{canary('x', '')}@127.0.0.1:{silent.getsockname()[1]}/dcmon"
         with App(Settings(database_url=SecretStr(url), data_dir=data_dir), Output(quiet=True)) as app:
@@ -165,7 +167,28 @@ def test_bundle_is_written_while_postgres_hangs(data_dir: Path, tmp_path: Path) 
     states = {row["part"]: row["state"] for row in written.rows}
     assert not written.is_complete
     assert states["postgres.json"] in (PartState.FAILED, PartState.UNFINISHED)
+    assert states["logs/serve.log"] == PartState.LEFT_OUT  # secrets of receivers can't be told in it
+    assert "logs/serve.log" not in content(written.path)
     assert states["about.json"] == states["settings.json"] == states["machine.json"] == PartState.COLLECTED
+
+
+@pytest.mark.parametrize("reason", ["too many", "unreadable organization"])
+def test_what_secrets_cannot_be_removed_from_is_left_out(
+    reason: str, app: App, acme: Acme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canaries: dict[str, str] = {}
+    fill(app, acme, canaries)
+    if reason == "too many":
+        monkeypatch.setattr(debug_bundle, "MOST_STORED_SECRETS", 1)
+    else:
+        with app.public() as session:
+            session.connection().exec_driver_sql(f"update {acme.org.schema}.alembic_version set version_num = '0001'")
+    written = debug_bundle.write(app, tmp_path / "bundle.zip", PATIENCE)
+    files, states = content(written.path), {row["part"]: row["state"] for row in written.rows}
+    assert not written.is_complete
+    assert states["logs/serve.log"] == states["status.json"] == PartState.LEFT_OUT
+    assert states["tables.json"] == PartState.COLLECTED
+    assert leaks(files, {kind: canaries[kind] for kind in ("header", "argument", "signing", "url")}) == []
 
 
 def test_command_without_a_database_is_partly_done(data_dir: Path, tmp_path: Path) -> None:
