@@ -10,7 +10,7 @@ from dcmon import errors
 from dcmon.db import sql
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
-from dcmon.formatting import count_of, format_bytes
+from dcmon.formatting import count_of, format_bytes, shell_argument
 from dcmon.health.current_health import database_argument
 from dcmon.health.problem import ProblemName
 from dcmon.severity import Severity
@@ -132,7 +132,7 @@ def prepared(installation: Installation) -> Iterator[Fact]:
     """dcmon prepares none. It holds locks, and holds back the vacuum, also after a restart."""
     for row in _rows(installation, "prepared"):
         sentence = f"Prepared transaction {row.name} of {row.owner} is open."
-        yield Fact(sentence, psql(installation, f"rollback prepared $${row.name}$$"), since=row.since)
+        yield Fact(sentence, psql(installation, f"rollback prepared {literal(row.name)}"), since=row.since)
 
 
 @fault("replication-slot", "A replication slot keeps old WAL", Part.POSTGRESQL, Severity.HIGH)
@@ -140,7 +140,7 @@ def replication_slots(installation: Installation) -> Iterator[Fact]:
     """A slot without a consumer lets the WAL grow until the disk is full."""
     for row in _rows(installation, "slots", size=SLOT_BYTES):
         sentence = f"Slot {row.name} has no consumer, and keeps {format_bytes(int(row.size))} of WAL."
-        yield Fact(sentence, psql(installation, f"select pg_drop_replication_slot($${row.name}$$)"))
+        yield Fact(sentence, psql(installation, f"select pg_drop_replication_slot({literal(row.name)})"))
 
 
 @fault("autovacuum-off", "Autovacuum is off", Part.POSTGRESQL, Severity.HIGH)
@@ -174,4 +174,9 @@ def _rows(installation: Installation, statement: str, **values: Any) -> list[Any
 
 def psql(installation: Installation, statement: str) -> str:
     """Return the command that runs a statement in dcmon's database."""
-    return f"psql {database_argument(installation.known)} -c '{statement}'"
+    return f"psql {database_argument(installation.known)} -c {shell_argument(statement)}"
+
+
+def literal(name: str) -> str:
+    """Quote a name as a text of SQL, without apostrophes if it can be: the shell needs them."""
+    return f"$${name}$$" if "$" not in name else "'" + name.replace("'", "''") + "'"

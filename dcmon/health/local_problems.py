@@ -1,7 +1,10 @@
 """Problems that this machine shows without the database: a full disk, stopped processes, a PostgreSQL that hangs."""
 
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
+
+from sqlalchemy.engine import make_url
 
 from dcmon import errors
 from dcmon.embedded import postgres
@@ -11,6 +14,7 @@ from dcmon.health.problem import Problem, ProblemName
 from dcmon.settings import Settings
 from dcmon.severity import Severity
 
+CONNECT_SECONDS = 2
 SHOW_DATABASE = "dcmon config show DCMON_DATABASE_URL --origin"
 
 
@@ -40,7 +44,7 @@ def _unreachable(settings: Settings, error: errors.DcmonError, now: datetime) ->
     While dcmon runs, PostgreSQL writes every few seconds.
     """
     own = postgres.running(settings.data_dir) if settings.database_url is None else None
-    is_hanging = "timeout" in str(error)
+    is_hanging = "timeout" in str(error) and (own is not None or _takes_connections(settings))
     name = ProblemName.POSTGRESQL_HANGS if is_hanging else ProblemName.POSTGRESQL_UNREACHABLE
     if own is None:
         sentence = f"PostgreSQL takes connections, and does not answer: {error}" if is_hanging else str(error)
@@ -50,3 +54,21 @@ def _unreachable(settings: Settings, error: errors.DcmonError, now: datetime) ->
     written = f" Its last write was at {own.written_at:%H:%M:%S} UTC." if own.written_at else ""
     sentence = f"PostgreSQL (pid {own.pid}) in {own.directory} runs, and {fact}.{written}"
     yield Problem(name, Severity.CRITICAL, sentence, "dcmon logs postgres --limit 20", own.written_at or now)
+
+
+def _takes_connections(settings: Settings) -> bool:
+    """Return False if no connection by TCP can be opened: nothing listens there, or a firewall drops what is sent.
+
+    A timeout alone does not tell this from a server that takes the connection and says nothing.
+    """
+    if settings.database_url is None:
+        return True
+    url = make_url(settings.database_url.get_secret_value())
+    host = str(url.query.get("hostaddr") or url.query.get("host") or url.host or "/")
+    if host.startswith("/"):  # the directory of a Unix socket: no network is between
+        return True
+    try:
+        socket.create_connection((host, url.port or 5432), CONNECT_SECONDS).close()
+    except (OSError, UnicodeError):  # the latter: no name of a host
+        return False
+    return True

@@ -11,7 +11,7 @@ from dcmon import errors
 from dcmon.app import App
 from dcmon.http import auth
 from dcmon.http.auth import Access, Requires
-from dcmon.tenancy import page_sessions
+from dcmon.tenancy import imported_tokens, page_sessions
 from dcmon.tenancy.permissions import Permission
 from dcmon.tenancy.tokens import Bearer
 
@@ -71,6 +71,7 @@ def log_in(request: Request, token: str, response: Response) -> None:
     app: App = request.app.state.app
 
     def create() -> tuple[Bearer, str]:
+        imported_tokens.compare_alone(app.public, token.strip())
         with app.public() as session:
             return page_sessions.create(session, token)
 

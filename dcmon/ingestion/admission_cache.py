@@ -213,10 +213,7 @@ class AdmissionCache:
         return self._targets.known(_key(target))
 
     def _authenticate(self, token: str) -> Bearer:
-        if imported_tokens.is_old(token.strip()):
-            with db.public_session(self.engine) as session:
-                compare = imported_tokens.compare_before(session, token.strip())
-            compare()
+        imported_tokens.compare_alone(lambda: db.public_session(self.engine), token.strip())
         with db.public_session(self.engine) as session:
             return tokens.authenticate(session, token)
 

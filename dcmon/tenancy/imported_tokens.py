@@ -11,6 +11,7 @@ import string
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -97,6 +98,15 @@ def compare_before(session: Session, token: str) -> Callable[[], object]:
     statement = select(Token.bcrypt_hash).where(Token.prefix.in_(prefixes(token)), Token.bcrypt_hash.is_not(None))
     hashes = session.scalars(statement).all() if is_old(token) else ()
     return lambda: [_is_right(str(bcrypt_hash), token) for bcrypt_hash in hashes]
+
+
+def compare_alone(transaction: Callable[[], AbstractContextManager[Session]], token: str) -> None:
+    """Compare a token with the stored hashes in no transaction, before `tokens.authenticate`. Raises TooBusy."""
+    if not is_old(token):
+        return
+    with transaction() as session:
+        compare = compare_before(session, token)
+    compare()
 
 
 def adopt(session: Session, stored: Token, token: str) -> bool:

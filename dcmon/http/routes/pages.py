@@ -36,6 +36,7 @@ router = APIRouter(include_in_schema=False)
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
 Rendered = tuple[str, Markup, tuple[Crumb, ...]]  # title, body, and the pages above
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}  # the address changes with the content
+MAX_TOKEN = 500  # characters: imported tokens have up to 473, and blanks around them are no part of it
 WRONG_TOKEN = "This token is unknown, expired or revoked."
 
 
@@ -49,7 +50,7 @@ def log_in_form(_: OpenAccess, request: Request, next: Annotated[str, Query(max_
 def log_in(
     _: OpenAccess,
     request: Request,
-    token: Annotated[str, Form(max_length=200)] = "",
+    token: Annotated[str, Form(max_length=MAX_TOKEN)] = "",
     next: Annotated[str, Form(max_length=1000)] = "",
 ) -> Response:
     """Give a session for a token, and show the page that was wanted."""

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from dcmon.doctor import inspection
 from dcmon.doctor.faults import Finding
 from dcmon.doctor.installation import Installation
 from dcmon.embedded import json_file, process, supervisor_state, valkey
+from dcmon.health import local_problems
 from dcmon.health.process_heartbeats import HOSTNAME
 from dcmon.settings import Health, Http, Kafka, Settings
 from tests.helpers.waiting import eventually
@@ -212,6 +214,31 @@ def test_hanging_postgresql_hides_no_other_finding(settings: Settings, silent_se
     found = codes(settings.model_copy(update={"database_url": url, "redis_url": redis}))
 
     assert found == ["postgresql-hangs", "redis-unreachable"]
+
+
+@pytest.fixture
+def dropping_port() -> Iterator[int]:
+    """Yield a port where connections time out, as behind a firewall: the queue of its server is full."""
+    with socket.socket() as server, ExitStack() as stack:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+def test_dropped_connections_are_told_from_a_hang(settings: Settings, silent_server: int, dropping_port: int) -> None:
+    error = errors.Unreachable(what="PostgreSQL", where="db", reason="connection timeout expired")
+
+    def named(port: int) -> list[str]:
+        url = SecretStr(f"postgresql://dcmon:x@127.0.0.1:{port}/x")
+        changed = settings.model_copy(update={"database_url": url})
+        return [problem.name.code for problem in local_problems.find(changed, None, error)]
+
+    assert named(silent_server) == ["postgresql-hangs"]
+    assert named(dropping_port) == ["postgresql-unreachable"]
 
 
 def test_part_without_an_answer_is_a_finding(settings: Settings, silent_server: int) -> None:

@@ -21,6 +21,7 @@ from dcmon.pages import model_section
 from dcmon.pages.view import View
 from dcmon.storage import models
 from dcmon.tenancy import imported_tokens, members, page_sessions, tokens
+from dcmon.tenancy.imported_tokens import Outcome
 from dcmon.tenancy.permissions import Role, Scope
 from tests.conftest import Acme
 from tests.helpers import valued_model
@@ -254,3 +255,17 @@ def test_a_session_is_not_forged_before_a_first_use(endpoint: Endpoint, app: App
     used = session_of(log_in(endpoint, f"{base64.urlsafe_b64encode(name.encode()).decode()}.{secret}"))
     assert get(endpoint, HOME, cookie=used).status == 200
     assert get(endpoint, HOME, cookie=f"{COOKIE}={forged}").status == 401
+
+
+def test_longest_imported_token_logs_in(endpoint: Endpoint, app: App, acme: Acme) -> None:
+    """Its hash is compared before the transaction that gives the session, so that no connection waits for it."""
+    name, secret = f"{'a' * 64}@{'b' * 181}.example", "A" * 72
+    hashed = bcrypt.hashpw(secret.encode(), bcrypt.gensalt(4)).decode()
+    with app.public() as session:
+        (imported,) = imported_tokens.import_lines(session, acme.org.id, [f"{name},{hashed}"], Role.MEMBER)
+    assert imported.outcome == Outcome.IMPORTED, imported.remark
+    token = f"{base64.urlsafe_b64encode(name.encode()).decode()}.{secret}"
+    assert len(token) > 400
+    with recorded_statements() as recorded:
+        assert log_in(endpoint, token).status == 303
+    assert "tenancy/imported_tokens.py: compare_before" in recorded.by_sender

@@ -1,6 +1,7 @@
 """The catalogue of faults, and what is chosen of the findings."""
 
 import re
+import shlex
 from datetime import timedelta
 
 import pytest
@@ -9,7 +10,10 @@ from dcmon import errors
 from dcmon.commands.views import doctor as view
 from dcmon.doctor import inspection
 from dcmon.doctor.faults import FAULTS, PROBLEM_TITLES, Fact, Fault, Finding, Part, add
+from dcmon.doctor.installation import Installation
+from dcmon.doctor.postgresql_faults import literal, psql
 from dcmon.health.problem import ProblemName
+from dcmon.settings import Settings
 from dcmon.severity import Severity
 from tests.helpers.paths import ROOT
 
@@ -67,3 +71,17 @@ def test_findings_are_shown_with_code_and_command() -> None:
         "    dcmon prune",
     ]
     assert page.data[0]["evidence"] == "/data has 1 % left."  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", ["tx", "it's", "a$b'c", "$$", 'x"; drop table models; --'])
+def test_names_in_commands_of_psql_are_quoted(name: str) -> None:
+    """A name is one text of SQL, and the statement one argument of the shell."""
+    statement = f"rollback prepared {literal(name)}"
+
+    assert shlex.split(psql(Installation(Settings()), statement))[-2:] == ["-c", statement]
+
+    quoted = statement.removeprefix("rollback prepared ")
+    if "$" not in name:
+        assert quoted == f"$${name}$$"
+    else:
+        assert quoted[1:-1].replace("''", "'") == name
