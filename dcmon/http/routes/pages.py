@@ -96,14 +96,14 @@ def models(access: PageReader, page: PageNumber = 1) -> Response:
 
 
 @router.get("/models/{model_id}")
-def model(access: PageReader, model_id: int, page: PageNumber = 1) -> Response:
+async def model(access: PageReader, request: Request, model_id: int, page: PageNumber = 1) -> Response:
     """Show a model: its alerts, and its monitors over time."""
 
     def render(session: Session, view: View) -> Rendered:
         shown = stored_models.get(session, model_id)
         return shown.name, model_section.render(session, view, shown, page), (MODELS,)
 
-    return _respond(access, render)
+    return await _compute(request, access, render)
 
 
 @router.get("/models/{model_id}/data")
@@ -119,7 +119,7 @@ def data(access: PageReader, model_id: int) -> Response:
 
 
 @router.get("/model-versions/{version_id}/features")
-def features(access: PageReader, version_id: int, page: PageNumber = 1) -> Response:
+async def features(access: PageReader, request: Request, version_id: int, page: PageNumber = 1) -> Response:
     """Show the features of a version: types, values, drift, and distributions."""
 
     def render(session: Session, view: View) -> Rendered:
@@ -128,7 +128,7 @@ def features(access: PageReader, version_id: int, page: PageNumber = 1) -> Respo
         body = element("h1", title) + features_section.render(session, view, (shown.model, shown.version), page)
         return title, body, (MODELS, _crumb(view, shown.model))
 
-    return _respond(access, render)
+    return await _compute(request, access, render)
 
 
 @router.get("/monitors/{monitor_id}")
@@ -144,7 +144,7 @@ def monitor(access: PageReader, monitor_id: int) -> Response:
 
 
 @router.get("/alerts/{alert_id}")
-def alert(access: PageReader, alert_id: int) -> Response:
+async def alert(access: PageReader, request: Request, alert_id: int) -> Response:
     """Show an alert: what moved, since when and how bad. Notifications link to it.
 
     Receivers are shown to administrators only, who manage them.
@@ -156,11 +156,19 @@ def alert(access: PageReader, alert_id: int) -> Response:
         body = alert_section.render(session, view, access.org, shown, shows_receivers=sees_receivers)
         return f"Alert {alert_id}: {shown.name}", body, (MODELS, _crumb(view, shown.model))
 
-    return _respond(access, render)
+    return await _compute(request, access, render)
 
 
 def _crumb(view: View, shown: Model) -> Crumb:
     return Crumb(shown.name, view.links.model(shown.id) or "")
+
+
+async def _compute(request: Request, access: Access, render: Callable[[Session, View], Rendered]) -> Response:
+    """Return a page that reads many rows, in a slot of the computations: so requests that store rows have threads.
+
+    Raises TooBusy, and what `_respond` raises.
+    """
+    return await computing.of(request).run(request, lambda _: _respond(access, render))
 
 
 def _respond(access: Access, render: Callable[[Session, View], Rendered]) -> Response:

@@ -1,5 +1,6 @@
 """The pages of `dcmon serve`: what they show, the log-in, and that no name of a user becomes HTML."""
 
+import asyncio
 import base64
 import re
 import time
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from dcmon import db
 from dcmon.app import App
 from dcmon.db import encryption
+from dcmon.http import computing
 from dcmon.http.page_access import COOKIE, HOME, next_page
 from dcmon.pages import model_section
 from dcmon.pages.view import View
@@ -269,3 +271,13 @@ def test_longest_imported_token_logs_in(endpoint: Endpoint, app: App, acme: Acme
     with recorded_statements() as recorded:
         assert log_in(endpoint, token).status == 303
     assert "tenancy/imported_tokens.py: compare_before" in recorded.by_sender
+
+
+def test_heavy_pages_wait_for_a_slot(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages that read many rows are refused where too many computations wait; others are not."""
+    monkeypatch.setattr(computing, "MAX_WAITING", 0)
+    monkeypatch.setattr(asyncio.Semaphore, "locked", lambda self: True)
+    statuses = {path: get(endpoint, path, authorization=f"Basic {endpoint.token}").status for path in PAGES}
+    heavy = {"/models/1", "/alerts/1", "/model-versions/1/features"}
+    assert {path for path, status in statuses.items() if status == 503} == heavy
+    assert {status for path, status in statuses.items() if path not in heavy} == {200}
