@@ -14,11 +14,14 @@ from typing import Any, Self
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from dcmon import errors, profiles
+
 REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[^}]*)\}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OWN_PREFIX = "DCMON_"
 MAX_FILE_BYTES = 64 * 1024
 HIDDEN = "(secret)"
+_private = set[Path]()  # data directories
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,12 @@ class SecretText:
         return [match["name"] for match in REFERENCE.finditer(str(self.written)) if match["name"]]
 
     def _of_file(self, path: str) -> "SecretText":
+        """Return the text of a file. Raises InvalidInput for a file with secrets of dcmon itself."""
+        if _is_of_dcmon(path):
+            raise errors.InvalidInput(
+                f"{{secret_from: file, path: {path}}}: this file may have secrets of dcmon itself, which no receiver"
+                " may get. Put the receiver's secret into a file of its own."
+            )
         try:
             with Path(path).open("rb") as file:
                 content = file.read(MAX_FILE_BYTES + 1)
@@ -101,6 +110,24 @@ class SecretText:
             ],
             "description": "A text; ${NAME} in it is the value of a variable of the environment.",
         }
+
+
+def keep_private(data_directory: Path) -> None:
+    """Refuse references to files of a data directory from now on."""
+    _private.add(data_directory)
+
+
+def _is_of_dcmon(path: str) -> bool:
+    """Return True for files in a data directory, settings and profiles, and the environment of a process."""
+    try:
+        file = Path(path).resolve()
+        files, directories = (Path(".env"), profiles.path()), [directory.resolve() for directory in _private]
+        is_environment = file.parts[1:2] == ("proc",) and file.name == "environ"
+        return (
+            is_environment or file in [known.resolve() for known in files] or any(map(file.is_relative_to, directories))
+        )
+    except (OSError, ValueError, RuntimeError):  # such a path can't be read, or is one of links in a circle
+        return False
 
 
 def _source_schema(source: str, key: str, description: str) -> dict[str, Any]:

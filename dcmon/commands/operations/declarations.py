@@ -114,6 +114,7 @@ def _transactions(app: "App", org: "Organization") -> Iterator[Context]:
 
 def _wanted(app: "App", typed: TypedPlan) -> "tuple[Organization, Wanted, str | None]":
     """Return the organization, what is declared, and the fingerprint of a stored plan."""
+    secret_text.keep_private(app.settings.data_dir)
     if typed.stored is None:
         return app.organization(), _read(typed), None
     stored = planner.load(_content(typed.stored), str(typed.stored))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from dcmon import errors
+from dcmon.declarations import secret_text
 from dcmon.declarations.secret_text import SecretText
 
 
@@ -30,6 +32,21 @@ def test_file_is_read_without_its_line_end(tmp_path: Path) -> None:
     assert text.resolved({}).value == "s3cret"
     path.write_bytes(b"x" * 70_000)
     assert "more than 65,536 bytes" in str(text.resolved({}).missing)
+
+
+@pytest.mark.parametrize("name", ["data/secret.key", ".env", "config/dcmon/config.toml", "link", "/proc/self/environ"])
+def test_file_of_dcmon_itself_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(secret_text, "_private", {Path("data")})
+    for folder in ("data", "config/dcmon"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("data/secret.key")
+    if not name.startswith(("/", "link")):
+        (tmp_path / name).write_text("s3cret")
+    for path in (name, str(tmp_path / name)):
+        with pytest.raises(errors.InvalidInput, match="secrets of dcmon itself"):
+            SecretText({"secret_from": "file", "path": path}).resolved({})
 
 
 @pytest.mark.parametrize(("mine", "other", "same"), [("a", "a", True), ("a", "b", False), (None, "b", True)])
