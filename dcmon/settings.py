@@ -224,6 +224,9 @@ class S3(BaseModel):
 
     endpoint_url: ShownUrl = Field(None, description="URL of an S3-compatible server. Not set: AWS.")
     region: str | None = Field(None, description="Region of the buckets. Not set: the AWS default.")
+    max_object_bytes: int = Field(
+        10_000_000_000, ge=1, description="Size limit of an object, bytes; a larger one is a file that can't be read."
+    )
 
 
 class Sources(BaseModel):

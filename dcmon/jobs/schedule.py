@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 LEAD_ATTEMPT_INTERVAL = 0.5  # seconds
 SWEEP_STEP_INTERVAL, PRUNE_INTERVAL = 1, 3600  # seconds
 SWEEP_STEPS = 60  # the steps of a sweep of all organizations
+SCAN_SECONDS = 60.0  # for the sources of an organization in a scan, so that the others get their turn
 RECORD_INTERVAL = 15.0  # seconds between recorded runs of the job that runs every second
 READ_RANGE_AGE, LEDGER_LINE_AGE = timedelta(hours=1), timedelta(days=1)
 
@@ -238,23 +239,28 @@ def merge_ledger_lines(app: App, stop: Event) -> int:
 
 
 def scan_sources(app: App, stop: Event) -> int:
-    """Load new files of every source. Return how many. A source that can't be scanned does not stop the others."""
+    """Load new files of every source. Return how many. A source that can't be scanned does not stop the others.
+
+    Each organization has a time: after it, no file is begun, and the next scan begins with the sources that waited.
+    """
     loaded = 0
     for org in _organizations(app):
         try:
             with db.org_session(app.engine, org) as session:
-                watched = [(source.name, source.last_error) for source in sources.entries(session) if source.is_active]
+                watched = [(source.name, source.last_error) for source in sources.longest_unscanned(session)]
         except errors.DcmonError as error:
             log.warning("organization %s is skipped: %s", org.name, error)
             continue
+        scanner = Scanner(app.engine, org, app.settings.s3, stop, time.monotonic() + SCAN_SECONDS)
         for name, last_error in watched:
-            loaded += _scan(app, org, name, last_error, stop)
+            if not scanner.is_late():
+                loaded += _scan(scanner, name, last_error)
     return loaded
 
 
-def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: Event) -> int:
+def _scan(scanner: Scanner, name: str, last_error: str | None) -> int:
     try:
-        result = Scanner(app.engine, org, app.settings.s3, stop).scan(name)
+        result = scanner.scan(name)
     except (ScanStopped, errors.Locked):
         return 0
     except errors.DcmonError as error:
@@ -267,7 +273,7 @@ def _scan(app: App, org: Organization, name: str, last_error: str | None, stop: 
     for path in result.newly_failed:
         log.warning("source %s: %s can't be read: %s", name, path, result.failed[path])
     if result.loaded:
-        log.info("organization %s, source %s: %d files loaded", org.name, name, len(result.loaded))
+        log.info("organization %s, source %s: %d files loaded", scanner.org.name, name, len(result.loaded))
     return len(result.loaded)
 
 

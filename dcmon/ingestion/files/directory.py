@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from dcmon import errors
 from dcmon.ingestion.files import folder_walk, locations, path_pattern, reader
-from dcmon.ingestion.files.locations import FileEntry, Page
+from dcmon.ingestion.files.locations import FileEntry, Page, Proceed
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Directory:
                     page = Page([], [])
         yield page
 
-    def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
+    def fetch(self, path: str, proceed: Proceed = locations.proceed) -> AbstractContextManager[BinaryIO]:
         """See locations.Location."""
         return reader.open_bytes(self.root / path)
 

@@ -1,6 +1,6 @@
 """Locations of files: the interface of directories (files.directory) and buckets (files.s3)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -37,14 +37,21 @@ class Page(NamedTuple):
     hidden: list[str]
 
 
+Proceed = Callable[[], None]
+
+
+def proceed() -> None:
+    """Let a copy continue."""
+
+
 class Location(Protocol):
     """A directory or bucket with files. Its methods raise NotFound, FileRefused, Unreachable or StorageRefused."""
 
     def pages(self) -> Iterator[Page]:
         """Yield the files at any depth, page by page."""
 
-    def fetch(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Open the bytes of a file as a local file."""
+    def fetch(self, path: str, proceed: Proceed = proceed) -> AbstractContextManager[BinaryIO]:
+        """Open the bytes of a file as a local file. While they are copied, `proceed` may end it with an exception."""
 
 
 def is_hidden(path: str) -> bool:

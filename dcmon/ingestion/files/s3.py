@@ -19,7 +19,7 @@ from botocore.session import Session
 
 from dcmon import errors, file_errors
 from dcmon.ingestion.files import locations, path_pattern
-from dcmon.ingestion.files.locations import AccessKeys, FileEntry, Page
+from dcmon.ingestion.files.locations import AccessKeys, FileEntry, Page, Proceed
 from dcmon.settings import S3
 
 BLOCK_BYTES = 2**20
@@ -74,15 +74,29 @@ class Bucket:
         return path_pattern.matches(PurePosixPath(path).parts, self.pattern)
 
     @contextmanager
-    def fetch(self, path: str) -> Iterator[BinaryIO]:
-        """See locations.Location. The object is copied first, so that a broken connection never returns half a file."""
+    def fetch(self, path: str, proceed: Proceed = locations.proceed) -> Iterator[BinaryIO]:
+        """See locations.Location. The object is copied first, so that a broken connection never returns half a file.
+
+        The copy needs room on the disk: a larger object than the settings allow is refused with InvalidInput.
+        """
         with tempfile.TemporaryFile(prefix="dcmon-") as copy:
             with self._translated(path):
-                body = self._client.get_object(Bucket=self.bucket, Key=self.prefix + path)["Body"]
-                for block in body.iter_chunks(BLOCK_BYTES):
+                response = self._client.get_object(Bucket=self.bucket, Key=self.prefix + path)
+                self._require_small(response["ContentLength"])
+                for block in response["Body"].iter_chunks(BLOCK_BYTES):
+                    proceed()
                     copy.write(block)
+                    self._require_small(copy.tell())
                 copy.seek(0)
             yield copy
+
+    def _require_small(self, size: int) -> None:
+        """Raise InvalidInput for an object that is too large."""
+        if size > self.settings.max_object_bytes:
+            raise errors.InvalidInput(
+                f"The object has {size:,} bytes or more. DCMON_S3__MAX_OBJECT_BYTES allows"
+                f' {self.settings.max_object_bytes:,}; after a change, "dcmon source scan --retry" tries it again.'
+            )
 
     @contextmanager
     def _translated(self, path: str | None = None) -> Iterator[None]:

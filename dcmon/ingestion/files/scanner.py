@@ -81,12 +81,16 @@ class ScanResult:
 
 @dataclass(frozen=True)
 class Scanner:
-    """Scans the sources of an organization until `stop` is set."""
+    """Scans the sources of an organization until `stop` is set.
+
+    `deadline`: the time.monotonic() after which no further file is begun; the next scan continues. None: none.
+    """
 
     engine: Engine
     org: Organization
     s3: S3
     stop: Event = field(default_factory=Event)
+    deadline: float | None = None
 
     def scan(self, name: str, *, retry: bool = False) -> ScanResult:
         """Load the new files; with `retry` also files that failed before and did not change.
@@ -109,6 +113,10 @@ class Scanner:
             failed = {entry.path for entry in sources.failed_files(session, source)}
         scan.result.failed_before = len(failed - scan.result.failed.keys())
         return scan.result
+
+    def is_late(self) -> bool:
+        """Return True after the deadline."""
+        return self.deadline is not None and time.monotonic() > self.deadline
 
     def _record(self, source: DataSource, error: str | None) -> None:
         with db.org_session(self.engine, self.org) as session:
@@ -155,6 +163,8 @@ class _SourceScan:
         for entry in sorted(pending, key=lambda entry: (entry.modified, entry.path)):
             if self._is_written(entry, markers):
                 self.load(location, entry)
+                if self.scanner.is_late():  # after a file, so that each scan loads one
+                    break
 
     def _is_written(self, entry: FileEntry, markers: Markers) -> bool:
         """Return True if the writer of a file's directory is done. Otherwise record what the file waits for."""
@@ -190,7 +200,7 @@ class _SourceScan:
         fingerprint = blake2b(unreadable, digest_size=16).hexdigest()  # until the content is known
         try:
             target = self.target.with_path(path_columns.parse(self._base, entry.path))
-            with location.fetch(entry.path) as stream, self._open(entry.path, stream) as file:
+            with location.fetch(entry.path, self._proceed) as stream, self._open(entry.path, stream) as file:
                 fingerprint = file_target.fingerprint(file, target, f"{self.source.url} {entry.path}")
                 loaded = self._load(entry, file, target, fingerprint)
         except errors.NotFound as error:
@@ -230,6 +240,10 @@ class _SourceScan:
         return file_loader.load(file, target, fingerprint, progress.next_row)
 
     def _report(self, position: int, size: int) -> None:
+        self._proceed()
+
+    def _proceed(self) -> None:
+        """Raise ScanStopped if the scanner was told to stop."""
         if self.scanner.stop.is_set():
             raise ScanStopped
 

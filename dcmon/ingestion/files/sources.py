@@ -115,6 +115,12 @@ def entries(session: Session) -> list[DataSource]:
     return list(session.scalars(select(DataSource).order_by(DataSource.name)))
 
 
+def longest_unscanned(session: Session) -> list[DataSource]:
+    """Return the active sources, first those that were never scanned, then those whose last scan is the oldest."""
+    statement = select(DataSource).where(DataSource.is_active)
+    return list(session.scalars(statement.order_by(DataSource.scanned_at.nulls_first(), DataSource.id)))
+
+
 def find(session: Session, name: str) -> DataSource:
     """Return the source with a name. Raises SourceNotFound."""
     source = session.scalar(select(DataSource).where(DataSource.name == name))

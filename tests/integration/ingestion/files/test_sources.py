@@ -309,6 +309,26 @@ def test_stopped_scan_is_continued_by_the_next(target: Target, tmp_path: Path) -
     assert target.samples == 10
 
 
+def test_scan_that_is_late_ends_after_a_file(target: Target, tmp_path: Path) -> None:
+    """So each scan of an organization loads a file, and none of them keeps the others waiting."""
+    for number in range(3):
+        put(tmp_path / f"{number}.csv", csv_of(number * 10, 10))
+    add_source(target, str(tmp_path))
+    late = Scanner(target.engine, target.org, S3(), deadline=0.0)
+    assert [len(late.scan("lake").loaded) for _ in range(4)] == [1, 1, 1, 0]
+    assert target.samples == 30
+
+
+def test_longest_unscanned_source_is_the_first(target: Target, tmp_path: Path) -> None:
+    for name in ("a", "b", "idle"):
+        add_source(target, str(tmp_path), name=name)
+    scan(target, name="a")
+    with db.org_session(target.engine, target.org) as session:
+        sources.find(session, "idle").is_active = False
+        session.flush()
+        assert [source.name for source in sources.longest_unscanned(session)] == ["b", "a"]
+
+
 def test_missing_directory_is_the_last_error(target: Target, tmp_path: Path) -> None:
     """The error is stored with the source until a scan succeeds."""
     add_source(target, (tmp_path / "gone").as_uri())
@@ -467,6 +487,29 @@ def test_missing_s3_credentials_are_reported(
     add_source(target, "s3://some/x")
     with pytest.raises(file_errors.StorageRefused, match="credentials"):
         scan(target, s3.settings)
+
+
+def test_too_large_object_is_a_file_that_fails(target: Target, s3: Server, bucket: str) -> None:
+    """It is not copied, the next file is loaded, and a larger limit loads it after all."""
+    s3.put(bucket, "a.csv", csv_of(0, 100).encode())
+    s3.put(bucket, "b.csv", csv_of(100, 1).encode())
+    add_source(target, f"s3://{bucket}")
+    size = len(csv_of(0, 100).encode())
+    result = scan(target, s3.settings.model_copy(update={"max_object_bytes": size - 1}))
+    assert [file.path for file in result.loaded] == ["b.csv"]
+    assert "DCMON_S3__MAX_OBJECT_BYTES" in result.failed["a.csv"]
+    assert [file.path for file in scan(target, s3.settings, retry=True).loaded] == ["a.csv"]
+
+
+def test_copy_of_an_object_ends_when_it_must_stop(s3: Server, bucket: str) -> None:
+    s3.put(bucket, "a.csv", csv_of(0, 10).encode())
+    location = sources.location(f"s3://{bucket}", s3.settings)
+
+    def stop() -> None:
+        raise ScanStopped
+
+    with pytest.raises(ScanStopped), location.fetch("a.csv", stop):
+        pytest.fail("it was copied")
 
 
 def test_scan_continues_after_an_s3_outage(target: Target, bucket: str, s3: Server) -> None:
