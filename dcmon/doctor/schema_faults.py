@@ -11,6 +11,7 @@ from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
 from dcmon.doctor.postgresql_faults import psql
 from dcmon.formatting import count_of, shell_argument
+from dcmon.health.problem import UPGRADE
 from dcmon.severity import Severity
 from dcmon.tenancy import failed_login_counts, missing_roles
 
@@ -38,7 +39,7 @@ def public_ahead(installation: Installation) -> Iterator[Fact]:
         with db.public_session(installation.engine):
             pass
     except errors.SchemaTooNew as error:
-        yield Fact(str(error), "pip install --upgrade dcmon")
+        yield Fact(str(error), UPGRADE)
     except errors.DcmonError:
         pass
 

@@ -23,7 +23,10 @@ from dcmon.states import ProcessKind
 
 log = logging.getLogger(__name__)
 PARTLY_MIGRATED = 8  # an exit code of `dcmon migrate`
-NO_LIBRARY = "to encrypt them, type pip install 'dcmon[server]', start dcmon again, and type dcmon secret-key rotate."
+NO_LIBRARY = (
+    "to encrypt them, install dcmon's wheel again with the extra [server] (docs/install.md), start dcmon again, and"
+    " type dcmon secret-key rotate."
+)
 READY_SECONDS, STOP_SECONDS = 60.0, 15.0
 WATCH_SECONDS = 0.2  # between two checks of the processes
 LOG_DELAY = 0.2  # seconds after the end of a process until its last line is in its log

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from dcmon.formatting import format_bytes, shell_argument
 from dcmon.health import blind_spot_checks
-from dcmon.health.problem import Problem, ProblemKey, ProblemName
+from dcmon.health.problem import UPGRADE, Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import (
     Disk,
@@ -40,7 +40,6 @@ MOST_ROWS = 0.5  # a larger share of quarantined rows is more severe
 MAX_DETAIL_LENGTH = 200  # characters of the first quarantined row's detail
 CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
 SHOW_BROKERS = "dcmon config show DCMON_KAFKA__BOOTSTRAP_SERVERS --origin"
-UPGRADE = "pip install --upgrade dcmon"
 START_SCHEDULER = "dcmon worker start scheduler"
 
 

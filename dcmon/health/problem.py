@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from dcmon.severity import Severity
 
+# A path, not a name: dcmon is on no index yet, and the name may be that of another package (docs/install.md).
+UPGRADE = "pip install ./dcmon-*.whl  # the wheel of the newer release: see docs/install.md"
+
 
 class ProblemName(StrEnum):
     """The names of the problems: `dcmon status`, notifications and silences use them."""

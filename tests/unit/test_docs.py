@@ -165,3 +165,10 @@ def test_table_rows_have_at_most_160_characters() -> None:
     pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
     rows = [(page.name, line) for page in pages for line in page.read_text().splitlines() if line.startswith("|")]
     assert [(name, line) for name, line in rows if len(line) > 160] == []
+
+
+def test_nothing_is_installed_by_the_name_alone() -> None:
+    """dcmon is on no package index: its name there may be that of a stranger's package."""
+    by_name = re.compile(r"\b(?:pipx?|uv tool) install (?:-\S+ )*['\"]?dcmon(?![\w/.-])")
+    files = [*PAGES, *(ROOT / "dcmon").rglob("*.py")]
+    assert [str(file) for file in files if by_name.search(file.read_text())] == []

