@@ -16,6 +16,7 @@ from dcmon.file_errors import ArchiveDamaged, ArchiveUnknown
 
 END = "end.json"
 GZIP = 31  # zlib writes the format of gzip with this number
+MAX_PART_BYTES = 256 * 2**20  # a part has some megabytes of rows, and may end with a row that is larger
 LEVEL = 2  # of gzip: 1.6 times as fast as the default level for a file that is 8 % larger
 DAMAGES = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError)
 
@@ -89,6 +90,8 @@ def _parts(stream: BinaryIO, path: str) -> Iterator[Part]:
     try:
         with gzip.GzipFile(fileobj=stream, mode="rb") as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as tar:
             while (info := tar.next()) is not None:
+                if info.size > MAX_PART_BYTES:
+                    raise ArchiveDamaged(path=path, reason=f"part {info.name[:100]!r} is too large to be one of dcmon")
                 opened = tar.extractfile(info)
                 content = b"" if opened is None else opened.read()
                 if len(content) != info.size:
