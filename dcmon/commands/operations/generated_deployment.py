@@ -27,6 +27,7 @@ LEFT_OUT = ("DCMON_DATA_DIR", "DCMON_RUN_AS", "DCMON_HTTP__HOST", "DCMON_ORG")  
 DATA_DIR, PORT = "/var/lib/dcmon", 8000
 STOP_SECONDS = 30  # of a worker, which stores its batch
 LIVE, READY = "/health/live", "/health/ready"
+PLAIN_PATH = re.compile(r"[A-Za-z0-9_./%+@:=,~-]+")  # in a unit, others are quoted
 # dcmon's exit code 8 is no failure of the whole: one organization could not be migrated, and the others are served.
 PARTLY_DONE = 8
 ALSO_PARTLY = ["sh", "-c", f'dcmon "$@" || {{ code=$?; [ $code -eq {PARTLY_DONE} ] || exit $code; }}', "dcmon"]
@@ -125,8 +126,14 @@ EnvironmentFile=/etc/dcmon/dcmon.env
 Environment=DCMON_DATA_DIR={DATA_DIR}
 StateDirectory=dcmon
 StateDirectoryMode=0700
-ExecStart={deployment.program} {arguments}
+ExecStart={_program(deployment.program)} {arguments}
 {service}{HARDENING}"""
+
+
+def _program(path: str) -> str:
+    """Return the path of a program as systemd reads it in ExecStart: % begins a specifier, blanks end a word."""
+    escaped = path.replace("%", "%%")
+    return escaped if PLAIN_PATH.fullmatch(escaped) else '"' + _quoted(escaped).replace("\n", "\\n") + '"'
 
 
 def _environment_file(deployment: Deployment) -> str:

@@ -186,6 +186,19 @@ def test_units_have_sections_and_known_workers() -> None:
     assert wanted == ["ingest", "evaluate", "notify", "scheduler"]
 
 
+@pytest.mark.parametrize(
+    ("program", "written"),
+    [
+        ("/usr/bin/dcmon", "/usr/bin/dcmon"), ("/opt/my tools/dcmon", '"/opt/my tools/dcmon"'),
+        ("/opt/100%u/dcmon", "/opt/100%%u/dcmon"),
+        ('/opt/a"b\nExecStartPre=x/dcmon', r'"/opt/a\"b\nExecStartPre=x/dcmon"'),
+    ],
+)  # fmt: skip
+def test_path_of_the_program_is_one_word(program: str, written: str) -> None:
+    files = dict(generate.systemd(replace(DEPLOYMENT, program=program)).files)
+    assert f"\nExecStart={written} serve\n" in files["dcmon-serve.service"]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="The sibling above parses the units by itself.")
 def test_units_are_verified_by_systemd(tmp_path: Path) -> None:
     for name, content in units().items():
