@@ -21,12 +21,17 @@ def create(
 
     Secrets of receivers are encrypted with the key of this installation or a passphrase; keep it apart from the file.
 
+    Exit 8: an organization is missing in the file, because its schema has another revision.
+
     Example: dcmon backup create dcmon-backup.tar.gz --without-secrets
     """
     from dcmon.commands.operations import transfer as operation
 
     secrets = operation.SecretOptions(passphrase_file, without_secrets)
-    report(ctx.obj.output, file, operation.back_up(ctx.obj, file, secrets, is_replaced=replace))
+    row = operation.back_up(ctx.obj, file, secrets, is_replaced=replace)
+    report(ctx.obj.output, file, row)
+    if row["missing"]:
+        raise typer.Exit(8)
 
 
 @app.command()

@@ -39,7 +39,9 @@ def create(
 ) -> Summary:
     """Write all organizations, or only one, to a file ("-": stdout) while they are in use: the state of one moment.
 
-    Raises Conflict if the file exists or a prune was interrupted, SchemaOutOfDate, InvalidInput, FileUnwritable.
+    An organization whose schema is behind or ahead is left out, unless there is no other; the file says which, and
+    `missing` of the summary why. Raises Conflict if the file exists or a prune was interrupted, SchemaOutOfDate,
+    SchemaTooNew, InvalidInput, FileUnwritable.
     """
     protection = file_secrets.for_export(files.passphrase(secrets.passphrase_file), is_left_out=secrets.are_left_out)
     with db.public_session(engine) as session:
@@ -49,12 +51,17 @@ def create(
             orgs = organizations.entries(snapshot.public)
         archive = ArchiveWriter(stream)
         writer = Writer(archive, snapshot, Kind.BACKUP, protection)
-        writer.manifest(orgs)
+        faults = {org: fault for org in orgs if (fault := snapshot.fault(org)) is not None}
+        if faults and len(faults) == len(orgs):
+            raise next(iter(faults.values()))
+        chosen = [org for org in orgs if org not in faults]
+        writer.manifest(chosen, list(faults))
+        writer.summary.missing = {org.name: str(fault) for org, fault in faults.items()}
         writer.shared()
-        for number, org in enumerate(orgs, 1):
+        for number, org in enumerate(chosen, 1):
             writer.organization(org)
             if show is not None:
-                show(number, len(orgs))
+                show(number, len(chosen))
         archive.close()
     return writer.summary
 

@@ -31,7 +31,8 @@ class Kind(StrEnum):
 class Manifest:
     """What a file has. `revisions`: of its tables, by lineage. `organizations`: names by id.
 
-    `sequences`: the last values of those of "public", by name; of a backup only.
+    `sequences`: the last values of those of "public", by name; of a backup only. `missing`: the names by id of the
+    organizations that a backup could not read.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Manifest:
     secrets: dict[str, str]
     sequences: dict[str, int]
     format: int = FORMAT
+    missing: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, document: Any, path: str) -> "Manifest":

@@ -88,6 +88,7 @@ class Reader:
     def read_to(self, target: Target) -> Summary:
         """Hand everything to a target. Raises ArchiveDamaged or ArchiveDiffers."""
         with self.compared():
+            self.summary.missing = dict.fromkeys(self.manifest.missing.values(), "")
             return self._read_to(target)
 
     def _read_to(self, target: Target) -> Summary:

@@ -51,6 +51,17 @@ class Snapshot:
                 )
             yield session
 
+    def fault(self, org: Organization) -> errors.DcmonError | None:
+        """Return why an organization can't be read: its schema has another revision; None if it can.
+
+        Raises what `org_session` raises for other reasons.
+        """
+        try:
+            with self.org_session(org):
+                return None
+        except (errors.SchemaOutOfDate, errors.SchemaTooNew) as error:
+            return error
+
 
 @contextmanager
 def consistent(engine: Engine, organizations: Sequence[Organization]) -> Iterator[Snapshot]:

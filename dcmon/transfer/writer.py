@@ -27,13 +27,15 @@ Show = Callable[[int, int], None]
 
 @dataclass
 class Summary:
-    """What was written or read."""
+    """What was written or read. `missing`: why organizations are not in a new backup, by name; of a file that is read,
+    only their names.
+    """
 
     organizations: int = 0
     tables: int = 0
     rows: int = 0
     samples: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
     def add(self, head: TableHead, rows: int) -> None:
         """Count a table."""
@@ -52,8 +54,8 @@ class Writer:
     secrets: FileSecrets
     summary: Summary = field(default_factory=Summary)
 
-    def manifest(self, organizations: Sequence[Organization]) -> None:
-        """Write the first part."""
+    def manifest(self, organizations: Sequence[Organization], missing: Sequence[Organization] = ()) -> None:
+        """Write the first part. `missing`: organizations that will not be in the file."""
         manifest = Manifest(
             self.kind,
             version("dcmon"),
@@ -62,6 +64,7 @@ class Writer:
             {str(org.id): org.name for org in organizations},
             self.secrets.document,
             {} if self._is_portable else dict(catalog.sequences(self.snapshot.public)),
+            missing={str(org.id): org.name for org in missing},
         )
         self.archive.add_document(contents.MANIFEST, contents.to_document(manifest))
 

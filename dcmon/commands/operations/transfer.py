@@ -52,10 +52,12 @@ def _inactive(name: str | None, inactive: Inactive) -> dict[str, Any]:
 
 
 def back_up(app: "App", path: str, secrets: SecretOptions, *, is_replaced: bool) -> dict[str, Any]:
-    """Back up all organizations, or that of --org. Raises what backups.create raises."""
+    """Back up all organizations, or that of --org; say why some are missing. Raises what backups.create raises."""
     with app.output.progress("organizations", counts=True) as show:
         summary = backups.create(app.engine, path, secrets, only=app.typed_org, is_replaced=is_replaced, show=show)
-    return {"file": path, "organizations": summary.organizations, **_counts(summary)}
+    for name, reason in summary.missing.items():
+        app.output.remark(f"Organization {name!r} is not in the file: {reason}")
+    return {"file": path, "organizations": summary.organizations, "missing": [*summary.missing], **_counts(summary)}
 
 
 def check(path: str) -> dict[str, Any]:
@@ -65,7 +67,8 @@ def check(path: str) -> dict[str, Any]:
 
 def _checked(path: str, checked: organization_files.Checked) -> dict[str, Any]:
     summary = checked.summary
-    return {"file": path, "kind": checked.kind, "organizations": summary.organizations, **_counts(summary)}
+    missing = {"missing": [*summary.missing]} if summary.missing else {}
+    return {"file": path, "kind": checked.kind, "organizations": summary.organizations, **missing, **_counts(summary)}
 
 
 def restore(app: "App", path: str, secrets: SecretOptions) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.app import App
+from dcmon.commands.operations import transfer as operation
 from dcmon.file_errors import ArchiveDamaged
 from dcmon.ingestion import audit_reader
 from dcmon.output import Output
+from dcmon.settings import Settings
 from dcmon.tenancy import deletion, organizations, provisioning, tokens
 from dcmon.transfer import backups, organization_files, publication, unfinished
 from dcmon.transfer.organization_files import SecretOptions
@@ -69,6 +71,28 @@ def test_backup_is_refused_where_organizations_are(filled: Target, tmp_path: Pat
         backups.restore(filled.engine, path, "acme", NO_SECRETS)
     with pytest.raises(errors.OrganizationNotFound):
         backups.restore(filled.engine, path, "acne", NO_SECRETS)
+
+
+def test_organization_of_another_revision_is_left_out_and_named(
+    filled: Target, second_engine: Engine, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "backup.tar.gz")
+    behind = provisioning.create_organization(filled.engine, "behind", "b@behind.example").organization
+    ahead = provisioning.create_organization(filled.engine, "ahead", "a@ahead.example").organization
+    with filled.engine.begin() as connection:
+        for org, revision in ((behind, "0001"), (ahead, "9999")):
+            connection.execute(text(f"update {org.schema}.alembic_version set version_num = '{revision}'"))
+
+    missing = backups.create(filled.engine, path, SecretOptions()).missing
+
+    assert ("dcmon migrate" in missing["behind"], "does not know" in missing["ahead"]) == (True, True)
+    assert operation.check(path)["missing"] == ["behind", "ahead"]
+    assert backups.restore(second_engine, path, None, SecretOptions()).names == ["acme"]
+    with pytest.raises(errors.SchemaTooNew):
+        backups.create(filled.engine, path, NO_SECRETS, only="ahead", is_replaced=True)
+    with App(Settings(database_url=SecretStr(filled.engine.url.render_as_string(False))), Output(quiet=True)) as app:
+        row = operation.back_up(app, path, NO_SECRETS, is_replaced=True)
+    assert (row["organizations"], row["missing"]) == (1, ["behind", "ahead"])
 
 
 def test_killed_restore_is_repeated(
