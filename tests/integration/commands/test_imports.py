@@ -19,7 +19,15 @@ HEAVY = frozenset(
 DATABASE = frozenset({"psycopg", "pydantic", "rich", "sqlalchemy"})  # what each command may load
 # The commands that import more, and what they import. A command that is missing here imports nothing more.
 MORE = {
-    "demo": {"alembic", "http", "urllib3"},
+    "adopt": {"alembic", "numpy"},
+    "backup create": {"alembic"},
+    "backup restore": {"alembic"},
+    "backup verify": {"alembic"},
+    "dead_letter delete": {"numpy"},
+    "dead_letter list": {"numpy"},
+    "dead_letter retry": {"numpy"},
+    "dead_letter show": {"numpy"},
+    "demo": {"alembic", "http", "numpy", "urllib3"},
     "ingest file": {"numpy"},
     "ingest lag": {"confluent_kafka"},
     "ingest seek": {"confluent_kafka"},
@@ -30,10 +38,16 @@ MORE = {
     "monitor run": {"numpy"},
     "org create": {"alembic"},
     "org delete": {"alembic"},
+    "org export": {"alembic"},
+    "org import": {"alembic"},
+    "org rename": {"alembic"},
+    "org set-defaults": {"alembic"},
+    "org set-limits": {"alembic"},
     "quarantine delete": {"numpy"},
     "quarantine retry": {"numpy"},
     "migrate roles": {"alembic"},
     "serve": {"confluent_kafka", "fastapi", "http", "numpy", "starlette", "uvicorn"},
+    "wait": {"alembic"},
 }
 # Commands that only read, and what a run may load in addition.
 RUNS: dict[str, set[str]] = {

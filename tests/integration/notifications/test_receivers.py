@@ -7,7 +7,7 @@ from sqlalchemy import text
 from dcmon import db
 from dcmon.app import App
 from dcmon.commands.operations import receiver as operation
-from dcmon.notifications import receivers
+from dcmon.notifications import receivers, signing_secrets
 from dcmon.settings import Webhooks
 from tests.integration.conftest import Target, eventually
 
@@ -27,5 +27,5 @@ def test_two_rotations_at_once_keep_the_secret_between(app: App, target: Target)
     with app.org(target.org) as session:
         stored = receivers.find(session, "team")
         assert stored.old_secret is not None
-        assert receivers._encode_secret(stored.old_secret) == first
-        assert receivers._encode_secret(stored.secret) == rotated["secret"]
+        assert signing_secrets.to_text(stored.old_secret) == first
+        assert signing_secrets.to_text(stored.secret) == rotated["secret"]
