@@ -135,7 +135,7 @@ def test_columns_of_classes_are_stored_as_probabilities(installed: Dcmon, predic
     (loaded,) = installed.json("ingest", "file", str(predictions))
     assert (loaded["stored"], loaded["rejected"]) == (40, 0)
     half = ["--version", "v2", "--task", "binary", "--class", "0", "--class", "1", "--feature", "a:numeric"]
-    refused = installed("model", "create", "shop", *half, "--map", "p_0=_dc_prediction_probabilities[0]")
+    refused = installed("model", "create", "shop", *half, "--yes", "--map", "p_0=_dc_prediction_probabilities[0]")
     assert refused.returncode == 2
     assert "but no column is '_dc_prediction_probabilities[1]'" in refused.stderr
 
@@ -201,7 +201,6 @@ def test_rows_of_a_file_without_ids_are_numbered(installed: Dcmon, predictions: 
         (["shop", "--from", "{path}", "--map", "order=_dc_key"], "with --from, a column becomes one of"),
         (["shop", "--from", "{path}", "--id", "nr"], "has no such column. Its columns are order, scored at"),
         (["shop", "--from", "{path}", "--task", "class"], "--task class: it is one of regression, binary, multiclass."),
-        (["shop", "--task", "binary", "--dry-run"], "--dry-run shows what a file suggests"),
     ],
 )
 def test_wrong_options_are_refused(installed: Dcmon, predictions: Path, arguments: list[str], sentence: str) -> None:
