@@ -279,11 +279,12 @@ def test_migrated_quarantine_recognizes_rows_by_their_bytes(engine: Engine, targ
 
 
 def set_behind(engine: Engine, orgs: list[Organization]) -> None:
-    """Set schemas back by one revision, which creates table chosen_levels."""
+    """Set schemas back by two revisions, which create the tables chosen_levels and store_keys."""
     for org in orgs:
         set_revision(engine, org.schema, "0025")
         with engine.begin() as connection:
-            connection.execute(text(f"drop table {org.schema}.chosen_levels"))
+            connection.execute(text(f"drop table {org.schema}.chosen_levels, {org.schema}.store_keys"))
+            connection.execute(text(f"alter table {org.schema}.sources drop column is_of_path"))
 
 
 def test_migration_lets_writers_pass_while_it_waits(
