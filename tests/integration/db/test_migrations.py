@@ -284,7 +284,7 @@ def set_behind(engine: Engine, orgs: list[Organization]) -> None:
         set_revision(engine, org.schema, "0025")
         with engine.begin() as connection:
             connection.execute(text(f"drop table {org.schema}.chosen_levels, {org.schema}.store_keys"))
-            connection.execute(text(f"alter table {org.schema}.sources drop column is_of_path"))
+            connection.execute(text(f"alter table {org.schema}.sources drop column is_of_path cascade"))
 
 
 def test_migration_lets_writers_pass_while_it_waits(
