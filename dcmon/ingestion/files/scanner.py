@@ -15,11 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors, file_errors
-from dcmon.db import Organization, locks
+from dcmon.db import Organization, dry_runs, locks
 from dcmon.db.locks import LockSpace
 from dcmon.db.tables.org import DataSource, IngestedFile
 from dcmon.ingestion.files import (
     dialect,
+    dry_run,
     file_target,
     path_columns,
     path_pattern,
@@ -228,7 +229,9 @@ class _SourceScan:
         return reader.open_file(path, stream=stream, dialect=meaningful)
 
     def _load(self, entry: FileEntry, file: reader.File, target: FileTarget, fingerprint: str) -> LoadResult | None:
-        """Load the rows of a file that are not stored yet. None if all rows are stored."""
+        """Load the rows of a file that are not stored yet, or count them in a dry run. None if all rows are stored."""
+        if dry_runs.is_dry(self.scanner.engine):
+            return self._count(file, target, fingerprint)
         with db.org_session(self.scanner.engine, self.scanner.org) as session:
             progress = registry.register(session, fingerprint, entry.path, target)
             sources.record_file(session, self.source.id, fingerprint, entry)
@@ -238,6 +241,14 @@ class _SourceScan:
             log.info("file of source %s: %s: %s", self.source.name, entry.path, remark)
         file_loader = FileLoader(self.scanner.engine, self.scanner.org, self._report)
         return file_loader.load(file, target, fingerprint, progress.next_row)
+
+    def _count(self, file: reader.File, target: FileTarget, fingerprint: str) -> LoadResult | None:
+        """Count what a load would store: the loader's transactions must see the file that an earlier one registered."""
+        with db.org_session(self.scanner.engine, self.scanner.org) as session:
+            progress = registry.progress(session, fingerprint)
+        if progress.is_loaded:
+            return None
+        return dry_run.count(self.scanner.engine, self.scanner.org, file, target, progress.next_row)
 
     def _report(self, position: int, size: int) -> None:
         self._proceed()
