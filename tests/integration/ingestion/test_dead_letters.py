@@ -81,28 +81,28 @@ def test_commands_list_retry_and_delete(
         done = dcmon("-o", "json", *arguments, data_dir=data_dir, url=database_url)
         return done.returncode, json.loads(done.stdout or "null"), done.stderr
 
-    late, *others = sorted(dead_letter["id"] for dead_letter in letters)
+    late = next(dead_letter["id"] for dead_letter in letters if dead_letter["target"] == target.version_id + 1)
     listed = run("dead-letter", "list")[1]
-    assert [dead_letter["id"] for dead_letter in listed] == sorted([late, *others], reverse=True)
+    ids = [dead_letter["id"] for dead_letter in listed]
+    assert ids == sorted((dead_letter["id"] for dead_letter in letters), reverse=True)
     assert {dead_letter["org_id"] for dead_letter in listed} == {None, target.org.id}
     assert len(run("--org", "acme", "dead-letter", "list")[1]) == 2
-    assert run("dead-letter", "show", str(others[0]))[1]["body"] == "not json"
+    # The partitions are read in any order, so that the ids of the unreadable two are not known.
+    bodies = {run("dead-letter", "show", str(id_))[1]["body"] for id_ in ids if id_ != late}
+    assert bodies == {"not json", '{"v": 2, "org": 1}'}
     assert run("dead-letter", "show", "4711")[0] == 5
     code, refused, _ = run("dead-letter", "retry", "--all")
     assert (code, {row["state"] for row in refused}) == (3, {"refused"})
     version_id = create_version(target)
     code, planned, _ = run("dead-letter", "retry", "--all", "--dry-run")
-    assert (code, [row["stored"] for row in planned]) == (8, [50, 0, 0])
+    assert (code, sorted(row["stored"] for row in planned)) == (8, [0, 0, 50])
     assert run("dead-letter", "retry", str(late))[0] == 0
     assert stored_rows(target, version_id) == 50
     assert run("dead-letter", "delete", "--all")[0] == 2  # no terminal to ask on
     assert run("dead-letter", "delete", "--all", "--dry-run")[1] == {"dry_run": True, "deleted": 2, "bytes": 26}
     assert run("dead-letter", "delete", "--all", "--yes")[1]["deleted"] == 2
     assert run("dead-letter", "list")[1] == []
-    assert [dead_letter["state"] for dead_letter in run("dead-letter", "list", "--all")[1]] == [
-        "deleted",
-        "deleted",
-        "stored",
-    ]
+    resolved = [dead_letter["state"] for dead_letter in run("dead-letter", "list", "--all")[1]]
+    assert sorted(resolved) == ["deleted", "deleted", "stored"]
     assert run("dead-letter", "retry")[0] == 2
     assert run("audit")[0] == 0

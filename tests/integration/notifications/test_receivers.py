@@ -2,14 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from sqlalchemy import text
-
-from dcmon import db
 from dcmon.app import App
 from dcmon.commands.operations import receiver as operation
 from dcmon.notifications import receivers, signing_secrets
 from dcmon.settings import Webhooks
-from tests.integration.conftest import Target, eventually
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
+from tests.integration.conftest import Target
 
 
 def test_two_rotations_at_once_keep_the_secret_between(app: App, target: Target) -> None:
@@ -20,9 +18,7 @@ def test_two_rotations_at_once_keep_the_secret_between(app: App, target: Target)
         with app.org(target.org) as session:
             first = receivers.rotate_secret(session, receivers.find(session, "team", is_locked=True))
             second = pool.submit(operation.rotate_secret, app, "team")
-            with db.public_session(app.engine) as watching:
-                waits = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
-                assert eventually(lambda: watching.scalar(waits) == 1)
+            assert eventually(lambda: is_waiting_for_a_lock(target.engine))
         rotated = second.result(300)
     with app.org(target.org) as session:
         stored = receivers.find(session, "team")
