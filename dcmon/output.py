@@ -4,10 +4,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmon import colors, data_formats
+from dcmon import cells, colors, data_formats
 from dcmon.colors import Color
 from dcmon.data_formats import Data, Format, Row
 from dcmon.errors import InvalidInput
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 NARROW = 120  # characters
+PIPE_WIDTH = 200  # of tables in a pipe, without COLUMNS
 WIDE = 10_000
 
 
@@ -42,10 +42,18 @@ class Fields:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text to show, below a title if there is one. A line feed in a line is shown as \\n."""
+    """Lines of text to show, below a title if there is one. A line feed in a line is shown as \\n.
+
+    `hanging`: how far from the left at least the rest of a folded line begins.
+    """
 
     lines: Sequence[str]
     title: str | None = None
+    hanging: int = 0
+
+
+class Copied(str):
+    """A line that a person copies, such as a command: it is not folded, as a terminal would copy a line break then."""
 
 
 @dataclass(frozen=True)
@@ -154,19 +162,19 @@ class Output:
         import rich.table
 
         # As a Text, what a tenant wrote is no markup of rich.
-        shown_title = None if title is None else _text(title, "table.title")
+        shown_title = None if title is None else cells.text_of(title, "table.title")
         table = rich.table.Table(title=shown_title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         headings = columns if isinstance(columns, Mapping) else {}
         for column in columns:
             is_numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
             table.add_column(
-                _text(headings.get(column) or column.replace("_", " ")),
+                cells.text_of(headings.get(column) or column.replace("_", " ")),
                 justify="right" if is_numeric else "left",
                 overflow="fold",
                 no_wrap=column in unfolded,
             )
         for row in rows:
-            table.add_row(*(_styled_cell(column, row.get(column)) for column in columns))
+            table.add_row(*(cells.styled_cell(column, row.get(column)) for column in columns))
         self._print(table)
         return None
 
@@ -197,8 +205,8 @@ class Output:
         for key, value in fields.row.items():
             none_text = (fields.none or {}).get(key) if value is None else None
             style = colors.style_of_field(key, value)
-            shown = _lines(value) if isinstance(value, Lines) else _text(none_text or _cell(value), style)
-            table.add_row(_text(key.replace("_", " ")), shown)
+            shown = _lines(value) if isinstance(value, Lines) else cells.text_of(none_text or cells.cell(value), style)
+            table.add_row(cells.text_of(key.replace("_", " ")), shown)
         self._print(table)
 
     def page(self, page: Page) -> None:
@@ -228,9 +236,13 @@ class Output:
 
     def _lines(self, part: Lines) -> None:
         if part.title is not None:
-            self._print(_text(part.title, "italic"))
+            self._print(cells.text_of(part.title, "italic"))
+        console = self._console()
         for line in part.lines:
-            self._print(_text(line))
+            if isinstance(line, Copied) or not _is_folding():
+                console.print(cells.text_of(line), soft_wrap=True)
+            else:
+                console.print(cells.folded(line, console, part.hanging))
 
     def _print(self, renderable: Any) -> None:
         """Write a rich renderable or a text to stdout, in the width of the terminal."""
@@ -272,7 +284,7 @@ class Output:
         if self.is_data:
             print(data_formats.serialize(chosen, self.format))
         else:
-            print("  ".join(printable(_exact_cell(value), keeps_lines=False) for value in chosen.values()))
+            print("  ".join(printable(cells.exact_cell(value), keeps_lines=False) for value in chosen.values()))
 
     def _line_writer(self, lines_of: Callable[[Row], Sequence[Sequence[Span]]]) -> Callable[[Row], None]:
         """Return what writes the lines of a row; rich, which is slow, only where there are colours."""
@@ -283,7 +295,7 @@ class Output:
 
         def write(row: Row) -> None:
             for line in lines_of(row):
-                parts = [_text(span.text, colors.style_of(span.word)) for span in line]
+                parts = [cells.text_of(span.text, colors.style_of(span.word)) for span in line]
                 console.print(Text.assemble(*parts), soft_wrap=True)
 
         return write
@@ -350,50 +362,23 @@ def shortened(text: str, max_length: int = 32) -> str:
     return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
+def _is_folding() -> bool:
+    """Return True if results go to a terminal, or COLUMNS says how long a line may be."""
+    return sys.stdout.isatty() or _width() != PIPE_WIDTH
+
+
 def _width() -> int:
     """Return COLUMNS, or without it a width that folds no lines in a pipe."""
     import shutil
 
-    return shutil.get_terminal_size((200, 24)).columns
-
-
-def _text(text: str, style: str = "") -> "Text":
-    """Return one line for rich, in which nothing is markup and a terminal obeys nothing."""
-    from rich.text import Text
-
-    return Text(printable(text, keeps_lines=False), style=style)
+    return shutil.get_terminal_size((PIPE_WIDTH, 24)).columns
 
 
 def _lines(lines: Lines) -> "Text":
     from rich.text import Text
 
-    return Text("\n").join(map(_text, lines.lines or ["-"]))
-
-
-def _styled_cell(column: str, value: Any) -> "Text":
-    return _text(_cell(value), colors.style_of_field(column, value))
+    return Text("\n").join(map(cells.text_of, lines.lines or ["-"]))
 
 
 def _plain_line(line: Sequence[Span]) -> str:
     return printable("".join(span.text for span in line), keeps_lines=False)
-
-
-def _exact_cell(value: Any) -> str:
-    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else _cell(value)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value in ({}, [], ()):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, datetime):
-        is_midnight = (value.hour, value.minute) == (0, 0)
-        return value.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_cell(item)}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
-    return str(value)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dcmon.data_formats import Format
-from dcmon.output import Fields, Lines, Output, Page, Table
+from dcmon.output import Copied, Fields, Lines, Output, Page, Table
 
 HOSTILE = "[red]a[/red]\x1b[2J\n:smile:\u202e"
 SHOWN = "[red]a[/red]\\x1b[2J\\n:smile:\\u202e"
@@ -41,3 +41,35 @@ def test_json_of_a_hostile_text_is_printable(capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     assert out.replace("\n", "").isprintable()
     assert json.loads(out) == {HOSTILE: [HOSTILE, "\x9b\x7f"]}
+
+
+ADVICE = [
+    "[high] disk-full: The disk is nearly full.",
+    "    The disk with the data directory has little left.",
+    Copied("    dcmon prune --dry-run --org a-long-name"),
+]
+
+
+def test_folded_lines_are_indented_and_commands_are_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+
+    Output().page(Page({}, [Lines(ADVICE, hanging=4)]))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "[high] disk-full: The disk",
+        "    is nearly full.",
+        "    The disk with the data",
+        "    directory has little left.",
+        "    dcmon prune --dry-run --org a-long-name",
+    ]
+
+
+def test_lines_in_a_pipe_are_not_folded(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    line = "one " * 100 + "end"
+
+    Output().page(Page({}, [Lines([line])]))
+
+    assert capsys.readouterr().out == line + "\n"

@@ -7,7 +7,7 @@ from dcmon import formatting
 from dcmon.alerting import alert_views
 from dcmon.commands.views import monitor_chart
 from dcmon.notifications import silences
-from dcmon.output import Fields, Lines, Page, Part, Table
+from dcmon.output import Copied, Fields, Lines, Page, Part, Table
 from dcmon.states import AlertChangeKind, AlertState, NotificationState, ResolvedBy
 from dcmon.storage import models
 
@@ -83,7 +83,7 @@ def detail(app: "App", alert_id: int) -> Page:
             notifications[-SHOWN_NOTIFICATIONS:], NOTIFICATION_COLUMNS, title="Notifications",
             empty="No receiver was notified.",
         ),
-        Lines(next_commands, title="Next"),
+        Lines([Copied(command) for command in next_commands], title="Next"),
     ]  # fmt: skip
     return Page(row, parts)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from dcmon.doctor.faults import FAULTS, Finding
 from dcmon.formatting import count_of
-from dcmon.output import Lines, Page, Table
+from dcmon.output import Copied, Lines, Page, Table
 
 
 def report(findings: Sequence[Finding], *, is_catalogue: bool, quiet: bool) -> Page:
@@ -14,7 +14,7 @@ def report(findings: Sequence[Finding], *, is_catalogue: bool, quiet: bool) -> P
         return _catalogue()
     lines = [line for finding in findings for line in _lines(finding)]
     if findings:
-        return Page([_row(finding) for finding in findings], [Lines(lines)], [_summary(findings)])
+        return Page([_row(finding) for finding in findings], [Lines(lines, hanging=4)], [_summary(findings)])
     healthy = [] if quiet else [f'No findings. {len(FAULTS)} faults are known: "dcmon doctor --list" shows them.']
     return Page([], [Lines(healthy)])
 
@@ -34,7 +34,7 @@ def _lines(finding: Finding) -> list[str]:
     return [
         f"[{finding.severity}] {finding.fault.code}: {finding.fault.title}.",
         f"    {finding.fact.sentence}{since}",
-        f"    {finding.fact.command}",
+        Copied(f"    {finding.fact.command}"),
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from dcmon.output import Lines, Page, Remark, Table
+from dcmon.output import Copied, Lines, Page, Remark, Table
 from dcmon.tenancy import missing_roles as missing_roles_of
 from dcmon.tenancy.schema_migration import BAD_STATES
 
@@ -43,7 +43,9 @@ def sql(pending: "Sequence[PendingSql]") -> Page:
     remark = (
         "Nothing to migrate." if not pending else 'Only for review: "dcmon migrate" also creates triggers and roles.'
     )
-    return Page([asdict(part) for part in pending], [Lines(lines)] if lines else [], [remark])
+    return Page(
+        [asdict(part) for part in pending], [Lines([Copied(line) for line in lines])] if lines else [], [remark]
+    )
 
 
 def missing_roles(engine: "Engine") -> Page:
@@ -55,7 +57,7 @@ def missing_roles(engine: "Engine") -> Page:
         if missing.organizations
         else "Each organization has a role of its own."
     )
-    return Page(rows, [Lines(missing.statements), Remark(text)])
+    return Page(rows, [Lines([Copied(statement) for statement in missing.statements]), Remark(text)])
 
 
 def missing_text(missing: missing_roles_of.MissingRoles) -> str:

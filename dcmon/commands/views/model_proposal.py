@@ -7,7 +7,7 @@ from dcmon.commands.operations import model_document
 from dcmon.formatting import shell_argument
 from dcmon.ingestion.files.proposal.choices import OPTIONS
 from dcmon.ingestion.files.proposal.proposal import Use
-from dcmon.output import Fields, Lines, Page, Part, Remark, Table
+from dcmon.output import Copied, Fields, Lines, Page, Part, Remark, Table
 from dcmon.storage.columns import LABEL, PROBABILITIES
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _end(proposal: "Proposal", command: str | None) -> list[Part]:
     if command is not None:
         count = len(proposal.columns)
         lines = command.splitlines() if count <= MAX_SHOWN else ["--write FILE.sh writes the command."]
-        parts.append(Lines(lines, title="The same as a command:"))
+        parts.append(Lines([Copied(line) for line in lines], title="The same as a command:"))
     return parts
 
 

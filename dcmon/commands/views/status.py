@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dcmon.health.status import GOOD_STATES, STATE_TEXTS
-from dcmon.output import Fields, Lines, Page, Part, Table
+from dcmon.output import Copied, Fields, Lines, Page, Part, Table
 from dcmon.severity import Severity
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def report(current: "Status", *, quiet: bool) -> Page:
     problems = [line for problem in current.problems for line in _problem_lines(problem)]
     if quiet and not current.problems and current.failure is None:
         problems = _parts_down(current)
-    parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems)]
+    parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems, hanging=4)]
     if not problems and not quiet and current.failure is None:
         parts.append(Lines(["All is well." if not current.exit_code else "Nothing else is wrong."]))
     remarks = [] if current.is_running or current.failure is not None else [NONE_RUNS]
@@ -41,7 +41,7 @@ def _parts_down(current: "Status") -> list[str]:
 
 def _problem_lines(problem: Any) -> list[str]:
     text = f"[{problem.severity}] {problem.sentence} Since {_time(problem.since)}."
-    return [text, f"    {problem.command}"]
+    return [text, Copied(f"    {problem.command}")]
 
 
 def _json_row(current: "Status") -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Turn values and lines into texts of a terminal, in which nothing is markup."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from dcmon import colors
+from dcmon.formatting import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+LEAST_WIDTH = 20  # characters of a folded line beside its indentation
+
+
+def text_of(text: str, style: str = "") -> "Text":
+    """Return a line for rich, in which nothing is markup and a terminal obeys nothing."""
+    from rich.text import Text
+
+    return Text(printable(text, keeps_lines=False), style=style)
+
+
+def styled_cell(column: str, value: Any) -> "Text":
+    """Return a value as a cell of a table, in the colour that its column gives it."""
+    return text_of(cell(value), colors.style_of_field(column, value))
+
+
+def exact_cell(value: Any) -> str:
+    """Return a value as text, a time with its milliseconds."""
+    return value.isoformat(timespec="milliseconds") if isinstance(value, datetime) else cell(value)
+
+
+def cell(value: Any) -> str:
+    """Return a value as people read it: "-" for nothing, 4 digits of a fraction, a time to the minute."""
+    if value is None or value in ({}, [], ()):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        is_midnight = (value.hour, value.minute) == (0, 0)
+        return value.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {cell(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def folded(line: str, console: "Console", hanging: int) -> "Text":
+    """Return a line, folded at the width of the terminal.
+
+    What follows its first part begins below the first character, or `hanging` characters from the left.
+    """
+    from rich.text import Text
+
+    beginning = " " * (len(line) - len(line.lstrip(" ")))
+    indent = max(hanging, len(beginning))
+    rows = text_of(line.lstrip(" ")).wrap(console, max(LEAST_WIDTH, console.width - indent))
+    for row in rows:
+        row.rstrip()
+    return Text(beginning) + Text("\n" + " " * indent).join(rows)
