@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime
 
 # A terminal needs joiners between the letters of some scripts and the parts of an emoji, but not elsewhere.
@@ -20,6 +21,11 @@ def format_number(value: float | None) -> str:
 def count_of(number: int, noun: str) -> str:
     """Return a number with its noun, whose plural ends with s: "1 alert", "1,024 alerts"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are: "a, b, c and 1,997 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def format_bytes(size: int) -> str:

@@ -37,16 +37,12 @@ def migrate(
 @app.command()
 def status(ctx: typer.Context) -> None:
     """Show the revision of each schema; exit 1 when one is not current. Example: dcmon migrate status"""
+    from dcmon.commands.views import migration as view
     from dcmon.db.migrations import MigrationState
     from dcmon.tenancy import schema_migration
 
     states = schema_migration.states(ctx.obj.engine)
-    rows = [
-        {"lineage": schema.lineage, "schema": schema.schema, "at": schema.current, "head": schema.head,
-         "state": schema.state}
-        for schema in states
-    ]  # fmt: skip
-    ctx.obj.output.table(rows, {"lineage": "", "schema": "", "at": "revision", "head": "newest revision", "state": ""})
+    ctx.obj.output.page(view.states(states))
     if any(schema.state != MigrationState.CURRENT for schema in states):
         raise typer.Exit(1)
 

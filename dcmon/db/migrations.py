@@ -23,7 +23,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from dcmon import errors
-from dcmon.db import MIGRATIONS, Organization, change_log, head, locks, object_limits, revision, roles, transactions
+from dcmon.db import (
+    MIGRATIONS,
+    Organization,
+    change_log,
+    head,
+    locks,
+    object_limits,
+    revision,
+    revisions,
+    roles,
+    transactions,
+)
 from dcmon.db.locks import LockSpace
 from dcmon.db.session import LOCK_NOT_AVAILABLE, forget_role
 from dcmon.db.tables import Org, Public
@@ -76,9 +87,9 @@ class SchemaState:
 
 def states(engine: Engine, organizations: Sequence[Organization]) -> list[SchemaState]:
     """Return the state of "public" and of each organization's schema."""
-    with engine.connect() as connection:
-        schemas: list[tuple[Lineage, str]] = [("public", "public"), *(("org", org.schema) for org in organizations)]
-        return [SchemaState(lineage, name, revision(connection, name), head(lineage)) for lineage, name in schemas]
+    schemas: list[tuple[Lineage, str]] = [("public", "public"), *(("org", org.schema) for org in organizations)]
+    current = revisions.of_schemas(engine, [schema for _, schema in schemas])
+    return [SchemaState(lineage, schema, current[schema], head(lineage)) for lineage, schema in schemas]
 
 
 def upgrade_public(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from dcmon.db import Organization, encryption, sql
 from dcmon.db.tables.org import Webhook
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
-from dcmon.formatting import command_prefix, count_of, format_time, shell_argument
+from dcmon.formatting import command_prefix, count_of, format_time, shell_argument, some_of
 from dcmon.notifications import egress_guard
 from dcmon.output import shortened
 from dcmon.severity import Severity
@@ -33,7 +33,9 @@ def plain_secrets(installation: Installation) -> Iterator[Fact]:
         if plain:
             command = "dcmon secret-key rotate" if encryption.has_keys() else "dcmon secret-key create"
             missing = "" if encryption.has_keys() else ", and DCMON_SECRET_KEYS is not set"
-            sentence = f"{count_of(len(plain), 'receiver')} of {org.name} with plain secrets: {_names(plain)}{missing}."
+            sentence = (
+                f"{count_of(len(plain), 'receiver')} of {org.name} with plain secrets: {some_of(plain)}{missing}."
+            )
             yield Fact(sentence, command, org.name)
 
 
@@ -48,7 +50,7 @@ def unreadable_secrets(installation: Installation) -> Iterator[Fact]:
     for org, receivers in _receivers(installation):
         unreadable = [receiver.name for receiver in receivers if not _is_readable(receiver)]
         if unreadable:
-            sentence = f"{count_of(len(unreadable), 'receiver')} of {org.name} can't be read: {_names(unreadable)}."
+            sentence = f"{count_of(len(unreadable), 'receiver')} of {org.name} can't be read: {some_of(unreadable)}."
             yield Fact(sentence, "dcmon config show DCMON_SECRET_KEYS --origin", org.name)
 
 
@@ -83,7 +85,7 @@ def email_without_server(installation: Installation) -> Iterator[Fact]:
     for org, receivers in _receivers(installation):
         names = [receiver.name for receiver in receivers if receiver.is_active and receiver.kind == ReceiverKind.EMAIL]
         if names:
-            sentence = f"DCMON_SMTP__HOST is not set, and {org.name} has e-mail receivers: {_names(names)}."
+            sentence = f"DCMON_SMTP__HOST is not set, and {org.name} has e-mail receivers: {some_of(names)}."
             yield Fact(sentence, "dcmon config show DCMON_SMTP__HOST --origin", org.name)
 
 
@@ -193,10 +195,6 @@ def _rows(installation: Installation, statement: str, **values: Any) -> Iterator
 def _public_rows(installation: Installation, statement: str, **values: Any) -> list[Any]:
     with db.public_session(installation.engine) as session:
         return list(session.execute(text(SQL.statement(statement)), values))
-
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _quoted(name: str) -> str:

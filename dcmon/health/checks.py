@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dcmon.formatting import format_bytes, shell_argument
+from dcmon.formatting import format_bytes, shell_argument, some_of
 from dcmon.health import blind_spot_checks
 from dcmon.health.problem import UPGRADE, Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
@@ -37,6 +37,7 @@ FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at so
 LONG_TRANSACTION = timedelta(hours=1)
 FULL_DISK = 0.01  # with a smaller free share of the disk, nothing can be pruned
 MOST_ROWS = 0.5  # a larger share of quarantined rows is more severe
+MOST_SINGLE_ORGANIZATIONS = 10  # more that can't be opened for the same reason are one problem
 MAX_DETAIL_LENGTH = 200  # characters of the first quarantined row's detail
 CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
 SHOW_BROKERS = "dcmon config show DCMON_KAFKA__BOOTSTRAP_SERVERS --origin"
@@ -291,15 +292,29 @@ def _source_sentence(org: OrganizationHealth, loss: SourceLoss) -> str:
 
 
 def _check_organizations(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    """Of many organizations that can't be opened, before a migration for example, one problem tells of all."""
+    unavailable: dict[tuple[ProblemName, str], list[OrganizationHealth]] = {}
     for org in snapshot.organizations:
         if org.unavailable_reason is not None:
-            name, command = ProblemName.LOCKED, "dcmon migrate status"
-            if org.is_schema_behind:
-                name, command = ProblemName.SCHEMA_BEHIND, "dcmon migrate"
-            elif org.is_schema_ahead:
-                name, command = ProblemName.SCHEMA_AHEAD, UPGRADE
+            unavailable.setdefault(_unavailability(org), []).append(org)
+    for (name, command), orgs in unavailable.items():
+        if len(orgs) > MOST_SINGLE_ORGANIZATIONS:
+            names = some_of([org.name for org in orgs])
+            sentence = f"{len(orgs):,} organizations can't be opened ({names}): {orgs[0].unavailable_reason}"
+            yield Problem(name, Severity.HIGH, sentence, command, snapshot.now)
+            continue
+        for org in orgs:
             sentence = f"Organization {org.name} can't be opened: {org.unavailable_reason}"
             yield Problem(name, Severity.HIGH, sentence, command, snapshot.now, org.name)
+
+
+def _unavailability(org: OrganizationHealth) -> tuple[ProblemName, str]:
+    """Return the name and the command of the problem of an organization that can't be opened."""
+    if org.is_schema_behind:
+        return ProblemName.SCHEMA_BEHIND, "dcmon migrate"
+    if org.is_schema_ahead:
+        return ProblemName.SCHEMA_AHEAD, UPGRADE
+    return ProblemName.LOCKED, "dcmon migrate status"
 
 
 def _check_health_org(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

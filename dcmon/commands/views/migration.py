@@ -1,9 +1,10 @@
 """Migrated schemas, and the roles of organizations that are missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dcmon.formatting import some_of
 from dcmon.output import Copied, Lines, Page, Remark, Table
 from dcmon.tenancy import missing_roles as missing_roles_of
 from dcmon.tenancy.schema_migration import BAD_STATES
@@ -11,9 +12,24 @@ from dcmon.tenancy.schema_migration import BAD_STATES
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from dcmon.db.migrations import SchemaState
     from dcmon.tenancy.schema_migration import PendingSql, Step
 
 COLUMNS = ["lineage", "org", "schema", "from", "to", "state", "detail"]
+STATE_COLUMNS = {"lineage": "", "schema": "", "at": "revision", "head": "newest revision", "state": ""}
+MOST_ROWS = 20  # of more schemas, those that are in the same state are one row
+ONE_LINE_PER_STATE = "Schemas in the same state are one line here; -o csv lists each."
+
+
+def states(schemas: "Sequence[SchemaState]") -> Page:
+    """List the revision of each schema; of many, those in the same state are one row."""
+    rows = [
+        {"lineage": schema.lineage, "schema": schema.schema, "at": schema.current, "head": schema.head,
+         "state": schema.state}
+        for schema in schemas
+    ]  # fmt: skip
+    shown = _grouped(rows, ("schema",))
+    return Page(rows, [Table(shown, STATE_COLUMNS)], [ONE_LINE_PER_STATE] if len(shown) < len(rows) else [])
 
 
 def migrated(engine: "Engine", steps: "Sequence[Step]", *, dry_run: bool) -> Page:
@@ -24,7 +40,23 @@ def migrated(engine: "Engine", steps: "Sequence[Step]", *, dry_run: bool) -> Pag
     remarks = [] if dry_run or not missing.organizations else [missing_text(missing)]
     if bad:
         remarks.insert(0, _not_current(bad, len(rows)))
-    return Page(rows, [Table(rows, COLUMNS if has_detail else COLUMNS[:-1])], remarks)
+    shown = _grouped(rows, ("org", "schema"))
+    if len(shown) < len(rows):
+        remarks.append(ONE_LINE_PER_STATE)
+    return Page(rows, [Table(shown, COLUMNS if has_detail else COLUMNS[:-1])], remarks)
+
+
+def _grouped(rows: Sequence[Mapping[str, Any]], naming: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    """Return the rows as they are, or if they are many, one row for those that only differ in the naming columns."""
+    if len(rows) <= MOST_ROWS:
+        return rows
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(value for key, value in row.items() if key not in naming), []).append(row)
+    return [
+        {**group[0], **{key: some_of([row[key] for row in group]) for key in naming if len(group) > 1}}
+        for group in groups.values()
+    ]
 
 
 def _not_current(bad: "Sequence[Step]", number: int) -> str:

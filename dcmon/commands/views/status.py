@@ -1,6 +1,7 @@
 """The state of dcmon itself, as JSON and as text for people."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ from dcmon.output import Copied, Fields, Lines, Page, Part, Table
 from dcmon.severity import Severity
 
 if TYPE_CHECKING:
+    from dcmon.health.problem import Problem
     from dcmon.health.status import Status
 
 NONE_RUNS = (
     'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with the same settings.'
 )
 MOST_ORGANIZATIONS = 5  # whose alerts are shown
+MOST_PROBLEMS = 5  # with the same name
 PROCESS_COLUMNS = {  # headings by key
     "kind": "process", "host": "", "pid": "", "since": "", "last_heartbeat": "", "state": "",
 }  # fmt: skip
@@ -22,7 +25,7 @@ PROCESS_COLUMNS = {  # headings by key
 
 def report(current: "Status", *, quiet: bool) -> Page:
     """Show processes, queues and problems; with `quiet` only problems."""
-    problems = [line for problem in current.problems for line in _problem_lines(problem)]
+    problems = _problem_lines(current.problems)
     if quiet and not current.problems and current.failure is None:
         problems = _parts_down(current)
     parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems, hanging=4)]
@@ -39,9 +42,17 @@ def _parts_down(current: "Status") -> list[str]:
     return lines if current.is_running else [*lines, NONE_RUNS]
 
 
-def _problem_lines(problem: Any) -> list[str]:
-    text = f"[{problem.severity}] {problem.sentence} Since {_time(problem.since)}."
-    return [text, Copied(f"    {problem.command}")]
+def _problem_lines(problems: "Sequence[Problem]") -> list[str]:
+    """Describe problems, and of those with the same name only the first ones."""
+    lines, counts, seen = list[str](), Counter(problem.name for problem in problems), Counter[str]()
+    for problem in problems:
+        seen[problem.name] += 1
+        if seen[problem.name] <= MOST_PROBLEMS:
+            lines.append(f"[{problem.severity}] {problem.sentence} Since {_time(problem.since)}.")
+            lines.append(Copied(f"    {problem.command}"))
+        elif seen[problem.name] == MOST_PROBLEMS + 1:
+            lines.append(Copied(f"    {counts[problem.name] - MOST_PROBLEMS:,} more like these: dcmon status -o json"))
+    return lines
 
 
 def _json_row(current: "Status") -> dict[str, Any]:

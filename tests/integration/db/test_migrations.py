@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,7 @@ from dcmon.tenancy import deletion, provisioning, schema_migration
 from tests.helpers.command_line import dcmon
 from tests.helpers.installed import Dcmon
 from tests.helpers.ports import free_port
+from tests.helpers.statements import recorded_statements
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
 
@@ -155,6 +157,25 @@ def test_schema_that_is_behind_is_not_opened(engine: Engine, org: Organization) 
     set_revision(engine, "public", "0000")
     with pytest.raises(errors.SchemaOutOfDate), db.public_session(engine):
         pass
+
+
+def test_states_take_as_many_statements_for_many_schemas(engine: Engine, org: Organization) -> None:
+    assert states(engine) == ["current"] * 2  # a first connection asks PostgreSQL for its version
+    with recorded_statements() as for_one:
+        states(engine)
+    with engine.begin() as connection:
+        for number in range(1_000, 1_030):
+            row = {"id": number, "name": f"o{number}", "schema": f"org_{number}"}
+            connection.execute(
+                text("insert into organizations (id, name, schema_name) values (:id, :name, :schema)"), row
+            )
+            connection.execute(text(f"create schema org_{number}"))
+            connection.execute(text(f"create table org_{number}.alembic_version as select '0001' as version_num"))
+        connection.execute(text("drop table org_1007.alembic_version"))
+        connection.execute(text("drop schema org_1008 cascade"))
+    with recorded_statements() as for_many:
+        assert Counter(states(engine)) == {"current": 2, "behind": 28, "absent": 2}
+    assert len(for_many) == len(for_one), for_many
 
 
 def test_schema_that_is_ahead_is_not_opened_or_migrated(engine: Engine, org: Organization) -> None:

@@ -421,3 +421,15 @@ def test_quarantine_limits_are_settings() -> None:
     assert subjects(quarantine_rows=2) == {"acme/credit/v2"}
     assert subjects(quarantine=0.04, quarantine_rows=5) == {"acme/credit/v1"}
     assert subjects(quarantine=0, quarantine_rows=1) == {"acme/credit/v1", "acme/credit/v2"}
+
+
+def test_many_organizations_that_stay_closed_are_one_problem() -> None:
+    behind = [
+        OrganizationHealth(f"o{number}", unavailable_reason="It is at 0001.", is_schema_behind=True)
+        for number in range(2_000)
+    ]
+    locked = OrganizationHealth("p", unavailable_reason="It is migrated just now.")
+    found = checks.find_problems(replace(healthy(), organizations=[*behind, locked]), BOUNDS)
+
+    assert [(problem.name, problem.subject) for problem in found] == [("schema behind", ""), ("locked", "p")]
+    assert "2,000 organizations can't be opened (o0, o1, o2 and 1,997 more): It is at 0001." in found[0].sentence

@@ -73,3 +73,14 @@ def test_quiet_status_shows_problems_or_nothing() -> None:
 def test_problems_have_their_code_in_data() -> None:
     data: Any = view.report(Status([], [], WAITING, [FULL], NOW), quiet=False).data
     assert data["problems"][0]["code"] == "disk-full"
+
+
+def test_many_problems_of_one_name_are_cut() -> None:
+    many = [
+        Problem(ProblemName.RULES_FAIL, Severity.HIGH, f"Rule {number} fails.", "dcmon rule list", NOW, f"o{number}")
+        for number in range(2_000)
+    ]
+    shown = lines(Status([], [], WAITING, [FULL, *many], NOW))
+
+    assert shown[2:4] == ["[high] Rule 0 fails. Since 2026-11-26 12:00.", "    dcmon rule list"]
+    assert shown[12:] == ["    1,995 more like these: dcmon status -o json"]
