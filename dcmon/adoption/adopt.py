@@ -151,6 +151,7 @@ def _schema(engine: Engine, source: OldOrganization, *, is_new: bool) -> Organiz
 
 
 def _remove(engine: Engine, org: Organization) -> None:
+    deletion.drop_tables(engine, org)
     with db.public_session(engine) as session:
         deletion.drop(session, org)
 

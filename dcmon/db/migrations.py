@@ -245,7 +245,7 @@ def _lock(connection: Connection, schema: str, org: Organization | None, *, is_l
         locks.acquire(connection, LockSpace.MIGRATION, roles.PUBLIC_LOCK)
     else:
         locks.acquire(connection, LockSpace.ORGANIZATION, org.id)
-    exists = text("select exists (select from public.organizations where id = :id)")
+    exists = text("select exists (select from public.organizations where id = :id and deleted_at is null)")
     if org is not None and is_listed and not connection.scalar(exists, {"id": org.id}):
         raise errors.OrganizationNotFound(name=org.name, known=[])
 

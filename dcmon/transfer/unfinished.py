@@ -2,7 +2,9 @@
 
 from sqlalchemy import Engine, text
 
-from dcmon.db import Organization, migrations, roles
+from dcmon import db
+from dcmon.db import Organization, migrations
+from dcmon.tenancy import deletion
 from dcmon.transfer.loader import STAGING
 
 SCHEMAS = text("""
@@ -11,11 +13,6 @@ SCHEMAS = text("""
        and not exists (select from public.organizations o where o.schema_name = nspname)
      order by oid
 """)
-TABLES = text("""
-    select quote_ident(relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = :schema and c.relkind in ('r', 'p') and not c.relispartition limit :limit
-""")
-TABLES_AT_ONCE = 20  # a partitioned table takes some hundred locks, and all transactions share about 6,400
 
 
 def remove(engine: Engine) -> int:
@@ -31,17 +28,6 @@ def remove(engine: Engine) -> int:
 
 def remove_schema(engine: Engine, org: Organization) -> None:
     """Drop an unfinished schema and its role, in as many transactions as its tables need."""
-    while _drop_some(engine, org.schema):
-        pass
-    with engine.begin() as connection:
-        role = roles.owner(connection, org.schema)
-        connection.exec_driver_sql(f"drop schema if exists {org.schema} cascade")
-        roles.drop(connection, org, role)
-
-
-def _drop_some(engine: Engine, schema: str) -> bool:
-    with engine.begin() as connection:
-        names = list(connection.scalars(TABLES, {"schema": schema, "limit": TABLES_AT_ONCE}))
-        for name in names:
-            connection.exec_driver_sql(f"drop table {schema}.{name} cascade".replace("%", "%%"))
-    return bool(names)
+    deletion.drop_tables(engine, org)
+    with db.public_session(engine) as session:
+        deletion.drop(session, org)

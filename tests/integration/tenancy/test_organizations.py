@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,9 @@ from dcmon import db, errors
 from dcmon.app import App
 from dcmon.db import Organization, migrations
 from dcmon.jobs import prune
+from dcmon.states import RowKind
+from dcmon.storage import sample_tables, versions
+from dcmon.storage.sample_tables import Month
 from dcmon.tenancy import deletion, organizations, provisioning, schema_migration, tokens
 from tests.conftest import Acme
 from tests.helpers.command_line import dcmon
@@ -147,6 +150,40 @@ def test_deletion_counts_and_removes_all_contents(engine: Engine, target: Target
         pass
     with db.public_session(engine) as session:
         assert session.scalar(text("select count(*) from work_queue")) == 0
+
+
+def test_deletion_drops_tables_in_parts(engine: Engine, target: Target) -> None:
+    """PostgreSQL's memory for locks does not suffice for all tables of an organization with years of partitions."""
+    with db.org_session(engine, target.org) as session:
+        relation = versions.get(session, target.version_id)[1].relation
+    months = [Month(year, number) for year in range(2000, 2020) for number in range(1, 13)]
+    sample_tables.create_partitions(engine, target.org, RowKind.SAMPLES, relation, months)
+    held = list[int]()
+
+    @event.listens_for(engine, "commit")
+    def count_locks(connection: Connection) -> None:
+        statement = "select count(*) from pg_locks where pid = pg_backend_pid() and locktype in ('relation', 'object')"
+        held.append(connection.exec_driver_sql(statement).scalar_one())
+
+    deletion.delete(engine, target.org)
+
+    event.remove(engine, "commit", count_locks)
+    assert max(held) < 1000 < 12 * len(months), "a partition takes 12 locks"
+    assert schemas(engine) == set()
+
+
+def test_organization_is_not_entered_between_parts(engine: Engine, target: Target) -> None:
+    """Who comes between two parts of a deletion learns that the organization is deleted, also a migration."""
+    with db.public_session(engine) as session:
+        deletion.mark(session, target.org)
+    assert deletion._drop_some(engine, target.org)
+    with pytest.raises(errors.OrganizationNotFound), db.org_session(engine, target.org):
+        pass
+    with pytest.raises(errors.OrganizationNotFound):
+        migrations.upgrade_org(engine, target.org)
+
+    assert deletion.finish_all(engine) == ["acme"]
+    assert schemas(engine) == set()
 
 
 def test_deletion_waits_for_running_transactions(engine: Engine, org: Organization) -> None:
