@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from dcmon import authors, data_formats, profiles, text
@@ -42,16 +41,12 @@ class Commands(SuggestingGroup):
     The help of `dcmon` reads the first line of each module's docstring as text and imports none of them.
     """
 
-    _lists_names_only = False
-
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(path.stem.replace("_", "-") for path in COMMANDS.glob("[a-z]*.py"))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.list_commands(ctx):
             return None
-        if self._lists_names_only:
-            return TyperCommand(cmd_name, help=first_line(cmd_name))
         command = typer.main.get_command(import_module(f"dcmon.commands.{_module(cmd_name)}").app)
         command.name = cmd_name
         _check_texts(command)
@@ -75,9 +70,12 @@ class Commands(SuggestingGroup):
             print(file=sys.stderr)
             _fail("interrupted", 130, "interrupted")
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        self._lists_names_only = True
-        super().format_help(ctx, formatter)
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        help_texts.write_panels(formatter, first_line)
+
+    def get_params(self, ctx: Any) -> Any:
+        help_texts.prepare_parameters(self)
+        return super().get_params(ctx)
 
 
 def _check_texts(command: Any) -> None:
@@ -164,7 +162,9 @@ def root(
     ctx: typer.Context,
     output: Output,
     org: Annotated[str | None, typer.Option("--org", help="Organization; default: DCMON_ORG, or the only one.")] = None,
-    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; twice: log everything.")] = 0,
+    verbose: Annotated[
+        int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log more; twice: log everything.")
+    ] = 0,
     log_format: Annotated[
         LogFormat | None, typer.Option("--log-format", help="Format of logs; default: text on a terminal, else json.")
     ] = None,

@@ -1,4 +1,4 @@
-"""Move organizations of the old system, Deepchecks Monitoring, into dcmon."""
+"""Move organizations of Deepchecks Monitoring into dcmon."""
 
 from typing import Annotated
 

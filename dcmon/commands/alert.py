@@ -1,4 +1,4 @@
-"""Alerts: list, show, acknowledge, resolve, reopen, their history."""
+"""Alerts, which rules open when windows violate them."""
 
 from functools import partial
 from typing import Annotated

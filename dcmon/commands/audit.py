@@ -1,4 +1,4 @@
-"""Check that no row was lost or duplicated: ledgers, tables and offsets agree."""
+"""Check that no row was lost or duplicated."""
 
 import typer
 

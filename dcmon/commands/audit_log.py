@@ -1,4 +1,4 @@
-"""Who changed what: list."""
+"""The log of changes: who changed what, and when."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Backups of all organizations: create, verify, restore."""
+"""Backups of all organizations in one file."""
 
 import typer
 

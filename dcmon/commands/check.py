@@ -1,4 +1,4 @@
-"""Checks that monitors can run: list, show."""
+"""Checks that monitors can run."""
 
 from typing import Annotated
 

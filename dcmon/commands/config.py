@@ -1,4 +1,4 @@
-"""Settings: show those in effect."""
+"""Settings in effect, and where they come from."""
 
 from typing import Annotated
 

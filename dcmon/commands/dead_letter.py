@@ -1,4 +1,4 @@
-"""Dead letters, messages of Kafka that can't be read or stored: list, show, retry, delete."""
+"""Dead letters: messages of Kafka that can't be stored."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated

@@ -21,7 +21,7 @@ def bundle(ctx: typer.Context, file: File = None, timeout: Timeout = "60s") -> N
 
     Secrets are removed, and it is sent to no one. It is written also when PostgreSQL is down or hangs: exit 8 then.
 
-    Example: dcmon debug bundle /tmp/bundle.tar.gz
+    Example: dcmon debug bundle bundle.tar.gz
     """
     from dcmon import durations
     from dcmon.commands.operations import debug_bundle as operation

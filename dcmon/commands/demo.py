@@ -1,4 +1,4 @@
-"""Run the whole system on a year of real flights, up to the first alert."""
+"""Run the whole system on a year of real flights."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Find what is wrong with this installation, and say what mends it."""
+"""Find what is wrong with dcmon, and what mends it."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Print models, or all that an organization has, as a file of monitoring as code."""
+"""Print models or an organization as monitoring as code."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Generate files: a Grafana dashboard, Prometheus rules, systemd, Kubernetes, Compose, completion."""
+"""Files for Grafana, Prometheus, systemd, Kubernetes, shells."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ingestion: load files, show the lag, move the committed offsets."""
+"""Ingestion: files to load, lag and offsets of Kafka."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Invitations of an organization that are not accepted yet: list, delete."""
+"""Invitations that are not accepted yet."""
 
 from typing import Annotated
 

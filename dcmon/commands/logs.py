@@ -1,4 +1,4 @@
-"""Show the logs of the processes of `dcmon up`, and follow them."""
+"""Show the logs of "dcmon up", and follow them."""
 
 from datetime import datetime
 from typing import Annotated

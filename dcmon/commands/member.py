@@ -1,4 +1,4 @@
-"""Members of an organization: create, list, show, set-role, delete, invite, restrict."""
+"""Members of an organization, and their roles."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Migrate the database to this version of dcmon: both lineages, every organization."""
+"""Migrate the database to this version of dcmon."""
 
 from typing import Annotated
 

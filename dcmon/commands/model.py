@@ -1,4 +1,4 @@
-"""Models: create, list, show, set, set-retention, set-defaults, set-path, rename, delete."""
+"""Models, whose predictions are watched."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""Monitors: create, list, show, history, run, backfill, set, delete."""
+"""Monitors, which run a check on each window of time."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Mute times, hours of the week without notifications: create, list, delete."""
+"""Mute times: hours of the week without notifications."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Notifications: list, show, retry; pause and resume receivers."""
+"""Notifications of alerts, waiting and delivered."""
 
 from typing import Annotated
 

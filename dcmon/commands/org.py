@@ -1,4 +1,4 @@
-"""Organizations: create, list, show, rename, export, import, set-limits, set-retention, set-defaults, delete."""
+"""Organizations, each with its own data, members and limits."""
 
 from collections.abc import Mapping
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Profiles, named sets of settings in a file of the user: list, show, use, set, delete."""
+"""Profiles: named sets of settings in a file of the user."""
 
 from functools import partial
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Rows that could not be stored: list, show, retry, delete."""
+"""Rows that could not be stored."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""References, with which production rows are compared: load, show, delete."""
+"""References, with which production rows are compared."""
 
 from functools import partial
 from pathlib import Path

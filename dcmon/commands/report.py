@@ -1,4 +1,4 @@
-"""Write the pages of a model as one HTML file, which needs no network."""
+"""Write a model's pages as one HTML file for offline use."""
 
 from datetime import datetime
 from typing import Annotated

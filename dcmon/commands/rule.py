@@ -1,4 +1,4 @@
-"""Alert rules: create, list, show, set, delete, test, backtest."""
+"""Alert rules, which judge the values of monitors."""
 
 from dataclasses import replace
 from pathlib import Path

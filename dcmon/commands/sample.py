@@ -1,4 +1,4 @@
-"""Samples: show, delete."""
+"""Samples by their id, and samples of a time range."""
 
 from datetime import datetime
 from functools import partial

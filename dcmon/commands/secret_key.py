@@ -1,4 +1,4 @@
-"""Keys that encrypt secrets in the database: create, rotate."""
+"""Keys that encrypt secrets in the database."""
 
 import typer
 

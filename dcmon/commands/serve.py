@@ -1,4 +1,4 @@
-"""Serve the HTTP endpoint that receives samples, labels and references."""
+"""Serve the HTTP endpoint for samples, labels, references."""
 
 from typing import Annotated
 

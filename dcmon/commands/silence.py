@@ -1,4 +1,4 @@
-"""Silences, which hold notifications back for a while: create, list, delete."""
+"""Silences, which hold notifications back for a while."""
 
 from datetime import datetime
 from functools import partial

@@ -1,4 +1,4 @@
-"""Watch directories and S3 buckets for files of samples and labels."""
+"""Directories and S3 buckets that are watched for files."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""API tokens: create, list, delete, import."""
+"""API tokens of services and people."""
 
 from functools import partial
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Start dcmon: the endpoint, the workers, and embedded servers if no URL is set."""
+"""Start dcmon: endpoint, workers and embedded servers."""
 
 from typing import Annotated
 

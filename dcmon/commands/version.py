@@ -1,4 +1,4 @@
-"""Versions of models: list, show, rename, delete."""
+"""Versions of models, with their columns."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Receivers of notifications: webhooks, PagerDuty, Slack, Teams, e-mail, commands."""
+"""Receivers of notifications: webhooks, Slack, e-mail, ..."""
 
 from typing import TYPE_CHECKING, Annotated
 

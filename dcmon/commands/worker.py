@@ -1,4 +1,4 @@
-"""Run workers: ingest, evaluate, notify, scheduler."""
+"""Background workers: ingest, evaluate, notify, scheduler."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -23,7 +23,7 @@ class WorkerChoice(StrEnum):
 
 @app.callback()
 def workers() -> None:
-    """Run workers: ingest, evaluate, notify, scheduler."""
+    """Background workers: ingest, evaluate, notify, scheduler."""
 
 
 @app.command()

@@ -1,7 +1,7 @@
-"""How `--help` shows a command: examples on lines of their own, and many options in groups."""
+"""How `--help` shows commands: in panels, with examples on lines of their own, and many options in groups."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,20 @@ GROUPS_OF_COMMANDS = {
     "ingest file": ("Rows of files", "How files are written"),
     "source create": ("Rows of files", "How files are written"),
 }
+# The commands of `dcmon --help`, by what a person wants to do.
+PANELS = {
+    "Run": ("demo", "up", "down", "serve", "worker", "migrate"),
+    "Models and data": (
+        "model", "version", "reference", "ingest", "source", "sample", "quarantine", "dead-letter", "prune",
+    ),
+    "Monitoring and alerts": (
+        "monitor", "check", "rule", "alert", "silence", "mute", "webhook", "notification", "report",
+    ),
+    "Monitoring as code": ("export", "validate", "plan", "apply"),
+    "Organizations": ("org", "member", "invitation", "token", "audit-log"),
+    "Operate": ("status", "doctor", "logs", "wait", "audit", "backup", "adopt", "debug", "generate"),
+    "Settings": ("config", "profile", "secret-key"),
+}  # fmt: skip
 VALUES = {"int": "N", "int range": "N", "float": "NUMBER", "path": "FILE", "file": "FILE"}  # by the name of a type
 UNWRAPPED = "\b"  # before a paragraph whose lines stay as they are
 
@@ -46,11 +60,24 @@ def prepare(command: Any, words: str) -> None:
         title = "Example:" if len(examples) == 1 else "Examples:"
         lines = "\n".join(f"  {example}" for example in examples)
         command.help = f"{EXAMPLE.sub('', command.help).rstrip()}\n\n{UNWRAPPED}\n{title}\n{lines}"
+    prepare_parameters(command)
+    if words in GROUPS_OF_COMMANDS:
+        command.format_options = partial(_format_options, command, GROUPS_OF_COMMANDS[words])
+
+
+def prepare_parameters(command: Any) -> None:
+    """Let the parameters of a command show their values in one way: TEXT, N, FILE, or the choices."""
     for parameter in command.params:
         text = usage_of(parameter) if parameter.param_type_name == "argument" else value_of(parameter)
         parameter.make_metavar = partial(_fixed, text)
-    if words in GROUPS_OF_COMMANDS:
-        command.format_options = partial(_format_options, command, GROUPS_OF_COMMANDS[words])
+
+
+def write_panels(formatter: Any, first_line: Callable[[str], str]) -> None:
+    """Write all commands in panels; the first column is as wide in each of them."""
+    width = max(len(name) for names in PANELS.values() for name in names)
+    for title, names in PANELS.items():
+        with formatter.section(title):
+            formatter.write_dl([(name.ljust(width), first_line(name)) for name in names])
 
 
 def usage_of(argument: Any) -> str:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from dcmon import cli, jobs
+from dcmon.commands.shared import help_texts
 from dcmon.commands.shared.model_options import COLUMN_TYPES
 from dcmon.commands.worker import WorkerChoice
 from dcmon.storage.columns import TYPES
@@ -76,3 +77,9 @@ def test_version_loads_no_large_module() -> None:
 def test_worker_start_offers_every_worker() -> None:
     """The choices of `dcmon worker start` are the jobs that exist, and all of them together."""
     assert [*jobs.JOBS, WorkerChoice.ALL] == list(WorkerChoice)
+
+
+def test_every_command_is_in_one_panel_of_the_help() -> None:
+    names = [name for panel in help_texts.PANELS.values() for name in panel]
+    assert sorted(names) == sorted(path.stem.replace("_", "-") for path in cli.COMMANDS.glob("[a-z]*.py"))
+    assert [name for name in names if len(cli.first_line(name)) > 62] == [], "It is cut, or folded, at 80 columns."
