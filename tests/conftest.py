@@ -120,6 +120,7 @@ def _ports_are_chosen_safely() -> Iterator[None]:
 
 # The data of this server may be lost in a crash. Servers that dcmon starts itself keep their durable settings.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "128MB"}
+FOR_TESTS = {"max_prepared_transactions": "2"}
 
 
 @pytest.fixture(scope="session")
@@ -130,9 +131,9 @@ def server_url() -> Iterator[str]:
         return
     with server_directory() as path:
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(postgres, "OPTIONS", postgres.OPTIONS | NOT_DURABLE)
-            # No superuser, as in an installation, but tests create databases.
-            patched.setattr(postgres_cluster, "ROLE_OPTIONS", f"{postgres_cluster.ROLE_OPTIONS} createdb")
+            patched.setattr(postgres, "OPTIONS", postgres.OPTIONS | NOT_DURABLE | FOR_TESTS)
+            # No superuser, as in an installation, but tests create databases, and a replication slot.
+            patched.setattr(postgres_cluster, "ROLE_OPTIONS", f"{postgres_cluster.ROLE_OPTIONS} createdb replication")
             server = postgres.start(path)
         yield server.url
         server.stop()

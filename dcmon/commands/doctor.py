@@ -29,7 +29,7 @@ def doctor(
     from dcmon.commands.operations import doctor as operation
     from dcmon.commands.views import doctor as view
 
-    findings = operation.examine(ctx.obj, codes or [], timeout, is_skipped=catalogue)
-    ctx.obj.output.page(view.report(findings, is_catalogue=catalogue, quiet=ctx.obj.output.quiet))
-    if findings:
+    diagnosis = operation.examine(ctx.obj, codes or [], timeout, is_skipped=catalogue)
+    ctx.obj.output.page(view.report(*diagnosis, is_catalogue=catalogue, quiet=ctx.obj.output.quiet))
+    if diagnosis.findings:
         raise typer.Exit(1)

@@ -31,11 +31,12 @@ class Part(StrEnum):
     SCHEMAS = "schemas"
     HEALTH = "health"
     ORGANIZATIONS = "organizations"
+    AUDIT = "audit"
     DOCTOR = "doctor"
 
 
 # Parts that are examined one after the other, each if nothing that was found before makes it impossible.
-NEED_DATABASE = ((Part.SCHEMAS,), (Part.HEALTH, Part.ORGANIZATIONS))
+NEED_DATABASE = ((Part.SCHEMAS,), (Part.HEALTH, Part.ORGANIZATIONS, Part.AUDIT))
 
 
 class Fact(NamedTuple):

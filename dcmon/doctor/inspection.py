@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from dcmon import errors
 from dcmon.doctor import (  # noqa: F401 - they register their faults
+    audit_faults,
     endpoint_faults,
     file_faults,
     health_faults,
@@ -22,9 +23,13 @@ from dcmon.doctor import (  # noqa: F401 - they register their faults
 from dcmon.doctor.faults import FAULTS, LOOK_FAILED, NEED_DATABASE, PART_HANGS, Fact, Finding, Part
 from dcmon.doctor.health_faults import problems
 from dcmon.doctor.installation import Installation
+from dcmon.health.problem import ProblemName
 from dcmon.nearest import meant
 
 log = logging.getLogger(__name__)
+# Faults that are not told where the same object has another one, which says more of the same cause. Both have the same
+# command, which names the object.
+INCLUDED_IN = {"receiver-not-reachable": ProblemName.RECEIVER_FAILS.code}
 
 
 class _Inspection(threading.Thread):
@@ -69,7 +74,16 @@ def examine(installation: Installation, seconds: float) -> list[Finding]:
     for parts in NEED_DATABASE:
         if not any(map(_is_blocking, findings)):
             findings += _examine(parts, installation, seconds)
-    return sorted(set(findings), key=lambda finding: finding.rank)
+    return sorted(_once(findings), key=lambda finding: finding.rank)
+
+
+def _once(findings: Iterable[Finding]) -> set[Finding]:
+    """Return the findings without those that another one says, too."""
+    different = set(findings)
+    known = {(finding.fault.code, finding.fact.command) for finding in different}
+    return {
+        finding for finding in different if (INCLUDED_IN.get(finding.fault.code, ""), finding.fact.command) not in known
+    }
 
 
 def _is_blocking(finding: Finding) -> bool:

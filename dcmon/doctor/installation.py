@@ -1,6 +1,6 @@
 """The installation that is examined: its settings, and connections that wait for a limited time only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
@@ -18,10 +18,14 @@ CONNECT_SECONDS, STATEMENT_SECONDS, LOCK_WAIT = 3, 8, timedelta(seconds=3)
 
 @dataclass
 class Installation:
-    """What is examined. `settings`: None if they can't be used; then `refusal` is the reason."""
+    """What is examined. `settings`: None if they can't be used; then `refusal` is the reason.
+
+    `remarks`: sentences on what could not be examined, and is no fault.
+    """
 
     settings: Settings | None
     refusal: errors.DcmonError | None = None
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def known(self) -> Settings:
@@ -42,10 +46,14 @@ class Installation:
     @cached_property
     def engine(self) -> Engine:
         """Return an engine whose connections and statements end after seconds. Raises InvalidInput or NothingRuns."""
+        return self.open_engine(STATEMENT_SECONDS)
+
+    def open_engine(self, statement_seconds: int) -> Engine:
+        """Return another engine, with a limit for each statement; the caller disposes of it."""
         url = make_url(self.database_url)
         limits = {
             "connect_timeout": str(CONNECT_SECONDS),
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s",
+            "options": f"-c statement_timeout={statement_seconds}s",
         }
         wanted = {name: value for name, value in limits.items() if name not in url.query}
         limited = url.update_query_dict(wanted).render_as_string(hide_password=False)

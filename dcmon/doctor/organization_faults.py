@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select, text
 
-from dcmon import db, errors
+from dcmon import db, errors, windows
 from dcmon.db import Organization, encryption, sql
 from dcmon.db.tables.org import Webhook
 from dcmon.doctor.faults import Fact, Part, fault
@@ -74,7 +74,8 @@ def unreachable_receivers(installation: Installation) -> Iterator[Fact]:
             except egress_guard.DestinationRefused as refusal:
                 host = urlsplit(receiver.url).hostname
                 sentence = f"Receiver {receiver.name} of {org.name} ({host}): {refusal}"
-                yield Fact(sentence, f"{command_prefix(org.name)} webhook test {_quoted(receiver.name)}", org.name)
+                command = f"dcmon webhook test {_quoted(receiver.name)} --org {_quoted(org.name)}"
+                yield Fact(sentence, command, org.name)
 
 
 @fault("email-without-server", "An e-mail receiver has no mail server", Part.ORGANIZATIONS, Severity.HIGH)
@@ -128,6 +129,19 @@ def empty_versions(installation: Installation) -> Iterator[Fact]:
             f"Version {row.version} of {row.model} in {org.name} was created a day ago or earlier, and has no row."
         )
         yield Fact(sentence, f"{command_prefix(org.name)} model show {_quoted(row.model)}", org.name, row.since)
+
+
+@fault("time-zone-unknown", "A time zone is unknown here", Part.ORGANIZATIONS, Severity.HIGH)
+def unknown_time_zones(installation: Installation) -> Iterator[Fact]:
+    """The windows of the model can't be computed on this machine: its list of zones is older, or shorter."""
+    for org, row in _rows(installation, "time_zones"):
+        try:
+            windows.time_zone(row.time_zone)
+        except errors.InvalidInput:
+            sentence = (
+                f"Model {row.model} of {org.name} has windows in {row.time_zone}, which this machine does not know."
+            )
+            yield Fact(sentence, "pip install --upgrade tzdata", org.name)
 
 
 @fault("source-fails", "A watched source can't be read", Part.ORGANIZATIONS, Severity.HIGH)

@@ -11,6 +11,9 @@ select m.name as model, v.name as version, v.created_at as since
  where v.newest_logged_at is null and v.created_at < now() - interval '1 day'
  order by v.id limit 20
 
+-- name: time_zones
+select distinct on (time_zone) time_zone, name as model from models where time_zone <> 'UTC' order by time_zone, name
+
 -- name: failing_sources
 select name, url, last_error as error, scanned_at as since from sources
  where is_active and last_error is not null order by id limit 20

@@ -1,10 +1,12 @@
 """Faults of the settings of this process."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
+from dcmon.embedded import environment, supervisor_state
 from dcmon.settings import origins
 from dcmon.severity import Severity
 
@@ -41,3 +43,31 @@ def no_health_org(installation: Installation) -> Iterator[Fact]:
     if settings is not None and settings.ping.url is not None and settings.health.org is None:
         sentence = "DCMON_PING__URL is set, and DCMON_HEALTH__ORG is not: problems of dcmon reach no receiver."
         yield Fact(sentence, "dcmon org list")
+
+
+@fault("settings-differ", "The running dcmon has other settings than this shell", Part.SETTINGS, Severity.MEDIUM)
+def different_settings(installation: Installation) -> Iterator[Fact]:
+    """What is tried from this shell, for example a receiver, is not what the processes of `dcmon up` do."""
+    if installation.settings is None:
+        return
+    running = supervisor_state.read(installation.settings)
+    if running is None or running.settings is None:
+        return
+    own, others = environment.comparable(installation.settings, running.started_at), running.settings
+    differences = [
+        f"{name} ({_difference(own.get(name), others.get(name))})"
+        for name in sorted({*own, *others})
+        if own.get(name) != others.get(name)
+    ]
+    if differences:
+        sentence = f'Settings of the processes that "dcmon up" started (pid {running.pid}): {"; ".join(differences)}.'
+        # A restart gives them the settings of this shell: only good if it has all that they have.
+        is_complete = set(others) <= set(own)
+        command = "dcmon down && dcmon up" if is_complete else "dcmon config show --changed --origin"
+        yield Fact(sentence, command, since=datetime.fromisoformat(running.started_at))
+
+
+def _difference(own: str | None, others: str | None) -> str:
+    if others is None:
+        return "only this shell has it"
+    return "this shell does not have it" if own is None else "this shell has another value"

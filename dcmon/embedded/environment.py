@@ -1,5 +1,6 @@
 """The environment variables with which a child process gets the settings of this process."""
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 from dcmon.settings import Settings
 
 PREFIX = "DCMON_"
+OF_COMMANDS = ("DCMON_DATA_DIR", "DCMON_ORG")  # a supervisor is found by the former, and does not need the latter
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
@@ -25,6 +27,18 @@ def child_environment(settings: Settings) -> dict[str, str]:
 def without_defaults(settings: Settings) -> dict[str, str]:
     """Return the variables of settings that do not have their defaults, without secrets."""
     return dict(_variables(settings.model_dump(mode="json", exclude_defaults=True), PREFIX))
+
+
+def comparable(settings: Settings, salt: str) -> dict[str, str]:
+    """Return the variables of settings that do not have their defaults; of a secret, a digest with a salt.
+
+    Two processes with the same settings have the same variables.
+    """
+    changed = settings.model_dump(exclude_defaults=True)
+    variables = without_defaults(settings)
+    for name, secret in _secrets(changed, PREFIX):
+        variables[name] = hashlib.sha256(f"{salt}:{secret}".encode()).hexdigest()[:16]
+    return {name: value for name, value in variables.items() if name not in OF_COMMANDS}
 
 
 def _secrets(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

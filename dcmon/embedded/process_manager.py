@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dcmon import errors
 from dcmon.embedded import managed_process, own_key, postgres, process, supervisor_state, valkey
-from dcmon.embedded.environment import child_environment
+from dcmon.embedded.environment import child_environment, comparable
 from dcmon.embedded.managed_process import ManagedProcess
 from dcmon.embedded.server import Server
 from dcmon.embedded.supervisor_state import SupervisorState
@@ -128,9 +128,10 @@ class ProcessManager:
 
     def _write_state(self) -> None:
         children = [managed.describe() for managed in (*self.servers, *self.dcmon_processes)]
+        started_at = self.started_at.isoformat()
         state = SupervisorState(
-            os.getpid(), self.settings.url, self.started_at.isoformat(), self.is_ready, children,
-            supervisor_state.probe_url(self.settings),
+            os.getpid(), self.settings.url, started_at, self.is_ready, children,
+            supervisor_state.probe_url(self.settings), comparable(self.settings, started_at),
         )  # fmt: skip
         supervisor_state.write(self.settings.data_dir, state)
 

@@ -19,7 +19,8 @@ class SupervisorState:
     """The processes of a supervisor, as its state file has them.
 
     `url`: of the endpoint, as users type it. `probe_url`: where its health is asked for on this machine ("": an older
-    release did not write it). `is_ready`: the endpoint has answered since the start.
+    release did not write it). `is_ready`: the endpoint has answered since the start. `settings`: those of its
+    processes (environment.comparable, with `started_at` as the salt); None: an older release did not write them.
     """
 
     pid: int
@@ -28,6 +29,7 @@ class SupervisorState:
     is_ready: bool
     children: Sequence[Mapping[str, Any]]
     probe_url: str = ""
+    settings: Mapping[str, str] | None = None
 
 
 def read(settings: Settings) -> SupervisorState | None:

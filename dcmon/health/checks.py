@@ -187,7 +187,9 @@ def _check_notifications(snapshot: HealthSnapshot, limits: Health) -> Iterator[P
 def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Health) -> Iterator[Problem]:
     command = f"dcmon notification list --org {shell_argument(org.name)}"
     unsent, given_up = org.unsent_notifications, org.given_up_notifications
-    if unsent.is_older_than(limits.notification, now):
+    # Those of receivers that refuse them are a problem of the receiver, which is known from the first attempt.
+    refused = sum(receiver.waiting for receiver in org.failing_receivers if receiver.is_permanent)
+    if unsent.count > refused and unsent.is_older_than(limits.notification, now):
         assert unsent.oldest_at is not None
         oldest, since = _time(unsent.oldest_at), unsent.oldest_at + limits.notification
         sentence = (

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from psycopg.errors import QueryCanceled
 from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
@@ -38,25 +40,36 @@ LINES_AT_ONCE = 5_000
 class AuditResult:
     """The counts and findings of one organization, or of the schema "public" (`org` is None).
 
-    `left_out` is the error if the organization could not be entered.
+    `left_out` is the error if the organization could not be entered. `is_timed_out`: a statement took longer than the
+    engine's connections allow.
     """
 
     org: Organization | None
     checked: dict[str, int] = field(default_factory=dict)
     findings: Sequence[Finding] = ()
     left_out: errors.DcmonError | None = None
+    is_timed_out: bool = False
 
 
 def run_audit(engine: Engine, orgs: Sequence[Organization]) -> list[AuditResult]:
-    """Audit the schema "public" and organizations. An organization that can't be entered is left out, with the error.
+    """Audit the schema "public" and organizations.
+
+    An organization that can't be entered is left out, with the error.
+    """
+    return list(audits(engine, orgs))
+
+
+def audits(engine: Engine, orgs: Sequence[Organization]) -> Iterator[AuditResult]:
+    """Yield the results of run_audit as they come.
 
     "public" is read first: messages that workers store after that lie beyond the committed offset.
     """
     with db.public_session(engine, snapshot=True) as session:
         shared = _shared_state(session)
     checked = {"read_ranges": len(shared.commits), "partitions": len(shared.committed)}
-    public = AuditResult(None, checked, audit.judge_public(shared))
-    return [public, *(_audit_organization(engine, org, shared) for org in orgs)]
+    yield AuditResult(None, checked, audit.judge_public(shared))
+    for org in orgs:
+        yield _audit_organization(engine, org, shared)
 
 
 def _audit_organization(engine: Engine, org: Organization, shared: SharedState) -> AuditResult:
@@ -65,6 +78,11 @@ def _audit_organization(engine: Engine, org: Organization, shared: SharedState) 
             summary, state = audit.summarize(_ledger_lines(session), shared), _organization_state(session)
     except errors.DcmonError as error:
         return AuditResult(org, left_out=error)
+    except OperationalError as error:
+        if not isinstance(error.orig, QueryCanceled):
+            raise
+        reason = errors.Unavailable(f"Its rows can't be counted in time: {str(error.orig).splitlines()[0]}.")
+        return AuditResult(org, left_out=reason, is_timed_out=True)
     checked = {
         "lines": summary.lines,
         "versions": len(state.versions),

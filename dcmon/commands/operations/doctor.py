@@ -1,7 +1,7 @@
 """Examine this installation."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dcmon import durations, errors
 from dcmon.doctor import inspection
@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 
-def examine(app: "App", codes: Sequence[str], timeout: str, *, is_skipped: bool) -> list[Finding]:
+class Diagnosis(NamedTuple):
+    """Findings, and remarks on what could not be examined, and is no fault."""
+
+    findings: Sequence[Finding] = ()
+    remarks: Sequence[str] = ()
+
+
+def examine(app: "App", codes: Sequence[str], timeout: str, *, is_skipped: bool) -> Diagnosis:
     """Return the findings with one of the codes, or all, of the organization of --org, or all; none if it is skipped.
 
     Raises NotFound for an unknown code or organization, InvalidInput for a timeout.
@@ -20,14 +27,14 @@ def examine(app: "App", codes: Sequence[str], timeout: str, *, is_skipped: bool)
     inspection.require_codes(codes)
     seconds = inspection.parse_timeout(durations.parse(timeout, "5s, 15s or 1m"))
     if is_skipped:
-        return []
+        return Diagnosis()
     installation = _installation(app)
     try:
         findings = inspection.examine(installation, seconds)
         _require_org(installation, app.typed_org)
     finally:
         installation.close()
-    return inspection.choose(findings, codes, app.typed_org)
+    return Diagnosis(inspection.choose(findings, codes, app.typed_org), installation.remarks)
 
 
 def _installation(app: "App") -> Installation:

@@ -8,15 +8,15 @@ from dcmon.formatting import count_of
 from dcmon.output import Copied, Lines, Page, Table
 
 
-def report(findings: Sequence[Finding], *, is_catalogue: bool, quiet: bool) -> Page:
-    """Show findings, the most severe first, or the catalogue of all faults."""
+def report(findings: Sequence[Finding], remarks: Sequence[str], *, is_catalogue: bool, quiet: bool) -> Page:
+    """Show findings, the most severe first, and remarks; or the catalogue of all faults."""
     if is_catalogue:
         return _catalogue()
     lines = [line for finding in findings for line in _lines(finding)]
     if findings:
-        return Page([_row(finding) for finding in findings], [Lines(lines, hanging=4)], [_summary(findings)])
+        return Page([_row(finding) for finding in findings], [Lines(lines, hanging=4)], [_summary(findings), *remarks])
     healthy = [] if quiet else [f'No findings. {len(FAULTS)} faults are known: "dcmon doctor --list" shows them.']
-    return Page([], [Lines(healthy)])
+    return Page([], [Lines(healthy)], remarks)
 
 
 def _catalogue() -> Page:

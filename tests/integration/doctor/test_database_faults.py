@@ -8,10 +8,12 @@ import pytest
 from pydantic import SecretStr
 
 from dcmon import db
-from dcmon.doctor import postgresql_faults
+from dcmon.db.locks import LockSpace
+from dcmon.doctor import audit_faults, inspection, postgresql_faults
+from dcmon.doctor.installation import Installation
 from dcmon.health import checks
 from dcmon.settings import Health, Ping
-from tests.helpers.waiting import eventually
+from tests.helpers.waiting import PATIENCE, eventually
 from tests.integration.doctor.conftest import Healthy
 
 NOTIFICATION = (
@@ -28,7 +30,16 @@ ALERT = """insert into alerts (rule_id, version_id, state, severity, first_windo
              from alert_rules r cross join versions v"""
 RECEIVER = "insert into webhooks (name, kind, url, secret, severities) values ('other', {}, '[\"high\"]')"
 
-# By code: statements that cause the fault.
+QUARANTINED_IN_LEDGER = """
+    insert into batches (kind, source, model_id, version_id, taken, stored, duplicates, quarantined)
+    select 'samples', 'x', model_id, id, 12, 0, 0, 12 from versions"""
+QUARANTINED = f"""
+    insert into quarantine (model_id, version_id, kind, reason, field, detail, row, source, position, logged_at)
+    select model_id, id, 'samples', 'wrong_type', 'age', 'old is no number.', 'x', '{{}}', n, now() - interval '{{}}'
+      from versions cross join generate_series(1, 12) n; {QUARANTINED_IN_LEDGER}"""
+
+# By code: statements that cause the fault. Other faults are injected below, in test_kafka_faults.py, or in
+# test_local_faults.py. Where nothing but a year of writing could cause a fault, its limit is lowered instead.
 FAULTS = {
     "no-leader": "update scheduler_runs set started_at = now() - interval '1 hour' where name = 'clock'",
     "no-worker": "delete from workers where kind = 'evaluate'",
@@ -64,11 +75,16 @@ FAULTS = {
                        values (gen_random_uuid(), 0, 7, 'It is no JSON.')""",
     "parked": """insert into parked_messages (topic_id, partition, at_offset, org_id, body, reason, parked_at)
                  values (gen_random_uuid(), 0, 7, 1, 'x', 'Locked.', now() - interval '20 minutes')""",
-    "quarantine-grows": """insert into quarantine (model_id, version_id, kind, reason, field, detail, row, source,
-                                                   position, logged_at)
-                           select model_id, id, 'samples', 'wrong_type', 'age', 'old is no number.', 'x', 'http', n,
-                                  now()
-                             from versions cross join generate_series(1, 12) n""",
+    "quarantine-grows": QUARANTINED.format("http", "0 hours"),
+    "source-loses-rows": """insert into sources (name, url, kind, model_id, mapping)
+                            select 'lake', '/lake', 'samples', id, '{}' from models;
+                            insert into ingested_files (source_id, kind, model_id, version_id, path, digest, taken,
+                                                        quarantined, finished_at)
+                            select s.id, 'samples', v.model_id, v.id, 'may.csv', 'd1', 12, 12, now()
+                              from sources s cross join versions v;"""
+    + QUARANTINED.format("file/d1", "3 hours"),
+    "rows-differ": QUARANTINED_IN_LEDGER,
+    "time-zone-unknown": "update models set time_zone = 'Mars/Olympus_Mons'",
     "source-fails": """insert into sources (name, url, kind, model_id, mapping, last_error)
                        select 'lake', '/no/such', 'samples', id, '{}', 'There is no directory /no/such.' from models""",
     "schema-behind": "update org_1.alembic_version set version_num = '0001'",
@@ -188,6 +204,114 @@ def test_long_statement_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPat
         assert eventually(reports)
         connection.cancel_safe()
         running.join()
+
+
+def test_slot_without_a_consumer_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_faults, "SLOT_BYTES", 0)
+    healthy.execute("select pg_create_physical_replication_slot('standby', true)")
+    try:
+        healthy.execute("create table public.churn (number int)")
+
+        (finding,) = healthy.findings()
+
+        assert finding.fault.code == "replication-slot"
+        assert "Slot standby has no consumer" in finding.fact.sentence
+    finally:
+        healthy.execute("select pg_drop_replication_slot('standby')")
+
+
+def test_prepared_transaction_is_found(healthy: Healthy) -> None:
+    healthy.execute("begin; create table public.churn (number int); prepare transaction 'two phases'")
+    try:
+        (finding,) = healthy.findings()
+    finally:
+        healthy.execute("rollback prepared 'two phases'")
+
+    assert finding.fault.code == "prepared-transaction"
+    assert "rollback prepared" in finding.fact.command
+
+
+def test_full_postgresql_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share is lowered: other tests would fail with a server that is full."""
+    monkeypatch.setattr(checks, "USAGE_LIMIT", 0.0)
+
+    assert healthy.codes() == ["postgresql-full"]
+
+
+def test_database_that_must_be_frozen_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is lowered: 1,500 million transactions would take days."""
+    monkeypatch.setattr(checks, "FREEZE_AGE_LIMIT", 0)
+
+    (finding,) = healthy.findings()
+
+    assert (finding.fault.code, finding.severity) == ("wraparound", "critical")
+
+
+def test_locked_organization_is_found(healthy: Healthy) -> None:
+    """Its lock and a table are held as by a migration."""
+    with psycopg.connect(healthy.url) as migration:
+        migration.execute("lock table org_1.alembic_version")
+        migration.execute("select pg_advisory_xact_lock(%s, 1)", [LockSpace.ORGANIZATION])
+
+        (finding,) = healthy.findings()
+
+    assert (finding.fault.code, finding.fact.organization) == ("locked", "acme")
+
+
+def test_ping_that_fails_is_found(healthy: Healthy) -> None:
+    healthy.execute("""insert into public.scheduler_runs (name, started_at, failed_at, message)
+                       values ('ping', now(), now(), 'It answered 404.')""")
+    ping = Ping(url=SecretStr("https://hc.example/1"))
+
+    (finding,) = healthy.with_settings(ping=ping, health=Health(org="acme")).findings()
+
+    assert finding.fault.code == "ping-fails"
+    assert "It answered 404." in finding.fact.sentence
+
+
+def test_fault_that_can_not_be_looked_for_is_told(healthy: Healthy) -> None:
+    """A table is missing: the other faults are looked for all the same."""
+    healthy.execute("drop table public.failed_logins")
+    healthy.execute("update webhooks set paused_at = now()")
+
+    codes = healthy.codes()
+
+    assert {"look-failed", "receiver-paused"} <= set(codes)
+
+
+def test_bad_receiver_is_told_once(healthy: Healthy) -> None:
+    """Its address can't be used, and a message to it was refused: one cause, one finding."""
+    healthy.execute("update webhooks set kind = 'webhook', url = 'https://10.0.0.1/hook'")
+    healthy.execute(
+        NOTIFICATION.format(
+            "attempts, last_error", "- interval '20 minutes', 3, '10.0.0.1 is not public.' from webhooks"
+        )
+    )
+
+    assert healthy.codes() == ["receiver-fails"]
+
+
+def test_audit_without_time_is_a_remark(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_faults, "SECONDS", -1.0)
+    installation = Installation(healthy.settings)
+    try:
+        assert inspection.examine(installation, PATIENCE) == []
+        (remark,) = installation.remarks
+        assert remark.startswith("1 organization left out of the audit")
+    finally:
+        installation.close()
+
+
+def test_organization_too_large_to_count_is_a_remark(healthy: Healthy) -> None:
+    """Its statements are canceled: here because another session holds a table."""
+    with psycopg.connect(healthy.url) as holder:
+        holder.execute("lock table org_1.batches")
+        installation = Installation(healthy.settings)
+        try:
+            assert list(audit_faults.differences(installation)) == []
+            assert len(installation.remarks) == 1
+        finally:
+            installation.close()
 
 
 def test_clock_skew_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,14 @@
 """Faults of Kafka's topics, on a real broker."""
 
+import time
+
+from confluent_kafka import Producer
+
 from dcmon.db import engine as open_engine
 from dcmon.ingestion import kafka as client
 from dcmon.ingestion import topic_registry
 from dcmon.settings import Kafka
+from tests.helpers.waiting import PATIENCE
 from tests.integration.doctor.conftest import Healthy
 
 
@@ -38,3 +43,19 @@ def test_recreated_topic_is_found(healthy: Healthy, kafka: Kafka) -> None:
     healthy.execute("update public.ingest_topics set topic_id = gen_random_uuid() where name like '%.labels'")
 
     assert "topic-recreated" in healthy.with_settings(kafka=kafka).codes()
+
+
+def test_messages_that_wait_are_found(healthy: Healthy, kafka: Kafka) -> None:
+    client.ensure_topics(kafka)
+    engine = open_engine(healthy.url)
+    topic_registry.resolve_ids(engine, kafka)
+    engine.dispose()
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    an_hour_ago = int((time.time() - 3600) * 1000)
+    producer.produce(f"{kafka.topic_prefix}.samples", b"{}", partition=0, timestamp=an_hour_ago)
+    producer.flush(PATIENCE)
+
+    (finding,) = healthy.with_settings(kafka=kafka).findings()
+
+    assert finding.fault.code == "ingestion-behind"
+    assert "1 unread message" in finding.fact.sentence

@@ -1,5 +1,6 @@
 """Faults of this machine: settings, files, ports, certificates, processes, and servers that don't answer."""
 
+import base64
 import os
 import re
 import signal
@@ -23,11 +24,16 @@ from dcmon.doctor import inspection
 from dcmon.doctor.faults import Finding
 from dcmon.doctor.installation import Installation
 from dcmon.embedded import json_file, process, supervisor_state, valkey
+from dcmon.embedded.environment import comparable
+from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.health import local_problems
 from dcmon.health.process_heartbeats import HOSTNAME
-from dcmon.settings import Health, Http, Kafka, Settings
+from dcmon.settings import Health, Http, Kafka, Settings, Webhooks
 from tests.helpers.waiting import eventually
 from tests.integration.doctor.conftest import Healthy
+
+KEY = base64.urlsafe_b64encode(bytes(32)).decode()
+STARTED_AT = "2026-11-30T03:00:00+00:00"
 
 
 def examine(settings: Settings, seconds: float = 60) -> list[Finding]:
@@ -122,6 +128,46 @@ def test_state_of_a_killed_supervisor_is_found(settings: Settings) -> None:
     (finding,) = examine(settings)
 
     assert (finding.fault.code, finding.fact.command) == ("stale-state-file", "dcmon up")
+
+
+@pytest.fixture
+def running(settings: Settings) -> Iterator[Settings]:
+    """Yield settings of a data directory in which a supervisor runs, with a secret and an allowed network."""
+    changed = settings.model_copy(update={"webhooks": Webhooks(allow=["10.0.0.0/8"]), "secret_keys": SecretStr(KEY)})
+    changed.data_dir.mkdir(mode=0o700)
+    known = comparable(changed, STARTED_AT)
+    with supervisor_state.exclusive(changed.data_dir):
+        state = SupervisorState(os.getpid(), "", STARTED_AT, True, [], "", known)
+        supervisor_state.write(changed.data_dir, state)
+        for path in changed.data_dir.iterdir():
+            path.chmod(0o600)
+        yield changed
+
+
+def test_settings_as_those_of_the_supervisor_are_no_finding(running: Settings) -> None:
+    assert codes(running) == []
+
+
+def test_settings_that_only_the_shell_has_are_found(running: Settings) -> None:
+    """A restart gives them to the processes of the supervisor."""
+    health = Health(every=timedelta(minutes=2))
+
+    (finding,) = examine(running.model_copy(update={"health": health}))
+
+    assert (finding.fault.code, finding.fact.command) == ("settings-differ", "dcmon down && dcmon up")
+    assert "DCMON_HEALTH__EVERY (only this shell has it)" in finding.fact.sentence
+
+
+def test_settings_that_the_shell_lacks_are_found(running: Settings) -> None:
+    """A restart would lose them: the command shows what this shell has."""
+    other = SecretStr(KEY.replace("A", "B", 1))
+
+    (finding,) = examine(running.model_copy(update={"webhooks": Webhooks(), "secret_keys": other}))
+
+    assert finding.fact.command == "dcmon config show --changed --origin"
+    assert "DCMON_WEBHOOKS__ALLOW (this shell does not have it)" in finding.fact.sentence
+    assert "DCMON_SECRET_KEYS (this shell has another value)" in finding.fact.sentence
+    assert KEY not in (running.data_dir / supervisor_state.STATE_FILE).read_text()
 
 
 def test_pid_file_of_a_killed_postgresql_is_found(settings: Settings) -> None:

@@ -29,6 +29,12 @@ def test_every_code_has_a_section_in_the_docs() -> None:
     assert [code for code, text in sections.items() if "**Evidence**" not in text or "**Type**" not in text] == []
 
 
+def test_every_fault_is_injected_in_a_test() -> None:
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "integration" / "doctor").glob("test_*.py"))
+
+    assert [code for code in FAULTS if f'"{code}"' not in tests] == []
+
+
 def test_every_problem_of_the_status_is_a_fault() -> None:
     assert set(PROBLEM_TITLES) == set(ProblemName)
 
@@ -63,7 +69,7 @@ def test_timeout_must_be_positive() -> None:
 
 
 def test_findings_are_shown_with_code_and_command() -> None:
-    page = view.report([DISK], is_catalogue=False, quiet=False)
+    page = view.report([DISK], [], is_catalogue=False, quiet=False)
 
     assert [line for part in page.parts for line in getattr(part, "lines", [])] == [
         "[critical] disk-full: The disk is nearly full.",
