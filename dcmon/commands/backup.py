@@ -46,14 +46,20 @@ def verify(ctx: typer.Context, file: options.TransferFile) -> None:
 
 
 @app.command()
-def restore(ctx: typer.Context, file: options.TransferFile, passphrase_file: options.PassphraseFile = None) -> None:
+def restore(
+    ctx: typer.Context,
+    file: options.TransferFile,
+    passphrase_file: options.PassphraseFile = None,
+    dry_run: options.DryRun = False,
+) -> None:
     """Restore all organizations into a database without any, or that of --org, which was deleted here.
 
-    Everything becomes visible at the end, or nothing: a restore that was killed can be repeated.
+    Everything becomes visible at the end, or nothing: a restore that was killed can be repeated. With --dry-run, the
+    file is only read to its end and compared with its checksums and the database.
 
     Example: dcmon backup restore dcmon-backup.tar.gz
     """
     from dcmon.commands.operations import transfer as operation
 
     secrets = operation.SecretOptions(passphrase_file)
-    ctx.obj.output.value(operation.restore(ctx.obj, file, secrets))
+    ctx.obj.output.value(operation.restore(ctx.obj, file, secrets, dry_run=dry_run))

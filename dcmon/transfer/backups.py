@@ -1,20 +1,22 @@
 """Back up all organizations to one file, and restore all of them, or one, with their ids and positions in Kafka."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from dcmon import db, errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
 from dcmon.tenancy import organizations
-from dcmon.transfer import file_secrets, files, publication, unfinished
+from dcmon.transfer import file_secrets, files, leftovers, publication, unfinished
 from dcmon.transfer.archive import ArchiveWriter
-from dcmon.transfer.contents import Kind, OrganizationDocument
+from dcmon.transfer.catalog import RowSum
+from dcmon.transfer.contents import Kind, OrganizationDocument, TableHead
+from dcmon.transfer.file_secrets import FileSecrets
 from dcmon.transfer.loader import Loader
 from dcmon.transfer.organization_files import IMPORT_RUNS, SecretOptions, with_old_id
-from dcmon.transfer.reader import Progress, Reader
+from dcmon.transfer.reader import OnlyCheck, Progress, Reader
 from dcmon.transfer.snapshot import consistent
 from dcmon.transfer.user_ids import UserIds
 from dcmon.transfer.writer import Summary, Writer
@@ -69,7 +71,7 @@ def create(
 def restore(
     engine: Engine, path: str, only: str | None, secrets: SecretOptions, progress: Progress | None = None
 ) -> Restored:
-    """Restore all organizations into a database without any, or only one, which must not exist, into any database.
+    """Restore all organizations into a database without any, or only one, which was deleted there.
 
     All of it becomes visible at once, or nothing. After it was killed, it can be repeated. Raises Conflict,
     OrganizationNotFound, and what `organization_files.import_` raises.
@@ -79,21 +81,58 @@ def restore(
         locks.exclusive(engine, LockSpace.IMPORT, 0, refusal=IMPORT_RUNS),
     ):
         reader = Reader(stream, path, progress)
-        if reader.manifest.kind is not Kind.BACKUP:
-            raise errors.InvalidInput(f'{path} has one organization: "dcmon org import" imports it.')
-        passphrase = files.passphrase(secrets.passphrase_file)
-        with reader.compared():
-            protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
+        protection = _require_readable(reader, secrets)
         unfinished.remove(engine)
-        _require_room(engine, reader, only)
+        leftovers.finish_deletions(engine)
+        leftovers.require_room(engine, reader.manifest, only)
         loader = Loader(engine, protection, _choose(only), UserIds(), path, has_shared=only is None)
         try:
-            summary = reader.read_to(loader)
+            reader.read_to(loader)
             publication.publish(engine, loader.loaded, loader.users, reader.manifest if only is None else None)
         except BaseException:
             unfinished.remove(engine)
             raise
-        return Restored([item.organization.name for item in loader.loaded], summary)
+        return Restored([item.organization.name for item in loader.loaded], loader.summary)
+
+
+def check_restore(engine: Engine, path: str, only: str | None, secrets: SecretOptions) -> Restored:
+    """Return what `restore` would restore: read the file to its end, and change nothing. Raises as `restore`."""
+    with files.reading(path) as stream:
+        reader = Reader(stream, path)
+        _require_readable(reader, secrets)
+        leftovers.require_room(engine, reader.manifest, only)
+        counter = Counter(only)
+        reader.read_to(counter)
+        return Restored(counter.names, counter.summary)
+
+
+def _require_readable(reader: Reader, secrets: SecretOptions) -> FileSecrets:
+    """Return what decrypts the secrets of a backup. Raises InvalidInput, PassphraseWrong or SecretUnreadable."""
+    if reader.manifest.kind is not Kind.BACKUP:
+        raise errors.InvalidInput(f'{reader.path} has one organization: "dcmon org import" imports it.')
+    passphrase = files.passphrase(secrets.passphrase_file)
+    with reader.compared():
+        return file_secrets.for_import(reader.manifest.secrets, passphrase, reader.path)
+
+
+class Counter(OnlyCheck):
+    """Counts what would be restored of a file. `only`: the name of an organization; None: everything."""
+
+    def __init__(self, only: str | None) -> None:
+        self.names, self.summary = list[str](), Summary()
+        self._only, self._is_chosen = only, only is None
+
+    def begin_organization(self, scope: str, document: OrganizationDocument) -> None:
+        """Note the name of an organization that is chosen."""
+        self._is_chosen = self._only in (None, document.name)
+        self.names += [document.name] if self._is_chosen else []
+
+    def table(self, scope: str, head: TableHead, lines: Iterator[bytes]) -> RowSum | None:
+        """Count the rows of a table."""
+        rows = sum(part.count(b"\n") for part in lines)
+        if self._is_chosen:
+            self.summary.add(head, rows)
+        return None
 
 
 def _choose(only: str | None) -> Callable[[OrganizationDocument], Organization | None]:
@@ -101,32 +140,3 @@ def _choose(only: str | None) -> Callable[[OrganizationDocument], Organization |
         return with_old_id(document) if only in (None, document.name) else None
 
     return choose
-
-
-def _require_room(engine: Engine, reader: Reader, only: str | None) -> None:
-    with db.public_session(engine) as session:
-        existing = organizations.entries(session)
-        newest_id = organizations.newest_id(session)
-        deleted = session.scalars(text("select name from audit_log where kind = 'organization' and action = 'delete'"))
-        deleted_names = set(deleted)
-    if only is None:
-        if existing:
-            raise errors.Conflict(
-                f"The database has {len(existing)} organizations already. A backup is restored into an empty database;"
-                " --org NAME restores one organization that was deleted here."
-            )
-        return
-    ids = {name: int(org_id) for org_id, name in reader.manifest.organizations.items()}
-    if only not in ids:
-        raise errors.OrganizationNotFound(name=only, known=ids)
-    if only in {org.name for org in existing} or ids[only] in {org.id for org in existing}:
-        raise errors.Conflict(
-            f'Organization {only!r}, or another one with its id {ids[only]}, exists. Delete it first ("dcmon org delete'
-            f' {only}"), and then repeat the command.'
-        )
-    if only not in deleted_names or ids[only] > newest_id:
-        raise errors.Conflict(
-            f"Organization {only!r} was never deleted here, so the backup is of another installation: its id could"
-            " belong to messages in Kafka that are for another organization. Restore the backup into an empty"
-            ' database, and move the organization from there with "dcmon org export" and "dcmon org import".'
-        )

@@ -25,6 +25,7 @@ from dcmon.transfer.file_secrets import FileSecrets
 from dcmon.transfer.snapshot import TEXT_FORMAT
 from dcmon.transfer.untrusted import Inactive
 from dcmon.transfer.user_ids import UserIds
+from dcmon.transfer.writer import Summary
 
 STAGING = "dcmon_import"  # the schema with the rows of "public" until they become visible
 OF_MODEL = ("ids", "orphan_labels")
@@ -43,7 +44,7 @@ class Loader:
     """Stores what a file has. `choose` returns the id and name under which an organization is loaded; None: skip it.
 
     `has_shared`: the tables that all organizations share are loaded, too. `is_trusted`: what runs commands or reads
-    files of this server stays active; otherwise `inactive` has its names at the end.
+    files of this server stays active; otherwise `inactive` has its names at the end. `summary`: what was loaded.
     """
 
     engine: Engine
@@ -55,6 +56,7 @@ class Loader:
     is_trusted: bool = True
     inactive: Inactive = field(default_factory=Inactive)
     loaded: list[Loaded] = field(default_factory=list)
+    summary: Summary = field(default_factory=Summary)
     _manifest: Manifest | None = None
     _current: Loaded | None = None
     _is_at_head: bool = False
@@ -78,6 +80,12 @@ class Loader:
 
     def table(self, scope: str, head: TableHead, lines: Iterator[bytes]) -> RowSum | None:
         """Load a table, in a transaction of its own. Raises ArchiveDamaged."""
+        totals = self._store(scope, head, lines)
+        if totals is not None:
+            self.summary.add(head, totals.rows)
+        return totals
+
+    def _store(self, scope: str, head: TableHead, lines: Iterator[bytes]) -> RowSum | None:
         self._require_known(scope, head)
         if scope == contents.PUBLIC and self.has_shared:
             return self._load_staged(head.table, head, lines)

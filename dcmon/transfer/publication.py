@@ -11,26 +11,24 @@ from dcmon import db
 from dcmon.db import work_queue
 from dcmon.db.work_queue import Work
 from dcmon.tenancy import organizations
-from dcmon.transfer import catalog, tables
+from dcmon.transfer import catalog, leftovers
 from dcmon.transfer.contents import Manifest
 from dcmon.transfer.loader import STAGING, Loaded, columns_in
 from dcmon.transfer.snapshot import TEXT_FORMAT
 from dcmon.transfer.user_ids import UserIds
-
-RELATION_NUMBERS = "relation_numbers"  # run-time tables have new numbers
 
 
 def publish(engine: Engine, loaded: Sequence[Loaded], users: UserIds, backup: Manifest | None = None) -> int:
     """Insert the rows of organizations. Return how many tokens exist in other organizations already, and were left out.
 
     `backup`: of a complete backup, of which the rows that all organizations share, and all ids, are inserted, too.
-    Raises Conflict when a name is taken meanwhile.
+    Raises Conflict when a name is taken, or an organization is created, meanwhile.
     """
     with db.public_session(engine) as session:
         session.execute(TEXT_FORMAT)
         skipped = 0
         if backup is not None:
-            _restore_shared(session, backup)
+            leftovers.replace_shared(session, backup)
         names = {row["email"]: row.get("full_name") for item in loaded for row in item.document.members}
         users.insert_new(session, names)
         for item in loaded:
@@ -41,18 +39,6 @@ def publish(engine: Engine, loaded: Sequence[Loaded], users: UserIds, backup: Ma
             for work in Work:
                 work_queue.enqueue(session, item.organization.id, work)
     return skipped
-
-
-def _restore_shared(session: Session, backup: Manifest) -> None:
-    """Insert the rows of the tables that all organizations share, as the backup has them.
-
-    Ids continue after those of the backup: an organization never gets the id of one that was deleted.
-    """
-    for table in tables.SHARED:
-        listed = catalog.joined(catalog.columns(session, f"{STAGING}.{table}"))
-        session.execute(text(f"insert into {table} ({listed}) select {listed} from {STAGING}.{table}"))
-    numbers = {name: last for name, last in backup.sequences.items() if name != RELATION_NUMBERS}
-    catalog.set_sequences(session, numbers)
 
 
 def _insert(session: Session, item: Loaded, users: UserIds, left_out: Sequence[str]) -> int:

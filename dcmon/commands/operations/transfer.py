@@ -71,9 +71,15 @@ def _checked(path: str, checked: organization_files.Checked) -> dict[str, Any]:
     return {"file": path, "kind": checked.kind, "organizations": summary.organizations, **missing, **_counts(summary)}
 
 
-def restore(app: "App", path: str, secrets: SecretOptions) -> dict[str, Any]:
-    """Restore all organizations, or that of --org. Raises what backups.restore raises."""
-    restored = backups.restore(app.engine, path, app.typed_org, secrets)
+def restore(app: "App", path: str, secrets: SecretOptions, *, dry_run: bool) -> dict[str, Any]:
+    """Restore all organizations, or that of --org; a dry run only checks. Raises what backups.restore raises."""
+    if dry_run:
+        checked = backups.check_restore(app.engine, path, app.typed_org, secrets)
+        return {"dry_run": True, **_restored(path, checked)}
+    return _restored(path, backups.restore(app.engine, path, app.typed_org, secrets))
+
+
+def _restored(path: str, restored: backups.Restored) -> dict[str, Any]:
     return {"file": path, "organizations": restored.names, **_counts(restored.summary)}
 
 

@@ -93,7 +93,7 @@ def test_backup_is_created_and_verified(dcmon: Dcmon, tmp_path: Path) -> None:
     assert dcmon.json("backup", "create", path, "--without-secrets")["organizations"] == 1
     assert dcmon.json("backup", "verify", path)["kind"] == "backup"
     refused = dcmon("backup", "restore", path)
-    assert (refused.returncode, "empty database" in refused.stderr) == (6, True)
+    assert (refused.returncode, "has organizations already" in refused.stderr) == (6, True)
     content = bytearray(Path(path).read_bytes())
     content[len(content) // 2] ^= 1
     Path(path).write_bytes(content)

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from sqlalchemy import Engine, text
 from dcmon import db, errors
 from dcmon.app import App
 from dcmon.commands.operations import transfer as operation
+from dcmon.db import locks
+from dcmon.db.locks import LockSpace
 from dcmon.file_errors import ArchiveDamaged
 from dcmon.ingestion import audit_reader
 from dcmon.output import Output
@@ -21,6 +26,7 @@ from dcmon.transfer import backups, organization_files, publication, unfinished
 from dcmon.transfer.organization_files import SecretOptions
 from tests.conftest import Acme
 from tests.helpers.ingestion import worker
+from tests.helpers.waiting import is_waiting_for_a_lock
 from tests.integration.conftest import Target, eventually, labels, rows
 from tests.integration.transfer.test_organization_files import names, schemas
 
@@ -65,7 +71,7 @@ def test_restored_backup_has_all_organizations(
 def test_backup_is_refused_where_organizations_are(filled: Target, tmp_path: Path) -> None:
     path = str(tmp_path / "backup.tar.gz")
     backups.create(filled.engine, path, NO_SECRETS)
-    with pytest.raises(errors.Conflict, match="1 organizations already"):
+    with pytest.raises(errors.Conflict, match=r"has organizations already \(acme\)"):
         backups.restore(filled.engine, path, None, NO_SECRETS)
     with pytest.raises(errors.Conflict, match="exists"):
         backups.restore(filled.engine, path, "acme", NO_SECRETS)
@@ -130,6 +136,99 @@ def test_deleted_organization_is_restored_with_its_id(filled: Target, tmp_path: 
     with db.public_session(filled.engine) as session:
         assert tokens.authenticate(session, acme.token).organization.id == acme.org.id
     assert findings(filled.engine) == []
+
+
+def test_backup_is_restored_over_what_deletions_left(filled: Target, tmp_path: Path, acme: Acme) -> None:
+    """Users, positions and the log of changes are left: the backup's take their place, the log keeps both."""
+    path, samples, engine = str(tmp_path / "backup.tar.gz"), filled.samples, filled.engine
+    backups.create(engine, path, NO_SECRETS)
+    users = public_count(engine, "users")
+    later = provisioning.create_organization(engine, "later", "l@later.example").organization
+    deletion.delete(engine, later)
+    with db.public_session(engine) as session:
+        deletion.mark(session, acme.org)  # its deletion was interrupted
+    of_later = public_count(engine, "audit_log where name = 'later'")
+
+    assert backups.restore(engine, path, None, NO_SECRETS).names == ["acme"]
+
+    assert (filled.samples, public_count(engine, "users")) == (samples, users)
+    assert public_count(engine, "audit_log where name = 'later'") == of_later > 0
+    assert public_count(engine, "(select distinct kind, object_id, action, at from audit_log) a") == public_count(
+        engine, "audit_log"
+    )
+    with db.public_session(engine) as session:
+        assert tokens.authenticate(session, acme.token).organization.id == acme.org.id
+    assert findings(engine) == []
+    new = provisioning.create_organization(engine, "new", "n@new.example").organization
+    assert new.id == later.id + 1
+
+
+def test_backup_is_restored_over_another_installation(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    """Where no message of Kafka was ever read, an id means nothing to others."""
+    path = str(tmp_path / "backup.tar.gz")
+    backups.create(filled.engine, path, NO_SECRETS)
+    first = provisioning.create_organization(second_engine, "first", "ann@acme.example").organization
+    assert first.id == filled.org.id
+    deletion.delete(second_engine, first)
+    entries = public_count(second_engine, "audit_log")
+    with db.public_session(second_engine) as session:
+        session.execute(text("insert into ingest_topics (name, topic_id) values ('t', gen_random_uuid())"))
+    with pytest.raises(errors.Conflict, match="has id 1, and so had first here"):
+        backups.restore(second_engine, path, None, NO_SECRETS)
+    with db.public_session(second_engine) as session:
+        session.execute(text("delete from ingest_topics"))
+
+    backups.restore(second_engine, path, None, NO_SECRETS)
+
+    assert names(second_engine) == ["acme"]
+    assert public_count(second_engine, "audit_log") >= entries + public_count(filled.engine, "audit_log")
+    assert findings(second_engine) == []
+
+
+def test_organization_that_was_renamed_is_restored(filled: Target, tmp_path: Path, acme: Acme) -> None:
+    path = str(tmp_path / "backup.tar.gz")
+    backups.create(filled.engine, path, NO_SECRETS)
+    with db.public_session(filled.engine) as session:
+        organizations.rename(session, acme.org, "later")
+    with pytest.raises(errors.Conflict, match="'later' exists, with id 1"):
+        backups.restore(filled.engine, path, "acme", NO_SECRETS)
+    deletion.delete(filled.engine, acme.org)
+    backups.restore(filled.engine, path, "acme", NO_SECRETS)
+    assert names(filled.engine) == ["acme"]
+
+
+def test_dry_run_of_a_restore_counts_and_changes_nothing(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    path = str(tmp_path / "backup.tar.gz")
+    provisioning.create_organization(filled.engine, "other", "o@other.example")
+    backups.create(filled.engine, path, NO_SECRETS)
+    tried = backups.check_restore(second_engine, path, None, NO_SECRETS)
+    assert (names(second_engine), schemas(second_engine)) == ([], [])
+    assert backups.restore(second_engine, path, None, NO_SECRETS) == tried
+    with pytest.raises(errors.Conflict, match="has organizations already \\(acme, other\\)"):
+        backups.check_restore(second_engine, path, None, NO_SECRETS)
+
+    deletion.delete(second_engine, filled.org)
+    alone = backups.check_restore(second_engine, path, "acme", NO_SECRETS)
+    assert backups.restore(second_engine, path, "acme", NO_SECRETS) == alone
+    assert 0 < alone.summary.rows < tried.summary.rows
+
+
+def test_restore_that_was_killed_is_repeated(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
+    """A real kill -9, before the organizations become visible."""
+    path, url = str(tmp_path / "backup.tar.gz"), second_engine.url.render_as_string(False)
+    backups.create(filled.engine, path, NO_SECRETS)
+    command = [sys.executable, "-m", "dcmon", "backup", "restore", path]
+    own = {"DCMON_DATABASE_URL": url, "DCMON_DATA_DIR": str(tmp_path)}
+    with db.public_session(second_engine) as session:
+        locks.acquire(session, LockSpace.ORGANIZATION_NAMES, 0)
+        restoring = subprocess.Popen(command, env={**os.environ, **own})
+        assert eventually(lambda: is_waiting_for_a_lock(second_engine))
+        restoring.kill()
+        restoring.wait()
+    assert (names(second_engine), len(schemas(second_engine))) == ([], 2)
+
+    assert eventually(lambda: backups.restore(second_engine, path, None, NO_SECRETS).names == ["acme"])
+    assert findings(second_engine) == []
 
 
 @pytest.mark.kafka

@@ -34,7 +34,6 @@ READING = {
 # Commands that change something and have no --dry-run, with the reason.
 WITHOUT_DRY_RUN = {
     "backup create": "writes one new file, and only reads the database",
-    "backup restore": "fills an empty database; backup verify checks the file",
     "debug bundle": "writes one new file, and only reads the database",
     "org export": "writes one new file, and only reads the database",
     "demo": "runs a system of its own, in a directory of its own",
