@@ -100,15 +100,23 @@ def _lead_name(alert_view: AlertView) -> str:
 
 def _values(payload: Mapping[str, Any]) -> Markup:
     """Return how bad it is: the value now, the worst, and the rule."""
-    worst, current, metric = payload["worst_value"], payload["value"], payload["metric"]
+    worst, current = payload["worst_value"], payload["value"]
     if worst is None:
         return element("span", payload["reason"] or "no value")
     now, at_worst = f"{format_number(current)} now", f"{format_number(worst)} at worst"
+    metric = _measured(payload)
     is_over = payload["state"] == AlertState.RESOLVED
     text = f"{metric} was {at_worst}, is {now}" if is_over else f"{metric} is {now}, was {at_worst}"
     before = payload["before_value"]
     text += f", and {format_number(before)} before" if before is not None else ""
     return element("span", f"{text}. The rule: {payload['condition']}.")
+
+
+def _measured(payload: Mapping[str, Any]) -> str:
+    """Return what has the values: of a rule on features, what the monitor computes of one, not its own value."""
+    metric: str = payload["metric"]
+    monitor = str(payload["monitor"]).partition("/")[2]
+    return f"{monitor} of {metric}" if monitor and metric in (payload["drivers"] or {}) else metric
 
 
 def _driver_line(entry: Mapping[str, Any]) -> Markup:

@@ -61,6 +61,10 @@ def _histogram(name: SideName, side: Distribution, edges: Sequence[float], highe
     drawing = Markup('<path class="bar {}" d="{}"/><path class="axis" d="M0 {}H{}"/>').format(
         name.style, bars, HEIGHT, WIDTH
     )
+    if not shown:
+        drawing += Markup('<text class="none" x="{}" y="{}" text-anchor="middle">no value</text>').format(
+            WIDTH / 2, HEIGHT / 2
+        )
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
         WIDTH, HEIGHT + FOOT, f"Histogram, {name.text}", drawing, _ticks(edges)
     )

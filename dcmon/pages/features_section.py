@@ -65,10 +65,16 @@ def _cells(name: str, version: Version, compared: Compared, drift: Sequence[Poin
     last = next((value for value in reversed(values) if value is not None), None)
     importance = (version.feature_importance or {}).get(name)
     return [
-        name, version.features[name], number(importance), number(last) + series_charts.spark(values[-60:]),
+        name, version.features[name], number(importance), _drift_cell(last, values),
         share(current.null_share if current else None), *_numbers(current),
         number(EMPTY if current is None or current.values is None else f"{current.values:,}"), _text(reference),
     ]  # fmt: skip
+
+
+def _drift_cell(last: float | None, values: Sequence[float | None]) -> Markup:
+    """Return the newest drift with its trend below."""
+    trend = series_charts.spark(values[-60:])
+    return joined((number(last), trend), Markup("<br>")) if trend else number(last)
 
 
 def _numbers(side: Distribution | None) -> list[Markup]:

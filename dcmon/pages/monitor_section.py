@@ -21,7 +21,7 @@ def render(session: Session, view: View, series: ModelSeries) -> Markup:
     known = {
         "State": state,
         "Last value": number(monitor.last),
-        "Worst value": series_charts.worst_value(monitor),
+        "Worst value" if series_charts.has_worst_value(monitor) else "Range": series_charts.worst_value(monitor),
         "Frequency": monitor.frequency,
         "Windows": f"{len(monitor.points):,}" + (f", {revised:,} computed again" if revised else ""),
     }

@@ -10,9 +10,10 @@ from dcmon.pages.markup import EMPTY, NOTHING, Markup, badge, details, element, 
 from dcmon.pages.view import View, monitor_anchor
 
 TABLE_ROWS = 12  # the newest windows below a chart
+SHOWN_ALERTS = 8  # and all that are open; the others are shown when a reader asks for them
 SPARK_WIDTH, SPARK_HEIGHT = 120, 24
 ALERT_HEADS = ("Monitor", "Severity", "Since", "Until", "Worst value", "Rule", "What drives it")
-MONITOR_HEADS = ("Monitor", "State", "Last value", "Trend", "Worst value", "Alerts", "Last window", "Frequency")
+MONITOR_HEADS = ("Monitor", "State", "Last value", "Trend", "Worst, or range", "Alerts", "Last window", "Frequency")
 
 
 def chart(view: View, series: MonitorSeries, start: datetime, end: datetime) -> Markup:
@@ -95,15 +96,20 @@ def _spark_values(series: MonitorSeries) -> list[float | None]:
     return [point.metrics.get(series.metrics[0]) for point in series.versions[version]][-60:]
 
 
+def has_worst_value(series: MonitorSeries) -> bool:
+    """Return True if a rule says whether large or small values are bad."""
+    return bool(series.thresholds)
+
+
 def worst_value(series: MonitorSeries) -> str:
     """Return the value that is furthest beyond the rule.
 
-    Without a rule, return the smallest and the largest value.
+    Without such a rule, return the smallest and the largest value.
     """
     values = series.values
     if not values:
         return EMPTY
-    if not series.thresholds:
+    if not has_worst_value(series):
         return f"{format_number(min(values))} to {format_number(max(values))}"
     return format_number(min(values) if series.thresholds[0].is_lower_bound else max(values))
 
@@ -127,12 +133,19 @@ def spark(values: Sequence[float | None]) -> Markup:
 
 
 def alert_table(view: View, all_series: Sequence[MonitorSeries]) -> Markup:
-    """Return the alerts of monitors: those that are open first, then by time."""
+    """Return the alerts of monitors: those that are open first, then by time; old ones behind a button."""
     rows = [(series, alert) for series in all_series for alert in series.alerts]
     if not rows:
         return element("p", "No alert in this period.", "none")
     rows.sort(key=lambda row: (row[1].until is not None, -row[1].since.timestamp(), row[0].name))
-    return table(ALERT_HEADS, [_alert_cells(view, *row) for row in rows], "Alerts", stacks=True)
+    n_open = sum(alert.until is None for _, alert in rows)
+    shown = max(n_open, min(len(rows), SHOWN_ALERTS))
+    first, earlier = ([_alert_cells(view, *row) for row in part] for part in (rows[:shown], rows[shown:]))
+    newest = table(ALERT_HEADS, first, "Alerts", stacks=True)
+    if not earlier:
+        return newest
+    title = f"{count_of(len(earlier), 'earlier alert')}, which {'is' if len(earlier) == 1 else 'are'} over"
+    return newest + details(title, table(ALERT_HEADS, earlier, title, stacks=True))
 
 
 def _alert_cells(view: View, series: MonitorSeries, alert: AlertSpan) -> list[object]:

@@ -18,7 +18,7 @@ from dcmon.http.page_access import PageReader
 from dcmon.http.routes import rules
 from dcmon.http.routes.models import resolve
 from dcmon.pages.document import Page
-from dcmon.pages.markup import NOTHING, Markup, element, joined, link, paragraph, table
+from dcmon.pages.markup import EMPTY, NOTHING, Markup, badge, element, joined, link, paragraph, table
 from dcmon.storage import models as stored_models
 
 router = APIRouter(include_in_schema=False)
@@ -52,7 +52,7 @@ def _alert_rules(access: Access, request: Request) -> Markup:
         rows = [
             [
                 link(names[entry.model_id], f"/models/{entry.model_id}"), *_rule_cells(entry),
-                joined(map(_alert_link, alerts.get(entry.rule.id, ())), " "),
+                joined(map(_alert_link, alerts.get(entry.rule.id, ())), ", "),
             ]
             for entry in counted
         ]  # fmt: skip
@@ -67,10 +67,11 @@ def _alert_rules(access: Access, request: Request) -> Markup:
 
 def _rule_cells(entry: CountedRule) -> tuple[object, ...]:
     rule = rules.describe(entry.rule)
-    counts = f"{count_of(entry.alerts, 'alert')}, {entry.unresolved:,} not resolved"
+    counts = f"{count_of(entry.alerts, 'alert')}, {entry.unresolved:,} open" if entry.alerts else EMPTY
     state = "on" if rule["is_active"] else "off"
     monitor = link(entry.monitor.name, f"/monitors/{entry.monitor.id}")
-    return monitor, entry.check_name, rule["alert_severity"], rule["text"], state, counts
+    level = badge(rule["alert_severity"], rule["alert_severity"])
+    return monitor, entry.check_name, level, rule["text"], state, counts
 
 
 def _alert_link(alert: Alert) -> Markup:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from dcmon.db.tables.org import Model, Version
 from dcmon.formatting import format_number
-from dcmon.pages import charts
+from dcmon.pages import charts, series_charts
 from dcmon.pages.charts import AlertSpan, Interval, MonitorSeries, Point, Threshold
 from dcmon.pages.monitor_series import ModelSeries
 from dcmon.pages.report import Contents, render, write
@@ -40,6 +41,20 @@ def series(name: str = "Drift", driver: str = "temp 0.9") -> MonitorSeries:
     alerts = [AlertSpan(day(2), day(3), "high", 0.4, rule, driver), AlertSpan(day(5), None, "high", 0.3, rule, driver)]
     points = [point(0, 0.1), point(1, 0.4), point(2, 0.1), point(3, None, f"{name} has no rows"), point(4, 0.3)]
     return MonitorSeries(name, "DAY", points, [rule], alerts, "note")
+
+
+def test_old_alerts_are_behind_a_button_and_open_ones_are_not() -> None:
+    old = [AlertSpan(day(number), day(number + 1), "high", 0.4, None, None) for number in range(20)]
+    still_open = [AlertSpan(day(30), None, "low", 0.4, None, None)]
+    view = View("acme", FileLinks(), now=day(31))
+
+    shown, _, hidden = str(series_charts.alert_table(view, [replace(series(), alerts=old + still_open)])).partition(
+        "<details>"
+    )
+
+    assert "still open" in shown
+    assert (shown.count("<tr>"), hidden.count("<tr>")) == (1 + 8, 1 + 13)
+    assert "13 earlier alerts, which are over" in hidden
 
 
 def report(name: str = "Drift") -> Contents:
