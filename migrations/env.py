@@ -13,6 +13,7 @@ context.configure(
     target_metadata=attributes["metadata"],
     include_name=attributes["include_name"],
     compare_server_default=False,
+    version_table_schema=attributes["schema"],
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -147,7 +147,7 @@ def create_unlisted(engine: Engine, org: Organization, at: str, mark: str | None
         connection.exec_driver_sql(f"comment on schema {org.schema} is '{comment}'")
         roles.create(connection, org)
         _enter(connection, org.schema, as_owner=True)
-        _upgrade(_config(connection, "org"), "org", at)
+        _upgrade(_config(connection, "org", org.schema), "org", at)
 
 
 def finish_unlisted(engine: Engine, org: Organization) -> None:
@@ -224,7 +224,7 @@ def _locked(
         if current is not None and current > head(lineage):
             raise errors.SchemaTooNew(schema=schema, found=current)
         change_log.detach(connection)
-        yield _config(connection, lineage)
+        yield _config(connection, lineage, schema)
 
 
 def _attach_triggers(config: Config, lineage: Lineage, schema: str) -> None:
@@ -295,9 +295,13 @@ def _enter(connection: Connection, schema: str, *, as_owner: bool = False) -> No
         connection.execute(text("select set_config('role', :owner, true)"), {"owner": owner})
 
 
-def _config(connection: Connection | None, lineage: Lineage) -> Config:
+def _config(connection: Connection | None, lineage: Lineage, schema: str | None = None) -> Config:
+    """Return a config. `schema`: that of the version table; without it, Alembic looks at this table of all schemas."""
+    attributes = {
+        "connection": connection, "metadata": METADATA[lineage], "include_name": _is_compared, "schema": schema,
+    }  # fmt: skip
     config = Config(
-        attributes={"connection": connection, "metadata": METADATA[lineage], "include_name": _is_compared},
+        attributes=attributes,
         stdout=io.StringIO(),
         cmd_opts=Namespace(quiet=True),
     )
