@@ -6,6 +6,7 @@ forgotten. The log is the table audit_log of each organization; that of "public"
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,20 +35,21 @@ def attach(connection: Connection, base: type[DeclarativeBase], schema: str) -> 
     """Create the functions of the log and the triggers of all tables of a lineage, in the schema that is entered."""
     quote = connection.dialect.identifier_preparer.quote
     fragments = OF_PUBLIC if base is Public else OF_ORGANIZATION
+    statements = list[str]()
     for name in FUNCTIONS:
-        _run(connection, SQL.statement(name, schema=quote(schema), youngest=YOUNGEST_PRUNED, **fragments))
+        statements.append(SQL.statement(name, schema=quote(schema), youngest=YOUNGEST_PRUNED, **fragments))
         # PostgreSQL lets every role call a new function. Roles of organizations would prune the log of all others, or
         # write into it with a trigger of their own; triggers that exist need no right.
-        _run(connection, f"revoke execute on function {name} from public")
-    _run(connection, SQL.statement("protect"))
-    for table, logged in logged_tables(base).items():
-        _run(connection, _trigger(table, logged, quote))
+        statements.append(f"revoke execute on function {name} from public")
+    statements.append(SQL.statement("protect"))
+    statements += [_trigger(table, logged, quote) for table, logged in logged_tables(base).items()]
+    _run(connection, statements)
 
 
 def detach(connection: Connection) -> None:
     """Drop the triggers of the schema that is entered: they would stop a revision that drops a column."""
-    for row in connection.exec_driver_sql(SQL.statement("attached")).all():
-        _run(connection, f"drop trigger {row.name} on {row.table_name}")
+    attached = connection.exec_driver_sql(SQL.statement("attached")).all()
+    _run(connection, [f"drop trigger {row.name} on {row.table_name}" for row in attached])
 
 
 def logged_tables(base: type[DeclarativeBase]) -> dict[Table, Logged]:
@@ -66,5 +68,8 @@ def _trigger(table: Table, logged: Logged, quote: Any) -> str:
     return SQL.statement("attach", events=events, table=quote(table.name), condition=condition, how=literal)
 
 
-def _run(connection: Connection, statement: str) -> None:
-    connection.exec_driver_sql(statement.replace("%", "%%"))  # the driver reads % as the begin of a parameter
+def _run(connection: Connection, statements: Sequence[str]) -> None:
+    """Run statements in one round trip: writers of the organization wait for all of them."""
+    if statements:
+        # the driver reads % as the begin of a parameter
+        connection.exec_driver_sql(";\n".join(statements).replace("%", "%%"))

@@ -56,9 +56,12 @@ def attach(connection: Connection, base: type[DeclarativeBase]) -> None:
     lock = locks.call(LockSpace.OBJECT_LIMITS, "(limits ->> 'id')::int")
     function = "require_room_public" if is_public else "require_room_org"
     statement = SQL.statement(function, lock=lock, state=OVER_LIMIT)
-    connection.exec_driver_sql(statement.replace("%", "%%"))  # the driver reads % as the begin of a parameter
-    for table, (limit, argument) in (OF_PUBLIC if is_public else OF_ORGANIZATION).items():
-        connection.exec_driver_sql(SQL.statement("attach", table=table, limit=limit, argument=argument))
+    triggers = [
+        SQL.statement("attach", table=table, limit=limit, argument=argument)
+        for table, (limit, argument) in (OF_PUBLIC if is_public else OF_ORGANIZATION).items()
+    ]
+    # In one round trip; the driver reads % as the begin of a parameter.
+    connection.exec_driver_sql(";\n".join([statement, *triggers]).replace("%", "%%"))
 
 
 @lru_cache(1000)  # each transaction of an organization needs it

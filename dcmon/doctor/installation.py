@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
 
 from dcmon import db, errors
-from dcmon.db import Organization, encryption
+from dcmon.db import Organization, encryption, filled_tables
+from dcmon.db.tables.org import Webhook
 from dcmon.embedded import own_key, postgres
 from dcmon.settings import Settings
 from dcmon.tenancy import organizations
@@ -82,6 +83,24 @@ class Installation:
         """Return the organizations that can be opened; the reasons of others are findings of the health."""
         with db.public_session(self.engine) as session:
             return organizations.entries(session)
+
+    def organizations_with(self, table: str) -> list[Organization]:
+        """Return the organizations that have rows in a table: to enter thousands of others takes minutes."""
+        with db.public_session(self.engine) as session:
+            filled = filled_tables.schemas_with(session, table)
+        return [org for org in self.organizations if org.schema in filled]
+
+    @cached_property
+    def receivers(self) -> list[tuple[Organization, list[Webhook]]]:
+        """Return the receivers of each organization that has some and can be opened."""
+        receivers = list[tuple[Organization, list[Webhook]]]()
+        for org in self.organizations_with("webhooks"):
+            try:
+                with db.org_session(self.engine, org) as session:
+                    receivers.append((org, list(session.scalars(select(Webhook).order_by(Webhook.id)))))
+            except errors.DcmonError:
+                continue  # the health says why
+        return receivers
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from dcmon import db, errors, windows
 from dcmon.db import Organization, encryption, sql
@@ -116,7 +116,7 @@ def no_critical_receiver(installation: Installation) -> Iterator[Fact]:
 @fault("model-without-monitors", "A model is not watched", Part.ORGANIZATIONS, Severity.MEDIUM)
 def unwatched_models(installation: Installation) -> Iterator[Fact]:
     """It gets rows, and no monitor evaluates them."""
-    for org, row in _rows(installation, "unwatched"):
+    for org, row in _rows(installation, "unwatched", "versions"):
         sentence = f"Model {row.model} of {org.name} gets rows since {format_time(row.since)} UTC, and has no monitor."
         yield Fact(sentence, f"{command_prefix(org.name)} monitor create --help", org.name, row.since)
 
@@ -124,7 +124,7 @@ def unwatched_models(installation: Installation) -> Iterator[Fact]:
 @fault("version-without-rows", "A version never got a row", Part.ORGANIZATIONS, Severity.LOW)
 def empty_versions(installation: Installation) -> Iterator[Fact]:
     """A service logs to another version, or was never switched on."""
-    for org, row in _rows(installation, "empty_versions"):
+    for org, row in _rows(installation, "empty_versions", "versions"):
         sentence = (
             f"Version {row.version} of {row.model} in {org.name} was created a day ago or earlier, and has no row."
         )
@@ -147,7 +147,7 @@ def unknown_time_zones(installation: Installation) -> Iterator[Fact]:
 @fault("source-fails", "A watched source can't be read", Part.ORGANIZATIONS, Severity.HIGH)
 def failing_sources(installation: Installation) -> Iterator[Fact]:
     """The directory or bucket is missing, or refuses dcmon; or a file can't be read."""
-    for org, row in _rows(installation, "failing_sources"):
+    for org, row in _rows(installation, "failing_sources", "sources"):
         error = shortened(row.error, MAX_DETAIL_LENGTH)
         command = f"{command_prefix(org.name)} source scan {_quoted(row.name)}"
         yield Fact(f"Source {row.name} of {org.name}, {row.url}: {error}", command, org.name, row.since)
@@ -156,7 +156,7 @@ def failing_sources(installation: Installation) -> Iterator[Fact]:
 @fault("window-fails", "The evaluation of a window fails again and again", Part.ORGANIZATIONS, Severity.HIGH)
 def failing_windows(installation: Installation) -> Iterator[Fact]:
     """A worker that evaluates it ends or is killed: for example, memory is too small."""
-    for org, row in _rows(installation, "failing_windows", attempts=ATTEMPTS):
+    for org, row in _rows(installation, "failing_windows", "due_windows", attempts=ATTEMPTS):
         sentence = (
             f"The window of {row.model} {row.version} in {org.name} that ends {format_time(row.window_end)} UTC"
             f" was begun {row.attempts} times, and {count_of(row.count, 'window')} like it."
@@ -182,22 +182,14 @@ def expiring_tokens(installation: Installation) -> Iterator[Fact]:
         yield Fact(sentence, f"{command_prefix(row.org)} token create {_quoted(row.name)}-2", row.org)
 
 
-def _receivers(installation: Installation) -> Iterator[tuple[Organization, list[Webhook]]]:
-    """Yield the receivers of each organization that can be opened; none without usable keys."""
-    if installation.key_error is not None:
-        return  # the settings have it
-    for org in installation.organizations:
-        try:
-            with db.org_session(installation.engine, org) as session:
-                receivers = list(session.scalars(select(Webhook).order_by(Webhook.id)))
-        except errors.DcmonError:
-            continue  # the health says why
-        yield org, receivers
+def _receivers(installation: Installation) -> list[tuple[Organization, list[Webhook]]]:
+    """Return the receivers of each organization that can be opened; none without usable keys."""
+    return [] if installation.key_error is not None else installation.receivers  # the settings have that error
 
 
-def _rows(installation: Installation, statement: str, **values: Any) -> Iterator[tuple[Organization, Any]]:
-    """Yield the rows of a statement in each organization that can be opened."""
-    for org in installation.organizations:
+def _rows(installation: Installation, statement: str, table: str, **values: Any) -> Iterator[tuple[Organization, Any]]:
+    """Yield the rows of a statement in each organization that can be opened, and that has rows in a table."""
+    for org in installation.organizations_with(table):
         try:
             with db.org_session(installation.engine, org) as session:
                 rows = list(session.execute(text(SQL.statement(statement)), values))

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import Engine
 
 from dcmon import db
-from dcmon.db import sql
+from dcmon.db import filled_tables, sql
 from dcmon.tenancy import organizations
 
 MINUTES = 5
 NEWEST_ROWS = 20_000  # of the ledger and of the results
+TABLES = ("batches", "results", "notifications")  # an organization without rows in them did nothing
 ACTIVITY = sql.read(__name__).statement("activity", minutes=MINUTES, ledger_rows=NEWEST_ROWS)
 
 
@@ -35,9 +36,12 @@ def collect(engine: Engine) -> list[Activity]:
     """Return the activity of each organization that can be read now. Raises Unreachable."""
     with db.public_session(engine) as session:
         orgs = organizations.entries(session)
+        active = filled_tables.schemas_with(session, *TABLES)
     with db.peeking(engine) as peek:
-        rows = [(org.name, peek(org, ACTIVITY)) for org in orgs]
-    return [_activity(name, row) for name, row in rows if row is not None and row[0] == db.head("org")]
+        rows = {org.name: peek(org, ACTIVITY) for org in orgs if org.schema in active}
+    read = {name: _activity(name, row) for name, row in rows.items() if row is not None and row[0] == db.head("org")}
+    idle = {org.name: Activity(org.name) for org in orgs if org.schema not in active}
+    return [activity for org in orgs if (activity := read.get(org.name) or idle.get(org.name)) is not None]
 
 
 def _activity(name: str, row: Any) -> Activity:

@@ -9,6 +9,7 @@ from dcmon import db
 from dcmon.embedded import postgres
 from dcmon.formatting import shell_argument
 from dcmon.health import checks, collector, problems
+from dcmon.health.organization_healths import QUICK_LOOK, Look
 from dcmon.health.problem import Problem
 from dcmon.health.snapshot import HealthSnapshot
 from dcmon.settings import Settings, origins
@@ -24,12 +25,13 @@ class CurrentHealth(NamedTuple):
     new_problems: list[Problem]
 
 
-def collect(engine: Engine, settings: Settings) -> CurrentHealth:
-    """Collect the health now, and find its problems; nothing is stored.
+def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK) -> CurrentHealth:
+    """Collect the health now, and find its problems; these are not stored.
 
-    A problem that an earlier health check found keeps its start. Raises DcmonError if the database can't be reached.
+    A problem that an earlier health check found keeps its start. `look`: how thoroughly many organizations are read.
+    Raises DcmonError if the database can't be reached.
     """
-    snapshot = collector.collect(engine, settings)
+    snapshot = collector.collect(engine, settings, look)
     with db.public_session(engine) as session:
         known = {problem.key: problem.since for problem in problems.entries(session)}
     listed = checks.find_problems(snapshot, settings.health)

@@ -4,7 +4,7 @@ health.collector reads it, and health.checks looks for problems in it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -98,6 +98,10 @@ class MonitorsOfVersion:
     reason: str | None = None
 
 
+# What an organization has without anything to do or to report; its parked messages are in "public".
+HARMLESS_FIELDS = ("name", "evaluated_at", "has_receiver", "is_counted", "parked_messages", "read_at")
+
+
 @dataclass(frozen=True)
 class OrganizationHealth:
     """The backlogs and failures of an organization.
@@ -106,7 +110,8 @@ class OrganizationHealth:
     `unavailable_reason`: why the organization can't be opened. `is_counted`: False if all but its parked messages is
     unknown. `undelivered_alerts`: critical alerts that fire, and of which no receiver has got a notification.
     `has_receiver`: a receiver gets critical alerts. `unreferenced`, `valueless`, `failing_monitors`: monitors that need
-    a reference and have none, that have nothing but NO_DATA, whose newest result is an ERROR.
+    a reference and have none, that have nothing but NO_DATA, whose newest result is an ERROR. `is_waiting`: it has
+    windows or notifications that are due now or later. `read_at`: when a health check read it; None: now.
     """
 
     name: str
@@ -130,6 +135,14 @@ class OrganizationHealth:
     valueless: Sequence[MonitorsOfVersion] = ()
     failing_monitors: Sequence[MonitorsOfVersion] = ()
     is_counted: bool = True
+    is_waiting: bool = False
+    read_at: datetime | None = None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Return True if nothing waits, fails or fires: it stays so until the organization is written to."""
+        values = [getattr(self, entry.name) for entry in fields(self) if entry.name not in HARMLESS_FIELDS]
+        return self.is_counted and not any(value for value in values if value != Backlog())
 
 
 @dataclass(frozen=True)

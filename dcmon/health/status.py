@@ -13,10 +13,12 @@ from sqlalchemy.exc import DBAPIError
 from dcmon import db, errors, redis_scripts
 from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
+from dcmon.formatting import some_of
 from dcmon.health import checks, current_health, local_problems
+from dcmon.health.organization_healths import QUICK_LOOK, Look
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
-from dcmon.health.snapshot import HealthSnapshot, ProcessHeartbeat
+from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
 from dcmon.settings import Settings
 from dcmon.severity import Severity
 from dcmon.tenancy import failed_login_counts, missing_roles
@@ -103,13 +105,13 @@ class _TenancyCounts(NamedTuple):
     failed_logins: int
 
 
-def collect(engine: Engine, settings: Settings, local: SupervisorState | None) -> Status:
-    """Collect the status now; `local`: what `dcmon up` runs on this machine.
+def collect(engine: Engine, settings: Settings, local: SupervisorState | None, look: Look = QUICK_LOOK) -> Status:
+    """Collect the status now; `local`: what `dcmon up` runs on this machine, `look`: how thoroughly it is looked.
 
     Does not raise when the database can't be reached: the failure is part of the status.
     """
     try:
-        snapshot, current_problems, _ = current_health.collect(engine, settings)
+        snapshot, current_problems, _ = current_health.collect(engine, settings, look)
         tenancy = _read_tenancy(engine)
     except errors.DcmonError as error:
         return _without_snapshot(engine, settings, local, error)
@@ -269,6 +271,8 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
     due, unsent = [org.due_windows for org in orgs], [org.unsent_notifications for org in orgs]
     return {
         "organizations": len(orgs),
+        "organizations_not_read": sum(org.read_at is not None or _is_unread(org) for org in orgs),
+        "organizations_read_at": min((org.read_at for org in orgs if org.read_at is not None), default=None),
         "windows_due": sum(backlog.count for backlog in due),
         "oldest_window": min((backlog.oldest_at for backlog in due if backlog.oldest_at), default=None),
         "notifications_waiting": sum(backlog.count for backlog in unsent),
@@ -286,16 +290,22 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
     }
 
 
+def _is_unread(org: OrganizationHealth) -> bool:
+    """Return True if an organization was never read; why one can't be opened is a problem."""
+    return not org.is_counted and org.unavailable_reason is None
+
+
 def unknown(snapshot: HealthSnapshot) -> dict[str, str]:
     """Return why numbers of backlogs are not known, or are not those of all organizations, by their names."""
-    reasons = [
-        org.unavailable_reason or f"Organization {org.name} could not be read."
-        for org in snapshot.organizations
-        if not org.is_counted
-    ]
+    uncounted = [org for org in snapshot.organizations if not org.is_counted]
+    reasons = [org.unavailable_reason for org in uncounted if org.unavailable_reason]
+    unread = [org.name for org in uncounted if _is_unread(org)]
+    if unread:
+        subject = f"Organization {unread[0]}" if len(unread) == 1 else f"Organizations {some_of(unread)}"
+        reasons.append(f"{subject} could not be read.")
     names = ("windows_due", "notifications_waiting") if reasons else ()
-    unread = {"unread_messages": "Kafka does not answer."} if snapshot.is_kafka_up is False else {}
-    return unread | dict.fromkeys(names, " ".join(reasons))
+    of_kafka = {"unread_messages": "Kafka does not answer."} if snapshot.is_kafka_up is False else {}
+    return of_kafka | dict.fromkeys(names, " ".join(reasons))
 
 
 def _by_severity(firing: Mapping[str, int]) -> dict[str, int]:

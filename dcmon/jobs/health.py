@@ -14,6 +14,7 @@ from dcmon.health import (
     problems,
     process_heartbeats,
 )
+from dcmon.health.organization_healths import LOOK_OF_SCHEDULER
 from dcmon.health.problems import ProblemChanges
 from dcmon.tenancy import organizations
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def check_health(app: App) -> str:
     """Check the health of dcmon once, store its problems and notify. Return a summary for the scheduler's run."""
-    snapshot, current_problems, new_problems = current_health.collect(app.engine, app.settings)
+    snapshot, current_problems, new_problems = current_health.collect(app.engine, app.settings, LOOK_OF_SCHEDULER)
     for problem in new_problems:
         log.warning("%s (%s)", problem.sentence, problem.command)
     with app.public() as session:

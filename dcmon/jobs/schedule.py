@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from dcmon import authors, db, errors
 from dcmon.app import App
 from dcmon.authors import DCMON
-from dcmon.db import Organization
+from dcmon.db import Organization, filled_tables
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.work_queue import Work
 from dcmon.health import process_heartbeats, scheduler_runs
@@ -223,7 +223,7 @@ def merge_offset_moves(app: App, stop: Event) -> int:
 def merge_ledger_lines(app: App, stop: Event) -> int:
     """Merge the older ledger lines of requests and batches. Return how many rows were removed."""
     before, removed = datetime.now(UTC) - LEDGER_LINE_AGE, 0
-    for org in _organizations(app):
+    for org in _organizations(app, "batches"):
         try:
             while not stop.is_set():
                 with db.org_session(app.engine, org) as session:
@@ -244,7 +244,7 @@ def scan_sources(app: App, stop: Event) -> int:
     Each organization has a time: after it, no file is begun, and the next scan begins with the sources that waited.
     """
     loaded = 0
-    for org in _organizations(app):
+    for org in _organizations(app, "sources"):
         try:
             with db.org_session(app.engine, org) as session:
                 watched = [(source.name, source.last_error) for source in sources.longest_unscanned(session)]
@@ -277,10 +277,13 @@ def _scan(scanner: Scanner, name: str, last_error: str | None) -> int:
     return len(result.loaded)
 
 
-def _organizations(app: App) -> list[Organization]:
+def _organizations(app: App, table: str | None = None) -> list[Organization]:
+    """Return all organizations, or those that have rows in a table."""
     try:
         with app.public() as session:
-            return organizations.entries(session)
+            orgs = organizations.entries(session)
+            filled = {org.schema for org in orgs} if table is None else filled_tables.schemas_with(session, table)
+            return [org for org in orgs if org.schema in filled]
     except errors.DcmonError as error:
         log.warning("waiting: %s", error)
         return []

@@ -1,6 +1,8 @@
 """Migrate the schemas of all organizations: one that fails delays no other."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -146,7 +148,16 @@ _engine: list[Engine] = []  # of a process of _upgrade_all
 
 
 def _open(url: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _engine[:] = [db.engine(url, pool_size=1)]
+
+
+def _end_with_parent() -> None:
+    """End this process when the command is killed: it would wait for work for ever, with a connection to PostgreSQL."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # PostgreSQL rolls back what it was doing
 
 
 def _upgrade_in_process(item: tuple[Organization, SchemaState]) -> Step | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dcmon import db
 from dcmon.embedded import supervisor_state
 from dcmon.health import status
+from dcmon.health.organization_healths import COMPLETE_LOOK, QUICK_LOOK
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
 LOCK_WAIT = timedelta(seconds=5)
 
 
-def collect(app: "App") -> "Status":
+def collect(app: "App", *, is_exact: bool = False) -> "Status":
     """Collect the status of all machines, and of the supervisor of this data directory.
 
+    `is_exact`: each organization is read, also if they are so many that this takes a minute.
     A lock on a table that is held for longer than LOCK_WAIT does not keep the operator waiting: it is what is wrong.
     """
     engine = db.engine(app.database_url, lock_wait=LOCK_WAIT)
     try:
-        return status.collect(engine, app.settings, supervisor_state.read(app.settings))
+        look = COMPLETE_LOOK if is_exact else QUICK_LOOK
+        return status.collect(engine, app.settings, supervisor_state.read(app.settings), look)
     finally:
         engine.dispose()

@@ -105,7 +105,7 @@ def _read(app: "App", names: set[str]) -> tuple[dict[str, int | None], str]:
             states = schema_migration.states(app.engine)
             values[MIGRATED] = sum(schema.state != MigrationState.CURRENT for schema in states)
         if names - {MIGRATED}:
-            current = status.collect(app)
+            current = status.collect(app, is_exact=True)
             if current.failure is not None:
                 raise current.failure
             values |= {name: _count(current, name) for name in COUNTS.keys() & names}

@@ -93,6 +93,7 @@ def _queue_texts(current: "Status") -> dict[str, str]:
     """Describe the queues and the dead man's switch for people."""
     waits = current.waiting
     texts = {
+        **({"organizations": _organizations(waits, current.now)} if waits["organizations_not_read"] else {}),
         "windows due": _queue(waits["windows_due"], waits["oldest_window"], current.now),
         "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], current.now)
         + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
@@ -108,6 +109,13 @@ def _queue_texts(current: "Status") -> dict[str, str]:
         sent = waits["ping_sent"]
         texts["ping"] = waits["ping"] + (f", {_span(current.now - sent)} ago" if sent else "")
     return texts
+
+
+def _organizations(waits: Mapping[str, Any], now: datetime) -> str:
+    """Say of how many organizations the numbers are older than this look."""
+    read_at, count = waits["organizations_read_at"], waits["organizations_not_read"]
+    age = "never read" if read_at is None else f"read up to {_span(now - read_at)} ago"
+    return f"{waits['organizations']:,}, {count:,} of them {age} by the scheduler"
 
 
 def _alerts(firing: Mapping[str, int], by_organization: Mapping[str, Mapping[str, int]], organizations: int) -> str:

@@ -117,6 +117,20 @@ class FailedLogin(Public):
     count: Mapped[int] = mapped_column(BigInteger)
 
 
+class OrganizationHealth(Public):
+    """What a health check read of an organization at `read_at` (health.organization_healths).
+
+    `changes`: how many changes of rows PostgreSQL had counted in the tables that it reads.
+    """
+
+    __tablename__ = "organization_health"
+    __logged__ = None  # is read again each few minutes
+    org_id: Mapped[int] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
+    read_at: Mapped[dt.datetime]
+    changes: Mapped[int] = mapped_column(BigInteger)
+    health: Mapped[dict[str, Any]]
+
+
 class WorkQueueEntry(Public):
     """A hint that an organization has work from `due_at` on.
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from alembic import command
 from sqlalchemy import Engine, select, text
@@ -25,7 +26,7 @@ from tests.helpers.command_line import dcmon
 from tests.helpers.installed import Dcmon
 from tests.helpers.ports import free_port
 from tests.helpers.statements import recorded_statements
-from tests.helpers.waiting import eventually, is_waiting_for_a_lock
+from tests.helpers.waiting import PATIENCE, eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, new_target, rows
 
 
@@ -347,16 +348,19 @@ def test_revision_that_waits_for_a_table_is_repeated(
 
 
 def test_parallel_migration_goes_on_after_it_was_killed(engine: Engine, org: Organization, data_dir: Path) -> None:
-    """Organizations that are done stay so; the others follow when the command is typed again."""
+    """Organizations that are done stay so, and no process is left; the others follow when it is typed again."""
     orgs = [org, *(provisioning.create_organization(engine, name, "o@a.example").organization for name in "bcd")]
     set_behind(engine, orgs)
     url = engine.url.render_as_string(hide_password=False)
     installed = Dcmon(data_dir, free_port(), {"DCMON_DATABASE_URL": url})
     with db_lock(engine, orgs[-1]):
-        process = installed.start("migrate", "--parallel", "2", is_group=True)
+        process = installed.start("migrate", "--parallel", "2")
         assert eventually(lambda: states(engine).count("current") == 4)
-        os.killpg(process.pid, signal.SIGKILL)
+        children = psutil.Process(process.pid).children()
+        os.kill(process.pid, signal.SIGKILL)
         process.communicate()
+        assert children
+        assert psutil.wait_procs(children, timeout=PATIENCE)[1] == []
     assert sorted(states(engine)) == ["behind", *["current"] * 4]
 
     done = installed("migrate", "--parallel", "2", "-o", "json")

@@ -2,9 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, select, text
@@ -14,7 +16,17 @@ from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.leader_lock import Leadership
 from dcmon.db.tables.org import Notification
-from dcmon.health import checks, collector, dead_mans_switch, problem_notifications, problems, process_heartbeats
+from dcmon.health import (
+    checks,
+    collector,
+    dead_mans_switch,
+    organization_healths,
+    problem_notifications,
+    problems,
+    process_heartbeats,
+    status,
+)
+from dcmon.health.organization_healths import COMPLETE_LOOK, LOOK_OF_SCHEDULER, Look
 from dcmon.health.problem import Problem
 from dcmon.health.problems import ProblemChanges
 from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
@@ -26,7 +38,9 @@ from dcmon.settings import Health, Ping, Settings, Webhooks
 from dcmon.severity import Severity
 from dcmon.storage import versions
 from dcmon.storage.versions import NewVersion
+from dcmon.tenancy import provisioning
 from tests.helpers.http_receiver import HttpReceiver, http_receiver
+from tests.helpers.statements import recorded_statements
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, labels, rows, running, single
 
@@ -429,3 +443,72 @@ def test_each_version_that_loses_rows_is_notified(app: App, pager: Organization,
         app.ingestion.ingest_samples(target.org, other, rows(100, 400))
 
         assert told(notified) == sorted([*started, (f"{lost}v2", "dcmon.resolved")])
+
+
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two organizations be too many to read all of them each time."""
+    monkeypatch.setattr(organization_healths, "MOST_DIRECT", 1)
+
+
+@pytest.fixture
+def other(engine: Engine, org: Organization) -> Organization:
+    return provisioning.create_organization(engine, "other", "o@other.example").organization
+
+
+def look(app: App, how: Look = LOOK_OF_SCHEDULER) -> tuple[list[str], list[OrganizationHealth]]:
+    """Return the names of the organizations that a health check reads, and the health of all."""
+    with recorded_statements() as recorded:
+        snapshot = collector.collect(app.engine, app.settings, how)
+    names = {f"'org_{org.id}'": org.name for org in app.every_organization()}
+    peeks = [line.sql for line in recorded.statements if line.sql.startswith("begin read only")]
+    read = [name for peek in peeks for schema, name in names.items() if schema in peek]
+    return read, list(snapshot.organizations)
+
+
+@pytest.mark.usefixtures("few_are_many")
+def test_organizations_that_were_not_written_to_are_not_read(
+    app: App, engine: Engine, org: Organization, other: Organization
+) -> None:
+    read, healths = look(app)
+    assert (read, [health.read_at for health in healths]) == (["acme", "other"], [None, None])
+    assert eventually(lambda: look(app)[0] == [])  # PostgreSQL counts changes seconds after them
+
+    execute(engine, other, "update alembic_version set version_num = version_num")
+    assert eventually(lambda: look(app)[0] == ["other"])
+
+
+@pytest.mark.usefixtures("few_are_many", "other")
+def test_organization_where_something_waits_is_read_again(app: App, engine: Engine, pager: Organization) -> None:
+    execute(engine, pager, NOTE, at=NOW - timedelta(hours=1), dead=None)
+    for _ in range(3):
+        read, (acme, _) = look(app)
+        assert "acme" in read
+        assert acme.unsent_notifications.count == 1
+
+
+@pytest.mark.usefixtures("few_are_many", "other", "org")
+def test_look_without_time_tells_what_was_stored(app: App) -> None:
+    no_time = Look(0.0)
+    read, healths = look(app, no_time)
+    assert (read, [health.is_counted for health in healths]) == ([], [False, False])
+    snapshot = collector.collect(app.engine, app.settings, no_time)
+    assert status.unknown(snapshot)["windows_due"] == "Organizations acme, other could not be read."
+
+    _, stored = look(app)
+    with app.public() as session:
+        session.execute(text("update organization_health set read_at = read_at - interval '1 hour'"))
+    read, healths = look(app, no_time)
+    assert read == []
+    without_time = [replace(health, read_at=None) for health in healths]
+    assert msgspec.json.encode(without_time) == msgspec.json.encode(stored)
+    assert all(health.read_at < datetime.now(UTC) - timedelta(minutes=50) for health in healths if health.read_at)
+    assert look(app, COMPLETE_LOOK)[0] == ["acme", "other"]
+
+
+@pytest.mark.usefixtures("few_are_many", "other", "org")
+def test_health_that_another_release_stored_is_read_again(app: App) -> None:
+    look(app)
+    with app.public() as session:
+        session.execute(text("""update organization_health set health = '{"due_windows": 5}'"""))
+    assert look(app)[0] == ["acme", "other"]

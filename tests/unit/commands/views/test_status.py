@@ -13,7 +13,8 @@ from dcmon.severity import Severity
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 WAITING = {
-    "organizations": 1, "windows_due": 0, "oldest_window": None, "notifications_waiting": 0,
+    "organizations": 1, "organizations_not_read": 0, "organizations_read_at": None,
+    "windows_due": 0, "oldest_window": None, "notifications_waiting": 0,
     "oldest_notification": None, "notifications_given_up": 0, "unread_messages": None, "oldest_unread": None,
     "parked_messages": 0, "alerts_firing": {}, "alerts_by_organization": {}, "ping": None, "ping_sent": None,
     "failed_logins": 0,
