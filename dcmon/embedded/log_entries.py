@@ -17,6 +17,7 @@ VALKEY_LINE = re.compile(
     r"(?P<pid>\d+):[A-Z] (?P<day>\d\d) (?P<month>[A-Z][a-z]{2}) (?P<year>\d{4}) (?P<clock>\d\d:\d\d:\d\d\.\d{3})"
     r" (?P<level>[.\-*#]) (?P<message>.*)"
 )
+STAMPED_LINE = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00) (?P<message>.*)")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 UTC_NAMES = ("UTC", "GMT")
 ERROR_LINE = re.compile(r"dcmon: |Traceback \(|(?:[\w.]+\.)?\w+(?:Error|Exception)\b(?:: |$)")
@@ -62,6 +63,19 @@ def has_time(line: str) -> bool:
     return _parse(line).time is not None
 
 
+def stamped(line: str, now: datetime) -> str:
+    """Return a line of a process's output with the time, if it begins an entry and is no JSON, which has one."""
+    if line.startswith("{") or not line.strip() or line[0].isspace():
+        return line
+    return f"{now.astimezone(UTC).isoformat(timespec='milliseconds')} {line}"
+
+
+def without_stamp(line: str) -> str:
+    """Return a line without the time that `stamped` put before it."""
+    match = STAMPED_LINE.match(line)
+    return line if match is None else match["message"]
+
+
 def entries(part: str, lines: Iterable[str], first_time: datetime) -> Iterator[LogEntry]:
     """Parse lines of a log in their order. `first_time`: of lines before the first one that has a time."""
     current: LogEntry | None = None
@@ -90,7 +104,9 @@ def _parse(line: str) -> _Line:
         return _Line(_valkey_time(match), VALKEY_LEVELS[match["level"]], match["message"], {"pid": int(match["pid"])})
     if not line.strip() or line[0].isspace():
         return _Line(None, None, line.rstrip(), {})
-    return _Line(None, LogLevel.ERROR if ERROR_LINE.match(line) else LogLevel.INFO, line, {})
+    match = STAMPED_LINE.match(line)
+    time, message = (None, line) if match is None else (_time(match["time"], "UTC"), match["message"])
+    return _Line(time, LogLevel.ERROR if ERROR_LINE.match(message) else LogLevel.INFO, message, {})
 
 
 def _json_line(line: str) -> _Line | None:

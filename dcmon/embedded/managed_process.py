@@ -14,12 +14,13 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import IO, Any
 
-from dcmon.embedded import process
+from dcmon.embedded import log_entries, process
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart
 STEADY_AFTER = 30.0  # seconds; if a process ends earlier, the pause is doubled, otherwise it is FIRST_PAUSE again
+CRASHES = 20  # of a process, the newest of which `dcmon status` tells
 LOG_BYTES, LOG_FILES = 10_000_000, 3
 
 
@@ -34,7 +35,8 @@ class ManagedState(StrEnum):
 class ManagedProcess:
     """A process that is kept running.
 
-    `launch` starts it. `process` is None during the pause before a restart. `since`: the last start or end.
+    `launch` starts it. `process` is None during the pause before a restart. `since`: the last start or end. `crashes`:
+    the times of its last ends that were no normal ones.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ManagedProcess:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     restarts: int = 0
     last_exit: int | None = None
+    crashes: list[datetime] = field(default_factory=list)
     pause: float = FIRST_PAUSE
     restart_at: float = 0.0
 
@@ -69,6 +72,8 @@ class ManagedProcess:
         self.pause = FIRST_PAUSE if ran_seconds > STEADY_AFTER else min(LONGEST_PAUSE, self.pause * 2)
         self.process, self.last_exit, self.since = None, code, datetime.now(UTC)
         self.restart_at = time.monotonic() + self.pause
+        if code != 0:
+            self.crashes = [*self.crashes, self.since][-CRASHES:]
         log.warning("process ended: %s with %s, restart in %.1f s", self.name, describe_exit(code), self.pause)
         return True
 
@@ -80,6 +85,7 @@ class ManagedProcess:
             "pid": self.process.pid if self.process else None,
             "since": self.since,
             "restarts": self.restarts,
+            "crashes": [crash.isoformat() for crash in self.crashes],
             "last_exit": None if self.last_exit is None else describe_exit(self.last_exit),
         }
 
@@ -106,6 +112,6 @@ def _copy_to_log(output: IO[bytes], file: Path) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     with output:
         for line in output:
-            text = line.decode(errors="replace").rstrip("\n")
+            text = log_entries.stamped(line.decode(errors="replace").rstrip("\n"), datetime.now(UTC))
             handler.emit(logging.LogRecord(file.stem, logging.INFO, "", 0, "%s", (text,), None))
     handler.close()

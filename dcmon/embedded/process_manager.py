@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from dcmon import errors
-from dcmon.embedded import managed_process, own_key, postgres, process, supervisor_state, valkey
+from dcmon.embedded import log_entries, managed_process, own_key, postgres, process, supervisor_state, valkey
 from dcmon.embedded.environment import child_environment, comparable
 from dcmon.embedded.managed_process import ManagedProcess
 from dcmon.embedded.server import Server
@@ -124,7 +124,9 @@ class ProcessManager:
         time.sleep(LOG_DELAY)
         file = self._log_file(name)
         lines = file.read_text(errors="replace").strip().splitlines() if file.exists() else []
-        return f"Its last message: {lines[-1].removeprefix('dcmon: ')} (see {file})" if lines else f"See {file}."
+        if not lines:
+            return f"See {file}."
+        return f"Its last message: {log_entries.without_stamp(lines[-1]).removeprefix('dcmon: ')} (see {file})"
 
     def _write_state(self) -> None:
         children = [managed.describe() for managed in (*self.servers, *self.dcmon_processes)]

@@ -16,7 +16,6 @@ from dcmon.health.snapshot import (
     Disk,
     HealthSnapshot,
     OrganizationHealth,
-    ProcessHeartbeat,
     QuarantinedShare,
     StoppedProcess,
 )
@@ -124,17 +123,12 @@ def stopped_problem(stopped: StoppedProcess, now: datetime) -> Problem:
 
 
 def _check_crashes(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    crashed: dict[tuple[str, str], list[ProcessHeartbeat]] = {}
-    for process in snapshot.processes:
-        is_lost = process.ended_at is None and not snapshot.is_alive(process, limits)
-        if is_lost and snapshot.now - process.seen_at < CRASH_PERIOD:
-            crashed.setdefault((process.kind, process.host), []).append(process)
-    for (kind, host), processes in crashed.items():
-        if len(processes) >= CRASH_COUNT:
-            sentence = f"{kind.capitalize()} on {host} crashed or was killed {len(processes)} times within an hour."
-            since = min(process.seen_at for process in processes)
+    for (kind, host), times in snapshot.crashes(CRASH_PERIOD, limits).items():
+        if len(times) >= CRASH_COUNT:
+            count = f"{len(times)} times within an hour, the last time at {_time(max(times))}"
+            sentence = f"{kind.capitalize()} on {host} crashed or was killed {count}."
             command, subject = f"dcmon logs {kind}", f"{kind} on {host}"
-            yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, since, subject)
+            yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, min(times), subject)
 
 
 def _check_prune(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

@@ -81,6 +81,7 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
             has_ping_url=settings.ping.url is not None,
             ended=here.ended,
             stopped=here.stopped,
+            crashed_here=here.crashes,
         )
 
 

@@ -3,8 +3,8 @@
 A heartbeat is old only after some seconds; the system's process table is never.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dcmon.embedded import process
@@ -17,10 +17,14 @@ MISSED = timedelta(seconds=2 * INTERVAL)  # a process that lives has sent a hear
 
 @dataclass(frozen=True)
 class LocalProcesses:
-    """`ended`: (host, pid) of processes with heartbeats that have ended. `stopped`: those that were stopped."""
+    """`ended`: (host, pid) of processes with heartbeats that have ended. `stopped`: those that were stopped.
+
+    `crashes`: when processes of the supervisor crashed, by (kind, host).
+    """
 
     ended: frozenset[tuple[str, int]]
     stopped: Sequence[StoppedProcess]
+    crashes: Mapping[tuple[str, str], Sequence[datetime]] = field(default_factory=dict)
 
 
 def find(processes: Sequence[ProcessHeartbeat], local: SupervisorState | None, now: datetime) -> LocalProcesses:
@@ -37,7 +41,16 @@ def find(processes: Sequence[ProcessHeartbeat], local: SupervisorState | None, n
         if not process.is_alive(heartbeat.pid) and (is_visible or now - heartbeat.seen_at > MISSED)
     )
     stopped = {stopped.pid: stopped for stopped in _stopped(here, local)}
-    return LocalProcesses(ended, list(stopped.values()))
+    return LocalProcesses(ended, list(stopped.values()), {} if local is None else _crashes(local))
+
+
+def _crashes(local: SupervisorState) -> dict[tuple[str, str], list[datetime]]:
+    """Return when children of a supervisor crashed; one of an older release did not write it."""
+    return {
+        (child["name"], HOSTNAME): [datetime.fromisoformat(time) for time in child["crashes"]]
+        for child in local.children
+        if child.get("crashes")
+    }
 
 
 def _stopped(here: Sequence[ProcessHeartbeat], local: SupervisorState | None) -> Iterator[StoppedProcess]:

@@ -208,7 +208,8 @@ class HealthSnapshot:
 
     `is_kafka_up`: None when Kafka is not used. `disk`: that of the data directory; None when it is unknown or not used.
     `has_ping_url`: the dead man's switch is set up. `ended`: (host, pid) of processes that do not run any more, though
-    their last heartbeat may be recent. `health_org`: the organization of DCMON_HEALTH__ORG.
+    their last heartbeat may be recent. `crashed_here`: when processes of this host crashed, by (kind, host), as their
+    supervisor knows it. `health_org`: the organization of DCMON_HEALTH__ORG.
     """
 
     now: datetime
@@ -224,6 +225,7 @@ class HealthSnapshot:
     has_ping_url: bool = False
     ended: frozenset[tuple[str, int]] = frozenset()
     stopped: Sequence[StoppedProcess] = ()
+    crashed_here: Mapping[tuple[str, str], Sequence[datetime]] = field(default_factory=dict)
     health_org: str | None = None
 
     def alive(self, kind: str | None, limits: Health) -> list[ProcessHeartbeat]:
@@ -237,6 +239,21 @@ class HealthSnapshot:
         if (process.host, process.pid) in self.ended:
             return False
         return process.ended_at is None and self.now - process.seen_at <= limits.heartbeat_timeout
+
+    def crashes(self, period: timedelta, limits: Health) -> dict[tuple[str, str], list[datetime]]:
+        """Return when processes crashed or were killed within a period, by kind and host.
+
+        A process that ends before its first heartbeat is known to its supervisor only.
+        """
+        times: dict[tuple[str, str], list[datetime]] = {}
+        for process in self.processes:
+            is_lost = process.ended_at is None and not self.is_alive(process, limits)
+            if is_lost and self.now - process.seen_at < period:
+                times.setdefault((process.kind, process.host), []).append(process.seen_at)
+        for place, crashes in self.crashed_here.items():
+            recent = [time for time in crashes if self.now - time < period]
+            times[place] = max(times.get(place, []), recent, key=len)
+        return times
 
     def running_since(self, limits: Health) -> datetime:
         """Return when the oldest live process started; `now` without one.

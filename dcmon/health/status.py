@@ -186,7 +186,7 @@ def _restarts(child: Mapping[str, Any]) -> str | None:
     if not child["restarts"]:
         return None
     times = "once" if child["restarts"] == 1 else f"{child['restarts']} times"
-    return f"restarted {times}, the last exit code was {child['last_exit']}: dcmon logs {child['name']}"
+    return f"restarted {times}, the last time after {child['last_exit']}: dcmon logs {child['name']}"
 
 
 def _read_tenancy(engine: Engine) -> _TenancyCounts:

@@ -54,6 +54,7 @@ def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, da
     victim = int(str(names(dcmon)["evaluate"]["pid"]))
     os.kill(victim, signal.SIGKILL)
     assert eventually(lambda: names(dcmon)["evaluate"]["restarts"] == 1, every=0.2)
+    assert len(names(dcmon)["evaluate"]["crashes"]) == 1
     assert eventually(lambda: dcmon("status").returncode == 0, every=0.2)
     assert "SIGKILL" in str(names(dcmon)["evaluate"]["last_exit"])
     assert "started again" in (data_dir / "logs" / "supervisor.log").read_text()

@@ -72,3 +72,18 @@ def test_plain_lines_have_the_time_of_the_line_before() -> None:
 def test_any_text_is_parsed_without_an_error(lines: list[str]) -> None:
     for entry in log_entries.entries("serve", lines, FIRST):
         assert entry.time.tzinfo is not None
+
+
+def test_stamped_line_has_its_own_time() -> None:
+    now = datetime(2026, 3, 10, 13, 30, tzinfo=UTC)
+    line = log_entries.stamped("dcmon: no database", now)
+
+    (entry,) = parsed(line)
+
+    assert (entry.time, entry.level, entry.message) == (now, LogLevel.ERROR, "dcmon: no database")
+    assert log_entries.without_stamp(line) == "dcmon: no database"
+
+
+def test_lines_with_a_time_or_of_an_entry_are_not_stamped() -> None:
+    for line in ("", '{"time": "2026-03-10T13:30:00Z"}', "    at line 7"):
+        assert log_entries.stamped(line, FIRST) == line

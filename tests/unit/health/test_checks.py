@@ -124,6 +124,10 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         replace(healthy(), processes=[*healthy().processes, *[Worker("evaluate", **UNSEEN)] * 3]),
         ("crashes", "evaluate on box", "high"),
     ),
+    "worker crashes before its first heartbeat": (
+        replace(healthy(), crashed_here={("evaluate", "box"): [ago(minutes=3), ago(minutes=2), ago(seconds=9)]}),
+        ("crashes", "evaluate on box", "high"),
+    ),
     "no leader elected": (
         replace(with_runs(clock=Run(ago(minutes=2), ago(minutes=2))), has_leader=False),
         ("no leader", "", "critical"),
@@ -301,6 +305,7 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
     "one worker crashed twice and another works": replace(
         healthy(), processes=[*healthy().processes, *[Worker("evaluate", **UNSEEN)] * 2]
     ),
+    "a worker crashed long ago": replace(healthy(), crashed_here={("evaluate", "box"): [ago(hours=2)] * 9}),
     "few rows are quarantined": with_quarantined(("credit", "v1", 10, 9), ("credit", "v2", 240, 12)),
     "a source loses few rows": with_source_losses((1000, 50), (99, 9)),
     "large backlog of old windows": with_organization(due_windows=Backlog(9_000, None)),
