@@ -102,9 +102,9 @@ def _remarks(document: Document, plan: Plan) -> list[str]:
         if receiver.missing:
             missing = " and ".join(receiver.missing)
             if name in created:
-                remarks.append(f"Receiver {name!r} can only be created where there is {missing}.")
+                remarks.append(f"Receiver {name!r} can't be created here. Missing: {missing}.")
             else:
-                remarks.append(f"A secret of receiver {name!r} is left as it is, because there is not {missing}.")
+                remarks.append(f"A secret of receiver {name!r} is left as it is. Missing here: {missing}.")
     return remarks
 
 

@@ -22,6 +22,7 @@ STR_TAG = "tag:yaml.org,2002:str"
 MERGE = "<<"
 
 # The core schema of YAML 1.2.
+TAB = "the line is indented with a tab; YAML needs blanks"
 NULL = re.compile(r"null|Null|NULL|~|")
 BOOL = re.compile(r"(?P<true>true|True|TRUE)|false|False|FALSE")
 INT = re.compile(r"[-+]?\d+|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
@@ -53,7 +54,8 @@ def read(content: bytes, file: str) -> tuple[list[Node], list[Fault]]:
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         mark = Mark(file, 1, 1) if at is None else Mark(file, at.line + 1, at.column + 1)
-        reader.faults.append(Fault(mark, f"This is not YAML: {error.problem or error.context}."))
+        reason = TAB if _is_after_tab(content, mark) else error.problem or error.context
+        reader.faults.append(Fault(mark, f"This is not YAML: {reason}."))
     except yaml.YAMLError as error:  # a character that YAML can't have
         line = 1 + content[: int(getattr(error, "position", 0) or 0)].count(b"\n")
         reason = str(getattr(error, "reason", "") or error).splitlines()[0]
@@ -182,6 +184,12 @@ class _Reader:
             base = {"0o": 8, "0x": 16}.get(text[:2], 10)
             return int(text, base)
         return float(text) if FLOAT.fullmatch(text) else text
+
+
+def _is_after_tab(content: bytes, mark: Mark) -> bool:
+    lines = content.split(b"\n")[: mark.line]
+    indentation = lines[-1][: len(lines[-1]) - len(lines[-1].lstrip())] if lines else b""
+    return b"\t" in indentation
 
 
 def _is_finite(text: str) -> bool:

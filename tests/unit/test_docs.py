@@ -58,7 +58,7 @@ def parse(command_arguments: Sequence[str]) -> None:
 def words_of(line: str) -> list[str]:
     """Return the arguments that a shell would pass to dcmon."""
     tokens = shlex.split(line, comments=True)[1:]
-    return list(takewhile(lambda word: word not in ("|", ">", "&&"), tokens))
+    return list(takewhile(lambda word: word not in ("|", "||", ">", "&&"), tokens))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

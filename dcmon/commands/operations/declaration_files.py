@@ -59,4 +59,5 @@ def _counts(document: Any) -> str:
         "mute times": len(document.mute_times or {}),
         "silences": len(document.silences or ()),
     }
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "no objects"
+    texts = [f"{count:,} {name.removesuffix('s') if count == 1 else name}" for name, count in counts.items() if count]
+    return ", ".join(texts) or "no objects"

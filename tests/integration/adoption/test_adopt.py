@@ -19,7 +19,7 @@ from dcmon.ingestion import audit_reader
 from dcmon.tenancy import imported_tokens, organizations, tokens
 from dcmon.tenancy.permissions import Role
 from tests.conftest import Acme
-from tests.integration.adoption import old_system
+from tests.helpers import old_system
 
 TOKEN = "YW5uQGFjbWUuZXhhbXBsZQ==.0123456789abcdefghijkl"
 

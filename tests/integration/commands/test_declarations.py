@@ -1,11 +1,17 @@
 """Files are exported, planned and applied on the command line, with exit codes for scripts."""
 
 import json
+import os
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.helpers.installed import Dcmon
+from sqlalchemy import Engine, text
+
+from tests.helpers.installed import COMMAND, Dcmon
 from tests.helpers.judged_results import create_rule
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target
 
 
@@ -44,3 +50,58 @@ def test_file_is_exported_planned_and_applied(
     file.write_text("models: {credit: {monitrs: {}}}")
     assert (dcmon("validate", str(file)).returncode, dcmon("plan", "-f", str(file)).returncode) == (2, 2)
     assert dcmon("plan", "-f", str(tmp_path / "missing.yaml")).returncode == 5
+
+
+def _until_asked(dcmon: Dcmon, *arguments: str) -> "tuple[subprocess.Popen[bytes], int]":
+    """Start a command on a terminal, and return it with the terminal when it asks its question."""
+    ours, terminal = os.openpty()
+    command = [COMMAND, *arguments]
+    process = subprocess.Popen(command, env=dcmon.environment, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    printed = b""
+    while b"[y/N]" not in printed:
+        printed += os.read(ours, 1000)
+    return process, ours
+
+
+def test_of_two_operators_one_wins_and_one_is_told(
+    with_url: Callable[[str], Dcmon], database_url: str, target: Target, tmp_path: Path
+) -> None:
+    """Two processes: the first has shown its plan and asks, when the second applies another one."""
+    dcmon, first, second = with_url(database_url), tmp_path / "first.yaml", tmp_path / "second.yaml"
+    create_rule(target, "> 0.2")
+    exported = dcmon("export", "credit").stdout
+    first.write_text(exported.replace("> 0.2", "> 0.3").replace("binary", "binary\n    description: mine"))
+    second.write_text(exported.replace("> 0.2", "> 0.4"))
+
+    process, terminal = _until_asked(dcmon, "apply", "-f", str(first))
+    assert dcmon("apply", "-f", str(second), "--yes").returncode == 0
+    os.write(terminal, b"y\n")
+
+    assert process.wait() == 6
+    assert b"changed after this plan was made, so nothing was applied" in os.read(terminal, 10_000)
+    os.close(terminal)
+    assert target.scalar("select threshold from alert_rules") == 0.4
+    assert target.scalar("select coalesce(description, '') from models") == ""
+
+
+def test_killed_apply_changes_nothing_and_is_repeated(
+    with_url: Callable[[str], Dcmon], database_url: str, engine: Engine, target: Target, tmp_path: Path
+) -> None:
+    """A kill -9 when the model is changed, and the rule not yet."""
+    dcmon, file = with_url(database_url), tmp_path / "a.yaml"
+    create_rule(target, "> 0.2")
+    before = dcmon("export", "credit").stdout
+    file.write_text(before.replace("> 0.2", "> 0.3").replace("binary", "binary\n    description: mine"))
+    process, terminal = _until_asked(dcmon, "apply", "-f", str(file))
+    with engine.connect() as holder, holder.begin():
+        holder.execute(text(f"lock table {target.org.schema}.alert_rules in share row exclusive mode"))
+        os.write(terminal, b"y\n")
+        assert eventually(lambda: is_waiting_for_a_lock(engine))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    os.close(terminal)
+    assert dcmon("export", "credit").stdout == before
+
+    assert dcmon("apply", "-f", str(file), "--yes").returncode == 0
+    assert dcmon("plan", "-f", str(file)).returncode == 0

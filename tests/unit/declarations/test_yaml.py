@@ -81,6 +81,7 @@ def test_all_faults_of_a_file_are_reported() -> None:
         ("a: &x [*x]", "a.yaml:1:8: The alias *x contains itself."),
         ("a: *x", "a.yaml:1:4: The alias *x has no anchor before it."),
         ("- " * 60 + "1", "a.yaml:1:103: The file has more than 50 levels."),
+        ("a:\n\tb: 1", "a.yaml:2:1: This is not YAML: the line is indented with a tab; YAML needs blanks."),
         ("a: \x01", "a.yaml:1:1: This is not YAML: control characters are not allowed."),
     ],
 )
