@@ -39,6 +39,7 @@ class App:
         self._given_settings, self._org = settings, org
         self.output = output or Output()
         self.effects: Effects | None = None  # of a dry run
+        self._organization: Organization | None = None  # of for_org
 
     @cached_property
     def settings(self) -> Settings:
@@ -71,9 +72,10 @@ class App:
         http = self.settings.http.model_copy(update=changes)
         return App(self.settings.model_copy(update={"http": http}), self.output, self._org)
 
-    def for_org(self, name: str, output: Output) -> App:
+    def for_org(self, org: Organization, output: Output) -> App:
         """Return an App for commands in another organization, which shares this one's connections."""
-        app = App(self.settings, output, name)
+        app = App(self.settings, output, org.name)
+        app._organization = org
         app.engine = self.engine
         return app
 
@@ -170,6 +172,8 @@ class App:
         """Return the organization of `name`, --org or DCMON_ORG, else the only one."""
         from dcmon.tenancy import organizations
 
+        if self._organization is not None and name is None:
+            return self._organization
         with self.public() as session:
             return organizations.choose(session, name or self._org or self.settings.org)
 

@@ -134,7 +134,7 @@ def empty_versions(installation: Installation) -> Iterator[Fact]:
 @fault("time-zone-unknown", "A time zone is unknown here", Part.ORGANIZATIONS, Severity.HIGH)
 def unknown_time_zones(installation: Installation) -> Iterator[Fact]:
     """The windows of the model can't be computed on this machine: its list of zones is older, or shorter."""
-    for org, row in _rows(installation, "time_zones"):
+    for org, row in _rows(installation, "time_zones", "models"):
         try:
             windows.time_zone(row.time_zone)
         except errors.InvalidInput:

@@ -109,7 +109,7 @@ def _show_all_orgs(ctx: typer.Context, show: Callable[[], None]) -> None:
     tables, failed = dict[str, list[Table]](), 0
     for org in app.every_organization():
         collected = _Collected(app.output)
-        ctx.obj = app.for_org(org.name, collected)
+        ctx.obj = app.for_org(org, collected)
         try:
             show()
         except DcmonError as error:
