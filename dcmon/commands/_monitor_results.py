@@ -53,7 +53,7 @@ def backfill(
 ) -> None:
     """Evaluate past windows that have no result yet; after an interruption, the same command continues.
 
-    Example: dcmon monitor backfill "credit/Prediction Drift" --from 2026-01-01
+    Example: dcmon monitor backfill "credit/Prediction Drift" --from 2026-11-01
     """
     from dcmon import durations
     from dcmon.commands.operations import monitor_run as operation

@@ -14,6 +14,7 @@ import typer
 
 from dcmon import cli, durations
 from dcmon.alerting import rules
+from dcmon.commands.shared import help_texts
 from dcmon.commands.shared.groups import SuggestingGroup
 from dcmon.data_formats import Format
 from dcmon.errors import InvalidInput
@@ -42,15 +43,24 @@ def test_help_of_a_command_group_is_its_first_line(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "command"), ALL, ids=[name for name, _ in ALL])
-def test_every_command_has_help_and_an_example_that_parses(name: str, command: Any) -> None:
-    example = re.search(r"Example: (dcmon .+)", command.help)
-    assert example, f"{name} has no example"
-    arguments = [word for word in shlex.split(example[1]) if word != "dcmon"]
-    verb = name.split()
-    assert arguments[: len(verb)] == verb
-    options = [word for word in cli.globals_first(arguments) if word not in ("-o", "json")]
-    with command.make_context(name, options[len(verb) :], resilient_parsing=False):
-        pass
+def test_every_command_has_help_and_examples_that_parse(name: str, command: Any) -> None:
+    """tests/integration/commands/test_help_examples.py runs them."""
+    examples = help_texts.EXAMPLE.findall(command.help)
+    assert examples, f"{name} has no example"
+    for example in examples:
+        arguments = [word for word in shlex.split(example) if word != "dcmon"]
+        verb = name.split()
+        assert arguments[: len(verb)] == verb
+        options = [word for word in cli.globals_first(arguments) if word not in ("-o", "json")]
+        with command.make_context(name, options[len(verb) :], resilient_parsing=False):
+            pass
+
+
+def test_examples_of_the_first_help_are_commands() -> None:
+    """The help of dcmon itself names them; those of the commands are run."""
+    examples = (cli.app.info.epilog or "").removeprefix("Examples: ").split(" | ")
+    names = {" ".join(word for word in example.split()[1:] if word not in ("-o", "json")) for example in examples}
+    assert names <= {name for name, _ in ALL}
 
 
 @pytest.mark.parametrize(
