@@ -26,7 +26,7 @@ from dcmon.output import Output
 COMMANDS = Path(__file__).parent / "commands"
 # Parameters of commands that people choose, or that name what people have chosen. Others are data.
 LINES = frozenset({
-    "name", "new_name", "rename", "model", "models", "monitor", "check", "version", "email", "owner", "user",
+    "name", "new_name", "rename", "model", "models", "monitor", "check", "version", "email", "emails", "owner", "user",
     "receiver", "author", "by", "reason", "kind", "object_", "prefixes", "group", "time_zone", "role", "scope",
     "state", "severity", "task", "topic", "frequency_", "notification_id", "names",
 })  # fmt: skip

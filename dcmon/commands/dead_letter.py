@@ -72,7 +72,7 @@ def delete(
     ctx: typer.Context,
     chosen: "DeadLetterFilter",
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
     by: options.By = None,
 ) -> None:
     """Delete the messages of dead letters for ever; that they were there stays recorded.

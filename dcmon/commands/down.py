@@ -18,7 +18,7 @@ def down(
     purge: Annotated[
         bool, typer.Option("--purge", help="Also delete all data that dcmon stored in the data directory.")
     ] = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Stop the processes that "dcmon up" started; stored data stays. Example: dcmon down"""

@@ -102,7 +102,7 @@ def seek(
     to: Annotated[str, typer.Option(help='"beginning", "end" or a time, in UTC without a zone: 2026-11-24T10:00.')],
     topic: Annotated[list[str] | None, typer.Option(help="samples or labels; default: both.")] = None,
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
 ) -> None:
     """Move the committed offsets; rows that are stored already count as duplicates.
 

@@ -1,5 +1,6 @@
 """Invitations that are not accepted yet."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import run_for_all
 
 app = group(__doc__)
 
@@ -25,9 +27,12 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 @changing
 def delete(
-    ctx: typer.Context, email: Annotated[str, typer.Argument(help="E-mail address of the person who is invited.")]
+    ctx: typer.Context,
+    emails: Annotated[
+        list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of persons who are invited.")
+    ],
 ) -> None:
-    """Withdraw an invitation: its code is refused from now on. Example: dcmon invitation delete ann@acme.org"""
+    """Withdraw invitations: their codes are refused from now on. Example: dcmon invitation delete ann@acme.org"""
     from dcmon.commands.operations import member as operation
 
-    ctx.obj.output.value(operation.withdraw(ctx.obj, email))
+    run_for_all(ctx.obj.output, emails, partial(operation.withdraw, ctx.obj))

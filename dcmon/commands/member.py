@@ -6,9 +6,9 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.changes import changing
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import delete_all
 
 app = group(__doc__)
 Email = Annotated[str, typer.Argument(help="E-mail address of the person.")]
@@ -52,14 +52,17 @@ def set_role(ctx: typer.Context, email: Email, role: Annotated[str, typer.Argume
 
 
 @app.command()
-def delete(ctx: typer.Context, email: Email, yes: options.LongYes = False, dry_run: options.DryRun = False) -> None:
-    """Remove a member with all the member's tokens. Example: dcmon member delete ann@acme.org --dry-run"""
+def delete(
+    ctx: typer.Context,
+    emails: Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of members.")],
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+) -> None:
+    """Delete members with all their tokens. Example: dcmon member delete ann@acme.org --dry-run"""
     from dcmon.commands.operations import member as operation
 
-    row = operation.find(ctx.obj, email)
-    question = f"Remove {email} and all tokens of this member?"
-    ask_and_run(question, lambda: operation.remove(ctx.obj, email), dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome({"removed": email, **row}, dry_run=dry_run))
+    found = [operation.deletion(ctx.obj, email) for email in emails]
+    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
 
 
 @app.command()

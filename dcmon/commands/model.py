@@ -87,7 +87,7 @@ def set_retention(
     name: options.ModelName,
     term: Annotated[str, typer.Argument(help="30d, 12w, 1y; none: for ever; inherit: the organization's term.")],
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
 ) -> None:
     """Set how long a model's samples are kept, instead of its organization's term.
 
@@ -183,7 +183,7 @@ def copy(
 
 @app.command()
 def delete(
-    ctx: typer.Context, name: options.ModelName, dry_run: options.DryRun = False, yes: options.LongYes = False
+    ctx: typer.Context, name: options.ModelName, dry_run: options.DryRun = False, yes: options.Yes = False
 ) -> None:
     """Delete a model with its versions, samples, monitors and alerts. Example: dcmon model delete credit --dry-run"""
     from dcmon.commands.operations import model_removal as operation

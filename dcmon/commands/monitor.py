@@ -8,9 +8,9 @@ from dcmon.commands import _monitor_results, _monitor_run
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency, parse_condition
 from dcmon.commands.shared.changes import asking, changing
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import delete_all
 from dcmon.severity import Severity
 
 if TYPE_CHECKING:
@@ -164,15 +164,12 @@ def copy(
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: options.MonitorName,
+    names: options.MonitorNames,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
-    """Delete a monitor with its results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
+    """Delete monitors with their results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
     from dcmon.commands.operations import monitor as operation
 
-    deletion = operation.prepare_deletion(ctx.obj, name)
-    counts_text = ", ".join(f"{count:,} {table}" for table, count in deletion.counts.items())
-    question = f"Delete monitor {name!r} with {counts_text}?"
-    ask_and_run(question, lambda: operation.delete(ctx.obj, deletion), dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome({"deleted": name, **deletion.counts}, dry_run=dry_run))
+    found = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)

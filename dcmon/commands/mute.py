@@ -6,9 +6,9 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.changes import changing
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import delete_all
 
 app = group(__doc__)
 
@@ -53,14 +53,12 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: options.MuteName,
+    names: options.MuteNames,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
-    """Delete a mute time; the notifications that it held back are sent. Example: dcmon mute delete nights"""
+    """Delete mute times; the notifications that they held back are sent. Example: dcmon mute delete nights"""
     from dcmon.commands.operations import mute as operation
-    from dcmon.commands.views import mute as view
 
-    question = f"Delete mute time {name!r} ({view.schedule(ctx.obj, name)})?"
-    ask_and_run(question, lambda: operation.delete(ctx.obj, name), dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome({"deleted": name}, dry_run=dry_run))
+    found = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)

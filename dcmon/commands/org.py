@@ -136,7 +136,7 @@ def set_retention(
         str | None, typer.Option(help="How long results and alerts are kept; not shorter than samples.")
     ] = None,
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
 ) -> None:
     """Set how long samples and results are kept; it asks if the next prune deletes rows for it.
 
@@ -171,7 +171,7 @@ def set_defaults(
 def delete(
     ctx: typer.Context,
     name: options.OrgName,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Delete an organization with all its data, or finish an interrupted deletion.

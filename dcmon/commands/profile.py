@@ -1,14 +1,14 @@
 """Profiles: named sets of settings in a file of the user."""
 
-from functools import partial
 from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.confirmation import outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing
+from dcmon.commands.shared.several import delete_all
 
 app = group(__doc__)
 
@@ -38,7 +38,9 @@ def show(ctx: typer.Context, name: Name) -> None:
 
 @app.command()
 def use(
-    ctx: typer.Context, name: Annotated[str, typer.Argument(metavar="NAME|none", help="Name of the profile.")]
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME|none", help="Name of the profile.")],
+    dry_run: options.DryRun = False,
 ) -> None:
     """Make a profile the current one, which commands use by default; none: no profile. Example: dcmon profile use prod
 
@@ -46,7 +48,7 @@ def use(
     """
     from dcmon.commands.operations import profile as operation
 
-    ctx.obj.output.value(operation.use(name))
+    ctx.obj.output.value(outcome(operation.use(name, dry_run=dry_run), dry_run=dry_run))
 
 
 @app.command("set")
@@ -61,11 +63,14 @@ def set_(ctx: typer.Context, name: Name, values: Values, dry_run: options.DryRun
 
 
 @app.command()
-def delete(ctx: typer.Context, name: Name, dry_run: options.DryRun = False, yes: options.LongYes = False) -> None:
-    """Delete a profile from the file. Example: dcmon profile delete staging --dry-run"""
+def delete(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of profiles.")],
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+) -> None:
+    """Delete profiles from the file. Example: dcmon profile delete staging --dry-run"""
     from dcmon.commands.operations import profile as operation
 
-    row = operation.deletion(name)
-    question = f"Delete profile {name!r} with {row['settings']} settings?"
-    ask_and_run(question, partial(operation.delete, name), dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome(row, dry_run=dry_run))
+    found = [operation.deletion(name) for name in names]
+    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)

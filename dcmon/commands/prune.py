@@ -20,7 +20,7 @@ def prune(
     fast: Annotated[
         bool, typer.Option("--fast", help="Do not pause between batches; new rows are stored more slowly meanwhile.")
     ] = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
     by: options.By = None,
 ) -> None:
     """Delete samples, labels, results and alerts past their retention, of every organization or of --org.

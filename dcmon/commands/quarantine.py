@@ -72,7 +72,7 @@ def delete(
     ctx: typer.Context,
     row_filter: "QuarantineFilter",
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
     by: options.By = None,
 ) -> None:
     """Drop rows for ever. Example: dcmon quarantine delete --model credit --reason wrong_type --dry-run"""

@@ -9,9 +9,9 @@ import typer
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import parse_condition, span
 from dcmon.commands.shared.changes import asking, changing
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import delete_all
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
@@ -103,17 +103,20 @@ def set_(
 
 
 @app.command()
-def delete(ctx: typer.Context, name: Name, dry_run: options.DryRun = False, yes: options.Yes = False) -> None:
-    """Delete a rule with its alerts and their history. Example: dcmon rule delete 1 --dry-run"""
+def delete(
+    ctx: typer.Context,
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="RULE...", help="Ids or names of rules, or monitors with only one rule."),
+    ],
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+) -> None:
+    """Delete rules with their alerts and the history of these. Example: dcmon rule delete 1 2 --dry-run"""
     from dcmon.commands.operations import rule as operation
-    from dcmon.commands.views import rule as view
 
-    row = view.find_row(ctx.obj, name)
-    rule_text = f"rule {row['id']} ({row['condition']} on {row['monitor']}) with {row['alerts']} alerts"
-    question = f"Delete {rule_text}, {row['open']} of them open?"
-    ask_and_run(question, lambda: operation.delete(ctx.obj, row), dry_run=dry_run, yes=yes)
-    deleted = {"deleted": row["id"], "monitor": row["monitor"], "alerts": row["alerts"], "open": row["open"]}
-    ctx.obj.output.value(outcome(deleted, dry_run=dry_run))
+    found = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
 
 
 @app.command()

@@ -40,7 +40,7 @@ def delete(
         bool, typer.Option("--labels", help="Delete the labels too; else they wait for the samples to be logged again.")
     ] = False,
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
     by: options.By = None,
 ) -> None:
     """Delete the samples of a time range, so that they can be logged again.

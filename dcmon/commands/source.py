@@ -9,6 +9,7 @@ from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import delete_all
 
 if TYPE_CHECKING:
     from dcmon.commands.operations.source import TypedTarget
@@ -57,19 +58,15 @@ def show(ctx: typer.Context, name: options.SourceName) -> None:
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: options.SourceName,
-    yes: options.LongYes = False,
+    names: options.SourceNames,
     dry_run: options.DryRun = False,
+    yes: options.Yes = False,
 ) -> None:
-    """Remove a source; the rows that were loaded from it stay. Example: dcmon source delete lake --dry-run"""
+    """Delete sources; the rows that were loaded from them stay. Example: dcmon source delete lake --dry-run"""
     from dcmon.commands.operations import source as operation
-    from dcmon.commands.views import source as view
 
-    row = view.row(ctx.obj, name)
-    question = f"Stop watching {row['url']}? Its {row['stored']:,} rows stay."
-    ask_and_run(question, lambda: operation.remove(ctx.obj, name), dry_run=dry_run, yes=yes)
-    removed = {"removed": name, "files": row["files"], "rows_kept": row["stored"]}
-    ctx.obj.output.value(outcome(removed, dry_run=dry_run))
+    found = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
 
 
 @app.command()
@@ -130,7 +127,7 @@ def show_keys(ctx: typer.Context) -> None:
 
 
 @app.command("delete-keys")
-def delete_keys(ctx: typer.Context, yes: options.LongYes = False, dry_run: options.DryRun = False) -> None:
+def delete_keys(ctx: typer.Context, yes: options.Yes = False, dry_run: options.DryRun = False) -> None:
     """Delete the organization's own keys of S3; the files in it stay. Example: dcmon source delete-keys --dry-run"""
     from dcmon.commands.operations import store_keys as operation
 

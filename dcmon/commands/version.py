@@ -71,7 +71,7 @@ def delete(
     model: ModelName,
     version: Name,
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
 ) -> None:
     """Delete a version with its samples, results and alerts. Example: dcmon version delete credit v1 --dry-run"""
     from dcmon.commands.operations import model_removal as operation

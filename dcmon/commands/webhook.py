@@ -6,9 +6,9 @@ import typer
 
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.changes import asking, changing
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import delete_all
 from dcmon.states import ReceiverKind
 
 if TYPE_CHECKING:
@@ -128,14 +128,12 @@ def rotate(ctx: typer.Context, name: options.ReceiverName) -> None:
 @app.command()
 def delete(
     ctx: typer.Context,
-    name: options.ReceiverName,
+    names: options.ReceiverNames,
     dry_run: options.DryRun = False,
-    yes: options.LongYes = False,
+    yes: options.Yes = False,
 ) -> None:
-    """Delete a receiver, with its undelivered notifications. Example: dcmon webhook delete team --dry-run"""
+    """Delete receivers, with their undelivered notifications. Example: dcmon webhook delete team --dry-run"""
     from dcmon.commands.operations import receiver as operation
 
-    counts = operation.delivery_counts(ctx.obj, name)
-    question = f"Delete receiver {name!r}? {counts.waiting:,} notifications that wait for it are deleted too."
-    ask_and_run(question if counts.waiting else None, lambda: operation.delete(ctx.obj, name), dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome({"deleted": name, "waiting": counts.waiting, "dead": counts.dead}, dry_run=dry_run))
+    found = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)

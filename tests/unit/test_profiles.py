@@ -107,12 +107,15 @@ def test_changes_are_checked_and_written_whole(file: Path) -> None:
     ):
         with pytest.raises(InvalidInput, match=reason):
             operation.change("new", [wrong], dry_run=False)
-    operation.use("new")
-    assert operation.deletion("new")["was_current"]
-    operation.delete("new")
+    assert operation.use("new", dry_run=True)["before"] is None
+    assert profiles.read().current is None
+    operation.use("new", dry_run=False)
+    deletion = operation.deletion("new")
+    assert deletion.row["was_current"]
+    deletion.delete()
     assert (profiles.read().current, file.stat().st_mode & 0o777) == (None, 0o600)
     with pytest.raises(NotFound):
-        operation.use("new")
+        operation.use("new", dry_run=False)
 
 
 def test_file_out_of_reach_does_not_hide_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,24 @@
 """Add, change, remove and invite members, and choose which models they see."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcmon import durations, errors
 from dcmon.authors import operator_name
+from dcmon.commands.shared.several import Deletion
 from dcmon.tenancy import invitations, members, model_members, organizations, permissions
 
 if TYPE_CHECKING:
     from dcmon.app import App
 
 
-def find(app: "App", email: str) -> dict[str, Any]:
-    """Return the id and role of a member. Raises NotFound."""
+def deletion(app: "App", email: str) -> Deletion:
+    """Find a member. Raises NotFound."""
     org = app.organization()
     with app.public() as session:
         member = members.get(session, org.id, organizations.member(session, org.id, email).id)
-    return {"id": member.id, "role": member.role}
+    row = {"deleted": email, "id": member.id, "role": member.role}
+    return Deletion(member.id, row, f"member {email} with all tokens of this member", partial(_delete, app, email))
 
 
 def add(app: "App", email: str, role: str) -> dict[str, Any]:
@@ -33,8 +36,8 @@ def set_role(app: "App", email: str, role: str) -> dict[str, Any]:
     return {"email": email, "role": parsed}
 
 
-def remove(app: "App", email: str) -> None:
-    """Remove a member with tokens and models. Raises NotFound, or Conflict for the last owner."""
+def _delete(app: "App", email: str) -> None:
+    """Delete a member with tokens and models. Raises NotFound, or Conflict for the last owner."""
     org = app.organization()
     with app.public() as session:
         user_id = organizations.member(session, org.id, email).id

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dcmon.alerting import rules
 from dcmon.checks import defaults
+from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.db import work_queue
 from dcmon.monitoring import lifecycle, model_checks, monitors
@@ -99,13 +101,6 @@ class MonitorChange:
         return lifecycle.MonitorEdit(replace(spec, **fields), params)
 
 
-class Deletion(NamedTuple):
-    """A monitor to delete, and the numbers of its results, rules and alerts."""
-
-    monitor_id: int
-    counts: dict[str, int]
-
-
 def create(app: "App", new: NewMonitor) -> dict[str, Any]:
     """Create a monitor and enqueue its last windows. Raises ModelNotFound, InvalidInput or Conflict."""
     org = app.organization()
@@ -131,18 +126,21 @@ def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
     return row
 
 
-def prepare_deletion(app: "App", name: str) -> Deletion:
+def deletion(app: "App", name: str) -> Deletion:
     """Find a monitor and count what is deleted with it. Raises MonitorNotFound."""
     with app.org() as session:
         monitor = monitors.find(session, name)
-        return Deletion(monitor.id, monitors.count_dependents(session, monitor))
+        counts = monitors.count_dependents(session, monitor)
+    counts_text = ", ".join(f"{count:,} {table}" for table, count in counts.items())
+    delete = partial(_delete, app, monitor.id)
+    return Deletion(monitor.id, {"deleted": name, **counts}, f"monitor {name!r} with {counts_text}", delete)
 
 
-def delete(app: "App", deletion: Deletion) -> None:
+def _delete(app: "App", monitor_id: int) -> None:
     """Delete a monitor, and enqueue the closing notifications of its alerts. Raises MonitorNotFound."""
     org = app.organization()
     with app.org(org) as session:
-        lifecycle.delete_monitor(session, monitors.get(session, deletion.monitor_id))
+        lifecycle.delete_monitor(session, monitors.get(session, monitor_id))
     app.enqueue(org, work_queue.Work.notify)
 
 

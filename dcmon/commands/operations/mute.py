@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views import mute as view
 from dcmon.db import work_queue
 from dcmon.notifications import mute_times
@@ -30,7 +32,13 @@ def add(app: "App", typed: TypedMuteTime) -> dict[str, Any]:
         return view.row(mute_time)
 
 
-def delete(app: "App", name: str) -> None:
+def deletion(app: "App", name: str) -> Deletion:
+    """Find a mute time. Raises NotFound."""
+    loss = f"mute time {name!r} ({view.schedule(app, name)})"
+    return Deletion(name, {"deleted": name}, loss, partial(_delete, app, name))
+
+
+def _delete(app: "App", name: str) -> None:
     """Delete a mute time and enqueue the notifications that it held back. Raises NotFound."""
     org = app.organization()
     with app.org(org) as session:

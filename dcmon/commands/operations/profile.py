@@ -3,13 +3,16 @@
 import copy
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import typer
 from pydantic import ValidationError
 
 from dcmon import profiles, setting_names
+from dcmon.commands.shared.several import Deletion
 from dcmon.errors import InvalidInput
+from dcmon.formatting import count_of
 from dcmon.nearest import meant
 from dcmon.profiles import OUTPUT, Profile
 from dcmon.settings import Settings, variable_name
@@ -24,12 +27,13 @@ def paths() -> dict[str, tuple[str, ...]]:
     return {variable.name: variable.path for variable in setting_names.variables(Settings)}
 
 
-def use(name: str) -> dict[str, Any]:
+def use(name: str, *, dry_run: bool) -> dict[str, Any]:
     """Make a profile the current one, or none. Raises NotFound or InvalidInput."""
     file = profiles.read()
     current = None if name == NONE else file.find(name).name
-    profiles.write(current, file.profiles)
-    return {"current": current, "file": file.path}
+    if not dry_run:
+        profiles.write(current, file.profiles)
+    return {"current": current, "before": file.current, "file": file.path}
 
 
 def change(name: str, values: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
@@ -54,14 +58,15 @@ def change(name: str, values: Sequence[str], *, dry_run: bool) -> dict[str, Any]
     }
 
 
-def deletion(name: str) -> dict[str, Any]:
-    """Return what a deletion removes. Raises NotFound."""
+def deletion(name: str) -> Deletion:
+    """Find a profile and count its settings. Raises NotFound."""
     file = profiles.read()
     count = len(list(profiles.flat(file.find(name).values)))
-    return {"deleted": name, "settings": count, "was_current": file.current == name, "file": file.path}
+    row = {"deleted": name, "settings": count, "was_current": file.current == name, "file": file.path}
+    return Deletion(name, row, f"profile {name!r} with {count_of(count, 'setting')}", partial(_delete, name))
 
 
-def delete(name: str) -> None:
+def _delete(name: str) -> None:
     """Delete a profile; if it is the current one, no profile is then. Raises NotFound."""
     file = profiles.read()
     file.find(name)

@@ -4,15 +4,18 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from dcmon import durations, privileges
 from dcmon.alerting import alert_payload
+from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views import receiver as view
 from dcmon.commands.views.receiver import StoredReceiver
 from dcmon.db import work_queue
+from dcmon.formatting import count_of
 from dcmon.health import problem_notifications, problems
 from dcmon.health.process_heartbeats import HOSTNAME
 from dcmon.notifications import catch_up, receiver_tests, receivers
@@ -154,14 +157,17 @@ def _send_test_here(app: "App", org: "Organization", name: str) -> ReceiverTestO
     return ReceiverTestOutcome(sent.is_delivered, sent.status, sent.seconds, sent.error, HOSTNAME, os.getpid())
 
 
-def delivery_counts(app: "App", name: str) -> receivers.DeliveryCounts:
-    """Count the messages of a receiver. Raises WebhookNotFound."""
+def deletion(app: "App", name: str) -> Deletion:
+    """Find a receiver and count the notifications that are deleted with it. Raises WebhookNotFound."""
     with app.org() as session:
         receiver = receivers.find(session, name)
-        return receivers.delivery_counts(session).get(receiver.id, receivers.DeliveryCounts())
+        counts = receivers.delivery_counts(session).get(receiver.id, receivers.DeliveryCounts())
+    loss = f"receiver {name!r} with {count_of(counts.waiting, 'notification')} waiting for it"
+    row = {"deleted": name, "waiting": counts.waiting, "dead": counts.dead}
+    return Deletion(name, row, loss if counts.waiting else None, partial(_delete, app, name))
 
 
-def delete(app: "App", name: str) -> None:
+def _delete(app: "App", name: str) -> None:
     """Delete a receiver with its messages. Raises WebhookNotFound."""
     with app.org() as session:
         receivers.delete(session, receivers.find(session, name))

@@ -1,6 +1,7 @@
 """Add, change and delete rules, and judge stored windows by them."""
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcmon.alerting import alert_views, condition_parser, rule_changes, rules
@@ -8,9 +9,11 @@ from dcmon.alerting.change_context import Actor
 from dcmon.alerting.rules import Change
 from dcmon.commands.operations import rule_noise
 from dcmon.commands.shared.arguments import operator_name
+from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views import rule as view
 from dcmon.commands.views import rule_noise as noise_view
 from dcmon.db import work_queue
+from dcmon.formatting import count_of
 from dcmon.monitoring import monitors
 from dcmon.output import Fields, Page
 
@@ -55,7 +58,16 @@ def change(app: "App", name: str, wanted: Change, *, drops_warning: bool) -> dic
     return row
 
 
-def delete(app: "App", row: dict[str, Any]) -> None:
+def deletion(app: "App", name: str) -> Deletion:
+    """Find a rule and count its alerts, which are deleted with it. Raises RuleNotFound."""
+    row = view.find_row(app, name)
+    loss = f"rule {row['id']} ({row['condition']} on {row['monitor']}) with {count_of(row['alerts'], 'alert')}"
+    loss += f", {row['open']} of them open" if row["open"] else ""
+    deleted = {"deleted": row["id"], "monitor": row["monitor"], "alerts": row["alerts"], "open": row["open"]}
+    return Deletion(row["id"], deleted, loss, partial(_delete, app, row))
+
+
+def _delete(app: "App", row: dict[str, Any]) -> None:
     """Delete the rule of a row, with its alerts. Raises RuleNotFound."""
     with app.org() as session:
         rules.delete(session, rules.get(session, row["id"]))

@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dcmon.commands.shared.several import Deletion
+from dcmon.commands.views import source as view
+from dcmon.formatting import count_of
 from dcmon.ingestion.files import file_target, sources, store_keys
 
 if TYPE_CHECKING:
@@ -52,8 +56,16 @@ def add(app: "App", name: str, url: str, typed: TypedTarget, *, is_checked: bool
     return {key: row[key] for key in ("name", "url", "kind", "model", "version", "mapping", "dialect", "constants")}
 
 
-def remove(app: "App", name: str) -> None:
-    """Remove a source. Raises SourceNotFound."""
+def deletion(app: "App", name: str) -> Deletion:
+    """Find a source; the rows that were loaded from it stay. Raises SourceNotFound."""
+    row = view.row(app, name)
+    loss = f"source {name!r} of {row['url']}, whose {count_of(row['stored'], 'row')} stay"
+    deleted = {"deleted": name, "files": row["files"], "rows_kept": row["stored"]}
+    return Deletion(name, deleted, loss, partial(_delete, app, name))
+
+
+def _delete(app: "App", name: str) -> None:
+    """Delete a source. Raises SourceNotFound."""
     with app.org() as session:
         sources.remove(session, sources.find(session, name))
 

@@ -70,8 +70,8 @@ def _dry_run(ctx: typer.Context, run: Callable[[], None]) -> None:
         try:
             run()
         finally:
-            rehearsed, ctx.obj = ctx.obj, app
-        app.output.remark(view.sentence(rehearsed.effects))
+            dry_app, ctx.obj = ctx.obj, app
+        app.output.remark(view.sentence(dry_app.effects))
 
 
 def _ask(ctx: typer.Context, run: Callable[[], None], question: Callable[["Effects"], str | None]) -> None:
@@ -83,9 +83,9 @@ def _ask(ctx: typer.Context, run: Callable[[], None], question: Callable[["Effec
         except typer.Exit:
             pass  # the command says this by itself when it runs
         finally:
-            rehearsed, ctx.obj = ctx.obj, app
-        assert rehearsed.effects is not None
-        asked = question(rehearsed.effects)
+            dry_app, ctx.obj = ctx.obj, app
+        assert dry_app.effects is not None
+        asked = question(dry_app.effects)
     if asked is not None:
         confirm(asked, yes=False)
 

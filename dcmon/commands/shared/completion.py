@@ -58,11 +58,12 @@ def words_of(text: str) -> Choices:
 # Live names (live_names.QUERIES) by parameter. A noun's own objects are called "name" or "names".
 LIVE = {
     "org": "orgs", "model": "models", "monitor": "monitors", "version": "versions", "receiver": "receivers",
-    "email": "members", "user": "members", "alert": "open_alerts", "alert_id": "alerts", "alert_ids": "open_alerts",
+    "email": "members", "emails": "members",
+    "user": "members", "alert": "open_alerts", "alert_id": "alerts", "alert_ids": "open_alerts",
     "silence_ids": "silences", "notification_id": "notifications", "row_id": "quarantined", "prefixes": "tokens",
 }  # fmt: skip
 LIVE_OF_COMMAND = {
-    "member create email": "", "member invite email": "", "invitation delete email": "invitations",
+    "member create email": "", "member invite email": "", "invitation delete emails": "invitations",
     "notification retry ids": "notifications", "quarantine delete ids": "quarantined",
     "quarantine retry ids": "quarantined", "model create version": "", "monitor run names": "monitors_of_models",
     "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",
@@ -98,7 +99,7 @@ CHOICES_OF_COMMAND: dict[str, Choices] = {
     "alert list state": words_of("firing pending acknowledged held resolved"),
     "notification list state": partial(list, states.NotificationState),
     "monitor create check": _check_names, "check show name": _check_names, "config show names": _settings,
-    "profile show name": _profiles, "profile use name": _profiles, "profile delete name": _profiles,
+    "profile show name": _profiles, "profile use name": _profiles, "profile delete names": _profiles,
     "profile set name": _profiles, "ingest seek to": words_of("beginning end"),
     "logs parts": partial(list, ("supervisor", "postgres", "valkey", "serve", *states.ProcessKind)),
 }  # fmt: skip

@@ -19,7 +19,6 @@ def time_option(name: str, help_text: str) -> typer.models.OptionInfo:
 # What to do with a change.
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
-LongYes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 By = Annotated[str | None, typer.Option("--by", help="Name for the ledger; default: the user of the system.")]
 Notify = Annotated[bool, typer.Option("--notify", help="Notify receivers of changed alerts.")]
 
@@ -48,12 +47,18 @@ OnlyVersion = Annotated[str | None, typer.Option("--version", help="Only of this
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 ReceiverName = Annotated[str, typer.Argument(metavar="RECEIVER", help="Name of the receiver.")]
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source.")]
-MuteName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the mute time.")]
 OrgName = Annotated[str, typer.Argument(metavar="ORG", help="Name of the organization.")]
 NewName = Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")]
 CreatedName = Annotated[str, typer.Argument(metavar="NAME", help="Name to give.")]
 WithReference = Annotated[bool, typer.Option("--with-reference", help="Also copy the rows of the reference.")]
 MonitorName = Annotated[str, typer.Argument(help="MODEL/MONITOR, MONITOR where only one model has it, or its id.")]
+MonitorNames = Annotated[
+    list[str],
+    typer.Argument(metavar="MONITOR...", help="MODEL/MONITOR, MONITOR where only one model has it, or its id."),
+]
+ReceiverNames = Annotated[list[str], typer.Argument(metavar="RECEIVER...", help="Names of receivers.")]
+SourceNames = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Names of sources.")]
+MuteNames = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of mute times.")]
 LoggedSince = Annotated[datetime | None, time_option("--since", "Only rows logged at this time or later.")]
 From = Annotated[datetime | None, time_option("--from", "Windows that end after this time.")]
 RequiredFrom = Annotated[datetime, time_option("--from", "Windows that end after this time.")]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.views import effects as view
+from dcmon.formatting import listed
 from dcmon.states import AlertChangeKind
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def ended_alerts(effects: "Effects", _typed: Mapping[str, Any]) -> str | None:
     ended = (AlertChangeKind.RESOLVED, AlertChangeKind.RETRACTED)
     if not any(effects.count("alert_changes", kind) for kind in ended):
         return None
-    return f"This would {view.joined(view.phrases(effects))}. Continue?"
+    return f"This would {listed(view.phrases(effects))}. Continue?"
 
 
 def revoked_token(effects: "Effects", typed: Mapping[str, Any]) -> str | None:

@@ -1,9 +1,12 @@
 """Do the same to several objects: each on its own, also if others fail."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from dcmon.commands.shared.confirmation import confirm, outcome
 from dcmon.errors import DcmonError, PartlyDone
+from dcmon.formatting import listed
 from dcmon.output import Output
 
 T = TypeVar("T")
@@ -29,6 +32,39 @@ def run_for_all(output: Output, objects: Sequence[T], action: Callable[[T], Row]
     if failures:
         raise _joined(failures, len(chosen))
     return None
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """An object that was found, to be deleted.
+
+    `key` is the same for two names of one object. `row` says what is deleted. `loss` is what the question names, or
+    None if nothing can be lost.
+    """
+
+    key: Hashable
+    row: Row
+    loss: str | None
+    delete: Callable[[], object]
+
+
+def delete_all(output: Output, found: Iterable[Deletion], *, dry_run: bool, yes: bool) -> None:
+    """Ask once, delete all objects, and show a row of each; with `dry_run` only show the rows.
+
+    All are found before the first is deleted, so that a mistyped name deletes nothing. Raises InvalidInput without a
+    confirmation, and what `run_for_all` raises.
+    """
+    deletions = {deletion.key: deletion for deletion in found}
+    losses = [deletion.loss for deletion in deletions.values() if deletion.loss is not None]
+    if losses and not dry_run:
+        confirm(f"Delete {listed(losses)}?", yes)
+
+    def delete(key: Hashable) -> Row:
+        if not dry_run:
+            deletions[key].delete()
+        return outcome(deletions[key].row, dry_run=dry_run)
+
+    run_for_all(output, list(deletions), delete)
 
 
 def _joined(failures: Sequence[DcmonError], number: int) -> DcmonError:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from dcmon.formatting import count_of
+from dcmon.formatting import count_of, listed
 from dcmon.states import AlertChangeKind
 
 if TYPE_CHECKING:
@@ -70,9 +70,4 @@ def sentence(effects: "Effects") -> str:
     parts = phrases(effects)
     if not parts:
         return "Dry run: nothing would change."
-    return f"Dry run: this would {joined(parts)}. Nothing was changed."
-
-
-def joined(words: list[str]) -> str:
-    """Join parts of a sentence: "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return f"Dry run: this would {listed(parts)}. Nothing was changed."

@@ -61,8 +61,9 @@ EXAMPLES = {
     "org set-defaults": "sdk acme",
     "org set-limits": "acme --max-models 5",
     "org set-retention": "acme --samples 1d",
-    "profile delete": None,  # changes a file; test_profile has it
+    "profile delete": None,  # changes a file; tests/unit/test_profiles.py has it
     "profile set": None,
+    "profile use": None,
     "prune": "",
     "quarantine delete": "--all",
     "quarantine retry": "--all",

@@ -310,7 +310,7 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     assert header == "name loaded failed lost within a day scanned at last error"
     assert "bad.csv" in credit("source", "show", "lake").stdout
     assert credit.json("source", "delete", "lake", "--dry-run") == {
-        "removed": "lake", "files": 2, "rows_kept": 10, "dry_run": True,
+        "deleted": "lake", "files": 2, "rows_kept": 10, "dry_run": True,
     }  # fmt: skip
     assert [source["name"] for source in credit.json("source", "list")] == ["lake"]
     assert credit("source", "delete", "lake").returncode == 2

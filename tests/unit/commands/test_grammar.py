@@ -39,7 +39,6 @@ WITHOUT_DRY_RUN = {
     "demo": "runs a system of its own, in a directory of its own",
     "migrate revision": "writes one new file, for developers of dcmon",
     "report": "writes one new file, and only reads the database",
-    "profile use": "changes one line of a file of settings; the same command changes it back",
     "secret-key create": "prints a key; nothing is stored",
     "serve": "a process that serves until it is stopped",
     "up": "starts processes, which dcmon down stops",

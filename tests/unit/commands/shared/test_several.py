@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from dcmon import errors
-from dcmon.commands.shared.several import run_for_all
+from dcmon.commands.shared.several import Deletion, delete_all, run_for_all
 from dcmon.data_formats import Format
 from dcmon.output import Output
 
@@ -45,3 +45,29 @@ def test_nothing_is_shown_if_all_fail_alike(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(errors.AlertNotFound, match="no alert 3"):
         run_for_all(Output(Format.json), [3], half)
     assert capsys.readouterr().out == ""
+
+
+def test_all_are_found_before_the_first_is_deleted(capsys: pytest.CaptureFixture[str]) -> None:
+    deleted = list[int]()
+
+    def find(number: int) -> Deletion:
+        row = half(number)
+        return Deletion(row["half"], {"deleted": number}, f"number {number}", lambda: deleted.append(number))
+
+    with pytest.raises(errors.AlertNotFound):
+        delete_all(Output(Format.json), map(find, [2, 3]), dry_run=False, yes=True)
+    with pytest.raises(errors.InvalidInput, match=r"^Delete number 2, number 4 and number 6\? There is no terminal"):
+        delete_all(Output(Format.json), map(find, [2, 4, 6]), dry_run=False, yes=False)
+    delete_all(Output(Format.json), map(find, [2, 4]), dry_run=True, yes=False)
+    assert shown(capsys) == [{"dry_run": True, "deleted": 2}, {"dry_run": True, "deleted": 4}]
+    assert deleted == []
+    delete_all(Output(Format.json), map(find, [2, 4, 2]), dry_run=False, yes=True)
+    assert shown(capsys) == [{"deleted": 2}, {"deleted": 4}]
+    assert deleted == [2, 4]
+
+
+def test_deletion_without_a_loss_is_not_asked_for() -> None:
+    deleted = list[int]()
+    found = Deletion("team", {"deleted": "team"}, None, lambda: deleted.append(1))
+    delete_all(Output(Format.json), [found], dry_run=False, yes=False)
+    assert deleted == [1]
