@@ -61,8 +61,8 @@ def delete(
     """Delete members with all their tokens. Example: dcmon member delete ann@acme.org --dry-run"""
     from dcmon.commands.operations import member as operation
 
-    found = [operation.deletion(ctx.obj, email) for email in emails]
-    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
+    deletions = [operation.deletion(ctx.obj, email) for email in emails]
+    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
 
 
 @app.command()

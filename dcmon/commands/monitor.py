@@ -171,5 +171,5 @@ def delete(
     """Delete monitors with their results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
     from dcmon.commands.operations import monitor as operation
 
-    found = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
+    deletions = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)

@@ -60,5 +60,5 @@ def delete(
     """Delete mute times; the notifications that they held back are sent. Example: dcmon mute delete nights"""
     from dcmon.commands.operations import mute as operation
 
-    found = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
+    deletions = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)

@@ -96,7 +96,7 @@ def import_(
     with_commands: Annotated[
         bool, typer.Option("--with-commands", help="Keep command receivers and sources active; only if you trust it.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the file.")] = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Import an organization from a file. It is visible when all of it is stored and checked, or not at all.
 

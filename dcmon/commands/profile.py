@@ -72,5 +72,5 @@ def delete(
     """Delete profiles from the file. Example: dcmon profile delete staging --dry-run"""
     from dcmon.commands.operations import profile as operation
 
-    found = [operation.deletion(name) for name in names]
-    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
+    deletions = [operation.deletion(name) for name in names]
+    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)

@@ -115,8 +115,8 @@ def delete(
     """Delete rules with their alerts and the history of these. Example: dcmon rule delete 1 2 --dry-run"""
     from dcmon.commands.operations import rule as operation
 
-    found = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
+    deletions = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
 
 
 @app.command()

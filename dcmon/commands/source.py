@@ -65,8 +65,8 @@ def delete(
     """Delete sources; the rows that were loaded from them stay. Example: dcmon source delete lake --dry-run"""
     from dcmon.commands.operations import source as operation
 
-    found = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
+    deletions = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
 
 
 @app.command()

@@ -102,18 +102,18 @@ def send_test(
     name: options.ReceiverName,
     timeout: Annotated[str, typer.Option(help="How long to wait for the worker.")] = "30s",
     here: Annotated[bool, typer.Option("--here", help="Send from this computer, with its own settings.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show where it would be sent, and send nothing.")] = False,
 ) -> None:
     """Let a notify worker send a test message now; exit 1 when it is refused, 7 when unreachable.
 
     Example: dcmon webhook test team
     """
     from dcmon.commands.operations import receiver as operation
-    from dcmon.commands.views import receiver as view
 
-    sent = operation.send_test(ctx.obj, name, timeout, is_here=here)
-    ctx.obj.output.value(view.tested(name, sent))
-    if not sent.is_delivered:
-        raise typer.Exit(7 if sent.status is None else 1)
+    sent = operation.send_test(ctx.obj, name, timeout, is_here=here, dry_run=dry_run)
+    ctx.obj.output.value(sent.row)
+    if sent.exit_code:
+        raise typer.Exit(sent.exit_code)
 
 
 @app.command()
@@ -135,5 +135,5 @@ def delete(
     """Delete receivers, with their undelivered notifications. Example: dcmon webhook delete team --dry-run"""
     from dcmon.commands.operations import receiver as operation
 
-    found = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, found, dry_run=dry_run, yes=yes)
+    deletions = [operation.deletion(ctx.obj, name) for name in names]
+    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)

@@ -13,6 +13,7 @@ from dcmon.transfer import file_secrets, files, publication, unfinished
 from dcmon.transfer.archive import ArchiveWriter
 from dcmon.transfer.contents import Kind, OrganizationDocument
 from dcmon.transfer.loader import Loader
+from dcmon.transfer.preview import Counter, Preview
 from dcmon.transfer.reader import Progress, Reader
 from dcmon.transfer.snapshot import consistent
 from dcmon.transfer.untrusted import Finder, Inactive
@@ -108,6 +109,19 @@ def import_(
             unfinished.remove(engine)
             raise
         return Imported(chosen, summary, skipped, loader.inactive)
+
+
+def preview(engine: Engine, path: str, name: str | None, secrets: SecretOptions) -> Preview:
+    """Check what an import would check, and count what it would store. Raises what `import_` raises; stores nothing."""
+    with files.reading(path) as stream:
+        reader = Reader(stream, path)
+        _require_kind(reader, path)
+        with reader.compared():
+            file_secrets.for_import(reader.manifest.secrets, files.passphrase(secrets.passphrase_file), path)
+        chosen = name or next(iter(reader.manifest.organizations.values()))
+        _require_free(engine, chosen)
+        counter = Counter()
+        return counter.preview(engine, chosen, reader.read_to(counter))
 
 
 def check(path: str, progress: Progress | None = None) -> Checked:

@@ -107,8 +107,7 @@ def test_changes_are_checked_and_written_whole(file: Path) -> None:
     ):
         with pytest.raises(InvalidInput, match=reason):
             operation.change("new", [wrong], dry_run=False)
-    assert operation.use("new", dry_run=True)["before"] is None
-    assert profiles.read().current is None
+    assert operation.use("new", dry_run=True)["before"] == profiles.read().current == "prod"
     operation.use("new", dry_run=False)
     deletion = operation.deletion("new")
     assert deletion.row["was_current"]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -135,16 +135,30 @@ def rotate_secret(app: "App", name: str) -> dict[str, Any]:
         return {"name": name, "secret": secret, "old_secret_until": receiver.old_secret_until}
 
 
-def send_test(app: "App", name: str, timeout: str, *, is_here: bool) -> ReceiverTestOutcome:
-    """Let a notify worker send a test message to a receiver, or send it from this process.
+class SentTest(NamedTuple):
+    """A row on a test message, and the exit code: 0 if it was delivered or only tried, 1 if refused, 7 unreachable."""
+
+    row: dict[str, Any]
+    exit_code: int = 0
+
+
+def send_test(app: "App", name: str, timeout: str, *, is_here: bool, dry_run: bool) -> SentTest:
+    """Let a notify worker send a test message, or send it from this process; with `dry_run` say where it would go.
 
     Raises WebhookNotFound, NoNotifyWorker or TestUnfinished.
     """
     org, longest = app.organization(), durations.parse(timeout, "10s, 30s or 2m")
+    if dry_run:
+        with app.org(org) as session:
+            row = view.row(session, receivers.find(session, name))
+        return SentTest({"dry_run": True, **{key: row[key] for key in ("name", "kind", "to", "state")}})
     if is_here:
-        return _send_test_here(app, org, name)
-    health = app.settings.health.heartbeat_timeout
-    return receiver_tests.run(app.engine, org, lambda session: receivers.find(session, name), health, longest)
+        sent = _send_test_here(app, org, name)
+    else:
+        health = app.settings.health.heartbeat_timeout
+        sent = receiver_tests.run(app.engine, org, lambda session: receivers.find(session, name), health, longest)
+    exit_code = 0 if sent.is_delivered else 7 if sent.status is None else 1
+    return SentTest(view.tested(name, sent), exit_code)
 
 
 def _send_test_here(app: "App", org: "Organization", name: str) -> ReceiverTestOutcome:

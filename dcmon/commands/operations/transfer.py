@@ -22,7 +22,7 @@ def export(app: "App", name: str, path: str, secrets: SecretOptions, *, is_repla
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What an operator typed about an import. `name`: None for that in the file. `dry_run`: only check the file.
+    """What an operator typed about an import. `name`: None for that in the file. `dry_run`: store nothing.
 
     `is_trusted`: command receivers and sources stay active.
     """
@@ -33,19 +33,20 @@ class ImportOptions:
 
 
 def import_(app: "App", path: str, secrets: SecretOptions, typed: ImportOptions) -> dict[str, Any]:
-    """Import an organization, or check its file. Raises what organization_files.import_ raises."""
+    """Import an organization, or count what would be imported. Raises what organization_files.import_ raises."""
     if typed.dry_run:
-        checked = organization_files.check(path)
-        inactive = {} if typed.is_trusted else _inactive(typed.name, checked.inactive)
-        return {"dry_run": True, **_checked(path, checked), **inactive}
+        expected = organization_files.preview(app.engine, path, typed.name, secrets)
+        inactive = {} if typed.is_trusted else _inactive(expected.name, expected.inactive)
+        row = {"dry_run": True, "organization": expected.name, "file": path, **_counts(expected.summary)}
+        return row | {"new_users": expected.new_users, "tokens_left_out": expected.tokens_left_out} | inactive
     imported = organization_files.import_(app.engine, path, typed.name, secrets, is_trusted=typed.is_trusted)
     row = {"organization": imported.name, "file": path, **_counts(imported.summary)}
     return row | {"tokens_left_out": imported.tokens_left_out} | _inactive(imported.name, imported.inactive)
 
 
-def _inactive(name: str | None, inactive: Inactive) -> dict[str, Any]:
+def _inactive(name: str, inactive: Inactive) -> dict[str, Any]:
     """Return what is imported inactive as the commands that activate it; empty if there is nothing."""
-    prefix = command_prefix(name) if name is not None else "dcmon"
+    prefix = command_prefix(name)
     commands = [f"{prefix} notification resume {shell_argument(receiver)}" for receiver in sorted(inactive.receivers)]
     commands += [f"{prefix} source resume {shell_argument(source)}" for source in sorted(inactive.sources)]
     return {"left_inactive": commands} if commands else {}

@@ -48,23 +48,23 @@ class Deletion:
     delete: Callable[[], object]
 
 
-def delete_all(output: Output, found: Iterable[Deletion], *, dry_run: bool, yes: bool) -> None:
+def delete_all(output: Output, deletions: Iterable[Deletion], *, dry_run: bool, yes: bool) -> None:
     """Ask once, delete all objects, and show a row of each; with `dry_run` only show the rows.
 
     All are found before the first is deleted, so that a mistyped name deletes nothing. Raises InvalidInput without a
     confirmation, and what `run_for_all` raises.
     """
-    deletions = {deletion.key: deletion for deletion in found}
-    losses = [deletion.loss for deletion in deletions.values() if deletion.loss is not None]
+    by_key = {deletion.key: deletion for deletion in deletions}
+    losses = [deletion.loss for deletion in by_key.values() if deletion.loss is not None]
     if losses and not dry_run:
         confirm(f"Delete {listed(losses)}?", yes)
 
     def delete(key: Hashable) -> Row:
         if not dry_run:
-            deletions[key].delete()
-        return outcome(deletions[key].row, dry_run=dry_run)
+            by_key[key].delete()
+        return outcome(by_key[key].row, dry_run=dry_run)
 
-    run_for_all(output, list(deletions), delete)
+    run_for_all(output, list(by_key), delete)
 
 
 def _joined(failures: Sequence[DcmonError], number: int) -> DcmonError:

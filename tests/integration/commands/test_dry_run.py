@@ -24,6 +24,7 @@ EXAMPLES = {
     "alert reopen": "2",
     "alert resolve": "3",
     "apply": None,  # needs a file; tests/integration/declarations has it
+    "backup restore": None,  # needs an empty database; tests/integration/commands/test_transfer.py has it
     "dead-letter delete": "--all",
     "dead-letter retry": None,  # needs a broker
     "down": "--purge",
@@ -93,6 +94,7 @@ EXAMPLES = {
     "webhook delete": "team",
     "webhook rotate": "team",
     "webhook set": "team --cap 5",
+    "webhook test": "team",
 }
 WITH_DRY_RUN = sorted(name for name, command in leaves().items() if "--dry-run" in options(command))
 EXIT_CODES = {"monitor run": 8, "quarantine retry": 8}  # which say what a rule or the rows are like

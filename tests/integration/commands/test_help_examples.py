@@ -1,5 +1,6 @@
 """Every example of every command's `--help` does what it says, in a world with the names of the examples."""
 
+import json
 import os
 import re
 import shlex
@@ -121,7 +122,10 @@ def test_example_of_a_restore_fills_an_empty_database(
     run_all(own, BEFORE["backup restore"])
     with copied_database(server_url, template) as url:
         (example,) = examples("backup restore")
-        assert failure(World(own.files, url, own.settings), "backup restore", example, {}) is None
+        typed, empty = f"{example.removeprefix('dcmon ')} -o json", World(own.files, url, own.settings)
+        expected = json.loads(empty(f"{typed} --dry-run").stdout)
+        assert expected.pop("dry_run") is True
+        assert json.loads(empty(typed).stdout) == expected
 
 
 def test_example_of_a_test_message_reaches_the_receiver(world: World, server_url: str, tmp_path: Path) -> None:

@@ -36,9 +36,12 @@ def test_organization_is_exported_checked_and_imported(dcmon: Dcmon, acme: Acme,
     assert Path(path).stat().st_mode & 0o777 == 0o600
     again = dcmon("org", "export", "acme", path, "--without-secrets")
     assert (again.returncode, "--replace" in again.stderr) == (6, True)
-    assert dcmon.json("org", "import", path, "--dry-run")["rows"] == exported["rows"]
-    assert dcmon("org", "import", path).returncode == 6
-    assert dcmon.json("org", "import", path, "--name", "copy")["samples"] == 50
+    assert dcmon("org", "import", path, "--dry-run").returncode == dcmon("org", "import", path).returncode == 6
+    expected = dcmon.json("org", "import", path, "--name", "copy", "--dry-run")
+    assert (expected.pop("dry_run"), expected.pop("new_users"), orgs(dcmon)) == (True, 0, ["acme"])
+    imported = dcmon.json("org", "import", path, "--name", "copy")
+    assert expected == imported
+    assert (imported["samples"], imported["rows"]) == (50, exported["rows"])
     assert orgs(dcmon) == ["acme", "copy"]
     assert dcmon("audit").returncode == 0
     wrong = dcmon("backup", "restore", path)

@@ -68,6 +68,6 @@ def test_all_are_found_before_the_first_is_deleted(capsys: pytest.CaptureFixture
 
 def test_deletion_without_a_loss_is_not_asked_for() -> None:
     deleted = list[int]()
-    found = Deletion("team", {"deleted": "team"}, None, lambda: deleted.append(1))
-    delete_all(Output(Format.json), [found], dry_run=False, yes=False)
+    deletion = Deletion("team", {"deleted": "team"}, None, lambda: deleted.append(1))
+    delete_all(Output(Format.json), [deletion], dry_run=False, yes=False)
     assert deleted == [1]
