@@ -79,6 +79,7 @@ def test_nightly_batch_sees_each_day_after_its_file(batch: Dcmon, tmp_path: Path
     assert "Complete windows end from 2026-03-03 08:00 UTC to 2026-03-04 08:00 UTC" in " ".join(nothing.stderr.split())
 
 
+@pytest.mark.thorough  # its siblings are in tests/integration/monitoring/test_late_references.py
 def test_reference_that_comes_late_fills_a_month(batch: Dcmon, tmp_path: Path) -> None:
     """Of 33 days the last 30 are in the lookback of a daily monitor."""
     batch.json("ingest", "file", file_of(tmp_path, range(33)), "--model", "credit")

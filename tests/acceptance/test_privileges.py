@@ -48,21 +48,25 @@ def command_line(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
-@pytest.fixture
-def running(dcmon: Dcmon) -> Dcmon:
-    """Return dcmon, started under a umask that hides nothing."""
-    before = os.umask(0)
-    try:
-        done = dcmon("up")
-    finally:
-        os.umask(before)
-    assert done.returncode == 0, done.stderr
-    return dcmon
+@pytest.fixture(scope="module")
+def running() -> Iterator[Dcmon]:
+    """Yield dcmon with an organization, started under a umask that hides nothing. Its tests only look at it."""
+    with server_directory() as path:
+        dcmon = Dcmon(path, free_port())
+        before = os.umask(0)
+        try:
+            done = dcmon("up")
+        finally:
+            os.umask(before)
+        assert done.returncode == 0, done.stderr
+        assert dcmon("org", "create", "acme").returncode == 0
+        yield dcmon
+        dcmon("down")
 
 
 @pytest.fixture
-def supervisor(running: Dcmon, data_dir: Path) -> int:
-    return int(json.loads((data_dir / "supervisor.json").read_text())["pid"])
+def supervisor(running: Dcmon) -> int:
+    return int(json.loads((running.data_dir / "supervisor.json").read_text())["pid"])
 
 
 @needs_root
@@ -81,9 +85,9 @@ def test_every_process_but_the_supervisor_is_unprivileged(supervisor: int) -> No
         assert set(map(int, groups)) <= {user.gid, *user.groups}, line
 
 
-def test_files_are_private_under_any_umask(running: Dcmon, data_dir: Path) -> None:
+def test_files_are_private_under_any_umask(running: Dcmon) -> None:
     """Nothing in the data directory can be read by others; programs that everybody may have are no secret."""
-    assert running("org", "create", "acme").returncode == 0
+    data_dir = running.data_dir
     allowed = 0o710 if os.geteuid() == 0 else 0o700
     assert data_dir.stat().st_mode & 0o777 == allowed
     for path in data_dir.rglob("*"):
@@ -91,8 +95,8 @@ def test_files_are_private_under_any_umask(running: Dcmon, data_dir: Path) -> No
             assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_no_password_is_in_arguments(running: Dcmon, data_dir: Path, supervisor: int) -> None:
-    secrets = [json.loads((data_dir / name).read_text())["url"] for name in ("postgres.json", "valkey.json")]
+def test_no_password_is_in_arguments(running: Dcmon, supervisor: int) -> None:
+    secrets = [json.loads((running.data_dir / name).read_text())["url"] for name in ("postgres.json", "valkey.json")]
     passwords = [url.split("@")[0].rsplit(":", 1)[1] for url in secrets]
     for pid in (supervisor, *children_of(supervisor)):
         line, environment = command_line(pid), Path(f"/proc/{pid}/environ")
@@ -111,7 +115,6 @@ def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
         program.chmod(0o755)
         output.touch()
         output.chmod(0o666)
-        assert running("org", "create", "acme").returncode == 0
         added = running("webhook", "create", "page", "--kind", "command", "--", str(program))
         assert added.returncode == 0, added.stderr
         for here in ([], ["--here"]):
