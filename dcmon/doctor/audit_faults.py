@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.exc import DBAPIError
 
+from dcmon.db import Organization
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
 from dcmon.formatting import count_of, shell_argument
@@ -19,8 +20,8 @@ ADVICE = 'left out of the audit, as counting takes too long for dcmon doctor: "d
 @fault("rows-differ", "Rows, ledgers and offsets do not agree", Part.AUDIT, Severity.HIGH)
 def differences(installation: Installation) -> Iterator[Fact]:
     """Rows were lost or stored twice, or another program wrote to dcmon's tables."""
-    orgs = installation.organizations
-    results = _results(installation)
+    orgs = installation.organizations_with("batches")
+    results = _results(installation, orgs)
     for result in results:
         if result.findings:
             yield _fact(result)
@@ -30,12 +31,12 @@ def differences(installation: Installation) -> Iterator[Fact]:
         installation.remarks.append(f"{count_of(countable - counted, 'organization')} {ADVICE}")
 
 
-def _results(installation: Installation) -> Sequence[AuditResult]:
+def _results(installation: Installation, orgs: Sequence[Organization]) -> Sequence[AuditResult]:
     """Return the results of as many organizations as can be audited in time."""
     engine, deadline = installation.open_engine(STATEMENT_SECONDS), time.monotonic() + SECONDS
     results = list[AuditResult]()
     try:
-        for result in audit_reader.audits(engine, installation.organizations):
+        for result in audit_reader.audits(engine, orgs):
             results.append(result)
             if time.monotonic() > deadline:
                 break

@@ -21,12 +21,14 @@ CONNECT_SECONDS, STATEMENT_SECONDS, LOCK_WAIT = 3, 8, timedelta(seconds=3)
 class Installation:
     """What is examined. `settings`: None if they can't be used; then `refusal` is the reason.
 
-    `remarks`: sentences on what could not be examined, and is no fault.
+    `remarks`: sentences on what could not be examined, and is no fault. `partitions`: of Kafka's topics, once they were
+    asked for.
     """
 
     settings: Settings | None
     refusal: errors.DcmonError | None = None
     remarks: list[str] = field(default_factory=list)
+    partitions: dict[str, int] | None = None
 
     @property
     def known(self) -> Settings:

@@ -8,6 +8,7 @@ from dcmon import db, errors
 from dcmon.db.tables.public import IngestTopic
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
+from dcmon.settings import Kafka
 from dcmon.severity import Severity
 
 
@@ -54,8 +55,16 @@ def recreated_topics(installation: Installation) -> Iterator[Fact]:
 
 
 def _partitions(installation: Installation) -> dict[str, int]:
-    """Return the numbers of partitions of dcmon's topics; empty without Kafka, or if it does not answer."""
-    settings = installation.known.kafka
+    """Return the numbers of partitions of dcmon's topics; empty without Kafka, or if it does not answer.
+
+    It is asked once: where it does not answer, each question takes seconds.
+    """
+    if installation.partitions is None:
+        installation.partitions = _read_partitions(installation.known.kafka)
+    return installation.partitions
+
+
+def _read_partitions(settings: Kafka) -> dict[str, int]:
     if not settings.bootstrap_servers:
         return {}
     from dcmon.ingestion import kafka  # confluent_kafka is loaded only where Kafka is used

@@ -10,6 +10,8 @@ from dcmon.embedded import environment, supervisor_state
 from dcmon.settings import origins
 from dcmon.severity import Severity
 
+SERVERS = ("DCMON_DATABASE_URL", "DCMON_REDIS_URL", "DCMON_KAFKA__BOOTSTRAP_SERVERS")
+
 
 @fault("setting-unusable", "A setting can't be used", Part.SETTINGS, Severity.CRITICAL)
 def unusable(installation: Installation) -> Iterator[Fact]:
@@ -61,8 +63,8 @@ def different_settings(installation: Installation) -> Iterator[Fact]:
     ]
     if differences:
         sentence = f'Settings of the processes that "dcmon up" started (pid {running.pid}): {"; ".join(differences)}.'
-        # A restart gives them the settings of this shell: only good if it has all that they have.
-        is_complete = set(others) <= set(own)
+        # A restart gives them the settings of this shell: only good if it has all that they have, and the same servers.
+        is_complete = set(others) <= set(own) and all(own.get(name) == others.get(name) for name in SERVERS)
         command = "dcmon down && dcmon up" if is_complete else "dcmon config show --changed --origin"
         yield Fact(sentence, command, since=datetime.fromisoformat(running.started_at))
 
