@@ -71,6 +71,9 @@ def _move(adoption: Adoption, old: OldDatabase, source: OldOrganization, *, dry_
     org = _schema(adoption.engine, source, is_new=dry_run)
     try:
         _fill(adoption, old, source, org, summary, dry_run=dry_run)
+    except verification.Differs:  # a run that goes on would differ again
+        _remove(adoption.engine, org)
+        raise
     finally:
         if dry_run:
             _remove(adoption.engine, org)

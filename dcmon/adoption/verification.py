@@ -14,8 +14,13 @@ CHECKSUM = (
 )
 
 
+class Differs(errors.DcmonError):
+    """{name} differs from the old database: {reason}. Rows were logged there meanwhile, most often. What was moved is
+    removed; stop what logs rows, and type the command again."""
+
+
 def compare(old: OldDatabase, source: OldOrganization, engine: Engine, org: Organization) -> None:
-    """Compare all versions. Raises DcmonError that names the first that differs.
+    """Compare all versions. Raises Differs, which names the first that differs.
 
     Each sample is stored or quarantined. Where none is quarantined, ids and times of all of them have one checksum.
     """
@@ -30,15 +35,11 @@ def compare(old: OldDatabase, source: OldOrganization, engine: Engine, org: Orga
                 refused = text("select count(*) from quarantine where kind = 'samples' and version_id = :id")
                 quarantined = session.execute(refused, {"id": version.id}).scalar_one()
                 if stored + quarantined != total:
-                    raise _differs(name, f"{total} samples there, {stored} stored and {quarantined} quarantined here")
+                    raise Differs(
+                        name=name, reason=f"{total} samples there, {stored} stored and {quarantined} quarantined here"
+                    )
                 if not quarantined:
                     here = session.connection().exec_driver_sql(CHECKSUM.format(table=f"samples_{version.relation}"))
                     expected = old.scalar(CHECKSUM.format(table=f"{quoted(source.schema)}.{table}"))
                     if here.scalar_one() != expected:
-                        raise _differs(name, "ids or times of samples have another checksum")
-
-
-def _differs(name: str, reason: str) -> errors.DcmonError:
-    return errors.DcmonError(
-        f"{name} differs from the old database: {reason}. The organization is not visible; type the command again."
-    )
+                        raise Differs(name=name, reason="ids or times of samples have another checksum")

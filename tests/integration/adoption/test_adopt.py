@@ -1,7 +1,11 @@
 """An organization of the old system comes into dcmon with its rows, and its database is only read."""
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import bcrypt
 import psycopg
@@ -20,6 +24,7 @@ from dcmon.tenancy import imported_tokens, organizations, tokens
 from dcmon.tenancy.permissions import Role
 from tests.conftest import Acme
 from tests.helpers import old_system
+from tests.helpers.waiting import eventually
 
 TOKEN = "YW5uQGFjbWUuZXhhbXBsZQ==.0123456789abcdefghijkl"
 
@@ -187,7 +192,43 @@ def test_row_that_is_missing_is_noticed(app: App, old_url: str, monkeypatch: pyt
     monkeypatch.setattr(verification.OldDatabase, "count", lambda *_: 501)
     with pytest.raises(errors.DcmonError, match="credit/v1 differs"):
         run(app, old_url)
-    assert names(app.engine) == []
+    assert (names(app.engine), schemas(app.engine)) == ([], [])
+
+
+def test_rows_that_came_after_an_interruption_are_moved(
+    app: App, old_url: str, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second run goes on after the last id, and the new row has a smaller one: so the third begins again."""
+    with monkeypatch.context() as patched:
+        patched.setattr(verification, "compare", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(app, old_url)
+    with psycopg.connect(empty_url) as owner:
+        table = "org_acme.model_3_monitor_data_5"
+        owner.execute(f"insert into {table} select 'a', _dc_time, _dc_prediction from {table} limit 1".encode())
+    with pytest.raises(verification.Differs, match="type the command again"):
+        run(app, old_url)
+
+    assert moved(run(app, old_url))["samples"] == (501, 500)
+
+
+def test_adoption_that_is_killed_with_9_goes_on(
+    app: App, old_url: str, empty_url: str, database_url: str, tmp_path: Path
+) -> None:
+    """A real process, when the samples are stored and the labels are read."""
+    own = {"DCMON_DATABASE_URL": database_url, "DCMON_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "dcmon", "adopt", "--from", old_url]
+    with psycopg.connect(empty_url) as owner:
+        owner.execute("lock table org_acme.model_3_sample_labels in access exclusive mode")
+        adopting = subprocess.Popen(command, env={**os.environ, **own})
+        waiting = "select exists (select from pg_locks where not granted)"
+        assert eventually(lambda: owner.execute(waiting).fetchone() == (True,))
+        adopting.kill()
+        adopting.wait()
+    assert (names(app.engine), len(schemas(app.engine))) == ([], 1)
+
+    assert subprocess.run(command, env={**os.environ, **own}, check=False).returncode == 8
+    assert_complete(app)
 
 
 def test_database_of_another_shape_is_refused(app: App, database_url: str) -> None:
