@@ -247,7 +247,8 @@ def _entered(connection: Connection, schema: str) -> str | None:
     except ProgrammingError as error:
         if sqlstate(error) != UNDEFINED_TABLE:
             raise
-        return None if _is_in_use(connection, schema) else NO_SCHEMA
+        # A database that was never migrated has no list of organizations in "public".
+        return None if schema == "public" or _is_in_use(connection, schema) else NO_SCHEMA
     return None if row is None else row[0] if row[1] == schema else NO_SCHEMA
 
 
