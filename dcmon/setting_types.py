@@ -5,7 +5,7 @@ from ipaddress import ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from dcmon import durations
 from dcmon.errors import InvalidInput
@@ -65,6 +65,14 @@ def _web_address(url: str | None) -> str | None:
     return url
 
 
+def _redis_address(url: SecretStr | None) -> SecretStr | None:
+    """Return a URL of Redis as it is. Raises ValueError for another one; the message has no part of it."""
+    if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it must be a URL with redis://, rediss:// or unix://, such as redis://host:6379/0")
+    return url
+
+
+RedisUrl = Annotated[SecretStr | None, AfterValidator(_redis_address)]
 ShownUrl = Annotated[str | None, AfterValidator(_without_credentials)]
 PublicUrl = Annotated[ShownUrl, AfterValidator(_web_address)]
 

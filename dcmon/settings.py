@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
-from dcmon import profiles, setting_names
+from dcmon import profiles, setting_names, setting_types
 from dcmon.profiles import Profile
 from dcmon.setting_names import OLD_NAMES as OLD_NAMES
 from dcmon.setting_types import Duration, LogTerm, PublicUrl, ShownUrl, networks, own_variables, split_at_commas
@@ -304,7 +304,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL, postgresql://user:password@host/database. Not set: embedded."
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: setting_types.RedisUrl = Field(
         None,
         description="Redis or Valkey, redis://host:6379/0. Not set: embedded beside an embedded PostgreSQL, else none.",
     )

@@ -23,7 +23,7 @@ def status(ctx: typer.Context) -> None:
 
     current = operation.collect(ctx.obj)
     ctx.obj.output.page(view.report(current, quiet=ctx.obj.output.quiet))
-    if current.failure is not None:
+    if current.failure is not None and not view.is_failure_shown(current):
         raise current.failure
     if current.exit_code:
         raise typer.Exit(current.exit_code)

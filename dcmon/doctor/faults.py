@@ -141,6 +141,7 @@ PROBLEM_TITLES = {
     ProblemName.HEALTH_ORG_UNKNOWN: "DCMON_HEALTH__ORG names no organization",
     ProblemName.POSTGRESQL_HANGS: "PostgreSQL runs, and does not answer",
     ProblemName.POSTGRESQL_UNREACHABLE: "PostgreSQL can't be reached",
+    ProblemName.POSTGRESQL_REFUSES: "PostgreSQL refuses the user or the password",
 }
 for name, title in PROBLEM_TITLES.items():
     add(Fault(name.code, title, Part.HEALTH, Severity.HIGH))

@@ -24,7 +24,7 @@ def problems(installation: Installation, *, is_connected: bool) -> list[Finding]
     if is_connected:
         return [_finding(problem) for problem in current_health.collect(installation.engine, settings).problems]
     error = installation.connection_error
-    if not isinstance(error, errors.Unreachable | errors.NothingRuns | errors.DiskFull):
+    if not isinstance(error, errors.Unreachable | errors.DatabaseRefused | errors.NothingRuns | errors.DiskFull):
         return []  # the faults of PostgreSQL have it
     local = supervisor_state.read(settings)
     return [_finding(problem) for problem in local_problems.find(settings, local, error)]

@@ -17,7 +17,7 @@ from dcmon.severity import Severity
 
 # With one of these findings, no part that needs the database is examined.
 BLOCKING = (
-    "nothing-runs", "postgresql-refuses", "database-url-unusable",
+    "nothing-runs", ProblemName.POSTGRESQL_REFUSES.code, "database-url-unusable",
     ProblemName.POSTGRESQL_HANGS.code, ProblemName.POSTGRESQL_UNREACHABLE.code, ProblemName.PROCESS_STOPPED.code,
     ProblemName.DISK_FULL.code,
 )  # fmt: skip
@@ -50,14 +50,6 @@ def unusable_url(installation: Installation) -> Iterator[Fact]:
         yield Fact(str(error), "dcmon config show DCMON_DATABASE_URL --origin")
     except errors.NothingRuns:
         pass
-
-
-@fault("postgresql-refuses", "PostgreSQL refuses the user or the password", Part.POSTGRESQL, Severity.CRITICAL)
-def refused(installation: Installation) -> Iterator[Fact]:
-    """The server answers, and does not let dcmon in."""
-    error = installation.connection_error
-    if isinstance(error, errors.DatabaseRefused):
-        yield Fact(str(error), "dcmon config show DCMON_DATABASE_URL --origin")
 
 
 @fault("postgresql-old", "PostgreSQL is too old", Part.POSTGRESQL, Severity.MEDIUM)

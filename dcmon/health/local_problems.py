@@ -22,6 +22,8 @@ def find(settings: Settings, local: SupervisorState | None, error: errors.DcmonE
     """Return why the database may not be read; `error` is what it said. The most severe problem is first."""
     now = datetime.now(UTC)
     known = [*_stopped(local, now), *_disk(settings, now)]
+    if isinstance(error, errors.DatabaseRefused):
+        known.append(Problem(ProblemName.POSTGRESQL_REFUSES, Severity.CRITICAL, str(error), SHOW_DATABASE, now))
     # These are reasons for which PostgreSQL does not answer.
     unknown = isinstance(error, errors.Unreachable) and not known
     return sorted([*known, *(_unreachable(settings, error, now) if unknown else ())], key=lambda problem: problem.rank)
@@ -47,7 +49,11 @@ def _unreachable(settings: Settings, error: errors.DcmonError, now: datetime) ->
     is_hanging = "timeout" in str(error) and (own is not None or _takes_connections(settings))
     name = ProblemName.POSTGRESQL_HANGS if is_hanging else ProblemName.POSTGRESQL_UNREACHABLE
     if own is None:
-        sentence = f"PostgreSQL takes connections, and does not answer: {error}" if is_hanging else str(error)
+        sentence = (
+            f"PostgreSQL takes connections, and does not answer: {error}"
+            if is_hanging
+            else f"{str(error).rstrip('.')}."
+        )
         yield Problem(name, Severity.CRITICAL, sentence, SHOW_DATABASE, now)
         return
     fact = "does not answer" if is_hanging else f"takes no connection ({error})"

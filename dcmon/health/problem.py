@@ -50,6 +50,7 @@ class ProblemName(StrEnum):
     HEALTH_ORG_UNKNOWN = "unknown health organization"
     POSTGRESQL_HANGS = "postgresql hangs"
     POSTGRESQL_UNREACHABLE = "postgresql unreachable"
+    POSTGRESQL_REFUSES = "postgresql refuses"
     SCHEMA_AHEAD = "schema ahead"
 
     @property

@@ -185,3 +185,11 @@ def test_secret_in_a_shown_or_shared_setting_is_refused(monkeypatch: pytest.Monk
     with pytest.raises(InvalidInput, match=name) as refused:
         App().settings  # noqa: B018
     assert "canary" not in str(refused.value)
+
+
+def test_redis_url_of_another_scheme_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCMON_REDIS_URL", "s3cret")
+
+    with pytest.raises(ValidationError, match="it must be a URL with redis://") as refusal:
+        Settings()
+    assert "s3cret" not in str(refusal.value.errors(include_input=False))

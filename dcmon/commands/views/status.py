@@ -35,6 +35,12 @@ def report(current: "Status", *, quiet: bool) -> Page:
     return Page(_json_row(current), parts, remarks)
 
 
+def is_failure_shown(current: "Status") -> bool:
+    """Return True if a problem says why the database can't be read, so that an error message would repeat it."""
+    reason = str(current.failure).rstrip(".")
+    return any(reason in problem.sentence for problem in current.problems)
+
+
 def _parts_down(current: "Status") -> list[str]:
     """Say which parts are the reason of the exit code, where no problem is."""
     down = [part for part in current.parts if part["state"] not in GOOD_STATES]

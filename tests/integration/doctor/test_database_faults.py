@@ -38,6 +38,10 @@ QUARANTINED = f"""
     select model_id, id, 'samples', 'wrong_type', 'age', 'old is no number.', 'x', '{{}}', n, now() - interval '{{}}'
       from versions cross join generate_series(1, 12) n; {QUARANTINED_IN_LEDGER}"""
 
+LEDGER_LINE = """
+    insert into batches (kind, source, model_id, version_id, taken, stored, duplicates, quarantined)
+    select 'samples', 'x', model_id, id, 3, 0, 3, 0 from versions"""
+
 # By code: statements that cause the fault. Other faults are injected below, in test_kafka_faults.py, or in
 # test_local_faults.py. Where nothing but a year of writing could cause a fault, its limit is lowered instead.
 FAULTS = {
@@ -293,6 +297,7 @@ def test_bad_receiver_is_told_once(healthy: Healthy) -> None:
 
 def test_audit_without_time_is_a_remark(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_faults, "SECONDS", -1.0)
+    healthy.execute(LEDGER_LINE)
     installation = Installation(healthy.settings)
     try:
         assert inspection.examine(installation, PATIENCE) == []
@@ -305,7 +310,8 @@ def test_audit_without_time_is_a_remark(healthy: Healthy, monkeypatch: pytest.Mo
 def test_organization_too_large_to_count_is_a_remark(healthy: Healthy) -> None:
     """Its statements are canceled: here because another session holds a table."""
     with psycopg.connect(healthy.url) as holder:
-        holder.execute("lock table org_1.batches")
+        healthy.execute(LEDGER_LINE)
+        holder.execute("lock table org_1.quarantine")
         installation = Installation(healthy.settings)
         try:
             assert list(audit_faults.differences(installation)) == []
