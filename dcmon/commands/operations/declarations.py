@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,13 +11,17 @@ import typer
 
 from dcmon import complete_files, errors, file_errors
 from dcmon.alerting.change_context import Actor
+from dcmon.commands.operations.receiver import notify_of_problems
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.views import declaration_plan as view
 from dcmon.db import work_queue
 from dcmon.declarations import exporting, file_reader, planner, secret_text, state
-from dcmon.declarations.applying_context import Context
+from dcmon.declarations.applying import Applied
+from dcmon.declarations.applying_context import Context, Effects
+from dcmon.declarations.changes import Action, Noun
 from dcmon.declarations.planner import TriedPlan, Wanted
 from dcmon.declarations.state import Scope
+from dcmon.notifications import receivers
 from dcmon.output import Document, Page
 from dcmon.storage import models
 from dcmon.tenancy import members
@@ -90,7 +94,7 @@ def apply(app: "App", typed: TypedPlan, confirm: Callable[[str], None], *, is_dr
     app.output.remark("\n".join(view.lines(tried)))
     confirm(view.question(org, tried))
     with _transactions(app, org) as context:
-        applied = planner.apply(context, wanted, tried.plan.fingerprint)
+        applied = _with_problems(app, context, planner.apply(context, wanted, tried.plan.fingerprint))
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     return PlanPage(view.applied_page(org, TriedPlan(tried.plan, applied)), False)
 
@@ -98,9 +102,26 @@ def apply(app: "App", typed: TypedPlan, confirm: Callable[[str], None], *, is_dr
 def _attempt(app: "App", org: "Organization", wanted: Wanted) -> TriedPlan:
     with _transactions(app, org) as context:
         tried = planner.attempt(context, planner.make(context, wanted))
+        tried = replace(tried, applied=_with_problems(app, context, tried.applied))
         context.session.rollback()
         context.public.rollback()
     return tried
+
+
+def _with_problems(app: "App", context: Context, applied: Sequence[Applied]) -> Sequence[Applied]:
+    """Notify new receivers, and those that want others, of dcmon's problems; return the changes with all effects."""
+    return [replace(entry, effects=_effects(app, context, entry)) for entry in applied]
+
+
+def _effects(app: "App", context: Context, entry: Applied) -> Effects:
+    """Return the effects of a change, with the notifications of dcmon's problems."""
+    change = entry.change
+    wants_others = change.action is Action.CREATE or change.has("severities", "models")
+    if change.noun is not Noun.RECEIVER or change.action is Action.DELETE or not wants_others or not entry.is_tried:
+        return entry.effects
+    stored = receivers.find(context.session, change.name)
+    count = notify_of_problems(app, context.session, context.public, context.org, stored)
+    return {**entry.effects, "notifications": entry.effects.get("notifications", 0) + count}
 
 
 @contextmanager

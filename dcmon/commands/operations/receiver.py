@@ -194,12 +194,16 @@ def _notify(app: "App", session: "Session", org: "Organization", receiver: Any, 
     """
     renderer = AlertRenderer(org, app.settings.url, alert_payload.describe)
     notified = catch_up.notify(session, renderer, receiver, excluding=excluding)
-    if org.name != app.settings.health.org:
-        return notified
     with app.public() as public:
-        notified_problems = problems.notified(public)
+        return notified + notify_of_problems(app, session, public, org, receiver)
+
+
+def notify_of_problems(app: "App", session: "Session", public: "Session", org: "Organization", receiver: Any) -> int:
+    """Write notifications of dcmon's problems, if the organization is the one that watches dcmon; return how many."""
+    if org.name != app.settings.health.org:
+        return 0
     now = receivers.database_time(session)
-    return notified + problem_notifications.write_for_receiver(session, org, receiver, notified_problems, now)
+    return problem_notifications.write_for_receiver(session, org, receiver, problems.notified(public), now)
 
 
 def _enqueue_notifications(app: "App", org: "Organization", notified: int) -> None:

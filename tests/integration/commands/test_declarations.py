@@ -5,10 +5,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from dcmon import db
+from dcmon.health import problems
+from dcmon.health.problem import Problem
+from dcmon.severity import Severity
 from tests.helpers.installed import COMMAND, Dcmon
 from tests.helpers.judged_results import create_rule
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
@@ -105,3 +110,19 @@ def test_killed_apply_changes_nothing_and_is_repeated(
 
     assert dcmon("apply", "-f", str(file), "--yes").returncode == 0
     assert dcmon("plan", "-f", str(file)).returncode == 0
+
+
+def test_applied_receiver_is_notified_of_problems_of_dcmon(
+    with_url: Callable[[str], Dcmon], database_url: str, engine: Engine, target: Target, tmp_path: Path
+) -> None:
+    """As one that a command adds, in the organization that watches dcmon."""
+    dcmon, file = with_url(database_url), tmp_path / "a.yaml"
+    dcmon.settings["DCMON_HEALTH__ORG"] = target.org.name
+    problem = Problem("parked", Severity.HIGH, "3 messages are parked.", "dcmon status", datetime.now(UTC))
+    with db.public_session(engine) as session:
+        problems.store(session, [problem], datetime.now(UTC), timedelta())
+        problems.mark_notified(session, [problem], datetime.now(UTC))
+    file.write_text("receivers: {team: {url: https://hooks.example.org/x}}")
+    applied = dcmon("apply", "-f", str(file), "--yes")
+    assert applied.returncode == 0
+    assert target.scalar("select body->>'type' from notifications") == "dcmon.firing"
