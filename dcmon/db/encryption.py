@@ -60,11 +60,8 @@ def has_keys() -> bool:
 
 
 def signing_keys(purpose: str) -> list[bytes]:
-    """Return a key for each key of this process, the newest first, to sign what has a purpose.
-
-    Without DCMON_SECRET_KEYS there is one, which is no secret: what is signed must have one of its own.
-    """
-    return [hmac.digest(key.encode(), purpose.encode(), "sha256") for key in _keys or ("",)]
+    """Return a key for each key of this process, the newest first, to sign what has a purpose; none without keys."""
+    return [hmac.digest(key.encode(), purpose.encode(), "sha256") for key in _keys]
 
 
 @cache

@@ -1,17 +1,22 @@
 """Sessions of browsers: what a cookie has in place of a token, for a short time.
 
-A session is signed with the SHA-256 of its token and with DCMON_SECRET_KEYS, and nothing of it is stored: a revoked or
+A session is signed with the SHA-256 of its token and with DCMON_SECRET_KEYS, or without these with a random key of the
+database: the SHA-256 is in backups and exports, and must not be enough. Nothing of a session is stored: a revoked or
 expired token ends it at once, and so does a change of the member's role. It never shows the token.
 """
 
 import hmac
 import re
+import secrets
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db import encryption
+from dcmon.db.tables.public import SigningKey
 from dcmon.tenancy import tokens
 from dcmon.tenancy.tokens import Bearer
 
@@ -24,11 +29,11 @@ def create(session: Session, token: str) -> tuple[Bearer, str]:
     """Return the bearer of a token, and a new session as text. Raises NotAuthenticated."""
     bearer = tokens.authenticate(session, token)
     expires = datetime.now(UTC) + LIFETIME
-    signed = ""
+    key, signed = _keys(session)[0], ""
 
     def sign(digest: bytes) -> bool:
         nonlocal signed
-        signed = _signature(encryption.signing_keys(PURPOSE)[0], digest, bearer.prefix, int(expires.timestamp()))
+        signed = _signature(key, digest, bearer.prefix, int(expires.timestamp()))
         return True
 
     session.flush()
@@ -41,12 +46,24 @@ def authenticate(session: Session, text: str) -> Bearer:
     if match is None or int(match[2]) <= datetime.now(UTC).timestamp():
         raise errors.NotAuthenticated
     prefix, expires, signature = match[1], int(match[2]), match[3]
+    keys = _keys(session)
 
     def is_signed(digest: bytes) -> bool:
-        signatures = [_signature(key, digest, prefix, expires) for key in encryption.signing_keys(PURPOSE)]
+        signatures = [_signature(key, digest, prefix, expires) for key in keys]
         return any(hmac.compare_digest(signature, known) for known in signatures)
 
     return tokens.bearer_of(session, prefix, is_signed)
+
+
+def _keys(session: Session) -> list[bytes]:
+    """Return the keys of this process, the newest first; without any, that of the database, which is drawn once."""
+    if encryption.has_keys():
+        return encryption.signing_keys(PURPOSE)
+    if (own := session.get(SigningKey, PURPOSE)) is not None:
+        return [own.key]
+    drawn = insert(SigningKey).values(purpose=PURPOSE, key=secrets.token_bytes(32))
+    session.execute(drawn.on_conflict_do_nothing())  # another process may draw one now
+    return [session.scalars(select(SigningKey.key).where(SigningKey.purpose == PURPOSE)).one()]
 
 
 def _signature(key: bytes, digest: bytes, prefix: str, expires: int) -> str:

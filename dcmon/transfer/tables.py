@@ -56,6 +56,8 @@ NOT_BACKED_UP: Mapping[str, str] = {
     "workers": "heartbeats of processes that run now",
     "scheduler_runs": "the last runs of periodic jobs",
     "problems": "found again by the scheduler",
+    "organization_health": "read again by the next health check",
+    "signing_keys": "random; each database has its own",
     "failed_logins": "counts of the last hours",
     "alembic_version": "the revision is in the manifest",
 }

@@ -278,6 +278,15 @@ class SchedulerRun(Public):
     message: Mapped[str | None]
 
 
+class SigningKey(Public):
+    """A random key that signs what has a purpose, where DCMON_SECRET_KEYS has no key. No backup or export has it."""
+
+    __tablename__ = "signing_keys"
+    __logged__ = None  # it never changes
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[bytes]
+
+
 class KnownProblem(Public):
     """A problem of dcmon itself, with its start and the time of its notification."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hmac
 import re
 import time
 from collections.abc import Iterator
@@ -12,11 +13,12 @@ from urllib.parse import urlencode
 import bcrypt
 import pytest
 import urllib3
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from dcmon import db
 from dcmon.app import App
 from dcmon.db import encryption
+from dcmon.db.tables.public import Token
 from dcmon.http import computing
 from dcmon.http.page_access import COOKIE, HOME, next_page
 from dcmon.pages import model_section
@@ -251,12 +253,26 @@ def test_a_session_is_not_forged_before_a_first_use(endpoint: Endpoint, app: App
     with app.public() as session:
         (imported,) = imported_tokens.import_lines(session, acme.org.id, [f"{name},{hashed}"], Role.MEMBER)
     expires = int(time.time()) + 3600
-    (key,) = encryption.signing_keys(page_sessions.PURPOSE)  # without keys in the settings, it is known to all
+    with app.public() as session:
+        (key,) = page_sessions._keys(session)
     forged = f"{imported.prefix}.{expires}.{page_sessions._signature(key, b'', str(imported.prefix), expires)}"
     assert get(endpoint, HOME, cookie=f"{COOKIE}={forged}").status == 401
     used = session_of(log_in(endpoint, f"{base64.urlsafe_b64encode(name.encode()).decode()}.{secret}"))
     assert get(endpoint, HOME, cookie=used).status == 200
     assert get(endpoint, HOME, cookie=f"{COOKIE}={forged}").status == 401
+
+
+def test_stored_hash_of_a_token_makes_no_session(endpoint: Endpoint, app: App) -> None:
+    """The hash is in backups and exports; the key of the database, which has to sign too, is in none."""
+    with app.public() as session:
+        token = session.scalars(select(Token)).one()
+        (key,) = page_sessions._keys(session)
+    expires = int(time.time()) + 3600
+    known = hmac.digest(b"", page_sessions.PURPOSE.encode(), "sha256")
+    for signed_with, status in ((known, 401), (b"", 401), (key, 200)):
+        signature = page_sessions._signature(signed_with, token.digest, token.prefix, expires)
+        forged = f"{COOKIE}={token.prefix}.{expires}.{signature}"
+        assert get(endpoint, HOME, cookie=forged).status == status
 
 
 def test_longest_imported_token_logs_in(endpoint: Endpoint, app: App, acme: Acme) -> None:
