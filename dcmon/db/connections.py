@@ -13,6 +13,7 @@ import psycopg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from dcmon import errors
 from dcmon.db import object_limits
@@ -33,6 +34,9 @@ CONNECTION = {
 }
 CONNECTION_ERRORS = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 LARGEST_ID = 2**31 - 1
+# Schemas that a connection works in before another one replaces it: PostgreSQL keeps 0.3 to 0.7 MB of each as long as
+# the connection lasts, 1.5 GB after a prune of 2,000.
+SCHEMAS, MOST_SCHEMAS = "schemas", 1_000
 MORE_CONNECTIONS = 20  # than the pool keeps, while they are needed
 POOL_SECONDS = 5.0  # the longest wait for a connection: then a request gets 503, and does not keep its thread
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]|\\\\u(?:0000|d[89a-f])", re.IGNORECASE)  # also as JSON writes them
@@ -59,10 +63,17 @@ def engine(url: str, *, pool_size: int = 5, lock_wait: timedelta | None = None) 
         hide_parameters=True,  # a log must not have values of rows
     )
     event.listen(result, "handle_error", _translate)
+    event.listen(result, "checkin", _replace_if_full)
     if lock_wait is not None:
         limit = f"set local lock_timeout = '{max(1, int(lock_wait.total_seconds() * 1000))}ms'"
         event.listen(result, "begin", lambda connection: connection.exec_driver_sql(limit))
     return result
+
+
+def _replace_if_full(_: Any, record: ConnectionPoolEntry) -> None:
+    """Let the pool close a connection that has worked in many schemas, when it is needed next."""
+    if len(record.info.get(SCHEMAS, ())) > MOST_SCHEMAS:
+        record.invalidate(soft=True)
 
 
 def _decoded_json(encoded: bytes) -> Any:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import authors, errors
 from dcmon.db import locks, object_limits
-from dcmon.db.connections import address, first_line, sqlstate
+from dcmon.db.connections import SCHEMAS, address, first_line, sqlstate
 from dcmon.db.locks import LockSpace
 from dcmon.db.object_limits import ObjectLimits
 
@@ -170,13 +170,13 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
 
 def _with_room(connection: Connection, schema: str) -> Connection:
     """Return the connection, or another one in its place if it has peeked into as many schemas as it may."""
-    peeked: set[str] = connection.info.setdefault("peeked", set())
+    peeked: set[str] = connection.info.setdefault(SCHEMAS, set())
     if schema not in peeked and len(peeked) >= MOST_PEEKED:
         engine = connection.engine
         connection.invalidate()
         connection.close()
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        peeked = connection.info.setdefault("peeked", set())
+        peeked = connection.info.setdefault(SCHEMAS, set())
     peeked.add(schema)
     return connection
 
@@ -188,6 +188,7 @@ def enter(connection: Connection, org: Organization) -> None:
     migrated or deleted.
     """
     known = _KNOWN_ROLES.setdefault(connection.engine, {})
+    connection.info.setdefault(SCHEMAS, set()).add(org.schema)
     values = {
         "schema": org.schema,
         "id": org.id,

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db
 from dcmon.app import App
-from dcmon.db import Organization, filled_tables, session
+from dcmon.db import Organization, connections, filled_tables, session
 from dcmon.jobs import schedule
 from dcmon.tenancy import provisioning
 from tests.helpers.statements import recorded_statements
@@ -46,3 +46,21 @@ def test_connection_that_peeked_into_many_is_replaced(
     assert rows[0] == rows[1]
     assert rows[2] == rows[3]
     assert len({pid for pid, _ in rows}) == 3
+
+
+def test_connection_that_entered_many_is_replaced(
+    engine: Engine, org: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = provisioning.create_organization(engine, "other", "o@other.example").organization
+    engine.dispose()
+
+    def pid(entered: Organization) -> int:
+        with db.org_session(engine, entered) as opened:
+            return int(opened.scalar(text("select pg_backend_pid()")) or 0)
+
+    monkeypatch.setattr(connections, "MOST_SCHEMAS", 1)
+    first = pid(org)
+    assert [pid(org), pid(other)] == [first, first]
+    second = pid(org)
+    assert second != first
+    assert pid(org) == second
