@@ -3,7 +3,7 @@
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 from dcmon import authors, data_formats, profiles, text
 from dcmon.colors import Color, LogFormat
 from dcmon.commands.shared import completion, help_texts
-from dcmon.commands.shared.groups import SuggestingGroup
+from dcmon.commands.shared.groups import OLD_OPTIONS, SuggestingGroup, with_new_options
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.data_formats import Format
 from dcmon.errors import DcmonError, UnstorableText
@@ -49,7 +49,7 @@ class Commands(SuggestingGroup):
             return None
         command = typer.main.get_command(import_module(f"dcmon.commands.{_module(cmd_name)}").app)
         command.name = cmd_name
-        _check_texts(command)
+        _check_texts(command, OLD_OPTIONS.get(cmd_name, {}))
         help_texts.prepare(command, cmd_name)
         if ctx is not None and ctx.resilient_parsing:
             completion.attach(command, (cmd_name,))
@@ -78,14 +78,14 @@ class Commands(SuggestingGroup):
         return super().get_params(ctx)
 
 
-def _check_texts(command: Any) -> None:
-    """Let a command, or all commands of a group, refuse hidden characters in its arguments before it runs."""
+def _check_texts(command: Any, old_options: Mapping[str, str]) -> None:
+    """Let a command, or all of a group, accept old options, and refuse hidden characters in its arguments."""
     for subcommand in getattr(command, "commands", {}).values():
-        _check_texts(subcommand)
+        _check_texts(subcommand, old_options)
     parse = command.parse_args
 
     def parse_and_check(ctx: Any, arguments: list[str]) -> Any:
-        remaining = parse(ctx, arguments)
+        remaining = parse(ctx, with_new_options(arguments, old_options))
         for name, value in ctx.params.items():
             require = text.require_line if name in LINES else text.require_prose if name in PROSE else None
             for item in value if isinstance(value, list | tuple) else [value]:

@@ -2,13 +2,24 @@
 
 from collections.abc import Sequence
 
-from dcmon.errors import DcmonError, InvalidInput, Locked, Unavailable
+from dcmon.errors import DcmonError, InvalidInput, Locked, NotFound, Unavailable
 
 
 class FileRefused(DcmonError):
     """{path} can't be read: {reason}"""
 
     exit_code, status = 3, 400
+
+
+class FileMissing(NotFound):
+    """There is no file {path!r}."""
+
+
+def unreadable(path: object, error: OSError) -> DcmonError:
+    """Return what to raise for a file that can't be read: FileMissing, else FileRefused with the system's reason."""
+    if isinstance(error, FileNotFoundError):
+        return FileMissing(path=str(path))
+    return FileRefused(path=path, reason=error.strerror or str(error))
 
 
 class FileChanged(Unavailable):

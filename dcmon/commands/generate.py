@@ -20,9 +20,9 @@ class Shell(StrEnum):
 
 
 Directory = Annotated[
-    Path | None, typer.Option("--output-dir", metavar="DIR", help="Write files there; default: show them on stdout.")
+    Path | None, typer.Option("--out", metavar="DIR", help="Write files there; default: show them on stdout.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files of the same name with other contents.")]
+Overwrite = Annotated[bool, typer.Option("--replace", help="Replace files of the same name with other contents.")]
 Image = Annotated[str | None, typer.Option("--image", help="Image of dcmon; default: dcmon:VERSION.")]
 Namespace = Annotated[str, typer.Option("--namespace", help="Namespace of the manifests.")]
 
@@ -31,7 +31,7 @@ Namespace = Annotated[str, typer.Option("--namespace", help="Namespace of the ma
 def grafana(ctx: typer.Context, output_dir: Directory = None, overwrite: Overwrite = False) -> None:
     """Generate a dashboard of dcmon's metrics, to import into Grafana.
 
-    Example: dcmon generate grafana --output-dir grafana
+    Example: dcmon generate grafana --out grafana
     """
     from dcmon.commands.operations import generate as operation
     from dcmon.commands.views import generate as view
@@ -43,7 +43,7 @@ def grafana(ctx: typer.Context, output_dir: Directory = None, overwrite: Overwri
 def prometheus_rules(ctx: typer.Context, output_dir: Directory = None, overwrite: Overwrite = False) -> None:
     """Generate alert rules of Prometheus, with the limits of the settings DCMON_HEALTH__….
 
-    Example: dcmon generate prometheus-rules --output-dir prometheus
+    Example: dcmon generate prometheus-rules --out prometheus
     """
     from dcmon.commands.operations import generate as operation
     from dcmon.commands.views import generate as view
@@ -58,7 +58,7 @@ def systemd(ctx: typer.Context, output_dir: Directory = None, overwrite: Overwri
 
     Secrets are not written: fill in their values.
 
-    Example: dcmon generate systemd --output-dir units
+    Example: dcmon generate systemd --out units
     """
     from dcmon.commands.operations import generate as operation
     from dcmon.commands.views import generate as view
@@ -79,7 +79,7 @@ def kubernetes(
 
     Secrets are not written: fill in their values.
 
-    Example: dcmon generate kubernetes --image example.org/dcmon:1 --output-dir out
+    Example: dcmon generate kubernetes --image example.org/dcmon:1 --out out
     """
     from dcmon.commands.operations import generate as operation
     from dcmon.commands.views import generate as view
@@ -94,7 +94,7 @@ def compose(
 ) -> None:
     """Generate a file for Docker Compose, with dcmon's processes and the database and broker of the settings.
 
-    Example: dcmon generate compose --output-dir deploy
+    Example: dcmon generate compose --out deploy
     """
     from dcmon.commands.operations import generate as operation
     from dcmon.commands.views import generate as view

@@ -7,7 +7,7 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.changes import changing
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.limit_options import organization_limits
 from dcmon.commands.shared.lists import global_listing
@@ -181,5 +181,5 @@ def delete(
     from dcmon.commands.operations import organization as operation
 
     removal = operation.prepare_deletion(ctx.obj, name)
-    ask_and_run(removal.question, removal.delete, dry_run=dry_run, yes=yes)
+    ask_for_name(removal.loss, removal.row["deleted"], removal.delete, dry_run=dry_run, yes=yes)
     ctx.obj.output.value(outcome(removal.row, dry_run=dry_run))

@@ -16,7 +16,7 @@ def report(
     ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     file: Annotated[
-        str | None, typer.Option("--file", "-f", help='File to write; "-": stdout. Default: MODEL.html, here.')
+        str | None, typer.Option("--out", metavar="FILE", help='File to write; "-": stdout. Default: MODEL.html, here.')
     ] = None,
     since: Annotated[datetime | None, options.time_option("--since", "Only windows that end after this time.")] = None,
 ) -> None:
@@ -25,7 +25,7 @@ def report(
     It has the monitors over time with thresholds and alerts, what moved in each alert, the features, the flow of rows
     and the quarantine. `dcmon serve` shows the same pages live.
 
-    Example: dcmon report credit --since 30d --file credit.html
+    Example: dcmon report credit --since 30d --out credit.html
     """
     from dcmon.commands.operations import report as operation
 

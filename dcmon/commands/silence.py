@@ -28,7 +28,7 @@ def create(
     ],
     for_: Annotated[str | None, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = None,
     from_: Annotated[datetime | None, options.time_option("--from", "Start of the silence; default: now.")] = None,
-    until: Annotated[datetime | None, options.time_option("--until", "End of the silence, like +4h.")] = None,
+    until: Annotated[datetime | None, options.time_option("--to", "End of the silence, like +4h.")] = None,
     reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
     by: Annotated[str | None, typer.Option(help="Author of the silence; default: the user of the system.")] = None,
 ) -> None:
@@ -45,7 +45,7 @@ def create(
     from dcmon.notifications.silences import NewSilence
 
     if (for_ is None) is (until is None):
-        raise typer.BadParameter("Give either --for 4h or --until 2026-12-01, and not both.")
+        raise typer.BadParameter("Give either --for 4h or --to 2026-12-01, and not both.")
     begins = from_ or datetime.now(UTC)
     ends = until or begins + durations.parse(for_ or "", "30m, 4h or 2d")
     row = operation.add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()))

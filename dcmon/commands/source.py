@@ -8,7 +8,7 @@ from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import global_listing, listing
 from dcmon.commands.shared.several import delete_all
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def set_keys(
 
 
 @app.command("show-keys")
+@global_listing
 def show_keys(ctx: typer.Context) -> None:
     """Show the organization's own keys of S3, masked. Example: dcmon source show-keys"""
     from dcmon.commands.views import source as view

@@ -21,8 +21,8 @@ def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Purpose of the token.")] = "sdk",
     user: Annotated[str | None, typer.Option(help="E-mail of a member; default: the owner.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days until the token expires; default: never.")] = None,
-    expires: Annotated[str | None, typer.Option(help="When the token expires, after 12h, 90d ….")] = None,
+    days: Annotated[int | None, typer.Option(min=1, hidden=True, help="Days until the token expires.")] = None,
+    expires: Annotated[str | None, typer.Option(help="After how long it expires: 12h, 90d; default: never.")] = None,
     scope: Annotated[str, typer.Option(help="full (all that the user may do), read or ingest.")] = "full",
 ) -> None:
     """Create a token and show it once. Example: dcmon token create scoring-service --scope ingest --expires 365d"""

@@ -80,7 +80,7 @@ def _content(name: str) -> bytes:
         with Path(name).open("rb") as file:
             return file.read(yaml_reader.MAX_BYTES + 1)
     except FileNotFoundError as error:
-        raise errors.NotFound(what="file", name=name) from error
+        raise file_errors.unreadable(name, error) from error
     except (OSError, ValueError) as error:
         raise file_errors.FileRefused(path=name, reason=getattr(error, "strerror", None) or str(error)) from error
 

@@ -69,15 +69,15 @@ def add(session: Session, new: NewDeadLetter) -> None:
 def entries(session: Session, chosen: DeadLetterFilter, limit: int | None = None) -> list[dict[str, Any]]:
     """Return dead letters as rows without their bodies, the newest first; those of an organization as `_describe`.
 
-    Raises NotFound for an unknown id.
+    Raises NotFound for an id that is unknown, or of another organization than the chosen one.
     """
     columns = (DeadLetter, func.substr(DeadLetter.body, 1, HEAD_BYTES), func.octet_length(DeadLetter.body))
     rows, ids = list[dict[str, Any]](), set[int]()
     for dead_letter, head, size in session.execute(_filtered(select(*columns).options(defer(DeadLetter.body)), chosen)):
-        ids.add(dead_letter.id)
         row = _describe(dead_letter, bytes(head or b""), size or 0)
-        if chosen.org_id in (None, row["org_id"]) and (limit is None or len(rows) < limit):
-            rows.append(row)
+        if chosen.org_id in (None, row["org_id"]):
+            ids.add(dead_letter.id)
+            rows += [row] if limit is None or len(rows) < limit else []
     if missing := sorted(set(chosen.ids) - ids):
         raise _not_found(missing[0])
     return rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dcmon import complete_files, errors
-from dcmon.file_errors import FileRefused, FileUnwritable
+from dcmon.file_errors import FileUnwritable, unreadable
 
 STANDARD = "-"  # stdin or stdout
 
@@ -55,7 +55,7 @@ def _writing_stdout() -> Iterator[BinaryIO]:
 
 @contextmanager
 def reading(path: str) -> Iterator[BinaryIO]:
-    """Open a file, or stdin. Raises FileRefused."""
+    """Open a file, or stdin. Raises FileMissing or FileRefused."""
     if path == STANDARD:
         yield sys.stdin.buffer
         return
@@ -63,11 +63,11 @@ def reading(path: str) -> Iterator[BinaryIO]:
         with open(path, "rb") as stream:
             yield stream
     except OSError as error:
-        raise FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise unreadable(path, error) from error
 
 
 def passphrase(path: str | None) -> str | None:
-    """Return the first line of a file; None without one. Raises InvalidInput or FileRefused."""
+    """Return the first line of a file; None without one. Raises InvalidInput, FileMissing or FileRefused."""
     if path is None:
         return None
     with reading(path) as stream:

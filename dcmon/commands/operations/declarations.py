@@ -155,10 +155,8 @@ def _read(typed: TypedPlan) -> Wanted:
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise errors.NotFound(what="file", name=path) from error
     except OSError as error:
-        raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise file_errors.unreadable(path, error) from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -85,7 +85,7 @@ def read(data_dir: Path, parts: Sequence[str], chosen: LogFilter, stack: ExitSta
 def follow(
     data_dir: Path, parts: Sequence[str], chosen: LogFilter, pause: Callable[[], None] | None = None
 ) -> Iterator[Logs]:
-    """Yield the logs as `read`, then what is written from now on, without an end.
+    """Yield the logs as `read`, then what is written from now on, until the end that is chosen.
 
     `pause` waits before each further look at the files. Raises NotFound or FileRefused.
     """
@@ -102,7 +102,10 @@ def follow(
     try:
         while True:
             new = (entry for reader in followed.values() for entry in reader.read() if chosen.matches(entry))
+            is_over = chosen.until is not None and datetime.now(UTC) > chosen.until
             yield Logs(sorted(new, key=_time))
+            if is_over:
+                return
             (pause or _pause)()
     finally:
         for reader in followed.values():

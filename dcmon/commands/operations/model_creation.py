@@ -44,7 +44,7 @@ def create(app: "App", typed: "TypedModel", confirm: Confirm) -> Page:
         row = _create(app, typed)
         return Page(row, [Fields(row)], [f"Model {typed.name!r} existed already."] if is_known else [])
     if file.write is not None:
-        raise errors.InvalidInput(f"{file.path} describes a model already: --write has no meaning for it.")
+        raise errors.InvalidInput(f"{file.path} describes a model already: --out has no meaning for it.")
     typed = model_document.read(typed)
     _confirm_addition(app, typed, confirm)
     row = _create(app, typed, _reference(file))
@@ -59,7 +59,7 @@ def _confirm_addition(app: "App", typed: "TypedModel", confirm: Confirm) -> None
 
 def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confirm) -> Page:
     if file.write is not None and Path(file.write).suffix.lower() not in (*YAML, model_document.COMMAND_SUFFIX):
-        raise errors.InvalidInput(f"--write {file.write}: name a file *.yaml, or *.sh for a command.")
+        raise errors.InvalidInput(f"--out {file.write}: name a file *.yaml, or *.sh for a command.")
     choices = _choices(typed, file)
     proposal = _propose(file, choices)
     while (chosen := _ask(app, proposal, choices)) is not None:

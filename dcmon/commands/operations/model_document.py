@@ -40,10 +40,8 @@ def read(typed: "TypedModel") -> "TypedModel":
     assert file is not None
     try:
         document = msgspec.yaml.decode(Path(file.path).read_bytes(), type=ModelDocument)
-    except FileNotFoundError as error:
-        raise errors.NotFound(what="file", name=file.path) from error
     except OSError as error:
-        raise file_errors.FileRefused(path=file.path, reason=error.strerror or str(error)) from error
+        raise file_errors.unreadable(file.path, error) from error
     except (msgspec.DecodeError, ValueError) as error:
         raise errors.InvalidInput(f"{file.path} does not describe a model: {error}") from error
     return replace(

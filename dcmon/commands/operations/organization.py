@@ -30,9 +30,9 @@ def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class OrganizationDeletion:
-    """A deletion that is not done yet. `question`: what to ask; None if an earlier run has asked. `row`: its output."""
+    """A deletion that is not done yet. `loss`: what is lost; None if an earlier run has asked. `row`: its output."""
 
-    question: str | None
+    loss: str | None
     delete: Callable[[], None]
     row: Mapping[str, Any]
 
@@ -49,8 +49,8 @@ def prepare_deletion(app: "App", name: str) -> OrganizationDeletion:
     org = app.organization(name)
     counts = provisioning.contents(app.engine, org)
     contents = f"{counts['models']:,} models and {counts['samples']:,} samples"
-    question = f"Delete organization {org.name!r} with {contents}?"
-    return OrganizationDeletion(question, lambda: deletion.delete(app.engine, org), {"deleted": org.name, **counts})
+    loss = f"Organization {org.name!r} is deleted with {contents}."
+    return OrganizationDeletion(loss, lambda: deletion.delete(app.engine, org), {"deleted": org.name, **counts})
 
 
 def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[str, Any]:

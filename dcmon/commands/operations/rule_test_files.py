@@ -18,12 +18,12 @@ class FileOutcome(NamedTuple):
 
 
 def run(files: list[Path]) -> list[FileOutcome]:
-    """Run the rule tests of YAML files. Raises FileRefused or InvalidInput."""
+    """Run the rule tests of YAML files. Raises FileMissing, FileRefused or InvalidInput."""
     outcomes: list[FileOutcome] = []
     for file in files:
         try:
             content = file.read_bytes()
         except OSError as error:
-            raise file_errors.FileRefused(path=file, reason=error.strerror or error) from None
+            raise file_errors.unreadable(file, error) from None
         outcomes += [FileOutcome(file, outcome) for outcome in rule_tests.run_all(content, file.name)]
     return outcomes

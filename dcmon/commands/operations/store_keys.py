@@ -100,7 +100,7 @@ def _text(path: str) -> str:
         with Path(path).open(encoding="utf-8-sig", errors="replace") as file:
             return file.read(MAX_CHARACTERS)
     except OSError as error:
-        raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise file_errors.unreadable(path, error) from error
 
 
 def _parsed(text: str, path: str) -> dict[str, str]:

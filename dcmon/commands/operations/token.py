@@ -47,9 +47,10 @@ def revoke(app: "App", typed: str) -> dict[str, Any]:
 
 
 def import_tokens(app: "App", path: str, role: str, *, dry_run: bool) -> list[dict[str, Any]]:
-    """Import tokens of the old system, one of each line of a file or of stdin. Raises InvalidInput or FileRefused.
+    """Import tokens of the old system, one of each line of a file or of stdin.
 
-    Tokens come from a file, because arguments are shown by ps and kept in the history of a shell.
+    Raises InvalidInput, FileMissing or FileRefused. Tokens come from a file, because arguments are shown by ps and kept
+    in the history of a shell.
     """
     org, parsed = app.organization(), permissions.parse_role(role)
     with ExitStack() as stack, app.public() as session:
@@ -67,4 +68,4 @@ def _lines(path: str, stack: ExitStack) -> Iterable[str]:
             raise file_errors.FileRefused(path=path, reason=f"it has more than {MAX_BYTES:,} bytes.")
         return stack.enter_context(Path(path).open(encoding="utf-8-sig", errors="replace"))
     except OSError as error:
-        raise file_errors.FileRefused(path=path, reason=error.strerror) from error
+        raise file_errors.unreadable(path, error) from error

@@ -34,15 +34,15 @@ def ask_and_run(question: str | None, action: Callable[[], T], *, dry_run: bool,
     return action()
 
 
-def ask_for_name(loss: str, name: str, action: Callable[[], None], *, dry_run: bool, yes: bool) -> None:
+def ask_for_name(loss: str | None, name: str, action: Callable[[], None], *, dry_run: bool, yes: bool) -> None:
     """Let an operator type the name of what can't be restored, and run the action; with `dry_run` do nothing.
 
-    `loss`: a sentence that says what is lost. Raises InvalidInput after another text, and without both terminal and
-    --yes.
+    `loss`: a sentence that says what is lost, None if nothing is. Raises InvalidInput after another text, and without
+    both terminal and --yes.
     """
     if dry_run:
         return
-    if not yes:
+    if loss is not None and not yes:
         if not sys.stdin.isatty():
             raise InvalidInput(f"{loss} There is no terminal to ask on: add --yes to confirm.")
         if typer.prompt(f"{printable(loss)} Type the name to confirm", err=True) != name:

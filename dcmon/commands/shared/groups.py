@@ -1,6 +1,6 @@
 """Create Typer apps: for a noun with verbs, and for a single command."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -13,6 +13,14 @@ from dcmon.nearest import nearest
 OLD_VERBS = {
     "add": "create", "remove": "delete", "revoke": "delete", "end": "delete", "clear": "delete", "drop": "delete",
 }  # fmt: skip
+# Options of earlier releases, which still work, by the first word of their commands.
+OLD_OPTIONS = {
+    "report": {"--file": "--out", "-f": "--out"},
+    "generate": {"--output-dir": "--out", "--overwrite": "--replace"},
+    "model": {"--write": "--out"},
+    "mute": {"--tz": "--time-zone"},
+    "silence": {"--until": "--to"},
+}
 # Verbs of other tools, for suggestions.
 SYNONYMS = {
     "new": "create", "make": "create", "register": "create", "rm": "delete", "del": "delete", "destroy": "delete",
@@ -36,6 +44,13 @@ class SuggestingGroup(TyperGroup):
             if suggested := suggestions(args[0], self.list_commands(ctx)):
                 error.message = f"{error.message} Do you mean {' or '.join(map(repr, suggested))}?"
             raise
+
+
+def with_new_options(arguments: Sequence[str], old_options: Mapping[str, str]) -> list[str]:
+    """Return typed arguments with the present names of options."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    parted = (word.partition("=") for word in arguments[:end])
+    return ["".join([old_options.get(name, name), *value]) for name, *value in parted] + list(arguments[end:])
 
 
 def suggestions(typed: str, known: Sequence[str]) -> list[str]:

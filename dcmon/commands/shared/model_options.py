@@ -28,7 +28,7 @@ From = Annotated[
     Text,
     typer.Option(
         "--from",
-        help="Propose the model from this file (CSV, Parquet, JSON lines), or create what a YAML of --write says.",
+        help="Propose the model from this file (CSV, Parquet, JSON lines), or create what a YAML of --out says.",
     ),
 ]
 Description = Annotated[Text, typer.Option(help="What the model predicts.")]
@@ -51,7 +51,8 @@ Label = Annotated[Text, typer.Option("--label", help="With --from: column of the
 FileFormat = Annotated[Text, typer.Option("--format", help="With --from: csv, parquet or jsonl; default: by its name.")]
 Reference = Annotated[Text, typer.Option("--reference", help="With --from: also load this file as the reference.")]
 Write = Annotated[
-    Text, typer.Option("--write", help="With --from: write the proposal to a file, YAML or (.sh) a command, and end.")
+    Text,
+    typer.Option("--out", metavar="FILE", help="With --from: write the proposal, as YAML or (.sh) a command, and end."),
 ]
 Frequency_ = Annotated[
     str, typer.Option("--frequency", help="Frequency of the default monitors: HOUR, DAY, WEEK or MONTH.")

@@ -56,7 +56,7 @@ def _table(proposal: "Proposal") -> Table:
     if more := columns[MAX_SHOWN:]:
         counts = Counter(_becomes(column) for column in more)
         text = ", ".join(f"{count:,} {becomes}" for becomes, count in counts.most_common())
-        rows.append({"column": f"{len(more):,} more", "becomes": "-", "reason": f"{text}. --write FILE.yaml has all"})
+        rows.append({"column": f"{len(more):,} more", "becomes": "-", "reason": f"{text}. --out FILE.yaml has all"})
     return Table(rows, COLUMNS)
 
 
@@ -72,7 +72,7 @@ def _end(proposal: "Proposal", command: str | None) -> list[Part]:
         parts.append(Remark("The file has no labels: load them later, from a file with ids and labels."))
     if command is not None:
         count = len(proposal.columns)
-        lines = command.splitlines() if count <= MAX_SHOWN else ["--write FILE.sh writes the command."]
+        lines = command.splitlines() if count <= MAX_SHOWN else ["--out FILE.sh writes the command."]
         parts.append(Lines([Copied(line) for line in lines], title="The same as a command:"))
     return parts
 

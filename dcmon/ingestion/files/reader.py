@@ -271,10 +271,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
     """Open a file of this machine. Raises NotFound or FileRefused."""
     try:
         stream = path.open("rb")
-    except FileNotFoundError as error:
-        raise errors.NotFound(what="file", name=str(path)) from error
     except OSError as error:
-        raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+        raise file_errors.unreadable(path, error) from error
     with stream:
         yield stream
 

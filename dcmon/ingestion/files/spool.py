@@ -33,6 +33,6 @@ def spooled(path: str) -> Iterator[BinaryIO]:
                 with Path(path).open("rb") as pipe:
                     shutil.copyfileobj(pipe, copy)
         except OSError as error:
-            raise file_errors.FileRefused(path=path, reason=error.strerror or str(error)) from error
+            raise file_errors.unreadable(path, error) from error
         copy.seek(0)
         yield copy

@@ -28,7 +28,7 @@ def dcmon(app: App, target: Target, database_url: str, with_url: Callable[[str],
 
 def test_report_is_one_complete_file(dcmon: Dcmon, tmp_path: Path) -> None:
     file = tmp_path / "credit.html"
-    written = dcmon.json("report", "credit", "--file", str(file))
+    written = dcmon.json("report", "credit", "--out", str(file))
     page = file.read_text()
 
     assert (written["monitors"], written["alerts"], written["bytes"]) == (1, 1, len(page.encode()))
@@ -42,13 +42,13 @@ def test_report_is_one_complete_file(dcmon: Dcmon, tmp_path: Path) -> None:
 
 
 def test_report_goes_to_stdout_in_each_format(dcmon: Dcmon) -> None:
-    printed = dcmon("report", "credit", "--file", "-", "--since", "2026-03-01")
+    printed = dcmon("report", "credit", "--out", "-", "--since", "2026-03-01")
     assert printed.stdout.startswith("<!doctype html>")
     assert dcmon("-o", "json", "report", "credit", "-f", "-").stdout.endswith("</html>\n")
 
 
 def test_report_that_fails_leaves_no_file(dcmon: Dcmon, tmp_path: Path) -> None:
-    unknown = dcmon("report", "credits", "--file", str(tmp_path / "x.html"))
+    unknown = dcmon("report", "credits", "--out", str(tmp_path / "x.html"))
     assert (unknown.returncode, "'credit'" in unknown.stderr) == (5, True)
     refused = dcmon("report", "credit", "--file", str(tmp_path / "none" / "x.html"), "-o", "json")
     assert refused.returncode == 3

@@ -106,7 +106,7 @@ def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
         (("alert", "reopen", "1"), 6, "not resolved by an operator"),
         (("alert", "list", "--state", "open"), 2, "firing, pending"),
         (("silence", "create", "credit", "--for", "1h"), 2, "not a matcher"),
-        (("silence", "create", "model=credit"), 2, "--for 4h or --until"),
+        (("silence", "create", "model=credit"), 2, "--for 4h or --to"),
         (("silence", "delete", "9"), 5, "no silence 9"),
         (("silence", "create", "model=a", "--from", "2026-01-01", "--until", "2026-01-02"), 2, "over already"),
         (("monitor", "run", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),

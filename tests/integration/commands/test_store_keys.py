@@ -77,7 +77,7 @@ def test_keys_that_can_not_be_used_are_refused(
     file.write_text(content)
     assert message in run("source", "set-keys", "--from", str(file), exit_code=exit_code)
     assert "--from" in run("source", "set-keys", exit_code=2)
-    assert "can't be read" in run("source", "set-keys", "--from", str(tmp_path / "none"), exit_code=3)
+    assert "There is no file" in run("source", "set-keys", "--from", str(tmp_path / "none"), exit_code=5)
 
 
 def test_keys_are_encrypted_by_a_rotation(run: Run, target: Target, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_file_that_is_none_is_refused_with_a_reason(dcmon: Dcmon, tmp_path: Path
     for arguments in (["org", "import"], ["backup", "verify"], ["backup", "restore"]):
         done = dcmon(*arguments, str(path))
         assert (done.returncode, "is no file of dcmon" in done.stderr) == (3, True), done.stderr
-        assert dcmon(*arguments, "/no/such/file").returncode == 3
+        assert dcmon(*arguments, "/no/such/file").returncode == 5
     done = dcmon("backup", "create", "/no/such/directory/b.tar.gz", "--without-secrets")
     assert (done.returncode, "can't be written" in done.stderr) == (3, True)
 

@@ -1,5 +1,6 @@
 """One grammar: what holds for every command, found by walking all of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import typer
 
 from dcmon import cli
 from dcmon.commands.shared import help_texts
+from dcmon.commands.shared.groups import OLD_OPTIONS, with_new_options
 from tests.helpers.command_tree import leaves, options
 
 LEAVES = leaves()
@@ -90,3 +92,30 @@ def test_grouped_help_shows_every_option(name: str, capsys: pytest.CaptureFixtur
     for parameter in LEAVES[name].params:
         if parameter.param_type_name == "option" and not parameter.hidden:
             assert parameter.opts[0] in shown
+
+
+def test_every_list_can_be_sorted_limited_and_watched() -> None:
+    listing = [name for name in LEAVES if name.split()[-1] in ("list", "history", "show-keys")]
+    assert [name for name in listing if not {"--sort", "--limit", "--watch"} <= options(LEAVES[name])] == []
+
+
+def test_every_list_of_an_organization_is_of_all_on_demand() -> None:
+    """Others are of no organization, of all anyway, or of one object."""
+    apart = {"check list", "dead-letter list", "org list", "profile list"}
+    lists = {name for name in LEAVES if name.endswith(" list")}
+    assert {name for name in lists if "--all-orgs" not in options(LEAVES[name])} == apart
+
+
+def test_question_is_answered_by_yes_or_its_first_letter() -> None:
+    asking = [options(command) for command in LEAVES.values() if {"--yes", "-y"} & options(command)]
+    assert all({"--yes", "-y"} <= offered for offered in asking)
+
+
+@pytest.mark.parametrize(("noun", "renamed"), OLD_OPTIONS.items(), ids=OLD_OPTIONS)
+def test_option_of_an_earlier_release_works_unlisted(noun: str, renamed: Mapping[str, str]) -> None:
+    known = set().union(*(options(command) for name, command in LEAVES.items() if name.split()[0] == noun))
+    assert known & renamed.keys() == set()
+    assert set(renamed.values()) <= known
+    for old, new in renamed.items():
+        typed, expected = ["x", old, "y", f"{old}=z", "--", old], ["x", new, "y", f"{new}=z", "--", old]
+        assert with_new_options(typed, renamed) == expected

@@ -239,7 +239,7 @@ def test_files_are_written_once_and_not_replaced_unasked(tmp_path: Path, capsys:
     assert written.written[0].read_text() == text(made)
     made.write(tmp_path / "new", overwrite=False)  # the same again
     written.written[0].write_text("mine")
-    with pytest.raises(Conflict, match="--overwrite"):
+    with pytest.raises(Conflict, match="--replace"):
         made.write(tmp_path / "new", overwrite=False)
     made.write(tmp_path / "new", overwrite=True)
     assert text(made) == text(generate.grafana())  # each time the same
