@@ -142,6 +142,7 @@ PROBLEM_TITLES = {
     ProblemName.POSTGRESQL_HANGS: "PostgreSQL runs, and does not answer",
     ProblemName.POSTGRESQL_UNREACHABLE: "PostgreSQL can't be reached",
     ProblemName.POSTGRESQL_REFUSES: "PostgreSQL refuses the user or the password",
+    ProblemName.TABLE_LOCKED: "A session has locked a table of dcmon",
 }
 for name, title in PROBLEM_TITLES.items():
     add(Fault(name.code, title, Part.HEALTH, Severity.HIGH))

@@ -6,7 +6,7 @@ from dcmon import errors
 from dcmon.doctor.faults import FAULTS, Fact, Finding
 from dcmon.doctor.installation import Installation
 from dcmon.embedded import supervisor_state
-from dcmon.health import current_health, local_problems
+from dcmon.health import current_health, local_problems, table_locks
 from dcmon.health.problem import Problem, ProblemName
 
 NOT_OF_ORGANIZATIONS = {  # problems whose subject is no organization
@@ -24,6 +24,8 @@ def problems(installation: Installation, *, is_connected: bool) -> list[Finding]
     if is_connected:
         return [_finding(problem) for problem in current_health.collect(installation.engine, settings).problems]
     error = installation.connection_error
+    if error is None:
+        return [_finding(problem) for problem in table_locks.find(installation.engine, settings)]
     if not isinstance(error, errors.Unreachable | errors.DatabaseRefused | errors.NothingRuns | errors.DiskFull):
         return []  # the faults of PostgreSQL have it
     local = supervisor_state.read(settings)

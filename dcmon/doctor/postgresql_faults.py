@@ -19,7 +19,7 @@ from dcmon.severity import Severity
 BLOCKING = (
     "nothing-runs", ProblemName.POSTGRESQL_REFUSES.code, "database-url-unusable",
     ProblemName.POSTGRESQL_HANGS.code, ProblemName.POSTGRESQL_UNREACHABLE.code, ProblemName.PROCESS_STOPPED.code,
-    ProblemName.DISK_FULL.code,
+    ProblemName.DISK_FULL.code, ProblemName.TABLE_LOCKED.code,
 )  # fmt: skip
 OLDEST_VERSION = 14  # older ones get no security updates
 CLOCK_LIMIT = timedelta(seconds=5)

@@ -35,12 +35,12 @@ def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK) -> Curr
     with db.public_session(engine) as session:
         known = {problem.key: problem.since for problem in problems.entries(session)}
     listed = checks.find_problems(snapshot, settings.health)
-    current_problems = [_runnable(problem, settings) for problem in checks.with_known_start(listed, known)]
+    current_problems = [runnable(problem, settings) for problem in checks.with_known_start(listed, known)]
     new_problems = [problem for problem in current_problems if problem.key not in known]
     return CurrentHealth(snapshot, current_problems, new_problems)
 
 
-def _runnable(problem: Problem, settings: Settings) -> Problem:
+def runnable(problem: Problem, settings: Settings) -> Problem:
     """Return the problem with a command that reaches dcmon's database, if it is one of PostgreSQL's tools."""
     for tool, option in (("psql", ""), ("vacuumdb", "--dbname=")):
         if problem.command.startswith(f"{tool} "):

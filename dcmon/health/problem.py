@@ -51,6 +51,7 @@ class ProblemName(StrEnum):
     POSTGRESQL_HANGS = "postgresql hangs"
     POSTGRESQL_UNREACHABLE = "postgresql unreachable"
     POSTGRESQL_REFUSES = "postgresql refuses"
+    TABLE_LOCKED = "table locked"
     SCHEMA_AHEAD = "schema ahead"
 
     @property

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from dcmon import db, errors, redis_scripts
 from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.formatting import some_of
-from dcmon.health import checks, current_health, local_problems
+from dcmon.health import checks, current_health, local_problems, table_locks
 from dcmon.health.organization_healths import QUICK_LOOK, Look
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
@@ -116,7 +116,10 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None, l
     except errors.DcmonError as error:
         return _without_snapshot(engine, settings, local, error)
     except DBAPIError as error:
-        return _without_snapshot(engine, settings, local, _as_unavailable(error))
+        locks = table_locks.find(engine, settings)
+        failure = errors.Unavailable(locks[0].sentence) if locks else _as_unavailable(error)
+        without = _without_snapshot(engine, settings, local, failure)
+        return replace(without, problems=[*locks, *without.problems])
     database = _dependency("database", True, _database_url(engine) + _missing_roles(tenancy.without_role))
     return Status(
         [
@@ -153,11 +156,7 @@ def _without_snapshot(
 def _as_unavailable(error: DBAPIError) -> errors.Unavailable:
     """Return the error for a PostgreSQL that answers, but not with the status: for example, a table is locked."""
     reason = str(error.orig).splitlines()[0]
-    return errors.Unavailable(
-        f"PostgreSQL can't tell the status: {reason}. If a lock is the reason, this shows who holds it:"
-        ' psql -c "select pid, state, query from pg_stat_activity where pid in (select unnest(pg_blocking_pids(pid))'
-        ' from pg_stat_activity)"'
-    )
+    return errors.Unavailable(f'PostgreSQL can\'t tell the status: {reason}. Type "dcmon doctor".')
 
 
 def _database_url(engine: Engine) -> str:

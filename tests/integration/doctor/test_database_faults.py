@@ -11,7 +11,7 @@ from dcmon import db
 from dcmon.db.locks import LockSpace
 from dcmon.doctor import audit_faults, inspection, postgresql_faults
 from dcmon.doctor.installation import Installation
-from dcmon.health import checks
+from dcmon.health import checks, status, table_locks
 from dcmon.settings import Health, Ping
 from tests.helpers.waiting import PATIENCE, eventually
 from tests.integration.doctor.conftest import Healthy
@@ -189,6 +189,25 @@ def test_session_that_others_wait_for_is_named(healthy: Healthy, monkeypatch: py
         assert f"pg_terminate_backend({holder.info.backend_pid})" in blockers()[0]
         holder.rollback()
         waiting.join()
+
+
+def test_locked_table_of_all_organizations_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status names the session, too, where it can read nothing else."""
+    monkeypatch.setattr(table_locks, "SECONDS", 0.0)
+    with psycopg.connect(healthy.url) as holder:
+        holder.execute("lock table public.alembic_version")
+        pid = holder.info.backend_pid
+
+        (finding,) = healthy.findings()
+        engine = db.engine(healthy.url, lock_wait=timedelta(milliseconds=100))
+        current = status.collect(engine, healthy.settings, None)
+        engine.dispose()
+
+    assert finding.fault.code == "table-locked"
+    assert f"pg_terminate_backend({pid})" in finding.fact.command
+    assert [problem.name for problem in current.problems] == ["table locked"]
+    assert str(current.failure) == current.problems[0].sentence
+    assert f"Session {pid}" in current.problems[0].sentence
 
 
 def test_long_statement_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
