@@ -9,6 +9,7 @@ from sqlalchemy import URL, Connection, ExceptionContext, create_engine, event, 
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dcmon import errors
+from dcmon.db import sql
 
 ROWS_AT_ONCE = 10_000
 # The tables that are read, with the columns that must be there. A table that is missing has no rows, but for the first
@@ -80,8 +81,8 @@ class OldDatabase:
         """Return rows of a table by id, or none if the table is missing. For tables of definitions, which are small."""
         if not self.has(schema, table):
             return []
-        listed = ", ".join(map(quoted, columns))
-        statement = f"select {listed} from {quoted(schema)}.{quoted(table)} {where} order by 1"
+        listed = ", ".join(map(sql.identifier, columns))
+        statement = f"select {listed} from {sql.identifier(schema)}.{sql.identifier(table)} {where} order by 1"
         return [dict(row._mapping) for row in self._connection.exec_driver_sql(statement.replace("%", "%%"))]
 
     def of(self, org: OldOrganization, table: str) -> list[dict[str, Any]]:
@@ -96,7 +97,7 @@ class OldDatabase:
         """Count the rows of a table; 0 if it is missing."""
         if not self.has(schema, table):
             return 0
-        statement = f"select count(*) from {quoted(schema)}.{quoted(table)}"
+        statement = f"select count(*) from {sql.identifier(schema)}.{sql.identifier(table)}"
         return int(self._connection.exec_driver_sql(statement).scalar_one())
 
     def scalar(self, statement: str) -> Any:
@@ -158,8 +159,3 @@ def _refuse(context: ExceptionContext, url: URL) -> None:
     if context.is_disconnect or not getattr(original, "sqlstate", None):
         raise errors.Unreachable(what="The old database", where=where, reason=reason) from original
     raise errors.DcmonError(f"The old database at {where} refused: {reason}") from original
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL."""
-    return '"' + name.replace('"', '""') + '"'

@@ -12,9 +12,9 @@ from msgspec import Raw
 from sqlalchemy import Engine, text
 
 from dcmon import db
-from dcmon.adoption.old_database import OldDatabase, OldOrganization, quoted
+from dcmon.adoption.old_database import OldDatabase, OldOrganization
 from dcmon.adoption.summary import Summary
-from dcmon.db import Organization
+from dcmon.db import Organization, sql
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.reference_loading import LoadOptions, ReferenceTable
 from dcmon.monitoring import lifecycle
@@ -75,7 +75,7 @@ class Rows:
         if not total:
             return
         names = [*self._columns(model, version), "_dc_label"]
-        values = ", ".join(f"to_json({quoted(name)})" for name in names)
+        values = ", ".join(f"to_json({sql.identifier(name)})" for name in names)
         query = f"({self._select(table, names, model, version, '_dc_ref_sample_id')} order by _dc_ref_sample_id) t"
         lines = self.old.stream(f"select json_build_array({values})::text from {query}")
         reference = ReferenceTable((row for rows in lines for row in _raw(rows)), names)
@@ -89,7 +89,7 @@ class Rows:
     def _labels(self, intake: Direct, model: "Model") -> None:
         table = f"model_{model.id}_sample_labels"
         total = self.old.count(self.source.schema, table)
-        query = f"select {SAMPLE_ID}, _dc_label from {quoted(self.source.schema)}.{table}"
+        query = f"select {SAMPLE_ID}, _dc_label from {sql.identifier(self.source.schema)}.{table}"
         if not total:
             return
         before = self._quarantined_labels(model)
@@ -114,12 +114,12 @@ class Rows:
     ) -> str:
         """Return the statement that reads a table. NaN is null: JSON has no such number."""
         types = {**sample_tables.columns(model, version).user_columns}
-        listed = [
-            f"nullif({quoted(name)}, 'NaN') as {quoted(name)}" if types.get(name) == "numeric" else quoted(name)
-            for name in names
-        ]
+        listed = []
+        for name in names:
+            column = sql.identifier(name)
+            listed.append(f"nullif({column}, 'NaN') as {column}" if types.get(name) == "numeric" else column)
         more = [] if key is None else [key]
-        return f"select {', '.join([*listed, *more])} from {quoted(self.source.schema)}.{quoted(table)}"
+        return f"select {', '.join([*listed, *more])} from {sql.identifier(self.source.schema)}.{sql.identifier(table)}"
 
 
 def _raw(rows: Sequence[str]) -> list[Raw]:

@@ -3,8 +3,8 @@
 from sqlalchemy import Engine, text
 
 from dcmon import db, errors
-from dcmon.adoption.old_database import OldDatabase, OldOrganization, quoted
-from dcmon.db import Organization
+from dcmon.adoption.old_database import OldDatabase, OldOrganization
+from dcmon.db import Organization, sql
 from dcmon.storage import models, versions
 
 # The sum of a hash of each sample's id and time, in microseconds.
@@ -40,6 +40,6 @@ def compare(old: OldDatabase, source: OldOrganization, engine: Engine, org: Orga
                     )
                 if not quarantined:
                     here = session.connection().exec_driver_sql(CHECKSUM.format(table=f"samples_{version.relation}"))
-                    expected = old.scalar(CHECKSUM.format(table=f"{quoted(source.schema)}.{table}"))
+                    expected = old.scalar(CHECKSUM.format(table=f"{sql.identifier(source.schema)}.{table}"))
                     if here.scalar_one() != expected:
                         raise Differs(name=name, reason="ids or times of samples have another checksum")

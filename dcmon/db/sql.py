@@ -71,6 +71,11 @@ class Statements:
 
 
 @cache
+def identifier(name: str) -> str:
+    """Return a name of a schema, table or column as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def read(module: str) -> Statements:
     """Read the statements beside a module, once per process. Call it with `__name__`."""
     package, _, stem = module.rpartition(".")

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from dcmon.db import sql
+
 COLUMNS = text("""
     select a.attname from pg_attribute a
      where a.attrelid = cast(:table as regclass) and a.attnum > 0 and not a.attisdropped order by a.attnum
@@ -42,7 +44,7 @@ def sum_rows(session: Session, table: str, names: Sequence[str], where: str = ""
 
     PostgreSQL reads the table once. The checksum is the sum of a hash of the text of each row.
     """
-    subquery = f"select {joined(names)} from {quoted(table)}{where}"
+    subquery = f"select {joined(names)} from {sql.identifier(table)}{where}"
     statement = f"select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) from ({subquery}) t"
     rows, checksum = session.connection().exec_driver_sql(statement.replace("%", "%%")).one()
     return RowSum(rows, str(checksum))
@@ -50,9 +52,4 @@ def sum_rows(session: Session, table: str, names: Sequence[str], where: str = ""
 
 def joined(names: Sequence[str]) -> str:
     """Return a list of columns as SQL."""
-    return ", ".join(map(quoted, names))
-
-
-def quoted(name: str) -> str:
-    """Return a name of a table or column as SQL."""
-    return '"' + name.replace('"', '""') + '"'
+    return ", ".join(map(sql.identifier, names))

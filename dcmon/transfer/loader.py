@@ -12,7 +12,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from dcmon import db
-from dcmon.db import Organization, migrations
+from dcmon.db import Organization, migrations, sql
 from dcmon.db.tables.org import Model, Version
 from dcmon.file_errors import ArchiveDamaged
 from dcmon.states import RowKind
@@ -142,7 +142,7 @@ class Loader:
             session.execute(text(f"create table {STAGING}.{name} (like public.{source})"))
             session.execute(text(f"set local search_path to {STAGING}"))
             for column in set(catalog.columns(session, name)) - set(head.columns):
-                session.execute(text(f"alter table {name} drop column {catalog.quoted(column)}"))
+                session.execute(text(f"alter table {name} drop column {sql.identifier(column)}"))
             totals = _load(session, name, head, lines, None)
         if name == "users":
             self.users.read(self.engine, f"{STAGING}.users")
@@ -207,7 +207,7 @@ def _load(
     lines: Iterator[bytes],
     change: Callable[[bytes], bytes] | None,
 ) -> RowSum:
-    statement = f"copy {catalog.quoted(table)} ({catalog.joined(head.columns)}) from stdin"
+    statement = f"copy {sql.identifier(table)} ({catalog.joined(head.columns)}) from stdin"
     with db.copy(session, statement) as copying:
         for part in lines:
             copying.write(part if change is None else change(part))

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from dcmon import db, errors
-from dcmon.db import Organization
+from dcmon.db import Organization, sql
 from dcmon.db.tables.org import Model, Version
 from dcmon.states import RowKind
 from dcmon.storage import sample_tables
@@ -153,7 +153,7 @@ def _always(value: bytes) -> Callable[[copy_text.Field], copy_text.Field]:
 
 
 def _copied(session: Session, source: _Source) -> Iterator[bytes]:
-    query = f"select {catalog.joined(source.head.columns)} from {catalog.quoted(source.relation)}{source.where}"
+    query = f"select {catalog.joined(source.head.columns)} from {sql.identifier(source.relation)}{source.where}"
     with db.copy(session, f"copy ({query}) to stdout") as copying:
         yield from map(bytes, copying)
 
