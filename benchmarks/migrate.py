@@ -1,4 +1,4 @@
-"""Measure the migration of many organizations by one revision, while one of them takes rows.
+"""Measure the migration of many organizations by one revision, while transactions enter them; then what they cost idle.
 
 python -m benchmarks.migrate     (ORGS=2000 PARALLEL=2)
 """
@@ -11,10 +11,12 @@ from collections.abc import Callable
 from sqlalchemy import Engine, text
 
 from benchmarks.installation import Installation, temporary_installation
-from benchmarks.measurement import print_figure, print_progress, seconds_of
+from benchmarks.measurement import measure, print_figure, print_progress, seconds_of
 from dcmon import db
 from dcmon.db import Organization, locks, migrations
 from dcmon.db.locks import LockSpace
+from dcmon.health import status
+from dcmon.jobs import health, prune, schedule
 from dcmon.tenancy import schema_migration
 from dcmon.tenancy.schema_migration import StepState
 
@@ -38,6 +40,23 @@ def main() -> None:
         done = sum(step.state is StepState.MIGRATED for step in steps)
         print_figure(f"migration of {done} organizations", [elapsed], "s", "0.3 s for each", [0.3 * ORGS])
         print_figure("longest wait of a transaction in an organization", [max(waits)], "s", "the promise", [1.0])
+        _measure_idle(installation)
+
+
+def _measure_idle(installation: Installation) -> None:
+    """Print the CPU time, of this process and PostgreSQL, of looks at all organizations that have nothing to do."""
+    app = installation.app
+    works: dict[str, Callable[[], object]] = {
+        "migrate, nothing to do": lambda: schema_migration.migrate(app.engine),
+        "a first health check": lambda: health.check_health(app),
+        "status": lambda: status.collect(app.engine, app.settings, None),
+        "the scheduler's sweep": lambda: schedule.sweep(app),
+        "a scan of sources": lambda: schedule.scan_sources(app, threading.Event()),
+        "a prune": lambda: prune.run(app, threading.Event()),
+    }
+    for name, work in works.items():
+        cost = measure(work, installation.server)
+        print_figure(f"{name}: CPU", [cost.cpu], "s", "by the clock", [cost.elapsed])
 
 
 def _create(engine: Engine) -> None:
