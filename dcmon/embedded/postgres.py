@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dcmon import errors, privileges
 from dcmon.embedded import json_file, postgres_cluster, private_files, process
@@ -48,6 +48,19 @@ def url(data_dir: Path) -> str | None:
     cluster = data_dir / "postgres"
     pid = _read_pid(cluster)
     return running_url(data_dir / STATE_FILE, lambda _: pid is not None and _is_server_of(pid, cluster))
+
+
+def is_embedded(url: str | None, data_dir: Path) -> bool:
+    """Return True if a URL leads to the PostgreSQL of a data directory; None, the URL of a setting, does.
+
+    The children of `dcmon up` get its URL, and as another user they may not read the file that has it.
+    """
+    if url is None:
+        return True
+    try:
+        return urlsplit(url).hostname == OPTIONS["listen_addresses"] and (data_dir / "postgres").is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 @dataclass(frozen=True)

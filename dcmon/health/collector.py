@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, errors
 from dcmon.db import leader_lock, sql
-from dcmon.embedded import supervisor_state
+from dcmon.embedded import postgres, supervisor_state
 from dcmon.health import local_processes, organization_healths, process_heartbeats, scheduler_runs
 from dcmon.health.organization_healths import QUICK_LOOK, Look
 from dcmon.health.snapshot import (
@@ -48,7 +48,7 @@ def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK) -> Heal
         orgs = organizations.entries(session)
         parked = {row.org_id: Backlog(row.message_count, row.oldest_at) for row in session.execute(PARKED_MESSAGES)}
         dead_letters = Backlog(*session.execute(DEAD_LETTERS).one())
-        postgres = PostgresUsage(**session.execute(POSTGRES_USAGE).one()._mapping)
+        usage = PostgresUsage(**session.execute(POSTGRES_USAGE).one()._mapping)
     kafka = _read_kafka(engine, settings)
     healths = organization_healths.collect(engine, settings, orgs, look)
     return replace(
@@ -60,8 +60,8 @@ def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK) -> Heal
         is_kafka_up=kafka.is_up,
         partitions=kafka.partitions,
         dead_letters=dead_letters,
-        postgres=postgres,
-        disk=read_disk(settings.data_dir) if settings.database_url is None else None,
+        postgres=usage,
+        disk=read_own_disk(settings),
         health_org=settings.health.org,
     )
 
@@ -107,6 +107,12 @@ def _read_kafka(engine: Engine, settings: Settings) -> _KafkaState:
             for partition_lag, _ in lags
         ]
     return _KafkaState(True, partitions)
+
+
+def read_own_disk(settings: Settings) -> Disk | None:
+    """Return the disk of the data directory if the embedded PostgreSQL is in it; None for one of another place."""
+    url = None if settings.database_url is None else settings.database_url.get_secret_value()
+    return read_disk(settings.data_dir) if postgres.is_embedded(url, settings.data_dir) else None
 
 
 def read_disk(path: Path) -> Disk | None:

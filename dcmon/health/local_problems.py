@@ -35,7 +35,7 @@ def _stopped(local: SupervisorState | None, now: datetime) -> Iterator[Problem]:
 
 
 def _disk(settings: Settings, now: datetime) -> Iterator[Problem]:
-    disk = collector.read_disk(settings.data_dir) if settings.database_url is None else None
+    disk = collector.read_own_disk(settings)
     if disk is not None and disk.free_share < settings.health.disk:
         yield checks.disk_problem(disk, now)
 

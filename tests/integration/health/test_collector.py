@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -512,3 +513,12 @@ def test_health_that_another_release_stored_is_read_again(app: App) -> None:
     with app.public() as session:
         session.execute(text("""update organization_health set health = '{"due_windows": 5}'"""))
     assert look(app)[0] == ["acme", "other"]
+
+
+def test_child_of_a_supervisor_sees_the_disk_of_its_database(tmp_path: Path) -> None:
+    """It gets the URL of the embedded PostgreSQL as a setting: the leading scheduler notifies of a full disk."""
+    (tmp_path / "postgres").mkdir()
+    url = SecretStr("postgresql://dcmon:x@127.0.0.1:5432/dcmon")
+
+    assert collector.read_own_disk(Settings(database_url=url, data_dir=tmp_path)) is not None
+    assert collector.read_own_disk(Settings(database_url=url, data_dir=tmp_path / "none")) is None
