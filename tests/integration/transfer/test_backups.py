@@ -19,11 +19,13 @@ from dcmon.db import locks
 from dcmon.db.locks import LockSpace
 from dcmon.file_errors import ArchiveDamaged
 from dcmon.ingestion import audit_reader
+from dcmon.ingestion.intake import Direct
 from dcmon.output import Output
 from dcmon.settings import Settings
 from dcmon.tenancy import deletion, organizations, provisioning, tokens
 from dcmon.transfer import backups, organization_files, publication, unfinished
 from dcmon.transfer.organization_files import SecretOptions
+from dcmon.transfer.writer import Writer
 from tests.conftest import Acme
 from tests.helpers.ingestion import worker
 from tests.helpers.waiting import is_waiting_for_a_lock
@@ -211,6 +213,27 @@ def test_dry_run_of_a_restore_counts_and_changes_nothing(filled: Target, second_
     alone = backups.check_restore(second_engine, path, "acme", NO_SECRETS)
     assert backups.restore(second_engine, path, "acme", NO_SECRETS) == alone
     assert 0 < alone.summary.rows < tried.summary.rows
+
+
+def test_rows_that_come_in_meanwhile_are_not_in_a_backup(
+    filled: Target, second_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file has the state of one moment: all that was logged before it, and nothing else."""
+    path, samples, write_shared = str(tmp_path / "backup.tar.gz"), filled.samples, Writer.shared
+
+    def log_rows_first(writer: Writer) -> None:
+        Direct(filled.engine).ingest_samples(filled.org, filled.version_id, rows(1000, 50))
+        write_shared(writer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "shared", log_rows_first)
+        backups.create(filled.engine, path, NO_SECRETS)
+    assert filled.samples == samples + 50
+
+    backups.restore(second_engine, path, None, NO_SECRETS)
+
+    assert Target(second_engine, filled.org, filled.model_id, filled.version_id).samples == samples
+    assert findings(second_engine) == []
 
 
 def test_restore_that_was_killed_is_repeated(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
