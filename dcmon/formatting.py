@@ -5,7 +5,7 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 # A terminal needs joiners between the letters of some scripts and the parts of an emoji, but not elsewhere.
 _JOINER = re.compile("(?<=[^\x00-\u02ff\u2000-\u206f])[\u200c\u200d](?=[^\x00-\u02ff\u2000-\u206f])")
@@ -46,6 +46,11 @@ def format_bytes(size: int) -> str:
 def format_time(time: datetime) -> str:
     """Format a time as a date, with hours and minutes unless it is midnight."""
     return f"{time:%Y-%m-%d}" if (time.hour, time.minute) == (0, 0) else f"{time:%Y-%m-%d %H:%M}"
+
+
+def format_moment(time: datetime) -> str:
+    """Format a time to the minute, in UTC: "2026-03-10 14:05 UTC"."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def printable(text: str, *, keeps_lines: bool = True) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dcmon.formatting import format_bytes, shell_argument, some_of
+from dcmon.formatting import format_bytes, format_moment, shell_argument, some_of
 from dcmon.health import blind_spot_checks
 from dcmon.health.problem import UPGRADE, Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
@@ -125,7 +125,7 @@ def stopped_problem(stopped: StoppedProcess, now: datetime) -> Problem:
 def _check_crashes(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for (kind, host), times in snapshot.crashes(CRASH_PERIOD, limits).items():
         if len(times) >= CRASH_COUNT:
-            count = f"{len(times)} times within an hour, the last time at {_time(max(times))}"
+            count = f"{len(times)} times within an hour, the last time at {format_moment(max(times))}"
             sentence = f"{kind.capitalize()} on {host} crashed or was killed {count}."
             command, subject = f"dcmon logs {kind}", f"{kind} on {host}"
             yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, min(times), subject)
@@ -157,7 +157,7 @@ def _check_evaluation(snapshot: HealthSnapshot, limits: Health) -> Iterator[Prob
         yield Problem(
             ProblemName.EVALUATION_STUCK if is_stopped else ProblemName.EVALUATION_BEHIND,
             Severity.CRITICAL if is_stopped else Severity.MEDIUM,
-            f"{waiting}, the oldest since {_time(backlog.oldest_at)}: {fact}.",
+            f"{waiting}, the oldest since {format_moment(backlog.oldest_at)}: {fact}.",
             "dcmon worker start evaluate",
             backlog.oldest_at + limits.evaluation,
             org.name,
@@ -185,7 +185,7 @@ def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Heal
     refused = sum(receiver.waiting for receiver in org.failing_receivers if receiver.is_permanent)
     if unsent.count > refused and unsent.is_older_than(limits.notification, now):
         assert unsent.oldest_at is not None
-        oldest, since = _time(unsent.oldest_at), unsent.oldest_at + limits.notification
+        oldest, since = format_moment(unsent.oldest_at), unsent.oldest_at + limits.notification
         sentence = (
             f"{_count(unsent.count, 'notification')} of {org.name} can't be delivered, the oldest since {oldest}."
         )
@@ -211,7 +211,7 @@ def _check_kafka(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
         is_stopped = stored_at is None or snapshot.now - stored_at > limits.lag
         fact = "no message is stored" if is_stopped else "messages are stored too slowly"
         unread = _count(partition.unread_messages, "unread message")
-        sentence = f"{partition.name} has {unread}, the oldest of {_time(oldest_at)}: {fact}."
+        sentence = f"{partition.name} has {unread}, the oldest of {format_moment(oldest_at)}: {fact}."
         severity = Severity.CRITICAL if is_stopped else Severity.HIGH
         yield Problem(ProblemName.INGESTION_BEHIND, severity, sentence, command, oldest_at + limits.lag, partition.name)
 
@@ -222,7 +222,7 @@ def _check_parked(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]
         if parked.is_older_than(limits.parked, snapshot.now):
             assert parked.oldest_at is not None
             are = "is" if parked.count == 1 else "are"
-            parked_since = _time(parked.oldest_at)
+            parked_since = format_moment(parked.oldest_at)
             sentence = f"{_count(parked.count, 'message')} of {org.name} {are} parked, the oldest since {parked_since}."
             command = "dcmon migrate" if org.is_schema_behind else f"dcmon ingest lag --org {shell_argument(org.name)}"
             yield Problem(
@@ -337,7 +337,7 @@ def _check_postgres(snapshot: HealthSnapshot, limits: Health) -> Iterator[Proble
         sentence = f"PostgreSQL was not frozen for {age} transactions; at 2,000,000,000 it stops writing."
         yield Problem(ProblemName.WRAPAROUND, Severity.CRITICAL, sentence, "vacuumdb --freeze", now)
     if usage.idle_since is not None and now - usage.idle_since > LONG_TRANSACTION:
-        sentence = f"A session (pid {usage.idle_pid}) is idle in a transaction since {_time(usage.idle_since)}."
+        sentence = f"A session (pid {usage.idle_pid}) is idle in a transaction since {format_moment(usage.idle_since)}."
         command = f"psql -c 'select pg_terminate_backend({usage.idle_pid})'"
         since = usage.idle_since + LONG_TRANSACTION
         yield Problem(ProblemName.LONG_TRANSACTION, Severity.MEDIUM, sentence, command, since)
@@ -377,10 +377,6 @@ def _count(number: int, noun: str) -> str:
 
 def _verb(number: int, verb: str) -> str:
     return f"{verb}s" if number == 1 else verb
-
-
-def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 Check = Callable[[HealthSnapshot, Health], Iterator[Problem]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dcmon.errors import InvalidInput, ServerPackagesMissing
+from dcmon.formatting import format_moment
 from dcmon.settings import Http
 
 if TYPE_CHECKING:
@@ -88,13 +89,13 @@ def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> datetime:
     now = datetime.now(UTC)
     if leaf.not_valid_after_utc <= now:
         raise InvalidInput(
-            f"{CERTIFICATE}: the certificate in {certificate} expired at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC."
+            f"{CERTIFICATE}: the certificate in {certificate} expired at {format_moment(leaf.not_valid_after_utc)}."
             " Renew it."
         )
     if leaf.not_valid_before_utc > now:
         raise InvalidInput(
             f"{CERTIFICATE}: the certificate in {certificate} is valid only from"
-            f" {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC. Check the clock of this machine."
+            f" {format_moment(leaf.not_valid_before_utc)}. Check the clock of this machine."
         )
     if _public_bytes(leaf.public_key()) != _public_bytes(private_key.public_key()):
         raise InvalidInput(f"{KEY}: the key in {key} does not belong to the certificate in {certificate}.")

@@ -18,6 +18,7 @@ from dcmon.checks.evaluator import CheckEvaluator
 from dcmon.checks.workload import CheckResult, Workload
 from dcmon.db import Organization
 from dcmon.db.tables.org import MonitorWithCheck, Result, Version
+from dcmon.formatting import format_moment
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import (
     flow_metrics,
@@ -201,7 +202,7 @@ def _require_rows(session: Session, ad_hoc: AdHocMonitor, span: TimeSpan) -> lis
     chosen = ad_hoc.versions(session)
     is_flow = data_flow.is_data_flow(ad_hoc.check)
     if not any(is_flow or _overlaps(version, span) for version in chosen):
-        start, end = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for time in span)
+        start, end = (f"{format_moment(time)}" for time in span)
         raise errors.NotFound(f"No version of model {ad_hoc.model.name!r} has samples from {start} to {end}.")
     return chosen
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.checks import data_flow
 from dcmon.db.tables.org import Version
+from dcmon.formatting import format_moment
 from dcmon.monitoring import flow_metrics, schedules
 from dcmon.monitoring.due_windows import VersionWindow
 from dcmon.monitoring.schedules import Schedule
@@ -77,12 +78,13 @@ class _CompleteWindows:
             reason = f"{name} has no samples in it: its samples begin later."
             neighbour, end = "first", self.first_end
         elif watermark is not None and window.start > watermark:
-            reason = f"{name} has no samples in it: its newest sample is of {_utc(watermark)}."
+            reason = f"{name} has no samples in it: its newest sample is of {format_moment(watermark)}."
         else:
             over_at = window.end + self.schedule.model.lateness
-            reason = f"For version {self.version.name} it is complete at {_utc(over_at)}, or when a newer sample comes."
+            over = format_moment(over_at)
+            reason = f"For version {self.version.name} it is complete at {over}, or when a newer sample comes."
         if self.has_some:
-            reason += f" The {neighbour} complete window ends at {_utc(end)} (--at {_option(end)})."
+            reason += f" The {neighbour} complete window ends at {format_moment(end)} (--at {_option(end)})."
         return reason
 
 
@@ -105,7 +107,9 @@ def ending_at(session: Session, monitor_id: int, at: datetime, now: datetime) ->
         return windows
     reasons = [complete.reason_against(window) for complete in _newest_first(by_version)[:MAX_NAMED_VERSIONS]]
     reason = " ".join(reasons) or f"No version of {schedule.model.name} has samples."
-    raise errors.NoWindowAt(at=_utc(at), start=_utc(window.start), end=_utc(window.end), reason=reason)
+    raise errors.NoWindowAt(
+        at=format_moment(at), start=format_moment(window.start), end=format_moment(window.end), reason=reason
+    )
 
 
 def describe_ends(session: Session, monitor_id: int, now: datetime) -> str:
@@ -116,10 +120,9 @@ def describe_ends(session: Session, monitor_id: int, now: datetime) -> str:
     ]
     if not by_version:
         return "There is no complete window with samples yet."
-    ends = ", ".join(
-        f"from {_utc(complete.first_end)} to {_utc(complete.last_end)} (version {complete.version.name})"
-        for complete in by_version[:MAX_NAMED_VERSIONS]
-    )
+    named = by_version[:MAX_NAMED_VERSIONS]
+    spans = ((format_moment(item.first_end), format_moment(item.last_end), item.version.name) for item in named)
+    ends = ", ".join(f"from {first} to {last} (version {name})" for first, last, name in spans)
     return f"There is no complete window with samples in this time range. Complete windows end {ends}."
 
 
@@ -147,10 +150,6 @@ def _by_version(session: Session, schedule: Schedule, now: datetime) -> Iterator
 
 def _newest_first(by_version: Sequence[_CompleteWindows]) -> list[_CompleteWindows]:
     return sorted(by_version, key=lambda complete: (complete.last_end, complete.version.id), reverse=True)
-
-
-def _utc(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
 def _option(end: datetime) -> str:

@@ -15,6 +15,7 @@ from dcmon.checks.no_value_reasons import SideName
 from dcmon.checks.workload import Output, Picture, Workload
 from dcmon.db import Organization
 from dcmon.db.tables.org import Check, Model, Monitor, Version
+from dcmon.formatting import format_moment
 from dcmon.monitoring import ad_hoc_runs, row_loader
 from dcmon.monitoring.ad_hoc_monitors import UNSAVED_ID, AdHocMonitor
 from dcmon.monitoring.ad_hoc_runs import Computer, TimeSpan
@@ -123,7 +124,7 @@ def _plan(session: Session, ad_hoc: AdHocMonitor, version: Version, window: Wind
     computer.wait(session)
     plan = ad_hoc_runs.window_plan(session, ad_hoc, version, window)
     if not plan.statistics.n:
-        start, end = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for time in (window.start, window.end))
+        start, end = (f"{format_moment(time)}" for time in (window.start, window.end))
         raise errors.NotFound(f"Version {version.name!r} has no samples from {start} to {end}.")
     return plan
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -13,6 +12,7 @@ from dcmon.checks.dataset_schema import CheckValue
 from dcmon.checks.no_value_reasons import SideName
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey
 from dcmon.db import Organization
+from dcmon.formatting import format_moment
 from dcmon.monitoring import ad_hoc_runs, row_loader
 from dcmon.monitoring.ad_hoc_monitors import AdHocMonitor
 from dcmon.monitoring.ad_hoc_runs import Computer, TimeSpan, WindowValue
@@ -75,7 +75,7 @@ def values(
     grouped = row_groups.of_column(session, plan.window, selection, request.column)
     if not grouped.n:
         what = "labelled samples" if needs_labels else "samples"
-        start, end = (f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC" for time in request.span)
+        start, end = (f"{format_moment(time)}" for time in request.span)
         raise errors.NotFound(f"Version {version.name!r} has no {what} from {start} to {end} that match.")
     sides = _read(session, plan, selection, check_request, grouped.groups)
     results = _compute(session, org, plan, (check_request, sides, grouped.groups), computer)

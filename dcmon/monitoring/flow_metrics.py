@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from dcmon.checks.data_flow import METRICS
 from dcmon.checks.dataset_schema import CheckValue
 from dcmon.db.tables.org import Model, Version
+from dcmon.formatting import format_moment
 from dcmon.monitoring.liveness import is_live
 from dcmon.states import ResultState
 from dcmon.windows import Window
@@ -165,5 +166,5 @@ def has_changed(counts: FlowCounts, chosen: Sequence[str] | None, last: Mapping[
 
 def _no_value_reason(counts: FlowCounts) -> str:
     if counts.labels_awaited_until is not None:
-        return f"Labels are awaited until {counts.labels_awaited_until:%Y-%m-%d %H:%M} UTC (the model's label delay)."
+        return f"Labels are awaited until {format_moment(counts.labels_awaited_until)} (the model's label delay)."
     return "The window has no rows, and no rows were expected: the version's rows are loaded later."

@@ -16,6 +16,7 @@ from dcmon.checks.evaluator import CheckEvaluator
 from dcmon.db import Organization
 from dcmon.db.locks import LockSpace, SessionLock
 from dcmon.db.tables.org import Result, Version
+from dcmon.formatting import format_moment
 from dcmon.monitoring import (
     complete_windows,
     evaluation,
@@ -178,7 +179,7 @@ def readiness(session: Session, monitor_id: int, at: datetime | None, now: datet
         if state in (Liveness.LIVE, Liveness.EMPTY) or reason.is_for_labels:
             reasons.append(f"version {version.name} of {schedule.model.name}: {reason.text}")
     if reasons or not ready:
-        no_samples = f"no version of {schedule.model.name} has samples newer than {window.end:%Y-%m-%d %H:%M} UTC"
+        no_samples = f"no version of {schedule.model.name} has samples newer than {format_moment(window.end)}"
         return Readiness(ready, "; ".join(reasons) or no_samples)
     return Readiness(ready, None)
 
@@ -192,7 +193,7 @@ def _uncounted_reason(window: Window, newest: datetime) -> _WaitReason | None:
     """Return why arriving rows are not counted yet; None if the window's time is over."""
     if window.end <= newest:
         return None
-    return _WaitReason(f"its rows are counted until {newest:%Y-%m-%d %H:%M} UTC")
+    return _WaitReason(f"its rows are counted until {format_moment(newest)}")
 
 
 def _incomplete_reason(schedule: Schedule, version: Version, window: Window, *, is_over: bool) -> _WaitReason | None:
@@ -200,7 +201,7 @@ def _incomplete_reason(schedule: Schedule, version: Version, window: Window, *, 
     assert version.watermark is not None
     is_live = liveness.classify(schedule.model, version) == Liveness.LIVE
     if version.watermark < window.end + schedule.model.lateness and not (is_live and is_over):
-        return _WaitReason(f"its newest sample is of {version.watermark:%Y-%m-%d %H:%M} UTC")
+        return _WaitReason(f"its newest sample is of {format_moment(version.watermark)}")
     return None
 
 

@@ -20,6 +20,7 @@ from dcmon.checks.no_value_reasons import SideName
 from dcmon.checks.workload import CheckRequest, CheckResult, RowsKey, Workload
 from dcmon.db import Organization
 from dcmon.db.tables.org import Check, Model, Monitor, Version
+from dcmon.formatting import format_moment
 from dcmon.monitoring import flow_metrics
 from dcmon.monitoring.planner import Plan
 from dcmon.monitoring.reference_cache import ReferenceCache
@@ -189,7 +190,7 @@ def _no_rows_reason(key: RowsKey, where: str) -> str | None:
 
 
 def _window_text(window: Window) -> str:
-    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+    return f"{window.start:%Y-%m-%d %H:%M} to {format_moment(window.end)}"
 
 
 def dataset_schema(plan: Plan) -> DatasetSchema:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors, severity
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Silence, Version
+from dcmon.formatting import format_moment
 from dcmon.notifications import matchers, mute_times
 from dcmon.notifications.matchers import Labels
 from dcmon.states import AlertState
@@ -52,7 +53,7 @@ def add(session: Session, new: NewSilence, now: datetime | None = None) -> Silen
     if new.ends_at <= new.starts_at:
         raise errors.InvalidInput("A silence must end after it starts.")
     if now is not None and new.ends_at <= now:
-        raise errors.InvalidInput(f"A silence until {new.ends_at:%Y-%m-%d %H:%M} UTC is over already.")
+        raise errors.InvalidInput(f"A silence until {format_moment(new.ends_at)} is over already.")
     silence = Silence(
         matchers=[str(matchers.parse(text)) for text in new.matchers],
         starts_at=new.starts_at,
@@ -140,7 +141,7 @@ def _find_silence(session: Session, labels: Labels, now: datetime) -> Hold | Non
     statement = select(Silence).where(Silence.starts_at <= now, Silence.ends_at > now).order_by(Silence.ends_at.desc())
     for silence in session.scalars(statement):
         if matchers.match(silence.matchers, labels):
-            reason = f"silence {silence.id} by {silence.by} until {silence.ends_at:%Y-%m-%d %H:%M} UTC"
+            reason = f"silence {silence.id} by {silence.by} until {format_moment(silence.ends_at)}"
             return Hold(f"{reason}: {silence.reason}" if silence.reason else reason, silence.ends_at)
     return None
 
@@ -149,7 +150,7 @@ def _find_mute_time(session: Session, labels: Labels, now: datetime) -> Hold | N
     for mute_time in mute_times.entries(session):
         until = mute_times.current_end(mute_time, now)
         if until is not None and matchers.match(mute_time.matchers, labels):
-            return Hold(f"mute time {mute_time.name!r} until {until:%Y-%m-%d %H:%M} UTC", until)
+            return Hold(f"mute time {mute_time.name!r} until {format_moment(until)}", until)
     return None
 
 

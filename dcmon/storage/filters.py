@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from dcmon import errors
 from dcmon.db.sql import BoundSql
+from dcmon.formatting import some_of
 from dcmon.nearest import meant
 from dcmon.operators import Operator
 from dcmon.storage.categories import earlier_spellings, normalize
@@ -117,8 +118,7 @@ def _column_name(name: Any, column_types: Mapping[str, str]) -> str:
     if isinstance(name, str) and name in column_types:
         return name
     own = [column for column in column_types if not column.startswith("_dc_")]
-    more = f" and {len(own) - MAX_LISTED} more" if len(own) > MAX_LISTED else ""
-    listed = f"{', '.join(own[:MAX_LISTED])}{more}, and " if own else ""
+    listed = f"{some_of(own, MAX_LISTED)}, and " if own else ""
     choices = f"There are {listed}{', '.join(short for short, name in SHORT_NAMES.items() if name in column_types)}."
     raise errors.InvalidInput(
         f"There is no column {name!r} to filter by." + (meant(name, column_types) or f" {choices}")

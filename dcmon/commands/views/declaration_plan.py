@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon.declarations import applying
 from dcmon.declarations.changes import Action
-from dcmon.formatting import printable
+from dcmon.formatting import printable, some_of
 from dcmon.output import Document, Page
 
 if TYPE_CHECKING:
@@ -68,9 +68,8 @@ def _unmanaged(tried: "TriedPlan") -> Iterator[str]:
     left = tried.plan.unmanaged
     if not left:
         return
-    names = [f"{entry.noun} {_one_line('/'.join(entry.path))}" for entry in left[:SHOWN_UNMANAGED]]
-    more = f" and {len(left) - SHOWN_UNMANAGED:,} more" if len(left) > SHOWN_UNMANAGED else ""
-    yield f"Unmanaged, so left as they are: {len(left):,}: {', '.join(names)}{more}."
+    names = [f"{entry.noun} {_one_line('/'.join(entry.path))}" for entry in left]
+    yield f"Unmanaged, so left as they are: {len(left):,}: {some_of(names, SHOWN_UNMANAGED)}."
 
 
 def _counts_text(tried: "TriedPlan", created: str, changed: str, deleted: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dcmon.doctor.faults import FAULTS, Finding
-from dcmon.formatting import count_of
+from dcmon.formatting import count_of, format_moment
 from dcmon.output import Copied, Lines, Page, Table
 
 
@@ -30,7 +30,7 @@ def _summary(findings: Sequence[Finding]) -> str:
 
 
 def _lines(finding: Finding) -> list[str]:
-    since = "" if finding.fact.since is None else f" Since {finding.fact.since:%Y-%m-%d %H:%M} UTC."
+    since = "" if finding.fact.since is None else f" Since {format_moment(finding.fact.since)}."
     return [
         f"[{finding.severity}] {finding.fault.code}: {finding.fault.title}.",
         f"    {finding.fact.sentence}{since}",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from dcmon import errors
+from dcmon.formatting import some_of
 from dcmon.ingestion.files import column_names, value_conversion
 from dcmon.ingestion.files.constants import Constant, OwnValue
 from dcmon.ingestion.files.path_columns import PathColumns
@@ -280,5 +281,4 @@ def _known(columns: Columns, kind: FileKind, types: Mapping[str, str], renames: 
 
 
 def _list_names(names: Iterable[str], limit: int = 12) -> str:
-    names = list(names)
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return some_of(list(names), limit)

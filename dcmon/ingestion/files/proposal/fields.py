@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dcmon import errors
+from dcmon.formatting import some_of
 from dcmon.ingestion.files import column_mapping, column_names
 from dcmon.ingestion.files.column_names import WORST_RANK
 from dcmon.ingestion.files.proposal.choices import NONE, OPTIONS, Choices, Question
@@ -77,16 +78,15 @@ def _best(names: Iterable[str], name: str, worst: int = WORST_RANK) -> list[str]
     return column_names.candidates(names, name, worst)
 
 
+def _list(columns: Sequence[str]) -> str:
+    return some_of(columns, 5)
+
+
 def _several(guesses: FieldGuesses, name: str, columns: Sequence[str], what: str) -> None:
     option = OPTIONS[name]
     guesses.questions.append(
         Question(f"{_list(columns)} may have the {what}: which one? --{option} {columns[0]}", option, columns)
     )
-
-
-def _list(columns: Sequence[str]) -> str:
-    shown = ", ".join(columns[:5])
-    return shown + (f" and {len(columns) - 5} more" if len(columns) > 5 else "")
 
 
 def _time(guesses: FieldGuesses, columns: _Columns, types: Mapping[str, TypeGuess], rows: int) -> None:
