@@ -9,7 +9,7 @@ from dcmon.commands.shared import options, questions
 from dcmon.commands.shared.arguments import require_one_of
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import global_listing, listing
+from dcmon.commands.shared.lists import global_listing, listing_of
 from dcmon.commands.shared.several import run_for_all
 from dcmon.states import AlertChangeKind, AlertState, NotificationState
 
@@ -29,7 +29,7 @@ Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the a
 
 
 @app.command("list")
-@listing
+@listing_of("alerts")
 def list_(
     ctx: typer.Context,
     all_: Annotated[bool, typer.Option("--all", help="Also pending and resolved alerts.")] = False,

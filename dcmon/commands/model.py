@@ -10,7 +10,7 @@ from dcmon.commands.shared.arguments import default_set, duration, frequency
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, confirm, outcome
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.wording import NO_END
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def create(ctx: typer.Context, typed: "TypedModel", yes: options.Yes = False) ->
 
 
 @app.command("list")
-@listing
+@listing_of("models")
 def list_(ctx: typer.Context) -> None:
     """List models. Example: dcmon model list"""
     from dcmon.commands.views import model as view

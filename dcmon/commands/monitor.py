@@ -9,7 +9,7 @@ from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency, parse_condition
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import delete_all
 from dcmon.severity import Severity
 
@@ -66,7 +66,7 @@ def create(
 
 
 @app.command("list")
-@listing
+@listing_of("monitors")
 def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     """List monitors, each with its last value and window.
 

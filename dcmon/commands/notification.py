@@ -8,7 +8,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import duration
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 
 app = group(__doc__)
 
@@ -21,7 +21,7 @@ NOT_SENT_AGAIN = "Delivered notifications, and those that a newer state supersed
 
 
 @app.command("list")
-@listing
+@listing_of("notifications")
 def list_(
     ctx: typer.Context,
     state: Annotated[

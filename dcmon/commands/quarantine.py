@@ -9,7 +9,7 @@ from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.wording import NO_SUCH_ROW
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ app = group(__doc__)
 
 
 @app.command("list")
-@listing
+@listing_of("quarantine")
 @option_groups.listed_rows
 def list_(
     ctx: typer.Context,

@@ -10,7 +10,7 @@ from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import parse_condition, span
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import delete_all
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def create(
 
 
 @app.command("list")
-@listing
+@listing_of("alert_rules")
 def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
     """List rules, and how many of their alerts are open. Example: dcmon rule list"""
     from dcmon.commands.views import rule as view

@@ -10,7 +10,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import run_for_all
 
 app = group(__doc__)
@@ -53,7 +53,7 @@ def create(
 
 
 @app.command("list")
-@listing
+@listing_of("silences")
 def list_(
     ctx: typer.Context, all_: Annotated[bool, typer.Option("--all", help="Also silences that are over.")] = False
 ) -> None:

@@ -8,7 +8,7 @@ from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import global_listing, listing
+from dcmon.commands.shared.lists import global_listing, listing_of
 from dcmon.commands.shared.several import delete_all
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def create(
 
 
 @app.command("list")
-@listing
+@listing_of("sources")
 def list_(ctx: typer.Context) -> None:
     """List the sources, with their counts, losses and last errors. Example: dcmon source list"""
     from dcmon.commands.views import source as view

@@ -8,7 +8,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_for_name, outcome
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 
 app = group(__doc__)
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the versio
 
 
 @app.command("list")
-@listing
+@listing_of("versions")
 def list_(
     ctx: typer.Context,
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Only of this model.")] = None,

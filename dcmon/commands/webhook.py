@@ -7,7 +7,7 @@ import typer
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import delete_all
 from dcmon.states import ReceiverKind
 
@@ -51,7 +51,7 @@ def create(
 
 
 @app.command("list")
-@listing
+@listing_of("webhooks")
 def list_(ctx: typer.Context) -> None:
     """List receivers, without their secrets. Example: dcmon webhook list"""
     from dcmon.commands.views import receiver as view

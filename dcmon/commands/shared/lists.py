@@ -3,7 +3,7 @@
 import functools
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -14,6 +14,7 @@ from dcmon.output import Output, Page, Table
 
 if TYPE_CHECKING:
     from dcmon.app import App
+    from dcmon.db import Organization
 
 Command = TypeVar("Command", bound=Callable[..., None])
 SHORTEST_WATCH = 0.5  # seconds
@@ -30,6 +31,13 @@ def listing(command: Command) -> Command:
     return _with_options(command, {"sort": (Sort, ""), "limit": (Limit, None), "all_orgs": (AllOrgs, False)})
 
 
+def listing_of(table: str) -> Callable[[Command], Command]:
+    """Return `listing` for the rows of a table: --all-orgs does not enter organizations without rows in it."""
+    return lambda command: _with_options(
+        command, {"sort": (Sort, ""), "limit": (Limit, None), "all_orgs": (AllOrgs, False)}, table
+    )
+
+
 def global_listing(command: Command) -> Command:
     """Add the options of lists that are not of an organization."""
     return _with_options(command, {"sort": (Sort, ""), "limit": (Limit, None)})
@@ -40,7 +48,7 @@ def watched(command: Command) -> Command:
     return _with_options(command, {})
 
 
-def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]]) -> Command:
+def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]], table: str | None = None) -> Command:
     """Add options to a command that it does not have itself, for example a limit that PostgreSQL applies."""
     own = inspect.signature(command).parameters
     added = {name: option for name, option in {**offered, "watch": (Watch, None)}.items() if name not in own}
@@ -52,7 +60,7 @@ def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]]) -> C
         ctx.obj.output.arrange(chosen.get("sort", ""), chosen.get("limit", typed.get("limit")))
         show = functools.partial(command, ctx=ctx, **typed)
         if chosen.get("all_orgs"):
-            show = functools.partial(_show_all_orgs, ctx, show)
+            show = functools.partial(_show_all_orgs, ctx, show, table)
         _show(ctx.obj.output, show, chosen["watch"])
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -103,11 +111,11 @@ class _Collected(Output):
         self.tables_of_org += tables
 
 
-def _show_all_orgs(ctx: typer.Context, show: Callable[[], None]) -> None:
+def _show_all_orgs(ctx: typer.Context, show: Callable[[], None], table: str | None) -> None:
     """Show one table of all organizations. Exits with PARTLY_DONE if one of them can't be read."""
     app: App = ctx.obj
     tables, failed = dict[str, list[Table]](), 0
-    for org in app.every_organization():
+    for org in _organizations_with(app, table):
         collected = _Collected(app.output)
         ctx.obj = app.for_org(org, collected)
         try:
@@ -120,6 +128,18 @@ def _show_all_orgs(ctx: typer.Context, show: Callable[[], None]) -> None:
     app.output.page(_joined(tables))
     if failed:
         raise typer.Exit(PARTLY_DONE)
+
+
+def _organizations_with(app: "App", table: str | None) -> Sequence["Organization"]:
+    """Return the organizations that have rows in a table; if none has, one that says in its words that it is empty."""
+    orgs = app.every_organization()
+    if table is None:
+        return orgs
+    from dcmon.db import filled_tables
+
+    with app.public() as session:
+        filled = filled_tables.schemas_with(session, table)
+    return [org for org in orgs if org.schema in filled] or orgs[:1]
 
 
 def _joined(tables: Mapping[str, list[Table]]) -> Page:

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db
 from dcmon.app import App
+from dcmon.commands.shared import lists
 from dcmon.db import Organization, connections, filled_tables, session
 from dcmon.jobs import schedule
 from dcmon.tenancy import provisioning
@@ -64,3 +65,16 @@ def test_connection_that_entered_many_is_replaced(
     second = pid(org)
     assert second != first
     assert pid(org) == second
+
+
+def test_list_of_all_orgs_enters_those_with_rows(app: App, engine: Engine, org: Organization) -> None:
+    other = provisioning.create_organization(engine, "other", "o@other.example").organization
+
+    def names(table: str | None) -> list[str]:
+        return [entered.name for entered in lists._organizations_with(app, table)]
+
+    assert names("webhooks") == ["acme"]  # it says that the list is empty
+    with db.org_session(engine, other) as entered:
+        entered.execute(text("insert into webhooks (name, url, secret, severities) values ('w', 'u', 'x', '[]')"))
+    assert names("webhooks") == ["other"]
+    assert names(None) == ["acme", "other"]
