@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from dcmon.commands.shared import help_texts
 from tests.conftest import TemplateWithAcme, copied_database
-from tests.helpers import example_world
+from tests.helpers import example_world, old_system
 from tests.helpers.command_tree import leaves
 from tests.helpers.example_world import World, run_all
 from tests.helpers.http_receiver import http_receiver
@@ -24,7 +24,6 @@ from tests.helpers.paths import ROOT
 from tests.helpers.ports import free_port
 from tests.helpers.s3_server import Server, server
 from tests.helpers.waiting import eventually
-from tests.integration.adoption import old_system
 
 EXAMPLES = {example: name for name, command in leaves().items() for example in help_texts.EXAMPLE.findall(command.help)}
 # What is typed before the example of a command, in the copy of the world that it gets.
