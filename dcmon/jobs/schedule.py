@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 LEAD_ATTEMPT_INTERVAL = 0.5  # seconds
 SWEEP_STEP_INTERVAL, PRUNE_INTERVAL = 1, 3600  # seconds
 SWEEP_STEPS = 60  # the steps of a sweep of all organizations
+TABLES_WITH_WORK = ("versions", "notifications", "receiver_tests")  # without rows in them there is nothing to enqueue
 SCAN_SECONDS = 60.0  # for the sources of an organization in a scan, so that the others get their turn
 RECORD_INTERVAL = 15.0  # seconds between recorded runs of the job that runs every second
 READ_RANGE_AGE, LEDGER_LINE_AGE = timedelta(hours=1), timedelta(days=1)
@@ -147,7 +148,7 @@ def _record(app: App, write: Callable[[Session, str, Any], None], name: str, det
 
 
 class OrganizationSweep:
-    """A sweep of all organizations each minute. One step per second avoids a peak of load."""
+    """A sweep of all organizations that may have work, each minute. One step per second avoids a peak of load."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -156,7 +157,7 @@ class OrganizationSweep:
     def step(self) -> int:
         """Sweep the next few organizations. Return how many of them have work."""
         if not self._remaining:
-            self._remaining = _organizations(self.app)
+            self._remaining = _organizations(self.app, *TABLES_WITH_WORK)
             self._step_size = -(-len(self._remaining) // SWEEP_STEPS)
         orgs, self._remaining = self._remaining[: self._step_size], self._remaining[self._step_size :]
         return sweep(self.app, orgs)
@@ -171,7 +172,7 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     has_messages = f"({outbox.HAS_WORK}) or {receiver_tests.HAS_WORK}"
     query = f"select {due_windows.HAS_DUE_WINDOWS}, {has_messages}, {elapsed_windows.MAY_HAVE_ELAPSED}"
     with db.peeking(app.engine) as run_query:
-        for org in _organizations(app) if orgs is None else orgs:
+        for org in _organizations(app, *TABLES_WITH_WORK) if orgs is None else orgs:
             row = run_query(org, query)
             if row is None:
                 log.warning("organization %s can't be read now, the next sweep tries it again", org.name)
@@ -277,12 +278,12 @@ def _scan(scanner: Scanner, name: str, last_error: str | None) -> int:
     return len(result.loaded)
 
 
-def _organizations(app: App, table: str | None = None) -> list[Organization]:
-    """Return all organizations, or those that have rows in a table."""
+def _organizations(app: App, *tables: str) -> list[Organization]:
+    """Return the organizations that have rows in one of the tables."""
     try:
         with app.public() as session:
             orgs = organizations.entries(session)
-            filled = {org.schema for org in orgs} if table is None else filled_tables.schemas_with(session, table)
+            filled = filled_tables.schemas_with(session, *tables)
             return [org for org in orgs if org.schema in filled]
     except errors.DcmonError as error:
         log.warning("waiting: %s", error)

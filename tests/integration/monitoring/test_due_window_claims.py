@@ -15,7 +15,9 @@ from dcmon.db.tables.org import Monitor, Result, Version
 from dcmon.jobs import evaluate, schedule
 from dcmon.monitoring import due_windows, elapsed_windows, liveness, model_checks, monitors, window_expansion
 from dcmon.monitoring.monitor_spec import MonitorSpec
-from dcmon.storage import models
+from dcmon.storage import models, versions
+from dcmon.storage.models import NewModel
+from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
 from dcmon.windows import Frequency
 from tests.integration.conftest import Target, eventually, new_target, rows, running
@@ -133,9 +135,13 @@ def test_silent_live_version_is_stale_until_new_samples(app: App, target: Target
 
 
 def test_scheduler_run_checks_each_organization_once(app: App, target: Target) -> None:
-    """A round looks at each organization once and the look rings."""
+    """A sweep looks once at each organization that has versions, and enqueues the one with work."""
     for number in range(5):
-        provisioning.create_organization(app.engine, f"idle{number}", f"o@idle{number}.example")
+        idle = provisioning.create_organization(app.engine, f"idle{number}", f"o@idle{number}.example").organization
+        with app.org(idle) as session:
+            model = models.create(session, NewModel("credit", "binary"))
+            versions.create(session, model, NewVersion("v1", {"age": "numeric"}))
+    provisioning.create_organization(app.engine, "empty", "o@empty.example")
     create_monitor(app, target)
     log(app, target, 3000)
     with app.public() as session:
