@@ -210,11 +210,26 @@ class App:
             yield session
 
     def step_down(self) -> None:
-        """Become the user of DCMON_RUN_AS if root started this process, and hide its secrets. Raises InvalidInput."""
+        """Become the user of DCMON_RUN_AS if root started this process, and hide its secrets.
+
+        Raises InvalidInput, and NothingRuns if no database is set and no embedded one runs.
+        """
         from dcmon import privileges
 
+        if privileges.account(self.settings.run_as) is not None and self.settings.database_url is None:
+            self.settings = self._with_embedded_servers()  # only root can read the data directory of `dcmon up`
         privileges.step_down(self.settings.run_as)
         user_code.hide_own_environment()
+
+    def _with_embedded_servers(self) -> Settings:
+        """Return the settings with the URLs and keys of the data directory, as `dcmon up` gives them to its workers."""
+        from pydantic import SecretStr
+
+        from dcmon.embedded import own_key
+
+        keys = ",".join(own_key.keys(self.settings))
+        read = {"database_url": self.database_url, "redis_url": self._redis_url(), "secret_keys": keys}
+        return self.settings.model_copy(update={name: SecretStr(text) for name, text in read.items() if text})
 
     def require_database(self) -> None:
         """Check that the database can be reached and is migrated. Raises Unreachable or SchemaOutOfDate."""

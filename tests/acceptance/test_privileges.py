@@ -123,6 +123,21 @@ def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
         assert output.read_text().split() == [str(user.uid)] * 2
 
 
+@needs_root
+def test_second_worker_of_root_runs_unprivileged(running: Dcmon) -> None:
+    """What only root can read in the data directory, the key and the URLs, is read before it steps down."""
+    user = privileges.account(None)
+    assert user is not None
+    worker = running.start("worker", "start", "notify")
+    try:
+        assert eventually(lambda: worker.pid in [row["pid"] for row in running.json("status")["workers"]], every=1)
+        assert set(uids(worker.pid)) == {user.uid}
+    finally:
+        worker.terminate()
+        said = worker.communicate(timeout=300)[1]
+    assert worker.returncode == 0, said
+
+
 SECRET = "canary-of-own-checks"
 OWN_CHECKS = ROOT / "tests" / "helpers" / "own_checks"
 ROWS = "".join(f"r{number},2026-03-01T00:{number % 60:02}:00Z,1,{number}\n" for number in range(120))
