@@ -1,10 +1,12 @@
-"""Turn values and lines into texts of a terminal, in which nothing is markup."""
+"""Turn values and lines into texts of a terminal, in which nothing is markup, and open the terminal."""
 
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dcmon import colors
+from dcmon.colors import Color
 from dcmon.formatting import printable
 
 if TYPE_CHECKING:
@@ -62,3 +64,23 @@ def folded(line: str, console: "Console", hanging: int) -> "Text":
     for row in rows:
         row.rstrip()
     return Text(beginning) + Text("\n" + " " * indent).join(rows)
+
+
+def console(width: int | None, color: Color) -> "Console":
+    """Return what writes to stdout; `width`: characters of a line, None: that of the terminal.
+
+    A reader that ends early is a BrokenPipeError, as without rich, which would exit with 1.
+    """
+    from rich.console import Console
+
+    class PipeConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # rich calls this while it handles the error
+
+    if color is Color.AUTO:  # rich obeys NO_COLOR, FORCE_COLOR and TERM
+        return PipeConsole(file=sys.stdout, highlight=False, width=width)
+    is_coloured = color is Color.ALWAYS
+    return PipeConsole(
+        file=sys.stdout, highlight=False, width=width, force_terminal=is_coloured,
+        color_system="standard" if is_coloured else None, no_color=not is_coloured,
+    )  # fmt: skip

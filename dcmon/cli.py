@@ -1,5 +1,7 @@
 """The root command: global options, lazy loading of commands, and the handling of all errors."""
 
+import errno
+import os
 import re
 import signal
 import sys
@@ -8,7 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -69,6 +71,9 @@ class Commands(SuggestingGroup):
         except typer.Abort:  # Ctrl-C, or the end of the input, at a question; typer would exit with 1
             print(file=sys.stderr)
             _fail("interrupted", 130, "interrupted")
+        except BrokenPipeError:  # the reader has seen enough; typer would exit with 1
+            _discard_output()
+            raise typer.Exit from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         help_texts.write_panels(formatter, first_line)
@@ -141,7 +146,7 @@ def _parse_output(
         typer.Option("-o", "--output", help="Format of the results; wide: no cell is folded; name: for xargs."),
     ] = None,
     fields: Annotated[
-        str, typer.Option("--fields", metavar="A,B", help="Only these fields of the data, like id,alert.since.")
+        str, typer.Option("--fields", metavar="A,B", help="Only these fields of the data, like id,since.")
     ] = "",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
     color: Annotated[
@@ -210,17 +215,30 @@ def _run() -> None:
         _fail("interrupted", 130, "interrupted")
     except DcmonError as error:
         _end(error, str(error), error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            _end_unexpected(error)
+        _discard_output()
+        sentence = f"The result can't be written: {error.strerror}. What the command has changed stays changed."
+        _end(error, sentence, 3)
     except UnicodeEncodeError as error:  # an argument that is not UTF-8
         refused = UnstorableText.of(error.object)
         _end(error, str(refused), refused.exit_code)
     except Exception as error:
         if (refusal := _refusal(error)) is not None:
             _end(error, str(refusal), refusal.exit_code)
-        first_line_text = str(error).splitlines()[0] if str(error) else ""
-        _end(error, f"unexpected {type(error).__name__}: {first_line_text} (-v shows the traceback)", 3)
+        _end_unexpected(error)
+
+
+def _end_unexpected(error: Exception) -> NoReturn:
+    first_line_text = str(error).splitlines()[0] if str(error) else ""
+    _end(error, f"unexpected {type(error).__name__}: {first_line_text} (-v shows the traceback)", 3)
+
+
+def _discard_output() -> None:
+    """Let what is left to write to stdout go nowhere, so that Python says nothing of it at its end."""
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _refusal(error: Exception) -> DcmonError | None:
@@ -232,7 +250,7 @@ def _refusal(error: Exception) -> DcmonError | None:
     return db.to_refusal(error)
 
 
-def _end(error: BaseException, message: str, code: int) -> None:
+def _end(error: BaseException, message: str, code: int) -> NoReturn:
     """Print the message and exit; exit as interrupted if a Ctrl-C caused the error.
 
     A Ctrl-C during a statement lets the surrounding transaction fail with an error of its own.
@@ -254,7 +272,7 @@ def _with_causes(error: BaseException) -> list[BaseException]:
     return visited
 
 
-def _fail(message: str, code: int, kind: str) -> None:
+def _fail(message: str, code: int, kind: str) -> NoReturn:
     """Print an error to stderr, as an object if the results are data, and exit."""
     if any(flag in sys.argv for flag in ("-v", "-vv", "--verbose")):
         import traceback

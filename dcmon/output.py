@@ -95,7 +95,7 @@ class Output:
     """Write results to stdout in one format, and remarks to stderr unless `quiet`.
 
     `fields`: the only fields of objects to show; empty for all, or those of the command's table. `color`: when results
-    are coloured.
+    are coloured. `is_change`: whether the running command has changed something by the time that it shows a result.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Output:
         color: Color = Color.AUTO,
     ) -> None:
         self.format, self.quiet, self.fields, self.color = format, quiet, fields, color
+        self.is_change = False
         self._sort = ""
         self._limit: int | None = None
 
@@ -158,7 +159,8 @@ class Output:
         if not rows:
             return self.remark(empty or "Nothing to show.")
         if self.fields:
-            rows, columns = self._chosen(rows), self.fields
+            rows = self._chosen(rows)
+            columns = self.fields or columns
         import rich.table
 
         # As a Text, what a tenant wrote is no markup of rich.
@@ -214,9 +216,7 @@ class Output:
         if self.is_data:
             data = page.data
             self._data(data if isinstance(data, Mapping) else self._arranged(data))
-        elif self.fields:
-            self._chosen_of_page(page.data)
-        else:
+        elif not self.fields or not self._chosen_of_page(page.data):
             for part in page.parts:
                 self._part(part)
         for remark in page.remarks:
@@ -249,16 +249,8 @@ class Output:
         self._console().print(renderable)
 
     def _console(self) -> "Console":
-        from rich.console import Console
-
         width = WIDE if self.format is Format.wide else None if sys.stdout.isatty() else _width()
-        if self.color is Color.AUTO:  # rich obeys NO_COLOR, FORCE_COLOR and TERM
-            return Console(file=sys.stdout, highlight=False, width=width)
-        is_coloured = self.color is Color.ALWAYS
-        return Console(
-            file=sys.stdout, highlight=False, width=width, force_terminal=is_coloured,
-            color_system="standard" if is_coloured else None, no_color=not is_coloured,
-        )  # fmt: skip
+        return cells.console(width, self.color)
 
     def stream(
         self, batches: Iterable[Iterable[Row]], lines_of: Callable[[Row], Sequence[Sequence[Span]]], *, endless: bool
@@ -334,7 +326,7 @@ class Output:
         print(printable(text), file=sys.stderr, flush=True)
 
     def _data(self, data: Data) -> None:
-        written = data_formats.serialize(data_formats.choose_fields(data, self.fields), self.format)
+        written = data_formats.serialize(self._choose(data), self.format)
         if written or data:
             print(written, flush=True)
 
@@ -345,16 +337,35 @@ class Output:
         return arranged
 
     def _chosen(self, rows: Sequence[Row]) -> Sequence[Row]:
-        chosen = data_formats.choose_fields(rows, self.fields)
+        chosen = self._choose(rows)
         assert not isinstance(chosen, Mapping)
         return chosen
 
-    def _chosen_of_page(self, data: Data) -> None:
-        chosen = data_formats.choose_fields(data, self.fields)
+    def _chosen_of_page(self, data: Data) -> bool:
+        """Show the chosen fields of data; return False if they can't be chosen."""
+        chosen = self._choose(data)
+        if not self.fields:
+            return False
         if isinstance(chosen, Mapping):
             self._fields(Fields(chosen))
         elif chosen:
             self.table(chosen, self.fields)
+        return True
+
+    def _choose(self, data: Data) -> Data:
+        """Return the chosen fields of data.
+
+        After a change an unknown field is no error: what was done, such as a new token, is shown whole.
+        Raises InvalidInput for an unknown field otherwise.
+        """
+        try:
+            return data_formats.choose_fields(data, self.fields)
+        except InvalidInput as error:
+            if not self.is_change:
+                raise
+            self.warn(f"{error} The command has done its work: its result is shown whole.")
+            self.fields = ()
+            return data
 
 
 def shortened(text: str, max_length: int = 32) -> str:

@@ -1,5 +1,6 @@
 """Requirements of an installation, also tested against the built wheel."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -57,3 +58,27 @@ def test_full_disk_is_reported_without_traceback(dcmon: Dcmon) -> None:
     )  # fmt: skip
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_reader_that_has_seen_enough_is_no_failure(dcmon: Dcmon, output: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [COMMAND, "-o", output, "config", "show"], env=dcmon.environment, stdout=writer, stderr=subprocess.PIPE,
+            text=True, check=False, cwd="/", timeout=300,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_result_that_can_not_be_written_is_named(dcmon: Dcmon) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [COMMAND, "config", "show"], env=dcmon.environment, stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, cwd="/", timeout=300,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert "The result can't be written: No space left on device." in done.stderr

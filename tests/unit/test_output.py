@@ -1,10 +1,12 @@
 """Results on a terminal: data is shown as it is, and commands neither rich nor the terminal."""
 
 import json
+from collections.abc import Callable
 
 import pytest
 
 from dcmon.data_formats import Format
+from dcmon.errors import InvalidInput
 from dcmon.output import Copied, Fields, Lines, Output, Page, Table
 
 HOSTILE = "[red]a[/red]\x1b[2J\n:smile:\u202e"
@@ -73,3 +75,22 @@ def test_lines_in_a_pipe_are_not_folded(capsys: pytest.CaptureFixture[str], monk
     Output().page(Page({}, [Lines([line])]))
 
     assert capsys.readouterr().out == line + "\n"
+
+
+@pytest.mark.parametrize("format", [Format.table, Format.json])
+@pytest.mark.parametrize(
+    "show", [lambda output: output.value({"token": "t-1"}), lambda output: output.table([{"token": "t-1"}], ["token"])]
+)
+def test_unknown_field_hides_no_result_of_a_change(
+    format: Format, show: Callable[[Output], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new token is shown once: a mistyped field must not lose it. Before anything is changed, it is an error."""
+    output = Output(format, fields=["tokn"])
+    with pytest.raises(InvalidInput, match="There is no field 'tokn'"):
+        show(output)
+    output = Output(format, fields=["tokn"])
+    output.is_change = True
+    show(output)
+    shown, said = capsys.readouterr()
+    assert "t-1" in shown
+    assert "its result is shown whole" in said

@@ -40,7 +40,7 @@ def _with_options(command: Command, question: Question | None) -> Command:
 
     @functools.wraps(command)
     def run(ctx: typer.Context, dry_run: bool, **typed: Any) -> None:
-        yes = question is None or typed.pop("yes")  # a command that asks by itself has a --yes of its own
+        yes = typed.pop("yes") if "yes" not in own else True  # a command that asks by itself has a --yes of its own
         run_once = functools.partial(command, ctx=ctx, **typed)
         if dry_run:
             _dry_run(ctx, run_once)
@@ -50,7 +50,8 @@ def _with_options(command: Command, question: Question | None) -> Command:
             run_once()
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    added = {"dry_run": options.DryRun, **({} if question is None else {"yes": options.Yes})}
+    added = {"dry_run": options.DryRun, "yes": options.HiddenYes if question is None else options.Yes}
+    added = {name: option for name, option in added.items() if name not in own}
     parameters = [
         *(parameter.replace(kind=keyword) for parameter in own.values()),
         *(inspect.Parameter(name, keyword, default=False, annotation=kind) for name, kind in added.items()),
@@ -96,7 +97,7 @@ class DryRunOutput(Output):
     effects: "Effects"
 
     def __init__(self, output: Output) -> None:
-        super().__init__(output.format, quiet=output.quiet, fields=output.fields)
+        super().__init__(output.format, quiet=output.quiet, fields=output.fields, color=output.color)
 
     def table(self, rows: Sequence[Row], columns: Any, **more: Any) -> None:
         super().table([self._marked(row) for row in rows], columns, **more)

@@ -16,9 +16,19 @@ def time_option(name: str, help_text: str) -> typer.models.OptionInfo:
     return option
 
 
+def _inform_output(ctx: typer.Context, dry_run: bool) -> bool:
+    """Let the output know whether what it will show was done (Output.is_change)."""
+    if ctx.obj is not None:  # it is None while a shell completes a command
+        ctx.obj.output.is_change = not dry_run
+    return dry_run
+
+
 # What to do with a change.
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", callback=_inform_output, help="Show what would change, and change nothing.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+HiddenYes = Annotated[bool, typer.Option("--yes", "-y", hidden=True, help="For scripts: the command asks nothing.")]
 By = Annotated[str | None, typer.Option("--by", help="Name for the ledger; default: the user of the system.")]
 Notify = Annotated[bool, typer.Option("--notify", help="Notify receivers of changed alerts.")]
 
