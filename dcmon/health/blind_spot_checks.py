@@ -46,7 +46,7 @@ def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterat
             command = f"dcmon notification list --org {shell_argument(org.name)}"
         else:
             sentence, severity = f"{fact}, and no receiver gets critical alerts: create one.", Severity.HIGH
-            command = "dcmon webhook create --help"
+            command = f"dcmon webhook create --help --org {shell_argument(org.name)}"
         yield Problem(ProblemName.ALERT_UNDELIVERED, severity, sentence, command, undelivered.oldest_at, org.name)
 
 

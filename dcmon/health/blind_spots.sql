@@ -11,11 +11,12 @@ select w.name, count(n.id) as waiting, min(n.created_at) as since,
  group by w.id, w.name order by w.id
 
 -- name: undelivered_alerts
--- A minute passes before a notification counts as missing: it is delivered within a second.
+-- A minute passes before a notification counts as missing: it is delivered within a second. Without a receiver, none comes.
 select json_build_array(count(*), min(a.opened_at))
   from alerts a
  where a.state = 'firing' and a.severity = 'critical' and a.acknowledged_at is null
-   and a.opened_at < now() - interval '1 minute'
+   and (a.opened_at < now() - interval '1 minute'
+        or not exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical')))
    and not exists (select 1 from notifications n where n.alert_id = a.id
                       and (n.delivered_at is not null
                            or (n.held_because is not null and n.dead_at is null and n.delivered_at is null)))

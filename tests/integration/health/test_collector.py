@@ -40,6 +40,7 @@ from dcmon.severity import Severity
 from dcmon.storage import versions
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
+from tests.helpers.alerts import add_receiver, insert_alert
 from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.statements import recorded_statements
 from tests.helpers.waiting import PATIENCE
@@ -99,6 +100,18 @@ def test_waiting_and_given_up_notifications_are_counted(app: App, pager: Organiz
 
     execute(app.engine, pager, "update webhooks set paused_at = now()")
     assert tenant(app).unsent_notifications.count == 0  # somebody wants it so
+
+
+def test_alert_without_a_receiver_is_a_problem_at_once(app: App, target: Target) -> None:
+    """With a receiver, its notification has a minute to arrive; without one, none will."""
+    insert_alert(app, target, "critical")
+    execute(app.engine, target.org, "update alerts set opened_at = now()")
+    assert tenant(app).undelivered_alerts.count == 1
+    (problem,) = checks.find_problems(gather(app), BOUNDS)
+    assert (problem.name, problem.command) == ("alert undelivered", "dcmon webhook create --help --org acme")
+
+    add_receiver(app, target.org, "https://hooks.example.org/x")
+    assert tenant(app).undelivered_alerts.count == 0
 
 
 def test_window_without_evaluation_is_a_problem(app: App, target: Target) -> None:
