@@ -25,4 +25,4 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
 def meant(name: object, known: Iterable[str]) -> str:
     """Return " Do you mean 'x'?" for an error message, or an empty text."""
     match = nearest(name, known)
-    return "" if match is None else f" Do you mean {match!r}?"
+    return "" if match is None else f" Do you mean {str(match)!r}?"

@@ -150,7 +150,7 @@ def set_retention(
     change = operation.of_organization(ctx.obj, name, samples, results)
     ask_and_run(change.question, change.apply, dry_run=dry_run, yes=yes)
     row = outcome(change.counted_row(), dry_run=dry_run)
-    ctx.obj.output.value(row, none=NO_END, remark=PRUNE_FOLLOWS if change.expired else None)
+    ctx.obj.output.value(row, none=NO_END, remark=PRUNE_FOLLOWS if change.expired and not dry_run else None)
 
 
 @app.command("set-defaults")

@@ -33,7 +33,7 @@ class Removal:
     def question(self) -> str:
         """Return what is lost, for people."""
         shown = ", ".join(_counted(count, what.replace("_", " ")) for what, count in self.counts.items() if count)
-        return f"{self.name!r} is deleted with {shown}." if shown else f"{self.name!r} is deleted; it is empty."
+        return f"This deletes {self.name!r} with {shown}." if shown else f"This deletes {self.name!r}, which is empty."
 
 
 def _counted(count: int, what: str) -> str:

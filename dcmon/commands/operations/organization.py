@@ -49,7 +49,7 @@ def prepare_deletion(app: "App", name: str) -> OrganizationDeletion:
     org = app.organization(name)
     counts = provisioning.contents(app.engine, org)
     contents = f"{counts['models']:,} models and {counts['samples']:,} samples"
-    loss = f"Organization {org.name!r} is deleted with {contents}."
+    loss = f"This deletes organization {org.name!r} with {contents}."
     return OrganizationDeletion(loss, lambda: deletion.delete(app.engine, org), {"deleted": org.name, **counts})
 
 

@@ -34,7 +34,7 @@ def write(rows: Sequence[Mapping[str, Any]], reports: Reports, output: "Output")
             complete_files.write_text(reports.junit, junit.document(counted))
         if reports.summary is not None:
             with reports.summary.open("a", encoding="utf-8") as file:
-                file.write(github.summary(counted))
+                file.write(github.summary(rows, counted))
     except OSError as error:
         path = str(error.filename or reports.junit or reports.summary)
         raise file_errors.FileUnwritable(path=path, reason=error.strerror or str(error)) from error

@@ -29,8 +29,22 @@ SYNONYMS = {
 }  # fmt: skip
 
 
+LONGEST_SENTENCE = 1_000  # characters: no sentence is cut
+
+
 class SuggestingGroup(TyperGroup):
     """A group that accepts old verbs, and suggests the nearest command for an unknown one."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each command with the first sentence of its help, which is folded and never cut."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rows = [
+            (name, command.get_short_help_str(LONGEST_SENTENCE))
+            for name, command in commands.items()
+            if not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         known = cmd_name in self.commands or OLD_VERBS.get(cmd_name) not in self.commands

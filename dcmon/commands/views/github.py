@@ -10,12 +10,16 @@ Row = Mapping[str, Any]
 COMMANDS = {"critical": "error", "high": "error", "medium": "warning", "low": "notice"}
 
 
-def summary(rows: Sequence[Row]) -> str:
-    """Return a heading and a table of the results."""
-    violated = sum(bool(row["violates"]) for row in rows)
-    heading = f"### dcmon: {count_of(len(rows), 'result')}, {violated} with a violated rule\n\n"
+def summary(rows: Sequence[Row], counted: Sequence[Row]) -> str:
+    """Return a heading and a table of the results.
+
+    `counted`: the same rows with only those violated rules that fail the run.
+    """
+    violated, failing = (sum(bool(row["violates"]) for row in some) for some in (rows, counted))
+    tolerated = f", of which {failing} fail the run" if failing < violated else ""
+    heading = f"### dcmon: {count_of(len(rows), 'result')}, {violated} with a violated rule{tolerated}\n\n"
     lines = ["| | monitor | window ends | version | value | violates | reason |", "|---|---|---|---|---|---|---|"]
-    return heading + "\n".join([*lines, *map(_line, rows)]) + "\n\n"
+    return heading + "\n".join([*lines, *map(_line, rows, counted)]) + "\n\n"
 
 
 def annotations(rows: Sequence[Row]) -> list[str]:
@@ -28,8 +32,9 @@ def annotations(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _line(row: Row) -> str:
-    mark = "❌" if row["violates"] else "✅" if row["state"] == ResultState.OK and not row["no_verdict"] else "❔"
+def _line(row: Row, counted: Row) -> str:
+    is_judged = row["state"] == ResultState.OK and not row["no_verdict"]
+    mark = "❌" if counted["violates"] else "⚠️" if row["violates"] else "✅" if is_judged else "❔"
     value = row.get("value")
     cells = [
         mark, row["monitor"], _time(row), row.get("version") or "", "" if value is None else format_number(value),

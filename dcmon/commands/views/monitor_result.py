@@ -10,7 +10,7 @@ import typer
 
 from dcmon.alerting.rules import for_monitor
 from dcmon.commands.views import monitor_chart
-from dcmon.formatting import format_number
+from dcmon.formatting import format_moment, format_number
 from dcmon.monitoring import monitor_views, monitors, results
 from dcmon.output import Lines, Page, Remark, Table
 
@@ -61,7 +61,7 @@ def history(
                 for_monitor(session, monitor_id), stored, metrics if wanted else metrics[:1],
                 monitor_views.version_names(session), app.output,
             )  # fmt: skip
-            return Page(rows, drawn or [Remark(NO_WINDOW)])
+            return Page(rows, drawn or [Remark(_no_window(after))])
     metrics = metrics if wanted or not app.output.is_narrow else metrics[:SHOWN_METRICS]
     shown = metric_columns(rows, metrics)
     compared = ["compared_end"] if any(row["compared_end"] for row in rows) else []
@@ -70,8 +70,12 @@ def history(
         columns = ["window_end", "version", "revision", "state", *shown, *REVISION_COLUMNS]
     lines = [{**row, **_with_limits(row, shown, metrics)} for row in rows]
     notes = number_reasons(lines) if "reason" in columns else []
-    table = Table(lines, columns, empty=NO_WINDOW)
+    table = Table(lines, columns, empty=_no_window(after))
     return Page(rows, [table, Lines(notes, title="Reasons")] if notes else [table])
+
+
+def _no_window(after: datetime | None) -> str:
+    return NO_WINDOW if after is None else f"No window that ends after {format_moment(after)} was evaluated."
 
 
 def number_reasons(lines: list[dict[str, Any]]) -> list[str]:

@@ -82,9 +82,18 @@ def test_exit_code_follows_the_severity(rows: list[dict[str, Any]], fail_on: str
 
 
 def test_summary_of_github_escapes_markdown() -> None:
-    shown = github.summary([row("credit/a|b_<i>", violates=["high: age"])])
+    rows = [row("credit/a|b_<i>", violates=["high: age"])]
+    shown = github.summary(rows, rows)
     assert shown.startswith("### dcmon: 1 result, 1 with a violated rule\n\n|")
     assert r"| ❌ | credit/a\|b\_&lt;i> | 2026-03-02 00:00 | v1 | 0.5 | high: age |  |" in shown
+
+
+def test_summary_of_github_shows_what_does_not_fail_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    run_reports.write([row("a", violates=["high: age"])], Reports(Severity.CRITICAL, summary=path), Output())
+    shown = path.read_text()
+    assert shown.startswith("### dcmon: 1 result, 1 with a violated rule, of which 0 fail the run\n\n|")
+    assert "| ⚠️ | a | 2026-03-02 00:00 | v1 | 0.5 | high: age |  |" in shown
 
 
 def test_annotations_of_github_are_one_line_each() -> None:
