@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dcmon import colors
+from dcmon import colors, durations
 from dcmon.colors import Color
 from dcmon.formatting import printable
 
@@ -44,6 +44,8 @@ def cell(value: Any) -> str:
     if isinstance(value, datetime):
         is_midnight = (value.hour, value.minute) == (0, 0)
         return value.strftime("%Y-%m-%d" if is_midnight else "%Y-%m-%d %H:%M")
+    if isinstance(value, timedelta):
+        return durations.to_text(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {cell(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):

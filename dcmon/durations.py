@@ -50,7 +50,10 @@ def _unit(name: str) -> str | None:
 
 
 def to_text(duration: timedelta) -> str:
-    """Return a duration as people write it, in the longest exact unit, at most days."""
-    seconds = int(duration.total_seconds())
+    """Return a duration as people write it, in the longest exact unit, at most days; with parts of a second: 0.25s."""
+    exact = duration.total_seconds()
+    if not exact.is_integer():
+        return f"{exact:.6f}".rstrip("0") + "s"
+    seconds = int(exact)
     unit = next(unit for unit in "dhms" if seconds % UNIT_SECONDS[unit] == 0)
     return f"{seconds // UNIT_SECONDS[unit]}{unit}"

@@ -18,7 +18,6 @@ from dcmon.declarations.values import (
     Line,
     Problem,
     Prose,
-    duration_text,
     fault,
     problem,
 )
@@ -149,7 +148,7 @@ class MonitorDeclaration(Declaration):
     def values(self) -> dict[str, Any]:
         """Return the fields by their keys, each in its one form."""
         lookback = (
-            None if self.lookback == duration_text(defaults.LOOKBACK[Frequency(self.frequency)]) else self.lookback
+            None if self.lookback == durations.to_text(defaults.LOOKBACK[Frequency(self.frequency)]) else self.lookback
         )
         choices = {**_written_choices(self.kwargs), "filters": _plain_filters(self.data_filters)}
         return {**super().values(), **choices, "lookback": lookback}
@@ -200,7 +199,7 @@ def of_spec(spec: MonitorSpec, check: str, rules_of_monitor: Sequence[RuleDeclar
     usual = defaults.LOOKBACK[spec.frequency]
     values: dict[str, Any] = {
         "renamed_from": None, "check": check, "description": spec.description, "frequency": spec.frequency.value,
-        "aggregation_window": spec.aggregation_window, "lookback": duration_text(spec.lookback or usual),
+        "aggregation_window": spec.aggregation_window, "lookback": durations.to_text(spec.lookback or usual),
         "compare": next(word for word, meaning in COMPARE.items() if meaning is spec.compared_with),
         "rows": ALL if spec.rows == 0 else spec.rows, "filters": _written_filters(spec.data_filters),
         "on_dashboard": spec.dashboard_id is not None, "rules": list(rules_of_monitor),

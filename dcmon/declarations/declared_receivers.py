@@ -7,7 +7,7 @@ from pydantic import Field
 from dcmon import durations
 from dcmon.declarations.declared_monitors import SeverityName
 from dcmon.declarations.secret_text import SecretText
-from dcmon.declarations.values import NONE, Declaration, DurationOrNone, Line, Problem, Prose, duration_text, problem
+from dcmon.declarations.values import NONE, Declaration, DurationOrNone, Line, Problem, Prose, problem
 from dcmon.notifications.receivers import DEFAULT_CAP, DEFAULT_REPEAT, SHORTEST_REPEAT
 from dcmon.severity import Severity
 from dcmon.states import ReceiverKind
@@ -57,7 +57,9 @@ class ReceiverDeclaration(Declaration):
     severities: list[SeverityName] = Field(list(get_args(SeverityName)), description="Only alerts of these.")
     models: list[Line] | None = Field(None, description="Only alerts of these models.")
     cap: Annotated[int, Field(ge=1)] | Literal["none"] = Field(DEFAULT_CAP, description="Messages in a minute.")
-    repeat: DurationOrNone = Field(duration_text(DEFAULT_REPEAT), description="How often a firing alert is sent again.")
+    repeat: DurationOrNone = Field(
+        durations.to_text(DEFAULT_REPEAT), description="How often a firing alert is sent again."
+    )
 
     def problems(self) -> list[Problem]:
         """Return the keys that its kind does not have, or needs."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from dcmon import errors
+from dcmon import durations, errors
 from dcmon.alerting import rules
 from dcmon.db import Organization
 from dcmon.db.tables.org import AlertRule, Check, Model, Monitor, MuteTime, Version
@@ -16,7 +16,7 @@ from dcmon.declarations.declared_holds import MuteTimeDeclaration, SilenceDeclar
 from dcmon.declarations.declared_models import CheckDeclaration, ModelDeclaration, VersionDeclaration
 from dcmon.declarations.declared_monitors import MonitorDeclaration, RuleDeclaration
 from dcmon.declarations.document import Document, OrganizationDeclaration, RetentionDeclaration
-from dcmon.declarations.values import duration_text, own_term_text, term_text, time_text
+from dcmon.declarations.values import own_term_text, term_text, time_text
 from dcmon.monitoring import monitors
 from dcmon.notifications import matchers, mute_times, silences
 from dcmon.storage import models
@@ -81,8 +81,8 @@ def _model(session: Session, model: Model, rule_ids: dict[tuple[str, str], list[
     checks = list(session.scalars(select(Check).where(Check.model_id == model.id)))
     values = {
         "renamed_from": None, "task": model.task_type, "description": model.description, "time_zone": model.time_zone,
-        "label_ratio": model.label_ratio, "label_delay": duration_text(model.label_delay),
-        "lateness": duration_text(model.lateness), "retention": own_term_text(model.retention),
+        "label_ratio": model.label_ratio, "label_delay": durations.to_text(model.label_delay),
+        "lateness": durations.to_text(model.lateness), "retention": own_term_text(model.retention),
         "default_monitors": model.default_monitors,
         "versions": {version.name: _version(version) for version in of_model},
         "checks": {check.name: _check(check) for check in checks},

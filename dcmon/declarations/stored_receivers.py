@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.orm import Session
 
+from dcmon import durations
 from dcmon.db.tables.org import Webhook
 from dcmon.declarations.declared_receivers import ReceiverDeclaration
 from dcmon.declarations.secret_text import SecretText
-from dcmon.declarations.values import NONE, duration_text
+from dcmon.declarations.values import NONE
 from dcmon.notifications import receivers, signing_secrets
 from dcmon.notifications.integrations import pagerduty
 from dcmon.states import ReceiverKind
@@ -46,7 +47,7 @@ def of_receiver(session: Session, receiver: Webhook, variable: str) -> ReceiverD
         "group": None, "event_class": options.get("class"), "method": options.get("method"), "to": options.get("to"),
         "command": _command(receiver, variable), "signing_secret": None, "severities": list(receiver.severities),
         "models": subscription.models, "cap": NONE if receiver.cap is None else receiver.cap,
-        "repeat": NONE if receiver.repeat_every is None else duration_text(receiver.repeat_every),
+        "repeat": NONE if receiver.repeat_every is None else durations.to_text(receiver.repeat_every),
     }  # fmt: skip
     if receiver.kind == ReceiverKind.PAGERDUTY:
         values["key"] = SecretText.reference(f"{variable}_KEY", receiver.credentials["routing_key"])

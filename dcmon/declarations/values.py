@@ -124,12 +124,6 @@ def _storable(typed: str) -> str:
     return typed
 
 
-def duration_text(duration: timedelta) -> str:
-    """Return a duration as files write it; parts of a second are kept."""
-    seconds = duration / timedelta(seconds=1)
-    return durations.to_text(duration) if seconds.is_integer() else f"{seconds:.6f}".rstrip("0") + "s"
-
-
 def parse_time(typed: str) -> datetime:
     """Parse a time that means the same each day. Raises InvalidInput."""
     try:
@@ -153,7 +147,7 @@ def _term(typed: str) -> timedelta | None:
 
 def term_text(term: timedelta | None) -> str:
     """Return how long rows are kept as files write it; None: for ever."""
-    return NONE if term is None or term >= retention.FOR_EVER else duration_text(term)
+    return NONE if term is None or term >= retention.FOR_EVER else durations.to_text(term)
 
 
 def _own_term(typed: str) -> str:
@@ -166,7 +160,7 @@ def own_term_text(term: timedelta | None) -> str:
 
 
 def _or_none(typed: str) -> str:
-    return NONE if typed.strip().lower() == NONE else duration_text(durations.parse(typed))
+    return NONE if typed.strip().lower() == NONE else durations.to_text(durations.parse(typed))
 
 
 def _zone(typed: str) -> str:
@@ -190,7 +184,7 @@ Line = Annotated[str, _checked(_line, _same)]
 Prose = Annotated[str, _checked(_prose, _same)]
 DataText = Annotated[str, _checked(_storable, _same)]
 Duration = Annotated[
-    str, _checked(durations.parse, duration_text), _text_schema("A duration, like 30m, 12h, 3d or 1h30m.")
+    str, _checked(durations.parse, durations.to_text), _text_schema("A duration, like 30m, 12h, 3d or 1h30m.")
 ]
 DurationOrNone = Annotated[str, _checked(_or_none, _same), _text_schema("A duration, like 4h, or none.")]
 Time = Annotated[

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from dcmon import cli, errors, setting_names
+from dcmon import cli, durations, errors, setting_names
 from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.settings import Settings
 from dcmon.tenancy import audit_log
@@ -27,9 +28,13 @@ def settings() -> list[tuple[str, str, str]]:
     """Variable, default and description of every setting."""
     described = []
     for name, _, field in setting_names.variables(Settings):
-        default = "" if field.default is None or field.default_factory else str(field.default)
+        default = "" if field.default is None or field.default_factory else _text_of(field.default)
         described.append((name, default, field.description or ""))
     return described
+
+
+def _text_of(default: object) -> str:
+    return durations.to_text(default) if isinstance(default, timedelta) else str(default)
 
 
 def test_every_setting_is_in_the_table_with_its_default() -> None:
