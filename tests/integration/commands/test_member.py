@@ -89,4 +89,4 @@ def test_import_of_tokens_says_what_became_of_each(dcmon: Dcmon, acme: Acme, tmp
     path.write_text(_old("ann@acme.example") + "\nnonsense\n")
     done = dcmon("-o", "json", "token", "import", str(path))
     assert (done.returncode, [row["outcome"] for row in json.loads(done.stdout)]) == (8, ["duplicate", "refused"])
-    assert dcmon("token", "import", str(tmp_path / "missing")).returncode == 3
+    assert dcmon("token", "import", str(tmp_path / "missing")).returncode == 5
