@@ -48,6 +48,7 @@ def settings_of(variables: dict[str, str], directory: Path) -> Settings:
 def test_every_secret_reaches_a_child_as_it_is(tmp_path: Path) -> None:
     assert ("smtp", "password") in PATHS
     given = {f"DCMON_{'__'.join(path).upper()}": f'canary, "{number}" $x \\ é' for number, path in enumerate(PATHS)}
+    given["DCMON_REDIS_URL"] = f"redis://:{given['DCMON_REDIS_URL']}@host"  # another URL is refused
     settings = settings_of(given, tmp_path)
     child = settings_of(
         {name: value for name, value in child_environment(settings).items() if name.startswith("DCMON_")}, tmp_path
