@@ -212,6 +212,7 @@ def test_no_canary_is_found_where_people_look(system: System) -> None:
     assert [str(path) for path in dcmon.data_dir.glob("*.json") if path.stat().st_mode & 0o077] == []
 
 
+@pytest.mark.thorough  # its sibling is above, with servers that dcmon starts
 def test_no_canary_of_outer_servers_is_found(dcmon: Dcmon, database_url: str, acme: Acme) -> None:
     """The password in DCMON_DATABASE_URL, and that of Kafka, whose brokers can't be reached."""
     password = str(urlsplit(database_url).password)

@@ -151,6 +151,7 @@ def test_demo_completes_although_workers_are_killed(dcmon: Dcmon, data_dir: Path
     assert again.says("The year was replayed before")
 
 
+@pytest.mark.thorough  # test_up.py stops what it starts in the same way
 def test_demo_after_ctrl_c_leaves_nothing_and_continues(dcmon: Dcmon, data_dir: Path) -> None:
     """Ctrl-C leaves no process behind, and the next demo continues."""
     demo = Demo(dcmon, SPRING)

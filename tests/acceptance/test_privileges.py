@@ -177,6 +177,7 @@ def test_own_check_in_a_worker_runs_unprivileged(dcmon: Dcmon, own_checks: dict[
 
 
 @needs_root
+@pytest.mark.thorough  # its sibling is above: the command evaluates as the worker does
 def test_own_check_in_a_command_of_root_runs_unprivileged(
     with_url: Callable[[str], Dcmon], database_url: str, acme: Acme, own_checks: dict[str, str], tmp_path: Path
 ) -> None:
