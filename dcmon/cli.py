@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -71,7 +72,9 @@ class Commands(SuggestingGroup):
         except typer.Abort:  # Ctrl-C, or the end of the input, at a question; typer would exit with 1
             print(file=sys.stderr)
             _fail("interrupted", 130, "interrupted")
-        except BrokenPipeError:  # the reader has seen enough; typer would exit with 1
+        except BrokenPipeError:  # typer would exit with 1
+            if not _has_lost_its_reader():
+                raise
             _discard_output()
             raise typer.Exit from None
 
@@ -233,6 +236,13 @@ def _run() -> None:
 def _end_unexpected(error: Exception) -> NoReturn:
     first_line_text = str(error).splitlines()[0] if str(error) else ""
     _end(error, f"unexpected {type(error).__name__}: {first_line_text} (-v shows the traceback)", 3)
+
+
+def _has_lost_its_reader() -> bool:
+    """Return True if stdout is a pipe whose reader has seen enough: another broken pipe is a failure."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _discard_output() -> None:

@@ -363,7 +363,7 @@ class Output:
         except InvalidInput as error:
             if not self.is_change:
                 raise
-            self.warn(f"{error} The command has done its work: its result is shown whole.")
+            self.warn(f"{error} The result is shown whole, so that nothing of it is lost.")
             self.fields = ()
             return data
 

@@ -93,4 +93,4 @@ def test_unknown_field_hides_no_result_of_a_change(
     show(output)
     shown, said = capsys.readouterr()
     assert "t-1" in shown
-    assert "its result is shown whole" in said
+    assert "The result is shown whole, so that nothing of it is lost." in said
