@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from dcmon import db, errors
 from dcmon.db import Organization, locks
 from dcmon.db.locks import LockSpace
-from dcmon.formatting import shell_argument
+from dcmon.formatting import shell_argument, some_of
 from dcmon.tenancy import deletion, organizations
 from dcmon.transfer import catalog, tables
 from dcmon.transfer.contents import Manifest
@@ -89,7 +89,7 @@ def replace_shared(session: Session, backup: Manifest) -> None:
 def _require_none(session: Session) -> None:
     existing = organizations.entries(session)
     if existing:
-        names = ", ".join(org.name for org in existing[:SHOWN]) + (", …" if len(existing) > SHOWN else "")
+        names = some_of([org.name for org in existing], SHOWN)
         raise errors.Conflict(
             f"The database has organizations already ({names}), and a backup of all never overwrites"
             ' one. --org NAME restores one that was deleted here; for all, delete those that exist ("dcmon org delete'
