@@ -13,6 +13,7 @@ def pages(nouns: list[Noun], global_options: list[Parameter]) -> dict[str, str]:
 
 
 def _main(nouns: list[Noun], global_options: list[Parameter]) -> str:
+    shown: list[str] = []
     lines = [
         *_head("dcmon", "watch machine-learning models in production"),
         ".SH SYNOPSIS", ".B dcmon", "[OPTIONS] COMMAND [ARGUMENTS]", ".SH DESCRIPTION",
@@ -20,6 +21,9 @@ def _main(nouns: list[Noun], global_options: list[Parameter]) -> str:
         ".SH COMMANDS",
     ]  # fmt: skip
     for noun in nouns:
+        if noun.panel not in shown:
+            shown.append(noun.panel)
+            lines += [".SS", _escape(noun.panel)]
         lines += [".TP", f".BR dcmon\\-{_escape(noun.name)} (1)", *_text(noun.sentence)]
     lines += [".SH OPTIONS", *_parameters(global_options), ".SH EXIT STATUS"]
     for code, meaning in exit_codes().items():

@@ -11,10 +11,18 @@ have are in [operating.md](operating.md#exit-codes). `man dcmon` and `man dcmon-
 
 def page(nouns: list[Noun], global_options: list[Parameter]) -> str:
     """Return the page."""
-    parts = [HEAD, "## Options of all commands\n", _parameters(global_options)]
+    parts = [HEAD, _contents(nouns), "## Options of all commands\n", _parameters(global_options)]
     for noun in nouns:
         parts += [f"## dcmon {noun.name}\n", f"{noun.sentence}\n", *map(_command, noun.commands)]
     return "\n".join(parts)
+
+
+def _contents(nouns: list[Noun]) -> str:
+    """Return links to all nouns, in the panels of `dcmon --help`."""
+    panels: dict[str, list[str]] = {}
+    for noun in nouns:
+        panels.setdefault(noun.panel, []).append(f"[{noun.name}](#dcmon-{noun.name})")
+    return "".join(f"- {panel}: {', '.join(links)}\n" for panel, links in panels.items())
 
 
 def _command(command: CommandReference) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from dcmon import cli
-from dcmon.commands.shared.help_texts import usage_of, value_of
+from dcmon.commands.shared.help_texts import PANELS, usage_of, value_of
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,21 @@ class CommandReference:
 
 @dataclass(frozen=True)
 class Noun:
-    """A noun or a command of one word, with the sentence that `dcmon --help` shows, and its commands."""
+    """A noun or a command of one word, with its panel and sentence in `dcmon --help`, and its commands."""
 
     name: str
+    panel: str
     sentence: str
     commands: list[CommandReference]
 
 
 def nouns() -> list[Noun]:
-    """Return all nouns in alphabetical order."""
-    names = sorted(path.stem.replace("_", "-") for path in cli.COMMANDS.glob("[a-z]*.py"))
-    return [Noun(name, cli.first_line(name), list(_commands(name, _load(name)))) for name in names]
+    """Return all nouns, in the panels and the order of `dcmon --help`."""
+    return [
+        Noun(name, panel, cli.first_line(name), list(_commands(name, _load(name))))
+        for panel, names in PANELS.items()
+        for name in names
+    ]
 
 
 def global_options() -> list[Parameter]:

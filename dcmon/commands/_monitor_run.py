@@ -26,7 +26,7 @@ TIMEOUT = "Longest wait for another run of the monitor, and with --wait for the 
 @run_reports
 def run(
     ctx: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help=NAMES)] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="MONITOR", help=NAMES)] = None,
     all_: Annotated[bool, typer.Option("--all", help="All monitors of the organization.")] = False,
     at: Annotated[datetime | None, options.time_option("--at", AT)] = None,
     from_: options.From = None,

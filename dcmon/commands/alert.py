@@ -23,8 +23,8 @@ WIDE = {  # headings by key
     "worst": "worst value", "now": "value now", "rule": "", "driver": "",
 }  # fmt: skip
 NARROW = {key: WIDE[key] for key in ("id", "severity", "state", "monitor", "since", "worst")}
-Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the alert.")]
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers of alerts.")]
+Id = Annotated[int, typer.Argument(metavar="ALERT", help="Id of the alert.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ALERT...", help="Ids of alerts.")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the alert's history.")]
 
 

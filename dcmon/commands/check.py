@@ -28,7 +28,10 @@ def list_(ctx: typer.Context) -> None:
 def show(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(help='Class of a check, or name of an own check; "dcmon check list" lists them.')
+        str,
+        typer.Argument(
+            metavar="CHECK", help='Class of a check, or name of an own check; "dcmon check list" lists them.'
+        ),
     ],
 ) -> None:
     """Show what a check needs, and its choices: scorers, aggregations, parameters with their defaults.

@@ -13,7 +13,7 @@ app = group(__doc__)
 def show(
     ctx: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these, like DCMON_HTTP__PORT or http.port.")
+        list[str] | None, typer.Argument(metavar="SETTING", help="Only these, like DCMON_HTTP__PORT or http.port.")
     ] = None,
     origin: Annotated[bool, typer.Option("--origin", help="Also show where each value comes from.")] = False,
     changed: Annotated[bool, typer.Option("--changed", help="Only those that do not have their default.")] = False,

@@ -39,7 +39,10 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, dead_letter_id: Annotated[int, typer.Argument(metavar="ID", help="Its number.")]) -> None:
+def show(
+    ctx: typer.Context,
+    dead_letter_id: Annotated[int, typer.Argument(metavar="DEAD_LETTER", help="Id of the dead letter.")],
+) -> None:
     """Show a dead letter with its message as it was received, and the reason. Example: dcmon dead-letter show 17"""
     from dcmon.commands.views import dead_letter as view
 

@@ -10,7 +10,7 @@ from dcmon.commands.shared.groups import group
 app = group(__doc__)
 
 File = Annotated[
-    Path | None, typer.Argument(metavar="[FILE]", help="A .tar.gz or .zip; default: dcmon-debug-TIME.tar.gz here.")
+    Path | None, typer.Argument(metavar="FILE", help="A .tar.gz or .zip; default: dcmon-debug-TIME.tar.gz here.")
 ]
 Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="Longest time to collect: 30s, 2m.")]
 

@@ -13,7 +13,7 @@ app = single()
 def export(
     ctx: typer.Context,
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Only these models; default: the organization.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="Only these models; default: the organization.")
     ] = None,
 ) -> None:
     """Print checks, monitors, rules, receivers, mute times, silences and retention as YAML for dcmon apply.

@@ -106,7 +106,7 @@ def compose(
 @app.command()
 def completion(
     ctx: typer.Context,
-    shell: Annotated[Shell, typer.Argument(help="Shell that completes commands.")],
+    shell: Annotated[Shell, typer.Argument(help="Shell that completes the words of commands.")],
     output_dir: Directory = None,
     overwrite: Overwrite = False,
 ) -> None:

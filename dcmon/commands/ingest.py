@@ -34,7 +34,7 @@ def file(
     ctx: typer.Context,
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH…", help="File, directory or pattern ('in/2026-*.csv', **); \"-\" reads stdin."),
+        typer.Argument(metavar="PATH...", help="File, directory or pattern ('in/2026-*.csv', **); \"-\" reads stdin."),
     ],
     target: "TypedTarget",
     format_: Annotated[

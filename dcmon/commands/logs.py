@@ -14,7 +14,7 @@ app = single()
 Parts = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PART]...",
+        metavar="PART",
         help="supervisor, postgres, valkey, serve, ingest, evaluate, notify or scheduler; default: all.",
     ),
 ]

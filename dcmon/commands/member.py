@@ -44,7 +44,11 @@ def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> Non
 
 @app.command("set-role")
 @changing
-def set_role(ctx: typer.Context, email: Email, role: Annotated[str, typer.Argument(help="The new role.")]) -> None:
+def set_role(
+    ctx: typer.Context,
+    email: Email,
+    role: Annotated[str, typer.Argument(help="owner, admin, member, viewer (reads) or ingester (logs rows).")],
+) -> None:
     """Give a member another role, at once for all tokens. Example: dcmon member set-role ann@acme.org admin"""
     from dcmon.commands.operations import member as operation
 
@@ -83,7 +87,8 @@ def invite(
 @app.command()
 @changing
 def restrict(
-    ctx: typer.Context, models: Annotated[str, typer.Argument(help="own: only models that they are members of; all.")]
+    ctx: typer.Context,
+    models: Annotated[str, typer.Argument(metavar="own|all", help="own: only models that they are members of; all.")],
 ) -> None:
     """Choose which models members see; admins and owners see all. Example: dcmon member restrict own"""
     from dcmon.commands.operations import member as operation

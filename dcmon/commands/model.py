@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import model_options, options, questions
-from dcmon.commands.shared.arguments import default_set, duration, frequency
+from dcmon.commands.shared.arguments import duration, frequency, names_and_defaults
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, confirm, outcome
 from dcmon.commands.shared.groups import group
@@ -106,8 +106,9 @@ def set_retention(
 @asking(questions.ended_alerts)
 def set_defaults(
     ctx: typer.Context,
-    defaults: Annotated[str, typer.Argument(help="all (the SDK's and dcmon's own), sdk or none.")],
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="The models.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Names of models.")] = None,
+    *,
+    defaults: options.DefaultMonitors,
     every_model: Annotated[bool, typer.Option("--every-model", help="All models of the organization.")] = False,
     frequency_: Annotated[
         str | None,
@@ -119,14 +120,15 @@ def set_defaults(
     What is missing is created. The rules of the others are turned off: their open alerts end, and their monitors keep
     their results and go on. With the same choice again, nothing changes.
 
-    Example: dcmon model set-defaults sdk credit
+    Example: dcmon model set-defaults credit sdk
     """
     from dcmon.commands.operations import model as operation
 
-    if bool(names) == every_model:
+    models, chosen = names_and_defaults(names, defaults)
+    if bool(models) == every_model:
         raise typer.BadParameter("Name the models, or give --every-model.")
     every = None if frequency_ is None else frequency(frequency_)
-    rows = operation.set_defaults(ctx.obj, names or (), default_set(defaults), every)
+    rows = operation.set_defaults(ctx.obj, models, chosen, every)
     columns = ["model", "default_monitors", "monitors_created", "rules_on", "rules_off", "rules_renewed"]
     ctx.obj.output.table(rows, columns, empty='No model yet: "dcmon model create NAME --task binary".')
 

@@ -44,7 +44,9 @@ def list_(
 @app.command()
 def show(
     ctx: typer.Context,
-    notification_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the notification, or its beginning.")],
+    notification_id: Annotated[
+        str, typer.Argument(metavar="NOTIFICATION", help="Id of the notification, or its beginning.")
+    ],
 ) -> None:
     """Show a notification: contents, receiver and delivery. Example: dcmon notification show 3f2a9c1e"""
     from dcmon.commands.views import notification as view
@@ -56,7 +58,9 @@ def show(
 @changing
 def retry(
     ctx: typer.Context,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of notifications.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="NOTIFICATION", help="Ids of notifications, or their beginnings.")
+    ] = None,
     all_dead: Annotated[bool, typer.Option("--all-dead", help="All notifications that are no longer retried.")] = False,
 ) -> None:
     """Send notifications again now, except superseded ones. Example: dcmon notification retry 3f2a9c1e"""

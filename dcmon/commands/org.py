@@ -1,16 +1,19 @@
 """Organizations, each with its own data, members and limits."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.arguments import names_and_defaults
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.limit_options import organization_limits
 from dcmon.commands.shared.lists import global_listing
+from dcmon.commands.shared.several import run_for_all
 from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
 from dcmon.commands.shared.written_files import report
 
@@ -47,7 +50,7 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The organization; not needed if there is only one.")] = None,
+    name: options.OrgNameOrOnly = None,
 ) -> None:
     """Show an organization: its owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
     from dcmon.commands.views import organization as view
@@ -59,8 +62,8 @@ def show(
 @changing
 def rename(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The organization.")],
-    new_name: Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")],
+    name: options.OrgName,
+    new_name: options.NewName,
 ) -> None:
     """Rename an organization; its id, schema and tokens stay. Example: dcmon org rename acme acme-europe"""
     from dcmon.commands.operations import organization as operation
@@ -113,7 +116,7 @@ def import_(
 @app.command("set-limits")
 @changing
 @organization_limits
-def set_limits(ctx: typer.Context, name: options.OrgName, limits: "Mapping[str, int | None]") -> None:
+def set_limits(ctx: typer.Context, *, name: options.OrgNameOrOnly = None, limits: "Mapping[str, int | None]") -> None:
     """Limit what may be logged in a minute, and how many objects there may be; "none" removes a limit.
 
     Rows above a limit get 429 and are not stored, objects 402. Objects that exist stay.
@@ -130,7 +133,7 @@ def set_limits(ctx: typer.Context, name: options.OrgName, limits: "Mapping[str, 
 @app.command("set-retention")
 def set_retention(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The organization; not needed if there is only one.")] = None,
+    name: options.OrgNameOrOnly = None,
     samples: Annotated[str | None, typer.Option(help="How long samples are kept: 90d, 12w; none: for ever.")] = None,
     results: Annotated[
         str | None, typer.Option(help="How long results and alerts are kept; not shorter than samples.")
@@ -157,14 +160,18 @@ def set_retention(
 @changing
 def set_defaults(
     ctx: typer.Context,
-    defaults: Annotated[str, typer.Argument(help="all (the SDK's and dcmon's own), sdk or none.")],
-    name: Annotated[str | None, typer.Argument(help="The organization; not needed if there is only one.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ORG", help="Names of organizations; not needed if there is only one."),
+    ] = None,
+    *,
+    defaults: options.DefaultMonitors,
 ) -> None:
-    """Choose the default monitors and rules of new models. Example: dcmon org set-defaults sdk acme"""
+    """Choose the default monitors and rules of new models. Example: dcmon org set-defaults acme sdk"""
     from dcmon.commands.operations import organization as operation
-    from dcmon.commands.shared.arguments import default_set
 
-    ctx.obj.output.value(operation.set_defaults(ctx.obj, name, default_set(defaults)))
+    orgs, chosen = names_and_defaults(names, defaults)
+    run_for_all(ctx.obj.output, orgs or [None], partial(operation.set_defaults, ctx.obj, defaults=chosen))
 
 
 @app.command()

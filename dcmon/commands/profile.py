@@ -12,10 +12,12 @@ from dcmon.commands.shared.several import delete_all
 
 app = group(__doc__)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the profile.")]
+Name = Annotated[str, typer.Argument(metavar="PROFILE", help="Name of the profile.")]
 Values = Annotated[
     list[str],
-    typer.Argument(metavar="NAME=VALUE...", help="Settings, like org=acme http.port=8010 output=json; NAME= removes."),
+    typer.Argument(
+        metavar="SETTING=VALUE...", help="Settings, like org=acme http.port=8010 output=json; SETTING= removes."
+    ),
 ]
 
 
@@ -39,7 +41,7 @@ def show(ctx: typer.Context, name: Name) -> None:
 @app.command()
 def use(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME|none", help="Name of the profile.")],
+    name: Annotated[str, typer.Argument(metavar="PROFILE|none", help="Name of the profile.")],
     dry_run: options.DryRun = False,
 ) -> None:
     """Make a profile the current one, which commands use by default; none: no profile. Example: dcmon profile use prod
@@ -65,7 +67,7 @@ def set_(ctx: typer.Context, name: Name, values: Values, dry_run: options.DryRun
 @app.command()
 def delete(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of profiles.")],
+    names: Annotated[list[str], typer.Argument(metavar="PROFILE...", help="Names of profiles.")],
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:

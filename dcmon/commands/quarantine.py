@@ -37,7 +37,7 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ID", help="Number of the row.")]) -> None:
+def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ROW", help="Id of the row.")]) -> None:
     """Show a quarantined row as it was received, and the reason. Example: dcmon quarantine show 17"""
     from dcmon.commands.views import quarantine as view
 

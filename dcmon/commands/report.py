@@ -14,7 +14,7 @@ app = single()
 @app.command()
 def report(
     ctx: typer.Context,
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    model: options.ModelName,
     file: Annotated[
         str | None, typer.Option("--out", metavar="FILE", help='File to write; "-": stdout. Default: MODEL.html, here.')
     ] = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = group(__doc__)
 
-Name = Annotated[str, typer.Argument(help="Id or name of a rule, or a monitor with only one rule.")]
+Name = Annotated[str, typer.Argument(metavar="RULE", help="Id or name of a rule, or a monitor with only one rule.")]
 Noise = Annotated[
     bool, typer.Option("--noise/--no-noise", help="Show how often the rule alerts if nothing changes: takes seconds.")
 ]
@@ -123,7 +123,7 @@ def delete(
 def test(
     ctx: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="YAML files of rule tests, as in docs/alerts.md.")
+        list[Path], typer.Argument(metavar="FILE...", help="YAML files of rule tests, as in docs/alerts.md.")
     ],
 ) -> None:
     """Test rules on series of values, without a database.
@@ -146,7 +146,9 @@ def test(
 def backtest(
     ctx: typer.Context,
     *,
-    name: Annotated[str, typer.Argument(help="Id or name of a rule, or a monitor together with --rule.")],
+    name: Annotated[
+        str, typer.Argument(metavar="RULE", help="Id or name of a rule, or a monitor together with --rule.")
+    ],
     since: Annotated[str, typer.Option(help="How long before the newest window: 90d, 12h, or since a time.")] = "90d",
     condition: Annotated[
         str | None, typer.Option("--rule", help="Condition to test instead of the rule's own.")

@@ -17,7 +17,7 @@ app = group(__doc__)
 @app.command()
 def show(
     ctx: typer.Context,
-    sample_id: Annotated[str, typer.Argument(help="Id that the sample was logged with.")],
+    sample_id: Annotated[str, typer.Argument(metavar="SAMPLE", help="Id that the sample was logged with.")],
     model: Annotated[str, typer.Option(help="Model that the sample was logged to.")],
 ) -> None:
     """Show where a sample is: stored, quarantined, or missing while a label waits for it.

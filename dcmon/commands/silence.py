@@ -23,7 +23,7 @@ def create(
     matchers: Annotated[
         list[str],
         typer.Argument(
-            metavar="MATCHER…", help="NAME=VALUE; NAME: model, version, monitor, check, rule, severity or alert."
+            metavar="MATCHER...", help="NAME=VALUE; NAME: model, version, monitor, check, rule, severity or alert."
         ),
     ],
     for_: Annotated[str | None, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = None,
@@ -71,7 +71,7 @@ def list_(
 @app.command()
 @changing
 def delete(
-    ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Numbers of silences.")]
+    ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="SILENCE...", help="Ids of silences.")]
 ) -> None:
     """End silences now; the notifications that they held back are sent. Example: dcmon silence delete 1 2"""
     from dcmon.commands.operations import silence as operation

@@ -82,7 +82,9 @@ def resume(ctx: typer.Context, name: options.SourceName) -> None:
 @changing
 def scan(
     ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Source to scan; default: all active.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="Name of the source; default: all active sources.")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Also try files that could not be read before.")] = False,
 ) -> None:
     """Load new files now; exit 8 when a file can't be read. Example: dcmon source scan lake"""

@@ -61,7 +61,9 @@ def delete(
 @app.command("import")
 def import_(
     ctx: typer.Context,
-    path: Annotated[str, typer.Argument(help='File with a token, or an e-mail and bcrypt hash, a line; "-": stdin.')],
+    path: Annotated[
+        str, typer.Argument(metavar="FILE", help='File with a token, or an e-mail and bcrypt hash, a line; "-": stdin.')
+    ],
     role: Annotated[str, typer.Option(help="Role of users who are no members yet.")] = "member",
     dry_run: options.DryRun = False,
 ) -> None:

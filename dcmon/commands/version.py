@@ -11,17 +11,13 @@ from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
 
 app = group(__doc__)
-ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
 Name = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version.")]
 
 
 @app.command("list")
 @listing_of("versions")
-def list_(
-    ctx: typer.Context,
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Only of this model.")] = None,
-) -> None:
-    """List versions, of each model the one with the newest sample first. Example: dcmon version list credit"""
+def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
+    """List versions, of each model the one with the newest sample first. Example: dcmon version list --model credit"""
     from dcmon.commands.views import version as view
 
     columns = ["model", *view.COLUMNS]
@@ -29,7 +25,7 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, model: ModelName, version: Name) -> None:
+def show(ctx: typer.Context, model: options.ModelName, version: Name) -> None:
     """Show a version with its columns. Example: dcmon version show credit v1"""
     from dcmon.commands.views import version as view
 
@@ -40,7 +36,7 @@ def show(ctx: typer.Context, model: ModelName, version: Name) -> None:
 @changing
 def rename(
     ctx: typer.Context,
-    model: ModelName,
+    model: options.ModelName,
     version: Name,
     new_name: options.NewName,
 ) -> None:
@@ -54,7 +50,7 @@ def rename(
 @changing
 def copy(
     ctx: typer.Context,
-    model: ModelName,
+    model: options.ModelName,
     version: Name,
     new_name: options.NewName,
     with_reference: options.WithReference = False,
@@ -68,7 +64,7 @@ def copy(
 @app.command()
 def delete(
     ctx: typer.Context,
-    model: ModelName,
+    model: options.ModelName,
     version: Name,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,

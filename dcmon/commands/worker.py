@@ -29,7 +29,9 @@ def workers() -> None:
 @app.command()
 def start(
     ctx: typer.Context,
-    which: Annotated[WorkerChoice, typer.Argument(help="The worker to run; all runs every worker.")] = WorkerChoice.ALL,
+    which: Annotated[
+        WorkerChoice, typer.Argument(metavar="WORKER", help="ingest, evaluate, notify, scheduler or all.")
+    ] = WorkerChoice.ALL,
 ) -> None:
     """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""
     from dcmon import errors, jobs

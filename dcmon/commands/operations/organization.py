@@ -53,7 +53,7 @@ def prepare_deletion(app: "App", name: str) -> OrganizationDeletion:
     return OrganizationDeletion(loss, lambda: deletion.delete(app.engine, org), {"deleted": org.name, **counts})
 
 
-def set_limits(app: "App", name: str, limits: Mapping[str, int | None]) -> dict[str, Any]:
+def set_limits(app: "App", name: str | None, limits: Mapping[str, int | None]) -> dict[str, Any]:
     """Set limits by their names; None removes a limit. Raises OrganizationNotFound or InvalidInput."""
     org = app.organization(name)
     of_objects = {key: limit for key, limit in limits.items() if key in object_limits.NAMES}

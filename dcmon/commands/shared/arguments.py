@@ -1,5 +1,6 @@
 """Parse typed arguments and options into values."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,19 @@ def span(text: str) -> timedelta:
     except InvalidInput:
         now = datetime.now(UTC)
         return max(now - times.parse(text, now), timedelta())
+
+
+def names_and_defaults(names: Sequence[str] | None, value: str) -> "tuple[list[str], DefaultSet]":
+    """Parse objects and, after them, which default monitors they get; earlier releases had that first.
+
+    Raises BadParameter.
+    """
+    from dcmon.states import DefaultSet
+
+    words = [*(names or ()), value]
+    is_old_order = words[-1].lower() not in tuple(DefaultSet) and words[0].lower() in tuple(DefaultSet)
+    *objects, defaults = [*words[1:], words[0]] if is_old_order else words
+    return objects, default_set(defaults)
 
 
 def default_set(text: str) -> "DefaultSet":

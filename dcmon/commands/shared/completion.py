@@ -57,8 +57,8 @@ def words_of(text: str) -> Choices:
 
 # Live names (live_names.QUERIES) by parameter. A noun's own objects are called "name" or "names".
 LIVE = {
-    "org": "orgs", "model": "models", "monitor": "monitors", "version": "versions", "receiver": "receivers",
-    "email": "members", "emails": "members",
+    "org": "orgs", "model": "models", "model_word": "models", "monitor": "monitors", "version": "versions",
+    "receiver": "receivers", "email": "members", "emails": "members",
     "user": "members", "alert": "open_alerts", "alert_id": "alerts", "alert_ids": "open_alerts",
     "silence_ids": "silences", "notification_id": "notifications", "row_id": "quarantined", "prefixes": "tokens",
 }  # fmt: skip
@@ -67,7 +67,7 @@ LIVE_OF_COMMAND = {
     "notification retry ids": "notifications", "quarantine delete ids": "quarantined",
     "quarantine retry ids": "quarantined", "model create version": "", "monitor run names": "monitors_of_models",
     "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",
-    "alert reopen alert_ids": "alerts",
+    "alert reopen alert_ids": "alerts", "model set-defaults names": "models", "org set-defaults names": "orgs",
 }  # fmt: skip
 OWN_OBJECTS = {
     "model": "models", "monitor": "monitors", "mute": "mute_times", "org": "orgs", "rule": "rules",
@@ -101,6 +101,8 @@ CHOICES_OF_COMMAND: dict[str, Choices] = {
     "monitor create check": _check_names, "check show name": _check_names, "config show names": _settings,
     "profile show name": _profiles, "profile use name": _profiles, "profile delete names": _profiles,
     "profile set name": _profiles, "ingest seek to": words_of("beginning end"),
+    "model set-defaults names": partial(list, states.DefaultSet),
+    "org set-defaults names": partial(list, states.DefaultSet),
     "logs parts": partial(list, ("supervisor", "postgres", "valkey", "serve", *states.ProcessKind)),
 }  # fmt: skip
 # What only a person knows: names of new objects, texts, numbers, times, columns of files, and files themselves, which

@@ -70,6 +70,8 @@ def prepare_parameters(command: Any) -> None:
     for parameter in command.params:
         text = usage_of(parameter) if parameter.param_type_name == "argument" else value_of(parameter)
         parameter.make_metavar = partial(_fixed, text)
+        if getattr(parameter, "hidden", False) and parameter.param_type_name == "argument":
+            parameter.get_usage_pieces = partial(_fixed, [])
 
 
 def write_panels(formatter: Any, first_line: Callable[[str], str]) -> None:
@@ -82,9 +84,8 @@ def write_panels(formatter: Any, first_line: Callable[[str], str]) -> None:
 
 def usage_of(argument: Any) -> str:
     """Return an argument as in a synopsis: in brackets if it may be left out, with dots if it can be repeated."""
-    name = (
-        str(argument.metavar or argument.name.upper().strip("_")).replace("…", "...").replace("[", "").replace("]", "")
-    )
+    choices = getattr(argument.type, "choices", None)
+    name = argument.metavar or ("|".join(map(str, choices)) if choices else argument.name.upper().strip("_"))
     name = name if argument.nargs == 1 or name.endswith("...") else f"{name}..."
     return name if argument.required else f"[{name}]"
 
@@ -97,8 +98,8 @@ def value_of(option: Any) -> str:
     return str(option.metavar or VALUES.get(option.type.name, "TEXT"))
 
 
-def _fixed(text: str, *_: Any, **__: Any) -> str:
-    return text
+def _fixed(value: Any, *_: Any, **__: Any) -> Any:
+    return value
 
 
 def _format_options(command: Any, titles: Sequence[str], context: Any, formatter: Any) -> None:

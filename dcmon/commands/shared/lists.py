@@ -21,6 +21,7 @@ SHORTEST_WATCH = 0.5  # seconds
 PARTLY_DONE = 8  # the exit code when an organization can't be read
 
 Sort = Annotated[str, typer.Option(metavar="FIELD", help="Order by a field of the data; -FIELD: the largest first.")]
+ModelWord = Annotated[str | None, typer.Argument(metavar="MODEL", hidden=True, help="The same as --model.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many.")]
 AllOrgs = Annotated[bool, typer.Option("--all-orgs", help="Of all organizations, with their names.")]
 Watch = Annotated[str | None, typer.Option(metavar="DURATION", help="Show again and again, every 5s or 1m.")]
@@ -51,11 +52,14 @@ def watched(command: Command) -> Command:
 def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]], table: str | None = None) -> Command:
     """Add options to a command that it does not have itself, for example a limit that PostgreSQL applies."""
     own = inspect.signature(command).parameters
-    added = {name: option for name, option in {**offered, "watch": (Watch, None)}.items() if name not in own}
+    more = {"model_word": (ModelWord, None)} if "model" in own else {}
+    added = {name: option for name, option in {**more, **offered, "watch": (Watch, None)}.items() if name not in own}
 
     @functools.wraps(command)
     def run(ctx: typer.Context, **typed: Any) -> None:
         chosen = {name: typed.pop(name) for name in added}
+        if (word := chosen.get("model_word")) is not None:
+            typed["model"] = _one_model(word, typed["model"])
         # A limit of the command's own is of each organization; here it is of the whole list.
         ctx.obj.output.arrange(chosen.get("sort", ""), chosen.get("limit", typed.get("limit")))
         show = functools.partial(command, ctx=ctx, **typed)
@@ -71,6 +75,13 @@ def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]], tabl
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run  # type: ignore[return-value]
+
+
+def _one_model(word: str, option: str | None) -> str:
+    """Return the model that a list is of, typed as an argument or as --model. Raises BadParameter if both differ."""
+    if option not in (None, word):
+        raise typer.BadParameter(f"The list is of one model: {word!r} or {option!r}.", param_hint="--model")
+    return word
 
 
 def _show(output: Output, show: Callable[[], None], watch: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared.arguments import time
+from dcmon.states import DefaultSet
 
 Names = list[str] | None
 
@@ -58,17 +59,22 @@ ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the mod
 ReceiverName = Annotated[str, typer.Argument(metavar="RECEIVER", help="Name of the receiver.")]
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source.")]
 OrgName = Annotated[str, typer.Argument(metavar="ORG", help="Name of the organization.")]
+OrgNameOrOnly = Annotated[
+    str | None, typer.Argument(metavar="ORG", help="Name of the organization; not needed if there is only one.")
+]
 NewName = Annotated[str, typer.Argument(metavar="NEW_NAME", help="The new name.")]
 CreatedName = Annotated[str, typer.Argument(metavar="NAME", help="Name to give.")]
 WithReference = Annotated[bool, typer.Option("--with-reference", help="Also copy the rows of the reference.")]
-MonitorName = Annotated[str, typer.Argument(help="MODEL/MONITOR, MONITOR where only one model has it, or its id.")]
+MonitorName = Annotated[
+    str, typer.Argument(metavar="MONITOR", help="MODEL/MONITOR, MONITOR where only one model has it, or its id.")
+]
 MonitorNames = Annotated[
     list[str],
     typer.Argument(metavar="MONITOR...", help="MODEL/MONITOR, MONITOR where only one model has it, or its id."),
 ]
 ReceiverNames = Annotated[list[str], typer.Argument(metavar="RECEIVER...", help="Names of receivers.")]
 SourceNames = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Names of sources.")]
-MuteNames = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of mute times.")]
+MuteNames = Annotated[list[str], typer.Argument(metavar="MUTE...", help="Names of mute times.")]
 LoggedSince = Annotated[datetime | None, time_option("--since", "Only rows logged at this time or later.")]
 From = Annotated[datetime | None, time_option("--from", "Windows that end after this time.")]
 RequiredFrom = Annotated[datetime, time_option("--from", "Windows that end after this time.")]
@@ -120,7 +126,9 @@ TargetVersion = Annotated[
 OnlyLabels = Annotated[bool, typer.Option("--labels", help="The files hold labels only, no samples.")]
 
 # Which quarantined rows.
-RowIds = Annotated[list[int] | None, typer.Argument(help="Ids of rows; without ids the options choose the rows.")]
+RowIds = Annotated[
+    list[int] | None, typer.Argument(metavar="ROW", help="Ids of rows; without ids the options choose the rows.")
+]
 Reason = Annotated[str | None, typer.Option("--reason", help="Only rows with this reason: conflict, wrong_type …")]
 RowSource = Annotated[
     str | None, typer.Option("--source", help="Only rows of this source: a prefix of its name, or the path of a file.")
@@ -128,7 +136,10 @@ RowSource = Annotated[
 AllRows = Annotated[bool, typer.Option("--all", help="All quarantined rows.")]
 
 # Which dead letters.
-DeadLetterIds = Annotated[list[int] | None, typer.Argument(help="Ids of dead letters; without ids the options choose.")]
+DeadLetterIds = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="DEAD_LETTER", help="Ids of dead letters; without ids the options choose."),
+]
 DeadLetterTopic = Annotated[str | None, typer.Option("--topic", help="Only of this topic, like dcmon.samples.")]
 DeadLetterReason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Only with this text in the reason.")
@@ -164,6 +175,11 @@ ROWS = "Rows of a window that the monitor reads: a number, all, or default (DCMO
 LABEL_RATIO = "Share of labels that checks on labels wait for: 0.8."
 LABEL_DELAY = "Longest wait of checks on labels: 90s, 30m, 12h, 3d."
 TIME_ZONE = "Time zone of the windows: Europe/Berlin."
+
+# Which default monitors and rules models get.
+DefaultMonitors = Annotated[
+    str, typer.Argument(metavar="|".join(DefaultSet), help="all: the SDK's and dcmon's own; sdk: the SDK's; or none.")
+]
 
 # What a rule does.
 Severity = Annotated[str | None, typer.Option("--severity", help="low, medium (default), high or critical.")]

@@ -36,7 +36,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, str]]] = [
     (("token", "create", "scoring"), ("token", "create")),
     (("org", "set-retention", "acme", "--samples", "90d"), ("organization", "change")),
     (("org", "set-limits", "acme", "--max-models", "7"), ("organization", "change")),
-    (("org", "set-defaults", "sdk", "acme"), ("organization", "change")),
+    (("org", "set-defaults", "acme", "sdk"), ("organization", "change")),
     (("webhook", "delete", "team", "--yes"), ("receiver", "delete")),
 ]
 

@@ -42,7 +42,7 @@ EXAMPLES = {
     "model delete": "credit",
     "model rename": "credit loans",
     "model set": "credit --time-zone Europe/Berlin",
-    "model set-defaults": "all credit",
+    "model set-defaults": "credit all",
     "model set-retention": "credit 1d",
     "monitor backfill": "credit/Drift --from 2026-03-01",
     "monitor copy": "credit/Drift Other",
@@ -59,7 +59,7 @@ EXAMPLES = {
     "org delete": "acme",
     "org import": None,  # needs a file of `org export`; tests/integration/transfer has it
     "org rename": "acme acme2",
-    "org set-defaults": "sdk acme",
+    "org set-defaults": "acme sdk",
     "org set-limits": "acme --max-models 5",
     "org set-retention": "acme --samples 1d",
     "profile delete": None,  # changes a file; tests/unit/test_profiles.py has it

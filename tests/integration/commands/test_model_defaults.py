@@ -20,7 +20,7 @@ def acme(database_url: str, template_with_acme: TemplateWithAcme, with_url: Call
 
 def test_set_defaults_turns_one_model_and_shows_it(acme: Dcmon) -> None:
     assert acme.json("model", "show", "credit")["default_monitors"] == "all"
-    assert acme.json("model", "set-defaults", "sdk", "credit") == [
+    assert acme.json("model", "set-defaults", "credit", "sdk") == [
         {
             "model": "credit",
             "default_monitors": "sdk",
@@ -44,9 +44,9 @@ def test_set_defaults_of_every_model_creates_what_is_missing(acme: Dcmon) -> Non
     ("arguments", "code", "sentence"),
     [
         (["all"], 2, "Name the models, or give --every-model."),
-        (["all", "credit", "--every-model"], 2, "Name the models, or give --every-model."),
-        (["some", "credit"], 2, "'some' is not one of all, sdk, none."),
-        (["none", "credit", "unknown"], 5, "unknown"),
+        (["credit", "all", "--every-model"], 2, "Name the models, or give --every-model."),
+        (["credit", "some"], 2, "'some' is not one of all, sdk, none."),
+        (["credit", "unknown", "none"], 5, "unknown"),
     ],
     ids=["no model", "both", "unknown set", "unknown model"],
 )

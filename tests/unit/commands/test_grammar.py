@@ -1,5 +1,6 @@
 """One grammar: what holds for every command, found by walking all of them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,9 @@ import typer
 
 from dcmon import cli
 from dcmon.commands.shared import help_texts
+from dcmon.commands.shared.arguments import names_and_defaults
 from dcmon.commands.shared.groups import OLD_OPTIONS, with_new_options
+from dcmon.states import DefaultSet
 from tests.helpers.command_tree import leaves, options
 
 LEAVES = leaves()
@@ -46,6 +49,69 @@ WITHOUT_DRY_RUN = {
     "up": "starts processes, which dcmon down stops",
     "worker start": "a process that works until it is stopped",
 }
+
+# What stands for an object in usage lines, where it is not the noun of the command.
+OBJECTS = {
+    "config": "SETTING", "invitation": "EMAIL", "member": "EMAIL", "quarantine": "ROW", "webhook": "RECEIVER",
+    "version": "MODEL VERSION",
+}  # fmt: skip
+# Commands whose arguments do not begin with an object of their noun.
+OTHER_ARGUMENTS = {
+    "backup create": "FILE", "backup restore": "FILE", "backup verify": "FILE", "debug bundle": "[FILE]",
+    "export": "[MODEL...]", "generate completion": "bash|zsh|fish", "ingest file": "PATH...", "logs": "[PART...]",
+    "member restrict": "own|all", "migrate revision": "MESSAGE", "notification pause": "RECEIVER",
+    "notification resume": "RECEIVER", "org import": "FILE", "reference load": "FILE", "report": "MODEL",
+    "rule create": "MONITOR CONDITION", "rule test": "FILE...", "silence create": "MATCHER...",
+    "token import": "FILE", "validate": "[FILE...]", "worker start": "[WORKER]", "member create": "EMAIL",
+}  # fmt: skip
+
+
+def usage(command: Any) -> str:
+    """Return the arguments of a command as its usage line shows them."""
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    return " ".join(help_texts.usage_of(argument) for argument in arguments if not argument.hidden)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [(name, command) for name, command in LEAVES.items() if usage(command)], ids=str
+)
+def test_object_comes_first_under_the_name_of_its_noun(name: str, command: Any) -> None:
+    """One that is created is NAME, and a new name NEW_NAME; [X] may be left out, and X... may be several."""
+    noun, _, verb = name.partition(" ")
+    shown = usage(command)
+    if name in OTHER_ARGUMENTS:
+        assert shown == OTHER_ARGUMENTS[name]
+        return
+    obj = "NAME" if verb == "create" else OBJECTS.get(noun, noun.upper().replace("-", "_"))
+    assert re.match(rf"\[?{obj}(\.\.\.)?\]?( |\||$)", shown), "The object comes first, then what it gets."
+
+
+def test_every_argument_is_named_once_and_in_capitals_or_choices() -> None:
+    words = {word.strip("[].") for command in LEAVES.values() for word in usage(command).split()}
+    choices = {word for word in words if "|" in word}
+    assert {word for word in words - choices if not re.fullmatch("[A-Z_]+(=[A-Z]+)?", word)} == set()
+    assert [word for word in words if f"{word}S" in words or f"{word}_ID" in words] == []
+
+
+def test_list_takes_its_model_as_an_option_or_unlisted_word() -> None:
+    of_a_model = {
+        name: command for name, command in LEAVES.items() if name.endswith(" list") and "--model" in options(command)
+    }
+    assert len(of_a_model) >= 5
+    for command in of_a_model.values():
+        assert [p.hidden for p in command.params if p.param_type_name == "argument"] == [True]
+
+
+@pytest.mark.parametrize(
+    "typed", [["credit", "churn", "sdk"], ["sdk", "credit", "churn"]], ids=["object first", "as in earlier releases"]
+)
+def test_defaults_of_models_are_typed_after_them(typed: list[str]) -> None:
+    assert names_and_defaults(typed[:-1], typed[-1]) == (["credit", "churn"], DefaultSet.SDK)
+
+
+def test_model_may_have_the_name_of_a_choice() -> None:
+    assert names_and_defaults(["sdk"], "all") == (["sdk"], DefaultSet.ALL)
+    assert names_and_defaults(None, "none") == ([], DefaultSet.NONE)
 
 
 def test_every_changing_command_has_a_dry_run() -> None:
