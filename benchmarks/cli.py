@@ -18,7 +18,7 @@ COMMANDS = {
     "alert list --help": HELP_MS,
     "monitor create --help": HELP_MS,
     "rule create --help": HELP_MS,
-    "webhook create --help": HELP_MS,
+    "receiver create --help": HELP_MS,
     "alert list": LIST_MS,
     "monitor list": LIST_MS,
     "org list": LIST_MS,

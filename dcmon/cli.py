@@ -19,7 +19,7 @@ from typer.exceptions import TyperException
 from dcmon import authors, data_formats, profiles, text
 from dcmon.colors import Color, LogFormat
 from dcmon.commands.shared import completion, help_texts
-from dcmon.commands.shared.groups import OLD_OPTIONS, SuggestingGroup, with_new_options
+from dcmon.commands.shared.groups import OLD_OPTIONS, SuggestingGroup, with_new_options, with_new_words
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.data_formats import Format
 from dcmon.errors import DcmonError, UnstorableText
@@ -57,6 +57,9 @@ class Commands(SuggestingGroup):
         if ctx is not None and ctx.resilient_parsing:
             completion.attach(command, (cmd_name,))
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, with_new_words(args))
 
     def make_context(self, info_name: Any, args: list[str], *arguments: Any, **options: Any) -> Any:
         if options.get("resilient_parsing"):  # a shell completes a command line

@@ -189,7 +189,7 @@ class QuarantinedNotFound(NotFound):
 
 
 class WebhookNotFound(NotFound):
-    """There is no receiver {name!r}.{meant} "dcmon webhook list" lists the receivers."""
+    """There is no receiver {name!r}.{meant} "dcmon receiver list" lists the receivers."""
 
 
 class SilenceNotFound(NotFound):
@@ -198,7 +198,7 @@ class SilenceNotFound(NotFound):
 
 class NoNotifyWorker(DcmonError):
     """No notify worker runs, so no test was sent to {name!r}. Start one with "dcmon up" or "dcmon worker start notify";
-    "dcmon webhook test NAME --here" sends from the computer where it is typed."""
+    "dcmon receiver test NAME --here" sends from the computer where it is typed."""
 
     exit_code, status = 7, 503
 
@@ -349,8 +349,8 @@ class DatabaseRefused(DcmonError):
 
 class SecretUnreadable(DcmonError):
     """A secret is encrypted with a key that neither DCMON_SECRET_KEYS nor the data directory has. Add that key at the
-    end of the setting, or enter the secret again: a receiver's address with "dcmon webhook set" (and, for a webhook,
-    "dcmon webhook rotate"), keys of an object store with "dcmon source set-keys"."""
+    end of the setting, or enter the secret again: a receiver's address with "dcmon receiver set" (and, for a webhook,
+    "dcmon receiver rotate"), keys of an object store with "dcmon source set-keys"."""
 
 
 class SchemaOutOfDate(Unavailable):

@@ -43,7 +43,7 @@ LEFT_OUT: Mapping[str, str] = {
     "data_ingestion_alerts": "dcmon judges the newest windows again",
     "ingestion_errors": "rows that the old system refused; dcmon quarantines such rows",
     "data_sources": 'AWS keys are not copied: "dcmon source create" watches a bucket',
-    "slack_installations": 'Slack must be connected again: "dcmon webhook create"',
+    "slack_installations": 'Slack must be connected again: "dcmon receiver create"',
     "invitations": 'their codes are links of the old system: "dcmon member invite" invites again',
 }
 COLUMNS = text("""

@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import duration
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
@@ -73,33 +71,3 @@ def retry(
     ctx.obj.output.value(retried.counts, remark=None if retried.is_complete else NOT_SENT_AGAIN)
     if not retried.is_complete:
         raise typer.Exit(8)
-
-
-@app.command()
-@changing
-def pause(
-    ctx: typer.Context,
-    receiver: options.ReceiverName,
-    for_: Annotated[
-        str | None, typer.Option("--for", help="How long: 2h, 30m, 3d; default: until it is resumed.")
-    ] = None,
-) -> None:
-    """Pause a receiver: its notifications wait, none is lost. Example: dcmon notification pause team --for 2h"""
-    from dcmon.commands.operations import notification as operation
-
-    paused = operation.pause(ctx.obj, receiver, duration(for_ or None, "30m, 2h or 3d"))
-    ctx.obj.output.value(paused, none={"until": "it is resumed"})
-
-
-@app.command()
-@changing
-def resume(ctx: typer.Context, receiver: options.ReceiverName) -> None:
-    """Resume a receiver, and send the notifications that wait for it.
-
-    Notifications that were given up are sent too, if their alerts still fire.
-
-    Example: dcmon notification resume team
-    """
-    from dcmon.commands.operations import notification as operation
-
-    ctx.obj.output.value(operation.resume(ctx.obj, receiver))

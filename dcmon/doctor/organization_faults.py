@@ -74,7 +74,7 @@ def unreachable_receivers(installation: Installation) -> Iterator[Fact]:
             except egress_guard.DestinationRefused as refusal:
                 host = urlsplit(receiver.url).hostname
                 sentence = f"Receiver {receiver.name} of {org.name} ({host}): {refusal}"
-                command = f"dcmon webhook test {_quoted(receiver.name)} --org {_quoted(org.name)}"
+                command = f"dcmon receiver test {_quoted(receiver.name)} --org {_quoted(org.name)}"
                 yield Fact(sentence, command, org.name)
 
 
@@ -97,7 +97,7 @@ def paused_receivers(installation: Installation) -> Iterator[Fact]:
         for receiver in receivers:
             if receiver.is_active and receiver.paused_at is not None and receiver.paused_until is None:
                 reason = f": {receiver.paused_because}" if receiver.paused_because else "."
-                command = f"{command_prefix(org.name)} notification resume {_quoted(receiver.name)}"
+                command = f"{command_prefix(org.name)} receiver resume {_quoted(receiver.name)}"
                 sentence = f"Receiver {receiver.name} of {org.name} is paused{reason}"
                 yield Fact(sentence, command, org.name, receiver.paused_at)
 
@@ -110,7 +110,7 @@ def no_critical_receiver(installation: Installation) -> Iterator[Fact]:
         if active and not any(Severity.CRITICAL in receiver.severities for receiver in active):
             sentence = f"{count_of(len(active), 'receiver')} of {org.name}, and none gets critical alerts."
             name = _quoted(active[0].name)
-            yield Fact(sentence, f"{command_prefix(org.name)} webhook set {name} --severity critical", org.name)
+            yield Fact(sentence, f"{command_prefix(org.name)} receiver set {name} --severity critical", org.name)
 
 
 @fault("model-without-monitors", "A model is not watched", Part.ORGANIZATIONS, Severity.MEDIUM)

@@ -35,7 +35,7 @@ def read(data_dir: Path) -> str | None:
     if not _is_key(key):
         raise errors.InvalidInput(
             f"{path} has no key: restore it from a backup. If there is none, delete the file, and enter the secrets of"
-            ' receivers again with "dcmon webhook set".'
+            ' receivers again with "dcmon receiver set".'
         )
     return key
 

@@ -30,7 +30,7 @@ def _receiver_sentence(org: OrganizationHealth, receiver: FailingReceiver) -> st
 
 
 def _receiver_command(org: OrganizationHealth, receiver: FailingReceiver) -> str:
-    return f"dcmon webhook test {shell_argument(receiver.name)} --org {shell_argument(org.name)}"
+    return f"dcmon receiver test {shell_argument(receiver.name)} --org {shell_argument(org.name)}"
 
 
 def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -46,7 +46,7 @@ def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterat
             command = f"dcmon notification list --org {shell_argument(org.name)}"
         else:
             sentence, severity = f"{fact}, and no receiver gets critical alerts: create one.", Severity.HIGH
-            command = f"dcmon webhook create --help --org {shell_argument(org.name)}"
+            command = f"dcmon receiver create --help --org {shell_argument(org.name)}"
         yield Problem(ProblemName.ALERT_UNDELIVERED, severity, sentence, command, undelivered.oldest_at, org.name)
 
 

@@ -11,16 +11,16 @@ ROUTES = {
     "model show": "GET /api/v1/models/{id}/versions",
     "monitor list": "GET /api/v1/dashboards",
     "org show": "GET /api/v1/organization",
+    "receiver create": "POST /api/v1/alert-webhooks",
+    "receiver delete": "DELETE /api/v1/alert-webhooks/{id}",
+    "receiver list": "GET /api/v1/alert-webhooks",
+    "receiver set": "PUT /api/v1/alert-webhooks/{id}",
+    "receiver test": "POST /api/v1/alert-webhooks/{id}/test",
     "reference load": "POST /api/v1/model-versions/{id}/reference",
     "rule create": "POST /api/v1/monitors/{id}/alert-rules",
     "rule list": "GET /api/v1/alert-rules",
     "rule set": "PUT /api/v1/alert-rules/{id}",
     "token list": "GET /api/v1/tokens",
-    "webhook create": "POST /api/v1/alert-webhooks",
-    "webhook delete": "DELETE /api/v1/alert-webhooks/{id}",
-    "webhook list": "GET /api/v1/alert-webhooks",
-    "webhook set": "PUT /api/v1/alert-webhooks/{id}",
-    "webhook test": "POST /api/v1/alert-webhooks/{id}/test",
 }
 _COMMAND = re.compile(r'"dcmon ([a-z-]+ [a-z-]+)( [^"]*)?"')
 

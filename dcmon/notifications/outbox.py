@@ -155,7 +155,7 @@ def record(
     if attempt.retry_after is not None:
         receiver.not_before = at + attempt.retry_after
     if attempt.is_gone:
-        reason = 'The receiver answered 410 (Gone). Set another URL with "dcmon webhook set".'
+        reason = 'The receiver answered 410 (Gone). Set another URL with "dcmon receiver set".'
         receivers.pause(session, receiver, None, reason)
     session.flush()
 

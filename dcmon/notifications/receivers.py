@@ -118,7 +118,7 @@ def require_name(name: str) -> None:
 def _require_free_name(session: Session, name: str) -> None:
     require_name(name)
     if session.scalar(select(Webhook.id).where(Webhook.name == name)):
-        raise errors.Conflict(f'There is a receiver {name!r} already. Change it with "dcmon webhook set".')
+        raise errors.Conflict(f'There is a receiver {name!r} already. Change it with "dcmon receiver set".')
 
 
 def set_subscription(session: Session, receiver: Webhook, subscription: Subscription) -> None:
@@ -166,7 +166,7 @@ def set_address(receiver: Webhook, address: Address, settings: Webhooks) -> None
     if address.kind != receiver.kind:
         raise errors.InvalidInput(
             f"Receiver {receiver.name!r} is of kind {receiver.kind}, which can't change. "
-            'Delete it with "dcmon webhook delete" and add another.'
+            'Delete it with "dcmon receiver delete" and add another.'
         )
     old = receiver_addresses.readable(receiver)
     options, credentials = old.options, old.credentials

@@ -26,9 +26,9 @@ from tests.helpers.waiting import PATIENCE
 
 SHOWN = (
     "alert list --all", "audit-log list", "member list", "model show credit", "org show acme",
-    "notification list", "status", "token list", "webhook list",
-    "webhook show hook", "webhook show pager", "webhook show room", "webhook show query",
-    "webhook show chat", "webhook show page", "ingest lag", "source list", "org list",
+    "notification list", "status", "token list", "receiver list",
+    "receiver show hook", "receiver show pager", "receiver show room", "receiver show query",
+    "receiver show chat", "receiver show page", "ingest lag", "source list", "org list",
     "source create bucket s3://key:{source}@bucket/in --model credit", "secret-key rotate --dry-run",
 )  # fmt: skip
 PAGES = (
@@ -113,9 +113,9 @@ def _fill(system: System) -> None:
         ("mail", "ann@acme.example", "--kind", "email"),
         ("page", "--kind", "command", "--", "/bin/false", system.new("argument")),
     ):
-        added = dcmon("webhook", "create", name, *address)
+        added = dcmon("receiver", "create", name, *address)
         assert added.returncode == 0, added.stderr
-        tested = dcmon("webhook", "test", name, "--timeout", "5m")
+        tested = dcmon("receiver", "test", name, "--timeout", "5m")
         assert (tested.returncode, "notify worker" in tested.stderr) in ((1, False), (7, False)), tested.stderr
     created = system.call("POST", "/api/v1/tokens", {"name": "second"})
     system.canaries["second token"] = json.loads(created)["token"]

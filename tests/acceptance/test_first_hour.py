@@ -43,10 +43,10 @@ def test_first_hour_opens_and_resolves_an_alert(dcmon: Dcmon, receiver: HttpRece
         "--feature", "job:categorical", "--class", "0", "--class", "1",
     )  # fmt: skip
     assert model["monitors"] == 16
-    added = dcmon.json("webhook", "create", "team", f"{receiver.url}/")
+    added = dcmon.json("receiver", "create", "team", f"{receiver.url}/")
     assert added["secret"].startswith("whsec_")
-    assert added["secret"] not in dcmon("webhook", "list").stdout
-    assert dcmon("webhook", "test", "team").returncode == 0
+    assert added["secret"] not in dcmon("receiver", "list").stdout
+    assert dcmon("receiver", "test", "team").returncode == 0
     created = dcmon("monitor", "create", "Age", "--model", "credit", "--check", "FeatureDrift", "--feature", "age",
                     "--rule", "> 0.2", "--severity", "critical")  # fmt: skip
     assert created.returncode == 0, created.stderr

@@ -23,13 +23,13 @@ def test_mail_with_a_password_is_sent_by_the_worker(dcmon: Dcmon, data_dir: Path
         started = mailing("up")
         assert started.returncode == 0, started.stderr
         assert dcmon("org", "create", "acme").returncode == 0
-        added = dcmon("webhook", "create", "mail", "ann@acme.example", "--kind", "email")
+        added = dcmon("receiver", "create", "mail", "ann@acme.example", "--kind", "email")
         assert added.returncode == 0, added.stderr
 
-        assert eventually(lambda: dcmon("webhook", "test", "mail").returncode == 0, every=1)
+        assert eventually(lambda: dcmon("receiver", "test", "mail").returncode == 0, every=1)
 
         log_ins = [base64.b64decode(line.split()[2]) for line in server.lines if line.startswith("AUTH PLAIN ")]
         assert set(log_ins) == {f"\0dcmon\0{PASSWORD}".encode()}
         assert "To: ann@acme.example" in server.mails[-1]
-        assert json.loads(dcmon("-o", "json", "webhook", "test", "mail", "--here").stdout)["delivered"] is False
+        assert json.loads(dcmon("-o", "json", "receiver", "test", "mail", "--here").stdout)["delivered"] is False
     assert PASSWORD not in "".join(path.read_text() for path in (data_dir / "logs").iterdir())

@@ -106,7 +106,7 @@ def test_no_password_is_in_arguments(running: Dcmon, supervisor: int) -> None:
 
 @needs_root
 def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
-    """The worker and `webhook test` run a command as the same unprivileged user."""
+    """The worker and `receiver test` run a command as the same unprivileged user."""
     user = privileges.account(None)
     assert user is not None
     with server_directory() as place:
@@ -115,10 +115,10 @@ def test_receiver_command_runs_unprivileged(running: Dcmon) -> None:
         program.chmod(0o755)
         output.touch()
         output.chmod(0o666)
-        added = running("webhook", "create", "page", "--kind", "command", "--", str(program))
+        added = running("receiver", "create", "page", "--kind", "command", "--", str(program))
         assert added.returncode == 0, added.stderr
         for here in ([], ["--here"]):
-            tested = running("webhook", "test", "page", *here)
+            tested = running("receiver", "test", "page", *here)
             assert tested.returncode == 0, tested.stderr
         assert output.read_text().split() == [str(user.uid)] * 2
 

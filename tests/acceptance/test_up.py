@@ -60,13 +60,13 @@ def test_up_restarts_a_crashed_process_and_down_leaves_no_trace(dcmon: Dcmon, da
     assert "started again" in (data_dir / "logs" / "supervisor.log").read_text()
 
     assert dcmon("org", "create", "acme").returncode == 0
-    assert dcmon("webhook", "create", "team", "https://hooks.example.org/s3cret").returncode == 0
+    assert dcmon("receiver", "create", "team", "https://hooks.example.org/s3cret").returncode == 0
     assert _stored_receiver(data_dir).startswith("dcmon1:")
     key = data_dir / "secret.key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert dcmon.json("webhook", "list")[0]["to"].startswith("https://hooks.example.org/")
+    assert dcmon.json("receiver", "list")[0]["to"].startswith("https://hooks.example.org/")
     key.rename(data_dir / "lost.key")
-    assert "key that is missing" in dcmon.json("webhook", "list")[0]["to"]
+    assert "key that is missing" in dcmon.json("receiver", "list")[0]["to"]
     (data_dir / "lost.key").rename(key)
     assert dcmon("down").returncode == 0
     assert processes_of(data_dir) == []

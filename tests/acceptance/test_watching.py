@@ -111,7 +111,7 @@ def test_killed_worker_is_shown_notified_and_stops_the_ping(processes: ProcessGr
     names = [problem["name"] for problem in shown["problems"]]
     assert (code, shown["workers"], names) == (7, [], ["unknown health organization"])  # it is created now
     assert dcmon("org", "create", "ops").returncode == 0
-    assert dcmon("webhook", "create", "pager", f"{receiver.url}/hook").returncode == 0
+    assert dcmon("receiver", "create", "pager", f"{receiver.url}/hook").returncode == 0
 
     for kind in ("evaluate", "notify", "scheduler", "serve"):
         processes.start(kind)

@@ -139,7 +139,7 @@ main()
 @pytest.mark.parametrize(
     ("noun", "old", "verb"),
     [
-        ("webhook", "add", "create"), ("source", "remove", "delete"), ("token", "revoke", "delete"),
+        ("receiver", "add", "create"), ("source", "remove", "delete"), ("token", "revoke", "delete"),
         ("silence", "end", "delete"), ("reference", "clear", "delete"), ("quarantine", "drop", "delete"),
     ],
 )  # fmt: skip

@@ -47,7 +47,7 @@ def import_(app: "App", path: str, secrets: SecretOptions, typed: ImportOptions)
 def _inactive(name: str, inactive: Inactive) -> dict[str, Any]:
     """Return what is imported inactive as the commands that activate it; empty if there is nothing."""
     prefix = command_prefix(name)
-    commands = [f"{prefix} notification resume {shell_argument(receiver)}" for receiver in sorted(inactive.receivers)]
+    commands = [f"{prefix} receiver resume {shell_argument(receiver)}" for receiver in sorted(inactive.receivers)]
     commands += [f"{prefix} source resume {shell_argument(source)}" for source in sorted(inactive.sources)]
     return {"left_inactive": commands} if commands else {}
 

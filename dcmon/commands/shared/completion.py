@@ -71,7 +71,7 @@ LIVE_OF_COMMAND = {
 }  # fmt: skip
 OWN_OBJECTS = {
     "model": "models", "monitor": "monitors", "mute": "mute_times", "org": "orgs", "rule": "rules",
-    "source": "sources", "webhook": "receivers",
+    "source": "sources", "receiver": "receivers",
 }  # fmt: skip
 SEVERITIES: Choices = partial(list, Severity)
 CHOICES: dict[str, Choices] = {

@@ -13,6 +13,11 @@ from dcmon.nearest import nearest
 OLD_VERBS = {
     "add": "create", "remove": "delete", "revoke": "delete", "end": "delete", "clear": "delete", "drop": "delete",
 }  # fmt: skip
+# Words of commands of earlier releases, which still work.
+OLD_WORDS = {
+    ("webhook",): ("receiver",), ("notification", "pause"): ("receiver", "pause"),
+    ("notification", "resume"): ("receiver", "resume"),
+}  # fmt: skip
 # Options of earlier releases, which still work, by the first word of their commands.
 OLD_OPTIONS = {
     "report": {"--file": "--out", "-f": "--out"},
@@ -65,6 +70,14 @@ def with_new_options(arguments: Sequence[str], old_options: Mapping[str, str]) -
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     parted = (word.partition("=") for word in arguments[:end])
     return ["".join([old_options.get(name, name), *value]) for name, *value in parted] + list(arguments[end:])
+
+
+def with_new_words(arguments: Sequence[str]) -> list[str]:
+    """Return a typed command with the present words of its noun and verb."""
+    for number in (2, 1):
+        if new := OLD_WORDS.get(tuple(arguments[:number])):
+            return [*new, *arguments[number:]]
+    return list(arguments)
 
 
 def suggestions(typed: str, known: Sequence[str]) -> list[str]:

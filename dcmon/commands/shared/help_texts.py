@@ -41,7 +41,7 @@ PANELS = {
         "model", "version", "reference", "ingest", "source", "sample", "quarantine", "dead-letter", "prune",
     ),
     "Monitoring and alerts": (
-        "monitor", "check", "rule", "alert", "silence", "mute", "webhook", "notification", "report",
+        "monitor", "check", "rule", "alert", "silence", "mute", "receiver", "notification", "report",
     ),
     "Monitoring as code": ("export", "validate", "plan", "apply"),
     "Organizations": ("org", "member", "invitation", "token", "audit-log"),

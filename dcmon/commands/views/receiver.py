@@ -52,7 +52,7 @@ def added(app: "App", stored: StoredReceiver, *, is_email: bool) -> Page:
         remarks.append("Store the secret now: it is not shown again.")
     if is_email and app.settings.smtp.host is None:
         remarks.append("DCMON_SMTP__HOST is not set: until you set it, no e-mail is sent.")
-    remarks.append(f'"dcmon webhook test {name!r}" sends a test message.')
+    remarks.append(f'"dcmon receiver test {name!r}" sends a test message.')
     secret = {"secret": stored.secret} if stored.secret else {}
     text = _to_text(stored.row)
     data = {key: stored.row[key] for key in NEW_KEYS} | secret | {"notified": stored.notified}
@@ -64,7 +64,7 @@ def changed(stored: StoredReceiver) -> Page:
     """Show a changed receiver, with remarks on notifications and on a pause."""
     name, remarks = stored.row["name"], _notified_remarks(stored.notified)
     if stored.row["state"] == receivers.ReceiverState.PAUSED:
-        remarks.append(f'Receiver {name!r} is paused: "dcmon notification resume {name!r}" sends again.')
+        remarks.append(f'Receiver {name!r} is paused: "dcmon receiver resume {name!r}" sends again.')
     fields = {**_to_text(stored.row), "notified": stored.notified}
     return Page({**stored.row, "notified": stored.notified}, [Fields(fields, NONE_WORDS)], remarks)
 

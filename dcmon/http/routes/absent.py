@@ -14,7 +14,7 @@ router = APIRouter(tags=["not built"])
 REFUSED: dict[str, Any] = {"status_code": 404, "response_model": ErrorResponse}
 LOGIN = "dcmon has no browser login by another identity provider. Send a token: Authorization: Basic TOKEN."
 SLACK = 'dcmon has no installation by Slack\'s OAuth. A receiver with the URL of a Slack webhook does the same: POST\
- /alert-webhooks, or "dcmon webhook create".'
+ /alert-webhooks, or "dcmon receiver create".'
 ABSENT = {
     "/users/accept-eula": "dcmon has no licence gate: nothing has to be accepted.",
     "/slack.authorize": SLACK,

@@ -33,7 +33,7 @@ SHOWN_OUTPUT = 200  # characters of the output in an error
 def validate(address: Address, settings: Webhooks) -> StoredAddress:
     """Accept a program and its arguments. The program must be on this machine and on those of the notify workers."""
     if not address.targets:
-        raise InvalidInput("Give a command: dcmon webhook create page --kind command -- /usr/local/bin/page --loud")
+        raise InvalidInput("Give a command: dcmon receiver create page --kind command -- /usr/local/bin/page --loud")
     if any("\0" in argument for argument in address.targets):
         raise InvalidInput("A command can't have a NUL character.")
     program = address.targets[0]

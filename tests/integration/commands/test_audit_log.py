@@ -26,9 +26,9 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, str]]] = [
     (("monitor", "create", "Nulls", "--model", "credit", "--check", "PercentOfNulls"), ("monitor", "create")),
     (("monitor", "set", "credit/Nulls", "--lookback", "3d"), ("monitor", "change")),
     (RULE, ("rule", "create")),
-    (("webhook", "create", "team", "http://127.0.0.1:1/x"), ("receiver", "create")),
-    (("webhook", "rotate", "team", "--yes"), ("receiver", "change")),
-    (("notification", "pause", "team"), ("receiver", "change")),
+    (("receiver", "create", "team", "http://127.0.0.1:1/x"), ("receiver", "create")),
+    (("receiver", "rotate", "team", "--yes"), ("receiver", "change")),
+    (("receiver", "pause", "team"), ("receiver", "change")),
     (("notification", "retry", "--all-dead"), ("notification", "retry")),
     (("silence", "create", "model=credit", "--for", "4h", "--reason", "a test"), ("silence", "create")),
     (("mute", "create", "nights", "--hours", "22:00-06:00"), ("mute time", "create")),
@@ -37,7 +37,7 @@ COMMANDS: list[tuple[tuple[str, ...], tuple[str, str]]] = [
     (("org", "set-retention", "acme", "--samples", "90d"), ("organization", "change")),
     (("org", "set-limits", "acme", "--max-models", "7"), ("organization", "change")),
     (("org", "set-defaults", "acme", "sdk"), ("organization", "change")),
-    (("webhook", "delete", "team", "--yes"), ("receiver", "delete")),
+    (("receiver", "delete", "team", "--yes"), ("receiver", "delete")),
 ]
 
 
@@ -69,7 +69,7 @@ def test_each_command_leaves_an_entry_of_its_user(run_dcmon: RunDcmon, app: App,
 
 def test_list_shows_who_changed_what(run_dcmon: RunDcmon, target: Target) -> None:
     run_dcmon("model", "set", "credit", "--label-delay", "5d")
-    run_dcmon("webhook", "create", "team", "https://hooks.example.org/s3cret")
+    run_dcmon("receiver", "create", "team", "https://hooks.example.org/s3cret")
     table = run_dcmon("audit-log", "list", "--kind", "model", "--who", operator_name())
     assert table.returncode == 0
     assert "label_delay: 3 days → 5 days" in " ".join(table.stdout.split())

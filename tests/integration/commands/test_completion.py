@@ -41,7 +41,7 @@ def test_names_of_objects_are_completed(complete: Complete) -> None:
     assert complete("dcmon monitor run cr") == ["credit", "credit/Drift"]
     assert complete("dcmon version show credit ") == ["v1"]
     assert complete("dcmon rule show ") == ["1"]
-    assert complete("dcmon webhook show ") == ["team"]
+    assert complete("dcmon receiver show ") == ["team"]
     assert complete("dcmon alert list --org ") == ["acme"]
     assert complete("dcmon --org acme member delete own") == ["owner@acme.example"]
     assert complete("dcmon --org nobody model show ") == []

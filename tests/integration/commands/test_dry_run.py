@@ -52,8 +52,8 @@ EXAMPLES = {
     "monitor set": "credit/Drift --frequency WEEK",
     "mute create": "days --hours 08:00-09:00",
     "mute delete": "nights",
-    "notification pause": "team",
-    "notification resume": "team",
+    "receiver pause": "team",
+    "receiver resume": "team",
     "notification retry": "--all-dead",
     "org create": "beta",
     "org delete": "acme",
@@ -90,19 +90,19 @@ EXAMPLES = {
     "version copy": "credit v1 v9",
     "version delete": "credit v2",
     "version rename": "credit v1 v0",
-    "webhook create": "other https://hooks.example.org/y",
-    "webhook delete": "team",
-    "webhook rotate": "team",
-    "webhook set": "team --cap 5",
-    "webhook test": "team",
+    "receiver create": "other https://hooks.example.org/y",
+    "receiver delete": "team",
+    "receiver rotate": "team",
+    "receiver set": "team --cap 5",
+    "receiver test": "team",
 }
 WITH_DRY_RUN = sorted(name for name, command in leaves().items() if "--dry-run" in options(command))
 EXIT_CODES = {"monitor run": 8, "quarantine retry": 8}  # which say what a rule or the rows are like
 WITHOUT_MARK = ("migrate", "prune", "token import")  # lists with a word for it of their own
 # A few that change different tables; each is run after its dry run.
 COUNTED = [
-    "alert ack", "alert resolve", "monitor set", "rule set", "silence delete", "webhook set", "token delete",
-    "member set-role", "notification pause", "model rename", "mute create",
+    "alert ack", "alert resolve", "monitor set", "rule set", "silence delete", "receiver set", "token delete",
+    "member set-role", "receiver pause", "model rename", "mute create",
 ]  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def test_no_dry_run_changes_anything(dcmon: Dcmon, engine: Engine, tmp_path: Pat
 
 
 def test_some_dry_runs_change_nothing(dcmon: Dcmon, engine: Engine, tmp_path: Path) -> None:
-    names = ["alert resolve", "monitor run", "monitor set", "org create", "silence delete", "webhook rotate"]
+    names = ["alert resolve", "monitor run", "monitor set", "org create", "silence delete", "receiver rotate"]
     require_no_change(dcmon, engine, names, tmp_path)
 
 
@@ -209,7 +209,7 @@ def test_change_that_ends_alerts_asks(dcmon: Dcmon, target: Target) -> None:
     assert target.scalar("select count(*) from alerts where state = 'firing'") == 1
     assert dcmon("monitor", "set", "credit/Drift", "--description", "of the features").returncode == 0
     assert dcmon("alert", "resolve", "3").returncode == 2
-    assert dcmon("webhook", "rotate", "team").returncode == 2
+    assert dcmon("receiver", "rotate", "team").returncode == 2
     assert dcmon("token", "delete", "first").returncode == 2
     assert dcmon("token", "delete", "first", "--yes").returncode == 0
 
@@ -219,6 +219,6 @@ def test_dry_run_shows_no_secret(dcmon: Dcmon) -> None:
     assert shown["dry_run"] is True
     assert "token" not in shown
     assert shown["effects"] == {"tokens": {"added": 1}}
-    shown_text = dcmon("webhook", "rotate", "team", "--dry-run")
+    shown_text = dcmon("receiver", "rotate", "team", "--dry-run")
     assert "\nsecret " not in shown_text.stdout
     assert "Dry run: this would change 1 receiver. Nothing was changed." in shown_text.stderr

@@ -59,7 +59,7 @@ def test_unusable_input_exits_2(data_dir: Path, database_url: str, org: Organiza
         (("model", "create", "m", "--task", "guessing"), "task type"),
         (("model", "create", "m", "--task", "binary", "--label-delay", "soon"), "duration"),
         (("model", "create", "m", "--task", "binary", "--time-zone", "Mars"), "time zone"),
-        (("webhook", "create", "w", "http://hooks.example.org/"), "https"),
+        (("receiver", "create", "w", "http://hooks.example.org/"), "https"),
         (("org", "set-limits", "acme", "--samples-per-minute", "-5"), "a number above 0 or none, not -5"),
         (("org", "set-limits", "acme", "--samples-per-minute", "many"), "neither a whole number nor none"),
         (("model", "create", "m", "--task", "binary", "--feature", "a:numeric"), "--version"),
@@ -104,7 +104,7 @@ def test_unknown_object_exits_5(data_dir: Path, database_url: str, org: Organiza
         (("quarantine", "show", "9"), 'There is no quarantined row 9. "dcmon quarantine list --rows" lists'),
         (("token", "delete", "dcm_nothing"), "dcm_nothing"),
         (("alert", "show", "99"), "99"),
-        (("webhook", "test", "nothing"), "'nothing'"),
+        (("receiver", "test", "nothing"), "'nothing'"),
     ):
         require_refused(dcmon(*arguments, data_dir=data_dir, url=database_url), 5, sentence)
     require_refused(dcmon("model", "list", data_dir=data_dir, url=database_url, DCMON_ORG="nobody"), 5, "'nobody'")

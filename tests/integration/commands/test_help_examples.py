@@ -43,7 +43,7 @@ BEFORE = {
     "source create": ["source delete lake --yes"],
     "source delete-keys": ["source set-keys --from keys.ini --region eu-central-1"],
     "wait": ["model delete credit --yes"],  # the only one with windows that are due
-    "webhook create": ["webhook delete team --yes"],
+    "receiver create": ["receiver delete team --yes"],
 }
 # Exit codes that say what the world is like: a check that dcmon lacks, too few rows in a window, rows that conflict.
 EXIT_CODES = {"adopt": 8, "monitor run": 8, "quarantine retry": 8}
@@ -56,7 +56,7 @@ ELSEWHERE = {
     "up": "tests/acceptance/test_up.py",  # starts servers of its own
 }
 # Those that have a test of their own here.
-APART = {*ELSEWHERE, "backup restore", "migrate revision", "webhook test"}
+APART = {*ELSEWHERE, "backup restore", "migrate revision", "receiver test"}
 OLD_DATABASE, PORT = "postgresql://reader@old.example/deepchecks", "8080"
 
 
@@ -134,10 +134,10 @@ def test_example_of_a_test_message_reaches_the_receiver(world: World, server_url
         receiver = stack.enter_context(http_receiver())
         url = stack.enter_context(copied_database(server_url, make_url(world.url).database or ""))
         own = world.copy(url, tmp_path / "files")
-        run_all(own, ["webhook delete team --yes"])
-        assert own(f"webhook create team {receiver.url} --only-new", **settings).returncode == 0
+        run_all(own, ["receiver delete team --yes"])
+        assert own(f"receiver create team {receiver.url} --only-new", **settings).returncode == 0
         stack.enter_context(own.started("worker start notify", "started", **settings))
-        (example,) = examples("webhook test")
+        (example,) = examples("receiver test")
         typed = example.removeprefix("dcmon ")
         assert eventually(lambda: own(typed, **settings).returncode == 0)  # the worker has sent its first heartbeat
         assert len(receiver.requests) == 1

@@ -68,7 +68,7 @@ RUNS: dict[str, set[str]] = {
     "source list": set(),
     "status": set(),
     "token list": set(),
-    "webhook list": set(),
+    "receiver list": set(),
 }
 
 

@@ -17,7 +17,7 @@ from tests.helpers.installed import Dcmon
 
 LISTS = [
     "alert list --all", "audit-log list", "member list", "model list", "monitor list", "mute list", "notification list",
-    "quarantine list", "rule list", "silence list --all", "source list", "token list", "webhook list",
+    "quarantine list", "rule list", "silence list --all", "source list", "token list", "receiver list",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from tests.helpers.http_receiver import http_receiver
 from tests.integration.conftest import Target
 
 OLD, NEW = encryption.new_key(), encryption.new_key()
-ADD = ("webhook", "create", "team", "--header", "Authorization: Bearer canary-7Qd")
+ADD = ("receiver", "create", "team", "--header", "Authorization: Bearer canary-7Qd")
 
 
 def stored_row(target: Target) -> str:
@@ -36,12 +36,12 @@ def test_secrets_are_stored_encrypted_and_rotated(target: Target, database_url: 
         assert run("secret-key", "rotate", keys=OLD).startswith("0")
         assert "canary-7Qd" not in stored_row(target)
         assert run("secret-key", "rotate", keys=f"{NEW}, {OLD}").startswith("0")
-        assert run("webhook", "test", "--here", "team", keys=NEW).startswith("0")
+        assert run("receiver", "test", "--here", "team", keys=NEW).startswith("0")
         assert receiver.requests[-1].headers["authorization"] == "Bearer canary-7Qd"
-        unreadable = run("webhook", "test", "--here", "team", keys=OLD)
+        unreadable = run("receiver", "test", "--here", "team", keys=OLD)
         assert not unreadable.startswith("0")
         assert "DCMON_SECRET_KEYS" in unreadable
-        assert run("webhook", "list", keys=OLD).startswith("0")
+        assert run("receiver", "list", keys=OLD).startswith("0")
         assert run("secret-key", "rotate", keys=OLD).startswith("3")
 
 
@@ -55,21 +55,21 @@ def test_addresses_and_arguments_are_encrypted_and_masked(target: Target, databa
 
     with http_receiver() as receiver:
         url = f"{receiver.url}/services/canary-url"
-        assert run("webhook", "create", "before", url, "--kind", "slack", keys=None).startswith("0")
+        assert run("receiver", "create", "before", url, "--kind", "slack", keys=None).startswith("0")
         assert "canary" in stored_row(target)
         assert run("secret-key", "rotate").startswith("0")
         for name, *address in (
             ("chat", url, "--kind", "slack"), ("room", url, "--kind", "teams"), ("hook", f"{receiver.url}/?canary=1"),
             ("page", "--kind", "command", "--", "/bin/true", "canary-argument"),
         ):  # fmt: skip
-            assert run("webhook", "create", name, *address).startswith("0")
+            assert run("receiver", "create", name, *address).startswith("0")
         assert "canary" not in stored_row(target)
         assert run("secret-key", "rotate", keys=f"{NEW},{OLD}").startswith("0")
         for name in ("before", "chat", "room", "hook", "page"):
-            assert run("webhook", "test", "--here", name, keys=NEW).startswith("0")
+            assert run("receiver", "test", "--here", name, keys=NEW).startswith("0")
         assert {request.path for request in receiver.requests} == {"/services/canary-url", "/?canary=1"}
         for keys in (NEW, OLD):
-            shown = run("webhook", "list", keys=keys) + run("webhook", "show", "page", keys=keys)
+            shown = run("receiver", "list", keys=keys) + run("receiver", "show", "page", keys=keys)
             shown += run("-o", "json", "audit-log", "list", keys=keys)
             assert "canary" not in shown
             assert encryption.MARK.decode() not in shown
@@ -86,11 +86,11 @@ def test_secrets_of_a_lost_key_are_entered_again(target: Target, database_url: s
 
     with http_receiver() as receiver:
         assert run(*ADD, f"{receiver.url}/lost", keys=OLD).startswith("0")
-        assert run("webhook", "set", "team", "--header", "X-Key: new", keys=NEW).startswith("2")
-        changed = run("webhook", "set", "team", f"{receiver.url}/new", "--header", "X-Key: new", keys=NEW)
+        assert run("receiver", "set", "team", "--header", "X-Key: new", keys=NEW).startswith("2")
+        changed = run("receiver", "set", "team", f"{receiver.url}/new", "--header", "X-Key: new", keys=NEW)
         assert changed.startswith("0")
         assert "lost" not in changed
-        assert run("webhook", "rotate", "team", "--yes", keys=NEW).startswith("0")
-        assert run("webhook", "test", "--here", "team", keys=NEW).startswith("0")
+        assert run("receiver", "rotate", "team", "--yes", keys=NEW).startswith("0")
+        assert run("receiver", "test", "--here", "team", keys=NEW).startswith("0")
         assert (receiver.requests[-1].path, receiver.requests[-1].headers["x-key"]) == ("/new", "new")
         assert "authorization" not in receiver.requests[-1].headers

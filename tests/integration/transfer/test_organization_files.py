@@ -374,7 +374,7 @@ def test_import_leaves_commands_and_sources_inactive(filled: Target, second: App
     _add_command_and_source(filled, tmp_path)
     organization_files.export(filled.engine, filled.org, path, KEYS)
     commands = [
-        "dcmon --org copy notification resume pager",
+        "dcmon --org copy receiver resume pager",
         "dcmon --org copy source resume lake",
     ]
     tried = transfer.import_(second, path, KEYS, transfer.ImportOptions("copy", dry_run=True))

@@ -10,7 +10,7 @@ import typer
 from dcmon import cli
 from dcmon.commands.shared import help_texts
 from dcmon.commands.shared.arguments import names_and_defaults
-from dcmon.commands.shared.groups import OLD_OPTIONS, with_new_options
+from dcmon.commands.shared.groups import OLD_OPTIONS, OLD_WORDS, with_new_options, with_new_words
 from dcmon.states import DefaultSet
 from tests.helpers.command_tree import leaves, options
 
@@ -52,16 +52,15 @@ WITHOUT_DRY_RUN = {
 
 # What stands for an object in usage lines, where it is not the noun of the command.
 OBJECTS = {
-    "config": "SETTING", "invitation": "EMAIL", "member": "EMAIL", "quarantine": "ROW", "webhook": "RECEIVER",
+    "config": "SETTING", "invitation": "EMAIL", "member": "EMAIL", "quarantine": "ROW",
     "version": "MODEL VERSION",
 }  # fmt: skip
 # Commands whose arguments do not begin with an object of their noun.
 OTHER_ARGUMENTS = {
     "backup create": "FILE", "backup restore": "FILE", "backup verify": "FILE", "debug bundle": "[FILE]",
     "export": "[MODEL...]", "generate completion": "bash|zsh|fish", "ingest file": "PATH...", "logs": "[PART...]",
-    "member restrict": "own|all", "migrate revision": "MESSAGE", "notification pause": "RECEIVER",
-    "notification resume": "RECEIVER", "org import": "FILE", "reference load": "FILE", "report": "MODEL",
-    "rule create": "MONITOR CONDITION", "rule test": "FILE...", "silence create": "MATCHER...",
+    "member restrict": "own|all", "migrate revision": "MESSAGE", "org import": "FILE", "reference load": "FILE",
+    "report": "MODEL", "rule create": "MONITOR CONDITION", "rule test": "FILE...", "silence create": "MATCHER...",
     "token import": "FILE", "validate": "[FILE...]", "worker start": "[WORKER]", "member create": "EMAIL",
 }  # fmt: skip
 
@@ -175,6 +174,14 @@ def test_every_list_of_an_organization_is_of_all_on_demand() -> None:
 def test_question_is_answered_by_yes_or_its_first_letter() -> None:
     asking = [options(command) for command in LEAVES.values() if {"--yes", "-y"} & options(command)]
     assert all({"--yes", "-y"} <= offered for offered in asking)
+
+
+@pytest.mark.parametrize(("old", "new"), OLD_WORDS.items(), ids=map(" ".join, OLD_WORDS))
+def test_words_of_an_earlier_release_work_unlisted(old: tuple[str, ...], new: tuple[str, ...]) -> None:
+    assert not any(f"{name} ".startswith(f"{' '.join(old)} ") for name in LEAVES)
+    assert any(f"{name} ".startswith(f"{' '.join(new)} ") for name in LEAVES)
+    assert with_new_words([*old, "--help"]) == [*new, "--help"]
+    assert with_new_words(["alert", *old]) == ["alert", *old]
 
 
 @pytest.mark.parametrize(("noun", "renamed"), OLD_OPTIONS.items(), ids=OLD_OPTIONS)

@@ -19,7 +19,7 @@ from tests.helpers.paths import ROOT
 
 PAGE = (ROOT / "docs" / "doctor.md").read_text()
 DISK = Finding(FAULTS["disk-full"], Fact("/data has 1 % left.", "dcmon prune", severity=Severity.CRITICAL))
-PAUSED = Finding(FAULTS["receiver-paused"], Fact("Pager is paused.", "dcmon notification resume pager", "acme"))
+PAUSED = Finding(FAULTS["receiver-paused"], Fact("Pager is paused.", "dcmon receiver resume pager", "acme"))
 
 
 def test_every_code_has_a_section_in_the_docs() -> None:

@@ -1,4 +1,4 @@
-"""Command line of `dcmon webhook` and `dcmon notification`: output, exit codes, no secrets."""
+"""Command line of `dcmon receiver` and `dcmon notification`: output, exit codes, no secrets."""
 
 import json
 import subprocess
@@ -59,32 +59,36 @@ def test_receiver_is_added_shown_changed_and_deleted(run_dcmon: RunDcmon) -> Non
         "--header",
         "X-Token: t0psecret",
     )
-    added = parse_json(run_dcmon("-o", "json", "webhook", "create", "équipe 1", "https://hooks.example.org/x", *chosen))
+    added = parse_json(
+        run_dcmon("-o", "json", "receiver", "create", "équipe 1", "https://hooks.example.org/x", *chosen)
+    )
     assert added["secret"].startswith("whsec_")
     assert (added["severities"], added["models"], added["cap"], added["repeat"]) == (["high"], ["credit"], 5, 14400)
 
-    shown = parse_json(run_dcmon("-o", "json", "webhook", "show", "équipe 1"))
+    shown = parse_json(run_dcmon("-o", "json", "receiver", "show", "équipe 1"))
     assert shown["options"] == {"headers": ["X-Token"]}
-    changed = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "--cap", "none", "--model", "all"))
+    changed = parse_json(run_dcmon("-o", "json", "receiver", "set", "équipe 1", "--cap", "none", "--model", "all"))
     assert (changed["cap"], changed["models"], changed["severities"]) == (None, None, ["high"])
-    changed_url = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "https://hooks.example.org/y"))
+    changed_url = parse_json(run_dcmon("-o", "json", "receiver", "set", "équipe 1", "https://hooks.example.org/y"))
     assert (changed_url["to"], changed_url["options"]) == ("https://hooks.example.org/y", {"headers": ["X-Token"]})
-    elsewhere = parse_json(run_dcmon("-o", "json", "webhook", "set", "équipe 1", "https://other.example.org/"))
+    elsewhere = parse_json(run_dcmon("-o", "json", "receiver", "set", "équipe 1", "https://other.example.org/"))
     assert elsewhere["options"] == {"headers": []}
-    assert parse_json(run_dcmon("-o", "json", "webhook", "delete", "équipe 1", "--dry-run"))["dry_run"] is True
-    assert parse_json(run_dcmon("-o", "json", "webhook", "delete", "équipe 1")) == {
+    assert parse_json(run_dcmon("-o", "json", "receiver", "delete", "équipe 1", "--dry-run"))["dry_run"] is True
+    assert parse_json(run_dcmon("-o", "json", "receiver", "delete", "équipe 1")) == {
         "deleted": "équipe 1",
         "waiting": 0,
         "dead": 0,
     }
-    assert parse_json(run_dcmon("-o", "json", "webhook", "list")) == []
+    assert parse_json(run_dcmon("-o", "json", "receiver", "list")) == []
 
 
 def test_receiver_is_added_with_neither_cap_nor_repetition(run_dcmon: RunDcmon) -> None:
     parse_json(
-        run_dcmon("-o", "json", "webhook", "create", "free", "https://a.example/x", "--cap", "none", "--repeat", "none")
+        run_dcmon(
+            "-o", "json", "receiver", "create", "free", "https://a.example/x", "--cap", "none", "--repeat", "none"
+        )
     )
-    shown = parse_json(run_dcmon("-o", "json", "webhook", "show", "free"))
+    shown = parse_json(run_dcmon("-o", "json", "receiver", "show", "free"))
     assert (shown["cap"], shown["repeat"]) == (None, None)
 
 
@@ -94,18 +98,18 @@ def test_receiver_of_a_deleted_model_gets_nothing(run_dcmon: RunDcmon, app: App,
         models.create(session, NewModel("fraud", "binary"))
         models.create(session, NewModel("churn", "binary"))
     assert (
-        run_dcmon("webhook", "create", "both", "https://a.example/", "--model", "fraud", "--model", "churn").returncode
+        run_dcmon("receiver", "create", "both", "https://a.example/", "--model", "fraud", "--model", "churn").returncode
         == 0
     )
-    assert run_dcmon("webhook", "create", "one", "https://a.example/", "--model", "fraud").returncode == 0
-    assert run_dcmon("webhook", "create", "every", "https://a.example/").returncode == 0
+    assert run_dcmon("receiver", "create", "one", "https://a.example/", "--model", "fraud").returncode == 0
+    assert run_dcmon("receiver", "create", "every", "https://a.example/").returncode == 0
     with app.org(target.org) as session:
         lifecycle.delete_model(session, models.find(session, "fraud"))
-    assert run_dcmon("webhook", "set", "one", "--cap", "3").returncode == 0
-    listed = {row["name"]: row["models"] for row in parse_json(run_dcmon("-o", "json", "webhook", "list"))}
+    assert run_dcmon("receiver", "set", "one", "--cap", "3").returncode == 0
+    listed = {row["name"]: row["models"] for row in parse_json(run_dcmon("-o", "json", "receiver", "list"))}
     assert listed == {"both": ["churn"], "every": None, "one": []}
     assert "none" in single(
-        [line for line in run_dcmon("webhook", "show", "one").stdout.splitlines() if "models" in line]
+        [line for line in run_dcmon("receiver", "show", "one").stdout.splitlines() if "models" in line]
     )
     write_notifications(app, target.org, insert_alert(app, target), "firing")
     notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
@@ -116,21 +120,21 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmo
     """A new receiver is notified of firing alerts, except with `--only-new`."""
     with app.org(target.org) as session:
         session.get_one(Alert, insert_alert(app, target)).told_severity = "high"
-    added = run_dcmon("-o", "json", "webhook", "create", "late", "https://a.example/", "--severity", "high")
+    added = run_dcmon("-o", "json", "receiver", "create", "late", "https://a.example/", "--severity", "high")
     assert json.loads(added.stdout)["notified"] == 1
     assert "An alert fires already: the receiver is notified of it now." in added.stderr
-    later = run_dcmon("-o", "json", "webhook", "create", "later", "https://b.example/", "--only-new")
+    later = run_dcmon("-o", "json", "receiver", "create", "later", "https://b.example/", "--only-new")
     assert parse_json(later)["notified"] == 0
-    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--cap", "3"))["notified"] == 0
-    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "low"))["notified"] == 0
-    assert parse_json(run_dcmon("-o", "json", "webhook", "set", "later", "--severity", "high"))["notified"] == 1
+    assert parse_json(run_dcmon("-o", "json", "receiver", "set", "later", "--cap", "3"))["notified"] == 0
+    assert parse_json(run_dcmon("-o", "json", "receiver", "set", "later", "--severity", "low"))["notified"] == 0
+    assert parse_json(run_dcmon("-o", "json", "receiver", "set", "later", "--severity", "high"))["notified"] == 1
     notified = parse_json(run_dcmon("-o", "json", "notification", "list"))
     assert sorted(notification["receiver"] for notification in notified) == ["late", "later"]
 
 
 def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -> None:
     secret = parse_json(
-        run_dcmon("-o", "json", "webhook", "create", "plain", "https://a.example/x?token=t0psecretquery")
+        run_dcmon("-o", "json", "receiver", "create", "plain", "https://a.example/x?token=t0psecretquery")
     )["secret"]
     for arguments in (
         ("slack", SLACK, "--kind", "slack"),
@@ -139,22 +143,22 @@ def test_every_kind_is_added_and_no_secret_is_shown_twice(run_dcmon: RunDcmon) -
         ("mail", "ann@acme.example", "bob@acme.example", "--kind", "email"),
         ("page", "--kind", "command", "--", "/bin/echo", "-n", "--key=s3cretargument"),
     ):
-        done = run_dcmon("webhook", "create", *arguments)
+        done = run_dcmon("receiver", "create", *arguments)
         assert done.returncode == 0, done.stderr
         assert not any(
             notification in done.stdout + done.stderr
             for notification in ("XyzSecret", "S3cr3t", "R0UTING", "s3cretarg")
         )
     shown = [
-        run_dcmon("webhook", "list"),
-        run_dcmon("-o", "json", "webhook", "list"),
+        run_dcmon("receiver", "list"),
+        run_dcmon("-o", "json", "receiver", "list"),
         run_dcmon("notification", "list"),
     ]
     shown += [
-        run_dcmon("-o", "json", "webhook", "show", name)
+        run_dcmon("-o", "json", "receiver", "show", name)
         for name in ("plain", "slack", "teams", "pager", "page", "mail")
     ]
-    shown += [run_dcmon("webhook", "list", COLUMNS="80")]
+    shown += [run_dcmon("receiver", "list", COLUMNS="80")]
     hidden = ("XyzSecret", "S3cr3tS1g", "R0UTINGKEY", "s3cretargument", "t0psecretquery", secret, secret[6:])
     for done in shown:
         assert done.returncode == 0
@@ -168,7 +172,7 @@ def test_key_is_read_from_standard_input(data_dir: Path, database_url: str, targ
     import sys
 
     environment = {**os.environ, "DCMON_DATA_DIR": str(data_dir), "DCMON_DATABASE_URL": database_url}
-    command = [sys.executable, "-m", "dcmon", "webhook", "create", "p", "--kind", "pagerduty", "--key", "-"]
+    command = [sys.executable, "-m", "dcmon", "receiver", "create", "p", "--kind", "pagerduty", "--key", "-"]
     done = subprocess.run(
         command, env=environment, input="R0UTINGKEY123\n", capture_output=True, text=True, check=False
     )
@@ -193,10 +197,10 @@ def test_key_is_read_from_standard_input(data_dir: Path, database_url: str, targ
         (("add", "x", "--kind", "command"), 2, "--kind command --"),
         (("add", "x", "--kind", "pigeon"), 2, "pigeon"),
         (("add", " ", "https://h.example"), 2, "1 to 100 printable characters"),
-        (("show", "x"), 5, "There is no receiver 'x'. \"dcmon webhook list\""),
-        (("set", "x", "--cap", "3"), 5, "dcmon webhook list"),
-        (("rotate", "x"), 5, "dcmon webhook list"),
-        (("delete", "x"), 5, "dcmon webhook list"),
+        (("show", "x"), 5, "There is no receiver 'x'. \"dcmon receiver list\""),
+        (("set", "x", "--cap", "3"), 5, "dcmon receiver list"),
+        (("rotate", "x"), 5, "dcmon receiver list"),
+        (("delete", "x"), 5, "dcmon receiver list"),
     ],
 )
 def test_invalid_receiver_is_refused_with_its_reason(
@@ -208,37 +212,37 @@ def test_invalid_receiver_is_refused_with_its_reason(
 
 
 def test_webhook_name_used_twice_is_a_conflict(run_dcmon: RunDcmon) -> None:
-    assert run_dcmon("webhook", "create", "team", "https://h.example").returncode == 0
+    assert run_dcmon("receiver", "create", "team", "https://h.example").returncode == 0
     require_refused(
-        run_dcmon("webhook", "create", "team", "https://h.example"), 6, "There is a receiver 'team' already"
+        run_dcmon("receiver", "create", "team", "https://h.example"), 6, "There is a receiver 'team' already"
     )
 
 
 def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> None:
     with receiver(respond_with(OK, b"HTTP/1.1 403 X\r\ncontent-length: 0\r\n\r\n")) as at:
-        assert run_dcmon("webhook", "create", "team", at.url).returncode == 0
-        assert parse_json(run_dcmon("-o", "json", "webhook", "test", "--here", "team"))["delivered"] is True
-        assert run_dcmon("webhook", "test", "--here", "team").returncode == 1
+        assert run_dcmon("receiver", "create", "team", at.url).returncode == 0
+        assert parse_json(run_dcmon("-o", "json", "receiver", "test", "--here", "team"))["delivered"] is True
+        assert run_dcmon("receiver", "test", "--here", "team").returncode == 1
         assert at.bodies()[0]["type"] == "test"
-    assert run_dcmon("webhook", "test", "--here", "team").returncode == 7
-    assert run_dcmon("webhook", "create", "page", "--kind", "command", "--", "/bin/false").returncode == 0
-    assert run_dcmon("webhook", "test", "--here", "page").returncode == 7
+    assert run_dcmon("receiver", "test", "--here", "team").returncode == 7
+    assert run_dcmon("receiver", "create", "page", "--kind", "command", "--", "/bin/false").returncode == 0
+    assert run_dcmon("receiver", "test", "--here", "page").returncode == 7
 
 
 def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> None:
     with receiver(respond_with(OK)) as at:
-        first = parse_json(run_dcmon("-o", "json", "webhook", "create", "team", at.url))["secret"]
-        second = parse_json(run_dcmon("-o", "json", "webhook", "rotate", "team", "--yes"))["secret"]
+        first = parse_json(run_dcmon("-o", "json", "receiver", "create", "team", at.url))["secret"]
+        second = parse_json(run_dcmon("-o", "json", "receiver", "rotate", "team", "--yes"))["secret"]
         assert first != second
-        assert run_dcmon("webhook", "test", "--here", "team").returncode == 0
+        assert run_dcmon("receiver", "test", "--here", "team").returncode == 0
     assert at.requests[0].count(b"v1,") == 2
-    assert run_dcmon("webhook", "create", "chat", at.url, "--kind", "slack").returncode == 0
-    require_refused(run_dcmon("webhook", "rotate", "chat"), 2, "have no signature")
+    assert run_dcmon("receiver", "create", "chat", at.url, "--kind", "slack").returncode == 0
+    require_refused(run_dcmon("receiver", "rotate", "chat"), 2, "have no signature")
 
 
 def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunDcmon, app: App, target: Target) -> None:
     require_refused(run_dcmon("notification", "list", "--state", "lost"), 2, "one of waiting, held")
-    require_refused(run_dcmon("notification", "list", "--receiver", "x"), 5, "dcmon webhook list")
+    require_refused(run_dcmon("notification", "list", "--receiver", "x"), 5, "dcmon receiver list")
     require_refused(run_dcmon("notification", "show", "abcdef"), 5, "dcmon notification list")
     require_refused(run_dcmon("notification", "retry"), 2, "--all-dead")
     assert run_dcmon("notification", "list").stdout == ""
@@ -246,14 +250,14 @@ def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunD
         receiver(respond_with(OK)) as at,
         App(app.settings.model_copy(update={"webhooks": ALLOWED}), app.output) as notifying_app,
     ):
-        assert run_dcmon("webhook", "create", "team", at.url).returncode == 0
-        assert parse_json(run_dcmon("-o", "json", "notification", "pause", "team"))["until"] is None
+        assert run_dcmon("receiver", "create", "team", at.url).returncode == 0
+        assert parse_json(run_dcmon("-o", "json", "receiver", "pause", "team"))["until"] is None
         write_notifications(notifying_app, target.org, insert_alert(notifying_app, target), "firing")
         with running(notify.run, notifying_app):
             (row,) = parse_json(run_dcmon("-o", "json", "notification", "list", "--state", "waiting"))
             assert row["reason"] == "The receiver is paused."
-            assert single(parse_json(run_dcmon("-o", "json", "webhook", "list")))["state"] == "paused"
-            assert parse_json(run_dcmon("-o", "json", "notification", "resume", "team"))["waiting"] == 1
+            assert single(parse_json(run_dcmon("-o", "json", "receiver", "list")))["state"] == "paused"
+            assert parse_json(run_dcmon("-o", "json", "receiver", "resume", "team"))["waiting"] == 1
             assert eventually(lambda: notification_states(notifying_app, target) == ["delivered"])
         shown = parse_json(run_dcmon("-o", "json", "notification", "show", row["id"][:8]))
         assert (shown["state"], shown["receiver"], shown["status"]) == ("delivered", "team", 200)
@@ -267,6 +271,6 @@ def test_notifications_are_listed_paused_resumed_and_tried_again(run_dcmon: RunD
             "retried": 0,
             "superseded": 0,
         }
-    paused = parse_json(run_dcmon("-o", "json", "notification", "pause", "team", "--for", "2h"))
+    paused = parse_json(run_dcmon("-o", "json", "receiver", "pause", "team", "--for", "2h"))
     assert paused["until"] is not None
     assert "state" in run_dcmon("notification", "list", COLUMNS="80").stdout

@@ -1,10 +1,11 @@
-"""Receivers of notifications: webhooks, Slack, e-mail, ..."""
+"""Receivers of notifications: webhooks, Slack, e-mail, and others."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcmon.commands.shared import option_groups, options, questions
+from dcmon.commands.shared.arguments import duration
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
@@ -40,7 +41,7 @@ def create(
 ) -> None:
     """Add a receiver, and notify it of alerts that fire already. A webhook's signing secret is shown once.
 
-    Example: dcmon webhook create team https://hooks.example.org/x --severity critical
+    Example: dcmon receiver create team https://hooks.example.org/x --severity critical
     """
     from dcmon.commands.operations import receiver as operation
     from dcmon.commands.views import receiver as view
@@ -53,16 +54,16 @@ def create(
 @app.command("list")
 @listing_of("webhooks")
 def list_(ctx: typer.Context) -> None:
-    """List receivers, without their secrets. Example: dcmon webhook list"""
+    """List receivers, without their secrets. Example: dcmon receiver list"""
     from dcmon.commands.views import receiver as view
 
     columns = NARROW if ctx.obj.output.is_narrow else COLUMNS
-    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No receiver yet: "dcmon webhook create NAME URL".')
+    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No receiver yet: "dcmon receiver create NAME URL".')
 
 
 @app.command()
 def show(ctx: typer.Context, name: options.ReceiverName) -> None:
-    """Show a receiver without its secrets, its waiting messages and last error. Example: dcmon webhook show team"""
+    """Show a receiver without its secrets, its waiting messages and last error. Example: dcmon receiver show team"""
     from dcmon.commands.views import receiver as view
 
     ctx.obj.output.page(view.detail(ctx.obj, name))
@@ -86,7 +87,7 @@ def set_(
 ) -> None:
     """Change a receiver, and notify it of alerts that it did not want before. Options not given keep their value.
 
-    Example: dcmon webhook set team --cap 5 --repeat 4h
+    Example: dcmon receiver set team --cap 5 --repeat 4h
     """
     from dcmon.commands.operations import receiver as operation
     from dcmon.commands.views import receiver as view
@@ -106,7 +107,7 @@ def send_test(
 ) -> None:
     """Let a notify worker send a test message now; exit 1 when it is refused, 7 when unreachable.
 
-    Example: dcmon webhook test team
+    Example: dcmon receiver test team
     """
     from dcmon.commands.operations import receiver as operation
 
@@ -119,10 +120,40 @@ def send_test(
 @app.command()
 @asking(questions.rotated_secret)
 def rotate(ctx: typer.Context, name: options.ReceiverName) -> None:
-    """Create a new signing secret, shown once; the old one stays valid for 24 h. Example: dcmon webhook rotate team"""
+    """Create a new signing secret, shown once; the old one stays valid for 24 h. Example: dcmon receiver rotate team"""
     from dcmon.commands.operations import receiver as operation
 
     ctx.obj.output.value(operation.rotate_secret(ctx.obj, name), remark=STORE_SECRET)
+
+
+@app.command()
+@changing
+def pause(
+    ctx: typer.Context,
+    name: options.ReceiverName,
+    for_: Annotated[
+        str | None, typer.Option("--for", help="How long: 2h, 30m, 3d; default: until it is resumed.")
+    ] = None,
+) -> None:
+    """Pause a receiver: its notifications wait, none is lost. Example: dcmon receiver pause team --for 2h"""
+    from dcmon.commands.operations import notification as operation
+
+    paused = operation.pause(ctx.obj, name, duration(for_ or None, "30m, 2h or 3d"))
+    ctx.obj.output.value(paused, none={"until": "it is resumed"})
+
+
+@app.command()
+@changing
+def resume(ctx: typer.Context, name: options.ReceiverName) -> None:
+    """Resume a receiver, and send the notifications that wait for it.
+
+    Notifications that were given up are sent too, if their alerts still fire.
+
+    Example: dcmon receiver resume team
+    """
+    from dcmon.commands.operations import notification as operation
+
+    ctx.obj.output.value(operation.resume(ctx.obj, name))
 
 
 @app.command()
@@ -132,7 +163,7 @@ def delete(
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
-    """Delete receivers, with their undelivered notifications. Example: dcmon webhook delete team --dry-run"""
+    """Delete receivers, with their undelivered notifications. Example: dcmon receiver delete team --dry-run"""
     from dcmon.commands.operations import receiver as operation
 
     deletions = [operation.deletion(ctx.obj, name) for name in names]
