@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from sqlalchemy import Engine, text
 
@@ -13,6 +14,15 @@ PATIENCE = 300.0  # seconds; with four busy loops in parallel, a test may take t
 def eventually(is_true: Callable[[], bool], every: float = 0.05) -> bool:
     """Wait until a condition is true. Return False if it is not true after PATIENCE seconds."""
     return wait_until(is_true, PATIENCE, every=every)
+
+
+def wait_for_the_middle_of_the_hour() -> None:
+    """Return when the rows of the last hour are awaited no longer, and the current hour goes on for a minute or more.
+
+    A window is due a minute after its end (`due_windows.GRACE`). A test that counts hours back from now has one window
+    more or less around that time.
+    """
+    assert eventually(lambda: 2 <= datetime.now(UTC).minute < 59, every=0.5)
 
 
 def is_waiting_for_a_lock(engine: Engine) -> bool:

@@ -37,6 +37,7 @@ from dcmon.monitoring.reference_cache import ReferenceCache
 from dcmon.settings import Evaluate
 from dcmon.storage import models
 from dcmon.windows import Frequency
+from tests.helpers.waiting import wait_for_the_middle_of_the_hour
 from tests.integration.conftest import Target, eventually, running
 
 HOUR = timedelta(hours=1)
@@ -52,11 +53,8 @@ def this_hour() -> datetime:
 
 
 @pytest.fixture(autouse=True)
-def _away_from_the_turn_of_the_hour() -> None:
-    """Start the test only if the current hour does not end during it."""
-    next_hour = this_hour() + HOUR
-    if next_hour - now() < timedelta(seconds=60):
-        assert eventually(lambda: now() >= next_hour)
+def _in_the_middle_of_the_hour() -> None:
+    wait_for_the_middle_of_the_hour()
 
 
 def create_monitor(

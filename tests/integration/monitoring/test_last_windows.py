@@ -23,6 +23,7 @@ from dcmon.storage.versions import NewVersion
 from dcmon.windows import Frequency, Window, WindowGrid, time_zone
 from tests.helpers.evaluation import day, log_day, monitor_drift_of_age, stored_results
 from tests.helpers.examples import examples
+from tests.helpers.waiting import wait_for_the_middle_of_the_hour
 from tests.integration.conftest import Target, eventually, running, single
 
 LEASE, NO_PAUSE = timedelta(minutes=30), timedelta()
@@ -111,6 +112,7 @@ def test_last_window_waits_while_its_rows_come(app: App, watched: Target) -> Non
 
 
 def test_last_window_waits_for_its_end_and_the_lateness(app: App, target: Target) -> None:
+    wait_for_the_middle_of_the_hour()
     create_monitor(app, target, MonitorSpec("Nulls", Frequency.HOUR))
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     log_hourly(app, target, hour - 9 * HOUR, 7)  # the newest row is two hours old: the version is loaded
@@ -129,6 +131,7 @@ def test_last_window_waits_for_its_end_and_the_lateness(app: App, target: Target
 
 def test_live_window_is_claimed_at_its_end_not_before(app: App, target: Target) -> None:
     """The pause of loaded history does not concern a live version."""
+    wait_for_the_middle_of_the_hour()
     create_monitor(app, target, MonitorSpec("Nulls", Frequency.HOUR))
     now = datetime.now(UTC)
     hour = now.replace(minute=0, second=0, microsecond=0)
