@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ScalarSelect, Select, func, select
+from sqlalchemy import ScalarSelect, Select, case, func, select
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -69,6 +69,16 @@ def newest_of_monitors(session: Session, monitor_ids: Sequence[int], limit: int)
     is_over = Alert.state != AlertState.FIRING
     statement = _alerts().where(Monitor.id.in_(monitor_ids), Alert.state != AlertState.PENDING)
     ordered = statement.order_by(None).order_by(is_over, Alert.first_window_start.desc(), Alert.id.desc())
+    return [AlertView(*row) for row in session.execute(ordered.limit(limit))]
+
+
+def worst_firing(session: Session, limit: int) -> list[AlertView]:
+    """Return the firing alerts of all models, the most severe first and then the newest, at most `limit`."""
+    rank = case({severity.value: severity.rank for severity in Severity}, value=Alert.severity, else_=-1)
+    ordered = (
+        _alerts().where(Alert.state == AlertState.FIRING)
+        .order_by(None).order_by(rank.desc(), Alert.first_window_start.desc(), Alert.id.desc())
+    )  # fmt: skip
     return [AlertView(*row) for row in session.execute(ordered.limit(limit))]
 
 

@@ -49,7 +49,7 @@ async def _handle_dcmon_error(request: Request, error: Exception) -> Response:
     if not getattr(request.state, "is_page", False):
         return response
     headers = {"retry-after": response.headers["retry-after"]} if "retry-after" in response.headers else {}
-    return page_responses.error(request, response.status_code, wording.for_clients(str(error)), headers)
+    return page_responses.error(request, response.status_code, str(error), headers)
 
 
 def _to_response(request: Request, error: Exception) -> JSONResponse:

@@ -17,6 +17,7 @@ MODELS = Crumb("Models", HOME)
 HEADERS = {"content-security-policy": document.LIVE_POLICY, "cache-control": "no-store"}
 # A scheme that no browser knows: it shows the form in place of a window of its own.
 CHALLENGE = 'Token realm="dcmon"'
+SESSION_ENDED = "Your session has ended. Log in again to come back to this page."
 CREATE_TOKEN = '"dcmon token create" creates a token; it needs a scope that may read.'
 
 
@@ -46,7 +47,7 @@ def log_in_form(request: Request, hint: str = "", status: int = 401, target: str
     body = joined(
         (
             element("h1", "Log in to dcmon"),
-            paragraph(hint, "open") if hint else NOTHING,
+            Markup('<p class="open" role="alert">{}</p>').format(hint) if hint else NOTHING,
             Markup(
                 '<form class="login" method="post" action="/login"><input type="hidden" name="next" value="{}">'
                 '<p><label>Token{}<br><input type="password" name="token" required maxlength="200"'
@@ -71,11 +72,16 @@ def _terminal_hint(request: Request, org: str | None) -> Markup:
     return paragraph(joined(("In a terminal: ", element("code", command))), "note")
 
 
+def _ended_session(request: Request) -> str:
+    """Return why a reader who had logged in is asked again. A link to another organization says so in the form."""
+    has_session = page_access.cookie_name(request) in request.cookies
+    return SESSION_ENDED if has_session and "org" not in request.query_params else ""
+
+
 def error(request: Request, status: int, text: str, headers: dict[str, str] | None = None) -> Response:
     """Return an error of a page as a page: the form of the log-in where that helps."""
     if status in (401, 403):
-        hint = text if status == 403 else ""
-        return log_in_form(request, hint)
+        return log_in_form(request, text if status == 403 else _ended_session(request))
     titles = {404: "Not found", 422: "Not found", 429: "Too many wrong tokens", 503: "Not available now"}
     response = message(titles.get(status, "dcmon failed"), text, 404 if status == 422 else status)
     response.headers.update(headers or {})

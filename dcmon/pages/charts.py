@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from dcmon import severity
 from dcmon.formatting import format_number, format_time
 from dcmon.operators import LOWER_BOUNDS, SIGN_OF_OPERATOR, Operator
+from dcmon.pages.markup import DIRECTIONS
 from dcmon.states import ResultState
 
 Figure = dict[str, Any]  # what the page's script draws
@@ -157,9 +158,10 @@ class MonitorSeries:
 def figures_json(figures: Sequence[Mapping[str, Any]]) -> str:
     """Return figures as JSON that is safe inside a script element.
 
-    `<`, `>` and `&` in names are escaped.
+    `<`, `>` and `&` in names are escaped, and what turns the direction of text.
     """
-    text = json.dumps(figures, allow_nan=False, separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(figures, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    text = text.translate({code: json.dumps(shown)[1:-1] for code, shown in DIRECTIONS.items()})
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -267,7 +269,7 @@ def _alert(alert: AlertSpan, end: int) -> dict[str, Any]:
         "start": _seconds(alert.since),
         "end": _seconds(alert.until) if alert.until else end,
         "severity": alert.severity,
-        "text": f"alert {alert.severity} since {format_time(alert.since)}, {until}"
+        "text": f"alert {alert.severity} since {format_time(alert.started or alert.since)}, {until}"
         + (f", driven by {alert.driver}" if alert.driver else ""),
     }
 

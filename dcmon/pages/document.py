@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from dcmon.pages import charts
 from dcmon.pages.charts import Figure
-from dcmon.pages.markup import NOTHING, escape, joined, link
+from dcmon.pages.markup import DIRECTIONS, NOTHING, escape, joined, link
 
 STYLES = ("uplot/uPlot.min.css", "page.css")
 SCRIPTS = ("uplot/uPlot.iife.min.js", "page.js")
@@ -69,7 +69,7 @@ def _document(page: Page, head: Markup, end: Markup) -> str:
     hint = Markup(
         '<noscript><p class="none">Charts need JavaScript; the tables are complete without it.</p></noscript>'
     )
-    return (
+    text = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
@@ -79,6 +79,7 @@ def _document(page: Page, head: Markup, end: Markup) -> str:
         f'<main id="main">\n{page.body}\n{hint if page.figures else ""}</main>\n'
         f"{figures if page.figures else ''}{end if page.figures else ''}\n</body>\n</html>\n"
     )
+    return text.translate(DIRECTIONS)
 
 
 @cache

@@ -29,19 +29,19 @@ HEADS = ("Feature", "Type", "Importance", "Drift", "Nulls", "Mean", "Lowest", "H
 def render(session: Session, view: View, of: tuple[Model, Version], page: int, *, with_charts: bool = True) -> Markup:
     """Return a page of a version's features, the most important first. `with_charts`: also each distribution."""
     model, version = of
-    importance = version.feature_importance or {}
-    ordered = sorted(version.features, key=lambda name: (-importance.get(name, 0.0), name))
+    drift = _drift(session, version)
+    ordered = _ordered(version, drift)
     names = ordered[(page - 1) * FEATURES_AT_ONCE : page * FEATURES_AT_ONCE]
     if not names:
         return paragraph("This version has no such features.", "none")
     compared = Compared(remark="No row was received yet.")
     if version.watermark is not None:
         compared = distribution_reading.of_version(session, model, version, _recent(version.watermark), names)
-    drift = _drift(session, version, names)
     links = page_links(page, len(ordered), FEATURES_AT_ONCE)
     return joined(
         (
             paragraph(compared.remark, "none") if compared.remark else NOTHING,
+            paragraph(_order_text(version, drift), "hint") if len(ordered) > 1 else NOTHING,
             table(HEADS, [_cells(name, version, compared, drift) for name in names], "Features", stacks=True),
             links,
             _drift_chart(view, drift, names) if drift else NOTHING,
@@ -49,6 +49,23 @@ def render(session: Session, view: View, of: tuple[Model, Version], page: int, *
             links if with_charts else NOTHING,
         )
     )
+
+
+def _ordered(version: Version, drift: Sequence[Point]) -> list[str]:
+    """Return the features, the most important first; without importances those that differ most from the reference."""
+    newest, importance = _newest(drift), version.feature_importance or {}
+    return sorted(version.features, key=lambda name: (-importance.get(name, 0.0), -newest.get(name, 0.0), name))
+
+
+def _newest(drift: Sequence[Point]) -> dict[str, float]:
+    """Return the newest drift of features: one that is null in the newest windows has none there, but differs most."""
+    return {name: value for point in drift for name, value in point.metrics.items()}
+
+
+def _order_text(version: Version, drift: Sequence[Point]) -> str:
+    if version.feature_importance:
+        return "The most important features are first."
+    return "The features with the highest drift are first." if drift else ""
 
 
 def _recent(watermark: datetime) -> Window:
@@ -91,7 +108,7 @@ def _text(side: Distribution | None) -> str:
     return ", ".join(parts)
 
 
-def _drift(session: Session, version: Version, names: Sequence[str]) -> list[Point]:
+def _drift(session: Session, version: Version) -> list[Point]:
     """Return the drift of features over the newest windows of the first monitor that computes it."""
     monitor = session.scalar(
         select(Monitor).join(Check, Check.id == Monitor.check_id)
@@ -111,17 +128,16 @@ def _drift(session: Session, version: Version, names: Sequence[str]) -> list[Poi
     rows = session.execute(
         select(ranked).where(ranked.c.place == 1).order_by(ranked.c.window_end.desc()).limit(DRIFT_WINDOWS)
     ).all()
-    chosen = set(names)
-    return [Point(row.window_start, row.window_end, _chosen(row.entries, chosen), row.n) for row in reversed(rows)]
+    return [Point(row.window_start, row.window_end, _known(row.entries), row.n) for row in reversed(rows)]
 
 
-def _chosen(entries: Mapping[str, float], names: set[str]) -> dict[str, float]:
-    return {name: value for name, value in entries.items() if name in names}
+def _known(entries: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in entries.items() if value is not None}
 
 
 def _drift_chart(view: View, drift: Sequence[Point], names: Sequence[str]) -> Markup:
-    last = drift[-1].metrics
-    shown = sorted((name for name in names if name in last), key=lambda name: -last[name])[:LINES]
+    newest = _newest(drift)
+    shown = sorted((name for name in names if name in newest), key=lambda name: -newest[name])[:LINES]
     series = MonitorSeries("Drift of features", "", drift, shown=shown or list(names)[:LINES])
     chart = series_charts.chart(view, series, drift[0].start, drift[-1].end)
     title = f"Drift over time, of the {count_of(len(series.metrics), 'feature')} that differ most now"

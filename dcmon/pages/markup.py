@@ -12,6 +12,8 @@ __all__ = ["Markup", "escape"]
 Cell = object  # a text, a number or a time, which is escaped; Markup stays
 NOTHING = Markup("")
 EMPTY = "–"
+# Characters that would turn the direction of the text after them: names show them as terminals do.
+DIRECTIONS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 
 
 def joined(parts: Iterable[Cell], separator: str = "") -> Markup:

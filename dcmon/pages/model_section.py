@@ -12,6 +12,7 @@ from dcmon.pages.view import View
 
 MONITORS_AT_ONCE = 50
 WINDOWS = 90  # of each monitor and version; the page of a monitor has more
+NO_ROW = 'No row was received yet. The SDK and the API send rows, and "dcmon ingest file" loads files.'
 ZOOM_HINT = (
     "Times are in UTC. Drag across a chart to zoom all charts into a period; double-click to see all again."
     " Arrow keys move through the windows of a chart."
@@ -40,7 +41,7 @@ def head(view: View, series: ModelSeries) -> Markup:
         "Versions": versions + (" …" if len(series.versions) > 10 else ""),
         "Task": series.model.task_type,
         "Monitors": _count(series),
-        "Period": joined((moment(series.start), moment(series.end)), " to "),
+        "Period": joined((moment(series.start), moment(series.end)), " to ") if series.start < series.end else None,
     }
     return element("h1", series.model.name) + fields(known) + element("p", joined(links, " · "))
 
@@ -55,11 +56,14 @@ def parts(view: View, series: ModelSeries, pages: Markup) -> Markup:
     if not series.monitors:
         return paragraph("No monitor watches this model yet.", "none")
     cards = joined(series_charts.card(view, entry, series.start, series.end) for entry in series.monitors)
+    values = paragraph(ZOOM_HINT, "hint") + cards
+    if not any(version.watermark for version in series.versions) and not any(e.points for e in series.monitors):
+        values = paragraph(NO_ROW, "none")
     of_all = "" if len(series.monitors) == series.count else f" of {count_of(len(series.monitors), 'monitor')}"
     return joined(
         (
             section(f"Alerts{of_all}", series_charts.alert_table(view, series.monitors)),
             section("Monitors", series_charts.monitor_table(view, series.monitors) + pages),
-            section("Values over time", paragraph(ZOOM_HINT, "hint") + cards),
+            section("Values over time", values),
         )
     )

@@ -162,6 +162,7 @@ def of_view(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         for result in view.results
     ]  # fmt: skip
     alerts_of_monitor = [alert for alert in alerts if alert.monitor.id == view.monitor.id]
+    metrics = _metrics(view, [alert for alert in alerts_of_monitor if alert.alert.state == AlertState.FIRING])
     return MonitorSeries(
         view.monitor.name,
         monitor_views.frequency_text(view.monitor.frequency, view.monitor.aggregation_window),
@@ -169,11 +170,24 @@ def of_view(view: MonitorView, alerts: Sequence[AlertView], names: dict[int, str
         [line for rule in view.rules for line in thresholds(rule)],
         [_span(alert, view) for alert in alerts_of_monitor],
         view.monitor.description,
-        view.metrics,
+        metrics,
         _has_own_axes(view),
         len(view.rules),
         view.monitor.id,
     )
+
+
+def _metrics(view: MonitorView, firing: Sequence[AlertView]) -> list[str]:
+    """Return the metrics to show: first those for which an alert fires, whose values a reader looks for.
+
+    An alert of a rule on features names the feature: the metric is that which had the feature's value in the window.
+    """
+    metrics, first = view.metrics, list[str]()
+    for alert in firing:
+        window = (alert.alert.version_id, alert.alert.last_window_end)
+        values = next((r.metrics for r in view.results if (r.version_id, r.window_end) == window), {})
+        first += [name for name in metrics if name == alert.failed_metric or values.get(name) == alert.failed_value]
+    return list(dict.fromkeys([*first, *metrics]))
 
 
 def _intervals(result: Result) -> dict[str, Interval]:

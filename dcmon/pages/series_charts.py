@@ -29,7 +29,7 @@ def card(view: View, series: MonitorSeries, start: datetime, end: datetime, *, r
     head = element("h3", joined((name, badge(series.state, series.open_severity or series.state)), " "))
     anchor = Markup(' id="{}"').format(monitor_anchor(series.monitor_id)) if series.monitor_id else NOTHING
     note = element("p", series.note, "note") if series.note else NOTHING
-    drawn = chart(view, series, start, end)
+    drawn = chart(view, series, start, end) if series.points else NOTHING
     return Markup('<section{} class="card">{}{}{}{}</section>').format(
         anchor, head, note, drawn, value_table(series, rows)
     )

@@ -60,8 +60,8 @@ def _alert_rules(access: Access, request: Request) -> Markup:
     if wanted.model_ids or wanted.severities:
         every = link("all rules", "/configuration/alert-rules")
         chosen = paragraph(joined(("Rules of the chosen models and severities: ", every)))
-    shown = table(RULE_HEADS, rows, "Rules") if rows else paragraph("There is no such rule.", "none")
-    more = table(("Command", "What it shows"), RULE_COMMANDS, "More")
+    shown = table(RULE_HEADS, rows, "Rules", stacks=True) if rows else paragraph("There is no such rule.", "none")
+    more = table(("Command", "What it shows"), RULE_COMMANDS, "More", stacks=True)
     return chosen + shown + _only_first(rows) + more
 
 

@@ -21,12 +21,15 @@ from dcmon.db import encryption
 from dcmon.db.tables.public import Token
 from dcmon.http import computing
 from dcmon.http.page_access import COOKIE, HOME, next_page
+from dcmon.monitoring import default_monitors
 from dcmon.pages import model_section
 from dcmon.pages.view import View
+from dcmon.states import TaskType
 from dcmon.storage import models
 from dcmon.tenancy import imported_tokens, members, page_sessions, tokens
 from dcmon.tenancy.imported_tokens import Outcome
 from dcmon.tenancy.permissions import Role, Scope
+from dcmon.windows import Frequency
 from tests.conftest import Acme
 from tests.helpers import valued_model
 from tests.helpers.browser import BROWSER, chromium
@@ -111,6 +114,32 @@ def test_alert_page_begins_with_feature_time_and_values(endpoint: Endpoint) -> N
         assert side in moved
 
 
+def test_first_page_says_what_broke_and_since_when(endpoint: Endpoint) -> None:
+    """An owner who comes without a link reads feature, severity, time and value before the list of models."""
+    content = get(endpoint, HOME, authorization=f"Basic {endpoint.token}").data.decode()
+    firing, _, models_below = content.partition("Alert rules")
+    shown = re.sub(r"<[^>]*>", " ", firing)
+    for expected in ("1 alert firing", "age", "high", "2026-03-03", "0.5", "&gt; 0.2"):
+        assert expected in shown, expected
+    assert 'href="/alerts/1"' in firing
+    assert "1 high" in models_below
+
+
+def test_model_without_rows_is_not_called_ok(endpoint: Endpoint, app: App, acme: Acme) -> None:
+    with db.org_session(app.engine, acme.org) as session:
+        number = models.create(session, models.NewModel("empty", TaskType.BINARY)).id
+        default_monitors.create_defaults(session, models.get(session, number), Frequency.DAY)
+        models.create(session, models.NewModel("unwatched", TaskType.BINARY))
+    token = f"Basic {endpoint.token}"
+    content = get(endpoint, HOME, authorization=token).data.decode()
+    assert "no rows" in content.partition(">empty<")[2][:200]
+    assert "no monitor" in content.partition(">unwatched<")[2][:200]
+    page = get(endpoint, f"/models/{number}", authorization=token).data.decode()
+    assert "No row was received yet." in page
+    assert "Period" not in page
+    assert "data-figure" not in page
+
+
 def test_log_in_gives_a_session_and_leads_to_the_page(endpoint: Endpoint) -> None:
     asked = get(endpoint, "/alerts/1?org=acme")
     assert asked.status == 401
@@ -132,7 +161,10 @@ def test_session_ends_with_its_token(endpoint: Endpoint, app: App, acme: Acme) -
     assert get(endpoint, HOME, cookie=session).status == 200
     with app.public() as public:
         tokens.revoke(public, acme.org.id, endpoint.token)
-    assert get(endpoint, HOME, cookie=session).status == 401
+    refused = get(endpoint, HOME, cookie=session)
+    assert refused.status == 401
+    assert "Your session has ended." in refused.data.decode()
+    assert "Your session has ended." not in get(endpoint, HOME).data.decode()
 
 
 def test_forged_or_old_session_is_refused(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +226,7 @@ def test_page_of_an_unknown_object_is_not_found(endpoint: Endpoint) -> None:
     ):
         page = get(endpoint, path, authorization=f"Basic {endpoint.token}")
         assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8"), path
+        assert "/api/v1" not in page.data.decode(), "the reader of a page sends no requests"
     root = get(endpoint, "/", accept="text/html")
     assert (root.status, root.headers["location"]) == (303, HOME)
 

@@ -98,6 +98,19 @@ def test_report_names_are_escaped() -> None:
     assert EVIL in figures(page)[0]["alerts"][0]["text"]
 
 
+def test_name_does_not_turn_the_text_after_it() -> None:
+    page = render(report("\u202eecrep\u2066"))
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", page)
+    assert "<h1>\\u202eecrep\\u2066</h1>" in page
+    assert figures(page)[0]["name"] == "\\u202eecrep\\u2066"
+
+
+def test_alert_in_a_chart_begins_with_its_first_window() -> None:
+    alert = AlertSpan(day(2), None, "high", 0.4, started=day(1))
+    [shown] = charts.figure(replace(series(), alerts=[alert]), day(0), day(6))["alerts"]
+    assert shown["text"] == "alert high since 2013-04-02, still open"
+
+
 def test_page_script_sets_names_only_as_text() -> None:
     script = (ROOT / "dcmon/pages/page.js").read_text()
     assert ".textContent = text" in script
