@@ -7,7 +7,9 @@ the property that needs it, so that a command loads only what it uses.
 from __future__ import annotations
 
 import gc
+import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from dcmon.db import Organization
     from dcmon.db.dry_runs import Effects
+    from dcmon.db.statement_log import StatementLog
     from dcmon.db.work_queue import Work
     from dcmon.ingestion.admission_cache import AdmissionCache
     from dcmon.ingestion.intake import Intake
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from dcmon.redis_scripts import RedisScripts
     from dcmon.settings import Settings
     from dcmon.tenancy.rate_limits import RateMeter
+
+
+log = logging.getLogger(__name__)
 
 
 class App:
@@ -40,6 +46,8 @@ class App:
         self.output = output or Output()
         self.effects: Effects | None = None  # of a dry run
         self._organization: Organization | None = None  # of for_org
+        self._logged = set[str]()
+        self._started = time.monotonic()
 
     @cached_property
     def settings(self) -> Settings:
@@ -50,7 +58,7 @@ class App:
         """
         from pydantic import ValidationError
 
-        from dcmon.settings import Settings, variable_name
+        from dcmon.settings import Settings, chosen_profile, variable_name
 
         try:
             settings = self._given_settings or Settings()
@@ -60,6 +68,8 @@ class App:
         except UnicodeDecodeError as error:
             raise errors.InvalidInput(f"{Path('.env').absolute()} is not text in UTF-8: {error}.") from error
         user_code.use(settings.run_as, settings.evaluate.variables)
+        if (profile := chosen_profile()) is not None:
+            self._log_step(f"profile {profile.name}, of {profile.path}")
         return settings
 
     def with_http(self, host: str | None, port: int | None, workers: int | None = None) -> App:
@@ -77,6 +87,7 @@ class App:
         app = App(self.settings, output, org.name)
         app._organization = org
         app.engine = self.engine
+        app._log_step(f"organization {org.name}, schema {org.schema}")
         return app
 
     def for_dry_run(self, output: Output) -> App:
@@ -114,8 +125,33 @@ class App:
         if self.effects is not None:
             from dcmon.db import dry_runs
 
-            return dry_runs.engine(self.database_url, self.effects)
-        return db.engine(self.database_url, pool_size=10)
+            engine = dry_runs.engine(self.database_url, self.effects)
+        else:
+            engine = db.engine(self.database_url, pool_size=10)
+        self._log_database(engine)
+        self.statements.listen(engine)
+        return engine
+
+    @cached_property
+    def statements(self) -> StatementLog:
+        """Return the number of statements so far, counted with -v."""
+        from dcmon.db.statement_log import StatementLog
+
+        return StatementLog()
+
+    def _log_database(self, engine: Engine) -> None:
+        from dcmon.db import statement_log
+
+        is_set = self.settings.database_url is not None
+        origin = "DCMON_DATABASE_URL" if is_set else f"embedded, in {self.settings.data_dir}"
+        dry = ", nothing is committed" if self.effects is not None else ""
+        self._log_step(f"{statement_log.describe(engine)} ({origin}{dry})")
+
+    def _log_step(self, step: str) -> None:
+        """Log once with -v what the process works with."""
+        if step not in self._logged:
+            self._logged.add(step)
+            log.info("%s", step)
 
     @cached_property
     def ingestion(self) -> Intake:
@@ -132,6 +168,7 @@ class App:
         """Return the Kafka producer. It is created even while the brokers can't be reached."""
         from dcmon.ingestion import kafka
 
+        self._log_step(f"brokers {self.settings.kafka.bootstrap_servers}")
         return kafka.Producer(self.settings.kafka)
 
     @cached_property
@@ -175,7 +212,9 @@ class App:
         if self._organization is not None and name is None:
             return self._organization
         with self.public() as session:
-            return organizations.choose(session, name or self._org or self.settings.org)
+            chosen = organizations.choose(session, name or self._org or self.settings.org)
+        self._log_step(f"organization {chosen.name}, schema {chosen.schema}")
+        return chosen
 
     def organizations(self) -> list[Organization]:
         """Return the organization of --org or DCMON_ORG in a list, else all organizations."""
@@ -264,6 +303,9 @@ class App:
             self.redis_scripts.close()
         if "engine" in self.__dict__:
             self.engine.dispose()
+            if log.isEnabledFor(logging.INFO):
+                took, done = self.statements, time.monotonic() - self._started
+                log.info("%d statements took %.2f s of %.2f s", took.statements, took.seconds, done)
 
     def __enter__(self) -> App:
         return self

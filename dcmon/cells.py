@@ -79,8 +79,10 @@ def console(width: int | None, color: Color) -> "Console":
         def on_broken_pipe(self) -> None:
             raise  # rich calls this while it handles the error
 
-    if color is Color.AUTO:  # rich obeys NO_COLOR, FORCE_COLOR and TERM
-        return PipeConsole(file=sys.stdout, highlight=False, width=width)
+    if color is Color.AUTO:  # rich obeys FORCE_COLOR, TERM and NO_COLOR, but keeps bold with the last
+        opened = PipeConsole(file=sys.stdout, highlight=False, width=width)
+        plain = PipeConsole(file=sys.stdout, highlight=False, width=width, color_system=None)
+        return plain if opened.no_color else opened
     is_coloured = color is Color.ALWAYS
     return PipeConsole(
         file=sys.stdout, highlight=False, width=width, force_terminal=is_coloured,

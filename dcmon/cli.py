@@ -1,6 +1,7 @@
 """The root command: global options, lazy loading of commands, and the handling of all errors."""
 
 import errno
+import logging
 import os
 import re
 import select
@@ -35,7 +36,8 @@ LINES = frozenset({
 })  # fmt: skip
 PROSE = frozenset({"description", "note", "message"})
 OPTIONS_WITH_VALUE = ("-o", "--output", "--fields", "--org", "--profile", "--color", "--log-format")
-FLAGS = ("-v", "-q", "-vv", "-vvv", "--verbose", "--quiet")
+FLAGS = ("--verbose", "--quiet")
+SHORT = re.compile("-[qv]*(?P<option>o(?P<value>.*))?")  # -v, -vv, -qv, -o, -ojson, -o=json, -qojson
 
 
 class Commands(SuggestingGroup):
@@ -287,10 +289,11 @@ def _with_causes(error: BaseException) -> list[BaseException]:
 
 def _fail(message: str, code: int, kind: str) -> NoReturn:
     """Print an error to stderr, as an object if the results are data, and exit."""
-    if any(flag in sys.argv for flag in ("-v", "-vv", "--verbose")):
-        import traceback
-
-        print(printable(traceback.format_exc()), end="", file=sys.stderr)
+    if sys.exc_info()[0] is not None and kind != "usage":
+        # What dcmon expects is explained by the message; where it was found is for -vv.
+        logging.getLogger("dcmon").log(
+            logging.INFO if kind == "failed" else logging.DEBUG, "the error came from", exc_info=True
+        )
     if _format(globals_first(sys.argv[1:])).has_error_objects:
         print(data_formats.serialize(data_formats.error_object(kind, message, code), Format.jsonl), file=sys.stderr)
     else:
@@ -302,10 +305,13 @@ def _format(arguments: list[str]) -> Format:
     """Return the format that the global options ask for, before they are parsed."""
     typed = ""
     for word, following in zip(arguments, [*arguments[1:], ""], strict=False):  # without arguments it is longer
-        if word in ("-o", "--output"):
+        short = SHORT.fullmatch(word)
+        if word == "--output" or (short and short["option"] == "o"):
             typed = following
-        elif word.startswith(("--output=", "-o")):
-            typed = word.removeprefix("--output=").removeprefix("-o").removeprefix("=")
+        elif word.startswith("--output="):
+            typed = word.removeprefix("--output=")
+        elif short and short["value"]:
+            typed = short["value"].removeprefix("=")
     return Format(typed) if typed in tuple(Format) else Format.table if typed else _default_format(arguments)
 
 
@@ -341,9 +347,13 @@ def globals_first(arguments: list[str]) -> list[str]:
         word = unread.pop(0)
         if word == "--":  # what follows are arguments, also if they look like options
             return [*global_options, *others, word, *unread]
+        short = SHORT.fullmatch(word) if len(word) > 1 else None
+        is_open = short is not None and bool(short["option"]) and not short["value"]
         is_long = word.startswith("--") and word.partition("=")[0] in OPTIONS_WITH_VALUE and "=" in word
-        if word in OPTIONS_WITH_VALUE and unread:
+        if (word in OPTIONS_WITH_VALUE or is_open) and unread:
             global_options += [word, unread.pop(0)]
+        elif short is not None and not is_open:
+            global_options.append(word.replace("o=", "o", 1))
         elif word in FLAGS or is_long:
             global_options.append(word)
         else:

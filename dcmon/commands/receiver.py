@@ -1,4 +1,4 @@
-"""Receivers of notifications: webhooks, Slack, e-mail, and others."""
+"""Receivers of notifications: webhooks, Slack, e-mail, ..."""
 
 from typing import TYPE_CHECKING, Annotated
 

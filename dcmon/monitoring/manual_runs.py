@@ -1,5 +1,6 @@
 """Evaluate windows of a monitor on request: `monitor run` and `monitor backfill`."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from dcmon.settings import Evaluate
 from dcmon.storage import sampling
 from dcmon.windows import Window
 
+log = logging.getLogger(__name__)
 POLL_INTERVAL = 0.2  # seconds
 
 
@@ -88,7 +90,8 @@ def evaluate_windows(
     """
     cache = ReferenceCache()
     with CheckEvaluator(settings) as check_evaluator:
-        for version_id, window in windows:
+        for number, (version_id, window) in enumerate(windows, 1):
+            started = time.monotonic()
             with db.org_session(engine, org, snapshot=True) as session:
                 now = datetime.now(UTC)
                 request = PlanRequest(version_id, window, touched_at=now, now=now, monitor_id=monitor_id)
@@ -99,6 +102,11 @@ def evaluate_windows(
                 # Receivers are notified about alerts of old windows, too, because a person asked for these windows.
                 evaluation.store(session, plan, check_results, ChangeContext(org, public_url, recent=None), monitor_id)
                 result = results.newest_by_monitor(session, version_id, window, [monitor_id]).get(monitor_id)
+            seconds, state = time.monotonic() - started, "nothing" if result is None else result.state
+            log.info(
+                "organization %s, monitor %d, version %d, window %d of %d, until %s: %s in %.2f s",
+                org.name, monitor_id, version_id, number, len(windows), format_moment(window.end), state, seconds,
+            )  # fmt: skip
             if result is not None:
                 yield result
 

@@ -72,6 +72,11 @@ def test_examples_of_the_first_help_are_commands() -> None:
         ("org list --fields id,name", "--fields id,name org list"),
         ("rule create m -- -o", "rule create m -- -o"),
         ("org list -o", "org list -o"),
+        ("model list -ojson", "-ojson model list"),
+        ("model list -qv -o=json", "-qv -ojson model list"),
+        ("model list -vqo json", "-vqo json model list"),
+        ("backup create -", "backup create -"),
+        ("alert ack 1 -m -", "alert ack 1 -m -"),
     ],
 )
 def test_global_options_are_accepted_after_the_command(arguments: str, reordered: str) -> None:

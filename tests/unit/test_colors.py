@@ -20,6 +20,20 @@ def test_table_is_coloured_where_it_is_asked_for(
     assert shown.count("\x1b[31m") == 2 * is_coloured  # the name is none of the two
 
 
+@pytest.mark.parametrize(
+    ("environment", "is_coloured"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False)],
+)
+def test_no_color_and_a_dumb_terminal_have_no_escape_codes(
+    environment: dict[str, str], is_coloured: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"TERM": "xterm", "FORCE_COLOR": "1", **environment}.items():
+        monkeypatch.setenv(name, value)
+    Output().table(ROWS, ["name", "severity", "state"])
+    Output().value(ROWS[0])
+    assert ("\x1b" in capsys.readouterr().out) is is_coloured
+
+
 def test_every_severity_and_state_has_a_colour() -> None:
     words = [*Severity, *states.AlertState, *states.ResultState]
     assert [word for word in words if word not in STYLES] == []
