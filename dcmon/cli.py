@@ -7,8 +7,7 @@ import re
 import select
 import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +18,8 @@ from typer.exceptions import TyperException
 
 from dcmon import authors, data_formats, profiles, text
 from dcmon.colors import Color, LogFormat
-from dcmon.commands.shared import completion, help_texts
+from dcmon.commands.shared import completion, help_texts, usage_errors
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import OLD_OPTIONS, SuggestingGroup, with_new_options, with_new_words
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.data_formats import Format
@@ -67,13 +67,11 @@ class Commands(SuggestingGroup):
         if options.get("resilient_parsing"):  # a shell completes a command line
             completion.attach_globals(self, args)
             args = completion.completed_words(args, OPTIONS_WITH_VALUE, globals_first)
-        with _plain_option_errors():
-            return super().make_context(info_name, args, *arguments, **options)
+        return super().make_context(info_name, args, *arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _plain_option_errors():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except typer.Abort:  # Ctrl-C, or the end of the input, at a question; typer would exit with 1
             print(file=sys.stderr)
             _fail("interrupted", 130, "interrupted")
@@ -109,16 +107,6 @@ def _check_texts(command: Any, old_options: Mapping[str, str]) -> None:
     command.parse_args = parse_and_check
 
 
-@contextmanager
-def _plain_option_errors() -> Iterator[None]:
-    """Remove the prefix that pydantic puts before the message of a wrong option."""
-    try:
-        yield
-    except typer.BadParameter as error:
-        error.message = error.message.removeprefix("Value error, ")
-        raise
-
-
 def _module(command: str) -> str:
     """Return the name of a command's module: that of audit-log is audit_log."""
     return command.replace("-", "_")
@@ -151,14 +139,26 @@ def _print_version(is_requested: bool) -> None:
 def _parse_output(
     output: Annotated[
         Format | None,
-        typer.Option("-o", "--output", help="Format of the results; wide: no cell is folded; name: for xargs."),
+        choice_option(
+            "-o",
+            "--output",
+            what="output format",
+            known=Format,
+            help="Format of the results; wide: no cell is folded; name: for xargs.",
+        ),
     ] = None,
     fields: Annotated[
         str, typer.Option("--fields", metavar="A,B", help="Only these fields of the data, like id,since.")
     ] = "",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only results and errors.")] = False,
     color: Annotated[
-        Color, typer.Option("--color", help="Colour severities and states; auto: on a terminal, without NO_COLOR.")
+        Color,
+        choice_option(
+            "--color",
+            what="use of colour",
+            known=Color,
+            help="Colour severities and states; auto: on a terminal, without NO_COLOR.",
+        ),
     ] = Color.AUTO,
     profile: Annotated[
         str | None, typer.Option("--profile", help="Profile of settings; default: DCMON_PROFILE, or the current one.")
@@ -179,7 +179,13 @@ def root(
         int, typer.Option("-v", "--verbose", count=True, show_default=False, help="Log more; twice: log everything.")
     ] = 0,
     log_format: Annotated[
-        LogFormat | None, typer.Option("--log-format", help="Format of logs; default: text on a terminal, else json.")
+        LogFormat | None,
+        choice_option(
+            "--log-format",
+            what="format of logs",
+            known=LogFormat,
+            help="Format of logs; default: text on a terminal, else json.",
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
@@ -214,11 +220,9 @@ def main() -> None:
 def _run() -> None:
     arguments = globals_first(sys.argv[1:])
     try:
-        if not _format(arguments).has_error_objects:
-            app(args=arguments, prog_name="dcmon")
         sys.exit(app(args=arguments, prog_name="dcmon", standalone_mode=False))
     except TyperException as error:
-        _fail(error.format_message(), error.exit_code, "usage")
+        _refuse_usage(error)
     except typer.Abort:
         _fail("interrupted", 130, "interrupted")
     except DcmonError as error:
@@ -236,6 +240,15 @@ def _run() -> None:
         if (refusal := _refusal(error)) is not None:
             _end(error, str(refusal), refusal.exit_code)
         _end_unexpected(error)
+
+
+def _refuse_usage(error: TyperException) -> NoReturn:
+    is_object = _format(globals_first(sys.argv[1:])).has_error_objects
+    sentences = usage_errors.message(error, is_object)
+    if usage_errors.is_help(error) and not is_object:
+        print(sentences, file=sys.stderr)
+        sys.exit(error.exit_code)
+    _fail(sentences, error.exit_code, "usage")
 
 
 def _end_unexpected(error: Exception) -> NoReturn:
@@ -312,6 +325,7 @@ def _format(arguments: list[str]) -> Format:
             typed = word.removeprefix("--output=")
         elif short and short["value"]:
             typed = short["value"].removeprefix("=")
+    typed = typed.lower()
     return Format(typed) if typed in tuple(Format) else Format.table if typed else _default_format(arguments)
 
 

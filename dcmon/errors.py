@@ -10,7 +10,7 @@ Exit codes: 0 done, 1 the tested condition is true, 2 wrong usage, 3 dcmon refus
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from dcmon.nearest import meant
+from dcmon.nearest import meant, unknown
 
 
 class DcmonError(Exception):
@@ -28,6 +28,14 @@ class InvalidInput(DcmonError):
     """The input can't be used."""
 
     exit_code, status = 2, 400
+
+
+class UnknownChoice(InvalidInput):
+    """There is no such word among those that can be chosen."""
+
+    def __init__(self, what: str, name: object, known: Iterable[str]) -> None:
+        """Create the error; `what` is unknown, such as "severity", and `known` are the words that there are."""
+        super().__init__(unknown(what, name, known))
 
 
 class Unprocessable(InvalidInput):
@@ -382,13 +390,3 @@ class FlightsMissing(DcmonError):
 
 class EndpointRefused(DcmonError):
     """The endpoint responded with {http_status} to {method} {path}: {reason}"""
-
-
-def require_storable(text: str) -> None:
-    """Raise UnstorableText unless PostgreSQL can store a text: with NUL, or not encodable in UTF-8, it can't."""
-    try:
-        is_storable = b"\0" not in text.encode()
-    except UnicodeEncodeError:
-        is_storable = False
-    if not is_storable:
-        raise UnstorableText.of(text)

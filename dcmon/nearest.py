@@ -1,10 +1,13 @@
 """What a mistyped name probably means."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import islice
 
 LONGEST = 200  # characters of a name that is compared; the time grows with the square of the length
 MOST = 5_000  # names that it is compared with
+LIKE = 0.6  # how much of two names must be equal, from 0 to 1
+SHORT, LIKE_SHORT = 3, 0.5  # of so few characters half are enough: v9 means v1
+MOST_LISTED = 30  # choices that a message lists
 
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
@@ -18,7 +21,7 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
     if len(typed) > LONGEST:
         return None
     names = {other.lower(): other for other in islice(known, MOST) if len(other) <= LONGEST}
-    matches = get_close_matches(typed.lower(), names, 1)
+    matches = get_close_matches(typed.lower(), names, 1, LIKE_SHORT if len(typed) <= SHORT else LIKE)
     return names[matches[0]] if matches else None
 
 
@@ -26,3 +29,20 @@ def meant(name: object, known: Iterable[str]) -> str:
     """Return " Do you mean 'x'?" for an error message, or an empty text."""
     match = nearest(name, known)
     return "" if match is None else f" Do you mean {str(match)!r}?"
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> str:
+    """Return the sentences about a word that is not one of those that are known. `what`: such as "severity"."""
+    words = list(known)
+    return f"There is no {what} {str(name)!r}.{meant(name, words)}{one_of(words)}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return words as a sentence lists them: low, medium or high."""
+    *first, last = map(str, words)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def one_of(words: Collection[str]) -> str:
+    """Return " It is one of a, b or c." for an error message, or an empty text for none or very many words."""
+    return f" It is one of {listed(words)}." if 1 < len(words) <= MOST_LISTED else ""

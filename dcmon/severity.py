@@ -29,7 +29,7 @@ def parse(name: str) -> Severity:
     try:
         return Severity(name)
     except ValueError:
-        raise errors.InvalidInput(f"There is no severity {name!r}: it is one of {', '.join(Severity)}.") from None
+        raise errors.UnknownChoice("severity", name, Severity) from None
 
 
 def descending_rank(name: str | None) -> int:

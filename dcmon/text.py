@@ -26,6 +26,16 @@ def require_line(text: str, max_length: int = MAX_LINE) -> None:
     require_prose(text, max_length)
 
 
+def require_storable(text: str) -> None:
+    """Raise UnstorableText unless PostgreSQL can store a text: with NUL, or not encodable in UTF-8, it can't."""
+    try:
+        is_storable = b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        is_storable = False
+    if not is_storable:
+        raise errors.UnstorableText.of(text)
+
+
 def require_prose(text: str, max_length: int = MAX_PROSE) -> None:
     """Raise UnusableText unless a text has visible characters, line breaks and tabs only."""
     if any("\udc80" <= character <= "\udcff" for character in text):  # bytes of an argument that are no UTF-8

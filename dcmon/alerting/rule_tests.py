@@ -165,9 +165,9 @@ def _run(test: RuleTest, name: str) -> RuleTestResult:
 def _require_state(expected: str) -> None:
     state, colon, severity = expected.partition(":")
     if state not in list(RuleState):
-        raise errors.InvalidInput(f"{expected!r} is not a state: it is one of {', '.join(RuleState)}.")
+        raise errors.UnknownChoice("state", expected, RuleState)
     if colon and severity not in list(Severity):
-        raise errors.InvalidInput(f"{expected!r} has no valid severity: it is one of {', '.join(Severity)}.")
+        raise errors.UnknownChoice("severity", severity, Severity)
     if colon and state != RuleState.FIRING:
         raise errors.InvalidInput(f"{expected!r} is not a state: only firing has a severity.")
 
@@ -202,9 +202,7 @@ def _window(item: Any, number: int) -> Window | None:
         return Window(*span, ResultState.NO_DATA)
     if isinstance(item, WindowSpec):
         if item.state not in list(ResultState):
-            raise errors.InvalidInput(
-                f"{item.state!r} is not a state of a window: it is one of OK, {', '.join(WITHOUT_VALUE)}."
-            )
+            raise errors.UnknownChoice("state of a window", item.state, ["OK", *WITHOUT_VALUE])
         if item.n < 0:
             raise errors.InvalidInput(f"A window has no {item.n} rows.")
         metrics = item.metrics if item.value is None else {"value": item.value, **item.metrics}

@@ -143,7 +143,7 @@ def _require_values(values: Mapping[str, Any]) -> None:
         severities.parse(values["severity"])
     for name in ("no_data", "on_error"):
         if name in values and values[name] not in list(MissingValuePolicy):
-            raise errors.InvalidInput(f"{values[name]!r} is not one of {', '.join(MissingValuePolicy)}.")
+            raise errors.UnknownChoice("verdict", values[name], MissingValuePolicy)
     for name, least in (("for_windows", 1), ("keep_firing", 0)):
         if not least <= values.get(name, least) <= MAX_WINDOWS:
             raise errors.InvalidInput(f"A rule waits for {least} to {MAX_WINDOWS} windows, not {values[name]}.")
@@ -187,8 +187,7 @@ def _warn_severity(condition: Condition, severity: str, wanted: str | None) -> s
 
 def _require(condition: Condition) -> None:
     if condition.operator not in COMPARISONS and condition.upper is None:
-        known = ", ".join(COMPARISONS)
-        raise errors.InvalidInput(f"There is no operator {condition.operator!r}: it is one of {known}.")
+        raise errors.UnknownChoice("operator", condition.operator, COMPARISONS)
     if not isfinite(condition.threshold):
         raise errors.InvalidInput("A threshold must be a finite number.")
 

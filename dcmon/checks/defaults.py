@@ -8,7 +8,7 @@ from typing import Any
 
 from dcmon.checks.catalogue import for_config
 from dcmon.checks.kinds import PACKAGE, PERFORMANCE, CheckKind
-from dcmon.errors import InvalidInput
+from dcmon.errors import UnknownChoice
 from dcmon.operators import Operator
 from dcmon.severity import Severity
 from dcmon.states import TaskType
@@ -77,9 +77,9 @@ def for_task(task_type: str, frequency: str = Frequency.DAY) -> list[DefaultChec
     There are 9 for classification and 8 for regression. Raises InvalidInput for an unknown task type or frequency.
     """
     if task_type not in tuple(TaskType):
-        raise InvalidInput(f"There is no task type {task_type!r}. Use regression, binary or multiclass.")
+        raise UnknownChoice("task", task_type, TaskType)
     if frequency not in LOOKBACK:
-        raise InvalidInput(f"There is no frequency {frequency!r}. Use {', '.join(LOOKBACK)}.")
+        raise UnknownChoice("frequency", frequency, LOOKBACK)
     monitored = partial(DefaultMonitor, frequency=frequency, lookback=LOOKBACK[frequency])
     shown, hidden = partial(monitored, show_on_dashboard=True), partial(monitored, show_on_dashboard=False)
     checks = [

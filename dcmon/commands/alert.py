@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options, questions
-from dcmon.commands.shared.arguments import require_one_of
 from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing, listing_of
 from dcmon.commands.shared.several import run_for_all
+from dcmon.severity import Severity
 from dcmon.states import AlertChangeKind, AlertState, NotificationState
 
 app = group(__doc__)
@@ -34,17 +35,17 @@ def list_(
     ctx: typer.Context,
     all_: Annotated[bool, typer.Option("--all", help="Also pending and resolved alerts.")] = False,
     state: Annotated[
-        list[str] | None, typer.Option(help=f"Only in this state: {', '.join(STATES)}; repeatable.")
+        list[str] | None,
+        choice_option(what="state", known=STATES, help="Only in this state; repeatable."),
     ] = None,
-    severity: Annotated[list[str] | None, typer.Option(help="Only of this severity; repeatable.")] = None,
+    severity: Annotated[
+        list[str] | None, choice_option(what="severity", known=Severity, help="Only of this severity; repeatable.")
+    ] = None,
     model: options.OnlyModel = None,
 ) -> None:
     """List alerts that fire, oldest first; "held" means no notification is sent. Example: dcmon alert list --all"""
     from dcmon.commands.views import alert as view
-    from dcmon.severity import Severity
 
-    require_one_of(state, STATES, "--state")
-    require_one_of(severity, list(Severity), "--severity")
     rows = view.rows(ctx.obj, model=model, states=state, severities=severity, is_all=all_)
     ctx.obj.output.table(rows, NARROW if ctx.obj.output.is_narrow else WIDE, empty="No alert fires.")
 

@@ -6,10 +6,17 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 
 app = group(__doc__)
+
+
+def _kinds() -> list[str]:
+    from dcmon.tenancy import audit_log
+
+    return sorted(audit_log.kinds())
 
 
 @app.command("list")
@@ -18,7 +25,15 @@ def list_(
     ctx: typer.Context,
     since: Annotated[datetime | None, options.time_option("--since", "Only changes since this time.")] = None,
     author: Annotated[str | None, typer.Option("--who", help="Only changes by this user, by e-mail or name.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only this kind of object: monitor, rule, token, …")] = None,
+    kind: Annotated[
+        str | None,
+        choice_option(
+            what="kind of object",
+            known=_kinds,
+            help="Only this kind of object: monitor, rule, token, …",
+            metavar="KIND",
+        ),
+    ] = None,
     object_: Annotated[str | None, typer.Option("--object", help="Only the object of this id or name.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of changes to list.")] = 100,
 ) -> None:

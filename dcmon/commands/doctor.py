@@ -4,10 +4,17 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import single
 from dcmon.commands.shared.lists import watched
 
 app = single()
+
+
+def _codes() -> list[str]:
+    from dcmon.doctor import inspection
+
+    return inspection.codes()
 
 
 @app.command()
@@ -15,7 +22,15 @@ app = single()
 def doctor(
     ctx: typer.Context,
     codes: Annotated[
-        list[str] | None, typer.Option("--code", metavar="CODE", help="Only findings with this code; can be repeated.")
+        list[str] | None,
+        choice_option(
+            "--code",
+            what="code",
+            known=_codes,
+            metavar="CODE",
+            more='"dcmon doctor --list" lists the codes.',
+            help="Only findings with this code; repeatable.",
+        ),
     ] = None,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long each part may take.")] = "15s",
     catalogue: Annotated[bool, typer.Option("--list", help="Show the codes of all faults instead.")] = False,

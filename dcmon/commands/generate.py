@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared.choices import choice_argument
 from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
@@ -106,7 +107,7 @@ def compose(
 @app.command()
 def completion(
     ctx: typer.Context,
-    shell: Annotated[Shell, typer.Argument(help="Shell that completes the words of commands.")],
+    shell: Annotated[Shell, choice_argument("shell", Shell, "Shell that completes the words of commands.")],
     output_dir: Directory = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options
-from dcmon.commands.shared.arguments import require_one_of
+from dcmon.commands.shared.choices import FORMATS, choice_option
 from dcmon.commands.shared.confirmation import ask_and_run, outcome
 from dcmon.commands.shared.groups import group
+from dcmon.states import RowKind
 
 if TYPE_CHECKING:
     from dcmon.commands.operations.source import TypedTarget
@@ -38,7 +39,8 @@ def file(
     ],
     target: "TypedTarget",
     format_: Annotated[
-        str | None, typer.Option("--format", help="csv, parquet or jsonl; default: by the file's name.")
+        str | None,
+        choice_option("--format", what="format of files", known=FORMATS, help="Default: by the file's name."),
     ] = None,
     again: Annotated[bool, typer.Option("--again", help="Load a file again that was loaded before.")] = False,
     *,
@@ -100,7 +102,10 @@ def lag(
 def seek(
     ctx: typer.Context,
     to: Annotated[str, typer.Option(help='"beginning", "end" or a time, in UTC without a zone: 2026-11-24T10:00.')],
-    topic: Annotated[list[str] | None, typer.Option(help="samples or labels; default: both.")] = None,
+    topic: Annotated[
+        list[str] | None,
+        choice_option(what="topic", known=RowKind, help="Default: both."),
+    ] = None,
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
@@ -112,9 +117,7 @@ def seek(
     """
     from dcmon.commands.operations import seek as operation
     from dcmon.ingestion import seek as seeking
-    from dcmon.states import RowKind
 
-    require_one_of(topic, list(RowKind), "--topic")
     moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or RowKind, seeking.parse_target(to))
     ctx.obj.output.table([outcome(move.output_row, dry_run=dry_run) for move in moves], SEEK_COLUMNS)
     repeated, skipped = sum(move.read_again for move in moves), sum(move.left_out for move in moves)

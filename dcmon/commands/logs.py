@@ -6,22 +6,30 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.choices import choice_argument, choice_option
 from dcmon.commands.shared.groups import single
-from dcmon.states import LogLevel
+from dcmon.states import LogLevel, ProcessKind
 
 app = single()
 
+PARTS = ("supervisor", "postgres", "valkey", *ProcessKind)  # as in dcmon.embedded.log_files
+
 Parts = Annotated[
     list[str] | None,
-    typer.Argument(
+    choice_argument(
+        "part of dcmon",
+        PARTS,
+        "supervisor, postgres, valkey, serve, ingest, evaluate, notify or scheduler; default: all.",
         metavar="PART",
-        help="supervisor, postgres, valkey, serve, ingest, evaluate, notify or scheduler; default: all.",
     ),
 ]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Then show what is written from now on, until Ctrl-C.")]
 Since = Annotated[datetime | None, options.time_option("--since", "Only lines of this time or later.")]
 Until = Annotated[datetime | None, options.time_option("--until", "Only lines of this time or earlier.")]
-Level = Annotated[LogLevel, typer.Option("--level", help="Only lines of this level, or more important ones.")]
+Level = Annotated[
+    LogLevel,
+    choice_option("--level", what="level", known=LogLevel, help="Only lines of this level, or more important ones."),
+]
 Grep = Annotated[
     str | None, typer.Option("--grep", metavar="REGEX", help="Only lines that match; upper and lower case are alike.")
 ]

@@ -6,13 +6,18 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.changes import changing
+from dcmon.commands.shared.choices import choice_argument, choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.several import delete_all
+from dcmon.tenancy.permissions import Role
 
 app = group(__doc__)
 Email = Annotated[str, typer.Argument(help="E-mail address of the person.")]
-RoleOption = Annotated[str, typer.Option(help="owner, admin, member, viewer (reads) or ingester (logs rows).")]
+RoleOption = Annotated[
+    str,
+    choice_option(what="role", known=Role, help="What the person may do: a viewer reads, an ingester logs rows."),
+]
 
 
 @app.command("list")
@@ -47,7 +52,9 @@ def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> Non
 def set_role(
     ctx: typer.Context,
     email: Email,
-    role: Annotated[str, typer.Argument(help="owner, admin, member, viewer (reads) or ingester (logs rows).")],
+    role: Annotated[
+        str, choice_argument("role", Role, "owner, admin, member, viewer (reads) or ingester (logs rows).")
+    ],
 ) -> None:
     """Give a member another role, at once for all tokens. Example: dcmon member set-role ann@acme.org admin"""
     from dcmon.commands.operations import member as operation
@@ -88,7 +95,12 @@ def invite(
 @changing
 def restrict(
     ctx: typer.Context,
-    models: Annotated[str, typer.Argument(metavar="own|all", help="own: only models that they are members of; all.")],
+    models: Annotated[
+        str,
+        choice_argument(
+            "choice of models", ("own", "all"), "own: only models that they are members of; all.", "own|all"
+        ),
+    ],
 ) -> None:
     """Choose which models members see; admins and owners see all. Example: dcmon member restrict own"""
     from dcmon.commands.operations import member as operation

@@ -1,12 +1,16 @@
 """Migrate the database to this version of dcmon."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.choices import choice_option
+from dcmon.commands.shared.groups import SuggestingGroup
 
-app = typer.Typer(help=__doc__, invoke_without_command=True, rich_markup_mode=None, add_completion=False)
+app = typer.Typer(
+    cls=SuggestingGroup, help=__doc__, invoke_without_command=True, rich_markup_mode=None, add_completion=False
+)
 
 
 @app.callback()
@@ -77,16 +81,16 @@ def check(ctx: typer.Context) -> None:
 def revision(
     ctx: typer.Context,
     message: Annotated[str, typer.Argument(help="What the revision changes, in a few words.")],
-    lineage: Annotated[str, typer.Option(help="Lineage of the revision: public or org.")] = "org",
+    lineage: Annotated[
+        Literal["public", "org"],
+        choice_option(what="lineage", known=("public", "org"), help="Its lineage."),
+    ] = "org",
 ) -> None:
     """Write the next revision, generated from the tables in the code.
 
     Example: dcmon migrate revision --lineage org "add silences"
     """
-    from dcmon import errors
     from dcmon.db import migrations as migrate
 
-    if lineage not in migrate.LINEAGES:
-        raise errors.InvalidInput(f"There is no lineage {lineage!r}: give public or org.")
     path = migrate.write_revision(ctx.obj.engine, lineage, message)
     ctx.obj.output.value({"lineage": lineage, "written": path}, remark="Review the revision before you commit it.")

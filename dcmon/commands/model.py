@@ -8,6 +8,7 @@ import typer
 from dcmon.commands.shared import model_options, options, questions
 from dcmon.commands.shared.arguments import duration, frequency, names_and_defaults
 from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.choices import FREQUENCIES, choice_option
 from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, confirm, outcome
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
@@ -112,7 +113,12 @@ def set_defaults(
     every_model: Annotated[bool, typer.Option("--every-model", help="All models of the organization.")] = False,
     frequency_: Annotated[
         str | None,
-        typer.Option("--frequency", help="Frequency of new monitors; by default that of the other default monitors."),
+        choice_option(
+            "--frequency",
+            what="frequency",
+            known=FREQUENCIES,
+            help="Frequency of new monitors; by default that of the other default monitors.",
+        ),
     ] = None,
 ) -> None:
     """Choose the default monitors and rules of models.

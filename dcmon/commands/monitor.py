@@ -8,6 +8,7 @@ from dcmon.commands import _monitor_results, _monitor_run
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import check_parameters, duration, frequency, parse_condition
 from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.choices import FREQUENCIES, RESETTABLE, choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import delete_all
@@ -31,13 +32,13 @@ def create(
     model: Annotated[str, typer.Option(help="Model that the monitor watches.")],
     check: Annotated[str, typer.Option(help="Name of a check of the model, or class of deepchecks: FeatureDrift.")],
     frequency_: Annotated[
-        str, typer.Option("--frequency", help="Frequency of the windows: HOUR, DAY, WEEK or MONTH.")
+        str, choice_option("--frequency", what="frequency", known=FREQUENCIES, help="Frequency of the windows.")
     ] = "DAY",
     aggregation_window: Annotated[int, typer.Option(min=1, help="Length of a window, in units of the frequency.")] = 1,
     choices: "CheckChoices",
     param: options.Parameter = None,
     filter_: options.Filter = None,
-    compare: Annotated[str, typer.Option(help=options.COMPARE)] = "reference",
+    compare: Annotated[str, options.COMPARE] = "reference",
     rows: Annotated[str, typer.Option(help=options.ROWS)] = "default",
     description: Annotated[str, typer.Option(help="Purpose of the monitor.")] = "",
     lookback: options.Lookback = None,
@@ -45,7 +46,7 @@ def create(
         list[str] | None, typer.Option(help="Condition of a first alert rule: '> 0.2'; repeatable.")
     ] = None,
     severity: Annotated[
-        str, typer.Option(help="Severity of these rules: low, medium, high or critical.")
+        str, choice_option(what="severity", known=Severity, help="Severity of these rules.")
     ] = Severity.MEDIUM,
 ) -> None:
     """Create a monitor; its last windows with samples are evaluated at once.
@@ -105,7 +106,7 @@ def set_(
     new_name: Annotated[str | None, typer.Option("--name", help="New name of the monitor.")] = None,
     description: Annotated[str | None, typer.Option(help="Purpose of the monitor.")] = None,
     frequency_: Annotated[
-        str | None, typer.Option("--frequency", help="Frequency of the windows: HOUR, DAY, WEEK or MONTH.")
+        str | None, choice_option("--frequency", what="frequency", known=FREQUENCIES, help="Frequency of the windows.")
     ] = None,
     aggregation_window: Annotated[
         int | None, typer.Option(min=1, help="Length of a window, in units of the frequency.")
@@ -113,13 +114,16 @@ def set_(
     lookback: options.Lookback = None,
     choices: "CheckChoices",
     filter_: options.Filter = None,
-    compare: Annotated[str | None, typer.Option(help=options.COMPARE)] = None,
+    compare: Annotated[str | None, options.COMPARE] = None,
     rows: Annotated[str | None, typer.Option(help=options.ROWS)] = None,
     param: options.Parameter = None,
     reset: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Remove a choice: feature, scorer, class, aggregation, max-features, metric, filter, param; repeatable"
+        choice_option(
+            what="choice to reset",
+            known=RESETTABLE,
+            metavar="CHOICE",
+            help="Remove a choice: feature, scorer, class, aggregation, max-features, metric, filter or param.",
         ),
     ] = None,
 ) -> None:

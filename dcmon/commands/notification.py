@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared.changes import changing
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
+from dcmon.states import NotificationState
 
 app = group(__doc__)
 
@@ -23,7 +25,7 @@ NOT_SENT_AGAIN = "Delivered notifications, and those that a newer state supersed
 def list_(
     ctx: typer.Context,
     state: Annotated[
-        str | None, typer.Option(help="Only in this state: waiting, held, delivered, dead or superseded.")
+        str | None, choice_option(what="state", known=NotificationState, help="Only in this state.")
     ] = None,
     receiver: Annotated[str | None, typer.Option(help="Only to this receiver.")] = None,
     alert: Annotated[int | None, typer.Option(help="Only about this alert.")] = None,

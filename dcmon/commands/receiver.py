@@ -7,6 +7,7 @@ import typer
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import duration
 from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import delete_all
@@ -31,7 +32,9 @@ def create(
     ctx: typer.Context,
     name: options.CreatedName,
     *,
-    kind: Annotated[ReceiverKind, typer.Option(help="Kind of the receiver.")] = ReceiverKind.WEBHOOK,
+    kind: Annotated[
+        ReceiverKind, choice_option(what="kind of receiver", known=ReceiverKind, help="Kind of the receiver.")
+    ] = ReceiverKind.WEBHOOK,
     severity: options.Severities = None,
     model: Annotated[options.Names, typer.Option("--model", help="Only alerts of this model; repeatable.")] = None,
     cap: options.Cap = None,

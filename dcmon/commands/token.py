@@ -7,10 +7,12 @@ import typer
 
 from dcmon.commands.shared import options, questions
 from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.several import run_for_all
 from dcmon.commands.shared.wording import STORE_TOKEN
+from dcmon.tenancy.permissions import Role, Scope
 
 app = group(__doc__)
 
@@ -23,7 +25,10 @@ def create(
     user: Annotated[str | None, typer.Option(help="E-mail of a member; default: the owner.")] = None,
     days: Annotated[int | None, typer.Option(min=1, hidden=True, help="Days until the token expires.")] = None,
     expires: Annotated[str | None, typer.Option(help="After how long it expires: 12h, 90d; default: never.")] = None,
-    scope: Annotated[str, typer.Option(help="full (all that the user may do), read or ingest.")] = "full",
+    scope: Annotated[
+        str,
+        choice_option(what="scope", known=Scope, help="What it may do; full: all that the user may do."),
+    ] = "full",
 ) -> None:
     """Create a token and show it once. Example: dcmon token create scoring-service --scope ingest --expires 365d"""
     from dcmon.commands.operations import token as operation
@@ -64,7 +69,9 @@ def import_(
     path: Annotated[
         str, typer.Argument(metavar="FILE", help='File with a token, or an e-mail and bcrypt hash, a line; "-": stdin.')
     ],
-    role: Annotated[str, typer.Option(help="Role of users who are no members yet.")] = "member",
+    role: Annotated[
+        str, choice_option(what="role", known=Role, help="Role of users who are no members yet.")
+    ] = "member",
     dry_run: options.DryRun = False,
 ) -> None:
     """Import tokens of the old system, which then work unchanged. Example: dcmon token import tokens.txt --dry-run"""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared.choices import choice_argument
 from dcmon.commands.shared.groups import group
 from dcmon.states import ProcessKind
 
@@ -30,7 +31,8 @@ def workers() -> None:
 def start(
     ctx: typer.Context,
     which: Annotated[
-        WorkerChoice, typer.Argument(metavar="WORKER", help="ingest, evaluate, notify, scheduler or all.")
+        WorkerChoice,
+        choice_argument("worker", WorkerChoice, "ingest, evaluate, notify, scheduler or all.", "WORKER"),
     ] = WorkerChoice.ALL,
 ) -> None:
     """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""

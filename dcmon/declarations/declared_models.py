@@ -22,6 +22,7 @@ from dcmon.declarations.values import (
     problem,
 )
 from dcmon.errors import InvalidInput
+from dcmon.nearest import unknown
 from dcmon.states import DefaultSet, TaskType
 from dcmon.storage.columns import TYPES
 
@@ -33,7 +34,7 @@ assert {*get_args(DefaultSetName)} == {*DefaultSet}
 
 def _column_type(typed: str) -> str:
     if typed not in TYPES:
-        raise fault(f"There is no column type {typed!r}: it is one of {', '.join(TYPES)}.")
+        raise fault(unknown("column type", typed, TYPES))
     return typed
 
 

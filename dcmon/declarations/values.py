@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dcmon import durations, errors, text, times, windows
+from dcmon import durations, text, times, windows
 from dcmon.alerting import condition_parser
 from dcmon.declarations.secret_text import SecretText
 from dcmon.errors import InvalidInput
@@ -120,7 +120,7 @@ def _prose(typed: str) -> str:
 
 
 def _storable(typed: str) -> str:
-    errors.require_storable(typed)
+    text.require_storable(typed)
     return typed
 
 

@@ -166,7 +166,7 @@ def _require_texts(request: Request) -> None:
     """Check the texts in path and query. Raises UnusableText or UnstorableText."""
     for name, value in [*request.path_params.items(), *request.query_params.multi_items()]:
         if name in DATA_PARAMETERS:
-            errors.require_storable(str(value))
+            text.require_storable(str(value))
         else:
             text.require_line(str(value))
 

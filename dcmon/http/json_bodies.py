@@ -79,4 +79,4 @@ def _next_level(level: list[Any]) -> list[Any]:
 def _require_text(value: str) -> None:
     if len(value) > MAX_CHARACTERS:
         raise errors.MalformedBody(reason=f"a text in it has more than {MAX_CHARACTERS:,} characters")
-    errors.require_storable(value)
+    text.require_storable(value)

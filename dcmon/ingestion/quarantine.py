@@ -158,9 +158,7 @@ class QuarantineFilter:
 def require_known(session: Session, rows: QuarantineFilter) -> None:
     """Check that the ids, model, version and reason of a filter exist. Raises NotFound or InvalidInput."""
     if rows.reason is not None and rows.reason not in list(RejectionReason):
-        raise errors.InvalidInput(
-            f"There is no reason {rows.reason!r}. Use one of {', '.join(sorted(RejectionReason))}."
-        )
+        raise errors.UnknownChoice("reason", rows.reason, sorted(RejectionReason))
     _require_names(session, rows.model, rows.version)
     existing = set(session.scalars(select(Quarantined.id).where(Quarantined.id.in_(rows.ids))))
     if missing := [str(row_id) for row_id in rows.ids if row_id not in existing]:

@@ -76,8 +76,7 @@ def _parse_state(name: str) -> NotificationState:
     try:
         return NotificationState(name)
     except ValueError:
-        states = ", ".join(NotificationState)
-        raise errors.InvalidInput(f"There is no state {name!r}: it is one of {states}.") from None
+        raise errors.UnknownChoice("state", name, NotificationState) from None
 
 
 def _has_prefix(column: Any, prefix: str) -> ColumnElement[bool]:

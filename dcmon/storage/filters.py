@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from dcmon import errors
 from dcmon.db.sql import BoundSql
 from dcmon.formatting import some_of
-from dcmon.nearest import meant
+from dcmon.nearest import meant, unknown
 from dcmon.operators import Operator
 from dcmon.storage.categories import earlier_spellings, normalize
 from dcmon.storage.columns import LABEL, PREDICTION, TIME, TYPES, quoted
@@ -166,7 +166,7 @@ def _membership(column: _Column, value: Any, parameter: str) -> _Comparison:
 
 
 def _unknown_operator(operator: Any) -> errors.Unprocessable:
-    return errors.Unprocessable(f"There is no operator {operator!r}: it is one of {', '.join(KNOWN_OPERATORS)}.")
+    return errors.Unprocessable(unknown("operator", operator, KNOWN_OPERATORS))
 
 
 def _ordered(column: _Column, operator: str) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from dcmon import durations, errors, windows
+from dcmon import durations, errors, text, windows
 from dcmon.db.tables.org import Model, ModelMember, ModelNote
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables
@@ -76,13 +76,13 @@ def create_new(session: Session, new: NewModel) -> Model:
 
 def require_valid(new: NewModel) -> None:
     """Raise InvalidInput if a model can't be like this."""
-    errors.require_storable(new.name)
+    text.require_storable(new.name)
     if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH:
         raise errors.InvalidInput(
             f"A model's name has 1 to {MAX_NAME_LENGTH} characters; {new.name[:20]!r} has {len(new.name)}."
         )
     if new.task_type not in tuple(TaskType):
-        raise errors.InvalidInput(f"There is no task type {new.task_type!r}: it is one of {', '.join(TaskType)}.")
+        raise errors.UnknownChoice("task", new.task_type, TaskType)
     if not 0 <= new.label_ratio <= 1:
         raise errors.InvalidInput(f"The label ratio is a share from 0 to 1, not {new.label_ratio}.")
     if not timedelta() <= new.label_delay <= durations.MAX_DURATION:

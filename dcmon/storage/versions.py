@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Model, Version
+from dcmon.nearest import unknown
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables, table_layout
 from dcmon.storage.categories import normalize
@@ -26,6 +27,7 @@ from dcmon.storage.columns import (
     probability_field,
     sql_name,
 )  # fmt: skip
+from dcmon.text import require_storable
 
 MAX_NAME_LENGTH = 100
 
@@ -123,7 +125,7 @@ def require_valid(model: Model, new: NewVersion) -> None:
         raise errors.InvalidInput(f"A version's name has 1 to {MAX_NAME_LENGTH} characters.")
     label_texts = chain.from_iterable((new.label_map or {}).items())
     for chosen in (new.name, *new.features, *new.additional, *(new.classes or ()), *label_texts):
-        errors.require_storable(chosen)
+        require_storable(chosen)
     _require_columns(new)
     if new.feature_importance is not None:
         require_importance(new.features, new.feature_importance)
@@ -136,7 +138,7 @@ def _require_columns(new: NewVersion) -> None:
     columns = {**new.features, **new.additional}
     for name, kind in columns.items():
         if kind not in TYPES:
-            raise errors.InvalidInput(f"Column {name!r} has no type {kind!r}: it is one of {', '.join(TYPES)}.")
+            raise errors.InvalidInput(f"Column {name!r}: {unknown('column type', kind, TYPES)}")
         if name in RESERVED:
             raise errors.InvalidInput(f"No column can be called {name!r}: the name is reserved.")
         if not name:

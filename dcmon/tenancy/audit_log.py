@@ -13,6 +13,7 @@ from dcmon.authors import Author
 from dcmon.db import Organization
 from dcmon.db.tables.org import AuditLogEntry
 from dcmon.db.tables.public import AuditLogEntry as PublicEntry
+from dcmon.nearest import unknown
 from dcmon.tenancy import retention
 
 PRUNED_AT_ONCE = 10_000
@@ -88,7 +89,7 @@ def kinds() -> frozenset[str]:
 
 def _require_kind(kind: str | None) -> None:
     if kind is not None and kind not in kinds():
-        raise errors.Unprocessable(f"No change is of kind {kind!r}. The kinds are {', '.join(sorted(kinds()))}.")
+        raise errors.Unprocessable(unknown("kind of object", kind, sorted(kinds())))
 
 
 def record(session: Session, kind: str, action: str, after: Mapping[str, Any]) -> None:

@@ -70,7 +70,7 @@ def parse_role(name: str) -> Role:
     try:
         return Role(name)
     except ValueError as error:
-        raise errors.InvalidInput(f"There is no role {name!r}: it is one of {', '.join(Role)}.") from error
+        raise errors.UnknownChoice("role", name, Role) from error
 
 
 def require_covered(own: frozenset[Permission], given: frozenset[Permission]) -> None:

@@ -24,6 +24,7 @@ from dcmon.tenancy import imported_tokens, organizations
 from dcmon.tenancy import rate_limits as limits
 from dcmon.tenancy.permissions import Permission, Role, Scope, granted, held_to
 from dcmon.tenancy.rate_limits import Limits
+from dcmon.text import require_storable
 
 PATTERN = re.compile(r"(dcm_[A-Za-z0-9]{10})_([A-Za-z0-9_-]{43})")
 MAX_NAME_LENGTH = 100
@@ -99,7 +100,7 @@ def hold_to(session: Session, org_id: int, token: str, highest: Role | None) -> 
 
 def _require_room(session: Session, org_id: int, user_id: int, name: str) -> None:
     """Check the name of a new token, and that the user has not too many. Raises InvalidInput or Conflict."""
-    errors.require_storable(name)
+    require_storable(name)
     if not 1 <= len(name.strip()) <= MAX_NAME_LENGTH or not name.isprintable():
         raise errors.InvalidInput(f"The name of a token has 1 to {MAX_NAME_LENGTH} printable characters.")
     session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))

@@ -15,7 +15,6 @@ from dcmon.embedded import log_files
 from dcmon.embedded.log_entries import LogEntry
 from dcmon.embedded.log_files import FollowedLog
 from dcmon.errors import InvalidInput, NotFound
-from dcmon.nearest import meant
 from dcmon.states import LogLevel
 
 DEFAULT_LIMIT = 200
@@ -114,10 +113,6 @@ def follow(
 
 def require_parts(data_dir: Path, parts: Sequence[str]) -> list[str]:
     """Return the chosen parts, or all that have a log. Raises NotFound, or FileRefused for an unreadable directory."""
-    for part in parts:
-        if part not in log_files.PARTS:
-            known = ", ".join(log_files.PARTS)
-            raise NotFound(f"There is no part {part!r}.{meant(part, log_files.PARTS)} The parts are {known}.")
     logs = log_files.directory(data_dir)
     try:
         existing = log_files.existing_parts(data_dir)

@@ -15,7 +15,6 @@ from dcmon.commands.views import model_proposal as view
 from dcmon.ingestion.files.proposal import proposal as proposals
 from dcmon.ingestion.files.proposal.choices import OPTIONS, Choices
 from dcmon.output import Fields, Page, Remark
-from dcmon.states import TaskType
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
 
@@ -85,8 +84,6 @@ def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confi
 
 
 def _choices(typed: "TypedModel", file: "FromFile") -> Choices:
-    if typed.task is not None and typed.task not in tuple(TaskType):
-        raise errors.InvalidInput(f"--task {typed.task}: it is one of {', '.join(TaskType)}.")
     by_option = {option: name for name, option in OPTIONS.items()}
     fields = {name: column for column, name in typed.file_fields.items() if name}
     if unknown := fields.keys() - OPTIONS.keys():

@@ -22,7 +22,7 @@ def parse_scope(name: str) -> Scope:
     try:
         return Scope(name)
     except ValueError as error:
-        raise errors.InvalidInput(f"There is no scope {name!r}: it is one of {', '.join(Scope)}.") from error
+        raise errors.UnknownChoice("scope", name, Scope) from error
 
 
 def create(app: "App", name: str, user: str | None, expires: str | None, scope: str) -> dict[str, Any]:

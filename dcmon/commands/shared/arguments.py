@@ -8,6 +8,7 @@ import typer
 
 from dcmon.authors import operator_name as operator_name
 from dcmon.errors import InvalidInput
+from dcmon.nearest import unknown
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Condition
@@ -56,12 +57,6 @@ def check_parameters(options: list[str] | None) -> dict[str, Any]:
     return parameters
 
 
-def require_one_of(values: list[str] | None, known: list[str], option: str) -> None:
-    """Check that all words are known. Raises BadParameter."""
-    if unknown := set(values or ()) - set(known):
-        raise typer.BadParameter(f"{min(unknown)!r} is not one of {', '.join(known)}.", param_hint=option)
-
-
 def require_span(start: datetime | None, end: datetime | None) -> None:
     """Check that a time range ends after its start. Raises BadParameter."""
     if start is not None and end is not None and end <= start:
@@ -78,12 +73,10 @@ def require_not_both(one: bool, name: str, other: bool, other_name: str) -> None
 
 
 def frequency(text: str) -> Any:
-    """Parse a frequency, in upper or lower case. Raises BadParameter."""
+    """Return the frequency of a word of choices.FREQUENCIES."""
     from dcmon.windows import Frequency
 
-    if text.upper() not in Frequency.__members__:
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(Frequency)}.", param_hint="--frequency")
-    return Frequency[text.upper()]
+    return Frequency[text]
 
 
 def duration(text: str | None, examples: str = "90s, 30m, 12h, 3d, 2w or 1y") -> timedelta | None:
@@ -141,5 +134,5 @@ def default_set(text: str) -> "DefaultSet":
     from dcmon.states import DefaultSet
 
     if text.lower() not in tuple(DefaultSet):
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(DefaultSet)}.")
+        raise typer.BadParameter(unknown("set of defaults", text, DefaultSet))
     return DefaultSet(text.lower())

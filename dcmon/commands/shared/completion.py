@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dcmon import states
-from dcmon.severity import Severity
+from dcmon.commands.shared.help_texts import choices_of
 
 Choices = Callable[[], Iterable[str]]
 VARIABLE = "_DCMON_COMPLETE"
@@ -44,12 +44,6 @@ def _settings() -> list[str]:
     return sorted(variable.name for variable in setting_names.variables(Settings))
 
 
-def _fault_codes() -> list[str]:
-    from dcmon.doctor import inspection
-
-    return inspection.codes()
-
-
 def words_of(text: str) -> Choices:
     """Return choices that are written as words with spaces between them."""
     return partial(str.split, text)
@@ -68,49 +62,37 @@ LIVE_OF_COMMAND = {
     "quarantine retry ids": "quarantined", "model create version": "", "monitor run names": "monitors_of_models",
     "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",
     "alert reopen alert_ids": "alerts", "model set-defaults names": "models", "org set-defaults names": "orgs",
+    "export models": "models",
 }  # fmt: skip
 OWN_OBJECTS = {
     "model": "models", "monitor": "monitors", "mute": "mute_times", "org": "orgs", "rule": "rules",
     "source": "sources", "receiver": "receivers",
 }  # fmt: skip
-SEVERITIES: Choices = partial(list, Severity)
 CHOICES: dict[str, Choices] = {
-    "codes": _fault_codes,
-    "severity": SEVERITIES, "warn_severity": SEVERITIES, "fail_on": SEVERITIES,
-    "task": partial(list, states.TaskType), "defaults": partial(list, states.DefaultSet),
-    "topic": partial(list, states.RowKind), "role": words_of("owner admin member viewer ingester"),
-    "scope": words_of("full read ingest"), "lineage": words_of("public org"),
-    "frequency_": words_of("HOUR DAY WEEK MONTH"),
-    "compare": words_of("reference previous week"), "no_data": words_of("keep alert ok"),
-    "on_error": words_of("keep alert ok"), "format_": words_of("csv parquet jsonl"),
-    "date_order": words_of("day month"), "decimal": partial(list, (",", ".")), "time_zone": _time_zones,
-    "delimiter": words_of(", ; tab pipe"), "models": words_of("own all"),
+    "defaults": partial(list, states.DefaultSet), "topic": partial(list, states.RowKind),
+    "time_zone": _time_zones, "delimiter": words_of(", ; tab pipe"),
     "encoding": words_of("utf-8 utf-16 windows-1252 latin-1"), "rows": words_of("all default"),
     "conditions": words_of("lag=0 due=0 notifications=0 health=0 migrated"),
     "days": words_of("daily mon-fri sat,sun"), "repeat": words_of("none 4h 24h"),
     "cap": words_of("none"), "term": words_of("none inherit 30d 90d 1y"),
     "aggregation": words_of("max mean l3_weighted weighted none"),
-    "reset": words_of("feature scorer class aggregation max-features metric filter param"),
     "matchers": words_of("model= version= monitor= check= rule= severity= alert="),
 }  # fmt: skip
 CHOICES["match"] = CHOICES["matchers"]
 CHOICES["profile"] = _profiles
 CHOICES_OF_COMMAND: dict[str, Choices] = {
-    "alert list state": words_of("firing pending acknowledged held resolved"),
-    "notification list state": partial(list, states.NotificationState),
     "monitor create check": _check_names, "check show name": _check_names, "config show names": _settings,
     "profile show name": _profiles, "profile use name": _profiles, "profile delete names": _profiles,
     "profile set name": _profiles, "ingest seek to": words_of("beginning end"),
     "model set-defaults names": partial(list, states.DefaultSet),
     "org set-defaults names": partial(list, states.DefaultSet),
-    "logs parts": partial(list, ("supervisor", "postgres", "valkey", "serve", *states.ProcessKind)),
 }  # fmt: skip
 # What only a person knows: names of new objects, texts, numbers, times, columns of files, and files themselves, which
 # the shell completes.
 FREE = frozenset({
     "additional", "at", "author", "by", "class_", "condition", "description", "every", "expires",
     "feature", "file", "files", "filter_", "for_", "from_", "github_summary_file", "grep", "group", "header",
-    "host", "hours", "id_", "ids", "image", "junit", "key", "kind", "label", "label_bytes_per_minute",
+    "host", "hours", "id_", "ids", "image", "junit", "key", "label", "label_bytes_per_minute",
     "label_delay", "labels_per_minute", "lateness", "longest", "lookback", "map_", "max_models", "max_monitors",
     "max_receivers", "max_rejected", "max_rules", "max_tokens", "max_users", "max_versions_per_model", "message",
     "metric", "namespace", "new_name", "note", "null", "object_", "only", "owner", "param", "passphrase_file",
@@ -126,7 +108,7 @@ def attach(command: Any, words: tuple[str, ...]) -> None:
     for name, subcommand in getattr(command, "commands", {}).items():
         attach(subcommand, (*words, name))
     for parameter in command.params:
-        if offers(words, parameter.name) is not None:
+        if choices_of(parameter) or offers(words, parameter.name) is not None:
             parameter._custom_shell_complete = partial(_complete, words)
 
 
@@ -134,7 +116,7 @@ def attach_globals(root: Any, typed: list[str]) -> None:
     """Let the global options complete; the fields are those of the typed command."""
     words = tuple(word for word in typed if not word.startswith("-"))[:2]
     for parameter in root.params:
-        if parameter.name in ("org", "fields", "profile"):
+        if choices_of(parameter) or parameter.name in ("org", "fields", "profile"):
             parameter._custom_shell_complete = partial(_complete, words or ("",))
 
 
@@ -167,7 +149,7 @@ def completed_words(
 def _complete(words: tuple[str, ...], context: Any, parameter: Any, incomplete: str) -> list[str]:
     kind, choices = offers(words, parameter.name) or ("", None)
     try:
-        offered = list(choices()) if choices is not None else []
+        offered = choices_of(parameter) or (list(choices()) if choices is not None else [])
         offered += _live_names(words, context, kind) if kind else []
     except Exception:  # for example, a file of profiles can't be read: a completion says nothing about it
         offered = []

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from dcmon.nearest import nearest
+from dcmon.nearest import listed, nearest
 
 # Verbs of earlier releases, which still work.
 OLD_VERBS = {
@@ -60,8 +60,11 @@ class SuggestingGroup(TyperGroup):
         try:
             return super().resolve_command(ctx, args)
         except TyperException as error:
-            if suggested := suggestions(args[0], self.list_commands(ctx)):
-                error.message = f"{error.message} Do you mean {' or '.join(map(repr, suggested))}?"
+            if error.message.startswith("No such command"):
+                suggested = suggestions(args[0], self.list_commands(ctx))
+                hint = f" Do you mean {listed(map(repr, suggested))}?" if suggested else ""
+                listing = f'"{ctx.command_path} --help" lists the commands.'
+                error.message = f"There is no command {args[0]!r}.{hint} {listing}"
             raise
 
 

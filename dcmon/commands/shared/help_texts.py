@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from dcmon.commands.shared.choices import OneOf
+
 EXAMPLE = re.compile(r"\s*Example: (dcmon .+)")
 # The groups by the names of parameters.
 GROUPS = {
@@ -84,18 +86,29 @@ def write_panels(formatter: Any, first_line: Callable[[str], str]) -> None:
 
 def usage_of(argument: Any) -> str:
     """Return an argument as in a synopsis: in brackets if it may be left out, with dots if it can be repeated."""
-    choices = getattr(argument.type, "choices", None)
-    name = argument.metavar or ("|".join(map(str, choices)) if choices else argument.name.upper().strip("_"))
+    name = argument.metavar or "|".join(choices_of(argument)) or argument.name.upper().strip("_")
     name = name if argument.nargs == 1 or name.endswith("...") else f"{name}..."
     return name if argument.required else f"[{name}]"
 
 
 def value_of(option: Any) -> str:
     """Return what stands for the value of an option: its choices, or a word for the type."""
-    choices = getattr(option.type, "choices", None)
-    if choices:
-        return "|".join(str(getattr(choice, "value", choice)) for choice in choices)
-    return str(option.metavar or VALUES.get(option.type.name, "TEXT"))
+    if option.metavar:
+        return str(option.metavar)
+    return "|".join(choices_of(option)) or VALUES.get(option.type.name, "TEXT")
+
+
+def choices_of(parameter: Any) -> list[str]:
+    """Return the fixed words that one value of a parameter can be (choices.OneOf); none if it is free."""
+    parse = getattr(parameter.type, "func", None)
+    return parse.choices if isinstance(parse, OneOf) else []
+
+
+def name_of(parameter: Any) -> str:
+    """Return what messages call a parameter: --severity, MONITOR."""
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper() if choices_of(parameter) else usage_of(parameter).strip("[].")
+    return str(next((name for name in parameter.opts if name.startswith("--")), parameter.opts[0]))
 
 
 def _fixed(value: Any, *_: Any, **__: Any) -> Any:

@@ -7,14 +7,15 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import column_mapping, default_set, frequency
+from dcmon.commands.shared.choices import FORMATS, FREQUENCIES, choice_option
 from dcmon.commands.shared.option_groups import option_group
+from dcmon.states import DefaultSet, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
     from dcmon.ingestion.files.dialect import Dialect
-    from dcmon.states import DefaultSet
     from dcmon.windows import Frequency
 
 # The same as dcmon.storage.columns.TYPES, written here so that --help does not import it.
@@ -23,7 +24,7 @@ COLUMN_TYPES = "numeric, integer, bigint, categorical, text, boolean, array_floa
 Text = str | None
 Texts = list[str] | None
 Name = Annotated[Text, typer.Argument(help="Name of the model; with --from, by default that of the file.")]
-Task = Annotated[Text, typer.Option(help="Task of the model: regression, binary or multiclass.")]
+Task = Annotated[Text, choice_option(what="task", known=TaskType, help="What the model predicts.")]
 From = Annotated[
     Text,
     typer.Option(
@@ -31,7 +32,7 @@ From = Annotated[
         help="Propose the model from this file (CSV, Parquet, JSON lines), or create what a YAML of --out says.",
     ),
 ]
-Description = Annotated[Text, typer.Option(help="What the model predicts.")]
+Description = Annotated[Text, typer.Option(help="A few words on the model.")]
 Version = Annotated[Text, typer.Option(help="Also create this version, with the given columns; with --from: v1.")]
 Features = Annotated[Texts, typer.Option("--feature", help=f"Feature as NAME:TYPE; repeatable. TYPE: {COLUMN_TYPES}.")]
 Additional = Annotated[
@@ -48,20 +49,25 @@ Probabilities = Annotated[
     Text, typer.Option("--probabilities", help="With --from: column of the probabilities, or none.")
 ]
 Label = Annotated[Text, typer.Option("--label", help="With --from: column of the labels, or none.")]
-FileFormat = Annotated[Text, typer.Option("--format", help="With --from: csv, parquet or jsonl; default: by its name.")]
+FileFormat = Annotated[
+    Text,
+    choice_option("--format", what="format of files", known=FORMATS, help="With --from; default: by the file's name."),
+]
 Reference = Annotated[Text, typer.Option("--reference", help="With --from: also load this file as the reference.")]
 Write = Annotated[
     Text,
     typer.Option("--out", metavar="FILE", help="With --from: write the proposal, as YAML or (.sh) a command, and end."),
 ]
 Frequency_ = Annotated[
-    str, typer.Option("--frequency", help="Frequency of the default monitors: HOUR, DAY, WEEK or MONTH.")
+    str, choice_option("--frequency", what="frequency", known=FREQUENCIES, help="Frequency of the default monitors.")
 ]
 Defaults = Annotated[
     Text,
-    typer.Option(
+    choice_option(
+        what="set of defaults",
+        known=DefaultSet,
         help="Default monitors and rules: all (the SDK's and dcmon's own), sdk or none. By default those that"
-        ' "dcmon org set-defaults" chose.'
+        ' "dcmon org set-defaults" chose.',
     ),
 ]
 NoDefaults = Annotated[bool, typer.Option("--no-defaults", help="The same as --defaults none.")]

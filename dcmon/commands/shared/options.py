@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from dcmon import severity
 from dcmon.commands.shared.arguments import time
+from dcmon.commands.shared.choices import choice_option
 from dcmon.states import DefaultSet
 
 Names = list[str] | None
+VERDICTS = ("keep", "alert", "ok")  # as in dcmon.alerting, which --help does not import
 
 
 def time_option(name: str, help_text: str) -> typer.models.OptionInfo:
@@ -99,7 +102,10 @@ Delimiter = Annotated[
 Encoding = Annotated[
     str | None, typer.Option("--encoding", help="utf-8, utf-16, windows-1252, latin-1, … Default: as the file shows.")
 ]
-Decimal = Annotated[str | None, typer.Option("--decimal", help="Decimal mark of numbers in text: ',' or '.'.")]
+Decimal = Annotated[
+    str | None,
+    choice_option("--decimal", what="decimal mark", known=(",", "."), help="Decimal mark of numbers in text."),
+]
 Thousands = Annotated[
     str | None, typer.Option("--thousands", help="Mark between thousands of numbers in text: ',', '.', ' ' …")
 ]
@@ -113,7 +119,10 @@ MaxRejected = Annotated[
     str | None, typer.Option(help="Most rows that a file may lose: 1%, or 20. Default: 5%; 50% of fewer than 100 rows.")
 ]
 FileDateOrder = Annotated[
-    str | None, typer.Option("--date-order", help="What comes first in dates like 01/02/2026: day or month.")
+    str | None,
+    choice_option(
+        "--date-order", what="order of dates", known=("day", "month"), help="What comes first in dates like 01/02/2026."
+    ),
 ]
 
 # What rows of a file belong to.
@@ -125,11 +134,27 @@ TargetVersion = Annotated[
 ]
 OnlyLabels = Annotated[bool, typer.Option("--labels", help="The files hold labels only, no samples.")]
 
+
+def _reasons() -> list[str]:
+    from dcmon.ingestion.rejected_row import RejectionReason
+
+    return sorted(RejectionReason)
+
+
 # Which quarantined rows.
 RowIds = Annotated[
     list[int] | None, typer.Argument(metavar="ROW", help="Ids of rows; without ids the options choose the rows.")
 ]
-Reason = Annotated[str | None, typer.Option("--reason", help="Only rows with this reason: conflict, wrong_type …")]
+Reason = Annotated[
+    str | None,
+    choice_option(
+        "--reason",
+        what="reason",
+        known=_reasons,
+        metavar="REASON",
+        help="Only rows with this reason: conflict, wrong_type …",
+    ),
+]
 RowSource = Annotated[
     str | None, typer.Option("--source", help="Only rows of this source: a prefix of its name, or the path of a file.")
 ]
@@ -168,7 +193,10 @@ Lookback = Annotated[
         "--lookback", help="Time span of the monitor's graph, and of the windows that a new reference fills: 30d."
     ),
 ]
-COMPARE = "What a drift check compares with: reference, previous (window), week (the same window a week ago)."
+COMPARE = choice_option(
+    what="comparison", known=("reference", "previous", "week"),
+    help="What a drift check compares with: reference, previous (window), week (the same window a week ago).",
+)  # fmt: skip
 ROWS = "Rows of a window that the monitor reads: a number, all, or default (DCMON_EVALUATE__SAMPLE_SIZE)."
 
 # When a model's windows are evaluated.
@@ -182,18 +210,37 @@ DefaultMonitors = Annotated[
 ]
 
 # What a rule does.
-Severity = Annotated[str | None, typer.Option("--severity", help="low, medium (default), high or critical.")]
-WarnSeverity = Annotated[str | None, typer.Option(help="Severity of the warn level; default: one level lower.")]
+Severity = Annotated[
+    str | None,
+    choice_option(
+        "--severity", what="severity", known=severity.Severity, help="Severity of its alerts; default: medium."
+    ),
+]
+WarnSeverity = Annotated[
+    str | None,
+    choice_option(
+        what="severity", known=severity.Severity, help="Severity of the warn level; default: one level lower."
+    ),
+]
 For = Annotated[int | None, typer.Option("--for", help="Violated windows in a row before the alert fires; default: 1.")]
 KeepFiring = Annotated[
     int | None, typer.Option(help="Windows without a violation during which the alert still fires; default: 0.")
 ]
 MinN = Annotated[int | None, typer.Option("--min-n", help="A window with fewer rows has no verdict; default: 0.")]
 NoData = Annotated[
-    str | None, typer.Option(help="Verdict on a window without data: keep (the state; default), alert or ok.")
+    str | None,
+    choice_option(
+        what="verdict", known=VERDICTS, help="Verdict on a window without data: keep (the state; default), alert or ok."
+    ),
 ]
 OnError = Annotated[
-    str | None, typer.Option("--error", help="Verdict on a window with an error: keep (default), alert or ok.")
+    str | None,
+    choice_option(
+        "--error",
+        what="verdict",
+        known=VERDICTS,
+        help="Verdict on a window with an error: keep (default), alert or ok.",
+    ),
 ]
 Inhibit = Annotated[
     bool | None,
@@ -210,7 +257,10 @@ ReceiverTarget = Annotated[
         help="URL (http only for hosts in DCMON_WEBHOOKS__ALLOW), e-mail addresses, or -- PROGRAM ARGUMENTS.",
     ),
 ]
-Severities = Annotated[Names, typer.Option("--severity", help="Only these severities; repeatable.")]
+Severities = Annotated[
+    Names,
+    choice_option("--severity", what="severity", known=severity.Severity, help="Only these severities; repeatable."),
+]
 Cap = Annotated[
     str | None,
     typer.Option(help="Maximum number of messages a minute (20), or none; more notifications go into one digest."),

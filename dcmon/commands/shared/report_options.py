@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcmon.commands.shared.arguments import require_one_of
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.option_groups import option_group
 from dcmon.severity import Severity
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from dcmon.commands.operations.run_reports import Reports
 
 FailOn = Annotated[
-    str, typer.Option(metavar="SEVERITY", help="Exit 1 only for violated rules of this severity or a higher one.")
+    str,
+    choice_option(
+        what="severity", known=Severity, help="Exit 1 only for violated rules of this severity or a higher one."
+    ),
 ]
 JUnit = Annotated[
     Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML: one test case per monitor.")
@@ -39,12 +42,11 @@ def _parse_reports(
     """Parse which reports are written. Raises BadParameter or InvalidInput."""
     from dcmon.commands.operations.run_reports import Reports
 
-    require_one_of([fail_on.lower()], list(Severity), "--fail-on")
     if github_summary and github_summary_file is None:
         message = "GITHUB_STEP_SUMMARY is not set: this is for steps of GitHub Actions."
         raise typer.BadParameter(message, param_hint="--github-summary")
     summary = github_summary_file if github_summary else None
-    return Reports(Severity(fail_on.lower()), junit, summary, has_annotations=github_annotations)
+    return Reports(Severity(fail_on), junit, summary, has_annotations=github_annotations)
 
 
 run_reports = option_group("reports", _parse_reports)

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Iterator
 
-from dcmon.errors import InvalidInput
+from dcmon.errors import UnknownChoice
 from dcmon.formatting import printable
 from dcmon.notifications.attempt import Attempt
 from dcmon.notifications.integrations import command, deepchecks, email, pagerduty, slack, teams, webhook
@@ -30,7 +30,7 @@ INTEGRATIONS: dict[str, Integration] = {
 def find(kind: str) -> Integration:
     """Return the integration of that kind. Raises InvalidInput."""
     if kind not in INTEGRATIONS:
-        raise InvalidInput(f"There is no kind {kind!r} of receiver: it is one of {', '.join(INTEGRATIONS)}.")
+        raise UnknownChoice("kind of receiver", kind, INTEGRATIONS)
     return INTEGRATIONS[kind]
 
 

@@ -56,7 +56,7 @@ def test_arguments_that_are_not_utf8_exit_2(data_dir: Path, database_url: str, o
 def test_unusable_input_exits_2(data_dir: Path, database_url: str, org: Organization) -> None:
     for arguments, sentence in (
         (("org", "create", "a/b"), "can't name"),
-        (("model", "create", "m", "--task", "guessing"), "task type"),
+        (("model", "create", "m", "--task", "guessing"), "no task 'guessing'"),
         (("model", "create", "m", "--task", "binary", "--label-delay", "soon"), "duration"),
         (("model", "create", "m", "--task", "binary", "--time-zone", "Mars"), "time zone"),
         (("receiver", "create", "w", "http://hooks.example.org/"), "https"),

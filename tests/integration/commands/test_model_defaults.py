@@ -45,7 +45,7 @@ def test_set_defaults_of_every_model_creates_what_is_missing(acme: Dcmon) -> Non
     [
         (["all"], 2, "Name the models, or give --every-model."),
         (["credit", "all", "--every-model"], 2, "Name the models, or give --every-model."),
-        (["credit", "some"], 2, "'some' is not one of all, sdk, none."),
+        (["credit", "some"], 2, "There is no set of defaults 'some'. It is one of all, sdk or none."),
         (["credit", "unknown", "none"], 5, "unknown"),
     ],
     ids=["no model", "both", "unknown set", "unknown model"],

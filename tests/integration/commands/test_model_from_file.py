@@ -200,7 +200,10 @@ def test_rows_of_a_file_without_ids_are_numbered(installed: Dcmon, predictions: 
         (["--task", "binary"], "Name the model, or propose it from a file"),
         (["shop", "--from", "{path}", "--map", "order=_dc_key"], "with --from, a column becomes one of"),
         (["shop", "--from", "{path}", "--id", "nr"], "has no such column. Its columns are order, scored at"),
-        (["shop", "--from", "{path}", "--task", "class"], "--task class: it is one of regression, binary, multiclass."),
+        (
+            ["shop", "--from", "{path}", "--task", "class"],
+            "There is no task 'class'. Do you mean 'multiclass'? It is one of regression, binary or multiclass.",
+        ),
     ],
 )
 def test_wrong_options_are_refused(installed: Dcmon, predictions: Path, arguments: list[str], sentence: str) -> None:

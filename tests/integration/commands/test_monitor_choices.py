@@ -87,7 +87,11 @@ SLIPS: list[tuple[str, list[str], str]] = [
     ("PercentOfNulls", ["--aggregation", "best"], "There is no aggregation 'best'."),
     ("PercentOfNulls", ["--compare", "previous"], "PercentOfNulls reads only one window"),
     ("PercentOfNulls", ["--scorer", "f1"], "PercentOfNulls has no choice of scorer (--scorer)"),
-    ("FeatureDrift", ["--compare", "yesterday"], "'yesterday' is not one of reference, previous, week."),
+    (
+        "FeatureDrift",
+        ["--compare", "yesterday"],
+        "There is no comparison 'yesterday'. It is one of reference, previous or week.",
+    ),
     ("FeatureDrift", ["--compare", "week", "--frequency", "MONTH"], "longer than a week"),
     ("FeatureDrift", ["--param", "min_samples"], "'min_samples' is not NAME=VALUE"),
     ("SingleDatasetPerformance", ["--scorer", "acuracy"], "Do you mean 'accuracy'?"),

@@ -118,7 +118,7 @@ def test_unmatched_quarantine_filter_is_reported(acme: Dcmon, verb: str) -> None
         (5, "There is no model 'nope'. \"dcmon model list\"", ("--model", "nope")),
         (5, "There is no version 'v9' of model 'credit'. \"dcmon model show credit\"", wrong),
         (5, "No model has a version 'v9'", ("--version", "v9")),
-        (2, "There is no reason 'typo'. Use one of conflict, ", ("--reason", "typo")),
+        (2, "--reason: There is no reason 'typo'. It is one of conflict, ", ("--reason", "typo")),
     ):  # fmt: skip
         require_refused(acme, code, sentence, "quarantine", verb, *arguments)
     done = acme("quarantine", verb, "--reason", "conflict")

@@ -145,7 +145,7 @@ def test_incomparable_filter_is_refused(column: Any, operator: Any, value: Any) 
         ("c", "equals", "\ud800", "Give a text."),
         ("v", "equals", [1.0], "v' is array_float: it can only be compared with null."),
         ("d", "equals", "5", "Give a time like"),
-        ("n", "like", 1, "it is one of greater_than, greater_than_equals, less_than"),
+        ("n", "like", 1, "It is one of greater_than, greater_than_equals, less_than"),
     ],
 )
 def test_refused_filter_has_an_error_with_a_suggestion(column: str, operator: str, value: Any, says: str) -> None:
