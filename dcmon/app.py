@@ -212,7 +212,7 @@ class App:
         if self._organization is not None and name is None:
             return self._organization
         with self.public() as session:
-            chosen = organizations.choose(session, name or self._org or self.settings.org)
+            chosen = organizations.choose(session, name or self._org or self.settings.org or None)
         self._log_step(f"organization {chosen.name}, schema {chosen.schema}")
         return chosen
 

@@ -10,7 +10,7 @@ STYLES = {
     # severities
     "critical": BAD, "high": SEVERE, "medium": WARNING, "low": "cyan",
     # alerts
-    "firing": SEVERE, "pending": WARNING, "resolved": GOOD,
+    "firing": SEVERE, "pending": WARNING, "acknowledged": WARNING, "resolved": GOOD, "retracted": MINOR,
     # results of monitors
     "OK": GOOD, "ERROR": SEVERE, "NO_DATA": WARNING, "INSUFFICIENT": WARNING,
     "violated": SEVERE, "ok": GOOD, "overdue": WARNING,
@@ -48,8 +48,8 @@ def style_of(value: Any) -> str:
 
 
 def style_of_field(field: str, value: Any) -> str:
-    """Return the style of a field's value in a table."""
-    return style_of(value) if field in FIELDS else ""
+    """Return the style of a field's value in a table; of several words, "firing, held", that of the last."""
+    return style_of(value.rpartition(", ")[2] if isinstance(value, str) else value) if field in FIELDS else ""
 
 
 def with_ansi(text: str, word: str) -> str:

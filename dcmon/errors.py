@@ -165,7 +165,8 @@ class ModelNotFound(NotFound):
 
 
 class VersionNotFound(NotFound):
-    """There is no version {name!r} of model {model!r}.{meant} "dcmon model show {model}" lists its versions."""
+    """There is no version {name!r} of model {model!r}.{meant} "dcmon version list --model {model}" lists
+    its versions."""
 
 
 class MemberNotFound(NotFound):

@@ -3,14 +3,23 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from dcmon import cells, colors, data_formats
 from dcmon.colors import Color
 from dcmon.data_formats import Data, Format, Row
 from dcmon.errors import InvalidInput
 from dcmon.formatting import printable
+from dcmon.output_parts import Copied as Copied
+from dcmon.output_parts import Document as Document
+from dcmon.output_parts import Fields as Fields
+from dcmon.output_parts import Lines as Lines
+from dcmon.output_parts import Page as Page
+from dcmon.output_parts import Part as Part
+from dcmon.output_parts import Remark as Remark
+from dcmon.output_parts import Span as Span
+from dcmon.output_parts import Table as Table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,76 +28,6 @@ if TYPE_CHECKING:
 NARROW = 120  # characters
 PIPE_WIDTH = 200  # of tables in a pipe, without COLUMNS
 WIDE = 10_000
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows to show as a table; the fields are the arguments of `Output.table`."""
-
-    rows: Sequence[Row]
-    columns: Sequence[str] | Mapping[str, str]
-    title: str | None = None
-    empty: str = ""
-    unfolded: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Fields:
-    """One object to show, a line for each key; `none` has the texts for None. A value can be `Lines` without title."""
-
-    row: Row
-    none: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Lines of text to show, below a title if there is one. A line feed in a line is shown as \\n.
-
-    `hanging`: how far from the left at least the rest of a folded line begins.
-    """
-
-    lines: Sequence[str]
-    title: str | None = None
-    hanging: int = 0
-
-
-class Copied(str):
-    """A line that a person copies, such as a command: it is not folded, as a terminal would copy a line break then."""
-
-
-@dataclass(frozen=True)
-class Remark:
-    """A sentence to write to stderr between the other parts."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Document:
-    """A text of lines to show as it is: long lines are not folded, so that it can go into a file."""
-
-    text: str
-
-
-Part = Table | Fields | Lines | Remark | Document
-
-
-class Span(NamedTuple):
-    """A part of a line. `word` gives its colour (colors.STYLES)."""
-
-    text: str
-    word: str = ""
-
-
-class Page(NamedTuple):
-    """What a command shows: `data` to programs, or `parts` to people, one below the other.
-
-    Remarks follow in all formats.
-    """
-
-    data: Data
-    parts: Sequence[Part]
-    remarks: Sequence[str] = ()
 
 
 class Output:
@@ -147,37 +86,49 @@ class Output:
         title: str | None = None,
         empty: str = "",
         unfolded: Sequence[str] = (),
+        narrow: Sequence[str] = (),
     ) -> None:
         """Write rows: as data with every key of a row, or as a table with `columns`.
 
         `columns`: the keys to show, or a mapping of these keys to their headings. An empty heading is the key.
-        `unfolded` names the columns whose values stay on one line. `empty` is the remark when there are no rows.
+        `unfolded` names the columns whose values stay on one line, `narrow` those that a narrow terminal shows, if not
+        all: a remark names the others. `empty` is the remark when there are no rows.
         """
-        rows = self._arranged(rows)
+        self._table(Table(self._arranged(rows), columns, title, empty, unfolded, narrow))
+
+    def _table(self, shown: Table) -> None:
+        """Write a table whose rows are in their order."""
+        rows, columns, hidden = shown.rows, shown.columns, list[str]()
         if self.is_data:
             return self._data([dict(row) for row in rows])
         if not rows:
-            return self.remark(empty or "Nothing to show.")
+            return self.remark(shown.empty or "Nothing to show.")
         if self.fields:
             rows = self._chosen(rows)
             columns = self.fields or columns
+        elif shown.narrow and self.is_narrow:
+            columns = [column for column in shown.columns if column in shown.narrow]
+            hidden = [column for column in shown.columns if column not in shown.narrow]
         import rich.table
 
         # As a Text, what a tenant wrote is no markup of rich.
-        shown_title = None if title is None else cells.text_of(title, "table.title")
+        shown_title = None if shown.title is None else cells.text_of(shown.title, "table.title")
         table = rich.table.Table(title=shown_title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        headings = columns if isinstance(columns, Mapping) else {}
+        headings = shown.columns if isinstance(shown.columns, Mapping) else {}
         for column in columns:
             is_numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
             table.add_column(
                 cells.text_of(headings.get(column) or column.replace("_", " ")),
                 justify="right" if is_numeric else "left",
                 overflow="fold",
-                no_wrap=column in unfolded,
+                no_wrap=column in shown.unfolded,
             )
         for row in rows:
             table.add_row(*(cells.styled_cell(column, row.get(column)) for column in columns))
         self._print(table)
+        if hidden:
+            names = ", ".join(headings.get(column) or column.replace("_", " ") for column in hidden)
+            self.remark(f"Not shown in this width: {names}. -o wide shows all.")
         return None
 
     def tables(self, tables: Mapping[str, Sequence[Row]], columns: Mapping[str, Sequence[str]]) -> None:
@@ -218,13 +169,13 @@ class Output:
             self._data(data if isinstance(data, Mapping) else self._arranged(data))
         elif not self.fields or not self._chosen_of_page(page.data):
             for part in page.parts:
-                self._part(part)
+                self._part(page.with_data(part) if self._sort else part)
         for remark in page.remarks:
             self.remark(remark)
 
     def _part(self, part: Part) -> None:
         if isinstance(part, Table):
-            self.table(part.rows, part.columns, title=part.title, empty=part.empty, unfolded=part.unfolded)
+            self._table(replace(part, rows=self._arranged(part.rows)))
         elif isinstance(part, Fields):
             self._fields(part)
         elif isinstance(part, Lines):
@@ -343,13 +294,13 @@ class Output:
 
     def _chosen_of_page(self, data: Data) -> bool:
         """Show the chosen fields of data; return False if they can't be chosen."""
-        chosen = self._choose(data)
+        chosen = self._choose(data if isinstance(data, Mapping) else self._arranged(data))
         if not self.fields:
             return False
         if isinstance(chosen, Mapping):
             self._fields(Fields(chosen))
         elif chosen:
-            self.table(chosen, self.fields)
+            self._table(Table(chosen, self.fields))
         return True
 
     def _choose(self, data: Data) -> Data:

@@ -19,11 +19,11 @@ app = group(__doc__)
 STATES: list[str] = [
     AlertState.FIRING, AlertState.PENDING, AlertChangeKind.ACKNOWLEDGED, NotificationState.HELD, AlertState.RESOLVED,
 ]  # fmt: skip
-WIDE = {  # headings by key
+COLUMNS = {  # headings by key
     "id": "", "severity": "", "state": "", "monitor": "", "since": "", "until": "", "first": "first value",
     "worst": "worst value", "now": "value now", "rule": "", "driver": "",
 }  # fmt: skip
-NARROW = {key: WIDE[key] for key in ("id", "severity", "state", "monitor", "since", "worst")}
+NARROW = ("id", "severity", "state", "monitor", "since", "worst")
 Id = Annotated[int, typer.Argument(metavar="ALERT", help="Id of the alert.")]
 Ids = Annotated[list[int], typer.Argument(metavar="ALERT...", help="Ids of alerts.")]
 Note = Annotated[str | None, typer.Option("--note", "-m", help="A note for the alert's history.")]
@@ -47,7 +47,7 @@ def list_(
     from dcmon.commands.views import alert as view
 
     rows = view.rows(ctx.obj, model=model, states=state, severities=severity, is_all=all_)
-    ctx.obj.output.table(rows, NARROW if ctx.obj.output.is_narrow else WIDE, empty="No alert fires.")
+    ctx.obj.output.table(rows, COLUMNS, empty="No alert fires.", narrow=NARROW)
 
 
 @app.command()

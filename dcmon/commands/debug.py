@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
@@ -16,7 +17,7 @@ Timeout = Annotated[str, typer.Option("--timeout", metavar="DURATION", help="Lon
 
 
 @app.command()
-def bundle(ctx: typer.Context, file: File = None, timeout: Timeout = "60s") -> None:
+def bundle(ctx: typer.Context, file: File = None, timeout: Timeout = "60s", replace: options.Replace = False) -> None:
     """Write an archive for somebody who helps: versions, settings, status, logs, PostgreSQL, Kafka, receivers.
 
     Secrets are removed, and it is sent to no one. It is written also when PostgreSQL is down or hangs: exit 8 then.
@@ -27,7 +28,7 @@ def bundle(ctx: typer.Context, file: File = None, timeout: Timeout = "60s") -> N
     from dcmon.commands.operations import debug_bundle as operation
     from dcmon.commands.views import debug_bundle as view
 
-    written = operation.write(ctx.obj, file, durations.parse(timeout).total_seconds())
+    written = operation.write(ctx.obj, file, durations.parse(timeout).total_seconds(), is_replaced=replace)
     ctx.obj.output.page(view.written(written))
     if not written.is_complete:
         raise typer.Exit(8)

@@ -80,9 +80,11 @@ def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
 
     rows = view.rows(ctx.obj, model)
     version = ["version"] if view.has_several_versions(rows) else []
-    columns = ["monitor", *version, "every", "last", "state", "window_end", "liveness"]
-    columns += [] if ctx.obj.output.is_narrow else ["default", "history"]
-    ctx.obj.output.table(rows, columns, empty='No monitor yet: "dcmon monitor create --help" shows how to create one.')
+    narrow = ["monitor", *version, "every", "last", "state", "window_end", "liveness"]
+    columns = [*narrow, "default", "history"]
+    ctx.obj.output.table(
+        rows, columns, narrow=narrow, empty='No monitor yet: "dcmon monitor create --help" shows how to create one.'
+    )
 
 
 @app.command()

@@ -16,7 +16,7 @@ COLUMNS = {  # headings by key
     "id": "", "state": "", "kind": "", "severity": "", "alert": "", "monitor": "", "receiver": "", "created_at": "",
     "attempts": "", "next_attempt": "next attempt", "reason": "",
 }  # fmt: skip
-NARROW = {key: COLUMNS[key] for key in ("id", "state", "kind", "alert", "receiver", "attempts", "reason")}
+NARROW = ("id", "state", "kind", "alert", "receiver", "attempts", "reason")
 NOT_SENT_AGAIN = "Delivered notifications, and those that a newer state superseded, are not sent again."
 
 
@@ -36,9 +36,8 @@ def list_(
     from dcmon.commands.views import notification as view
     from dcmon.notifications.notification_views import NotificationFilter
 
-    output = ctx.obj.output
     rows = view.rows(ctx.obj, NotificationFilter(state, receiver, alert, message), limit)
-    output.table(rows, NARROW if output.is_narrow else COLUMNS, empty="No notifications.", unfolded=["id", "state"])
+    ctx.obj.output.table(rows, COLUMNS, empty="No notifications.", unfolded=["id", "state"], narrow=NARROW)
 
 
 @app.command()

@@ -60,8 +60,8 @@ def list_(ctx: typer.Context) -> None:
     """List receivers, without their secrets. Example: dcmon receiver list"""
     from dcmon.commands.views import receiver as view
 
-    columns = NARROW if ctx.obj.output.is_narrow else COLUMNS
-    ctx.obj.output.table(view.rows(ctx.obj), columns, empty='No receiver yet: "dcmon receiver create NAME URL".')
+    empty = 'No receiver yet: "dcmon receiver create NAME URL".'
+    ctx.obj.output.table(view.rows(ctx.obj), COLUMNS, empty=empty, narrow=NARROW)
 
 
 @app.command()

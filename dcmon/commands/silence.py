@@ -60,12 +60,10 @@ def list_(
     """List silences that hold now or later. Example: dcmon silence list --all"""
     from dcmon.commands.views import silence as view
 
-    columns = ["id", "state", "until", "matchers", "by", "reason"]
-    if not ctx.obj.output.is_narrow:
-        columns.insert(2, "from")
-    ctx.obj.output.table(
-        view.rows(ctx.obj, ended=all_), columns, empty='No silence: "dcmon silence create MATCHER --for 4h" adds one.'
-    )
+    columns = ["id", "state", "from", "until", "matchers", "by", "reason"]
+    narrow = [column for column in columns if column != "from"]
+    empty = 'No silence: "dcmon silence create MATCHER --for 4h" adds one.'
+    ctx.obj.output.table(view.rows(ctx.obj, ended=all_), columns, empty=empty, narrow=narrow)
 
 
 @app.command()

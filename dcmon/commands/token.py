@@ -46,7 +46,8 @@ def list_(ctx: typer.Context) -> None:
     from dcmon.commands.views import token as view
 
     columns = ["prefix", "name", "user", "scope", "state", "created_at", "expires_at", "last_used_at"]
-    ctx.obj.output.table(view.rows(ctx.obj), columns)
+    narrow = [column for column in columns if column not in ("user", "expires_at")]
+    ctx.obj.output.table(view.rows(ctx.obj), columns, unfolded=["prefix"], narrow=narrow)
 
 
 @app.command()

@@ -21,6 +21,7 @@ ROUTES = {
     "rule list": "GET /api/v1/alert-rules",
     "rule set": "PUT /api/v1/alert-rules/{id}",
     "token list": "GET /api/v1/tokens",
+    "version list": "GET /api/v1/models/{id}/versions",
 }
 _COMMAND = re.compile(r'"dcmon ([a-z-]+ [a-z-]+)( [^"]*)?"')
 

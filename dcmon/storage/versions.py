@@ -115,7 +115,7 @@ def _require_same(model: Model, existing: Version, new: NewVersion) -> None:
         if current != wanted:
             raise errors.Conflict(
                 f"Version {new.name!r} already exists, with other {title}. Choose another name:"
-                f' "dcmon model show {model.name}" lists the versions.'
+                f' "dcmon version list --model {model.name}" lists the versions.'
             )
 
 
@@ -239,7 +239,7 @@ def change(
             model = session.get_one(Model, version.model_id)
             raise errors.Conflict(
                 f"Model {model.name!r} already has a version {name!r}. Choose another name:"
-                f' "dcmon model show {model.name}" lists the versions.'
+                f' "dcmon version list --model {model.name}" lists the versions.'
             )
         version.name = name
     session.flush()

@@ -15,6 +15,7 @@ from dcmon.db.locks import LockSpace
 from dcmon.db.object_limits import ObjectLimits
 from dcmon.db.tables.public import Member, User
 from dcmon.db.tables.public import Organization as OrganizationRow
+from dcmon.formatting import some_of
 from dcmon.states import DefaultSet
 from dcmon.tenancy import members, retention
 
@@ -143,9 +144,9 @@ def choose(session: Session, name: str | None) -> Organization:
             'There is no organization yet. "dcmon org create NAME --owner EMAIL" creates one.'
         )
     if len(existing) > 1:
-        names = ", ".join(entry.name for entry in existing[:5])
+        names = some_of([entry.name for entry in existing], 5)
         raise errors.InvalidInput(
-            f"There are {len(existing)} organizations ({names} …): choose one with --org or DCMON_ORG. A list shows"
+            f"There are {len(existing)} organizations ({names}): choose one with --org or DCMON_ORG. A list shows"
             " those of all with --all-orgs."
         )
     return existing[0]

@@ -68,6 +68,31 @@ def test_folded_lines_are_indented_and_commands_are_whole(
     ]
 
 
+def test_columns_that_do_not_fit_are_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    columns = {"id": "", "next_attempt": "", "by": "author"}
+    for output in (Output(), Output(Format.wide), Output(fields=["by"])):
+        output.table([{"id": 1, "next_attempt": 2, "by": 3}], columns, narrow=["id"])
+    shown = capsys.readouterr()
+    assert [line.split() for line in shown.out.splitlines()] == [
+        ["id"], ["1"], ["id", "next", "attempt", "author"], ["1", "2", "3"], ["author"], ["3"],
+    ]  # fmt: skip
+    assert shown.err == "Not shown in this width: next attempt, author. -o wide shows all.\n"
+
+
+def test_table_is_sorted_by_any_field_of_its_data(capsys: pytest.CaptureFixture[str]) -> None:
+    data = [{"id": 1, "at": 5}, {"id": 2, "at": 4}, {"id": 3, "at": 6}]
+    page = Page(data, [Table([{"object": f"rule {row['id']}"} for row in data], ["object"])])
+    output = Output()
+    output.arrange("-at", 2)
+    output.page(page)
+    assert capsys.readouterr().out.split() == ["object", "rule", "3", "rule", "1"]
+    output = Output(fields=["id"])
+    output.arrange("-at", None)
+    output.page(page)
+    assert capsys.readouterr().out.split() == ["id", "3", "1", "2"]
+
+
 def test_lines_in_a_pipe_are_not_folded(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     line = "one " * 100 + "end"

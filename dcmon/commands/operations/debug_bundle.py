@@ -76,18 +76,18 @@ class Bundle:
         return all(row["state"] in (PartState.COLLECTED, PartState.ABSENT) for row in self.rows)
 
 
-def write(app: "App", file: Path | None, seconds: float) -> Bundle:
+def write(app: "App", file: Path | None, seconds: float, *, is_replaced: bool = False) -> Bundle:
     """Collect all parts at the same time, and write those that are ready after `seconds`.
 
     `file`: the archive, .tar.gz or .zip; None: a name with the time, in the current directory. Raises InvalidInput,
-    Conflict if the file exists, DiskFull, or DcmonError if it can't be written.
+    Conflict if the file exists unless `is_replaced`, DiskFull, or DcmonError if it can't be written.
     """
     now = datetime.now(UTC)
     path = file or Path(f"dcmon-debug-{now:%Y%m%dT%H%M%SZ}.tar.gz")
     if not path.name.endswith((".tar.gz", ".tgz", ".zip")):
         raise errors.InvalidInput(f"{path} is neither a .tar.gz nor a .zip: choose one of these names.")
-    if path.exists():
-        raise errors.Conflict(f"{path} exists already. Choose another name, or delete it first.")
+    if path.exists() and not is_replaced:
+        raise errors.Conflict(f"{path} exists already. Choose another name, or replace it with --replace.")
     secrets = Part(SECRETS, lambda app: stored_secrets.read(app, MOST_STORED_SECRETS))
     known = list(bundle_parts.known_secrets(app))
     with suppress(errors.DcmonError):  # several threads use it: it is made by none of them

@@ -116,7 +116,7 @@ class _Collected(Output):
         self.tables_of_org.append(Table(rows, columns, **more))
 
     def page(self, page: Page) -> None:
-        tables = [part for part in page.parts if isinstance(part, Table)]
+        tables = [part for part in map(page.with_data, page.parts) if isinstance(part, Table)]
         if self.is_data and not isinstance(page.data, Mapping):
             tables = [Table(page.data, [])]
         self.tables_of_org += tables
@@ -159,4 +159,5 @@ def _joined(tables: Mapping[str, list[Table]]) -> Page:
     of_orgs = [table for listed in tables.values() for table in listed]
     shape = next((table for table in of_orgs if table.rows), next(iter(of_orgs), Table([], [])))
     columns = {"org": "", **shape.columns} if isinstance(shape.columns, Mapping) else ["org", *shape.columns]
-    return Page(rows, [replace(shape, rows=rows, columns=columns)])
+    narrow = ["org", *shape.narrow] if shape.narrow else ()
+    return Page(rows, [replace(shape, rows=rows, columns=columns, narrow=narrow)])

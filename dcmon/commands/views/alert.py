@@ -127,12 +127,10 @@ def _states(row: dict[str, Any]) -> set[str]:
 
 
 def _state_text(row: dict[str, Any]) -> str:
-    """Return the state for people; "acknowledged" and "held" say more than "firing"."""
-    if row["state"] == AlertState.FIRING and row["acknowledged_by"]:
-        return AlertChangeKind.ACKNOWLEDGED
-    if row["state"] == AlertState.RESOLVED and row["resolved_by"] == ResolvedBy.REVISION:
-        return AlertChangeKind.RETRACTED
-    return NotificationState.HELD if row["held"] else str(row["state"])
+    """Return the state for people: that of the data, and what else a person needs to know: "firing, held"."""
+    is_retracted = row["state"] == AlertState.RESOLVED and row["resolved_by"] == ResolvedBy.REVISION
+    more = [AlertChangeKind.RETRACTED] if is_retracted else sorted(_states(row) - {row["state"]})
+    return ", ".join([row["state"], *more])
 
 
 def _json_row(view: "AlertView", payload: dict[str, Any]) -> dict[str, Any]:
@@ -154,7 +152,9 @@ def _text(view: "AlertView", payload: dict[str, Any], hold_reason: str | None) -
     alert, row = view.alert, _row(view)
     return {
         "summary": payload["summary"],
-        "state": alert.state if alert.state != AlertState.RESOLVED else _resolution(payload),
+        "state": _resolution(payload)
+        if alert.state == AlertState.RESOLVED
+        else _state_text({**row, "held": hold_reason}),
         "severity": alert.severity,
         "monitor": f"{row['monitor']}, check {payload['check']}",
         "version": row["version"],

@@ -23,7 +23,7 @@ def listing(app: "App", wanted: "EntryFilter", limit: int) -> Page:
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    name = "" if entry["name"] is None else f" {entry['name']!r}"
+    name = "" if not entry["name"] else f" {entry['name']!r}"
     number = "" if entry["object_id"] is None else f" {entry['object_id']}"
     origin = [entry["via"], entry["address"], entry["token"]]
     return {

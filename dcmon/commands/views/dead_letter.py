@@ -28,8 +28,8 @@ def listing(app: "App", chosen: "DeadLetterFilter", limit: int) -> Page:
         rows = dead_letters.entries(session, chosen, limit)
     is_filtered = (chosen.topic, chosen.reason, chosen.since, chosen.org_id) != (None,) * 4
     shown = rows if app.output.is_data else [{**row, "reason": shortened(row["reason"], 200)} for row in rows]
-    columns = NARROW_COLUMNS if app.output.is_narrow else COLUMNS
-    table = Table(shown, columns, empty=NONE_MATCHES if is_filtered else NONE_OPEN, unfolded=["id"])
+    empty = NONE_MATCHES if is_filtered else NONE_OPEN
+    table = Table(shown, COLUMNS, empty=empty, unfolded=["id"], narrow=NARROW_COLUMNS)
     return Page(rows, [table], [RETRY] if rows else [])
 
 

@@ -4,22 +4,28 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dcmon.notifications import notification_views, receiver_addresses, receivers
-from dcmon.output import Lines
+from dcmon.output import Lines, shortened
 
 if TYPE_CHECKING:
     from dcmon.app import App
     from dcmon.notifications.notification_views import NotificationFilter
 
 SHORT_ID = 8  # characters
+LONGEST_REASON = 100
 
 
 def rows(app: "App", only: "NotificationFilter", limit: int) -> list[dict[str, Any]]:
-    """List notifications, the newest first; people see the beginning of an id."""
+    """List notifications, the newest first; people see the beginnings of an id and of a reason."""
     with app.org() as session:
         views = notification_views.entries(session, only, limit)
         now = receivers.database_time(session)
         listed = [notification_views.row(view, now) for view in views]
-    return listed if app.output.is_data else [{**row, "id": row["id"][:SHORT_ID]} for row in listed]
+    return listed if app.output.is_data else list(map(_short, listed))
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    reason = row["reason"] and shortened(row["reason"], LONGEST_REASON)
+    return {**row, "id": row["id"][:SHORT_ID], "reason": reason}
 
 
 def detail(app: "App", notification_id: str) -> dict[str, Any]:

@@ -25,14 +25,13 @@ NARROW_ROW_COLUMNS = ["id", "model", "version", "sample_id", "reason", "field", 
 def listing(app: "App", row_filter: "QuarantineFilter", limit: int | None) -> Page:
     """Show the newest rows; without a limit, show counts. Raises NotFound or InvalidInput for unknown names."""
     if limit is None:
-        listed, columns = counts(app, row_filter), NARROW_COUNT_COLUMNS if app.output.is_narrow else COUNT_COLUMNS
+        listed, columns, narrow = counts(app, row_filter), COUNT_COLUMNS, NARROW_COUNT_COLUMNS
     else:
-        listed = _newest_rows(app, row_filter, limit)
-        columns = NARROW_ROW_COLUMNS if app.output.is_narrow else ROW_COLUMNS
+        listed, columns, narrow = _newest_rows(app, row_filter, limit), ROW_COLUMNS, NARROW_ROW_COLUMNS
     if not app.output.is_data:
         listed = [{**row, "value": _shown(row)} for row in listed]
     empty = "No row is quarantined." if row_filter.is_all else NO_SUCH_ROW
-    return Page(listed, [Table(listed, columns, empty=empty, unfolded=["id", "reason"])])
+    return Page(listed, [Table(listed, columns, empty=empty, unfolded=["id", "reason"], narrow=narrow)])
 
 
 def _shown(row: Mapping[str, Any]) -> str | None:

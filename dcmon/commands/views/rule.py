@@ -44,10 +44,10 @@ def listing(app: "App", model: str | None) -> Page:
         views = alert_views.list_rules(session, models.find(session, model).id if model else None)
         failures = rule_failures.failing(session)
         rows = [{**alert_views.rule_row(view), "failing": failures.get(view.rule.id)} for view in views]
-    columns = ["id", *([] if app.output.is_narrow else ["name"]), "monitor", "condition", "severity"]
-    table = Table(
-        rows, [*columns, "for", "open", "active"], empty='No rule yet. "dcmon rule create MONITOR CONDITION" adds one.'
-    )
+    columns = ["id", "name", "monitor", "condition", "severity", "for", "open", "active"]
+    narrow = [column for column in columns if column != "name"]
+    empty = 'No rule yet. "dcmon rule create MONITOR CONDITION" adds one.'
+    table = Table(rows, columns, empty=empty, narrow=narrow)
     remarks = [
         f"Rule {row['id']} can't judge the results of its monitor: {row['failing']}" for row in rows if row["failing"]
     ]

@@ -30,8 +30,7 @@ def listed(app: "App") -> Page:
         rows = [_with_loss(session, source, losses) for source in sources.entries(session)]
     shown = [{**row, LOST: _loss_text(losses.get(row["name"]))} for row in rows]
     empty = 'No source yet: "dcmon source create NAME URL --model MODEL".'
-    columns = NARROW_COLUMNS if app.output.is_narrow else COLUMNS
-    return Page(rows, [Table(shown, columns, empty=empty, unfolded=["name", "scanned_at"])])
+    return Page(rows, [Table(shown, COLUMNS, empty=empty, unfolded=["name", "scanned_at"], narrow=NARROW_COLUMNS)])
 
 
 def _with_loss(session: "Session", source: "DataSource", losses: "Mapping[str, SourceLoss]") -> dict[str, Any]:
