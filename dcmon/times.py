@@ -7,6 +7,7 @@ from dcmon import durations
 from dcmon.errors import InvalidInput
 
 EXAMPLES = "2026-03-10, 2026-03-10T14:30, 7d (ago), +2h, yesterday or now"
+END_EXAMPLES = "90d (from now), 2026-12-31, 2026-12-31T18:00 or tomorrow"
 DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}  # their beginnings, in UTC
 SPAN = re.compile(r"(?P<sign>[+-]?)(?P<span>\S.*?)(?P<ago>\s+ago)?")
 
@@ -29,6 +30,34 @@ def parse(text: str, now: datetime | None = None) -> datetime:
         return _relative(typed, now)
 
 
+def parse_lifetime(text: str, now: datetime | None = None) -> timedelta:
+    """Parse how long something lasts from now: a duration such as 90d, or the time at which it ends.
+
+    Raises InvalidInput, also for a time that is over.
+    """
+    now = (now or datetime.now(UTC)).astimezone(UTC)
+    typed = text.strip()
+    try:
+        return durations.parse(typed.removeprefix("+"))
+    except InvalidInput as error:
+        if durations.MONTHS.search(typed) is not None:
+            raise error
+        if typed.startswith("+") or not _is_time(typed):
+            raise InvalidInput(f"{text!r} is neither a duration nor a time. Give one like {END_EXAMPLES}.") from None
+    lifetime = parse(typed, now) - now
+    if lifetime <= timedelta():
+        raise InvalidInput(f"{text!r} is over. Give a time to come, or a duration: {END_EXAMPLES}.")
+    return lifetime
+
+
+def _is_time(typed: str) -> bool:
+    """Return True for a word or ISO 8601, which is not relative."""
+    try:
+        return typed.lower() in ("now", *DAYS) or _of_iso(typed) is not None
+    except (ValueError, OverflowError):
+        return False
+
+
 def _of_iso(typed: str) -> datetime:
     """Parse ISO 8601. Raises ValueError, or OverflowError where the time in UTC is out of the calendar."""
     time = datetime.fromisoformat(typed)
@@ -43,4 +72,5 @@ def _relative(typed: str, now: datetime) -> datetime:
         span = durations.parse(match["span"])
         return now + span if match["sign"] == "+" else now - span
     except (InvalidInput, OverflowError):
-        raise InvalidInput(f"{typed!r} is not a time. A time looks like {EXAMPLES}.") from None
+        reason = ", because months differ in length: type 30d" if durations.MONTHS.search(typed) else ""
+        raise InvalidInput(f"{typed!r} is not a time{reason}. A time looks like {EXAMPLES}.") from None

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from dcmon import errors
+from dcmon.nearest import meant
 
 QUARTER_HOUR_SECONDS = 900  # rows, labels and receipts are counted by quarter hours
 
@@ -74,8 +75,9 @@ def time_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the name is too long for a file
+        hint = meant(name, available_timezones())
         raise errors.InvalidInput(
-            f"There is no time zone {shown!r}. A name looks like Europe/Berlin or UTC."
+            f"There is no time zone {shown!r}.{hint} A name looks like Europe/Berlin or UTC."
         ) from error
 
 

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from dcmon import cli
+from dcmon import cli, durations
 from dcmon.commands.shared.help_texts import PANELS, usage_of, value_of
 
 
@@ -104,6 +105,7 @@ def _option(option: Any) -> Parameter:
 
 def _with_default(option: Any) -> str:
     default = getattr(option.default, "value", option.default)
+    default = durations.to_text(default) if isinstance(default, timedelta) else default
     text = str(option.help or "")
     if option.is_flag or option.count or default in (None, "") or "efault" in text:
         return text

@@ -1,6 +1,6 @@
 """The part of `dcmon monitor` that shows stored results and computes missing ones."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -50,20 +50,19 @@ def backfill(
     name: options.MonitorName,
     from_: options.RequiredFrom,
     to: options.Until = None,
-    timeout: Annotated[str, typer.Option(help=BACKFILL_TIMEOUT)] = "10m",
+    timeout: Annotated[timedelta, options.duration_option("--timeout", BACKFILL_TIMEOUT)] = timedelta(minutes=10),
     notify: options.Notify = False,
 ) -> None:
     """Evaluate past windows that have no result yet; after an interruption, the same command continues.
 
     Example: dcmon monitor backfill "credit/Prediction Drift" --from 2026-11-01
     """
-    from dcmon import durations
     from dcmon.commands.operations import monitor_run as operation
     from dcmon.monitoring.complete_windows import EndRange
 
     require_span(from_, to)
     ends = EndRange(from_, to)
-    request = operation.RunRequest(name, ends, durations.parse(timeout), notifies=notify)
+    request = operation.RunRequest(name, ends, timeout, notifies=notify)
     with ctx.obj.output.progress(name, counts=True) as advance:
         done = operation.backfill(ctx.obj, request, advance)
     ctx.obj.output.value(done)

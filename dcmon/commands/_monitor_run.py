@@ -1,6 +1,6 @@
 """The part of `dcmon monitor` that evaluates windows now, by hand, in cron and in CI."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,7 +34,7 @@ def run(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the window is complete; exit 3 if it is not.")
     ] = False,
-    timeout: Annotated[str, typer.Option(help=TIMEOUT)] = "10m",
+    timeout: Annotated[timedelta, options.duration_option("--timeout", TIMEOUT)] = timedelta(minutes=10),
     notify: options.Notify = False,
     *,
     reports: "Reports",
@@ -47,7 +47,6 @@ def run(
 
     Example: dcmon monitor run credit --fail-on high --junit result.xml
     """
-    from dcmon import durations
     from dcmon.commands.operations import monitor_run as operation
     from dcmon.commands.views import monitor_result as view
     from dcmon.monitoring.complete_windows import EndRange
@@ -55,7 +54,7 @@ def run(
     _require_one_way(at, from_, to, wait=wait)
     if bool(names) == all_:
         raise typer.BadParameter("Name monitors or models, or give --all.")
-    request = operation.RunRequest("", EndRange(from_, to), durations.parse(timeout), at, wait, notify)
+    request = operation.RunRequest("", EndRange(from_, to), timeout, at, wait, notify)
     done = operation.run(ctx.obj, names, request, reports)
     ctx.obj.output.page(view.judged_page(done.results))
     if done.exit_code:

@@ -1,9 +1,11 @@
 """Find what is wrong with dcmon, and what mends it."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import single
 from dcmon.commands.shared.lists import watched
@@ -32,7 +34,9 @@ def doctor(
             help="Only findings with this code; repeatable.",
         ),
     ] = None,
-    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long each part may take.")] = "15s",
+    timeout: Annotated[timedelta, options.duration_option("--timeout", "How long each part may take.")] = timedelta(
+        seconds=15
+    ),
     catalogue: Annotated[bool, typer.Option("--list", help="Show the codes of all faults instead.")] = False,
 ) -> None:
     """Find what is wrong with this installation, and say what mends it; with --org, of one organization.

@@ -1,5 +1,6 @@
 """Ingestion: files to load, lag and offsets of Kafka."""
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,17 +76,16 @@ def lag(
         int, typer.Option(help="Maximum number of unread messages to read from each partition.", min=1)
     ] = 1_000,
     longest: Annotated[
-        str | None, typer.Option(help="Exit 1 when a message has waited longer than this: 90s, 30m.")
+        timedelta | None,
+        options.duration_option("--longest", "Exit 1 when a message has waited longer than this: 90s, 30m."),
     ] = None,
 ) -> None:
     """Show the lag of ingestion by partition and organization. Example: dcmon ingest lag --longest 5m
 
     Unread messages of an organization are counted only among the messages that --look-at allows.
     """
-    from dcmon import durations
     from dcmon.ingestion import lag as lags
 
-    bound = durations.parse(longest) if longest else None
     partitions, organizations = lags.measure(ctx.obj.engine, require_broker(ctx), look_at)
     ctx.obj.output.tables(
         {
@@ -94,14 +94,16 @@ def lag(
         },
         LAG_COLUMNS,
     )
-    if bound is not None and lags.is_behind(partitions, bound):
+    if longest is not None and lags.is_behind(partitions, longest):
         raise typer.Exit(1)
 
 
 @app.command()
 def seek(
     ctx: typer.Context,
-    to: Annotated[str, typer.Option(help='"beginning", "end" or a time, in UTC without a zone: 2026-11-24T10:00.')],
+    to: Annotated[
+        str, typer.Option(metavar="TIME|beginning|end", help="To a time, like 2026-11-24T10:00 or 2h (ago), or an end.")
+    ],
     topic: Annotated[
         list[str] | None,
         choice_option(what="topic", known=RowKind, help="Default: both."),

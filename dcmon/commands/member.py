@@ -1,5 +1,6 @@
 """Members of an organization, and their roles."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -82,7 +83,9 @@ def invite(
     ctx: typer.Context,
     email: Email,
     role: RoleOption = "member",
-    expires: Annotated[str, typer.Option(help="How long the invitation lasts, at most 90d.")] = "7d",
+    expires: Annotated[
+        timedelta, options.lifetime_option("--expires", "How long the invitation lasts, or until when: at most 90d.")
+    ] = timedelta(days=7),
 ) -> None:
     """Show a code that makes a person a member once. Example: dcmon member invite ann@acme.org --role viewer"""
     from dcmon.commands.operations import member as operation

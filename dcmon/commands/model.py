@@ -1,12 +1,13 @@
 """Models, whose predictions are watched."""
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcmon.commands.shared import model_options, options, questions
-from dcmon.commands.shared.arguments import duration, frequency, names_and_defaults
+from dcmon.commands.shared.arguments import frequency, names_and_defaults
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.choices import FREQUENCIES, choice_option
 from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, confirm, outcome
@@ -61,10 +62,12 @@ def show(ctx: typer.Context, name: options.ModelName) -> None:
 def set_(
     ctx: typer.Context,
     name: options.ModelName,
-    time_zone: Annotated[str | None, typer.Option(help=options.TIME_ZONE)] = None,
-    lateness: Annotated[str | None, typer.Option(help="How long a window waits for late rows: 10m, 2h, 0s.")] = None,
+    time_zone: Annotated[str | None, options.TIME_ZONE] = None,
+    lateness: Annotated[
+        timedelta | None, options.duration_option("--lateness", "How long a window waits for late rows: 10m, 2h, 0s.")
+    ] = None,
     label_ratio: Annotated[float | None, typer.Option(help=options.LABEL_RATIO)] = None,
-    label_delay: Annotated[str | None, typer.Option(help=options.LABEL_DELAY)] = None,
+    label_delay: Annotated[timedelta | None, options.LABEL_DELAY] = None,
 ) -> None:
     """Set when a model's windows are evaluated.
 
@@ -75,8 +78,7 @@ def set_(
     from dcmon.commands.operations import model as operation
     from dcmon.monitoring.lifecycle import ModelTiming
 
-    delays = {"lateness": duration(lateness), "label_delay": duration(label_delay)}
-    timing = ModelTiming(time_zone, label_ratio=label_ratio, **delays)
+    timing = ModelTiming(time_zone, lateness=lateness, label_ratio=label_ratio, label_delay=label_delay)
     if timing == ModelTiming():
         raise typer.BadParameter("Nothing to set: give --time-zone, --lateness, --label-ratio or --label-delay.")
     ctx.obj.output.value(operation.change(ctx.obj, name, timing))

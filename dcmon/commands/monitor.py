@@ -6,7 +6,7 @@ import typer
 
 from dcmon.commands import _monitor_results, _monitor_run
 from dcmon.commands.shared import option_groups, options, questions
-from dcmon.commands.shared.arguments import check_parameters, duration, frequency, parse_condition
+from dcmon.commands.shared.arguments import check_parameters, frequency, parse_condition
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.choices import FREQUENCIES, RESETTABLE, choice_option
 from dcmon.commands.shared.groups import group
@@ -59,7 +59,7 @@ def create(
     every = frequency(frequency_)
     conditions = [condition for text in rule or () if (condition := parse_condition(text)) is not None]
     spec = MonitorSpec(
-        name, every, aggregation_window, duration(lookback), description, operation.parse_filters(filter_),
+        name, every, aggregation_window, lookback, description, operation.parse_filters(filter_),
         choices.kwargs, compared_with=operation.parse_compare(compare), rows=operation.parse_rows(rows),
     )  # fmt: skip
     new = operation.NewMonitor(model, check, check_parameters(param), spec, conditions, severity)
@@ -139,7 +139,7 @@ def set_(
 
     wanted: dict[str, Any] = {
         "name": new_name, "description": description, "aggregation_window": aggregation_window,
-        "frequency": frequency_ and frequency(frequency_), "lookback": duration(lookback),
+        "frequency": frequency_ and frequency(frequency_), "lookback": lookback,
         "data_filters": operation.parse_filters(filter_) if filter_ else None,
         "compared_with": operation.parse_compare(compare) if compare else None,
     }  # fmt: skip

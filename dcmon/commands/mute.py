@@ -20,7 +20,7 @@ def create(
     name: options.CreatedName,
     hours: Annotated[str, typer.Option(help="Hours of the day, also past midnight: 22:00-06:00.")],
     days: Annotated[str, typer.Option(help="Days on which the mute time begins: mon-fri, sat,sun or daily.")] = "daily",
-    time_zone: Annotated[str, typer.Option("--time-zone", help="Time zone of the hours: Europe/Berlin.")] = "UTC",
+    time_zone: Annotated[str, options.zone_option("Time zone of the hours: Europe/Berlin.")] = "UTC",
     match: Annotated[
         list[str] | None, typer.Option(help="Only alerts that match: severity!=critical, model=credit …; repeatable.")
     ] = None,

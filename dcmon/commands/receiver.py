@@ -1,11 +1,12 @@
 """Receivers of notifications: webhooks, Slack, e-mail, ..."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcmon.commands.shared import option_groups, options, questions
-from dcmon.commands.shared.arguments import duration
+from dcmon.commands.shared.arguments import require_not_both
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
@@ -104,7 +105,9 @@ def set_(
 def send_test(
     ctx: typer.Context,
     name: options.ReceiverName,
-    timeout: Annotated[str, typer.Option(help="How long to wait for the worker.")] = "30s",
+    timeout: Annotated[timedelta, options.duration_option("--timeout", "How long to wait for the worker.")] = timedelta(
+        seconds=30
+    ),
     here: Annotated[bool, typer.Option("--here", help="Send from this computer, with its own settings.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show where it would be sent, and send nothing.")] = False,
 ) -> None:
@@ -135,13 +138,20 @@ def pause(
     ctx: typer.Context,
     name: options.ReceiverName,
     for_: Annotated[
-        str | None, typer.Option("--for", help="How long: 2h, 30m, 3d; default: until it is resumed.")
+        timedelta | None,
+        options.duration_option(
+            "--for", "How long: 2h, 30m, 3d; default: until it is resumed.", "For a time give --to."
+        ),
+    ] = None,
+    until: Annotated[
+        timedelta | None, options.lifetime_option("--to", "Until when: 2026-12-31T08:00, tomorrow or +2h.")
     ] = None,
 ) -> None:
     """Pause a receiver: its notifications wait, none is lost. Example: dcmon receiver pause team --for 2h"""
     from dcmon.commands.operations import notification as operation
 
-    paused = operation.pause(ctx.obj, name, duration(for_ or None, "30m, 2h or 3d"))
+    require_not_both(for_ is not None, "--for", until is not None, "--to")
+    paused = operation.pause(ctx.obj, name, for_ or until)
     ctx.obj.output.value(paused, none={"until": "it is resumed"})
 
 

@@ -1,6 +1,7 @@
 """Alert rules, which judge the values of monitors."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import parse_condition, span
 from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.choices import Parsed
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import delete_all
@@ -149,7 +151,12 @@ def backtest(
     name: Annotated[
         str, typer.Argument(metavar="RULE", help="Id or name of a rule, or a monitor together with --rule.")
     ],
-    since: Annotated[str, typer.Option(help="How long before the newest window: 90d, 12h, or since a time.")] = "90d",
+    since: Annotated[
+        timedelta,
+        typer.Option(
+            parser=Parsed(span), metavar="TIME", help="How long before the newest window: 90d, 12h, or since a time."
+        ),
+    ] = timedelta(days=90),
     condition: Annotated[
         str | None, typer.Option("--rule", help="Condition to test instead of the rule's own.")
     ] = None,
@@ -164,5 +171,5 @@ def backtest(
     from dcmon.commands.views import rule as view
 
     wanted = replace(policy, condition=parse_condition(condition))
-    tested = operation.run(ctx.obj, name, wanted, span(since), shows_noise=noise)
+    tested = operation.run(ctx.obj, name, wanted, since, shows_noise=noise)
     ctx.obj.output.page(view.backtest_report(tested.backtest, tested.noise))

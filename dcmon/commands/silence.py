@@ -1,6 +1,6 @@
 """Silences, which hold notifications back for a while."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
@@ -26,7 +26,9 @@ def create(
             metavar="MATCHER...", help="NAME=VALUE; NAME: model, version, monitor, check, rule, severity or alert."
         ),
     ],
-    for_: Annotated[str | None, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = None,
+    for_: Annotated[
+        timedelta | None, options.duration_option("--for", "How long: 30m, 4h, 2d.", "For a time give --to.")
+    ] = None,
     from_: Annotated[datetime | None, options.time_option("--from", "Start of the silence; default: now.")] = None,
     until: Annotated[datetime | None, options.time_option("--to", "End of the silence, like +4h.")] = None,
     reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
@@ -40,14 +42,13 @@ def create(
     """
     from datetime import UTC
 
-    from dcmon import durations
     from dcmon.commands.operations import silence as operation
     from dcmon.notifications.silences import NewSilence
 
     if (for_ is None) is (until is None):
         raise typer.BadParameter("Give either --for 4h or --to 2026-12-01, and not both.")
     begins = from_ or datetime.now(UTC)
-    ends = until or begins + durations.parse(for_ or "", "30m, 4h or 2d")
+    ends = until or begins + (for_ or timedelta())
     row = operation.add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()))
     ctx.obj.output.value(row, remark=None if row["alerts"] else "No alert that fires now matches.")
 

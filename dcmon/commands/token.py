@@ -1,5 +1,6 @@
 """API tokens of services and people."""
 
+from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
@@ -24,7 +25,10 @@ def create(
     name: Annotated[str, typer.Argument(help="Purpose of the token.")] = "sdk",
     user: Annotated[str | None, typer.Option(help="E-mail of a member; default: the owner.")] = None,
     days: Annotated[int | None, typer.Option(min=1, hidden=True, help="Days until the token expires.")] = None,
-    expires: Annotated[str | None, typer.Option(help="After how long it expires: 12h, 90d; default: never.")] = None,
+    expires: Annotated[
+        timedelta | None,
+        options.lifetime_option("--expires", "When it expires: after 12h, 90d, or at 2026-12-31; default: never."),
+    ] = None,
     scope: Annotated[
         str,
         choice_option(what="scope", known=Scope, help="What it may do; full: all that the user may do."),
@@ -35,8 +39,8 @@ def create(
 
     if days and expires:
         raise typer.BadParameter("Give --days or --expires, not both.")
-    row = operation.create(ctx.obj, name, user, f"{days}d" if days else expires, scope)
-    ctx.obj.output.value(row, remark=STORE_TOKEN)
+    row = operation.create(ctx.obj, name, user, timedelta(days) if days else expires, scope)
+    ctx.obj.output.value(row, none={"expires_at": "never"}, remark=STORE_TOKEN)
 
 
 @app.command("list")

@@ -1,9 +1,11 @@
 """Wait until dcmon has done its work."""
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.commands.shared.groups import single
 
 app = single()
@@ -15,8 +17,12 @@ FOR = "Condition, like lag=0, due=0, notifications<=5, health=0 or migrated; rep
 def wait(
     ctx: typer.Context,
     conditions: Annotated[list[str], typer.Option("--for", metavar="CONDITION", help=FOR)],
-    timeout: Annotated[str, typer.Option(help="Longest wait: 60s, 10m.")] = "60s",
-    every: Annotated[str, typer.Option("--every", help="Time between two looks: 1s, 500ms.")] = "1s",
+    timeout: Annotated[timedelta, options.duration_option("--timeout", "Longest wait: 60s, 10m.")] = timedelta(
+        minutes=1
+    ),
+    every: Annotated[timedelta, options.duration_option("--every", "Time between two looks: 1s, 500ms.")] = timedelta(
+        seconds=1
+    ),
 ) -> None:
     """Wait until conditions hold; exit 124 when the time is over.
 
@@ -25,9 +31,7 @@ def wait(
 
     Example: dcmon wait --for lag=0 --for due=0 --timeout 60s
     """
-    from dcmon import durations
     from dcmon.commands.operations import wait as operation
 
     parsed = [operation.parse_condition(text) for text in conditions]
-    pause = durations.parse(every, "1s or 10s")
-    ctx.obj.output.value(operation.wait(ctx.obj, parsed, durations.parse(timeout), pause))
+    ctx.obj.output.value(operation.wait(ctx.obj, parsed, timeout, every))

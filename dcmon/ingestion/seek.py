@@ -3,16 +3,19 @@
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
-from dcmon import db, errors
+from dcmon import db, errors, times
 from dcmon.ingestion import kafka, offsets, topic_registry
 from dcmon.ingestion.kafka import Watermarks
+from dcmon.nearest import meant
 from dcmon.settings import Kafka
 from dcmon.storage.ledger import TopicPartition
+
+ENDS = ("beginning", "end")  # of a topic
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,13 @@ def plan(engine: Engine, settings: Kafka, row_kinds: Iterable[str], to: str | da
 
 
 def parse_target(to: str) -> str | datetime:
-    """Parse "beginning", "end" or a time, which is UTC if it has no offset. Raises InvalidInput."""
-    if to in ("beginning", "end"):
-        return to
+    """Parse "beginning", "end" or a time (dcmon.times). Raises InvalidInput."""
+    if to.lower() in ENDS:
+        return to.lower()
     try:
-        time = datetime.fromisoformat(to)
-    except ValueError as error:
-        message = f'{to!r} is not "beginning", "end" or a time like 2026-11-24T10:00.'
-        raise errors.InvalidInput(message) from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return times.parse(to)
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput(f"{error} Or give beginning or end.{meant(to, ENDS)}") from None
 
 
 def _offset(settings: Kafka, topic: str, watermarks: Watermarks, to: str | datetime) -> int:

@@ -92,6 +92,11 @@ def create(
     return f"{prefix}_{secret}"
 
 
+def expiry(session: Session, org_id: int, token: str) -> datetime | None:
+    """Return when a token expires; None: never. Raises TokenNotFound."""
+    return _find(session, org_id, token).expires_at
+
+
 def hold_to(session: Session, org_id: int, token: str, highest: Role | None) -> None:
     """Hold a new token to the role of the person who made it, also if its user gets a higher one. None: no limit."""
     _find(session, org_id, token).highest_role = highest

@@ -59,3 +59,28 @@ def test_relative_time_does_not_depend_on_the_zone_of_now(now: datetime) -> None
     elsewhere = now.replace(tzinfo=UTC).astimezone(timezone(timedelta(hours=9)))
     for text in ("7d", "+2h", "today", "yesterday"):
         assert times.parse(text, elsewhere) == times.parse(text, now.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "lifetime"),
+    [
+        ("90d", timedelta(days=90)), ("+90d", timedelta(days=90)), ("1h30m", timedelta(minutes=90)),
+        ("2026-03-12", timedelta(days=1, hours=9, minutes=30)), ("tomorrow", timedelta(hours=9, minutes=30)),
+        ("2026-03-10T15:30+01:00", timedelta(minutes=0, seconds=1)),
+    ],
+)  # fmt: skip
+def test_lifetime_is_a_duration_or_the_time_of_its_end(text: str, lifetime: timedelta) -> None:
+    now = datetime(2026, 3, 10, 14, 30, tzinfo=UTC) - timedelta(seconds=1 if "T" in text else 0)
+    assert times.parse_lifetime(text, now) == lifetime
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("yesterday", "is over"), ("2020-01-01", "is over"), ("now", "is over"), ("7d ago", "neither a duration nor"),
+        ("-7d", "neither a duration nor"), ("soon", "like 90d .from now., 2026-12-31"), ("1M", "months differ"),
+    ],
+)  # fmt: skip
+def test_lifetime_that_is_over_or_unclear_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        times.parse_lifetime(text)

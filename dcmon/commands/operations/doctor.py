@@ -1,9 +1,10 @@
 """Examine this installation."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from dcmon import durations, errors
+from dcmon import errors
 from dcmon.doctor import inspection
 from dcmon.doctor.faults import Finding
 from dcmon.doctor.installation import Installation
@@ -19,13 +20,12 @@ class Diagnosis(NamedTuple):
     remarks: Sequence[str] = ()
 
 
-def examine(app: "App", codes: Sequence[str], timeout: str, *, is_skipped: bool) -> Diagnosis:
+def examine(app: "App", codes: Sequence[str], timeout: timedelta, *, is_skipped: bool) -> Diagnosis:
     """Return the findings with one of the codes, or all, of the organization of --org, or all; none if it is skipped.
 
-    Raises NotFound for an unknown code or organization, InvalidInput for a timeout.
+    Raises NotFound for an unknown organization, InvalidInput for a timeout.
     """
-    inspection.require_codes(codes)
-    seconds = inspection.parse_timeout(durations.parse(timeout, "5s, 15s or 1m"))
+    seconds = inspection.parse_timeout(timeout)
     if is_skipped:
         return Diagnosis()
     installation = _installation(app)

@@ -1,9 +1,10 @@
 """Add, change, remove and invite members, and choose which models they see."""
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dcmon import durations, errors
+from dcmon import errors
 from dcmon.authors import operator_name
 from dcmon.commands.shared.several import Deletion
 from dcmon.tenancy import invitations, members, model_members, organizations, permissions
@@ -48,9 +49,9 @@ def _delete(app: "App", email: str) -> None:
         members.remove(session, org.id, user_id)
 
 
-def invite(app: "App", email: str, role: str, expires: str) -> dict[str, Any]:
+def invite(app: "App", email: str, role: str, lifetime: timedelta) -> dict[str, Any]:
     """Invite a person and return the code. Raises InvalidInput or Conflict."""
-    org, parsed, lifetime = app.organization(), permissions.parse_role(role), durations.parse(expires)
+    org, parsed = app.organization(), permissions.parse_role(role)
     with app.public() as session:
         (invited,) = invitations.invite(session, org.id, operator_name(), [email], parsed, lifetime)
     return {"email": email, "role": parsed, "code": invited.code, "expires_at": invited.expires_at}

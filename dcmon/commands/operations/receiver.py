@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -142,12 +143,12 @@ class SentTest(NamedTuple):
     exit_code: int = 0
 
 
-def send_test(app: "App", name: str, timeout: str, *, is_here: bool, dry_run: bool) -> SentTest:
+def send_test(app: "App", name: str, longest: timedelta, *, is_here: bool, dry_run: bool) -> SentTest:
     """Let a notify worker send a test message, or send it from this process; with `dry_run` say where it would go.
 
     Raises WebhookNotFound, NoNotifyWorker or TestUnfinished.
     """
-    org, longest = app.organization(), durations.parse(timeout, "10s, 30s or 2m")
+    org = app.organization()
     if dry_run:
         with app.org(org) as session:
             row = view.row(session, receivers.find(session, name))

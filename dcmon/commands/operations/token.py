@@ -4,10 +4,11 @@ import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmon import durations, errors, file_errors
+from dcmon import errors, file_errors
 from dcmon.tenancy import imported_tokens, organizations, permissions, tokens
 from dcmon.tenancy.permissions import Scope
 
@@ -25,17 +26,19 @@ def parse_scope(name: str) -> Scope:
         raise errors.UnknownChoice("scope", name, Scope) from error
 
 
-def create(app: "App", name: str, user: str | None, expires: str | None, scope: str) -> dict[str, Any]:
+def create(app: "App", name: str, user: str | None, lifetime: timedelta | None, scope: str) -> dict[str, Any]:
     """Create a token for a member, or for the owner if `user` is None. Raises NotFound or InvalidInput.
 
-    `expires`: how long it lives, like 90d; None: for ever.
+    `lifetime`: how long it lives; None: for ever.
     """
-    lifetime, parsed = None if expires is None else durations.parse(expires), parse_scope(scope)
+    parsed = parse_scope(scope)
     org = app.organization()
     with app.public() as session:
         member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
         token = tokens.create(session, org.id, member.id, name, lifetime, parsed)
-    return {"organization": org.name, "name": name, "user": member.email, "scope": parsed, "token": token}
+        expires_at = tokens.expiry(session, org.id, token)
+        row = {"organization": org.name, "name": name, "user": member.email, "scope": parsed}
+    return {**row, "expires_at": expires_at, "token": token}
 
 
 def revoke(app: "App", typed: str) -> dict[str, Any]:

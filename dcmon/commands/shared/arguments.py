@@ -79,11 +79,25 @@ def frequency(text: str) -> Any:
     return Frequency[text]
 
 
-def duration(text: str | None, examples: str = "90s, 30m, 12h, 3d, 2w or 1y") -> timedelta | None:
-    """Parse a duration like 30m; None stays None. `examples` are for the message. Raises InvalidInput."""
+def duration(text: str) -> timedelta:
+    """Parse a duration like 30m. Raises InvalidInput."""
     from dcmon import durations
 
-    return None if text is None else durations.parse(text, examples)
+    return durations.parse(text)
+
+
+def lifetime(text: str) -> timedelta:
+    """Parse how long something lasts from now: a duration like 90d, or the time when it ends. Raises InvalidInput."""
+    from dcmon import times
+
+    return times.parse_lifetime(text)
+
+
+def time_zone(text: str) -> str:
+    """Return the name of a time zone as it is. Raises InvalidInput with the nearest name."""
+    from dcmon import windows
+
+    return windows.time_zone(text).key
 
 
 def parse_condition(text: str | None) -> "Condition | None":
@@ -94,13 +108,10 @@ def parse_condition(text: str | None) -> "Condition | None":
 
 
 def time(text: str) -> datetime:
-    """Parse a time like 2026-03-10, 7d (ago), yesterday or now. Raises BadParameter."""
+    """Parse a time like 2026-03-10, 7d (ago), yesterday or now. Raises InvalidInput."""
     from dcmon import times
 
-    try:
-        return times.parse(text)
-    except InvalidInput as error:
-        raise typer.BadParameter(str(error)) from None
+    return times.parse(text)
 
 
 def span(text: str) -> timedelta:

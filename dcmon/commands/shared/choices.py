@@ -41,15 +41,15 @@ class OneOf:
 class Parsed:
     """Parses a value with a function that raises InvalidInput, for typer: the message names the option."""
 
-    def __init__(self, parse: Callable[[str], Any]) -> None:
-        self._parse, self.__name__ = parse, parse.__name__
+    def __init__(self, parse: Callable[[str], Any], more: str = "") -> None:
+        self._parse, self._more, self.__name__ = parse, more, parse.__name__
 
-    def __call__(self, typed: str) -> Any:
-        """Return the parsed value. Raises BadParameter."""
+    def __call__(self, typed: Any) -> Any:
+        """Return the parsed value, or a default as it is. Raises BadParameter; `more` is a sentence of its message."""
         try:
-            return self._parse(typed)
+            return self._parse(typed) if isinstance(typed, str) else typed
         except InvalidInput as error:
-            raise typer.BadParameter(str(error)) from None
+            raise typer.BadParameter(f"{error} {self._more}".rstrip()) from None
 
 
 def choice_option(

@@ -24,6 +24,7 @@ OLD_OPTIONS = {
     "generate": {"--output-dir": "--out", "--overwrite": "--replace"},
     "model": {"--write": "--out"},
     "mute": {"--tz": "--time-zone"},
+    "receiver": {"--until": "--to"},
     "silence": {"--until": "--to"},
 }
 # Verbs of other tools, for suggestions.

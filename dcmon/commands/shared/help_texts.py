@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from dcmon import durations
 from dcmon.commands.shared.choices import OneOf
 
 EXAMPLE = re.compile(r"\s*Example: (dcmon .+)")
@@ -50,6 +52,21 @@ PANELS = {
     "Operate": ("status", "doctor", "logs", "wait", "audit", "backup", "adopt", "debug", "generate"),
     "Settings": ("config", "profile", "secret-key"),
 }  # fmt: skip
+METAVARS = {  # what stands for the value of an option, by the name of its parameter
+    "additional": "NAME:TYPE", "aggregation": "METHOD", "alert": "ALERT", "author": "USER", "by": "USER",
+    "cap": "N|none", "check": "CHECK", "class_": "CLASS", "condition": "CONDITION", "days": "DAYS",
+    "delimiter": "CHARACTER",
+    "encoding": "ENCODING", "feature": "NAME", "filter_": "CONDITION", "group": "GROUP", "header": "HEADER",
+    "host": "ADDRESS", "hours": "HH:MM-HH:MM", "id_": "COLUMN", "image": "IMAGE", "key": "KEY", "label": "COLUMN",
+    "map_": "COLUMN=FIELD", "match": "MATCHER", "max_rejected": "N|N%", "message": "ID", "metric": "METRIC",
+    "model": "MODEL", "name": "NAME", "namespace": "NAMESPACE", "new_name": "NAME", "object_": "OBJECT", "org": "ORG",
+    "owner": "EMAIL", "param": "NAME=VALUE", "passphrase_file": "FILE", "prediction": "COLUMN",
+    "probabilities": "COLUMN", "profile": "PROFILE", "receiver": "RECEIVER", "reference": "FILE", "region": "REGION",
+    "rename": "NAME", "repeat": "DURATION|none", "results": "DURATION|none", "rows": "N|all|default",
+    "rule": "CONDITION", "samples": "DURATION|none", "scorer": "SCORER", "set_": "FIELD=VALUE", "source": "SOURCE",
+    "thousands": "CHARACTER", "time": "COLUMN", "topic": "TOPIC", "user": "EMAIL", "version": "VERSION",
+    "from_": "FILE", "null": "TEXT", "note": "TEXT", "reason": "TEXT", "description": "TEXT", "time_zone": "ZONE",
+}  # fmt: skip
 VALUES = {"int": "N", "int range": "N", "float": "NUMBER", "path": "FILE", "file": "FILE"}  # by the name of a type
 UNWRAPPED = "\b"  # before a paragraph whose lines stay as they are
 
@@ -68,8 +85,11 @@ def prepare(command: Any, words: str) -> None:
 
 
 def prepare_parameters(command: Any) -> None:
-    """Let the parameters of a command show their values in one way: TEXT, N, FILE, or the choices."""
+    """Let the parameters of a command show values in one way, TEXT, N, FILE or choices, and defaults as typed."""
     for parameter in command.params:
+        if isinstance(parameter.default, timedelta) and parameter.show_default:
+            parameter.show_default = False
+            parameter.help = f"{parameter.help}  [default: {durations.to_text(parameter.default)}]"
         text = usage_of(parameter) if parameter.param_type_name == "argument" else value_of(parameter)
         parameter.make_metavar = partial(_fixed, text)
         if getattr(parameter, "hidden", False) and parameter.param_type_name == "argument":
@@ -95,7 +115,8 @@ def value_of(option: Any) -> str:
     """Return what stands for the value of an option: its choices, or a word for the type."""
     if option.metavar:
         return str(option.metavar)
-    return "|".join(choices_of(option)) or VALUES.get(option.type.name, "TEXT")
+    kind = VALUES.get(option.type.name)
+    return "|".join(choices_of(option)) or kind or METAVARS.get(option.name, "TEXT")
 
 
 def choices_of(parameter: Any) -> list[str]:

@@ -5,10 +5,12 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from dcmon.commands.shared import options
 from dcmon.errors import DcmonError, InvalidInput
 from dcmon.output import Output, Page, Table
 
@@ -24,7 +26,7 @@ Sort = Annotated[str, typer.Option(metavar="FIELD", help="Order by a field of th
 ModelWord = Annotated[str | None, typer.Argument(metavar="MODEL", hidden=True, help="The same as --model.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many.")]
 AllOrgs = Annotated[bool, typer.Option("--all-orgs", help="Of all organizations, with their names.")]
-Watch = Annotated[str | None, typer.Option(metavar="DURATION", help="Show again and again, every 5s or 1m.")]
+Watch = Annotated[timedelta | None, options.duration_option("--watch", "Show again and again, every 5s or 1m.")]
 
 
 def listing(command: Command) -> Command:
@@ -84,15 +86,13 @@ def _one_model(word: str, option: str | None) -> str:
     return word
 
 
-def _show(output: Output, show: Callable[[], None], watch: str | None) -> None:
+def _show(output: Output, show: Callable[[], None], watch: timedelta | None) -> None:
     """Show once, or again and again until a Ctrl-C; then an error is shown, too, and may be over the next time."""
     if watch is None:
         return show()
-    from dcmon import durations
-
-    every = durations.parse(watch, "5s or 1m").total_seconds()
+    every = watch.total_seconds()
     if every < SHORTEST_WATCH:
-        raise InvalidInput(f"--watch {watch}: at least {SHORTEST_WATCH} s lie between two looks, like --watch 5s.")
+        raise InvalidInput("--watch: at least {SHORTEST_WATCH} s lie between two looks, like --watch 5s.")
     while True:
         output.clear()
         try:

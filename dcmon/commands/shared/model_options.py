@@ -1,6 +1,7 @@
 """The options of `model create`, parsed into one value."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,6 @@ from dcmon.states import DefaultSet, TaskType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
 
     from dcmon.ingestion.files.dialect import Dialect
     from dcmon.windows import Frequency
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The same as dcmon.storage.columns.TYPES, written here so that --help does not import it.
 COLUMN_TYPES = "numeric, integer, bigint, categorical, text, boolean, array_float, array_float_2d or datetime"
 
+LABEL_DELAY = timedelta(days=3)  # the same as dcmon.storage.models.DEFAULT_LABEL_DELAY
 Text = str | None
 Texts = list[str] | None
 Name = Annotated[Text, typer.Argument(help="Name of the model; with --from, by default that of the file.")]
@@ -34,7 +35,10 @@ From = Annotated[
 ]
 Description = Annotated[Text, typer.Option(help="A few words on the model.")]
 Version = Annotated[Text, typer.Option(help="Also create this version, with the given columns; with --from: v1.")]
-Features = Annotated[Texts, typer.Option("--feature", help=f"Feature as NAME:TYPE; repeatable. TYPE: {COLUMN_TYPES}.")]
+Features = Annotated[
+    Texts,
+    typer.Option("--feature", metavar="NAME:TYPE", help=f"Feature as NAME:TYPE; repeatable. TYPE: {COLUMN_TYPES}."),
+]
 Additional = Annotated[
     Texts, typer.Option("--additional", help="Column that is not a feature, as NAME:TYPE; repeatable.")
 ]
@@ -79,7 +83,7 @@ class ModelSettings:
 
     description: str | None
     label_ratio: float
-    label_delay: "timedelta"
+    label_delay: timedelta
     time_zone: str
     frequency: "Frequency"
     defaults: "DefaultSet | None"
@@ -133,8 +137,8 @@ def _parse_model(
     reference: Reference = None,
     write: Write = None,
     label_ratio: Annotated[float, typer.Option(help=options.LABEL_RATIO)] = 1.0,
-    label_delay: Annotated[str, typer.Option(help=options.LABEL_DELAY)] = "3d",
-    time_zone: Annotated[str, typer.Option(help=options.TIME_ZONE)] = "UTC",
+    label_delay: Annotated[timedelta, options.LABEL_DELAY] = LABEL_DELAY,
+    time_zone: Annotated[str, options.TIME_ZONE] = "UTC",
     frequency_: Frequency_ = "DAY",
     defaults: Defaults = None,
     no_defaults: NoDefaults = False,
@@ -146,13 +150,12 @@ def _parse_model(
     null: options.Null = None,
     date_order: options.FileDateOrder = None,
 ) -> TypedModel:
-    from dcmon import durations
     from dcmon.ingestion.files import dialect
 
     set_name = "none" if no_defaults else defaults
     chosen = None if set_name is None else default_set(set_name)
-    delay, every = durations.parse(label_delay), frequency(frequency_)
-    settings = ModelSettings(description, label_ratio, delay, time_zone, every, chosen)
+    every = frequency(frequency_)
+    settings = ModelSettings(description, label_ratio, label_delay, time_zone, every, chosen)
     written = {"delimiter": delimiter, "encoding": encoding, "decimal": decimal, "thousands": thousands}
     given = dialect.create({**written, "date_order": date_order}, null)
     typed_fields = {"id": id_, "time": time, "prediction": prediction, "probabilities": probabilities, "label": label}

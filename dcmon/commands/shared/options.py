@@ -1,13 +1,13 @@
 """Options that several commands have."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from dcmon import severity
-from dcmon.commands.shared.arguments import time
-from dcmon.commands.shared.choices import choice_option
+from dcmon.commands.shared.arguments import duration, lifetime, time, time_zone
+from dcmon.commands.shared.choices import Parsed, choice_option
 from dcmon.states import DefaultSet
 
 Names = list[str] | None
@@ -16,7 +16,31 @@ VERDICTS = ("keep", "alert", "ok")  # as in dcmon.alerting, which --help does no
 
 def time_option(name: str, help_text: str) -> typer.models.OptionInfo:
     """Return an option whose value is a time: 2026-03-10, 7d (ago), yesterday, now."""
-    option: typer.models.OptionInfo = typer.Option(name, parser=time, metavar="TIME", help=help_text)
+    option: typer.models.OptionInfo = typer.Option(name, parser=Parsed(time), metavar="TIME", help=help_text)
+    return option
+
+
+def duration_option(name: str, help_text: str, more: str = "") -> typer.models.OptionInfo:
+    """Return an option whose value is a duration: 500ms, 90s, 1h30m, 3d. `more`: a sentence for a wrong one."""
+    option: typer.models.OptionInfo = typer.Option(
+        name, parser=Parsed(duration, more), metavar="DURATION", help=help_text
+    )
+    return option
+
+
+def lifetime_option(name: str, help_text: str) -> typer.models.OptionInfo:
+    """Return an option that says when something ends: after a duration, or at a time; its value is a duration."""
+    option: typer.models.OptionInfo = typer.Option(
+        name, parser=Parsed(lifetime), metavar="DURATION|TIME", help=help_text
+    )
+    return option
+
+
+def zone_option(help_text: str) -> typer.models.OptionInfo:
+    """Return an option whose value is the name of a time zone."""
+    option: typer.models.OptionInfo = typer.Option(
+        "--time-zone", parser=Parsed(time_zone), metavar="ZONE", help=help_text
+    )
     return option
 
 
@@ -112,9 +136,7 @@ Thousands = Annotated[
 Null = Annotated[
     Names, typer.Option("--null", help="Text that means a missing value in each column, such as NA; repeatable.")
 ]
-FileTimeZone = Annotated[
-    str | None, typer.Option("--time-zone", help="Time zone of times without an offset: Europe/Berlin. Default: UTC.")
-]
+FileTimeZone = Annotated[str | None, zone_option("Time zone of times without an offset: Europe/Berlin. Default: UTC.")]
 MaxRejected = Annotated[
     str | None, typer.Option(help="Most rows that a file may lose: 1%, or 20. Default: 5%; 50% of fewer than 100 rows.")
 ]
@@ -188,9 +210,9 @@ Filter = Annotated[
     Names, typer.Option("--filter", help="Only rows like \"age >= 30 and city in ('Oslo', 'Rome')\"; repeatable.")
 ]
 Lookback = Annotated[
-    str | None,
-    typer.Option(
-        "--lookback", help="Time span of the monitor's graph, and of the windows that a new reference fills: 30d."
+    timedelta | None,
+    duration_option(
+        "--lookback", "Time span of the monitor's graph, and of the windows that a new reference fills: 30d."
     ),
 ]
 COMPARE = choice_option(
@@ -201,8 +223,8 @@ ROWS = "Rows of a window that the monitor reads: a number, all, or default (DCMO
 
 # When a model's windows are evaluated.
 LABEL_RATIO = "Share of labels that checks on labels wait for: 0.8."
-LABEL_DELAY = "Longest wait of checks on labels: 90s, 30m, 12h, 3d."
-TIME_ZONE = "Time zone of the windows: Europe/Berlin."
+LABEL_DELAY = duration_option("--label-delay", "Longest wait of checks on labels: 90s, 30m, 12h, 3d.")
+TIME_ZONE = zone_option("Time zone of the windows: Europe/Berlin.")
 
 # Which default monitors and rules models get.
 DefaultMonitors = Annotated[

@@ -12,7 +12,7 @@ from dcmon.alerting.state_machine import MissingValuePolicy
 from dcmon.commands.logs import PARTS
 from dcmon.commands.shared import choices, options, usage_errors
 from dcmon.commands.shared.completion import CHOICES, CHOICES_OF_COMMAND
-from dcmon.commands.shared.help_texts import choices_of, name_of
+from dcmon.commands.shared.help_texts import choices_of, name_of, value_of
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.embedded import log_files
 from dcmon.ingestion.files import reader
@@ -25,6 +25,7 @@ PARAMETERS = {
     for name, command in {"dcmon": ROOT, **leaves()}.items()
     for parameter in command.params
 }
+KINDS_OF_TIME = {"TIME", "DURATION"}
 WITH_CHOICES = {name: parameter for name, parameter in PARAMETERS.items() if choices_of(parameter)}
 # What a shell offers of parameters that take other values, too: the words of each are checked where it is parsed.
 OFFERED_AND_FREE = {
@@ -161,3 +162,28 @@ def test_group_without_a_command_shows_its_help(
         assert exit_.value.code == 2
     assert "Commands:" in (shown := capsys.readouterr().err)
     assert json.loads(shown.splitlines()[-1])["error"]["message"] == 'Name a command: "dcmon alert --help" lists them.'
+
+
+def test_what_stands_for_a_value_says_what_it_is() -> None:
+    """TEXT is for prose, and for a text that data has. Name others in METAVARS of help_texts, or with metavar=."""
+    prose = {"--note", "--reason", "--description", "--null"}
+    vague = {name for name, parameter in PARAMETERS.items() if takes_value(parameter) and value_of(parameter) == "TEXT"}
+    assert {name for name in vague if name.split()[-1] not in prose} == set()
+
+
+def test_times_and_durations_are_parsed_with_their_options() -> None:
+    """So that a wrong one names its option."""
+    named = {name: parameter for name, parameter in PARAMETERS.items() if takes_value(parameter)}
+    times = {name: parameter for name, parameter in named.items() if value_of(parameter).split("|")[0] in KINDS_OF_TIME}
+    assert len(times) > 50
+    terms = {name for name, parameter in times.items() if "none" in value_of(parameter) or "end" in value_of(parameter)}
+    for name in times.keys() - terms:
+        with pytest.raises(TyperException) as error:
+            times[name].type.convert("1M", times[name], None)
+        assert "months differ in length" in str(error.value), name
+
+
+def takes_value(parameter: Any) -> bool:
+    """Return True for a listed option that has a value after it."""
+    is_option = parameter.param_type_name == "option" and not parameter.hidden
+    return is_option and not (parameter.is_flag or parameter.count)
