@@ -57,14 +57,17 @@ class App:
             InvalidInput: a setting can't be used.
         """
         from pydantic import ValidationError
+        from pydantic_settings import SettingsError
 
-        from dcmon.settings import Settings, chosen_profile, variable_name
+        from dcmon import setting_faults
+        from dcmon.settings import Settings, chosen_profile, origins
 
         try:
             settings = self._given_settings or Settings()
         except ValidationError as error:
-            problems = "; ".join(f"{variable_name(e['loc'])}: {e['msg']}" for e in error.errors())
-            raise errors.InvalidInput(f"A setting can't be used. {problems}") from error
+            raise errors.InvalidInput(setting_faults.sentences(error, Settings, origins())) from error
+        except SettingsError as error:
+            raise errors.InvalidInput(setting_faults.not_json(error, Settings)) from error
         except UnicodeDecodeError as error:
             raise errors.InvalidInput(f"{Path('.env').absolute()} is not text in UTF-8: {error}.") from error
         user_code.use(settings.run_as, settings.evaluate.variables)

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,13 +30,6 @@ def _with_new_names(variables: Mapping[str, str | None], given: set[str]) -> dic
     """Replace old names of variables; drop those whose new name is in `given`. Names are lower case."""
     renamed = {old.lower(): new.lower() for old, new in OLD_NAMES.items()}
     return {renamed.get(name, name): value for name, value in variables.items() if renamed.get(name) not in given}
-
-
-def variable_name(location: Iterable[str | int]) -> str:
-    """Return the variable of the setting at a location like ("http", "port"); its old name follows if it has one."""
-    name = f"DCMON_{'__'.join(map(str, location)).upper()}"
-    old_name = next((old for old, new in OLD_NAMES.items() if new == name), None)
-    return name if old_name is None else f"{name} (old name: {old_name})"
 
 
 class Http(BaseModel):
@@ -232,7 +225,7 @@ class S3(BaseModel):
 class Sources(BaseModel):
     """Watched directories and buckets."""
 
-    scan_every: timedelta = Field(timedelta(minutes=1), description="Pause between scans of the sources, seconds.")
+    scan_every: Duration = Field(timedelta(minutes=1), description="Pause between scans of the sources, seconds.")
 
 
 class AuditLog(BaseModel):

@@ -69,7 +69,9 @@ def test_error_names_the_old_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable that is set may have the old name."""
     monkeypatch.setenv(OLD, "soon")
     monkeypatch.setenv("DCMON_HTTP__PORT", "many")
-    with pytest.raises(InvalidInput, match=rf"DCMON_HTTP__PORT: .*; {NEW} \(old name: {OLD}\): "):
+    with pytest.raises(
+        InvalidInput, match=rf"DCMON_HTTP__PORT \(environment\) .* {NEW} \(environment, as {OLD}\) is 'soon'"
+    ):
         _ = App(output=Output()).settings
 
 

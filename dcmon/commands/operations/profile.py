@@ -9,13 +9,13 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
-from dcmon import profiles, setting_names
+from dcmon import profiles, setting_faults, setting_names
 from dcmon.commands.shared.several import Deletion
 from dcmon.errors import InvalidInput
 from dcmon.formatting import count_of
 from dcmon.nearest import meant
 from dcmon.profiles import OUTPUT, Profile
-from dcmon.settings import Settings, variable_name
+from dcmon.settings import Settings
 from dcmon.text import require_line
 
 NONE = "none"
@@ -96,9 +96,8 @@ def _path(name: str) -> tuple[str, ...]:
     variable = setting_names.PREFIX + name.upper().replace(".", "__").removeprefix(setting_names.PREFIX)
     if variable not in known:
         dotted = [".".join(path) for path in known.values()]
-        raise InvalidInput(
-            f'{name!r} is no setting.{meant(name, [*dotted, OUTPUT])} "dcmon config show" lists the settings.'
-        )
+        names = list(known) if name.upper().startswith(setting_names.PREFIX) else [*dotted, OUTPUT]
+        raise InvalidInput(f'There is no setting {name!r}.{meant(name, names)} "dcmon config show" lists the settings.')
     return known[variable]
 
 
@@ -114,5 +113,5 @@ def _require_usable(profile: Profile) -> None:
     try:
         Settings(**profile.settings)
     except ValidationError as error:
-        problems = "; ".join(f"{variable_name(item['loc'])}: {item['msg']}" for item in error.errors())
-        raise InvalidInput(f"A setting can't be used. {problems}") from error
+        origins = dict.fromkeys(profile.variables, f"profile {profile.name}")
+        raise InvalidInput(setting_faults.sentences(error, Settings, origins)) from error
