@@ -1,6 +1,5 @@
 """The root command: global options, lazy loading of commands, and the handling of all errors."""
 
-import errno
 import logging
 import os
 import re
@@ -8,6 +7,7 @@ import select
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +22,7 @@ from dcmon.commands.shared import completion, help_texts, usage_errors
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import OLD_OPTIONS, SuggestingGroup, with_new_options, with_new_words
 from dcmon.commands.shared.option_groups import option_group
+from dcmon.complete_files import WRITE_ERRORS
 from dcmon.data_formats import Format
 from dcmon.errors import DcmonError, UnstorableText
 from dcmon.formatting import printable
@@ -228,11 +229,9 @@ def _run() -> None:
     except DcmonError as error:
         _end(error, str(error), error.exit_code)
     except OSError as error:
-        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno not in WRITE_ERRORS:
             _end_unexpected(error)
-        _discard_output()
-        sentence = f"The result can't be written: {error.strerror}. What the command has changed stays changed."
-        _end(error, sentence, 3)
+        _end(error, _unwritten(error), 3)
     except UnicodeEncodeError as error:  # an argument that is not UTF-8
         refused = UnstorableText.of(error.object)
         _end(error, str(refused), refused.exit_code)
@@ -249,6 +248,14 @@ def _refuse_usage(error: TyperException) -> NoReturn:
         print(sentences, file=sys.stderr)
         sys.exit(error.exit_code)
     _fail(sentences, error.exit_code, "usage")
+
+
+def _unwritten(error: OSError) -> str:
+    """Return what a command could not write: a file, or its result, of which nothing more is tried."""
+    if error.filename is not None:
+        return f"{error.filename} can't be written: {error.strerror}"
+    _discard_output()
+    return f"The result can't be written: {error.strerror}. What the command has changed stays changed."
 
 
 def _end_unexpected(error: Exception) -> NoReturn:
@@ -301,7 +308,13 @@ def _with_causes(error: BaseException) -> list[BaseException]:
 
 
 def _fail(message: str, code: int, kind: str) -> NoReturn:
-    """Print an error to stderr, as an object if the results are data, and exit."""
+    """Print an error to stderr, as an object if the results are data, and exit, also where nothing can be printed."""
+    with suppress(OSError):
+        _print_error(message, code, kind)
+    sys.exit(code)
+
+
+def _print_error(message: str, code: int, kind: str) -> None:
     if sys.exc_info()[0] is not None and kind != "usage":
         # What dcmon expects is explained by the message; where it was found is for -vv.
         logging.getLogger("dcmon").log(
@@ -311,7 +324,6 @@ def _fail(message: str, code: int, kind: str) -> NoReturn:
         print(data_formats.serialize(data_formats.error_object(kind, message, code), Format.jsonl), file=sys.stderr)
     else:
         print(f"dcmon: {printable(message)}", file=sys.stderr)
-    sys.exit(code)
 
 
 def _format(arguments: list[str]) -> Format:

@@ -1,5 +1,6 @@
 """Write files that appear under their names only when they are complete, also when several processes write the same."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 READABLE, PRIVATE = 0o666, 0o600  # permissions, of which the umask takes some
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 # Names of open files: what is written there goes to the open file, and the name must stay.
 OPEN_FILES = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
 
@@ -30,8 +32,9 @@ def writing(target: Path, mode: int = READABLE) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         partial.replace(target)
     except OSError as error:
-        if str(error.filename) == str(partial):
-            error.filename = str(target)  # the name that people know
+        # The name that people know. An error of `write` has no name: on a full disk people could not tell which file.
+        if str(error.filename) == str(partial) or (error.filename is None and error.errno in WRITE_ERRORS):
+            error.filename = str(target)
         raise
     finally:
         partial.unlink(missing_ok=True)

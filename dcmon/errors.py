@@ -323,6 +323,10 @@ class OutOfMemory(Unreachable):
     If PostgreSQL lacks memory for locks, raise its max_locks_per_transaction to 256."""
 
 
+class NoRoomToConnect(Unreachable):
+    """The disk of PostgreSQL at {where} is full, so it takes no connection. Free some space there and try again."""
+
+
 class KafkaMisconfigured(DcmonError):
     """Kafka can't be used with these settings: {reason}. Check the DCMON_KAFKA__ settings, first SECURITY_PROTOCOL."""
 

@@ -12,8 +12,6 @@
 """
 
 import json
-import os
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from typing import Any
 
 from platformdirs import user_config_path
 
-from dcmon import setting_names
+from dcmon import complete_files, setting_names
 from dcmon.data_formats import Format
 from dcmon.errors import DcmonError, InvalidInput, NotFound
 from dcmon.nearest import meant
@@ -130,10 +128,8 @@ def write(current: str | None, profiles: Mapping[str, Mapping[str, Any]]) -> Non
         lines.append("")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=".config")  # its mode is 0600
-        with os.fdopen(handle, "w", encoding="utf-8") as target:
-            target.write("\n".join(lines))
-        Path(name).replace(file)
+        with complete_files.writing(file, complete_files.PRIVATE) as target:
+            target.write("\n".join(lines).encode())
     except OSError as error:
         raise DcmonError(f"{file} can't be written: {error.strerror}.") from error
 

@@ -1,6 +1,8 @@
 """Connect to PostgreSQL, and translate connection and disk errors into dcmon's own errors."""
 
+import errno
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -159,6 +161,8 @@ def to_dcmon_error(original: psycopg.Error, url: URL, is_disconnect: bool) -> er
         return errors.DatabaseRefused(where=where, user=url.username or "")
     if isinstance(original, psycopg.errors.OutOfMemory):
         return errors.OutOfMemory(where=where, reason=message)
+    if original.sqlstate is None and os.strerror(errno.ENOSPC) in str(original):  # said while a connection is opened
+        return errors.NoRoomToConnect(where=where)
     if is_disconnect or _is_unavailable(original.sqlstate):
         return errors.Unreachable(what="PostgreSQL", where=where, reason=message)
     return None

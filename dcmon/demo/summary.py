@@ -11,6 +11,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from dcmon import complete_files
 from dcmon.alerting import alert_views
 from dcmon.app import App
 from dcmon.demo.config import MODEL
@@ -52,8 +53,8 @@ def show(app: App, demo: DemoState, path: Path, *, stays_up: bool) -> None:
         page = report.model_report(session, demo.org, model)
     report.write(path, page)
     snippet = path.with_name("snippet.py")
-    snippet.write_text(SNIPPET.format(url=app.settings.url, token=demo.token))
-    snippet.chmod(0o600)
+    with complete_files.writing(snippet, complete_files.PRIVATE) as file:
+        file.write(SNIPPET.format(url=app.settings.url, token=demo.token).encode())
     if app.output.is_data:
         app.output.value(_json(views, alerts, path, app, demo, snippet))
         return

@@ -1,19 +1,17 @@
 """JSON files that are replaced atomically and can be read only by their owner."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dcmon import complete_files
+
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace the file atomically: a reader sees the old or the new content."""
-    new = path.with_suffix(".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(content, file, default=str)
-    new.replace(path)
+    """Replace the file atomically: a reader sees the old or the new content. Raises OSError."""
+    with complete_files.writing(path, complete_files.PRIVATE) as file:
+        file.write(json.dumps(content, default=str).encode())
 
 
 def read(path: Path) -> dict[str, Any] | None:

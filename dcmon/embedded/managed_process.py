@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -107,11 +108,19 @@ def start_command(
     return child
 
 
+class _LogFile(RotatingFileHandler):
+    """A log file that loses lines where its disk is full, and goes on when there is room again."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Say nothing: a traceback for each lost line would fill the log of the supervisor, on the same disk."""
+
+
 def _copy_to_log(output: IO[bytes], file: Path) -> None:
-    handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
+    handler = _LogFile(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(message)s"))
     with output:
         for line in output:
             text = log_entries.stamped(line.decode(errors="replace").rstrip("\n"), datetime.now(UTC))
             handler.emit(logging.LogRecord(file.stem, logging.INFO, "", 0, "%s", (text,), None))
-    handler.close()
+    with suppress(OSError):
+        handler.close()

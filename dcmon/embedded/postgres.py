@@ -152,9 +152,9 @@ def _wait_until_ready(server: Server) -> None:
         try:
             psycopg.connect(server.url, connect_timeout=2).close()
             return
-        except psycopg.errors.DiskFull as error:
-            raise errors.DiskFull(where=server.log.parent.parent) from error
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as error:
+            if DISK_FULL in str(error):  # a refused connection has no SQLSTATE
+                raise errors.DiskFull(where=server.log.parent.parent) from error
             time.sleep(0.03)
     raise errors.DcmonError(f"PostgreSQL did not accept connections in {START_SECONDS} s; see {server.log}.")
 

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -119,9 +120,8 @@ def _require_writable(settings: Settings) -> None:
         private_files.make_directory(data_dir, privileges.account(settings.run_as))
         private_files.make_directory(data_dir / "logs", None)
         private_files.close_files(data_dir)
-        probe = data_dir / ".probe"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=data_dir) as probe:  # it has no name, so nothing of it can stay
+            probe.write(b"x")
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise errors.DiskFull(where=data_dir) from error

@@ -17,7 +17,7 @@ MODELS = Crumb("Models", HOME)
 HEADERS = {"content-security-policy": document.LIVE_POLICY, "cache-control": "no-store"}
 # A scheme that no browser knows: it shows the form in place of a window of its own.
 CHALLENGE = 'Token realm="dcmon"'
-SESSION_ENDED = "Your session has ended. Log in again to come back to this page."
+SESSION_ENDED = "Your session has ended. Log in again to see this page."
 CREATE_TOKEN = '"dcmon token create" creates a token; it needs a scope that may read.'
 
 

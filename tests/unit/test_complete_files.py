@@ -1,5 +1,6 @@
 """Files appear under their names when they are complete, and never with the contents of two writers."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -32,6 +33,14 @@ def test_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         complete_files.write_text(target, "ü")
     assert raised.value.filename == str(target)
+
+
+def test_full_disk_names_the_file_and_leaves_nothing(tmp_path: Path) -> None:
+    """The system's error of a write names no file."""
+    target = tmp_path / "report"
+    with pytest.raises(OSError, match="No space left") as raised, complete_files.writing(target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert (raised.value.filename, os.listdir(tmp_path)) == (str(target), [])
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:

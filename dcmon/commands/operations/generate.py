@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dcmon import errors
+from dcmon import complete_files, errors
 from dcmon.commands.operations import generated_deployment, generated_monitoring
 from dcmon.commands.operations.generated_deployment import Deployment
 from dcmon.file_errors import FileUnwritable
@@ -40,7 +40,7 @@ class Generated:
                 )
             directory.mkdir(parents=True, exist_ok=True)
             for path, text in paths.items():
-                path.write_text(text, encoding="utf-8")
+                complete_files.write_text(path, text)
         except OSError as error:
             raise FileUnwritable(path=error.filename or directory, reason=error.strerror or str(error)) from error
         return Generated(self.files, tuple(paths))
