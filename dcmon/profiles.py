@@ -11,7 +11,6 @@
 `current` is used where neither --profile nor DCMON_PROFILE names another one; DCMON_PROFILE= (empty) means none.
 """
 
-import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -119,19 +118,47 @@ def read() -> ProfileFile:
 
 
 def write(current: str | None, profiles: Mapping[str, Mapping[str, Any]]) -> None:
-    """Replace the file in one step, readable for its owner only. Comments are not kept. Raises DcmonError."""
+    """Replace the file in one step, readable for its owner only, with its comments. Raises DcmonError."""
     file = path()
-    lines = [] if current is None else [f"current = {_toml(current)}", ""]
-    for name, values in profiles.items():
-        lines.append(f"[profiles.{_toml(name)}]")
-        lines += [f"{'.'.join(map(_key, keys))} = {_toml(text)}" for keys, text in flat(values)]
-        lines.append("")
+    wanted: dict[str, Any] = {} if current is None else {"current": current}
+    wanted |= {"profiles": profiles} if profiles else {}
+    content = _edited(file, wanted)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with complete_files.writing(file, complete_files.PRIVATE) as target:
-            target.write("\n".join(lines).encode())
+            target.write(content.encode())
     except OSError as error:
         raise DcmonError(f"{file} can't be written: {error.strerror}.") from error
+
+
+def _edited(file: Path, wanted: Mapping[str, Any]) -> str:
+    """Return the file's text with other values, and all else as it is; without comments where that is not possible."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        if "current" in wanted and "current" not in tomllib.loads(text):
+            text = f'current = ""\n\n{text}'  # above the comment of the first profile
+        document = tomlkit.parse(text)
+        _edit(document, wanted)
+        content = tomlkit.dumps(document)
+        if tomllib.loads(content) == wanted:
+            return content
+    except (OSError, ValueError, KeyError, TypeError, TOMLKitError):
+        pass
+    return tomlkit.dumps(wanted)
+
+
+def _edit(table: Any, wanted: Mapping[str, Any]) -> None:
+    """Set, change and remove the values of a table; those that are as wanted are left as they are written."""
+    for name in [name for name in table if name not in wanted]:
+        del table[name]
+    for name, value in wanted.items():
+        if isinstance(value, Mapping) and isinstance(table.get(name), Mapping):
+            _edit(table[name], value)
+        elif name not in table or table[name] != value:
+            table[name] = value
 
 
 def flat(values: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -168,12 +195,3 @@ def output_format(profile: Profile | None) -> Format | None:
         where = f"in profile {profile.name!r}" if profile else ""
         raise InvalidInput(f"output {where} is not one of {', '.join(Format)}: {typed!r}.{meant(typed, tuple(Format))}")
     return Format(typed)
-
-
-def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _toml(name)
-
-
-def _toml(value: Any) -> str:
-    """Write a value in TOML, whose texts are written as in JSON, but for the character DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -29,7 +29,7 @@ def create(
     ctx: typer.Context,
     name: options.CreatedName,
     *,
-    model: Annotated[str, typer.Option(help="Model that the monitor watches.")],
+    model: options.TargetModel = None,
     check: Annotated[str, typer.Option(help="Name of a check of the model, or class of deepchecks: FeatureDrift.")],
     frequency_: Annotated[
         str, choice_option("--frequency", what="frequency", known=FREQUENCIES, help="Frequency of the windows.")

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
 app = group(__doc__)
 
-ModelName = Annotated[str, typer.Option("--model", help="Model of the reference.")]
-VersionName = Annotated[str, typer.Option("--version", help="Version of the model.")]
-
 
 @app.command()
 @option_groups.file_dialect
@@ -28,8 +25,8 @@ def load(
         Path,
         typer.Argument(help='CSV, Parquet, JSON lines, "split" JSON of pandas (.json), a directory or pattern.'),
     ],
-    model: ModelName,
-    version: VersionName,
+    model: options.TargetModel = None,
+    version: options.TargetVersion = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace the rows of the reference.")] = False,
     map_: options.Mapping = None,
     ignore_extra: options.IgnoreExtra = False,
@@ -55,12 +52,12 @@ def load(
 
 
 @app.command()
-def show(ctx: typer.Context, model: ModelName, version: VersionName) -> None:
+def show(ctx: typer.Context, model: options.TargetModel = None, version: options.TargetVersion = None) -> None:
     """Show the size and the revision of a reference. Example: dcmon reference show --model credit --version v1"""
     from dcmon.commands.operations import reference as operation
 
-    reference = operation.find(ctx.obj, model, version)
-    row = {"model": model, "version": version, "rows": reference.rows}
+    reference = operation.find(ctx.obj, operation.VersionNames(model, version))
+    row = {"model": reference.model.name, "version": reference.version.name, "rows": reference.rows}
     row |= {"revision": reference.version.reference_revision, "at_most": ctx.obj.settings.reference.largest}
     ctx.obj.output.value(row)
 
@@ -68,8 +65,8 @@ def show(ctx: typer.Context, model: ModelName, version: VersionName) -> None:
 @app.command()
 def delete(
     ctx: typer.Context,
-    model: ModelName,
-    version: VersionName,
+    model: options.TargetModel = None,
+    version: options.TargetVersion = None,
     yes: options.Yes = False,
     dry_run: options.DryRun = False,
 ) -> None:

@@ -18,7 +18,7 @@ app = group(__doc__)
 def show(
     ctx: typer.Context,
     sample_id: Annotated[str, typer.Argument(metavar="SAMPLE", help="Id that the sample was logged with.")],
-    model: Annotated[str, typer.Option(help="Model that the sample was logged to.")],
+    model: options.TargetModel = None,
 ) -> None:
     """Show where a sample is: stored, quarantined, or missing while a label waits for it.
 
@@ -32,7 +32,8 @@ def show(
 @app.command()
 def delete(
     ctx: typer.Context,
-    model: Annotated[str, typer.Option(help="Model of the samples.")],
+    *,
+    model: options.TargetModel = None,
     from_: Annotated[datetime, options.time_option("--from", "Only samples with this time or later.")],
     to: Annotated[datetime, options.time_option("--to", "Only samples before this time.")],
     version: options.OnlyVersion = None,
@@ -52,7 +53,7 @@ def delete(
     from dcmon.commands.operations import sample as operation
 
     deletion = operation.prepare_deletion(ctx.obj, model, version, from_, to)
-    question = f"Delete {deletion.samples:,} samples of model {model!r} from {len(deletion.ranges)} versions?"
+    question = f"Delete {deletion.samples:,} samples of model {deletion.model!r} from {len(deletion.ranges)} versions?"
     delete_samples = partial(operation.delete, ctx.obj, deletion, by or operator_name(), with_labels=labels)
     deleted = ask_and_run(question if deletion.samples else None, delete_samples, dry_run=dry_run, yes=yes)
     counts, key = deletion.counts if dry_run else deleted or {}, "labels" if labels else "labels_that_wait"

@@ -111,8 +111,13 @@ def find(session: Session, name: str) -> Model:
     return model
 
 
-def only(session: Session) -> Model:
-    """Return the model of an organization that has only one. Raises InvalidInput."""
+def find_or_only(session: Session, name: str | None) -> Model:
+    """Return the model of that name; None: that of an organization with only one.
+
+    Raises ModelNotFound or InvalidInput.
+    """
+    if name is not None:
+        return find(session, name)
     names = list(session.scalars(select(Model.name).order_by(Model.name).limit(6)))
     if not names:
         raise errors.InvalidInput('There is no model yet: "dcmon model create" creates one.')

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Model, Version
+from dcmon.formatting import some_of
 from dcmon.nearest import unknown
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables, table_layout
@@ -215,6 +216,19 @@ def get(session: Session, version_id: int) -> ModelVersion:
     if row is None:
         raise errors.NotFound(what="model version", name=version_id)
     return ModelVersion(row[0], row[1])
+
+
+def find_or_only(session: Session, model: Model, name: str | None) -> Version:
+    """Return a version by its name; None: that of a model with only one. Raises VersionNotFound or InvalidInput."""
+    if name is not None:
+        return find(session, model, name)
+    candidates = entries(session, model)
+    if not candidates:
+        raise errors.InvalidInput(f"Model {model.name!r} has no version yet: create one first.")
+    if len(candidates) > 1:
+        names = some_of([version.name for version in candidates], 5)
+        raise errors.InvalidInput(f"Model {model.name!r} has several versions ({names}): choose one with --version.")
+    return candidates[0]
 
 
 def find(session: Session, model: Model, name: str) -> Version:

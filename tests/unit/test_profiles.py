@@ -117,6 +117,38 @@ def test_changes_are_checked_and_written_whole(file: Path) -> None:
         operation.use("new", dry_run=False)
 
 
+COMMENTED = """# of the operators
+
+# the large one
+[profiles.prod]
+org = "acme"  # with the contract of 2026
+http = {port = 8010, host = "0.0.0.0"}
+smtp.password = "hidden"
+
+[profiles.test]  # may be broken
+http.port = "8020"
+"""
+
+
+def test_change_of_a_profile_leaves_all_else_as_it_is(file: Path) -> None:
+    file.write_text(COMMENTED)
+    operation.change("prod", ["http.port=8011", "kafka.topic_prefix=x"], dry_run=False)
+    operation.change("new", ["org=beta"], dry_run=False)
+    operation.use("prod", dry_run=False)
+    operation.deletion("test").delete()
+    changed = file.read_text()
+    for kept in (
+        "# of the operators\n",
+        '# the large one\n[profiles.prod]\norg = "acme"  # with the contract of 2026\n',
+    ):
+        assert kept in changed
+    assert 'http = {port = "8011", host = "0.0.0.0"}' in changed
+    assert "may be broken" not in changed
+    assert changed.startswith('current = "prod"\n')
+    assert profiles.read().profiles["prod"]["kafka"] == {"topic_prefix": "x"}
+    assert profiles.read().profiles["new"] == {"org": "beta"}
+
+
 def test_file_out_of_reach_does_not_hide_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that stepped down from root may have no access; a name that is too long fails for root, too."""
     monkeypatch.setenv("XDG_CONFIG_HOME", f"/{'x' * 300}")

@@ -55,9 +55,9 @@ class CheckChoices:
 
 @dataclass(frozen=True)
 class NewMonitor:
-    """A monitor to create, and its first rules, all of one severity."""
+    """A monitor to create, and its first rules, all of one severity. `model`: None: the only one."""
 
-    model: str
+    model: str | None
     check: str
     parameters: dict[str, Any]
     spec: "MonitorSpec"
@@ -99,14 +99,14 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
     """Create a monitor and enqueue its last windows. Raises ModelNotFound, InvalidInput or Conflict."""
     org = app.organization()
     with app.org(org) as session:
-        model = models.find(session, new.model)
+        model = models.find_or_only(session, new.model)
         monitors.require_free_name(session, model, new.spec.name)
         check = model_checks.get_or_create_check(session, model, new.check, new.parameters, new.spec.name)
         monitor = monitors.create(session, check, new.spec, org.retention)
         for condition in new.conditions:
             rules.create(session, monitor.id, condition, new.severity)
     app.enqueue(org, work_queue.Work.evaluate)
-    return {"monitor": f"{new.model}/{new.spec.name}", "id": monitor.id, "check": check.name}
+    return {"monitor": f"{model.name}/{new.spec.name}", "id": monitor.id, "check": check.name}
 
 
 def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:

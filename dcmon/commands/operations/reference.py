@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class VersionNames(NamedTuple):
-    """The names of a model and its version."""
+    """The names of a model and its version; None: the only one."""
 
-    model: str
-    version: str
+    model: str | None
+    version: str | None
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Reference(NamedTuple):
     columns: "Columns"
 
 
-def find(app: "App", model: str, version: str) -> Reference:
-    """Find a version's reference. Raises ModelNotFound or VersionNotFound."""
+def find(app: "App", names: VersionNames) -> Reference:
+    """Find a version's reference. Raises ModelNotFound, VersionNotFound or InvalidInput."""
     with app.org() as session:
-        owner = models.find(session, model)
-        row = versions.find(session, owner, version)
+        owner = models.find_or_only(session, names.model)
+        row = versions.find_or_only(session, owner, names.version)
         return Reference(owner, row, references.count(session, row), sample_tables.columns(owner, row))
 
 
@@ -65,10 +65,10 @@ def load(app: "App", names: VersionNames, file: ReferenceFile, confirm: Callable
     Raises ModelNotFound, VersionNotFound, InvalidInput or FileRefused.
     """
     options = LoadOptions(file.replaces, app.settings.reference.largest, file.is_dry_run)
-    reference = find(app, names.model, names.version)
+    reference = find(app, names)
     with reference_file.opened_table(file.path, reference.columns, file.renames, file.dialect, file.constants) as table:
         if options.replace and not options.dry_run:
-            confirm(f"Replace {reference.rows:,} reference rows of {names.model}/{names.version}?")
+            confirm(f"Replace {reference.rows:,} reference rows of {reference.model.name}/{reference.version.name}?")
         org = app.organization()
         with app.org(org) as session:
             reference_load = lifecycle.load_reference(
@@ -102,11 +102,11 @@ def clear(app: "App", names: VersionNames, confirm: Callable[[str], None], *, dr
 
     Raises ModelNotFound or VersionNotFound.
     """
-    reference = find(app, names.model, names.version)
+    reference = find(app, names)
     if dry_run:
         revision = reference.version.reference_revision + 1
         return _finish(app, ReferenceLoad(0, reference.rows, 0, revision), dry_run=True)
-    confirm(f"Delete {reference.rows:,} reference rows of {names.model}/{names.version}?")
+    confirm(f"Delete {reference.rows:,} reference rows of {reference.model.name}/{reference.version.name}?")
     org = app.organization()
     with app.org(org) as session:
         reference_load = lifecycle.clear_reference(session, reference.version, org.retention)

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 class Deletion(NamedTuple):
-    """The samples to delete: a range of each version, and its counts. The keys are names of versions."""
+    """The samples of a model to delete: a range of each version, and its counts. The keys are names of versions."""
 
     org: "Organization"
+    model: str
     ranges: "dict[str, SampleRange]"
     counts: "dict[str, DeletedCounts]"
 
@@ -24,13 +25,17 @@ class Deletion(NamedTuple):
         return sum(count.samples for count in self.counts.values())
 
 
-def prepare_deletion(app: "App", model: str, version: str | None, start: datetime, end: datetime) -> Deletion:
-    """Count the samples in [start, end) of one version, or of all. Raises NotFound or InvalidInput."""
+def prepare_deletion(app: "App", model: str | None, version: str | None, start: datetime, end: datetime) -> Deletion:
+    """Count the samples in [start, end) of one version, or of all. `model`: None: the only one.
+
+    Raises NotFound or InvalidInput.
+    """
     org = app.organization()
     with app.org(org, snapshot=True) as session:
-        ranges = sample_deletion.sample_ranges(session, models.find(session, model), version, start, end)
+        of_model = models.find_or_only(session, model)
+        ranges = sample_deletion.sample_ranges(session, of_model, version, start, end)
         counts = {name: sample_deletion.count_samples(session, sample_range) for name, sample_range in ranges.items()}
-    return Deletion(org, ranges, counts)
+    return Deletion(org, of_model.name, ranges, counts)
 
 
 def delete(app: "App", deletion: Deletion, by: str, *, with_labels: bool) -> "dict[str, DeletedCounts]":

@@ -147,12 +147,10 @@ FileDateOrder = Annotated[
     ),
 ]
 
-# What rows of a file belong to.
-TargetModel = Annotated[
-    str | None, typer.Option("--model", help="Model that the rows belong to; not needed if there is only one.")
-]
+# What rows and monitors belong to.
+TargetModel = Annotated[str | None, typer.Option("--model", help="Name of the model; not needed if there is only one.")]
 TargetVersion = Annotated[
-    str | None, typer.Option("--version", help="Version that the rows belong to; not needed if there is only one.")
+    str | None, typer.Option("--version", help="Name of the version; not needed if there is only one.")
 ]
 OnlyLabels = Annotated[bool, typer.Option("--labels", help="The files hold labels only, no samples.")]
 

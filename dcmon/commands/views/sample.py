@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 
-def detail(app: "App", model: str, sample_id: str) -> Page:
-    """Show where a sample is stored or quarantined, and labels that wait for it. Raises ModelNotFound or NotFound."""
+def detail(app: "App", model: str | None, sample_id: str) -> Page:
+    """Show where a sample is stored or quarantined, and labels that wait for it. `model`: None: the only one.
+
+    Raises ModelNotFound, NotFound or InvalidInput.
+    """
     with app.org() as session:
-        rows = sample_lookup.find(session, models.find(session, model), sample_id)
+        rows = sample_lookup.find(session, models.find_or_only(session, model), sample_id)
     return Page(rows, [Fields({name: _exact(value) for name, value in row.items()}) for row in rows])
 
 

@@ -7,7 +7,6 @@ from hashlib import blake2b
 import msgspec
 from sqlalchemy.orm import Session
 
-from dcmon import errors
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.files import column_mapping
 from dcmon.ingestion.files.column_mapping import ColumnMapping, FileKind
@@ -76,16 +75,9 @@ def find(
 
     The model may be None if there is only one, the version if the model has only one. Raises NotFound or InvalidInput.
     """
-    model = models.find(session, model_name) if model_name is not None else models.only(session)
-    candidates = versions.entries(session, model)
-    if version_name is not None:
-        candidates = [versions.find(session, model, version_name)]
-    elif not candidates:
-        raise errors.InvalidInput(f"Model {model.name!r} has no version yet: create one first.")
-    elif kind == RowKind.SAMPLES and len(candidates) > 1:
-        names = ", ".join(version.name for version in candidates[:5])
-        raise errors.InvalidInput(f"Model {model.name!r} has several versions ({names}): choose one with --version.")
-    version = candidates[0]
+    model = models.find_or_only(session, model_name)
+    candidates = versions.entries(session, model) if kind == RowKind.LABELS and version_name is None else []
+    version = candidates[0] if candidates else versions.find_or_only(session, model, version_name)
     columns = sample_tables.columns(model, version)
     rules = dialect.value_rules()
     mapping = column_mapping.create(columns, FileKind(kind), renames, rules)
