@@ -33,7 +33,7 @@ COMMANDS = Path(__file__).parent / "commands"
 LINES = frozenset({
     "name", "new_name", "rename", "model", "models", "monitor", "check", "version", "email", "emails", "owner", "user",
     "receiver", "author", "by", "reason", "kind", "object_", "prefixes", "group", "time_zone", "role", "scope",
-    "state", "severity", "task", "topic", "frequency_", "notification_id", "names",
+    "state", "severity", "task", "topic", "frequency_", "notification_ids", "names", "versions",
 })  # fmt: skip
 PROSE = frozenset({"description", "note", "message"})
 OPTIONS_WITH_VALUE = ("-o", "--output", "--fields", "--org", "--profile", "--color", "--log-format")

@@ -15,7 +15,7 @@ from dcmon.severity import Severity
 
 Row = Mapping[str, Any]
 Data = Row | Sequence[Row]  # an object, or a list of objects
-NAME_FIELDS = ("name", "id")  # what identifies an object in a further command, the best first
+BEFORE_NAME = ("dry_run", "org")  # fields that may stand before the first one of an object itself
 
 
 class Format(StrEnum):
@@ -92,7 +92,7 @@ def serialize(data: Data, format: Format) -> str:
     """Return data in a format for programs, without the last line feed.
 
     JSON and YAML are one document; JSON lines, CSV and names have a line for each object. In CSV a list or object in a
-    field is JSON. A name is the first of NAME_FIELDS that an object has, else its first field.
+    field is JSON. A name is the first field of an object, which further commands take; each is written once.
     """
     if format is Format.json:
         return _to_json(data, indent=2)
@@ -103,7 +103,8 @@ def serialize(data: Data, format: Format) -> str:
         return "\n".join(_to_json(row) for row in rows)
     if format is Format.csv:
         return _to_csv(rows)
-    return "\n".join(printable(_name(row), keeps_lines=False) for row in rows)
+    names = {(row.get("org"), _name(row)): _name(row) for row in rows}
+    return "\n".join(printable(name, keeps_lines=False) for name in names.values())
 
 
 def error_object(kind: str, message: str, exit_code: int) -> dict[str, Any]:
@@ -164,8 +165,8 @@ def _csv_cell(value: Any) -> str:
 
 
 def _name(row: Row) -> str:
-    field = next((name for name in NAME_FIELDS if row.get(name) is not None), next(iter(row), None))
-    return "" if field is None else _csv_cell(row[field])
+    own = [value for field, value in row.items() if field not in BEFORE_NAME]
+    return _csv_cell(next(iter(own or row.values()), None))
 
 
 def _plain(value: Any) -> Any:

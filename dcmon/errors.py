@@ -290,7 +290,7 @@ class StillIncomplete(Unavailable):
 
 
 class PartlyDone(DcmonError):
-    """{done} of {number} done. {reasons}"""
+    """{done} of {number} {verb}. {reasons}"""
 
     exit_code = 8
 

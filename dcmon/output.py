@@ -165,7 +165,8 @@ class Output:
     def page(self, page: Page) -> None:
         """Write a page: its data, or its parts; then its remarks."""
         if self.is_data:
-            data = page.data
+            is_named = self.format is Format.name and page.names is not None
+            data = [{"name": name} for name in page.names or ()] if is_named else page.data
             self._data(data if isinstance(data, Mapping) else self._arranged(data))
         elif not self.fields or not self._chosen_of_page(page.data):
             for part in page.parts:

@@ -70,12 +70,13 @@ class Span(NamedTuple):
 class Page(NamedTuple):
     """What a command shows: `data` to programs, or `parts` to people, one below the other.
 
-    Remarks follow in all formats.
+    Remarks follow in all formats. `names`: what -o name shows of an object that has no name itself.
     """
 
     data: Data
     parts: Sequence[Part]
     remarks: Sequence[str] = ()
+    names: Sequence[str] | None = None
 
     def with_data(self, part: Part) -> Part:
         """Add the fields of data to the rows of the one table that shows it, so that --sort takes all of them."""

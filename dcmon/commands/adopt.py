@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.groups import single
 
 app = single()
 
 
 @app.command()
+@counting
 def adopt(
     ctx: typer.Context,
     source: Annotated[

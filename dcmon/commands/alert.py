@@ -10,7 +10,7 @@ from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing, listing_of
-from dcmon.commands.shared.several import run_for_all
+from dcmon.commands.shared.several import run_for_all, show_all
 from dcmon.severity import Severity
 from dcmon.states import AlertChangeKind, AlertState, NotificationState
 
@@ -51,11 +51,11 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, alert_id: Id) -> None:
-    """Show an alert: values, windows, drivers, history, notifications. Example: dcmon alert show 1"""
+def show(ctx: typer.Context, alert_ids: Ids) -> None:
+    """Show alerts: values, windows, drivers, history, notifications. Example: dcmon alert show 1"""
     from dcmon.commands.views import alert as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, alert_id))
+    show_all(ctx.obj.output, alert_ids, partial(view.detail, ctx.obj))
 
 
 @app.command()
@@ -79,7 +79,8 @@ def ack(
     """Acknowledge alerts: a person works on them. Example: dcmon alert ack 1 2 --note "the upstream table\""""
     from dcmon.commands.operations import alert as operation
 
-    run_for_all(ctx.obj.output, alert_ids, partial(operation.acknowledge, ctx.obj, note=note, is_withdrawn=undo))
+    find, act = partial(operation.find, ctx.obj), partial(operation.acknowledge, ctx.obj, note=note, is_withdrawn=undo)
+    run_for_all(ctx.obj.output, alert_ids, find, act)
 
 
 @app.command()
@@ -88,7 +89,8 @@ def resolve(ctx: typer.Context, alert_ids: Ids, note: Note = None) -> None:
     """Resolve alerts; the next violated window opens new ones. Example: dcmon alert resolve 1 2"""
     from dcmon.commands.operations import alert as operation
 
-    run_for_all(ctx.obj.output, alert_ids, partial(operation.resolve, ctx.obj, note=note))
+    find, act = partial(operation.find, ctx.obj), partial(operation.resolve, ctx.obj, note=note)
+    run_for_all(ctx.obj.output, alert_ids, find, act)
 
 
 @app.command()
@@ -97,4 +99,5 @@ def reopen(ctx: typer.Context, alert_ids: Ids, note: Note = None) -> None:
     """Reopen alerts that an operator resolved. Example: dcmon alert reopen 1 2"""
     from dcmon.commands.operations import alert as operation
 
-    run_for_all(ctx.obj.output, alert_ids, partial(operation.reopen, ctx.obj, note=note))
+    find, act = partial(operation.find, ctx.obj), partial(operation.reopen, ctx.obj, note=note)
+    run_for_all(ctx.obj.output, alert_ids, find, act)

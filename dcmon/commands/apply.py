@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.confirmation import confirm
 from dcmon.commands.shared.groups import single
 
@@ -14,6 +15,7 @@ app = single()
 
 
 @app.command()
+@counting
 def apply(
     ctx: typer.Context,
     files: options.DeclarationFiles = None,

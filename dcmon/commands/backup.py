@@ -3,6 +3,7 @@
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.written_files import report
 
@@ -46,6 +47,7 @@ def verify(ctx: typer.Context, file: options.TransferFile) -> None:
 
 
 @app.command()
+@counting
 def restore(
     ctx: typer.Context,
     file: options.TransferFile,

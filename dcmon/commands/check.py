@@ -6,6 +6,7 @@ import typer
 
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing
+from dcmon.commands.shared.several import show_all
 
 app = group(__doc__)
 
@@ -27,17 +28,15 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="CHECK", help='Class of a check, or name of an own check; "dcmon check list" lists them.'
-        ),
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="CHECK...", help='Classes of checks, or names of own ones, as in "dcmon check list".'),
     ],
 ) -> None:
-    """Show what a check needs, and its choices: scorers, aggregations, parameters with their defaults.
+    """Show what checks need, and their choices: scorers, aggregations, parameters with their defaults.
 
     Example: dcmon check show SingleDatasetPerformance
     """
     from dcmon.commands.views import check as view
 
-    ctx.obj.output.page(view.detail(name))
+    show_all(ctx.obj.output, names, view.detail)

@@ -7,9 +7,11 @@ import typer
 
 from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import operator_name
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing
+from dcmon.commands.shared.several import show_all
 
 if TYPE_CHECKING:
     from dcmon.ingestion.dead_letters import DeadLetterFilter
@@ -41,15 +43,16 @@ def list_(
 @app.command()
 def show(
     ctx: typer.Context,
-    dead_letter_id: Annotated[int, typer.Argument(metavar="DEAD_LETTER", help="Id of the dead letter.")],
+    dead_letter_ids: Annotated[list[int], typer.Argument(metavar="DEAD_LETTER...", help="Ids of dead letters.")],
 ) -> None:
-    """Show a dead letter with its message as it was received, and the reason. Example: dcmon dead-letter show 17"""
+    """Show dead letters with their messages as they were received. Example: dcmon dead-letter show 17"""
     from dcmon.commands.views import dead_letter as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, dead_letter_id))
+    show_all(ctx.obj.output, dead_letter_ids, partial(view.detail, ctx.obj))
 
 
 @app.command()
+@counting
 @option_groups.chosen_dead_letters
 def retry(
     ctx: typer.Context, chosen: "DeadLetterFilter", dry_run: options.DryRun = False, by: options.By = None
@@ -64,17 +67,17 @@ def retry(
     from dcmon.commands.views import dead_letter as view
 
     retried = operation.retry(ctx.obj, chosen, by or operator_name(), dry_run=dry_run)
-    ctx.obj.output.page(view.retried(retried, dry_run=dry_run))
+    ctx.obj.output.page(view.retried(retried))
     if retried.exit_code:
         raise typer.Exit(retried.exit_code)
 
 
 @app.command()
+@counting
 @option_groups.chosen_dead_letters
 def delete(
     ctx: typer.Context,
     chosen: "DeadLetterFilter",
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
     by: options.By = None,
 ) -> None:
@@ -87,5 +90,5 @@ def delete(
 
     letters = operation.choose(ctx.obj, chosen)
     delete_all = partial(letters.delete, by or operator_name())
-    done = ask_and_run(letters.question, delete_all, dry_run=dry_run or not letters.ids, yes=yes)
-    ctx.obj.output.page(view.deleted(letters, done, dry_run=dry_run))
+    done = ask_and_run(ctx.obj.output, letters.question, delete_all, phrases=letters.phrases, yes=yes)
+    ctx.obj.output.page(view.deleted(letters, done))

@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.changes import counting
+from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import single
 
 app = single()
 
 
 @app.command()
+@counting
 def down(
     ctx: typer.Context,
     purge: Annotated[
@@ -25,6 +27,7 @@ def down(
     from dcmon.commands.operations import supervisor as operation
 
     shutdown = operation.prepare_stop(ctx.obj, with_data=purge)
-    ask_and_run(shutdown.question, partial(operation.stop, ctx.obj, shutdown), dry_run=dry_run, yes=yes)
+    stop = partial(operation.stop, ctx.obj, shutdown)
+    ask_and_run(ctx.obj.output, shutdown.question, stop, phrases=shutdown.phrases, yes=yes)
     if dry_run:
-        ctx.obj.output.value(outcome(shutdown.preview(), dry_run=True))
+        ctx.obj.output.value(shutdown.preview())

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.choices import FORMATS, choice_option
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, question_of
 from dcmon.commands.shared.groups import group
+from dcmon.formatting import count_of
 from dcmon.states import RowKind
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ LAG_COLUMNS = {
 
 
 @app.command()
+@counting
 @option_groups.rejection_limit
 @option_groups.row_target
 def file(
@@ -63,7 +66,7 @@ def file(
 
     options_ = LoadRequest("", format_, is_repeated=again, is_dry_run=dry_run, limit=limit)
     loaded = operation.load_all(ctx.obj, target, paths, options_)
-    ctx.obj.output.page(view.loaded_files([outcome(row, dry_run=dry_run) for row in loaded.rows]))
+    ctx.obj.output.page(view.loaded_files(loaded.rows))
     loaded.require_stored()
     if loaded.errors:
         raise typer.Exit(8 if loaded.rows else loaded.errors[0].exit_code)
@@ -99,6 +102,7 @@ def lag(
 
 
 @app.command()
+@counting
 def seek(
     ctx: typer.Context,
     to: Annotated[
@@ -108,7 +112,6 @@ def seek(
         list[str] | None,
         choice_option(what="topic", known=RowKind, help="Default: both."),
     ] = None,
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
     """Move the committed offsets; rows that are stored already count as duplicates.
@@ -121,10 +124,11 @@ def seek(
     from dcmon.ingestion import seek as seeking
 
     moves = seeking.plan(ctx.obj.engine, require_broker(ctx), topic or RowKind, seeking.parse_target(to))
-    ctx.obj.output.table([outcome(move.output_row, dry_run=dry_run) for move in moves], SEEK_COLUMNS)
+    ctx.obj.output.table([move.output_row for move in moves], SEEK_COLUMNS)
     repeated, skipped = sum(move.read_again for move in moves), sum(move.left_out for move in moves)
-    question = f"Read {repeated} messages again, and skip {skipped} messages for ever?"
-    ask_and_run(question, partial(operation.apply, ctx.obj, moves), dry_run=dry_run, yes=yes)
+    phrase = f"read {count_of(repeated, 'message')} again and skip {count_of(skipped, 'message')} for ever"
+    apply = partial(operation.apply, ctx.obj, moves)
+    ask_and_run(ctx.obj.output, question_of(phrase), apply, phrases=[phrase], yes=yes)
 
 
 def require_broker(ctx: typer.Context) -> "Kafka":

@@ -35,4 +35,5 @@ def delete(
     """Withdraw invitations: their codes are refused from now on. Example: dcmon invitation delete ann@acme.org"""
     from dcmon.commands.operations import member as operation
 
-    run_for_all(ctx.obj.output, emails, partial(operation.withdraw, ctx.obj))
+    find, withdraw = partial(operation.find_invitation, ctx.obj), partial(operation.withdraw, ctx.obj)
+    run_for_all(ctx.obj.output, emails, find, withdraw)

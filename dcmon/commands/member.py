@@ -1,20 +1,22 @@
 """Members of an organization, and their roles."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.changes import changing
+from dcmon.commands.shared.changes import changing, counting
 from dcmon.commands.shared.choices import choice_argument, choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
-from dcmon.commands.shared.several import delete_all
+from dcmon.commands.shared.several import delete_all, show_all
 from dcmon.tenancy.permissions import Role
 
 app = group(__doc__)
 Email = Annotated[str, typer.Argument(help="E-mail address of the person.")]
+Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of members.")]
 RoleOption = Annotated[
     str,
     choice_option(what="role", known=Role, help="What the person may do: a viewer reads, an ingester logs rows."),
@@ -27,15 +29,15 @@ def list_(ctx: typer.Context) -> None:
     """List the members with their roles. Example: dcmon member list"""
     from dcmon.commands.views import member as view
 
-    ctx.obj.output.table(view.rows(ctx.obj), ["id", "email", "full_name", "role", "last_used_at"])
+    ctx.obj.output.table(view.rows(ctx.obj), ["email", "id", "full_name", "role", "last_used_at"])
 
 
 @app.command()
-def show(ctx: typer.Context, email: Email) -> None:
-    """Show a member with tokens and models. Example: dcmon member show ann@acme.org"""
+def show(ctx: typer.Context, emails: Emails) -> None:
+    """Show members with tokens and models. Example: dcmon member show ann@acme.org"""
     from dcmon.commands.views import member as view
 
-    ctx.obj.output.value(view.detail(ctx.obj, email))
+    show_all(ctx.obj.output, emails, partial(view.detail, ctx.obj))
 
 
 @app.command()
@@ -64,17 +66,16 @@ def set_role(
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
-    emails: Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of members.")],
-    dry_run: options.DryRun = False,
+    emails: Emails,
     yes: options.Yes = False,
 ) -> None:
     """Delete members with all their tokens. Example: dcmon member delete ann@acme.org --dry-run"""
     from dcmon.commands.operations import member as operation
 
-    deletions = [operation.deletion(ctx.obj, email) for email in emails]
-    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
+    delete_all(ctx.obj.output, emails, partial(operation.deletion, ctx.obj), yes=yes)
 
 
 @app.command()

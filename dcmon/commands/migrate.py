@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import SuggestingGroup
 
@@ -14,6 +15,7 @@ app = typer.Typer(
 
 
 @app.callback()
+@counting
 def migrate(
     ctx: typer.Context,
     dry_run: options.DryRun = False,

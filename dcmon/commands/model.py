@@ -8,11 +8,12 @@ import typer
 
 from dcmon.commands.shared import model_options, options, questions
 from dcmon.commands.shared.arguments import frequency, names_and_defaults
-from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import FREQUENCIES, choice_option
-from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, confirm, outcome
+from dcmon.commands.shared.confirmation import ask_and_run, confirm
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
+from dcmon.commands.shared.several import delete_all, show_all
 from dcmon.commands.shared.wording import NO_END
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: options.ModelName) -> None:
-    """Show a model: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
+def show(ctx: typer.Context, names: options.ModelNames) -> None:
+    """Show models: versions, samples, monitors, alerts, quarantine. Example: dcmon model show credit"""
     from dcmon.commands.views import model as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, name))
+    show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
 @app.command("set")
@@ -85,11 +86,11 @@ def set_(
 
 
 @app.command("set-retention")
+@counting
 def set_retention(
     ctx: typer.Context,
     name: options.ModelName,
     term: Annotated[str, typer.Argument(help="30d, 12w, 1y; none: for ever; inherit: the organization's term.")],
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
     """Set how long a model's samples are kept, instead of its organization's term.
@@ -101,8 +102,8 @@ def set_retention(
     from dcmon.commands.operations import retention as operation
 
     change = operation.of_model(ctx.obj, name, term)
-    ask_and_run(change.question, change.apply, dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome(change.counted_row(), dry_run=dry_run), none=NO_END)
+    ask_and_run(ctx.obj.output, change.question, change.apply, phrases=change.phrases, yes=yes)
+    ctx.obj.output.value(change.counted_row(), none=NO_END)
 
 
 @app.command("set-defaults")
@@ -137,7 +138,7 @@ def set_defaults(
         raise typer.BadParameter("Name the models, or give --every-model.")
     every = None if frequency_ is None else frequency(frequency_)
     rows = operation.set_defaults(ctx.obj, models, chosen, every)
-    columns = ["model", "default_monitors", "monitors_created", "rules_on", "rules_off", "rules_renewed"]
+    columns = ["name", "default_monitors", "monitors_created", "rules_on", "rules_off", "rules_renewed"]
     ctx.obj.output.table(rows, columns, empty='No model yet: "dcmon model create NAME --task binary".')
 
 
@@ -192,12 +193,9 @@ def copy(
 
 
 @app.command()
-def delete(
-    ctx: typer.Context, name: options.ModelName, dry_run: options.DryRun = False, yes: options.Yes = False
-) -> None:
-    """Delete a model with its versions, samples, monitors and alerts. Example: dcmon model delete credit --dry-run"""
+@counting
+def delete(ctx: typer.Context, names: options.ModelNames, yes: options.Yes = False) -> None:
+    """Delete models with their versions, samples, monitors and alerts. Example: dcmon model delete credit --dry-run"""
     from dcmon.commands.operations import model_removal as operation
 
-    removal = operation.prepare_model(ctx.obj, name)
-    ask_for_name(removal.question, removal.name, removal.delete, dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome({"deleted": name, **removal.counts}, dry_run=dry_run))
+    delete_all(ctx.obj.output, names, partial(operation.model_deletion, ctx.obj), yes=yes)

@@ -1,5 +1,6 @@
 """Monitors, which run a check on each window of time."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,11 +8,11 @@ import typer
 from dcmon.commands import _monitor_results, _monitor_run
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import check_parameters, frequency, parse_condition
-from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import FREQUENCIES, RESETTABLE, choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
-from dcmon.commands.shared.several import delete_all
+from dcmon.commands.shared.several import delete_all, show_all
 from dcmon.severity import Severity
 
 if TYPE_CHECKING:
@@ -88,14 +89,14 @@ def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: options.MonitorName) -> None:
-    """Show a monitor: check, rules, each version, and its last results.
+def show(ctx: typer.Context, names: options.MonitorNames) -> None:
+    """Show monitors: check, rules, each version, and the last results.
 
     Example: dcmon monitor show "credit/Prediction Drift"
     """
     from dcmon.commands.views import monitor as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, name))
+    show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
 @app.command("set")
@@ -168,14 +169,13 @@ def copy(
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
     names: options.MonitorNames,
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
     """Delete monitors with their results, rules and alerts. Example: dcmon monitor delete "credit/Mixed Nulls\""""
     from dcmon.commands.operations import monitor as operation
 
-    deletions = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
+    delete_all(ctx.obj.output, names, partial(operation.deletion, ctx.obj), yes=yes)

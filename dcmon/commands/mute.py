@@ -1,11 +1,12 @@
 """Mute times: hours of the week without notifications."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.changes import changing
+from dcmon.commands.shared.changes import changing, counting
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
 from dcmon.commands.shared.several import delete_all
@@ -49,14 +50,13 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
     names: options.MuteNames,
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
     """Delete mute times; the notifications that they held back are sent. Example: dcmon mute delete nights"""
     from dcmon.commands.operations import mute as operation
 
-    deletions = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
+    delete_all(ctx.obj.output, names, partial(operation.deletion, ctx.obj), yes=yes)

@@ -1,5 +1,6 @@
 """Notifications of alerts, waiting and delivered."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
+from dcmon.commands.shared.several import show_all
 from dcmon.states import NotificationState
 
 app = group(__doc__)
@@ -43,14 +45,14 @@ def list_(
 @app.command()
 def show(
     ctx: typer.Context,
-    notification_id: Annotated[
-        str, typer.Argument(metavar="NOTIFICATION", help="Id of the notification, or its beginning.")
+    notification_ids: Annotated[
+        list[str], typer.Argument(metavar="NOTIFICATION...", help="Ids of notifications, or their beginnings.")
     ],
 ) -> None:
-    """Show a notification: contents, receiver and delivery. Example: dcmon notification show 3f2a9c1e"""
+    """Show notifications: contents, receiver and delivery. Example: dcmon notification show 3f2a9c1e"""
     from dcmon.commands.views import notification as view
 
-    ctx.obj.output.value(view.detail(ctx.obj, notification_id))
+    show_all(ctx.obj.output, notification_ids, partial(view.detail, ctx.obj))
 
 
 @app.command()

@@ -8,12 +8,12 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import names_and_defaults
-from dcmon.commands.shared.changes import changing
-from dcmon.commands.shared.confirmation import ask_and_run, ask_for_name, outcome
+from dcmon.commands.shared.changes import changing, counting
+from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.limit_options import organization_limits
 from dcmon.commands.shared.lists import global_listing
-from dcmon.commands.shared.several import run_for_all
+from dcmon.commands.shared.several import delete_all, run_for_all, show_all
 from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
 from dcmon.commands.shared.written_files import report
 
@@ -50,12 +50,14 @@ def list_(ctx: typer.Context) -> None:
 @app.command()
 def show(
     ctx: typer.Context,
-    name: options.OrgNameOrOnly = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="ORG...", help="Organizations; not needed if there is only one.")
+    ] = None,
 ) -> None:
-    """Show an organization: its owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
+    """Show organizations: owner, schema, models, tokens, limits and retention. Example: dcmon org show acme"""
     from dcmon.commands.views import organization as view
 
-    ctx.obj.output.value(view.detail(ctx.obj, name), none=NO_END)
+    show_all(ctx.obj.output, names or [None], partial(view.detail, ctx.obj))
 
 
 @app.command()
@@ -91,6 +93,7 @@ def export(
 
 
 @app.command("import")
+@counting
 def import_(
     ctx: typer.Context,
     file: options.TransferFile,
@@ -131,6 +134,7 @@ def set_limits(ctx: typer.Context, *, name: options.OrgNameOrOnly = None, limits
 
 
 @app.command("set-retention")
+@counting
 def set_retention(
     ctx: typer.Context,
     name: options.OrgNameOrOnly = None,
@@ -138,7 +142,6 @@ def set_retention(
     results: Annotated[
         str | None, typer.Option(help="How long results and alerts are kept; not shorter than samples.")
     ] = None,
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
     """Set how long samples and results are kept; it asks if the next prune deletes rows for it.
@@ -151,9 +154,9 @@ def set_retention(
     if samples is None and results is None:
         raise errors.InvalidInput("Nothing to set: give --samples 90d, --results 2y or both; none keeps them for ever.")
     change = operation.of_organization(ctx.obj, name, samples, results)
-    ask_and_run(change.question, change.apply, dry_run=dry_run, yes=yes)
-    row = outcome(change.counted_row(), dry_run=dry_run)
-    ctx.obj.output.value(row, none=NO_END, remark=PRUNE_FOLLOWS if change.expired and not dry_run else None)
+    ask_and_run(ctx.obj.output, change.question, change.apply, phrases=change.phrases, yes=yes)
+    remark = PRUNE_FOLLOWS if change.expired and ctx.obj.output.is_change else None
+    ctx.obj.output.value(change.counted_row(), none=NO_END, remark=remark)
 
 
 @app.command("set-defaults")
@@ -171,22 +174,17 @@ def set_defaults(
     from dcmon.commands.operations import organization as operation
 
     orgs, chosen = names_and_defaults(names, defaults)
-    run_for_all(ctx.obj.output, orgs or [None], partial(operation.set_defaults, ctx.obj, defaults=chosen))
+    find, act = partial(operation.find, ctx.obj), partial(operation.set_defaults, ctx.obj, defaults=chosen)
+    run_for_all(ctx.obj.output, orgs or [None], find, act)
 
 
 @app.command()
-def delete(
-    ctx: typer.Context,
-    name: options.OrgName,
-    yes: options.Yes = False,
-    dry_run: options.DryRun = False,
-) -> None:
-    """Delete an organization with all its data, or finish an interrupted deletion.
+@counting
+def delete(ctx: typer.Context, names: options.OrgNames, yes: options.Yes = False) -> None:
+    """Delete organizations with all their data, or finish an interrupted deletion.
 
     Example: dcmon org delete acme --dry-run
     """
     from dcmon.commands.operations import organization as operation
 
-    removal = operation.prepare_deletion(ctx.obj, name)
-    ask_for_name(removal.loss, removal.row["deleted"], removal.delete, dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome(removal.row, dry_run=dry_run))
+    delete_all(ctx.obj.output, names, partial(operation.deletion, ctx.obj), yes=yes)

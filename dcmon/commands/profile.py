@@ -5,14 +5,15 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.confirmation import outcome
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing
-from dcmon.commands.shared.several import delete_all
+from dcmon.commands.shared.several import delete_all, show_all
 
 app = group(__doc__)
 
 Name = Annotated[str, typer.Argument(metavar="PROFILE", help="Name of the profile.")]
+Names = Annotated[list[str], typer.Argument(metavar="PROFILE...", help="Names of profiles.")]
 Values = Annotated[
     list[str],
     typer.Argument(
@@ -31,14 +32,15 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: Name) -> None:
-    """Show the settings of a profile; secrets are masked. Example: dcmon profile show prod"""
+def show(ctx: typer.Context, names: Names) -> None:
+    """Show the settings of profiles; secrets are masked. Example: dcmon profile show prod"""
     from dcmon.commands.views import profile as view
 
-    ctx.obj.output.page(view.detail(name))
+    show_all(ctx.obj.output, names, view.detail)
 
 
 @app.command()
+@counting
 def use(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="PROFILE|none", help="Name of the profile.")],
@@ -50,10 +52,11 @@ def use(
     """
     from dcmon.commands.operations import profile as operation
 
-    ctx.obj.output.value(outcome(operation.use(name, dry_run=dry_run), dry_run=dry_run))
+    ctx.obj.output.value(operation.use(ctx.obj.output, name, dry_run=dry_run))
 
 
 @app.command("set")
+@counting
 def set_(ctx: typer.Context, name: Name, values: Values, dry_run: options.DryRun = False) -> None:
     """Create a profile, or change its settings. A value "-" is read from stdin, or asked for on a terminal.
 
@@ -61,18 +64,17 @@ def set_(ctx: typer.Context, name: Name, values: Values, dry_run: options.DryRun
     """
     from dcmon.commands.operations import profile as operation
 
-    ctx.obj.output.value(outcome(operation.change(name, values, dry_run=dry_run), dry_run=dry_run))
+    ctx.obj.output.value(operation.change(ctx.obj.output, name, values, dry_run=dry_run))
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="PROFILE...", help="Names of profiles.")],
-    dry_run: options.DryRun = False,
+    names: Names,
     yes: options.Yes = False,
 ) -> None:
     """Delete profiles from the file. Example: dcmon profile delete staging --dry-run"""
     from dcmon.commands.operations import profile as operation
 
-    deletions = [operation.deletion(name) for name in names]
-    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
+    delete_all(ctx.obj.output, names, operation.deletion, yes=yes)

@@ -7,6 +7,7 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
+from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.confirmation import confirm
 from dcmon.commands.shared.groups import single
 
@@ -14,6 +15,7 @@ app = single()
 
 
 @app.command()
+@counting
 def prune(
     ctx: typer.Context,
     dry_run: options.DryRun = False,
@@ -34,6 +36,6 @@ def prune(
 
     request = operation.PruneRequest(by or operator_name(), fast, dry_run)
     pruned = operation.prune(ctx.obj, request, partial(confirm, yes=yes))
-    ctx.obj.output.page(view.report(pruned, dry_run=dry_run))
+    ctx.obj.output.page(view.report(pruned))
     if any(result.skipped is not None for result in pruned):
         raise typer.Exit(8)

@@ -7,10 +7,13 @@ import typer
 
 from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import operator_name
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.changes import counting
+from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
+from dcmon.commands.shared.several import show_all
 from dcmon.commands.shared.wording import NO_SUCH_ROW
+from dcmon.formatting import count_of
 
 if TYPE_CHECKING:
     from dcmon.ingestion.quarantine import QuarantineFilter
@@ -37,14 +40,17 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, row_id: Annotated[int, typer.Argument(metavar="ROW", help="Id of the row.")]) -> None:
-    """Show a quarantined row as it was received, and the reason. Example: dcmon quarantine show 17"""
+def show(
+    ctx: typer.Context, row_ids: Annotated[list[int], typer.Argument(metavar="ROW...", help="Ids of rows.")]
+) -> None:
+    """Show quarantined rows as they were received, and the reasons. Example: dcmon quarantine show 17"""
     from dcmon.commands.views import quarantine as view
 
-    ctx.obj.output.value(view.detail(ctx.obj, row_id))
+    show_all(ctx.obj.output, row_ids, partial(view.detail, ctx.obj))
 
 
 @app.command()
+@counting
 @option_groups.chosen_rows
 def retry(
     ctx: typer.Context,
@@ -61,27 +67,27 @@ def retry(
     from dcmon.commands.operations import quarantine as operation
 
     retried = operation.retry(ctx.obj, row_filter, by or operator_name(), dry_run=dry_run)
-    ctx.obj.output.value(outcome(vars(retried), dry_run=dry_run), remark=None if retried.tried else NO_SUCH_ROW)
+    ctx.obj.output.value(vars(retried), remark=None if retried.tried else NO_SUCH_ROW)
     if retried.refused_again:
         raise typer.Exit(8)
 
 
 @app.command()
+@counting
 @option_groups.chosen_rows
 def delete(
     ctx: typer.Context,
     row_filter: "QuarantineFilter",
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
     by: options.By = None,
 ) -> None:
-    """Drop rows for ever. Example: dcmon quarantine delete --model credit --reason wrong_type --dry-run"""
+    """Delete rows for ever. Example: dcmon quarantine delete --model credit --reason wrong_type --dry-run"""
     from dcmon.commands.operations import quarantine as operation
     from dcmon.commands.views import quarantine as view
 
-    count = sum(group["rows"] for group in view.counts(ctx.obj, row_filter))
-    question = f"Drop {count:,} quarantined rows for ever?"
+    rows = count_of(count := sum(group["rows"] for group in view.counts(ctx.obj, row_filter)), "quarantined row")
     drop_rows = partial(operation.drop, ctx.obj, row_filter, by or operator_name())
-    dropped = ask_and_run(question, drop_rows, dry_run=dry_run or not count, yes=yes)
-    row = outcome({"dropped": count if dropped is None else dropped}, dry_run=dry_run)
+    question, phrases = (f"Delete {rows} for ever?", [f"delete {rows} for ever"]) if count else (None, [])
+    deleted = ask_and_run(ctx.obj.output, question, drop_rows, phrases=phrases, yes=yes)
+    row = {"deleted": count if deleted is None else deleted}
     ctx.obj.output.value(row, remark=None if count else NO_SUCH_ROW)

@@ -1,17 +1,18 @@
 """Receivers of notifications: webhooks, Slack, e-mail, ..."""
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import require_not_both
-from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
-from dcmon.commands.shared.several import delete_all
+from dcmon.commands.shared.several import delete_all, show_all
 from dcmon.states import ReceiverKind
 
 if TYPE_CHECKING:
@@ -66,11 +67,11 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: options.ReceiverName) -> None:
-    """Show a receiver without its secrets, its waiting messages and last error. Example: dcmon receiver show team"""
+def show(ctx: typer.Context, names: options.ReceiverNames) -> None:
+    """Show receivers without their secrets, waiting messages and the last errors. Example: dcmon receiver show team"""
     from dcmon.commands.views import receiver as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, name))
+    show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
 @app.command("set")
@@ -102,6 +103,7 @@ def set_(
 
 
 @app.command("test")
+@counting
 def send_test(
     ctx: typer.Context,
     name: options.ReceiverName,
@@ -170,14 +172,13 @@ def resume(ctx: typer.Context, name: options.ReceiverName) -> None:
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
     names: options.ReceiverNames,
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
     """Delete receivers, with their undelivered notifications. Example: dcmon receiver delete team --dry-run"""
     from dcmon.commands.operations import receiver as operation
 
-    deletions = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
+    delete_all(ctx.obj.output, names, partial(operation.deletion, ctx.obj), yes=yes)

@@ -8,7 +8,8 @@ import typer
 
 from dcmon.commands.shared import option_groups, options
 from dcmon.commands.shared.arguments import column_mapping, constants
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.changes import counting
+from dcmon.commands.shared.confirmation import confirm
 from dcmon.commands.shared.groups import group
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ app = group(__doc__)
 
 
 @app.command()
+@counting
 @option_groups.file_dialect
 def load(
     ctx: typer.Context,
@@ -48,7 +50,7 @@ def load(
     reference_file = operation.ReferenceFile(file, renames, dialect, constants(set_), replace, dry_run)
     names = operation.VersionNames(model, version)
     loaded = operation.load(ctx.obj, names, reference_file, partial(confirm, yes=yes))
-    ctx.obj.output.value(outcome(loaded, dry_run=dry_run))
+    ctx.obj.output.value(loaded)
 
 
 @app.command()
@@ -63,6 +65,7 @@ def show(ctx: typer.Context, model: options.TargetModel = None, version: options
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
     model: options.TargetModel = None,
@@ -75,4 +78,4 @@ def delete(
 
     names = operation.VersionNames(model, version)
     cleared = operation.clear(ctx.obj, names, partial(confirm, yes=yes), dry_run=dry_run)
-    ctx.obj.output.value(outcome(cleared, dry_run=dry_run))
+    ctx.obj.output.value(cleared)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,11 +10,11 @@ import typer
 
 from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import parse_condition, span
-from dcmon.commands.shared.changes import asking, changing
+from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import Parsed
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
-from dcmon.commands.shared.several import delete_all
+from dcmon.commands.shared.several import delete_all, show_all
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 app = group(__doc__)
 
 Name = Annotated[str, typer.Argument(metavar="RULE", help="Id or name of a rule, or a monitor with only one rule.")]
+Names = Annotated[
+    list[str], typer.Argument(metavar="RULE...", help="Ids or names of rules, or monitors with only one rule.")
+]
 Noise = Annotated[
     bool, typer.Option("--noise/--no-noise", help="Show how often the rule alerts if nothing changes: takes seconds.")
 ]
@@ -59,11 +63,11 @@ def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: Name) -> None:
-    """Show a rule and its last alerts. Example: dcmon rule show 1"""
+def show(ctx: typer.Context, names: Names) -> None:
+    """Show rules and their last alerts. Example: dcmon rule show 1"""
     from dcmon.commands.views import rule as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, name))
+    show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
 @app.command("set")
@@ -105,20 +109,16 @@ def set_(
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
-    names: Annotated[
-        list[str],
-        typer.Argument(metavar="RULE...", help="Ids or names of rules, or monitors with only one rule."),
-    ],
-    dry_run: options.DryRun = False,
+    names: Names,
     yes: options.Yes = False,
 ) -> None:
     """Delete rules with their alerts and the history of these. Example: dcmon rule delete 1 2 --dry-run"""
     from dcmon.commands.operations import rule as operation
 
-    deletions = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
+    delete_all(ctx.obj.output, names, partial(operation.deletion, ctx.obj), yes=yes)
 
 
 @app.command()

@@ -8,7 +8,8 @@ import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import operator_name
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.changes import counting
+from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
@@ -30,6 +31,7 @@ def show(
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
     *,
@@ -40,7 +42,6 @@ def delete(
     labels: Annotated[
         bool, typer.Option("--labels", help="Delete the labels too; else they wait for the samples to be logged again.")
     ] = False,
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
     by: options.By = None,
 ) -> None:
@@ -53,12 +54,8 @@ def delete(
     from dcmon.commands.operations import sample as operation
 
     deletion = operation.prepare_deletion(ctx.obj, model, version, from_, to)
-    question = f"Delete {deletion.samples:,} samples of model {deletion.model!r} from {len(deletion.ranges)} versions?"
     delete_samples = partial(operation.delete, ctx.obj, deletion, by or operator_name(), with_labels=labels)
-    deleted = ask_and_run(question if deletion.samples else None, delete_samples, dry_run=dry_run, yes=yes)
-    counts, key = deletion.counts if dry_run else deleted or {}, "labels" if labels else "labels_that_wait"
-    rows = [
-        outcome({"version": name, "samples": count.samples, key: count.labels}, dry_run=dry_run)
-        for name, count in counts.items()
-    ]
+    deleted = ask_and_run(ctx.obj.output, deletion.question, delete_samples, phrases=deletion.phrases, yes=yes)
+    counts, key = deletion.counts if deleted is None else deleted, "labels" if labels else "labels_that_wait"
+    rows = [{"version": name, "samples": count.samples, key: count.labels} for name, count in counts.items()]
     ctx.obj.output.table(rows, ["version", "samples", key], empty="There is no sample in this time range.")

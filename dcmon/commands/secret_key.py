@@ -2,7 +2,7 @@
 
 import typer
 
-from dcmon.commands.shared import options
+from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 
 app = group(__doc__)
@@ -17,7 +17,8 @@ def create(ctx: typer.Context) -> None:
 
 
 @app.command()
-def rotate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
+@changing
+def rotate(ctx: typer.Context) -> None:
     """Encrypt the secrets of receivers and the keys of object stores with the first key of DCMON_SECRET_KEYS.
 
     Put the new key before the old one in the settings of all processes, restart them, rotate, then remove the old key.
@@ -26,4 +27,4 @@ def rotate(ctx: typer.Context, dry_run: options.DryRun = False) -> None:
     from dcmon.commands.operations import secret_key as operation
 
     columns = {"organization": "", "receivers": "receivers encrypted", "store_keys": "keys of object stores"}
-    ctx.obj.output.table(operation.rotate(ctx.obj, dry_run=dry_run), columns)
+    ctx.obj.output.table(operation.rotate(ctx.obj), columns)

@@ -75,4 +75,5 @@ def delete(
     """End silences now; the notifications that they held back are sent. Example: dcmon silence delete 1 2"""
     from dcmon.commands.operations import silence as operation
 
-    run_for_all(ctx.obj.output, silence_ids, partial(operation.end, ctx.obj))
+    find, end = partial(operation.find, ctx.obj), partial(operation.end, ctx.obj)
+    run_for_all(ctx.obj.output, silence_ids, find, end)

@@ -1,15 +1,16 @@
 """Directories and S3 buckets that are watched for files."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcmon.commands.shared import option_groups, options
-from dcmon.commands.shared.changes import changing
-from dcmon.commands.shared.confirmation import ask_and_run, outcome
+from dcmon.commands.shared.changes import changing, counting
+from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing, listing_of
-from dcmon.commands.shared.several import delete_all
+from dcmon.commands.shared.several import delete_all, show_all
 
 if TYPE_CHECKING:
     from dcmon.commands.operations.source import TypedTarget
@@ -48,25 +49,24 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, name: options.SourceName) -> None:
-    """Show a source, what it loses, and its files that can't be read. Example: dcmon source show lake"""
+def show(ctx: typer.Context, names: options.SourceNames) -> None:
+    """Show sources, what they lose, and their files that can't be read. Example: dcmon source show lake"""
     from dcmon.commands.views import source as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, name))
+    show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
     names: options.SourceNames,
-    dry_run: options.DryRun = False,
     yes: options.Yes = False,
 ) -> None:
     """Delete sources; the rows that were loaded from them stay. Example: dcmon source delete lake --dry-run"""
     from dcmon.commands.operations import source as operation
 
-    deletions = [operation.deletion(ctx.obj, name) for name in names]
-    delete_all(ctx.obj.output, deletions, dry_run=dry_run, yes=yes)
+    delete_all(ctx.obj.output, names, partial(operation.deletion, ctx.obj), yes=yes)
 
 
 @app.command()
@@ -130,10 +130,11 @@ def show_keys(ctx: typer.Context) -> None:
 
 
 @app.command("delete-keys")
-def delete_keys(ctx: typer.Context, yes: options.Yes = False, dry_run: options.DryRun = False) -> None:
+@counting
+def delete_keys(ctx: typer.Context, yes: options.Yes = False) -> None:
     """Delete the organization's own keys of S3; the files in it stay. Example: dcmon source delete-keys --dry-run"""
     from dcmon.commands.operations import store_keys as operation
 
     removal = operation.prepare_deletion(ctx.obj)
-    ask_and_run(removal.question, removal.delete, dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome(removal.row, dry_run=dry_run))
+    ask_and_run(ctx.obj.output, removal.question, removal.delete, phrases=["delete the keys of S3"], yes=yes)
+    ctx.obj.output.value(removal.row)

@@ -65,10 +65,12 @@ def delete(
     """Revoke tokens: from now on they are refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""
     from dcmon.commands.operations import token as operation
 
-    run_for_all(ctx.obj.output, prefixes, partial(operation.revoke, ctx.obj))
+    find, revoke = partial(operation.find, ctx.obj), partial(operation.revoke, ctx.obj)
+    run_for_all(ctx.obj.output, prefixes, find, revoke)
 
 
 @app.command("import")
+@changing
 def import_(
     ctx: typer.Context,
     path: Annotated[
@@ -77,12 +79,11 @@ def import_(
     role: Annotated[
         str, choice_option(what="role", known=Role, help="Role of users who are no members yet.")
     ] = "member",
-    dry_run: options.DryRun = False,
 ) -> None:
     """Import tokens of the old system, which then work unchanged. Example: dcmon token import tokens.txt --dry-run"""
     from dcmon.commands.operations import token as operation
 
-    rows = operation.import_tokens(ctx.obj, path, role, dry_run=dry_run)
+    rows = operation.import_tokens(ctx.obj, path, role)
     ctx.obj.output.table(rows, ["line", "user", "outcome", "prefix", "remark"], empty="The file has no token.")
     if any(row["outcome"] == "refused" for row in rows):
         raise typer.Exit(8 if any(row["outcome"] != "refused" for row in rows) else 3)

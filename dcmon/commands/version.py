@@ -1,17 +1,21 @@
 """Versions of models, with their columns."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.changes import changing
-from dcmon.commands.shared.confirmation import ask_for_name, outcome
+from dcmon.commands.shared.changes import changing, counting
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
+from dcmon.commands.shared.several import delete_all, show_all
 
 app = group(__doc__)
-Name = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version.")]
+NAME_HELP = "MODEL/VERSION, VERSION where only one model has it, or its id."
+Versions = Annotated[list[str], typer.Argument(metavar="VERSION...", help=NAME_HELP)]
+# One, that may be typed in two words: MODEL VERSION.
+Version = Annotated[list[str], typer.Argument(metavar="VERSION", help=NAME_HELP)]
 
 
 @app.command("list")
@@ -25,53 +29,46 @@ def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, model: options.ModelName, version: Name) -> None:
-    """Show a version with its columns. Example: dcmon version show credit v1"""
+def show(ctx: typer.Context, versions: Versions) -> None:
+    """Show versions with their columns. Example: dcmon version show credit/v1"""
     from dcmon.commands.views import version as view
 
-    ctx.obj.output.page(view.detail(ctx.obj, model, version))
+    show_all(ctx.obj.output, view.names(ctx.obj, versions), partial(view.detail, ctx.obj))
 
 
 @app.command()
 @changing
-def rename(
-    ctx: typer.Context,
-    model: options.ModelName,
-    version: Name,
-    new_name: options.NewName,
-) -> None:
-    """Rename a version; its id stays, so clients go on unchanged. Example: dcmon version rename credit v1 v1-retired"""
+def rename(ctx: typer.Context, version: Version, new_name: options.NewName) -> None:
+    """Rename a version; its id stays, so clients go on unchanged. Example: dcmon version rename credit/v1 v1-retired"""
     from dcmon.commands.operations import model_removal as operation
 
-    ctx.obj.output.value(operation.rename_version(ctx.obj, model, version, new_name))
+    ctx.obj.output.value(operation.rename_version(ctx.obj, version, new_name))
 
 
 @app.command()
 @changing
 def copy(
     ctx: typer.Context,
-    model: options.ModelName,
-    version: Name,
+    version: Version,
     new_name: options.NewName,
     with_reference: options.WithReference = False,
 ) -> None:
-    """Copy a version's columns, but no rows. Example: dcmon version copy credit v1 v2 --with-reference"""
+    """Copy a version's columns, but no rows. Example: dcmon version copy credit/v1 v2 --with-reference"""
     from dcmon.commands.operations import copies as operation
 
-    ctx.obj.output.value(operation.copy_version(ctx.obj, model, version, new_name, with_reference=with_reference))
+    ctx.obj.output.value(operation.copy_version(ctx.obj, version, new_name, with_reference=with_reference))
 
 
 @app.command()
+@counting
 def delete(
     ctx: typer.Context,
-    model: options.ModelName,
-    version: Name,
-    dry_run: options.DryRun = False,
+    versions: Versions,
     yes: options.Yes = False,
 ) -> None:
-    """Delete a version with its samples, results and alerts. Example: dcmon version delete credit v1 --dry-run"""
+    """Delete versions with their samples, results and alerts. Example: dcmon version delete credit/v1 --dry-run"""
     from dcmon.commands.operations import model_removal as operation
+    from dcmon.commands.views import version as view
 
-    removal = operation.prepare_version(ctx.obj, model, version)
-    ask_for_name(removal.question, removal.name, removal.delete, dry_run=dry_run, yes=yes)
-    ctx.obj.output.value(outcome({"model": model, "deleted": version, **removal.counts}, dry_run=dry_run))
+    names = view.names(ctx.obj, versions)
+    delete_all(ctx.obj.output, names, partial(operation.version_deletion, ctx.obj), yes=yes)

@@ -19,8 +19,9 @@ OWN = frozenset({"id", "created_at", "revision", "start_time"})
 
 
 class Copied(NamedTuple):
-    """How many objects were copied. `reference`: rows."""
+    """How many objects were copied. `reference`: rows; `id`: that of the copy."""
 
+    id: int
     versions: int = 0
     monitors: int = 0
     rules: int = 0
@@ -47,7 +48,7 @@ def copy_monitor(session: Session, monitor: Monitor, name: str, model: Model, re
     for rule in rules.for_monitor(session, copied.id):
         rules.require_judged(session, copied.id, rules.condition_of(rule))
     reevaluation.enqueue_for_monitor(session, copied.id, datetime.now(UTC), org_retention=retention)
-    return Copied(monitors=1, rules=len(of_monitor))
+    return Copied(copied.id, monitors=1, rules=len(of_monitor))
 
 
 def copy_version(session: Session, version: Version, to: Model, name: str, *, with_reference: bool) -> Copied:
@@ -57,10 +58,10 @@ def copy_version(session: Session, version: Version, to: Model, name: str, *, wi
     """
     created = versions.copy(session, version, to, name)
     if not with_reference or not version.reference_revision:
-        return Copied(versions=1)
+        return Copied(created.id, versions=1)
     rows = reference_loading.copy(session, version, created)
     reference_loading.begin_revision(session, created)
-    return Copied(versions=1, reference=rows)
+    return Copied(created.id, versions=1, reference=rows)
 
 
 def copy_model(
@@ -70,7 +71,7 @@ def copy_model(
     created = models.create_new(session, new)
     for name in ("lateness", "retention", "default_monitors"):
         setattr(created, name, getattr(model, name))
-    total = Copied()
+    total = Copied(created.id)
     for version in sorted(versions.entries(session, model), key=lambda known: known.id):
         copied = copy_version(session, version, created, version.name, with_reference=with_reference)
         total = _sum(total, copied)
@@ -83,7 +84,7 @@ def copy_model(
 
 
 def _sum(first: Copied, second: Copied) -> Copied:
-    return Copied(*(left + right for left, right in zip(first, second, strict=True)))
+    return Copied(first.id, *(left + right for left, right in zip(first[1:], second[1:], strict=True)))
 
 
 def _check_in(session: Session, check: Check, model: Model) -> Check:

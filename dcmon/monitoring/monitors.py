@@ -3,6 +3,7 @@
 `monitoring.lifecycle` deletes monitors, and ends the alerts of changed monitors.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -173,6 +174,19 @@ def named(session: Session) -> list[tuple[Monitor, str]]:
     return [(monitor, f"{model}/{monitor.name}") for monitor, model in rows]
 
 
+def full_name(session: Session, monitor: Monitor) -> str:
+    """Return the name MODEL/MONITOR of a monitor."""
+    model = select(Model.name).join(Check, Check.model_id == Model.id).where(Check.id == monitor.check_id)
+    return f"{session.scalars(model).one()}/{monitor.name}"
+
+
+def exact_names(session: Session) -> dict[int, str]:
+    """Return by what `find` finds exactly one monitor, by ids: MODEL/MONITOR, or the id if several have this name."""
+    all_named = named(session)
+    meant = Counter(name for monitor, full_name in all_named for name in {monitor.name, full_name})
+    return {monitor.id: name if meant[name] == 1 else str(monitor.id) for monitor, name in all_named}
+
+
 def find_names(session: Session, name: str) -> list[str]:
     """Return MODEL/MONITOR of the monitor of a name (as for `find`), or of all monitors of the model of that name.
 
@@ -185,8 +199,7 @@ def find_names(session: Session, name: str) -> list[str]:
         if not of_model:
             raise
         return of_model
-    model = session.scalars(select(Model).join(Check).where(Check.id == monitor.check_id)).one()
-    return [f"{model.name}/{monitor.name}"]
+    return [full_name(session, monitor)]
 
 
 def find(session: Session, name: str) -> Monitor:

@@ -75,11 +75,17 @@ def entries(session: Session, now: datetime, *, ended: bool = False) -> Sequence
     return session.scalars(statement if ended else statement.where(Silence.ends_at > now)).all()
 
 
-def end(session: Session, silence_id: int, now: datetime) -> Silence:
-    """End a silence now. A silence that is over does not change. Raises SilenceNotFound."""
+def get(session: Session, silence_id: int) -> Silence:
+    """Return a silence. Raises SilenceNotFound."""
     silence = session.get(Silence, silence_id)
     if silence is None:
         raise errors.SilenceNotFound(name=silence_id)
+    return silence
+
+
+def end(session: Session, silence_id: int, now: datetime) -> Silence:
+    """End a silence now. A silence that is over does not change. Raises SilenceNotFound."""
+    silence = get(session, silence_id)
     if silence.ends_at > now:  # a silence that would start later ends without being active
         silence.ends_at, silence.starts_at = now, min(silence.starts_at, now)
         session.flush()

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.tables.org import Model, Version
-from dcmon.formatting import some_of
-from dcmon.nearest import unknown
+from dcmon.formatting import listed, some_of
+from dcmon.nearest import meant, unknown
 from dcmon.states import TaskType
 from dcmon.storage import sample_tables, table_layout
 from dcmon.storage.categories import normalize
@@ -229,6 +229,55 @@ def find_or_only(session: Session, model: Model, name: str | None) -> Version:
         names = some_of([version.name for version in candidates], 5)
         raise errors.InvalidInput(f"Model {model.name!r} has several versions ({names}): choose one with --version.")
     return candidates[0]
+
+
+def full_name(model: Model, version: Version) -> str:
+    """Return what `find_named` finds a version by, MODEL/VERSION."""
+    return f"{model.name}/{version.name}"
+
+
+def find_named(session: Session, name: str) -> ModelVersion:
+    """Return the version of a name MODEL/VERSION, of a name VERSION that only one model has, or of an id.
+
+    Raises VersionNotFound, or InvalidInput if several versions have the name.
+    """
+    statement = select(Model, Version).join(Version, Version.model_id == Model.id).order_by(Version.id)
+    entries_by_name = [(full_name(*row), row) for row in session.execute(statement).tuples()]
+    matches = [row for full, row in entries_by_name if full == name]
+    matches = matches or [row for _, row in entries_by_name if row[1].name == name]
+    matches = matches or [row for _, row in entries_by_name if str(row[1].id) == name]
+    if not matches:
+        known = [full if "/" in name else version.name for full, (_, version) in entries_by_name]
+        sentence = f"There is no version {name!r}.{meant(name, known)}"
+        raise errors.VersionNotFound(f'{sentence} "dcmon version list" lists the versions.')
+    if len(matches) > 1:
+        choices = " or ".join(repr(full_name(*row)) for row in matches)
+        raise errors.InvalidInput(f"There are {len(matches)} versions {name!r}. Use {choices}.")
+    return ModelVersion(*matches[0])
+
+
+def join_words(session: Session, words: Sequence[str]) -> list[str]:
+    """Return the names of versions that were typed, where one name may be two words: MODEL VERSION.
+
+    Raises VersionNotFound if the first of two words is a model, and the second none of its versions.
+    """
+    model = session.scalar(select(Model).where(Model.name == words[0])) if len(words) == 2 else None
+    if model is None:
+        return list(words)
+    try:
+        return [full_name(model, find(session, model, words[1]))]
+    except errors.VersionNotFound:
+        if any("/" in word for word in words):
+            return list(words)
+        raise
+
+
+def find_one(session: Session, words: Sequence[str]) -> ModelVersion:
+    """Return the only version that was typed, in one word or two. Raises VersionNotFound or InvalidInput."""
+    names = join_words(session, words)
+    if len(names) != 1:
+        raise errors.InvalidInput(f"{len(names)} versions are named, {listed(names)}: name one, as MODEL/VERSION.")
+    return find_named(session, names[0])
 
 
 def find(session: Session, model: Model, name: str) -> Version:

@@ -71,6 +71,13 @@ def entries(session: Session, org_id: int) -> Sequence[Invitation]:
     return session.scalars(statement.order_by(Invitation.id.desc())).all()
 
 
+def require(session: Session, org_id: int, email: str) -> None:
+    """Check that a person is invited. Raises NotFound."""
+    invited = select(Invitation.id).where(Invitation.org_id == org_id, Invitation.email == email)
+    if session.scalar(invited.limit(1)) is None:
+        raise errors.NotFound(what="invitation of", name=email)
+
+
 def withdraw(session: Session, org_id: int, email: str) -> None:
     """Withdraw an invitation. Raises NotFound."""
     live = delete(Invitation).where(Invitation.org_id == org_id, Invitation.email == email)

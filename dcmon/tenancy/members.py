@@ -21,8 +21,8 @@ ORDER = list(Role)
 class MemberView:
     """A member as lists show it. `last_used_at`: the last use of one of the member's tokens; None: never."""
 
-    id: int
     email: str
+    id: int
     full_name: str | None
     role: Role
     created_at: datetime
@@ -150,7 +150,7 @@ def _views(session: Session, *conditions: ColumnElement[bool]) -> list[MemberVie
     used = select(func.max(Token.last_used_at)).where(Token.org_id == Member.org_id, Token.user_id == User.id)
     statement = select(User, Member.role, used.scalar_subquery()).join(Member, Member.user_id == User.id)
     return [
-        MemberView(user.id, user.email, user.full_name, Role(role), user.created_at, last_used_at)
+        MemberView(user.email, user.id, user.full_name, Role(role), user.created_at, last_used_at)
         for user, role, last_used_at in session.execute(statement.where(*conditions).order_by(User.id))
     ]
 

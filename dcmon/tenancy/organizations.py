@@ -211,7 +211,7 @@ def set_model_membership(session: Session, org_id: int, is_restricted: bool) -> 
 
 def describe(entries: Sequence[Organization]) -> list[dict[str, Any]]:
     """Return organizations as rows for an output."""
-    return [{"id": org.id, "name": org.name, "schema": org.schema, "retention": org.retention} for org in entries]
+    return [{"name": org.name, "id": org.id, "schema": org.schema, "retention": org.retention} for org in entries]
 
 
 def entry(org: OrganizationRow) -> Organization:

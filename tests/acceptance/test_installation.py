@@ -39,7 +39,7 @@ def test_revisions_come_with_the_installation(with_url: Callable[[str], Dcmon], 
 
     assert dcmon("migrate").returncode == 0
     assert dcmon("migrate", "check").returncode == 0
-    assert dcmon.json("org", "create", "acme")["organization"] == "acme"
+    assert dcmon.json("org", "create", "acme")["name"] == "acme"
     assert {state["state"] for state in dcmon.json("migrate", "status")} == {"current"}
 
 

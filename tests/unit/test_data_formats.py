@@ -61,13 +61,15 @@ def test_csv_writes_values_that_other_programs_read() -> None:
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        ({"id": 4, "name": "churn"}, "churn"),
+        ({"name": "churn", "id": 4}, "churn"),
         ({"id": 4, "name": None}, "4"),
+        ({"org": "acme", "dry_run": True, "email": "ann@acme.org"}, "ann@acme.org"),
+        ({"org": "acme"}, "acme"),
         ({"check": "FeatureDrift", "needs": []}, "FeatureDrift"),
     ],
 )
 def test_name_is_what_further_commands_take(row: dict[str, Any], name: str) -> None:
-    assert data_formats.serialize([row, row], Format.name) == f"{name}\n{name}"
+    assert data_formats.serialize(row, Format.name) == name
 
 
 def test_fields_are_chosen_in_their_order_and_inside_objects() -> None:

@@ -13,6 +13,7 @@ from dcmon.commands.operations import profile as operation
 from dcmon.commands.views import profile as view
 from dcmon.data_formats import Format
 from dcmon.errors import InvalidInput, NotFound
+from dcmon.output import Output
 from dcmon.settings import Settings
 from tests.helpers.examples import examples
 
@@ -94,10 +95,10 @@ def test_profile_sets_the_output_format(monkeypatch: pytest.MonkeyPatch, file: P
 
 
 def test_changes_are_checked_and_written_whole(file: Path) -> None:
-    assert operation.change("new", ["DCMON_HTTP__PORT=8070", "output=json", "org=a"], dry_run=True)["created"]
+    assert operation.change(Output(), "new", ["DCMON_HTTP__PORT=8070", "output=json", "org=a"], dry_run=True)["created"]
     assert "new" not in profiles.read().profiles
-    operation.change("new", ["http.port=8070", "output=json", "org=a"], dry_run=False)
-    operation.change("new", ["org="], dry_run=False)
+    operation.change(Output(), "new", ["http.port=8070", "output=json", "org=a"], dry_run=False)
+    operation.change(Output(), "new", ["org="], dry_run=False)
     assert profiles.read().profiles["new"] == {"http": {"port": "8070"}, "output": "json"}
     for wrong, reason in (
         ("http.prt=1", "http.port"),
@@ -106,15 +107,15 @@ def test_changes_are_checked_and_written_whole(file: Path) -> None:
         ("a", "="),
     ):
         with pytest.raises(InvalidInput, match=reason):
-            operation.change("new", [wrong], dry_run=False)
-    assert operation.use("new", dry_run=True)["before"] == profiles.read().current == "prod"
-    operation.use("new", dry_run=False)
+            operation.change(Output(), "new", [wrong], dry_run=False)
+    assert operation.use(Output(), "new", dry_run=True)["previous"] == profiles.read().current == "prod"
+    operation.use(Output(), "new", dry_run=False)
     deletion = operation.deletion("new")
     assert deletion.row["was_current"]
     deletion.delete()
     assert (profiles.read().current, file.stat().st_mode & 0o777) == (None, 0o600)
     with pytest.raises(NotFound):
-        operation.use("new", dry_run=False)
+        operation.use(Output(), "new", dry_run=False)
 
 
 COMMENTED = """# of the operators
@@ -132,9 +133,9 @@ http.port = "8020"
 
 def test_change_of_a_profile_leaves_all_else_as_it_is(file: Path) -> None:
     file.write_text(COMMENTED)
-    operation.change("prod", ["http.port=8011", "kafka.topic_prefix=x"], dry_run=False)
-    operation.change("new", ["org=beta"], dry_run=False)
-    operation.use("prod", dry_run=False)
+    operation.change(Output(), "prod", ["http.port=8011", "kafka.topic_prefix=x"], dry_run=False)
+    operation.change(Output(), "new", ["org=beta"], dry_run=False)
+    operation.use(Output(), "prod", dry_run=False)
     operation.deletion("test").delete()
     changed = file.read_text()
     for kept in (

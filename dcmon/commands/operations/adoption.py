@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon.adoption import adopt
 from dcmon.adoption.old_database import LEFT_OUT
+from dcmon.commands.shared.dry_run_output import would
+from dcmon.formatting import count_of
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -19,8 +21,13 @@ def run(app: "App", url: str, only: Sequence[str], *, dry_run: bool) -> list[dic
     source = sys.stdin.readline().strip() if url == "-" else url
     adoption = adopt.Adoption(app.engine, app.settings, app.output.remark)
     expected = {table.replace("_", " ") for table in LEFT_OUT}
+    summaries = adopt.run(adoption, source, only, dry_run=dry_run)
+    adopted = [
+        summary for summary in summaries if set(summary.kinds) != {"organization"}
+    ]  # an earlier run moved the others
+    would(app.output, f"move {count_of(len(adopted), 'organization')}" if adopted else "")
     return [
         {**row, "is_unexpected": bool(row["not_adopted"]) and row["kind"] not in expected}
-        for summary in adopt.run(adoption, source, only, dry_run=dry_run)
+        for summary in summaries
         for row in summary.rows()
     ]

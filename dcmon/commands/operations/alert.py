@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dcmon.alerting import operator_actions
+from dcmon.alerting import alert_views, operator_actions
 from dcmon.alerting.change_context import Actor
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.db import work_queue
@@ -10,6 +10,12 @@ from dcmon.db import work_queue
 if TYPE_CHECKING:
     from dcmon.alerting.operator_actions import Action
     from dcmon.app import App
+
+
+def find(app: "App", alert_id: int) -> int:
+    """Check that there is an alert, and return its id. Raises AlertNotFound."""
+    with app.org() as session:
+        return alert_views.get_alert(session, alert_id).alert.id
 
 
 def acknowledge(app: "App", alert_id: int, note: str | None, *, is_withdrawn: bool) -> dict[str, Any]:
@@ -37,7 +43,7 @@ def _act(app: "App", alert_id: int, note: str | None, action: "Action", keys: tu
     with app.org(org) as session:
         actor = Actor.from_settings(org, operator_name(), app.settings)
         view, is_changed = operator_actions.apply(session, actor, alert_id, action, note)
-        row = {"alert": view.alert.id, "monitor": view.name, "state": view.alert.state}
+        row = {"id": view.alert.id, "monitor": view.name, "state": view.alert.state}
         values = {"acknowledged_by": view.alert.acknowledged_by, keys[-1]: is_changed}
         row |= {key: values[key] for key in keys}
     app.enqueue(org, work_queue.Work.notify)

@@ -10,7 +10,10 @@ from dcmon.storage.models import NewModel
 from dcmon.tenancy import members
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dcmon.app import App
+    from dcmon.monitoring.copies import Copied
 
 
 def copy_model(app: "App", name: str, new_name: str, *, with_reference: bool) -> dict[str, Any]:
@@ -25,17 +28,21 @@ def copy_model(app: "App", name: str, new_name: str, *, with_reference: bool) ->
             members=administrators,
         )  # fmt: skip
         copied = copies.copy_model(session, model, new, with_reference=with_reference, retention=org.retention)
-        row = {"model": name, "copy": new_name, "versions": copied.versions, "monitors": copied.monitors}
+        row = _row(new_name, name, copied) | {"versions": copied.versions, "monitors": copied.monitors}
     return {**row, "rules": copied.rules, "reference_rows": copied.reference}
 
 
-def copy_version(app: "App", model_name: str, name: str, new_name: str, *, with_reference: bool) -> dict[str, Any]:
-    """Copy a version without its rows. Raises ModelNotFound, VersionNotFound, InvalidInput or Conflict."""
+def _row(name: str, copied_from: str, copied: "Copied") -> dict[str, Any]:
+    return {"name": name, "copied_from": copied_from, "id": copied.id}
+
+
+def copy_version(app: "App", words: "Sequence[str]", new_name: str, *, with_reference: bool) -> dict[str, Any]:
+    """Copy a version without its rows. Raises VersionNotFound, InvalidInput or Conflict."""
     with app.org() as session:
-        model = models.find(session, model_name)
-        version = versions.find(session, model, name)
+        model, version = versions.find_one(session, words)
         copied = copies.copy_version(session, version, model, new_name, with_reference=with_reference)
-    return {"model": model_name, "version": name, "copy": new_name, "reference_rows": copied.reference}
+        row = _row(f"{model.name}/{new_name}", versions.full_name(model, version), copied)
+    return {**row, "reference_rows": copied.reference}
 
 
 def copy_monitor(app: "App", name: str, new_name: str, model_name: str | None) -> dict[str, Any]:
@@ -46,5 +53,6 @@ def copy_monitor(app: "App", name: str, new_name: str, model_name: str | None) -
         own = session.get_one(Model, session.get_one(Check, monitor.check_id).model_id)
         model = own if model_name is None else models.find(session, model_name)
         copied = copies.copy_monitor(session, monitor, new_name, model, org.retention)
+        row = _row(f"{model.name}/{new_name}", monitors.full_name(session, monitor), copied)
     app.enqueue(org, work_queue.Work.evaluate)
-    return {"monitor": name, "copy": f"{model.name}/{new_name}", "rules": copied.rules}
+    return {**row, "rules": copied.rules}

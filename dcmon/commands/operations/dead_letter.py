@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from dcmon.commands.shared.confirmation import question_of
+from dcmon.commands.shared.dry_run_output import would
+from dcmon.formatting import count_of
 from dcmon.ingestion import dead_letters
 from dcmon.ingestion.dead_letter_retries import RetriedDeadLetter, Retry
 from dcmon.ingestion.dead_letters import DeadLetterFilter, Resolution
@@ -37,9 +40,15 @@ class ChosenDeadLetters:
     size: int
 
     @property
-    def question(self) -> str:
-        """The question to confirm."""
-        return f"Delete {len(self.ids):,} dead letters ({self.size:,} bytes) for ever?"
+    def phrases(self) -> list[str]:
+        """What is deleted, for people; empty if it is nothing."""
+        letters = f"{count_of(len(self.ids), 'dead letter')} ({count_of(self.size, 'byte')})"
+        return [f"delete {letters} for ever"] if self.ids else []
+
+    @property
+    def question(self) -> str | None:
+        """The question to confirm; None if nothing is deleted."""
+        return question_of(self.phrases[0]) if self.phrases else None
 
     def delete(self, by: str) -> int:
         """Delete them, and return how many: not those that another operator has stored or deleted meanwhile."""
@@ -67,6 +76,8 @@ def retry(app: "App", chosen: DeadLetterFilter, by: str, *, dry_run: bool) -> Re
         for dead_letter_id in ids:
             letters.append(retries.retry(dead_letter_id))
             advance(len(letters), len(ids))
+    stored = sum(dead_letter.stored for dead_letter in letters)
+    would(app.output, f"store {count_of(stored, 'row')}" if stored else "")
     return RetriedDeadLetters(letters)
 
 

@@ -13,6 +13,7 @@ from dcmon import complete_files, errors, file_errors
 from dcmon.alerting.change_context import Actor
 from dcmon.commands.operations.receiver import notify_of_problems
 from dcmon.commands.shared.arguments import operator_name
+from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.views import declaration_plan as view
 from dcmon.db import work_queue
 from dcmon.declarations import exporting, file_reader, planner, secret_text, state
@@ -58,7 +59,7 @@ def export(app: "App", names: Sequence[str]) -> Page:
             models.find(session, name)
         current = state.read(session, Scope(names or None, not names), settings, now)
         data = dict(exporting.to_data(current))
-    return Page(data, [Document(exporting.to_text(data))])
+    return Page(data, [Document(exporting.to_text(data))], names=[*data.get("models", {})])
 
 
 def plan(app: "App", typed: TypedPlan) -> PlanPage:
@@ -69,6 +70,7 @@ def plan(app: "App", typed: TypedPlan) -> PlanPage:
     org = app.organization()
     wanted = _read(typed)
     tried = _attempt(app, org, wanted)
+    would(app.output, *view.phrases(tried))
     if typed.out is not None:
         _write(typed.out, planner.store(org.name, wanted, tried.plan))
     return PlanPage(view.page(org, tried), bool(tried.plan.changes))
@@ -90,6 +92,7 @@ def apply(app: "App", typed: TypedPlan, confirm: Callable[[str], None], *, is_dr
             "The organization was changed after this plan was stored, so nothing was applied. Plan again."
         )
     if is_dry_run or not tried.plan.changes:
+        would(app.output, *view.phrases(tried))
         return PlanPage(view.page(org, tried), is_dry_run and bool(tried.plan.changes))
     app.output.remark("\n".join(view.lines(tried)))
     confirm(view.question(org, tried))

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dcmon import errors, file_errors
-from dcmon.formatting import shell_argument
+from dcmon.commands.shared.dry_run_output import would
+from dcmon.formatting import count_of, shell_argument
 from dcmon.ingestion.files import manual_load, path_expansion
 from dcmon.ingestion.files.manual_load import LoadAction
 from dcmon.ingestion.files.rejection_limit import CHECKED_ROWS
@@ -90,6 +91,8 @@ def load_all(app: "App", typed: "TypedTarget", paths: "Sequence[str]", template:
             return run.result
         run.result.rows.clear()
         run.load(checked)
+    stored = sum(row["stored"] for row in run.result.rows)
+    would(app.output, f"store {count_of(stored, 'row')}" if stored else "")
     return run.result
 
 

@@ -26,7 +26,7 @@ def add(app: "App", email: str, role: str) -> dict[str, Any]:
     """Make a person a member. Raises InvalidInput or Conflict."""
     org, parsed = app.organization(), permissions.parse_role(role)
     with app.public() as session:
-        return {"id": members.add(session, org.id, email, parsed), "email": email, "role": parsed}
+        return {"email": email, "id": members.add(session, org.id, email, parsed), "role": parsed}
 
 
 def set_role(app: "App", email: str, role: str) -> dict[str, Any]:
@@ -57,12 +57,20 @@ def invite(app: "App", email: str, role: str, lifetime: timedelta) -> dict[str, 
     return {"email": email, "role": parsed, "code": invited.code, "expires_at": invited.expires_at}
 
 
+def find_invitation(app: "App", email: str) -> str:
+    """Check that a person is invited, and return the e-mail. Raises NotFound."""
+    org = app.organization()
+    with app.public() as session:
+        invitations.require(session, org.id, email)
+    return email
+
+
 def withdraw(app: "App", email: str) -> dict[str, Any]:
     """Withdraw a person's invitation. Raises NotFound."""
     org = app.organization()
     with app.public() as session:
         invitations.withdraw(session, org.id, email)
-    return {"organization": org.name, "withdrawn": email}
+    return {"deleted": email}
 
 
 def restrict(app: "App", shown: str) -> dict[str, Any]:
@@ -72,4 +80,4 @@ def restrict(app: "App", shown: str) -> dict[str, Any]:
     org = app.organization()
     with app.public() as session:
         organizations.set_model_membership(session, org.id, shown == "own")
-    return {"organization": org.name, "members_see": f"{shown} models"}
+    return {"name": org.name, "members_see": f"{shown} models"}

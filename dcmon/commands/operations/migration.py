@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.views import migration as view
+from dcmon.formatting import count_of
 from dcmon.output import Page
 from dcmon.tenancy import schema_migration
 
@@ -36,5 +38,7 @@ def run(app: "App", choices: Choices) -> Outcome:
         steps = schema_migration.migrate(
             app.engine, only=app.typed_org, dry_run=choices.dry_run, parallel=choices.parallel, show=advance
         )
+    pending = sum(step.state is schema_migration.StepState.TO_MIGRATE for step in steps)
+    would(app.output, f"migrate {count_of(pending, 'schema')}" if pending else "")
     is_partly_done = any(step.state in schema_migration.BAD_STATES for step in steps)
     return Outcome(view.migrated(app.engine, steps, dry_run=choices.dry_run), is_partly_done)

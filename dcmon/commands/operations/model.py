@@ -39,7 +39,7 @@ def create(
     `chosen`: which default monitors; None: those that were chosen for the model, or else for the organization.
     The row has "reference" if a file was named: the number of its rows, None if the version had a reference already.
     """
-    row: dict[str, Any] = {"model": new.name}
+    row: dict[str, Any] = {"name": new.name}
     org = app.organization()
     with app.public() as session:
         chosen_by_organization = organizations.default_monitors(session, org)
@@ -79,7 +79,7 @@ def set_defaults(
             changed = default_sets.choose(session, _actor(app, org), model, chosen, frequency)
             rows.append(
                 {
-                    "model": model.name, "default_monitors": chosen, "monitors_created": changed.monitors,
+                    "name": model.name, "default_monitors": chosen, "monitors_created": changed.monitors,
                     "rules_on": changed.rules_on, "rules_off": changed.rules_off,
                     "rules_renewed": changed.rules_renewed,
                 }
@@ -94,7 +94,7 @@ def set_path(app: "App", name: str, path: str | None) -> dict[str, Any]:
         model = models.find(session, name)
         changed = model_path.set_path(session, model, path)
         return {
-            "model": name, "path": path, "sources": changed.added, "removed": changed.removed,
+            "name": name, "path": path, "sources": changed.added, "removed": changed.removed,
             "has_keys": bool(store_keys.entries(session)),
         }  # fmt: skip
 
@@ -110,7 +110,7 @@ def change(app: "App", name: str, timing: "ModelTiming") -> dict[str, Any]:
         model = models.find(session, name)
         windows_due = lifecycle.change_model(session, org, model, timing, app.settings.url)
         row = {
-            "model": name, "time_zone": model.time_zone, "lateness": durations.to_text(model.lateness),
+            "name": name, "time_zone": model.time_zone, "lateness": durations.to_text(model.lateness),
             "label_ratio": model.label_ratio, "label_delay": durations.to_text(model.label_delay),
             "windows_due": windows_due,
         }  # fmt: skip

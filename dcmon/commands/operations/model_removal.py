@@ -1,13 +1,13 @@
 """Rename and delete models and versions."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from dcmon.commands.shared.several import Deletion
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
+from dcmon.formatting import listed
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
 from dcmon.monitoring.lifecycle import VersionEdit
@@ -15,33 +15,16 @@ from dcmon.states import AlertState
 from dcmon.storage import models, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from dcmon.app import App
 
 
-@dataclass(frozen=True)
-class Removal:
-    """What is deleted with an object. `name`: what an operator types to confirm it."""
-
-    name: str
-    counts: dict[str, int]
-    delete: Callable[[], None]
-
-    @property
-    def question(self) -> str:
-        """Return what is lost, for people."""
-        shown = ", ".join(_counted(count, what.replace("_", " ")) for what, count in self.counts.items() if count)
-        return f"This deletes {self.name!r} with {shown}." if shown else f"This deletes {self.name!r}, which is empty."
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
-
-
-def prepare_model(app: "App", name: str) -> Removal:
-    """Count what is deleted with a model. Raises ModelNotFound."""
+def model_deletion(app: "App", name: str) -> Deletion:
+    """Find a model and count what is deleted with it. Raises ModelNotFound."""
     with app.org() as session:
         model = models.find(session, name)
         of_model = versions.entries(session, model)
@@ -53,21 +36,34 @@ def prepare_model(app: "App", name: str) -> Removal:
             lifecycle.delete_model(session, models.get(session, model.id))
         app.enqueue(app.organization(), work_queue.Work.notify)
 
-    return Removal(name, counts, delete)
+    what = f"model {name!r}{_contents(counts)}"
+    return Deletion(model.id, {"deleted": name, **counts}, what, delete, typed_name=name)
 
 
-def prepare_version(app: "App", model_name: str, name: str) -> Removal:
-    """Count what is deleted with a version. Raises ModelNotFound or VersionNotFound."""
+def version_deletion(app: "App", name: str) -> Deletion:
+    """Find a version, MODEL/VERSION, and count what is deleted with it. Raises VersionNotFound or InvalidInput."""
     with app.org() as session:
-        version = versions.find(session, models.find(session, model_name), name)
+        model, version = versions.find_named(session, name)
         counts = {**_counts(session, [version]), "open_alerts": _open_alerts(session, Version.id == version.id)}
+        full_name = versions.full_name(model, version)
 
     def delete() -> None:
         with app.org() as session:
             lifecycle.delete_version(session, *versions.get(session, version.id))
         app.enqueue(app.organization(), work_queue.Work.notify)
 
-    return Removal(name, counts, delete)
+    what = f"version {full_name!r}{_contents(counts)}"
+    return Deletion(version.id, {"deleted": full_name, **counts}, what, delete, typed_name=full_name)
+
+
+def _contents(counts: "Mapping[str, int]") -> str:
+    """Return what is deleted with an object, for people."""
+    parts = [_counted(count, what.replace("_", " ")) for what, count in counts.items() if count]
+    return f" with {listed(parts)}" if parts else ", which is empty"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
 
 
 def rename_model(app: "App", name: str, new_name: str) -> dict[str, Any]:
@@ -75,16 +71,17 @@ def rename_model(app: "App", name: str, new_name: str) -> dict[str, Any]:
     with app.org() as session:
         model = models.find(session, name)
         models.rename(session, model, new_name)
-        return {"id": model.id, "model": new_name, "before": name}
+        return {"name": new_name, "old_name": name, "id": model.id}
 
 
-def rename_version(app: "App", model_name: str, name: str, new_name: str) -> dict[str, Any]:
-    """Rename a version. Raises ModelNotFound, VersionNotFound, InvalidInput or Conflict."""
+def rename_version(app: "App", words: "Sequence[str]", new_name: str) -> dict[str, Any]:
+    """Rename a version. Raises VersionNotFound, InvalidInput or Conflict."""
     org = app.organization()
     with app.org(org) as session:
-        version = versions.find(session, models.find(session, model_name), name)
+        model, version = versions.find_one(session, words)
+        old_name = versions.full_name(model, version)
         lifecycle.change_version(session, org, version, VersionEdit(new_name, None, app.settings.url))
-        return {"id": version.id, "model": model_name, "version": new_name, "before": name}
+        return {"name": versions.full_name(model, version), "old_name": old_name, "id": version.id}
 
 
 def _counts(session: "Session", of_model: list[Version]) -> dict[str, int]:

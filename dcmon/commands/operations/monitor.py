@@ -12,6 +12,7 @@ from dcmon.checks import defaults
 from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.db import work_queue
+from dcmon.formatting import count_of, listed
 from dcmon.monitoring import lifecycle, model_checks, monitors
 from dcmon.storage import filter_parser, models
 from dcmon.windows import ComparedWith
@@ -103,10 +104,14 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
         monitors.require_free_name(session, model, new.spec.name)
         check = model_checks.get_or_create_check(session, model, new.check, new.parameters, new.spec.name)
         monitor = monitors.create(session, check, new.spec, org.retention)
-        for condition in new.conditions:
-            rules.create(session, monitor.id, condition, new.severity)
+        created = [rules.create(session, monitor.id, condition, new.severity) for condition in new.conditions]
+        row = {
+            "name": f"{model.name}/{monitor.name}", "id": monitor.id, "check": check.name,
+            "rules": [f"{rules.condition_text(rule)} {rule.severity}" for rule in created],
+            "rule_ids": [rule.id for rule in created],
+        }  # fmt: skip
     app.enqueue(org, work_queue.Work.evaluate)
-    return {"monitor": f"{model.name}/{new.spec.name}", "id": monitor.id, "check": check.name}
+    return row
 
 
 def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
@@ -114,8 +119,11 @@ def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
     org = app.organization()
     with app.org(org) as session:
         monitor = monitors.find(session, name)
+        old_name = monitors.full_name(session, monitor)
         done = lifecycle.change_monitor(session, org, monitor, wanted.apply_to, app.settings.url)
-        row = {"monitor": name, "name": monitor.name, "revision": monitor.revision, "windows_due": done.windows}
+        new_name = monitors.full_name(session, monitor)
+        renamed = {} if new_name == old_name else {"old_name": old_name}
+        row = {"name": new_name, **renamed, "id": monitor.id, "revision": monitor.revision, "windows_due": done.windows}
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     return row
 
@@ -124,10 +132,11 @@ def deletion(app: "App", name: str) -> Deletion:
     """Find a monitor and count what is deleted with it. Raises MonitorNotFound."""
     with app.org() as session:
         monitor = monitors.find(session, name)
-        counts = monitors.count_dependents(session, monitor)
-    counts_text = ", ".join(f"{count:,} {table}" for table, count in counts.items())
+        counts, full_name = monitors.count_dependents(session, monitor), monitors.full_name(session, monitor)
+    lost = listed([count_of(count, table.removesuffix("s")) for table, count in counts.items()])
     delete = partial(_delete, app, monitor.id)
-    return Deletion(monitor.id, {"deleted": name, **counts}, f"monitor {name!r} with {counts_text}", delete)
+    row = {"deleted": full_name, "id": monitor.id, **counts}
+    return Deletion(monitor.id, row, f"monitor {full_name!r} with {lost}", delete)
 
 
 def _delete(app: "App", monitor_id: int) -> None:

@@ -41,7 +41,7 @@ def pause(app: "App", name: str, duration: timedelta | None) -> dict[str, Any]:
     with app.org() as session:
         receiver, now = receivers.find(session, name, is_locked=True), receivers.database_time(session)
         receivers.pause(session, receiver, None if duration is None else now + duration)
-        return {"paused": name, "until": receiver.paused_until}
+        return {"name": name, "state": receivers.ReceiverState.PAUSED, "until": receiver.paused_until}
 
 
 def resume(app: "App", name: str) -> dict[str, Any]:
@@ -52,4 +52,4 @@ def resume(app: "App", name: str) -> dict[str, Any]:
         waiting = receivers.resume(session, receiver)
         retried = catch_up.retry_given_up(session, receiver)
     app.enqueue(org, work_queue.Work.notify)
-    return {"resumed": name, "waiting": waiting + retried, "retried": retried}
+    return {"name": name, "state": receivers.ReceiverState.ACTIVE, "waiting": waiting + retried, "retried": retried}

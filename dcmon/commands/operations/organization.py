@@ -1,10 +1,13 @@
 """Create, rename and delete organizations, and set their limits and default monitors."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from dcmon.tenancy import deletion, object_limits, organizations, provisioning, rate_limits
+from dcmon.commands.shared.several import Deletion
+from dcmon.tenancy import deletion as deletions
+from dcmon.tenancy import object_limits, organizations, provisioning, rate_limits
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -15,9 +18,9 @@ def create(app: "App", name: str, owner: str) -> dict[str, Any]:
     """Create an organization with an owner and a first token; a dry run makes no schema. Raises Conflict."""
     if app.effects is not None:
         provisioning.check_new_organization(app.engine, name, owner)
-        return {"organization": name, "owner": owner}
+        return {"name": name, "owner": owner}
     created = provisioning.create_organization(app.engine, name, owner)
-    return {"organization": created.organization.name, "owner": owner, "token": created.token}
+    return {"name": created.organization.name, "owner": owner, "token": created.token}
 
 
 def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
@@ -25,32 +28,25 @@ def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
     org = app.organization(name)
     with app.public() as session:
         organizations.rename(session, org, new_name)
-    return {"id": org.id, "name": new_name, "old_name": org.name}
+    return {"name": new_name, "old_name": org.name, "id": org.id}
 
 
-@dataclass(frozen=True)
-class OrganizationDeletion:
-    """A deletion that is not done yet. `loss`: what is lost; None if an earlier run has asked. `row`: its output."""
-
-    loss: str | None
-    delete: Callable[[], None]
-    row: Mapping[str, Any]
-
-
-def prepare_deletion(app: "App", name: str) -> OrganizationDeletion:
-    """Count what an organization has. One that is being deleted already has only its name left.
+def deletion(app: "App", name: str) -> Deletion:
+    """Count what an organization has. One that is being deleted already has only its name left, and nothing to ask.
 
     Raises OrganizationNotFound.
     """
     with app.public() as session:
-        marked = deletion.find(session, name)
+        marked = deletions.find(session, name)
     if marked is not None:
-        return OrganizationDeletion(None, lambda: deletion.delete(app.engine, marked), {"deleted": marked.name})
+        remaining = f"what is left of organization {marked.name!r}"
+        delete_remaining = partial(deletions.delete, app.engine, marked)
+        return Deletion(marked.id, {"deleted": marked.name}, remaining, delete_remaining, asks=False)
     org = app.organization(name)
     counts = provisioning.contents(app.engine, org)
     contents = f"{counts['models']:,} models and {counts['samples']:,} samples"
-    loss = f"This deletes organization {org.name!r} with {contents}."
-    return OrganizationDeletion(loss, lambda: deletion.delete(app.engine, org), {"deleted": org.name, **counts})
+    what, delete = f"organization {org.name!r} with {contents}", partial(deletions.delete, app.engine, org)
+    return Deletion(org.id, {"deleted": org.name, **counts}, what, delete, typed_name=org.name)
 
 
 def set_limits(app: "App", name: str | None, limits: Mapping[str, int | None]) -> dict[str, Any]:
@@ -63,9 +59,14 @@ def set_limits(app: "App", name: str | None, limits: Mapping[str, int | None]) -
         return {"name": org.name, **asdict(rows), **object_limits.change(session, org.id, of_objects)}
 
 
+def find(app: "App", name: str | None) -> str:
+    """Return the name of an organization; `name` may be None as for App.organization. Raises OrganizationNotFound."""
+    return app.organization(name).name
+
+
 def set_defaults(app: "App", name: str | None, defaults: "DefaultSet") -> dict[str, Any]:
     """Set which default monitors new models get. Raises OrganizationNotFound."""
     org = app.organization(name)
     with app.public() as session:
         organizations.set_default_monitors(session, org, defaults)
-    return {"organization": org.name, "default_monitors": defaults}
+    return {"name": org.name, "default_monitors": defaults}

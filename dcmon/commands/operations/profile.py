@@ -4,12 +4,13 @@ import copy
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import ValidationError
 
 from dcmon import profiles, setting_faults, setting_names
+from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.shared.several import Deletion
 from dcmon.errors import InvalidInput
 from dcmon.formatting import count_of
@@ -17,6 +18,9 @@ from dcmon.nearest import meant
 from dcmon.profiles import OUTPUT, Profile
 from dcmon.settings import Settings
 from dcmon.text import require_line
+
+if TYPE_CHECKING:
+    from dcmon.output import Output
 
 NONE = "none"
 STDIN = "-"
@@ -27,16 +31,17 @@ def paths() -> dict[str, tuple[str, ...]]:
     return {variable.name: variable.path for variable in setting_names.variables(Settings)}
 
 
-def use(name: str, *, dry_run: bool) -> dict[str, Any]:
+def use(output: "Output", name: str, *, dry_run: bool) -> dict[str, Any]:
     """Make a profile the current one, or none. Raises NotFound or InvalidInput."""
     file = profiles.read()
     current = None if name == NONE else file.find(name).name
     if not dry_run:
         profiles.write(current, file.profiles)
-    return {"current": current, "before": file.current, "file": file.path}
+    would(output, f"use profile {current!r} by default" if current else "use no profile by default")
+    return {"name": current, "previous": file.current, "file": file.path}
 
 
-def change(name: str, values: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
+def change(output: "Output", name: str, values: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
     """Create a profile or change it, if all its settings can be used. Raises InvalidInput."""
     require_line(name)
     if name == NONE or not name:
@@ -50,6 +55,7 @@ def change(name: str, values: Sequence[str], *, dry_run: bool) -> dict[str, Any]
     _require_usable(profile)
     if not dry_run:
         profiles.write(file.current, {**file.profiles, name: changed})
+    would(output, f"{'change' if name in file.profiles else 'add'} profile {name!r}")
     return {
         "name": name,
         "created": name not in file.profiles,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.views import prune as view
 from dcmon.jobs import prune as job
 
@@ -28,6 +29,7 @@ def prune(app: "App", request: PruneRequest, confirm: Callable[[str], None]) -> 
     """
     orgs = app.organizations()
     pruned = job.count_expired(app, orgs)
+    would(app.output, *view.phrases(pruned))
     if not request.is_dry_run:
         if (question := view.question(pruned)) is not None:
             confirm(question)

@@ -12,6 +12,7 @@ import typer
 
 from dcmon import durations, privileges
 from dcmon.alerting import alert_payload
+from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views import receiver as view
 from dcmon.commands.views.receiver import StoredReceiver
@@ -152,7 +153,8 @@ def send_test(app: "App", name: str, longest: timedelta, *, is_here: bool, dry_r
     if dry_run:
         with app.org(org) as session:
             row = view.row(session, receivers.find(session, name))
-        return SentTest({"dry_run": True, **{key: row[key] for key in ("name", "kind", "to", "state")}})
+        would(app.output, f"send a test message to {name!r}")
+        return SentTest({key: row[key] for key in ("name", "kind", "to", "state")})
     if is_here:
         sent = _send_test_here(app, org, name)
     else:
@@ -179,7 +181,7 @@ def deletion(app: "App", name: str) -> Deletion:
         counts = receivers.delivery_counts(session).get(receiver.id, receivers.DeliveryCounts())
     loss = f"receiver {name!r} with {count_of(counts.waiting, 'notification')} waiting for it"
     row = {"deleted": name, "waiting": counts.waiting, "dead": counts.dead}
-    return Deletion(name, row, loss if counts.waiting else None, partial(_delete, app, name))
+    return Deletion(name, row, loss, partial(_delete, app, name), asks=bool(counts.waiting))
 
 
 def _delete(app: "App", name: str) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcmon.commands.shared.dry_run_output import would
 from dcmon.db import work_queue
+from dcmon.formatting import count_of
 from dcmon.ingestion.files import reference_file
 from dcmon.ingestion.files.dialect import Dialect
 from dcmon.ingestion.reference_loading import LoadOptions, ReferenceLoad
@@ -117,4 +119,6 @@ def _finish(app: "App", load: ReferenceLoad, *, dry_run: bool) -> dict[str, Any]
     """Enqueue evaluation after the commit, and return the counts of the load as a row."""
     if not dry_run:
         app.enqueue(app.organization(), work_queue.Work.evaluate)
+    counts = {"store": load.stored, "delete": load.removed}
+    would(app.output, *(f"{verb} {count_of(rows, 'reference row')}" for verb, rows in counts.items() if rows))
     return {"stored": load.stored, "removed": load.removed, "rows": load.total, "revision": load.revision}

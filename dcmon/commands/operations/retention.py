@@ -32,6 +32,17 @@ class RetentionChange:
             return None
         return f"The next prune, within an hour, deletes {view.count_text(self.expired)} for ever. Set the retention?"
 
+    @property
+    def phrases(self) -> list[str]:
+        """Return what a dry run says of the change."""
+        terms = [
+            f"keep {key.removesuffix('_kept')} of {self.row['name']!r} for {term or 'ever'}"
+            for key, term in self.row.items()
+            if key.endswith("_kept")
+        ]
+        expired = [f"let the next prune delete {view.count_text(self.expired)}"] if self.expired else []
+        return [*terms, *expired]
+
     def counted_row(self) -> dict[str, Any]:
         """Return the row with the counts, by table."""
         by_table = Counter[str]()
@@ -58,7 +69,7 @@ def of_model(app: "App", name: str, text: str) -> RetentionChange:
 
     of_others = {place for place in expired if place.model != name}
     counted = Counter({place: count for place, count in expired.items() if place not in of_others})
-    return RetentionChange({"model": name, "samples_kept": effective, "own": own is not None}, counted, apply)
+    return RetentionChange({"name": name, "samples_kept": effective, "own": own is not None}, counted, apply)
 
 
 def of_organization(app: "App", name: str | None, samples: str | None, results: str | None) -> RetentionChange:
@@ -75,7 +86,7 @@ def of_organization(app: "App", name: str | None, samples: str | None, results: 
             organizations.set_terms(session, org, new.samples, new.results)
 
     row = {
-        "organization": org.name,
+        "name": org.name,
         "samples_kept": retention.format_term(new.samples),
         "results_kept": retention.format_term(new.results),
     }

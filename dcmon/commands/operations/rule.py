@@ -63,7 +63,7 @@ def deletion(app: "App", name: str) -> Deletion:
     row = view.find_row(app, name)
     loss = f"rule {row['id']} ({row['condition']} on {row['monitor']}) with {count_of(row['alerts'], 'alert')}"
     loss += f", {row['open']} of them open" if row["open"] else ""
-    deleted = {"deleted": row["id"], "monitor": row["monitor"], "alerts": row["alerts"], "open": row["open"]}
+    deleted = {"deleted": row["id"], **{key: row[key] for key in ("name", "monitor", "alerts", "open")}}
     return Deletion(row["id"], deleted, loss, partial(_delete, app, row))
 
 

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from dcmon.commands.shared.confirmation import question_of
+from dcmon.formatting import count_of
 from dcmon.ingestion import sample_deletion
 from dcmon.storage import models
 
@@ -23,6 +25,17 @@ class Deletion(NamedTuple):
     @property
     def samples(self) -> int:
         return sum(count.samples for count in self.counts.values())
+
+    @property
+    def phrases(self) -> list[str]:
+        """What is deleted, for people; empty if it is nothing."""
+        of_versions = f"{count_of(self.samples, 'sample')} of {count_of(len(self.ranges), 'version')}"
+        return [f"delete {of_versions} of model {self.model!r}"] if self.samples else []
+
+    @property
+    def question(self) -> str | None:
+        """The question to confirm; None if nothing is deleted."""
+        return question_of(self.phrases[0]) if self.phrases else None
 
 
 def prepare_deletion(app: "App", model: str | None, version: str | None, start: datetime, end: datetime) -> Deletion:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 
-def rotate(app: "App", *, dry_run: bool) -> list[dict[str, Any]]:
+def rotate(app: "App") -> list[dict[str, Any]]:
     """Encrypt the secrets of each organization with the newest key, in a transaction each.
 
     It can be repeated after a failure. Raises InvalidInput without a key, and SecretUnreadable.
@@ -25,12 +25,10 @@ def rotate(app: "App", *, dry_run: bool) -> list[dict[str, Any]]:
         )
     rows = []
     for org in orgs:
-        with app.org(org) as session, session.begin_nested() as savepoint:
+        with app.org(org) as session:
             counts = {
                 "receivers": receivers.renew_encryption(session),
                 "store_keys": store_keys.renew_encryption(session),
             }
             rows.append({"organization": org.name, **counts})
-            if dry_run:
-                savepoint.rollback()
     return rows

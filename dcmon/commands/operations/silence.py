@@ -19,10 +19,16 @@ def add(app: "App", new: "NewSilence") -> dict[str, Any]:
         return {**view.row(silence), "alerts": silences.matching_alerts(session, silence)}
 
 
+def find(app: "App", silence_id: int) -> int:
+    """Check that there is a silence, and return its id. Raises SilenceNotFound."""
+    with app.org() as session:
+        return silences.get(session, silence_id).id
+
+
 def end(app: "App", silence_id: int) -> dict[str, Any]:
     """End a silence now and enqueue the notifications that it held back. Raises NotFound."""
     org = app.organization()
     with app.org(org) as session:
         row = view.row(silences.end(session, silence_id, datetime.now(UTC)))
     app.enqueue(org, work_queue.Work.notify)
-    return {**row, "state": "over"}
+    return {"deleted": row.pop("id"), **row, "state": "over"}

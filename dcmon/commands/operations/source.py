@@ -76,7 +76,7 @@ def resume(app: "App", name: str) -> dict[str, Any]:
         source = sources.find(session, name)
         source.is_active = True
         session.flush()
-        return {"resumed": name, "url": sources.describe(session, source)["url"]}
+        return {"name": name, "is_active": True, "url": sources.describe(session, source)["url"]}
 
 
 def scan(app: "App", name: str | None, *, retries_failed: bool) -> "list[ScanResult]":

@@ -23,6 +23,13 @@ class Shutdown(NamedTuple):
         """The question to confirm; None if there is nothing to delete."""
         return f"Delete everything that dcmon stored in {self.settings.data_dir}?" if self.entries else None
 
+    @property
+    def phrases(self) -> list[str]:
+        """What would be done, for people."""
+        running = supervisor_state.read(self.settings)
+        stopped = [] if running is None else [f"stop dcmon (pid {running.pid})"]
+        return [*stopped, *([f"delete all data in {self.settings.data_dir}"] if self.entries else [])]
+
     def preview(self) -> dict[str, Any]:
         """Return what would be stopped and deleted, as a row."""
         running = supervisor_state.read(self.settings)

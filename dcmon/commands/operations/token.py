@@ -37,8 +37,15 @@ def create(app: "App", name: str, user: str | None, lifetime: timedelta | None, 
         member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
         token = tokens.create(session, org.id, member.id, name, lifetime, parsed)
         expires_at = tokens.expiry(session, org.id, token)
-        row = {"organization": org.name, "name": name, "user": member.email, "scope": parsed}
+        row = {"prefix": token.rpartition("_")[0], "name": name, "user": member.email, "scope": parsed}
     return {**row, "expires_at": expires_at, "token": token}
+
+
+def find(app: "App", typed: str) -> str:
+    """Return the prefix of a token, found by its prefix or name. Raises TokenNotFound or InvalidInput."""
+    org = app.organization()
+    with app.public() as session:
+        return tokens.find_named(session, org.id, typed).prefix
 
 
 def revoke(app: "App", typed: str) -> dict[str, Any]:
@@ -46,10 +53,10 @@ def revoke(app: "App", typed: str) -> dict[str, Any]:
     org = app.organization()
     with app.public() as session:
         token = tokens.revoke(session, org.id, typed)
-    return {"revoked": token.prefix, "name": token.name}
+    return {"deleted": token.prefix, "name": token.name}
 
 
-def import_tokens(app: "App", path: str, role: str, *, dry_run: bool) -> list[dict[str, Any]]:
+def import_tokens(app: "App", path: str, role: str) -> list[dict[str, Any]]:
     """Import tokens of the old system, one of each line of a file or of stdin.
 
     Raises InvalidInput, FileMissing or FileRefused. Tokens come from a file, because arguments are shown by ps and kept
@@ -57,10 +64,7 @@ def import_tokens(app: "App", path: str, role: str, *, dry_run: bool) -> list[di
     """
     org, parsed = app.organization(), permissions.parse_role(role)
     with ExitStack() as stack, app.public() as session:
-        rows = [asdict(row) for row in imported_tokens.import_lines(session, org.id, _lines(path, stack), parsed)]
-        if dry_run:
-            session.rollback()
-    return rows
+        return [asdict(row) for row in imported_tokens.import_lines(session, org.id, _lines(path, stack), parsed)]
 
 
 def _lines(path: str, stack: ExitStack) -> Iterable[str]:

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from dcmon.formatting import command_prefix, shell_argument
+from dcmon.commands.shared.dry_run_output import would
+from dcmon.formatting import command_prefix, count_of, shell_argument
 from dcmon.transfer import backups, organization_files
 from dcmon.transfer.organization_files import SecretOptions as SecretOptions
 from dcmon.transfer.organization_files import Summary
@@ -17,7 +18,7 @@ def export(app: "App", name: str, path: str, secrets: SecretOptions, *, is_repla
     """Write an organization to a file. Raises what organization_files.export raises."""
     org = app.organization(name)
     summary = organization_files.export(app.engine, org, path, secrets, is_replaced=is_replaced)
-    return {"organization": org.name, "file": path, **_counts(summary)}
+    return {"name": org.name, "file": path, **_counts(summary)}
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,11 @@ def import_(app: "App", path: str, secrets: SecretOptions, typed: ImportOptions)
     if typed.dry_run:
         expected = organization_files.preview(app.engine, path, typed.name, secrets)
         inactive = {} if typed.is_trusted else _inactive(expected.name, expected.inactive)
-        row = {"dry_run": True, "organization": expected.name, "file": path, **_counts(expected.summary)}
+        row = {"name": expected.name, "file": path, **_counts(expected.summary)}
+        would(app.output, f"add organization {expected.name!r} with {count_of(expected.summary.samples, 'sample')}")
         return row | {"new_users": expected.new_users, "tokens_left_out": expected.tokens_left_out} | inactive
     imported = organization_files.import_(app.engine, path, typed.name, secrets, is_trusted=typed.is_trusted)
-    row = {"organization": imported.name, "file": path, **_counts(imported.summary)}
+    row = {"name": imported.name, "file": path, **_counts(imported.summary)}
     return row | {"tokens_left_out": imported.tokens_left_out} | _inactive(imported.name, imported.inactive)
 
 
@@ -76,7 +78,9 @@ def restore(app: "App", path: str, secrets: SecretOptions, *, dry_run: bool) -> 
     """Restore all organizations, or that of --org; a dry run only checks. Raises what backups.restore raises."""
     if dry_run:
         checked = backups.check_restore(app.engine, path, app.typed_org, secrets)
-        return {"dry_run": True, **_restored(path, checked)}
+        counted = f"{count_of(len(checked.names), 'organization')} with {count_of(checked.summary.samples, 'sample')}"
+        would(app.output, f"restore {counted}")
+        return _restored(path, checked)
     return _restored(path, backups.restore(app.engine, path, app.typed_org, secrets))
 
 

@@ -1,19 +1,21 @@
 """What all changing commands have: a dry run with true counts, and a question before what can't be undone.
 
-A dry run runs the command itself, in transactions that are rolled back (dcmon.db.dry_runs).
+A dry run runs the command itself, in transactions that are rolled back (dcmon.db.dry_runs), or lets it count.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.confirmation import confirm
-from dcmon.data_formats import Row
-from dcmon.output import Fields, Output, Page, Part
+from dcmon.commands.shared.dry_run_output import DryRunOutput
+from dcmon.errors import PartlyDone
+from dcmon.output import Output, Page
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -22,12 +24,19 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., None])
 # What to ask before a change, from what a dry run counted and from the typed values; None: nothing.
 Question = Callable[["Effects", Mapping[str, Any]], str | None]
-SECRETS = frozenset({"token", "secret", "code"})  # fields whose values a dry run does not show: they would never work
 
 
 def changing(command: Command) -> Command:
-    """Add --dry-run to a command that changes something."""
+    """Add --dry-run to a command that changes something: it runs in transactions that are rolled back."""
     return _with_options(command, None)
+
+
+def counting(command: Command) -> Command:
+    """Add --dry-run to a command that counts by itself what it would change, and notes it (dry_run_output.would).
+
+    To run it and roll it back would take too long, or it changes something else than PostgreSQL.
+    """
+    return _with_options(command, None, is_rolled_back=False)
 
 
 def asking(question: Question) -> Callable[[Command], Command]:
@@ -35,15 +44,16 @@ def asking(question: Question) -> Callable[[Command], Command]:
     return functools.partial(_with_options, question=question)
 
 
-def _with_options(command: Command, question: Question | None) -> Command:
+def _with_options(command: Command, question: Question | None, *, is_rolled_back: bool = True) -> Command:
     own = inspect.signature(command).parameters
 
     @functools.wraps(command)
     def run(ctx: typer.Context, dry_run: bool, **typed: Any) -> None:
         yes = typed.pop("yes") if "yes" not in own else True  # a command that asks by itself has a --yes of its own
-        run_once = functools.partial(command, ctx=ctx, **typed)
+        own_values = {"dry_run": dry_run} if "dry_run" in own else {}
+        run_once = functools.partial(command, ctx=ctx, **own_values, **typed)
         if dry_run:
-            _dry_run(ctx, run_once)
+            _dry_run(ctx, run_once, is_rolled_back=is_rolled_back)
         else:
             if question is not None and not yes:
                 _ask(ctx, run_once, lambda effects: question(effects, typed))
@@ -61,18 +71,27 @@ def _with_options(command: Command, question: Question | None) -> Command:
     return run  # type: ignore[return-value]
 
 
-def _dry_run(ctx: typer.Context, run: Callable[[], None]) -> None:
-    from dcmon.commands.views import effects as view
-
+def _dry_run(ctx: typer.Context, run: Callable[[], None], *, is_rolled_back: bool) -> None:
+    """Run the command, and say what it would have done, also where its exit code is not 0."""
     app: App = ctx.obj
-    with app.for_dry_run(DryRunOutput(app.output)) as ctx.obj:
-        assert ctx.obj.effects is not None
-        ctx.obj.output.effects = ctx.obj.effects
+    with ExitStack() as stack:
+        output = DryRunOutput(app.output)
+        stack.callback(_restore, ctx, app, app.output)
+        if is_rolled_back:
+            ctx.obj = stack.enter_context(app.for_dry_run(output))
+            output.effects = ctx.obj.effects
+        else:
+            app.output = output
         try:
             run()
-        finally:
-            dry_app, ctx.obj = ctx.obj, app
-        app.output.remark(view.sentence(dry_app.effects))
+        except (PartlyDone, typer.Exit):
+            output.remark(output.sentence)
+            raise
+        output.remark(output.sentence)
+
+
+def _restore(ctx: typer.Context, app: "App", output: Output) -> None:
+    ctx.obj, app.output = app, output
 
 
 def _ask(ctx: typer.Context, run: Callable[[], None], question: Callable[["Effects"], str | None]) -> None:
@@ -89,34 +108,6 @@ def _ask(ctx: typer.Context, run: Callable[[], None], question: Callable[["Effec
         asked = question(dry_app.effects)
     if asked is not None:
         confirm(asked, yes=False)
-
-
-class DryRunOutput(Output):
-    """Shows that nothing was changed: in each row, and with what the dry run counted beside an object."""
-
-    effects: "Effects"
-
-    def __init__(self, output: Output) -> None:
-        super().__init__(output.format, quiet=output.quiet, fields=output.fields, color=output.color)
-
-    def table(self, rows: Sequence[Row], columns: Any, **more: Any) -> None:
-        super().table([self._marked(row) for row in rows], columns, **more)
-
-    def page(self, page: Page) -> None:
-        from dcmon.commands.views import effects as view
-
-        if isinstance(page.data, Mapping):
-            data: Any = {**self._marked(page.data), "effects": view.data(self.effects)}
-        else:
-            data = [self._marked(row) for row in page.data]
-        parts = [self._marked_part(part) for part in page.parts]
-        super().page(Page(data, parts))  # remarks say what to do after the change
-
-    def _marked_part(self, part: Part) -> Part:
-        return Fields(self._marked(part.row), part.none) if isinstance(part, Fields) else part
-
-    def _marked(self, row: Row) -> Row:
-        return {"dry_run": True, **{key: value for key, value in row.items() if key not in SECRETS}}
 
 
 class _Silent(Output):

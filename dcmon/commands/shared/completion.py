@@ -54,14 +54,16 @@ LIVE = {
     "org": "orgs", "model": "models", "model_word": "models", "monitor": "monitors", "version": "versions",
     "receiver": "receivers", "email": "members", "emails": "members",
     "user": "members", "alert": "open_alerts", "alert_id": "alerts", "alert_ids": "open_alerts",
-    "silence_ids": "silences", "notification_id": "notifications", "row_id": "quarantined", "prefixes": "tokens",
+    "versions": "full_versions",
+    "silence_ids": "silences", "notification_ids": "notifications", "row_ids": "quarantined", "prefixes": "tokens",
 }  # fmt: skip
 LIVE_OF_COMMAND = {
     "member create email": "", "member invite email": "", "invitation delete emails": "invitations",
     "notification retry ids": "notifications", "quarantine delete ids": "quarantined",
     "quarantine retry ids": "quarantined", "model create version": "", "monitor run names": "monitors_of_models",
     "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",
-    "alert reopen alert_ids": "alerts", "model set-defaults names": "models", "org set-defaults names": "orgs",
+    "alert reopen alert_ids": "alerts", "alert show alert_ids": "alerts", "version rename version": "full_versions",
+    "version copy version": "full_versions", "model set-defaults names": "models", "org set-defaults names": "orgs",
     "export models": "models",
 }  # fmt: skip
 OWN_OBJECTS = {
@@ -81,8 +83,8 @@ CHOICES: dict[str, Choices] = {
 CHOICES["match"] = CHOICES["matchers"]
 CHOICES["profile"] = _profiles
 CHOICES_OF_COMMAND: dict[str, Choices] = {
-    "monitor create check": _check_names, "check show name": _check_names, "config show names": _settings,
-    "profile show name": _profiles, "profile use name": _profiles, "profile delete names": _profiles,
+    "monitor create check": _check_names, "check show names": _check_names, "config show names": _settings,
+    "profile show names": _profiles, "profile use name": _profiles, "profile delete names": _profiles,
     "profile set name": _profiles, "ingest seek to": words_of("beginning end"),
     "model set-defaults names": partial(list, states.DefaultSet),
     "org set-defaults names": partial(list, states.DefaultSet),

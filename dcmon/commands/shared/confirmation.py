@@ -1,15 +1,21 @@
-"""Ask before a command removes something, run it, and report it."""
+"""Ask before a command removes something, and run it."""
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from dcmon.commands.shared.dry_run_output import DryRunOutput, would
 from dcmon.errors import InvalidInput
 from dcmon.formatting import printable
 
+if TYPE_CHECKING:
+    from dcmon.output import Output
+
 T = TypeVar("T")
+NO_TERMINAL = "There is no terminal to ask on: add --yes to confirm."
+NOT_CONFIRMED = "Not confirmed: nothing was changed."
 
 
 def confirm(question: str, yes: bool) -> None:
@@ -17,39 +23,40 @@ def confirm(question: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InvalidInput(f"{question} There is no terminal to ask on: add --yes to confirm.")
+        raise InvalidInput(f"{question} {NO_TERMINAL}")
     if not typer.confirm(question, err=True):
-        raise InvalidInput("Not confirmed: nothing was changed.")
+        raise InvalidInput(NOT_CONFIRMED)
 
 
-def ask_and_run(question: str | None, action: Callable[[], T], *, dry_run: bool, yes: bool) -> T | None:
-    """Ask, run the action and return its result; with `dry_run` do nothing and return None.
+def question_of(phrase: str) -> str:
+    """Return the question whether to do what a phrase says, like "delete 3 rows"."""
+    return f"{phrase[:1].upper()}{phrase[1:]}?"
 
-    `question` is None when nothing can be lost: then the action runs at once.
+
+def confirm_names(names_by_loss: "Sequence[tuple[str, str]]", yes: bool) -> None:
+    """Let an operator type the name of each object that can't be restored, before the first is deleted.
+
+    The losses are sentences. Raises InvalidInput after another text, and without both terminal and --yes.
     """
-    if dry_run:
+    if yes or not names_by_loss:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidInput(" ".join([*(loss for loss, _ in names_by_loss), NO_TERMINAL]))
+    for loss, name in names_by_loss:
+        if typer.prompt(f"{printable(loss)} Type the name to confirm", err=True) != name:
+            raise InvalidInput(NOT_CONFIRMED)
+
+
+def ask_and_run(
+    output: "Output", question: str | None, action: Callable[[], T], *, phrases: Sequence[str], yes: bool
+) -> T | None:
+    """Ask, run the action and return its result; in a dry run note what it would do, and return None.
+
+    `question` is None when nothing can be lost: then the action runs at once. `phrases`: as for dry_run_output.would.
+    """
+    if isinstance(output, DryRunOutput):
+        would(output, *phrases)
         return None
     if question is not None:
         confirm(question, yes)
     return action()
-
-
-def ask_for_name(loss: str | None, name: str, action: Callable[[], None], *, dry_run: bool, yes: bool) -> None:
-    """Let an operator type the name of what can't be restored, and run the action; with `dry_run` do nothing.
-
-    `loss`: a sentence that says what is lost, None if nothing is. Raises InvalidInput after another text, and without
-    both terminal and --yes.
-    """
-    if dry_run:
-        return
-    if loss is not None and not yes:
-        if not sys.stdin.isatty():
-            raise InvalidInput(f"{loss} There is no terminal to ask on: add --yes to confirm.")
-        if typer.prompt(f"{printable(loss)} Type the name to confirm", err=True) != name:
-            raise InvalidInput("Not confirmed: nothing was changed.")
-    action()
-
-
-def outcome(row: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
-    """Return a copy of the row; with `dry_run` the key "dry_run" comes first."""
-    return {"dry_run": True, **row} if dry_run else dict(row)

@@ -68,6 +68,7 @@ METAVARS = {  # what stands for the value of an option, by the name of its param
     "from_": "FILE", "null": "TEXT", "note": "TEXT", "reason": "TEXT", "description": "TEXT", "time_zone": "ZONE",
 }  # fmt: skip
 VALUES = {"int": "N", "int range": "N", "float": "NUMBER", "path": "FILE", "file": "FILE"}  # by the name of a type
+TWO_WORDS = ("version",)  # one object, that may be typed in two words
 UNWRAPPED = "\b"  # before a paragraph whose lines stay as they are
 
 
@@ -107,7 +108,8 @@ def write_panels(formatter: Any, first_line: Callable[[str], str]) -> None:
 def usage_of(argument: Any) -> str:
     """Return an argument as in a synopsis: in brackets if it may be left out, with dots if it can be repeated."""
     name = argument.metavar or "|".join(choices_of(argument)) or argument.name.upper().strip("_")
-    name = name if argument.nargs == 1 or name.endswith("...") else f"{name}..."
+    is_one = argument.nargs == 1 or argument.name in TWO_WORDS
+    name = name if is_one or name.endswith("...") else f"{name}..."
     return name if argument.required else f"[{name}]"
 
 

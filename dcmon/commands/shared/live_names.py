@@ -23,6 +23,7 @@ QUERIES = {
     "models": "select name from models order by name",
     "versions": "select distinct v.name from versions v join models m on m.id = v.model_id"
     " where %(model)s::text is null or m.name = %(model)s order by 1",
+    "full_versions": "select m.name || '/' || v.name from versions v join models m on m.id = v.model_id order by 1",
     "monitors": "select m.name || '/' || o.name from monitors o join checks c on c.id = o.check_id"
     " join models m on m.id = c.model_id order by 1",
     "monitors_of_models": "select m.name || '/' || o.name from monitors o join checks c on c.id = o.check_id"

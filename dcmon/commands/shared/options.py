@@ -83,6 +83,8 @@ PruneUndeclared = Annotated[
 OnlyModel = Annotated[str | None, typer.Option("--model", help="Only of this model.")]
 OnlyVersion = Annotated[str | None, typer.Option("--version", help="Only of this version.")]
 ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")]
+ModelNames = Annotated[list[str], typer.Argument(metavar="MODEL...", help="Names of models.")]
+OrgNames = Annotated[list[str], typer.Argument(metavar="ORG...", help="Names of organizations.")]
 ReceiverName = Annotated[str, typer.Argument(metavar="RECEIVER", help="Name of the receiver.")]
 SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="Name of the source.")]
 OrgName = Annotated[str, typer.Argument(metavar="ORG", help="Name of the organization.")]

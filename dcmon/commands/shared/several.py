@@ -1,74 +1,142 @@
-"""Do the same to several objects: each on its own, also if others fail."""
+"""Do the same to several objects: find all, then do each on its own, also if others fail.
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+All are looked up before the first is changed, so that a mistyped name, or a name with a space that was typed without
+quotes, changes nothing.
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from dcmon.commands.shared.confirmation import confirm, outcome
+from dcmon.commands.shared.confirmation import confirm, confirm_names
+from dcmon.commands.shared.dry_run_output import DryRunOutput, would
+from dcmon.data_formats import Row
 from dcmon.errors import DcmonError, PartlyDone
 from dcmon.formatting import listed
-from dcmon.output import Output
+from dcmon.output import Fields, Lines, Output, Page, Part
 
 T = TypeVar("T")
-Row = Mapping[str, Any]
+K = TypeVar("K", bound=Hashable)
 
 
-def run_for_all(output: Output, objects: Sequence[T], action: Callable[[T], Row]) -> None:
-    """Run the action on each object and show the rows that it returns: of one object as an object, else as a list.
+@dataclass(frozen=True)
+class Deletion:
+    """An object that was looked up, to be deleted.
 
-    Raises the error of the only object, the error of all if they have the same, or PartlyDone with the reasons.
+    `key` is the same for two names of one object. `row` says what is deleted. `what` names it with what is lost, like
+    "rule 'a' with 3 alerts"; `asks` is False if nothing can be lost. `typed_name` is what an operator types to confirm
+    the loss of what can't be restored; None: yes or no.
     """
-    chosen = list(dict.fromkeys(objects))
-    if len(chosen) == 1:
-        return output.value(action(chosen[0]))
-    rows, failures = list[Row](), list[DcmonError]()
+
+    key: Hashable
+    row: Row
+    what: str
+    delete: Callable[[], object]
+    asks: bool = True
+    typed_name: str | None = None
+
+
+def find_all(names: Sequence[T], find: Callable[[T], K], otherwise: str = "Nothing was changed.") -> list[K]:
+    """Look up all objects; two names of the same object are one.
+
+    `otherwise` ends the message if one of several does not exist. Raises the error of the only object, or one with
+    the reasons of all that fail.
+    """
+    chosen = list(dict.fromkeys(names))
+    results, failures = list[K](), list[DcmonError]()
     for name in chosen:
         try:
-            rows.append(action(name))
+            results.append(find(name))
+        except DcmonError as error:
+            failures.append(error)
+    if failures and len(chosen) > 1:
+        raise type(failures[0])(f"{_reasons(failures)} {otherwise}")
+    if failures:
+        raise failures[0]
+    return list(dict.fromkeys(results))
+
+
+def run_for_all(output: Output, names: Sequence[T], find: Callable[[T], K], action: Callable[[K], Row]) -> None:
+    """Look up all objects, then run the action on each and show the rows that it returns.
+
+    Raises what `find_all` raises; the error of the only object, the error of all if they have the same, or PartlyDone
+    with the reasons.
+    """
+    _run(output, find_all(names, find), action)
+
+
+def _run(output: Output, keys: Sequence[K], action: Callable[[K], Row]) -> None:
+    """Run the action on each object and show the rows: of one object as an object, else as a list."""
+    if len(keys) == 1:
+        return output.value(action(keys[0]))
+    rows, failures = list[Row](), list[DcmonError]()
+    for key in keys:
+        try:
+            rows.append(action(key))
         except DcmonError as error:
             failures.append(error)
     if rows or not failures:
         output.table(rows, list(rows[0]) if rows else [])
     if failures:
-        raise _joined(failures, len(chosen))
+        raise _joined(failures, len(keys), output)
     return None
 
 
-@dataclass(frozen=True)
-class Deletion:
-    """An object that was found, to be deleted.
+def delete_all(output: Output, names: Sequence[T], find: Callable[[T], Deletion], *, yes: bool) -> None:
+    """Ask, delete all objects, and show a row of each; a dry run only shows the rows.
 
-    `key` is the same for two names of one object. `row` says what is deleted. `loss` is what the question names, or
-    None if nothing can be lost.
+    Raises InvalidInput without a confirmation, and what `find_all` and `run_for_all` raise.
     """
+    by_key = dict[Hashable, Deletion]()
 
-    key: Hashable
-    row: Row
-    loss: str | None
-    delete: Callable[[], object]
+    def find_key(name: T) -> Hashable:
+        deletion = find(name)
+        return by_key.setdefault(deletion.key, deletion).key
 
-
-def delete_all(output: Output, deletions: Iterable[Deletion], *, dry_run: bool, yes: bool) -> None:
-    """Ask once, delete all objects, and show a row of each; with `dry_run` only show the rows.
-
-    All are found before the first is deleted, so that a mistyped name deletes nothing. Raises InvalidInput without a
-    confirmation, and what `run_for_all` raises.
-    """
-    by_key = {deletion.key: deletion for deletion in deletions}
-    losses = [deletion.loss for deletion in by_key.values() if deletion.loss is not None]
-    if losses and not dry_run:
+    keys, is_dry_run = find_all(names, find_key), isinstance(output, DryRunOutput)
+    asking = [deletion for deletion in by_key.values() if deletion.asks and not is_dry_run]
+    typed = [(f"This deletes {deletion.what}.", deletion.typed_name) for deletion in asking]
+    confirm_names([(loss, name) for loss, name in typed if name is not None], yes)
+    if losses := [deletion.what for deletion in asking if deletion.typed_name is None]:
         confirm(f"Delete {listed(losses)}?", yes)
+    would(output, f"delete {listed([deletion.what for deletion in by_key.values()])}")
 
     def delete(key: Hashable) -> Row:
-        if not dry_run:
+        if not is_dry_run:
             by_key[key].delete()
-        return outcome(by_key[key].row, dry_run=dry_run)
+        return by_key[key].row
 
-    run_for_all(output, list(by_key), delete)
+    _run(output, keys, delete)
 
 
-def _joined(failures: Sequence[DcmonError], number: int) -> DcmonError:
-    reasons = " ".join(dict.fromkeys(map(str, failures)))
+def show_all(output: Output, names: Sequence[T], detail: Callable[[T], Page | Row]) -> None:
+    """Show objects: one as an object; several as a list of objects, for people one below the other.
+
+    Raises what `find_all` raises: all are read before the first is shown.
+    """
+    pages = list[Page]()
+
+    def read(name: T) -> int:
+        shown = detail(name)
+        pages.append(shown if isinstance(shown, Page) else Page(shown, [Fields(shown)]))
+        return len(pages)
+
+    find_all(names, read, "Nothing is shown.")
+    if len(pages) == 1:
+        return output.page(pages[0])
+    parts = list[Part]()
+    for page in pages:
+        parts += [*([Lines([""])] if parts else []), *page.parts]
+    rows = [row for page in pages for row in ([page.data] if isinstance(page.data, Mapping) else page.data)]
+    return output.page(Page(rows, parts, [remark for page in pages for remark in page.remarks]))
+
+
+def _reasons(failures: Sequence[DcmonError]) -> str:
+    return " ".join(dict.fromkeys(map(str, failures)))
+
+
+def _joined(failures: Sequence[DcmonError], number: int, output: Output) -> DcmonError:
     if len(failures) == number and len({type(failure) for failure in failures}) == 1:
-        return type(failures[0])(reasons)
-    return PartlyDone(done=number - len(failures), number=number, reasons=reasons)
+        return type(failures[0])(_reasons(failures))
+    verb = "would be done" if isinstance(output, DryRunOutput) else "done"
+    return PartlyDone(done=number - len(failures), number=number, verb=verb, reasons=_reasons(failures))

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from dcmon.commands.operations import dead_letter as operation
 from dcmon.commands.operations.dead_letter import ChosenDeadLetters, RetriedDeadLetters
-from dcmon.commands.shared.confirmation import outcome
 from dcmon.ingestion import dead_letters
 from dcmon.output import Fields, Page, Table, shortened
 
@@ -41,15 +40,14 @@ def detail(app: "App", dead_letter_id: int) -> Page:
     return Page(row, [Fields({**row, "body": body if body is None else shortened(body, LONGEST_BODY)})])
 
 
-def retried(result: RetriedDeadLetters, *, dry_run: bool) -> Page:
+def retried(result: RetriedDeadLetters) -> Page:
     """List what became of retried dead letters, with counts of their rows."""
-    rows = [outcome(vars(dead_letter), dry_run=dry_run) for dead_letter in result.letters]
+    rows = [vars(dead_letter) for dead_letter in result.letters]
     columns = RETRIED_COLUMNS if any(dead_letter.reason for dead_letter in result.letters) else RETRIED_COLUMNS[:-1]
-    remarks = ["A dry run: nothing was stored."] if dry_run and rows else []
-    return Page(rows, [Table(rows, columns, empty=NONE_MATCHES)], remarks)
+    return Page(rows, [Table(rows, columns, empty=NONE_MATCHES)])
 
 
-def deleted(letters: ChosenDeadLetters, done: int | None, *, dry_run: bool) -> Page:
+def deleted(letters: ChosenDeadLetters, done: int | None) -> Page:
     """Show how many dead letters were deleted, or would be."""
-    row = outcome({"deleted": len(letters.ids) if done is None else done, "bytes": letters.size}, dry_run=dry_run)
+    row = {"deleted": len(letters.ids) if done is None else done, "bytes": letters.size}
     return Page(row, [Fields(row)], [] if letters.ids else [NONE_MATCHES])

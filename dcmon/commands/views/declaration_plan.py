@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon.declarations import applying
 from dcmon.declarations.changes import Action
-from dcmon.formatting import printable, some_of
+from dcmon.formatting import count_of, printable, some_of
 from dcmon.output import Document, Page
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ MAX_VALUE = 200  # characters of a value
 
 def page(org: "Organization", tried: "TriedPlan") -> Page:
     """Return a plan to show."""
-    return Page(_data(org, tried), [Document("\n".join(lines(tried)))], tried.plan.remarks)
+    names = [change.name for change in tried.plan.changes]
+    return Page(_data(org, tried), [Document("\n".join(lines(tried)))], tried.plan.remarks, names)
 
 
 def applied_page(org: "Organization", tried: "TriedPlan") -> Page:
@@ -39,6 +40,12 @@ def question(org: "Organization", tried: "TriedPlan") -> str:
     number = len(tried.plan.changes)
     expired = f" {_expired_text(tried)}" if tried.expired else ""
     return f"Make {'this change' if number == 1 else f'these {number:,} changes'} in {org.name!r}?{expired}"
+
+
+def phrases(tried: "TriedPlan") -> list[str]:
+    """Return what a plan does, by kind of change."""
+    counts = tried.plan.counts
+    return [f"{action} {count_of(counts[action], 'object')}" for action in Action if counts[action]]
 
 
 def lines(tried: "TriedPlan") -> list[str]:

@@ -6,6 +6,8 @@ from dcmon.formatting import count_of, listed
 from dcmon.states import AlertChangeKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dcmon.db.dry_runs import Effects
 
 ADDED, CHANGED, REMOVED = "added", "changed", "removed"  # the same as in dcmon.db.dry_runs, which loads SQLAlchemy
@@ -65,9 +67,8 @@ def _counted(number: int, noun: str) -> str:
     return f"{count_of(number, head)}{of}{owner}"
 
 
-def sentence(effects: "Effects") -> str:
+def sentence(parts: "Sequence[str]") -> str:
     """Return what a dry run would have done, in a sentence."""
-    parts = phrases(effects)
     if not parts:
         return "Dry run: nothing would change."
     return f"Dry run: this would {listed(parts)}. Nothing was changed."

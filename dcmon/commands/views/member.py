@@ -41,8 +41,8 @@ def invitations(app: "App") -> list[dict[str, Any]]:
     with app.public() as session:
         return [
             {
-                "id": invitation.id,
                 "email": invitation.email,
+                "id": invitation.id,
                 "role": invitation.role,
                 "invited_by": invitation.invited_by,
                 "created_at": invitation.created_at,

@@ -30,7 +30,8 @@ def rows(app: "App", model: str | None) -> list[dict[str, Any]]:
         lines = [
             progress.list_lines(session, view, of_model[view.model.id], now, org.retention, quiet) for view in views
         ]
-        return [line.row for monitor_lines in lines for line in monitor_lines]
+        names = monitors.exact_names(session)
+        return [{"name": names[line.view.monitor.id], **line.row} for of_monitor in lines for line in of_monitor]
 
 
 def has_several_versions(listed: list[dict[str, Any]]) -> bool:
@@ -48,7 +49,7 @@ def detail(app: "App", name: str) -> Page:
         quiet = app.settings.evaluate.last_window_quiet
         lines = progress.list_lines(session, view, model_versions, datetime.now(UTC), org.retention, quiet)
         results = [result_row(result, names, view.metric) for result in view.results[-LAST_RESULTS:]]
-        row = _about(view, is_json=app.output.is_data)
+        row = {"name": monitors.exact_names(session)[view.monitor.id], **_about(view, is_json=app.output.is_data)}
     version_rows = [line.row for line in lines]
     row_with_newest = {**row, **{key: version_rows[0][key] for key in VERSION_KEYS}}
     parts: list[Part] = [Fields(row_with_newest)]

@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dcmon.commands.shared.wording import NO_END
+from dcmon.output import Fields, Page
 from dcmon.storage import models
 from dcmon.tenancy import deletion, object_limits, organizations, rate_limits, retention, tokens
 
@@ -22,8 +24,8 @@ def rows(app: "App") -> list[dict[str, Any]]:
     ]
 
 
-def detail(app: "App", name: str | None) -> dict[str, Any]:
-    """Describe an organization; `name` may be None as for App.organization. Raises OrganizationNotFound."""
+def detail(app: "App", name: str | None) -> Page:
+    """Show an organization; `name` may be None as for App.organization. Raises OrganizationNotFound."""
     org = app.organization(name)
     with app.public() as session:
         owner, token_rows = organizations.owner(session, org.id), tokens.entries(session, org.id)
@@ -34,8 +36,6 @@ def detail(app: "App", name: str | None) -> dict[str, Any]:
         names = [model.name for model in models.entries(session)]
     live_prefixes = [token["prefix"] for token in token_rows if token["state"] == tokens.TokenState.LIVE]
     row = {"name": org.name, "id": org.id, "schema": org.schema, "owner": owner.email, "models": names}
-    return (
-        row
-        | {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}
-        | {"default_monitors": default_monitors}
-    )
+    row |= {"tokens": live_prefixes, **limits, "samples_kept": samples, "results_kept": results}
+    row |= {"default_monitors": default_monitors}
+    return Page(row, [Fields(row, NO_END)])

@@ -33,7 +33,9 @@ def detail(name: str) -> Page:
     """Show the settings of a profile. Raises NotFound."""
     profile = profiles.read().find(name)
     rows = [*_rows(profile)]
-    return Page(rows, [Table(rows, ["name", "value", "variable"], empty="The profile has no setting.")])
+    title, empty = f"Profile {profile.name!r}", "The profile has no setting."
+    table = Table(rows, ["name", "value", "variable"], title=title, empty=empty)
+    return Page([{"profile": profile.name, **row} for row in rows], [table])
 
 
 def _rows(profile: Profile) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.wording import NO_SUCH_ROW
+from dcmon.data_formats import Format
 from dcmon.ingestion import quarantine
 from dcmon.ingestion.field_value import value_text
 from dcmon.ingestion.rejected_row import RejectionReason
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 
 MAX_VALUE_LENGTH = 24
+MOST_NAMES = 100_000  # rows whose ids -o name lists without --rows and --limit
 COUNT_COLUMNS = ["model", "version", "kind", "reason", "rows", "field", "value", "first", "last", "example"]
 NARROW_COUNT_COLUMNS = ["model", "version", "reason", "rows", "field", "value", "example"]
 # Rows of labels have no version.
@@ -23,7 +25,12 @@ NARROW_ROW_COLUMNS = ["id", "model", "version", "sample_id", "reason", "field", 
 
 
 def listing(app: "App", row_filter: "QuarantineFilter", limit: int | None) -> Page:
-    """Show the newest rows; without a limit, show counts. Raises NotFound or InvalidInput for unknown names."""
+    """Show counts, or the newest rows: with a limit, and as names, which are those of rows.
+
+    Raises NotFound or InvalidInput for unknown names.
+    """
+    if limit is None and app.output.format is Format.name:
+        limit = MOST_NAMES
     if limit is None:
         listed, columns, narrow = counts(app, row_filter), COUNT_COLUMNS, NARROW_COUNT_COLUMNS
     else:

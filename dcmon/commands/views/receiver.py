@@ -95,7 +95,7 @@ def _to_text(row: dict[str, Any]) -> dict[str, Any]:
 def tested(name: str, sent: "ReceiverTestOutcome") -> dict[str, Any]:
     """Return how a test went, and which process sent it."""
     return {
-        "receiver": name,
+        "name": name,
         "delivered": sent.is_delivered,
         "status": sent.status,
         "seconds": round(sent.seconds, 3),

@@ -32,7 +32,7 @@ def report(current: "Status", *, quiet: bool) -> Page:
     if not problems and not quiet and current.failure is None:
         parts.append(Lines(["All is well." if not current.exit_code else "Nothing else is wrong."]))
     remarks = [] if current.is_running or current.failure is not None else [NONE_RUNS]
-    return Page(_json_row(current), parts, remarks)
+    return Page(_json_row(current), parts, remarks, [problem.code for problem in current.problems])
 
 
 def is_failure_shown(current: "Status") -> bool:

@@ -8,6 +8,8 @@ from dcmon.output import Fields, Page, Table
 from dcmon.storage import models, references, versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.orm import Session
 
     from dcmon.app import App
@@ -20,19 +22,20 @@ def rows(app: "App", model_name: str | None) -> list[dict[str, Any]]:
     """List versions with their samples, which are counted; of all models without a name. Raises ModelNotFound."""
     with app.org() as session:
         of = models.entries(session) if model_name is None else [models.find(session, model_name)]
-        return [
-            {"name": version.name, "model": model.name, **row(session, model, version)}
-            for model in of
-            for version in versions.entries(session, model)
-        ]
+        return [_full_row(session, model, version) for model in of for version in versions.entries(session, model)]
 
 
-def detail(app: "App", model_name: str, name: str) -> Page:
-    """Show a version and its columns. Raises ModelNotFound or VersionNotFound."""
+def names(app: "App", words: "Sequence[str]") -> list[str]:
+    """Return the names of versions that were typed, also as MODEL VERSION in two words. Raises VersionNotFound."""
     with app.org() as session:
-        model = models.find(session, model_name)
-        version = versions.find(session, model, name)
-        about = {"model": model.name, **row(session, model, version), "classes": version.classes}
+        return versions.join_words(session, words)
+
+
+def detail(app: "App", name: str) -> Page:
+    """Show a version and its columns. Raises VersionNotFound or InvalidInput."""
+    with app.org() as session:
+        model, version = versions.find_named(session, name)
+        about = {**_full_row(session, model, version), "classes": version.classes}
         importance = version.feature_importance or {}
         columns = [
             {"column": column, "type": kind, "kind": "feature", "importance": importance.get(column)}
@@ -43,6 +46,10 @@ def detail(app: "App", model_name: str, name: str) -> Page:
         ]
     table = Table(columns, ["column", "type", "kind", "importance"], empty="The version has no column.")
     return Page({**about, "columns": columns}, [Fields(about), table])
+
+
+def _full_row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:
+    return {"name": versions.full_name(model, version), "model": model.name, **row(session, model, version)}
 
 
 def row(session: "Session", model: "Model", version: "Version") -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_names_of_objects_are_completed(complete: Complete) -> None:
     assert complete("dcmon model show ") == ["credit"]
     assert complete("dcmon monitor show credit/D") == ["credit/Drift"]
     assert complete("dcmon monitor run cr") == ["credit", "credit/Drift"]
-    assert complete("dcmon version show credit ") == ["v1"]
+    assert complete("dcmon version show cr") == ["credit/v1"]
     assert complete("dcmon rule show ") == ["1"]
     assert complete("dcmon receiver show ") == ["team"]
     assert complete("dcmon alert list --org ") == ["acme"]

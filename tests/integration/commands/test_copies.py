@@ -30,7 +30,8 @@ def read(dcmon: Dcmon, *words: str) -> Any:
 def test_copy_of_a_model_has_versions_monitors_and_rules(dcmon: Dcmon) -> None:
     copied = read(dcmon, "model", "copy", "credit", "loans", "--with-reference")
     assert copied == {
-        "model": "credit", "copy": "loans", "versions": 1, "monitors": 1, "rules": 1, "reference_rows": 20,
+        "name": "loans", "copied_from": "credit", "id": 2, "versions": 1, "monitors": 1, "rules": 1,
+        "reference_rows": 20,
     }  # fmt: skip
     shown = {name: read(dcmon, "version", "show", name, "v1") for name in ("credit", "loans")}
     assert shown["loans"]["columns"] == shown["credit"]["columns"]
@@ -51,7 +52,7 @@ def test_copy_of_a_version_has_no_rows_unless_asked(dcmon: Dcmon) -> None:
 
 def test_copy_of_a_monitor_has_its_rules(dcmon: Dcmon) -> None:
     read(dcmon, "model", "create", "fraud", "--task", "binary", "--no-defaults")
-    assert read(dcmon, "monitor", "copy", "Drift", "Drift", "--model", "fraud")["copy"] == "fraud/Drift"
+    assert read(dcmon, "monitor", "copy", "Drift", "Drift", "--model", "fraud")["name"] == "fraud/Drift"
     assert read(dcmon, "monitor", "copy", "credit/Drift", "Again")["rules"] == 1
     refused = dcmon("monitor", "copy", "credit/Drift", "Again")
     assert (refused.returncode, "has a monitor 'Again' already" in refused.stderr) == (6, True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -98,7 +99,15 @@ EXAMPLES = {
 }
 WITH_DRY_RUN = sorted(name for name, command in leaves().items() if "--dry-run" in options(command))
 EXIT_CODES = {"monitor run": 8, "quarantine retry": 8}  # which say what a rule or the rows are like
-WITHOUT_MARK = ("migrate", "prune", "token import")  # lists with a word for it of their own
+WITHOUT_ROWS = ("migrate", "prune")  # there is nothing to migrate or to delete
+WITHOUT_CHANGE = {
+    *WITHOUT_ROWS,
+    "dead-letter delete",
+    "down",
+    "notification retry",
+    "quarantine retry",
+    "source resume",
+}
 # A few that change different tables; each is run after its dry run.
 COUNTED = [
     "alert ack", "alert resolve", "monitor set", "rule set", "silence delete", "receiver set", "token delete",
@@ -147,18 +156,31 @@ def test_every_dry_run_has_an_example() -> None:
     assert set(EXAMPLES) - set(WITH_DRY_RUN) == set(), "Remove what no command has from EXAMPLES."
 
 
+def unmarked(name: str, printed: str, said: str) -> str | None:
+    """Return what is missing in the output of a dry run: the field in each row, and one sentence that says all."""
+    data = json.loads(printed)
+    rows = [data] if isinstance(data, dict) else data
+    if not all(row.get("dry_run") is True for row in rows) or (not rows and name not in WITHOUT_ROWS):
+        return "a row has no field dry_run"
+    nothing, something = "Dry run: nothing would change.", r"^Dry run: this would .+\. Nothing was changed\.$"
+    sentences = re.findall(something, said, re.MULTILINE) + [nothing] * said.count(nothing)
+    if len(sentences) != 1 or (sentences == [nothing]) != (name in WITHOUT_CHANGE):
+        return "it is not said once what would change"
+    return None
+
+
 def require_no_change(dcmon: Dcmon, engine: Engine, names: list[str], files: Path) -> None:
     before, failures = contents(engine), list[str]()
     for name in names:
         done = dcmon("-o", "json", *words(name, files), "--dry-run")
         if done.returncode != EXIT_CODES.get(name, 0):
             failures.append(f"{name}: exit {done.returncode} {done.stdout} {done.stderr}")
-        elif "dry_run" not in done.stdout and name not in WITHOUT_MARK:
-            failures.append(f"{name}: {done.stdout} {done.stderr}")
+        elif (problem := unmarked(name, done.stdout, done.stderr)) is not None:
+            failures.append(f"{name}: {problem} {done.stdout} {done.stderr}")
         after = contents(engine)
         failures += [f"{name} changed {table}" for table in after if after[table] != before.get(table)]
         before = after
-    assert failures == []
+    assert not failures, "\n".join(failures)
 
 
 @pytest.mark.thorough

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,14 +15,13 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from dcmon.commands.shared import help_texts
-from tests.conftest import TemplateWithAcme, copied_database
-from tests.helpers import example_world, old_system
+from tests.conftest import copied_database
+from tests.helpers import old_system
 from tests.helpers.command_tree import leaves
 from tests.helpers.example_world import World, run_all
 from tests.helpers.http_receiver import http_receiver
 from tests.helpers.paths import ROOT
 from tests.helpers.ports import free_port
-from tests.helpers.s3_server import Server, server
 from tests.helpers.waiting import eventually
 
 EXAMPLES = {example: name for name, command in leaves().items() for example in help_texts.EXAMPLE.findall(command.help)}
@@ -58,22 +57,6 @@ ELSEWHERE = {
 # Those that have a test of their own here.
 APART = {*ELSEWHERE, "backup restore", "migrate revision", "receiver test"}
 OLD_DATABASE, PORT = "postgresql://reader@old.example/deepchecks", "8080"
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[Server]:
-    with server() as created:
-        created.client.create_bucket(Bucket="acme")
-        yield created
-
-
-@pytest.fixture(scope="module")
-def world(
-    server_url: str, template_with_acme: TemplateWithAcme, tmp_path_factory: pytest.TempPathFactory, s3: Server
-) -> Iterator[World]:
-    files = tmp_path_factory.mktemp("examples") / "files"
-    with copied_database(server_url, template_with_acme.name) as url:
-        yield example_world.create(url, files, template_with_acme.acme, s3.environment)
 
 
 def examples(name: str) -> list[str]:

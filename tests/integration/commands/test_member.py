@@ -47,7 +47,7 @@ def test_invitation_is_listed_and_withdrawn(dcmon: Dcmon, acme: Acme) -> None:
     assert [(row["email"], row["role"]) for row in _rows(dcmon, "invitation", "list")] == [
         ("ann@acme.example", "viewer")
     ]
-    assert _rows(dcmon, "invitation", "delete", "ann@acme.example")["withdrawn"] == "ann@acme.example"
+    assert _rows(dcmon, "invitation", "delete", "ann@acme.example")["deleted"] == "ann@acme.example"
     assert _rows(dcmon, "invitation", "list") == []
     assert dcmon("invitation", "delete", "ann@acme.example").returncode == 5
 

@@ -22,7 +22,7 @@ def test_set_defaults_turns_one_model_and_shows_it(acme: Dcmon) -> None:
     assert acme.json("model", "show", "credit")["default_monitors"] == "all"
     assert acme.json("model", "set-defaults", "credit", "sdk") == [
         {
-            "model": "credit",
+            "name": "credit",
             "default_monitors": "sdk",
             "monitors_created": 0,
             "rules_on": 0,
@@ -36,7 +36,7 @@ def test_set_defaults_turns_one_model_and_shows_it(acme: Dcmon) -> None:
 
 def test_set_defaults_of_every_model_creates_what_is_missing(acme: Dcmon) -> None:
     rows = acme.json("model", "set-defaults", "all", "--every-model", "--frequency", "week")
-    assert [(row["model"], row["monitors_created"]) for row in rows] == [("credit", 0), ("price", 15)]
+    assert [(row["name"], row["monitors_created"]) for row in rows] == [("credit", 0), ("price", 15)]
     assert {row["every"] for row in acme.json("monitor", "list", "--model", "price")} == {"week"}
 
 

@@ -43,17 +43,16 @@ def run(dcmon: Dcmon, *arguments: str) -> dict[str, Any]:
 def test_version_is_shown_renamed_and_deleted(dcmon: Dcmon, target: Target, names: tuple[str, str]) -> None:
     model, version = names
     listed = dcmon("version", "list", model, "-o", "name")
-    assert listed.stdout.split() == [version]
+    assert listed.stdout.split() == [f"{model}/{version}"]
     assert {column["column"] for column in run(dcmon, "version", "show", model, version)["columns"]} >= {"age", "job"}
     assert run(dcmon, "version", "rename", model, version, "old one")["id"] == target.version_id
     counted = run(dcmon, "version", "delete", model, "old one", "--dry-run")
-    assert counted == {"dry_run": True, "model": model, "deleted": "old one", **COUNTS}
+    assert counted == {"dry_run": True, "deleted": f"{model}/old one", **COUNTS}
     refused = dcmon("version", "delete", model, "old one")
-    assert (refused.returncode, "with 10 samples, 1 result, 1 open alert. There is no" in refused.stderr) == (2, True)
+    assert (refused.returncode, "10 samples, 1 result and 1 open alert. There is no" in refused.stderr) == (2, True)
     assert target.scalar("select count(*) from versions") == 1
     assert run(dcmon, "version", "delete", model, "old one", "--yes") == {
-        "model": model,
-        "deleted": "old one",
+        "deleted": f"{model}/old one",
         **COUNTS,
     }
     assert target.scalar("select count(*) from versions") == target.scalar("select count(*) from alerts") == 0
@@ -63,7 +62,7 @@ def test_version_is_shown_renamed_and_deleted(dcmon: Dcmon, target: Target, name
 def test_model_is_renamed_and_deleted(dcmon: Dcmon, target: Target, names: tuple[str, str]) -> None:
     model, _ = names
     renamed = run(dcmon, "model", "rename", model, "credit retail")
-    assert renamed == {"id": target.model_id, "model": "credit retail", "before": model}
+    assert renamed == {"name": "credit retail", "old_name": model, "id": target.model_id}
     assert dcmon("model", "show", model).returncode == 5
     expected = {"deleted": "credit retail", "versions": 1, **COUNTS, "monitors": 1, "rules": 1}
     assert run(dcmon, "model", "delete", "credit retail", "--dry-run") == {"dry_run": True, **expected}

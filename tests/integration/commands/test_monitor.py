@@ -132,7 +132,7 @@ def test_backfill_after_ctrl_c_evaluates_only_what_is_missing(credit: Dcmon, app
 def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
     quiet = credit.json("monitor", "set", NULLS, "--name", "Nulls", "--lookback", "90d", "--description", "of age")
-    assert (quiet["name"], quiet["revision"], quiet["windows_due"]) == ("Nulls", 1, 0)
+    assert (quiet["name"], quiet["revision"], quiet["windows_due"]) == ("credit/Nulls", 1, 0)
     loud = credit.json("monitor", "set", "Nulls", "--filter", "age >= 12", "--rows", "all")
     assert loud["revision"] == 2
     assert loud["windows_due"] == 10
@@ -183,7 +183,7 @@ def test_windows_follow_a_changed_time_zone(credit: Dcmon) -> None:
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
     done = credit.json("model", "set", "credit", "--time-zone", "Europe/Berlin", "--lateness", "10m",
                        "--label-ratio", "0.8", "--label-delay", "3d")  # fmt: skip
-    assert done == {"model": "credit", "time_zone": "Europe/Berlin", "lateness": "10m", "label_ratio": 0.8,
+    assert done == {"name": "credit", "time_zone": "Europe/Berlin", "lateness": "10m", "label_ratio": 0.8,
                     "label_delay": "3d", "windows_due": 11}  # fmt: skip
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
     ends = {result["window_end"][10:16] for result in credit.json("monitor", "history", NULLS)}

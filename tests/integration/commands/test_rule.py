@@ -216,7 +216,7 @@ def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None
 
 def test_rule_delete_dry_run_counts_and_deletes_nothing(run_dcmon: RunDcmon) -> None:
     goes = read_json(run_dcmon, "rule", "delete", "drift é", "--dry-run")
-    assert goes == {"dry_run": True, "deleted": 1, "monitor": "credit/Drift", "alerts": 3, "open": 1}
+    assert goes == {"dry_run": True, "deleted": 1, "name": "drift é", "monitor": "credit/Drift", "alerts": 3, "open": 1}
     assert len(read_json(run_dcmon, "rule", "list")) == 1
     refused = run_dcmon("rule", "delete", "drift é")
     assert (refused.returncode, "3 alerts, 1 of them open" in refused.stderr) == (2, True)

@@ -58,7 +58,7 @@ def test_samples_expire_by_organization_or_model_retention(acme: Dcmon) -> None:
     require_refused(acme, 2, asked, "model", "set-retention", "credit", "inherit")
     assert acme.json("model", "show", "credit")["samples_kept"] is None
     assert acme.json("model", "set-retention", "credit", "inherit", "--yes") == {
-        "model": "credit", "samples_kept": "30d", "own": False, "expired": expired,
+        "name": "credit", "samples_kept": "30d", "own": False, "expired": expired,
     }  # fmt: skip
     assert acme.json("model", "show", "credit")["samples_kept"] == "30d"
 
@@ -208,8 +208,8 @@ def test_quarantine_is_counted_shown_retried_and_dropped(acme: Dcmon) -> None:
 
     require_refused(acme, 2, "--all", "quarantine", "delete", "--yes")
     require_refused(acme, 2, "--yes", "quarantine", "delete", "--all")
-    assert acme.json("quarantine", "delete", "--all", "--dry-run") == {"dropped": 2, "dry_run": True}
-    assert acme.json("quarantine", "delete", str(listed[0]["id"]), "--yes") == {"dropped": 1}
-    assert acme.json("quarantine", "delete", "--all", "--yes") == {"dropped": 1}
+    assert acme.json("quarantine", "delete", "--all", "--dry-run") == {"deleted": 2, "dry_run": True}
+    assert acme.json("quarantine", "delete", str(listed[0]["id"]), "--yes") == {"deleted": 1}
+    assert acme.json("quarantine", "delete", "--all", "--yes") == {"deleted": 1}
     require_refused(acme, 5, "99", "quarantine", "show", "99")
     assert acme.json("audit")["is_well"]

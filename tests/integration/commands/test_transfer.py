@@ -32,7 +32,7 @@ def test_organization_is_exported_checked_and_imported(dcmon: Dcmon, acme: Acme,
     refused = dcmon("org", "export", "acme", path)
     assert (refused.returncode, "--without-secrets" in refused.stderr) == (2, True)
     exported = dcmon.json("org", "export", "acme", path, "--without-secrets")
-    assert (exported["organization"], exported["samples"]) == ("acme", 50)
+    assert (exported["name"], exported["samples"]) == ("acme", 50)
     assert Path(path).stat().st_mode & 0o777 == 0o600
     again = dcmon("org", "export", "acme", path, "--without-secrets")
     assert (again.returncode, "--replace" in again.stderr) == (6, True)
@@ -68,7 +68,7 @@ def test_organization_goes_through_a_pipe(dcmon: Dcmon, tmp_path: Path) -> None:
     assert b"samples: 50" in export.stderr
     import_ = [COMMAND, "-o", "json", "org", "import", "-", "--name", "copy"]
     done = subprocess.run(import_, env=dcmon.environment, input=export.stdout, capture_output=True, check=True)
-    assert json.loads(done.stdout)["organization"] == "copy"
+    assert json.loads(done.stdout)["name"] == "copy"
 
 
 def test_import_that_is_killed_leaves_no_organization(dcmon: Dcmon, engine: Engine, tmp_path: Path) -> None:

@@ -53,7 +53,6 @@ WITHOUT_DRY_RUN = {
 # What stands for an object in usage lines, where it is not the noun of the command.
 OBJECTS = {
     "config": "SETTING", "invitation": "EMAIL", "member": "EMAIL", "quarantine": "ROW",
-    "version": "MODEL VERSION",
 }  # fmt: skip
 # Commands whose arguments do not begin with an object of their noun.
 OTHER_ARGUMENTS = {
