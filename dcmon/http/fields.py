@@ -9,12 +9,15 @@ from pydantic import AfterValidator, BaseModel, Field
 MAX_ID = 2**31 - 1
 
 
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError("the time in UTC is out of the calendar") from error
 
 
-# A time of a request; UTC if it has no offset.
-Time = Annotated[datetime, AfterValidator(_aware)]
+# A time of a request, in UTC; it has no offset, or one that leaves it between the years 1 and 9999.
+Time = Annotated[datetime, AfterValidator(_in_utc)]
 # A time of a response, as datetime.isoformat writes it: clients of the old system compare these texts.
 Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 

@@ -49,7 +49,7 @@ def window_counts(session: Session, version: Version, start: datetime, end: date
 
     Whole quarter hours are counted already: only the samples of those that the window begins or ends in are read.
     """
-    start, end = max(start, FIRST_TIME), min(end, LAST_TIME)
+    start, end = min(max(start, FIRST_TIME), LAST_TIME), min(end, LAST_TIME)
     first, last = _quarter_from(start), quarter_hour_start(max(end, FIRST_TIME))
     if first > last:
         return _read_counts(session, version, start, end)

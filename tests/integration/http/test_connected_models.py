@@ -305,6 +305,18 @@ def test_window_counts_equal_those_of_the_rows(endpoint: Endpoint, target: Targe
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize("bound", ["start_time", "end_time"])
+def test_ends_of_the_calendar_are_counted_or_refused(endpoint: Endpoint, target: Target, bound: str, time: str) -> None:
+    endpoint.samples(target.version_id, rows(0, 20))
+    path = f"model-versions/{target.version_id}/time-window-statistics"
+    if not time.endswith("Z"):
+        assert endpoint.request("GET", path, {bound: time}).status == 422
+        return
+    is_counted = (time < "2000") == (bound == "start_time")
+    assert answer(endpoint, "GET", path, {bound: time}) == {"num_samples": 20 * is_counted, "num_labeled_samples": 0}
+
+
 def test_window_counts_read_few_samples(endpoint: Endpoint, target: Target) -> None:
     """Whole quarter hours are not read: their counts are."""
     endpoint.samples(target.version_id, rows(0, 200))
