@@ -170,7 +170,7 @@ class VersionNotFound(NotFound):
 
 
 class MemberNotFound(NotFound):
-    """There is no member with e-mail {name!r}. "dcmon member list" lists the members."""
+    """There is no member with e-mail {name!r}.{meant} "dcmon member list" lists the members."""
 
 
 class TokenNotFound(NotFound):

@@ -18,7 +18,7 @@ def nearest(name: object, known: Iterable[str]) -> str | None:
     from difflib import get_close_matches
 
     typed = str(name)
-    if len(typed) > LONGEST:
+    if len(typed) > LONGEST or typed.isdigit():  # another number is another object
         return None
     names = {other.lower(): other for other in islice(known, MOST) if len(other) <= LONGEST}
     matches = get_close_matches(typed.lower(), names, 1, LIKE_SHORT if len(typed) <= SHORT else LIKE)

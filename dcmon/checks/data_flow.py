@@ -18,4 +18,4 @@ def require_metrics(chosen: Sequence[str]) -> None:
     """Raise InvalidInput for a metric that DataFlow does not have."""
     for name in chosen:
         if name not in METRICS:
-            raise errors.InvalidInput(f"DataFlow has no metric {name!r}. Use one of: {', '.join(METRICS)}.")
+            raise errors.UnknownChoice("metric of DataFlow", name, METRICS)

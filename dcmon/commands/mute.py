@@ -25,6 +25,7 @@ def create(
     match: Annotated[
         list[str] | None, typer.Option(help="Only alerts that match: severity!=critical, model=credit …; repeatable.")
     ] = None,
+    yes: options.Yes = False,
 ) -> None:
     """Hold back notifications in some hours of the week; alerts open and resolve as usual.
 
@@ -33,7 +34,7 @@ def create(
     from dcmon.commands.operations import mute as operation
 
     typed = operation.TypedMuteTime(name, days, hours, time_zone, match or [])
-    ctx.obj.output.value(operation.add(ctx.obj, typed))
+    ctx.obj.output.value(operation.add(ctx.obj, typed, yes=yes))
 
 
 @app.command("list")

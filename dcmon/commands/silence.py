@@ -33,10 +33,12 @@ def create(
     until: Annotated[datetime | None, options.time_option("--to", "End of the silence, like +4h.")] = None,
     reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
     by: Annotated[str | None, typer.Option(help="Author of the silence; default: the user of the system.")] = None,
+    yes: options.Yes = False,
 ) -> None:
     """Hold back notifications about the alerts that match all matchers.
 
-    A matcher compares with =, !=, =~ or !~. Alerts open and resolve as usual.
+    A matcher compares with =, !=, =~ or !~. Alerts open and resolve as usual. It asks if nothing has a name in a
+    matcher; --yes is for one that will exist.
 
     Example: dcmon silence create model=credit "monitor=~.*Drift" --for 4h
     """
@@ -49,7 +51,7 @@ def create(
         raise typer.BadParameter("Give either --for 4h or --to 2026-12-01, and not both.")
     begins = from_ or datetime.now(UTC)
     ends = until or begins + (for_ or timedelta())
-    row = operation.add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()))
+    row = operation.add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()), yes=yes)
     ctx.obj.output.value(row, remark=None if row["alerts"] else "No alert that fires now matches.")
 
 

@@ -23,6 +23,7 @@ from dcmon.db.tables.org import IngestedFile, Model, Quarantined, Version
 from dcmon.ingestion.field_value import field_value
 from dcmon.ingestion.rejected_row import RejectedRow, RejectionReason
 from dcmon.ingestion.row_batch import RowBatch
+from dcmon.nearest import meant
 from dcmon.storage.columns import SAMPLE_ID
 
 # Prefix and suffix of a file's digest in the source of its rows (dcmon.ingestion.files.file_target.row_source).
@@ -167,16 +168,18 @@ def require_known(session: Session, rows: QuarantineFilter) -> None:
 
 def _require_names(session: Session, model: str | None, version: str | None) -> None:
     if model is not None and session.scalar(select(Model.id).where(Model.name == model)) is None:
-        raise errors.ModelNotFound(name=model)
+        raise errors.ModelNotFound(name=model, known=session.scalars(select(Model.name)))
     if version is None:
         return
     version_id = select(Version.id).join(Model, Model.id == Version.model_id).where(Version.name == version).limit(1)
     if model is None and session.scalar(version_id) is None:
         raise errors.NotFound(
-            f'No model has a version {version!r}. "dcmon model show MODEL" lists the versions of a model.'
+            f"No model has a version {version!r}.{meant(version, session.scalars(select(Version.name).distinct()))}"
+            ' "dcmon version list" lists the versions of all models.'
         )
     if model is not None and session.scalar(version_id.where(Model.name == model)) is None:
-        raise errors.VersionNotFound(name=version, model=model)
+        versions = select(Version.name).join(Model, Model.id == Version.model_id).where(Model.name == model)
+        raise errors.VersionNotFound(name=version, model=model, known=session.scalars(versions))
 
 
 def select_rows(rows: QuarantineFilter) -> Any:

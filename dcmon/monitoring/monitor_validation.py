@@ -144,8 +144,7 @@ def _require_scorers(kind: CheckKind, chosen: Sequence[str], task_type: str) -> 
 def _require_one_of(choice: str, chosen: Iterable[str], known: Sequence[str]) -> None:
     for name in chosen:
         if name not in known:
-            hint = meant(name, known) or f" Use one of: {', '.join(known[:30])}."
-            raise errors.InvalidInput(f"There is no {choice} {name!r}.{hint}")
+            raise errors.UnknownChoice(choice, name, known)
 
 
 def _require_comparable(kind: CheckKind, spec: MonitorSpec) -> None:

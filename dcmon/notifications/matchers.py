@@ -72,7 +72,7 @@ def parse(text: str) -> Matcher:
         )
     label, operator, value = match[1], MatchOperator(match[2]), match[3]
     if label not in LABELS:
-        raise errors.InvalidInput(f"An alert has no label {label!r}. Its labels are {', '.join(LABELS)}.")
+        raise errors.UnknownChoice("label of alerts", label, LABELS)
     if len(value) >= 2 and value[0] == value[-1] and value[0] in "\"'":
         value = value[1:-1]
     if len(value) > LONGEST_VALUE:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors, windows
 from dcmon.db.tables.org import MuteTime
+from dcmon.nearest import meant
 from dcmon.notifications import matchers
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -30,7 +31,8 @@ def parse_days(text: str) -> list[str]:
         first_name, dash, last_name = (name.strip() for name in part.partition("-"))
         first, last = _day_number(first_name), _day_number(last_name if dash else first_name)
         if first is None or last is None:
-            raise errors.InvalidInput(f"{text!r} are not days. Days look like mon-fri, sat,sun or daily.")
+            hint = meant(first_name if first is None else last_name, [*DAYS, *DAY_NAMES, "daily"])
+            raise errors.InvalidInput(f"{text!r} are not days.{hint} Days look like mon-fri, sat,sun or daily.")
         days.update(DAYS[(first + step) % 7] for step in range((last - first) % 7 + 1))
     return [day for day in DAYS if day in days]
 

@@ -41,11 +41,8 @@ class Hold:
     until: datetime | None = None
 
 
-def add(session: Session, new: NewSilence, now: datetime | None = None) -> Silence:
-    """Add a silence. Raises InvalidInput.
-
-    `now`: the silence must end later than this.
-    """
+def require_usable(new: NewSilence, now: datetime | None = None) -> None:
+    """Raise InvalidInput if a silence can't be added. `now`: it must end later than this."""
     if not new.matchers:
         raise errors.InvalidInput(
             "A silence needs a matcher: model=NAME, monitor=NAME, severity=low, … or 'model=~.*' for all alerts."
@@ -54,6 +51,14 @@ def add(session: Session, new: NewSilence, now: datetime | None = None) -> Silen
         raise errors.InvalidInput("A silence must end after it starts.")
     if now is not None and new.ends_at <= now:
         raise errors.InvalidInput(f"A silence until {format_moment(new.ends_at)} is over already.")
+
+
+def add(session: Session, new: NewSilence, now: datetime | None = None) -> Silence:
+    """Add a silence. Raises InvalidInput.
+
+    `now`: the silence must end later than this.
+    """
+    require_usable(new, now)
     silence = Silence(
         matchers=[str(matchers.parse(text)) for text in new.matchers],
         starts_at=new.starts_at,

@@ -166,7 +166,8 @@ def member(session: Session, org_id: int, email: str) -> Owner:
     statement = select(User).join(Member, Member.user_id == User.id)
     user = session.scalar(statement.where(Member.org_id == org_id, User.email == email))
     if user is None:
-        raise errors.MemberNotFound(name=email)
+        emails = select(User.email).join(Member, Member.user_id == User.id).where(Member.org_id == org_id)
+        raise errors.MemberNotFound(name=email, known=session.scalars(emails))
     return Owner(user.id, user.email)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dcmon.commands.operations import matcher_names
 from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views import mute as view
 from dcmon.db import work_queue
@@ -25,11 +26,16 @@ class TypedMuteTime:
     matchers: Sequence[str]
 
 
-def add(app: "App", typed: TypedMuteTime) -> dict[str, Any]:
-    """Add a mute time. Raises InvalidInput or Conflict."""
+def add(app: "App", typed: TypedMuteTime, *, yes: bool) -> dict[str, Any]:
+    """Add a mute time. Raises InvalidInput or Conflict. Names that nothing has are asked about before, unless `yes`."""
+    values = (typed.name, typed.days, typed.hours, typed.time_zone, typed.matchers)
+    with app.org() as session:  # what can't be used is refused before a question
+        mute_times.add(session, *values)
+        sentences = matcher_names.unknown(session, typed.matchers)
+        session.rollback()
+    matcher_names.ask(app, sentences, "mute time", yes=yes)
     with app.org() as session:
-        mute_time = mute_times.add(session, typed.name, typed.days, typed.hours, typed.time_zone, typed.matchers)
-        return view.row(mute_time)
+        return view.row(mute_times.add(session, *values))
 
 
 def deletion(app: "App", name: str) -> Deletion:

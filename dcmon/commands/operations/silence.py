@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from dcmon.commands.operations import matcher_names
 from dcmon.commands.views import silence as view
 from dcmon.db import work_queue
 from dcmon.notifications import silences
@@ -12,8 +13,15 @@ if TYPE_CHECKING:
     from dcmon.notifications.silences import NewSilence
 
 
-def add(app: "App", new: "NewSilence") -> dict[str, Any]:
-    """Add a silence; its row also has the firing alerts that it holds back. Raises InvalidInput."""
+def add(app: "App", new: "NewSilence", *, yes: bool) -> dict[str, Any]:
+    """Add a silence; its row also has the firing alerts that it holds back. Raises InvalidInput.
+
+    Names that nothing has are asked about before, unless `yes`.
+    """
+    silences.require_usable(new, datetime.now(UTC))  # before a question
+    with app.org() as session:
+        sentences = matcher_names.unknown(session, new.matchers)
+    matcher_names.ask(app, sentences, "silence", yes=yes)
     with app.org() as session:
         silence = silences.add(session, new, datetime.now(UTC))
         return {**view.row(silence), "alerts": silences.matching_alerts(session, silence)}

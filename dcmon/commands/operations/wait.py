@@ -12,7 +12,7 @@ import typer
 from dcmon import errors
 from dcmon.commands.operations import status
 from dcmon.db.migrations import MigrationState
-from dcmon.nearest import meant
+from dcmon.nearest import unknown
 from dcmon.tenancy import schema_migration
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def parse_condition(text: str) -> Condition:
         raise typer.BadParameter(f"{text!r} is not a condition like lag=0 or due<=5.", param_hint="--for")
     name, sign, number = match.groups()
     if name not in NAMES:
-        known = f"It is one of {', '.join(NAMES)}."
-        raise typer.BadParameter(f"There is no condition {name!r}.{meant(name, NAMES)} {known}", param_hint="--for")
+        raise typer.BadParameter(unknown("condition", name, NAMES), param_hint="--for")
     return Condition(name, sign or "=", 0 if number in (None, "ok", "true") else int(number))
 
 

@@ -130,7 +130,8 @@ def choices_of(parameter: Any) -> list[str]:
 def name_of(parameter: Any) -> str:
     """Return what messages call a parameter: --severity, MONITOR."""
     if parameter.param_type_name == "argument":
-        return str(parameter.name).upper() if choices_of(parameter) else usage_of(parameter).strip("[].")
+        is_named = parameter.metavar or not choices_of(parameter)
+        return usage_of(parameter).strip("[].") if is_named else str(parameter.name).upper()
     return str(next((name for name in parameter.opts if name.startswith("--")), parameter.opts[0]))
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from dcmon import errors, windows
 from dcmon.ingestion.values.rules import FILE_RULES, DateOrder, ValueRules
+from dcmon.nearest import listed, meant
 
 DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "space": " "}
 DECIMAL_MARKS = (".", ",")
 THOUSANDS_MARKS = (",", ".", " ", "'", "’", "_", "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}")
+ENCODINGS = ("utf-8", "utf-16", "windows-1252", "latin-1")
 TEXT_FORMATS = ("csv", "jsonl")
 _MEANINGFUL_FOR = {"delimiter": ("csv",), "encoding": TEXT_FORMATS}  # the other options: for each format
 
@@ -97,10 +99,11 @@ def from_json(given: Mapping[str, Any] | None) -> Dialect:
 
 def _delimiter(text: str) -> str:
     delimiter = DELIMITER_NAMES.get(text.lower(), text)
+    names = [name for name in DELIMITER_NAMES if name.isalpha()]
     if len(delimiter) != 1 or delimiter.isalnum() or delimiter in '"\r\n\0':
         raise errors.InvalidInput(
-            f"--delimiter {text!r} is not one character between the cells of a row, such as ';'; or"
-            f" {', '.join(name for name in DELIMITER_NAMES if name.isalpha())}."
+            f"--delimiter: {text!r} is not one character between the cells of a row, such as ';'; or"
+            f" {', '.join(names)}.{meant(text, names)}"
         )
     return delimiter
 
@@ -111,7 +114,8 @@ def _encoding(text: str) -> str:
         return codecs.lookup(text).name
     except (LookupError, ValueError, UnicodeError) as error:
         raise errors.InvalidInput(
-            f"--encoding {text!r} is unknown. Names are, for example, utf-8, utf-16, windows-1252 and latin-1."
+            f"--encoding: There is no encoding {text!r}.{meant(text, ENCODINGS)}"
+            f" Names are, for example, {listed(ENCODINGS)}."
         ) from error
 
 
@@ -133,7 +137,7 @@ def _time_zone(text: str) -> str:
 
 def _require(option: str, text: str, known: Sequence[str]) -> str:
     if text not in known:
-        raise errors.InvalidInput(f"{option} {text!r} is not one of {', '.join(map(repr, map(str, known)))}.")
+        raise errors.InvalidInput(f"{option}: {text!r} is not one of {', '.join(map(repr, map(str, known)))}.")
     return text
 
 

@@ -87,5 +87,5 @@ def parse(text: str) -> RejectionLimit:
     if _ROWS.fullmatch(typed):
         return RejectionLimit(rows=int(typed))
     raise errors.InvalidInput(
-        f"--max-rejected {text!r} is no share of the rows such as 1%, and no number of rows such as 20."
+        f"--max-rejected: {text!r} is no share of the rows such as 1%, and no number of rows such as 20."
     )

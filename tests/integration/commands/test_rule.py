@@ -115,7 +115,7 @@ def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
         (("mute", "create", "n", "--hours", "22-6", "--tz", "Nowhere"), 2, "no time zone"),
         (("rule", "show", "nothing"), 5, "There is no rule 'nothing'"),
         (("rule", "set", "1"), 2, "Nothing to change"),
-        (("rule", "set", "1", "--no-data", "fire"), 2, "keep, alert, ok"),
+        (("rule", "set", "1", "--no-data", "fire"), 2, "keep, alert or ok"),
         (("rule", "create", "Drift", "> x"), 2, "not a condition"),
         (("rule", "create", "Drift", "> 1", "--name", "drift é"), 6, "already"),
         (("rule", "create", "Drift", "> 1 warn 0.5", "--severity", "low"), 2, "above low"),

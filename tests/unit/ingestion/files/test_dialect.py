@@ -40,15 +40,15 @@ def test_stored_dialect_is_read_back_as_it_was_given() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"delimiter": ";;"}, "--delimiter ';;' is not one character"),
+        ({"delimiter": ";;"}, "--delimiter: ';;' is not one character"),
         ({"delimiter": '"'}, "is not one character"),
-        ({"encoding": "base64"}, "--encoding 'base64' is unknown"),
+        ({"encoding": "base64"}, "--encoding: There is no encoding 'base64'"),
         ({"encoding": "klingon"}, "windows-1252"),
-        ({"decimal": ";"}, "--decimal ';' is not one of '.', ','"),
-        ({"thousands": "x"}, "--thousands 'x' is not one of"),
+        ({"decimal": ";"}, "--decimal: ';' is not one of '.', ','"),
+        ({"thousands": "x"}, "--thousands: 'x' is not one of"),
         ({"decimal": ",", "thousands": ","}, "choose another mark with --thousands"),
         ({"thousands": "."}, "choose another mark with --decimal"),
-        ({"date_order": "year"}, "--date-order 'year' is not one of 'day', 'month'"),
+        ({"date_order": "year"}, "--date-order: 'year' is not one of 'day', 'month'"),
         ({"time_zone": "Mars/X"}, "no time zone 'Mars/X'"),
     ],
 )
