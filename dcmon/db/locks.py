@@ -35,7 +35,7 @@ class LockSpace(IntEnum):
     ORGANIZATION = 1  # its id. Transaction: shared for all work in the organization; exclusive to migrate or delete it
     MODEL = 2  # its relation. Transaction: shared to store samples; exclusive to store labels or to prune a month
     SAMPLE_PARTITIONS = 3  # the version's relation. Transaction, exclusive: create monthly partitions of samples
-    PRUNE = 4  # the organization's id. Session: exclusive to prune; shared to copy the organization to a file
+    PRUNE = 4  # the organization's id. Session: exclusive to prune or to drop its tables; shared to copy it to a file
     NOTIFICATION_CLAIM = 5  # the organization's id. Transaction, exclusive: claim notifications
     MANUAL_RUN = 6  # the monitor's name. Session, exclusive: `monitor run` and `monitor backfill`
     NOTIFICATION_WRITE = 7  # the organization's id. Transaction: shared to write them; exclusive to add a receiver

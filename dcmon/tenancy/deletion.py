@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # What refers to an organization. Its row goes last, and with it all that is left.
 OWNED = ("tokens", "invitations", "members", "work_queue", "parked_messages")
+TABLES_IN_USE = "A backup, an export or a prune uses its tables: the scheduler drops them later."
 TABLES_AT_ONCE = 20  # each takes 12 to 40 locks; by default, all transactions of a server share 6,400
 # Without its revision, no transaction enters the schema any more. Partitions go first: to drop their table, or
 # one that they refer to, takes the locks of all of them.
@@ -35,10 +36,17 @@ TABLES = text("""
 
 
 def delete(engine: Engine, org: Organization) -> None:
-    """Delete an organization, or finish its deletion."""
+    """Delete an organization, or finish its deletion.
+
+    Its tables stay while a backup or an export reads them, which would lose them in the middle: `finish_all`, which the
+    scheduler calls, drops them later.
+    """
     with db.public_session(engine) as session:
         mark(session, org)
-    _finish(engine, org)
+    try:
+        _finish(engine, org)
+    except errors.Locked:
+        log.warning("Organization %s is deleted. %s", org.name, TABLES_IN_USE)
 
 
 def mark(session: Session, org: Organization) -> None:
@@ -81,9 +89,10 @@ def finish_all(engine: Engine) -> list[str]:
 
 
 def _finish(engine: Engine, org: Organization) -> None:
-    drop_tables(engine, org)
-    with db.public_session(engine) as session:
-        drop(session, org)
+    with locks.exclusive(engine, LockSpace.PRUNE, org.id, refusal=TABLES_IN_USE):
+        drop_tables(engine, org)
+        with db.public_session(engine) as session:
+            drop(session, org)
 
 
 def drop_tables(engine: Engine, org: Organization) -> None:

@@ -6,6 +6,7 @@ from dcmon.alerting import alert_views, operator_actions
 from dcmon.alerting.change_context import Actor
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.db import work_queue
+from dcmon.formatting import command_prefix
 
 if TYPE_CHECKING:
     from dcmon.alerting.operator_actions import Action
@@ -47,4 +48,9 @@ def _act(app: "App", alert_id: int, note: str | None, action: "Action", keys: tu
         values = {"acknowledged_by": view.alert.acknowledged_by, keys[-1]: is_changed}
         row |= {key: values[key] for key in keys}
     app.enqueue(org, work_queue.Work.notify)
+    if not is_changed and note is not None:  # another operator was first, or this one typed it before
+        app.output.remark(
+            f"Alert {alert_id} did not change, so the note is not stored."
+            f' "{command_prefix(org.name)} alert history {alert_id}" shows who was first.'
+        )
     return row

@@ -12,7 +12,7 @@ from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
 from dcmon.monitoring.lifecycle import VersionEdit
 from dcmon.states import AlertState
-from dcmon.storage import models, versions
+from dcmon.storage import models, sample_tables, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +69,7 @@ def _counted(count: int, what: str) -> str:
 def rename_model(app: "App", name: str, new_name: str) -> dict[str, Any]:
     """Rename a model. Raises ModelNotFound, InvalidInput or Conflict."""
     with app.org() as session:
+        sample_tables.lock_naming(session, "models")  # of two renames, the second one finds no model of the old name
         model = models.find(session, name)
         models.rename(session, model, new_name)
         return {"name": new_name, "old_name": name, "id": model.id}
@@ -79,6 +80,8 @@ def rename_version(app: "App", words: "Sequence[str]", new_name: str) -> dict[st
     org = app.organization()
     with app.org(org) as session:
         model, version = versions.find_one(session, words)
+        sample_tables.lock_naming(session, f"versions of {model.id}")
+        version = versions.find(session, model, version.name)
         old_name = versions.full_name(model, version)
         lifecycle.change_version(session, org, version, VersionEdit(new_name, None, app.settings.url))
         return {"name": versions.full_name(model, version), "old_name": old_name, "id": version.id}

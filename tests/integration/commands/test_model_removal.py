@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from dcmon import db
+from dcmon import db, errors
 from dcmon.app import App
+from dcmon.commands.operations import model_removal
 from dcmon.db.tables.org import Model, Version
+from dcmon.storage import models
 from tests.helpers.installed import Dcmon
 from tests.helpers.judged_results import create_rule, store_and_judge
+from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, rows
 
 COUNTS = {"samples": 10, "results": 1, "open_alerts": 1}
@@ -85,3 +89,18 @@ def test_deletion_on_a_terminal_needs_the_name(dcmon: Dcmon, target: Target, nam
     assert target.scalar("select count(*) from models") == 1
     assert dcmon.type(f"{names[0]}\n", "model", "delete", names[0]).returncode == 0
     assert target.scalar("select count(*) from models") == 0
+
+
+def test_second_of_two_renames_finds_no_such_model(app: App, target: Target) -> None:
+    """Two operators rename a model at once: the second one is told, in place of taking back what the first one did."""
+    with ThreadPoolExecutor(1) as pool:
+        with app.org(target.org) as session:
+            model = models.get(session, target.model_id)
+            old = model.name
+            models.rename(session, model, "first")
+            renamed = pool.submit(model_removal.rename_model, app, old, "second")
+            assert eventually(lambda: is_waiting_for_a_lock(app.engine))
+        with pytest.raises(errors.ModelNotFound):
+            renamed.result()
+    with app.org(target.org) as session:
+        assert models.get(session, target.model_id).name == "first"

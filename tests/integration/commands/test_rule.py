@@ -79,6 +79,7 @@ def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmo
         assert fact in wide
 
     assert read_json(run_dcmon, "alert", "ack", "3", "--note", "on it")["changed"] is True
+    assert "so the note is not stored" in run_dcmon("alert", "ack", "3", "--note", "me too").stderr
     assert [row["id"] for row in read_json(run_dcmon, "alert", "list", "--state", "acknowledged")] == [3]
     assert read_json(run_dcmon, "alert", "resolve", "3", "--yes", "--note", "new pricing")["was_firing"] is True
     over = " ".join(run_dcmon("alert", "show", "3", columns="200").stdout.split())

@@ -236,6 +236,26 @@ def test_rows_that_come_in_meanwhile_are_not_in_a_backup(
     assert findings(second_engine) == []
 
 
+def test_organization_deleted_meanwhile_is_in_a_backup(
+    filled: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup of thousands takes long: the deletion of one of them must not end it. The tables are dropped later."""
+    path, write_shared = str(tmp_path / "backup.tar.gz"), Writer.shared
+    doomed = provisioning.create_organization(filled.engine, "doomed", "d@doomed.example").organization
+
+    def delete_first(writer: Writer) -> None:
+        deletion.delete(filled.engine, doomed)
+        write_shared(writer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "shared", delete_first)
+        assert backups.create(filled.engine, path, NO_SECRETS).organizations == 2
+    with db.public_session(filled.engine) as session:
+        assert [org.name for org in organizations.entries(session)] == ["acme"]
+    assert deletion.finish_all(filled.engine) == ["doomed"]
+    assert doomed.schema not in schemas(filled.engine)
+
+
 def test_restore_that_was_killed_is_repeated(filled: Target, second_engine: Engine, tmp_path: Path) -> None:
     """A real kill -9, before the organizations become visible."""
     path, url = str(tmp_path / "backup.tar.gz"), second_engine.url.render_as_string(False)
