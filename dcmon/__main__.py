@@ -6,11 +6,24 @@ that stay. Measured (CPU, median of 10 runs, with `app.collect_garbage_rarely`):
 """
 
 import gc
+import os
 import sys
+
+
+def open_closed_streams() -> None:
+    """Let a stream that was closed by who started dcmon lead nowhere: otherwise a socket could get its number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, number)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+            if nothing != number:
+                os.close(nothing)
 
 
 def main() -> None:
     """Load the command line and run it; exit 130 at Ctrl-C, also while it loads."""
+    open_closed_streams()
     gc.disable()  # cli.root enables it again before a command runs
     try:
         from dcmon import cli

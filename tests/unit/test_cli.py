@@ -171,3 +171,13 @@ def test_ctrl_c_at_a_question_is_an_interruption(
         cli.main()
     assert stopped.value.code == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("closed", "words", "code"), [(0, ["validate", "-"], 2), (1, ["--version"], 0), (2, ["x"], 2)])
+def test_closed_stream_leads_nowhere(closed: int, words: list[str], code: int) -> None:
+    """A service manager may close them. Python then has None for the stream, and a socket could get its number."""
+    command = [sys.executable, "-m", "dcmon", *words]
+    shell = f'exec "$@" {closed}>&-' if closed else 'exec "$@" <&-'
+    done = subprocess.run(["sh", "-c", shell, "sh", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "unexpected" not in done.stderr
