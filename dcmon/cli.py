@@ -68,7 +68,9 @@ class Commands(SuggestingGroup):
         if options.get("resilient_parsing"):  # a shell completes a command line
             completion.attach_globals(self, args)
             args = completion.completed_words(args, OPTIONS_WITH_VALUE, globals_first)
-        return super().make_context(info_name, args, *arguments, **options)
+        context = super().make_context(info_name, list(args), *arguments, **options)
+        context.meta[completion.TYPED] = args
+        return context
 
     def invoke(self, ctx: Any) -> Any:
         try:

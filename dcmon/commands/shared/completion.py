@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from dcmon import states
+from dcmon.commands.shared import list_fields
 from dcmon.commands.shared.help_texts import choices_of
 
 Choices = Callable[[], Iterable[str]]
+TYPED = "dcmon.typed"  # the words before the one that is completed, in a context's meta
 VARIABLE = "_DCMON_COMPLETE"
 COMMANDS = Path(__file__).parent.parent
 
@@ -64,6 +66,7 @@ LIVE_OF_COMMAND = {
     "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",
     "alert reopen alert_ids": "alerts", "alert show alert_ids": "alerts", "version rename version": "full_versions",
     "version copy version": "full_versions", "model set-defaults names": "models", "org set-defaults names": "orgs",
+    "monitor create feature": "features", "monitor set feature": "features",
     "export models": "models",
 }  # fmt: skip
 OWN_OBJECTS = {
@@ -112,6 +115,15 @@ def attach(command: Any, words: tuple[str, ...]) -> None:
     for parameter in command.params:
         if choices_of(parameter) or offers(words, parameter.name) is not None:
             parameter._custom_shell_complete = partial(_complete, words)
+        if parameter.name == "sort":
+            command.shell_complete = partial(_complete_of_list, command.shell_complete, parameter)
+
+
+def _complete_of_list(complete: Callable[..., Any], sort: Any, context: Any, incomplete: str) -> Any:
+    """Complete the options of a list; after --sort a field with - before it, which looks like an option."""
+    if context.meta.get(TYPED, [])[-1:] == ["--sort"]:
+        return sort.shell_complete(context, incomplete)
+    return complete(context, incomplete)
 
 
 def attach_globals(root: Any, typed: list[str]) -> None:
@@ -153,6 +165,8 @@ def _complete(words: tuple[str, ...], context: Any, parameter: Any, incomplete: 
     try:
         offered = choices_of(parameter) or (list(choices()) if choices is not None else [])
         offered += _live_names(words, context, kind) if kind else []
+        if parameter.name == "sort" and incomplete.startswith("-"):
+            offered = [f"-{field}" for field in offered]
     except Exception:  # for example, a file of profiles can't be read: a completion says nothing about it
         offered = []
     return _matching(dict.fromkeys(map(str, offered)), incomplete)
@@ -166,6 +180,8 @@ def _live_names(words: tuple[str, ...], context: Any, kind: str) -> list[str]:
     typed = context.find_root().params
     profiles.choose(typed.get("profile"))
     model = context.params.get("model") if words[0] != "model" else None
+    if kind == "features" and model is None:  # of monitor set MODEL/MONITOR
+        model = str(context.params.get("name") or "").rpartition("/")[0] or None
     return live_names.read(App(org=typed.get("org")), kind, typed.get("org"), model)
 
 
@@ -178,7 +194,9 @@ def _matching(offered: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _fields(words: tuple[str, ...]) -> list[str]:
-    """Return the fields that a command's table shows: the texts in its constants and variables of columns."""
+    """Return the fields of a list, or those that a command's table shows: the texts in its variables of columns."""
+    if (of_list := list_fields.FIELDS.get(" ".join(words[:2]))) is not None:
+        return of_list.split()
     path = COMMANDS / f"{words[0].replace('-', '_')}.py"
     if not path.is_file():
         return []

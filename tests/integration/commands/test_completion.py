@@ -43,6 +43,9 @@ def test_names_of_objects_are_completed(complete: Complete) -> None:
     assert complete("dcmon rule show ") == ["1"]
     assert complete("dcmon receiver show ") == ["team"]
     assert complete("dcmon alert list --org ") == ["acme"]
+    assert "age" in complete("dcmon monitor create x --model credit --check FeatureDrift --feature ")
+    assert complete("dcmon monitor set credit/Drift --feature ag") == ["age"]
+    assert complete("dcmon monitor create x --model other --check FeatureDrift --feature ") == []
     assert complete("dcmon --org acme member delete own") == ["owner@acme.example"]
     assert complete("dcmon --org nobody model show ") == []
 

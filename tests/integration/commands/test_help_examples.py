@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from dcmon.commands.shared import help_texts
+from dcmon.commands.shared import help_texts, list_fields
 from tests.conftest import copied_database
 from tests.helpers import old_system
 from tests.helpers.command_tree import leaves
@@ -145,6 +145,19 @@ def test_example_of_a_revision_writes_it(world: World, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (written,) = set((tmp_path / "migrations" / "org").glob("*.py")) - before
     assert written.name.endswith("_add_silences.py")
+
+
+def test_fields_of_lists_are_those_of_their_data(world: World) -> None:
+    """Completion offers them. A list that is empty in the world has no fields to compare."""
+    compared = list[str]()
+    for name, fields in list_fields.FIELDS.items():
+        words = {"alert list": "alert list --all", "alert history": "alert history 1"}.get(name, name)
+        done = world(f"-o json {words}")
+        assert done.returncode == 0, done.stderr
+        if rows := json.loads(done.stdout):
+            assert (name, set(rows[0])) == (name, set(fields.split()))
+            compared.append(name)
+    assert len(compared) >= len(list_fields.FIELDS) - 2
 
 
 @pytest.mark.parametrize(("name", "path"), ELSEWHERE.items())

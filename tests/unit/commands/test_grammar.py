@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from dcmon import cli
-from dcmon.commands.shared import help_texts
+from dcmon.commands.shared import help_texts, list_fields
 from dcmon.commands.shared.arguments import names_and_defaults
 from dcmon.commands.shared.groups import OLD_OPTIONS, OLD_WORDS, with_new_options, with_new_words
 from dcmon.states import DefaultSet
@@ -161,6 +161,12 @@ def test_grouped_help_shows_every_option(name: str, capsys: pytest.CaptureFixtur
 def test_every_list_can_be_sorted_limited_and_watched() -> None:
     listing = [name for name in LEAVES if name.split()[-1] in ("list", "history", "show-keys")]
     assert [name for name in listing if not {"--sort", "--limit", "--watch"} <= options(LEAVES[name])] == []
+
+
+def test_fields_of_every_list_are_known() -> None:
+    """tests/integration/commands/test_help_examples.py compares them with the data."""
+    lists = {name for name in LEAVES if name.split()[-1] in ("list", "show-keys")} | {"alert history"}
+    assert lists == set(list_fields.FIELDS)
 
 
 def test_every_list_of_an_organization_is_of_all_on_demand() -> None:

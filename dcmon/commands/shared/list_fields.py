@@ -1,0 +1,35 @@
+"""The fields of the data of each list, for --sort and --fields in completion: the data itself would be too slow.
+
+A test compares them with the data of all lists.
+"""
+
+FIELDS = {
+    "alert list": "id severity state monitor since until last windows first worst rule driver now version"
+    " acknowledged_by resolved_by held",
+    "alert history": "at what by window_end severity value note",
+    "audit-log list": "id at author via address token request_id action kind object_id name before after",
+    "check list": "check group needs choices also_called",
+    "dead-letter list": "id topic partition offset org_id kind target bytes reason created_at sent_at state"
+    " resolved_at resolved_by",
+    "invitation list": "id email role invited_by created_at expires_at",
+    "member list": "id email full_name role created_at last_used_at",
+    "model list": "name id task versions samples newest_sample",
+    "monitor list": "name id monitor default every metric last state window_end history rules version liveness awaited",
+    "mute list": "name when matchers holds_until",
+    "notification list": "id state kind severity alert monitor receiver created_at attempts next_attempt delivered_at"
+    " message in_digest reason",
+    "org list": "name id schema retention samples_per_minute labels_per_minute sample_bytes_per_minute"
+    " label_bytes_per_minute state",
+    "profile list": "name current used_by org output settings",
+    "quarantine list": "model version kind reason rows first last example field value detail",
+    "receiver list": "name kind to severities models cap repeat options state paused_until paused_because"
+    " old_secret_until waiting dead last_delivery last_error created_at",
+    "rule list": "id name monitor condition severity for keep_firing min_n no_data error inhibit active open alerts"
+    " failing",
+    "silence list": "id matchers from until by reason state",
+    "source list": "name url kind model version mapping dialect constants files loaded failed stored quarantined"
+    " is_of_path is_active scanned_at last_error lost_within_a_day",
+    "source show-keys": "type aws_access_key_id aws_secret_access_key region",
+    "token list": "prefix name user scope highest_role state created_at expires_at last_used_at",
+    "version list": "name model version id features samples reference newest_sample state file_columns",
+}
