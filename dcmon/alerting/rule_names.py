@@ -9,6 +9,7 @@ from dcmon.checks import catalogue, value_names
 from dcmon.checks.dataset_schema import DatasetSchema
 from dcmon.checks.value_names import ValueNames
 from dcmon.db.tables.org import Check, Model, Monitor, Result, Version
+from dcmon.nearest import meant
 from dcmon.states import ResultState
 
 RECENT_RESULTS, SHOWN_NAMES = 20, 10
@@ -32,8 +33,8 @@ def require(session: Session, monitor: Monitor, check: Check, target: Target) ->
             f" {known}: leave out '{target.quantifier} {target.noun}'."
         )
     raise errors.InvalidInput(
-        f"Check {check.class_name} of monitor {monitor.name!r} has no value {target.name!r}. Its metrics are {known}"
-        f"{_entries_text(names)}."
+        f"Check {check.class_name} of monitor {monitor.name!r} has no value {target.name!r}."
+        f"{meant(target.name, [*names.metrics, *(names.entries or ())])} Its metrics are {known}{_entries_text(names)}."
     )
 
 

@@ -81,7 +81,8 @@ def get_or_create_check(
         raise  # the name is known
     except errors.InvalidInput as unknown:
         known = ", ".join(repr(check.name) for check in for_model(session, model)) or "none"
-        raise errors.InvalidInput(f"{unknown} The checks of the model: {known}.") from unknown
+        error = errors.CheckNotFound if isinstance(unknown, errors.CheckNotFound) else errors.InvalidInput
+        raise error(f"{unknown} The checks of the model: {known}.") from unknown
     return create_check(session, model, new_name, kind.module_name, kind.class_name, params or {})
 
 

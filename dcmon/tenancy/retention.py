@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from dcmon import durations
 from dcmon.errors import InvalidInput
+from dcmon.nearest import meant
 
 FOR_EVER = durations.MAX_DURATION  # means for ever in the term of a model, where None means its organization's term
 EXAMPLES = "90d, 12w or 2y, or none: for ever"
@@ -14,7 +15,10 @@ def parse(text: str) -> timedelta | None:
     """Parse a term such as 90d; none means for ever. Raises InvalidInput."""
     if text.strip().lower() == "none":
         return None
-    term = durations.parse(text, EXAMPLES)
+    try:
+        term = durations.parse(text, EXAMPLES)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}{meant(text, ['none', 'inherit'])}") from None
     if term < SHORTEST:
         raise InvalidInput(f"{text!r} is too short: samples and results are kept for at least one day.")
     return term

@@ -14,6 +14,7 @@ from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.db import work_queue
 from dcmon.formatting import count_of, listed
 from dcmon.monitoring import lifecycle, model_checks, monitors
+from dcmon.nearest import meant
 from dcmon.storage import filter_parser, models
 from dcmon.windows import ComparedWith
 
@@ -171,5 +172,8 @@ def parse_rows(text: str) -> int | None:
     if text.lower() in ("all", "default"):
         return 0 if text.lower() == "all" else None
     if not text.isdecimal() or int(text) == 0:
-        raise typer.BadParameter(f"{text!r} is neither a number of rows nor all or default.", param_hint="--rows")
+        raise typer.BadParameter(
+            f"{text!r} is neither a number of rows nor all or default.{meant(text, ('all', 'default'))}",
+            param_hint="--rows",
+        )
     return int(text)

@@ -12,6 +12,7 @@ import typer
 
 from dcmon import durations, privileges
 from dcmon.alerting import alert_payload
+from dcmon.commands.shared.arguments import of_option
 from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views import receiver as view
@@ -20,6 +21,7 @@ from dcmon.db import work_queue
 from dcmon.formatting import count_of
 from dcmon.health import problem_notifications, problems
 from dcmon.health.process_heartbeats import HOSTNAME
+from dcmon.nearest import meant
 from dcmon.notifications import catch_up, receiver_tests, receivers
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import Address, DeliverySettings
@@ -85,11 +87,17 @@ def _parse_limits(cap: str | None, repeat: str | None) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     if cap is not None:
         if cap != NONE and not (cap.isascii() and cap.isdigit()):
-            raise typer.BadParameter(f"{cap!r} is neither a number of messages a minute nor none.", param_hint="--cap")
+            raise typer.BadParameter(
+                f"{cap!r} is neither a number of messages a minute nor none.{meant(cap, [NONE])}", param_hint="--cap"
+            )
         limits["cap"] = None if cap == NONE else int(cap)
     if repeat is not None:
-        limits["repeat_every"] = None if repeat == NONE else durations.parse(repeat, "30m, 4h, 24h or none")
+        limits["repeat_every"] = None if repeat == NONE else of_option("--repeat", _parse_repeat, repeat)
     return limits
+
+
+def _parse_repeat(text: str) -> timedelta:
+    return durations.parse(text, "30m, 4h, 24h or none")
 
 
 def add(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dcmon.commands.shared.arguments import of_option
 from dcmon.commands.views import prune as view
 from dcmon.jobs import prune
 from dcmon.storage import expiry, models
@@ -76,7 +77,9 @@ def of_organization(app: "App", name: str | None, samples: str | None, results: 
     """Prepare the terms that are not None. Raises InvalidInput or OrganizationNotFound."""
     org = app.organization(name)
     now = prune.terms(app, org)
-    new = replace(now, samples=_term(samples, now.samples), results=_term(results, now.results))
+    new = replace(
+        now, samples=_term("--samples", samples, now.samples), results=_term("--results", results, now.results)
+    )
     retention.require_longer(new.samples, new.results)
     with app.org(org) as session:
         expired = expiry.count_expired(session, new)
@@ -93,5 +96,5 @@ def of_organization(app: "App", name: str | None, samples: str | None, results: 
     return RetentionChange(row, expired, apply)
 
 
-def _term(text: str | None, now: "timedelta | None") -> "timedelta | None":
-    return retention.parse(text) if text else now
+def _term(option: str, text: str | None, now: "timedelta | None") -> "timedelta | None":
+    return of_option(option, retention.parse, text) if text else now

@@ -1,8 +1,8 @@
 """Parse typed arguments and options into values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -13,6 +13,8 @@ from dcmon.nearest import unknown
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Condition
     from dcmon.states import DefaultSet
+
+T = TypeVar("T")
 
 
 def column_mapping(options: list[str] | None, ignore_extra: bool) -> dict[str, str]:
@@ -98,6 +100,14 @@ def time_zone(text: str) -> str:
     from dcmon import windows
 
     return windows.time_zone(text).key
+
+
+def of_option(option: str, parse: Callable[[str], T], text: str) -> T:
+    """Parse the text of an option. Raises BadParameter, which names the option, for InvalidInput."""
+    try:
+        return parse(text)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def parse_condition(text: str | None) -> "Condition | None":

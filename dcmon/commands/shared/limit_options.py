@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared.option_groups import option_group
+from dcmon.nearest import meant
 
 
 def _limit(help_text: str) -> typer.models.OptionInfo:
@@ -49,7 +50,9 @@ def _parse_limit(option: str, text: str) -> int | None:
         return int(text)
     except ValueError as error:
         hint = "--" + option.replace("_", "-")
-        raise typer.BadParameter(f"{text!r} is neither a whole number nor none.", param_hint=hint) from error
+        raise typer.BadParameter(
+            f"{text!r} is neither a whole number nor none.{meant(text, ['none'])}", param_hint=hint
+        ) from error
 
 
 organization_limits = option_group("limits", _parse_limits)

@@ -8,8 +8,9 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
+from dcmon.commands.shared.groups import OLD_OPTIONS
 from dcmon.commands.shared.help_texts import choices_of, name_of
-from dcmon.nearest import meant, one_of
+from dcmon.nearest import nearest, one_of
 
 NOT_A_NUMBER = re.compile(r"'?(?P<typed>.*?)'? is not (a valid|in the range)", re.DOTALL)
 TOO_MANY = re.compile(r"Got unexpected extra argument\(s\) \((?P<words>.*)\)", re.DOTALL)
@@ -49,15 +50,19 @@ def _where_help_is(context: Any, what: str) -> str:
 
 def _unknown_option(error: Any, context: Any) -> str:
     contexts = [] if context is None else [context, context.find_root()]
+    typed = error.option_name.lstrip("-")
     known = [
-        option
+        option.lstrip("-")
         for offering in contexts
         for parameter in offering.command.get_params(offering)
         if parameter.param_type_name == "option" and not parameter.hidden
         for option in (*parameter.opts, *parameter.secondary_opts)
         if option.startswith("--") == error.option_name.startswith("--")
     ]
-    hint = meant(error.option_name, known) if error.option_name.startswith("--") else ""
+    if context is not None:
+        known += [option.lstrip("-") for option in OLD_OPTIONS.get(" ".join(context.command_path.split()[1:2]), {})]
+    match = nearest(typed, known) if error.option_name.startswith("--") else None
+    hint = "" if match is None else f" Do you mean '--{match}'?"
     return f"There is no option {error.option_name!r}.{hint}{_where_help_is(context, 'lists the options')}"
 
 

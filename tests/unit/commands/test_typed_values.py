@@ -103,6 +103,10 @@ def test_choices_are_those_of_packages_loaded_later() -> None:
             "alert list -z",
             "There is no option '-z'. \"dcmon alert list --help\" lists the options.",
         ),
+        (
+            "receiver pause x --untl tomorrow",
+            "There is no option '--untl'. Do you mean '--until'? \"dcmon receiver pause --help\" lists the options.",
+        ),
         ("alert list --limit 0", "--limit: '0' is not a whole number of 1 or more."),
         ("alert list --limit 1e3", "--limit: '1e3' is not a whole number of 1 or more."),
         ("migrate --parallel 65", "--parallel: '65' is not a whole number from 1 to 64."),
