@@ -127,7 +127,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Examples: dcmon demo | dcmon up | dcmon status | dcmon -o json alert list",
+    epilog="""\b
+Examples:
+  dcmon demo
+  dcmon up
+  dcmon status
+  dcmon -o json alert list
+
+"dcmon COMMAND --help" shows a command with examples; options of all commands may stand anywhere.""",
 )
 
 

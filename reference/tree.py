@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from dcmon import cli, durations
-from dcmon.commands.shared.help_texts import PANELS, usage_of, value_of
+from dcmon.commands.shared.help_texts import PANELS, in_order, usage_of, value_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _commands(words: str, command: Any) -> Iterator[CommandReference]:
 
 
 def _command(words: str, command: Any) -> CommandReference:
-    shown = [parameter for parameter in command.params if not _is_hidden(parameter)]
+    shown = [parameter for parameter in in_order(command.params) if not _is_hidden(parameter)]
     arguments = [parameter for parameter in shown if parameter.param_type_name == "argument"]
     options = [parameter for parameter in shown if parameter.param_type_name == "option"]
     text = command.help or ""

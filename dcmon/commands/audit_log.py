@@ -35,7 +35,7 @@ def list_(
         ),
     ] = None,
     object_: Annotated[str | None, typer.Option("--object", help="Only the object of this id or name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of changes to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, the newest.")] = 100,
 ) -> None:
     """List who changed what, and from where, the newest first.
 

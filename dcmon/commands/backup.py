@@ -13,7 +13,7 @@ app = group(__doc__)
 @app.command()
 def create(
     ctx: typer.Context,
-    file: options.TransferFile,
+    file: options.WrittenFile,
     without_secrets: options.WithoutSecrets = False,
     passphrase_file: options.PassphraseFile = None,
     replace: options.Replace = False,
@@ -36,7 +36,7 @@ def create(
 
 
 @app.command()
-def verify(ctx: typer.Context, file: options.TransferFile) -> None:
+def verify(ctx: typer.Context, file: options.ReadFile) -> None:
     """Read a file to its end and compare its checksums; no database is needed.
 
     Example: dcmon backup verify dcmon-backup.tar.gz
@@ -50,7 +50,7 @@ def verify(ctx: typer.Context, file: options.TransferFile) -> None:
 @counting
 def restore(
     ctx: typer.Context,
-    file: options.TransferFile,
+    file: options.ReadFile,
     passphrase_file: options.PassphraseFile = None,
     dry_run: options.DryRun = False,
 ) -> None:

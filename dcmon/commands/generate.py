@@ -111,7 +111,12 @@ def completion(
     output_dir: Directory = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Generate the completion of a shell. Example: dcmon generate completion bash"""
+    """Generate the completion of a shell: bash, zsh or fish.
+
+    "dcmon --install-completion" installs it; for one session of bash or zsh: source <(dcmon generate completion bash)
+
+    Example: dcmon generate completion bash
+    """
     from dcmon.commands.operations import generate as operation
     from dcmon.commands.views import generate as view
 

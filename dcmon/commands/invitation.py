@@ -32,7 +32,7 @@ def delete(
         list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of persons who are invited.")
     ],
 ) -> None:
-    """Withdraw invitations: their codes are refused from now on. Example: dcmon invitation delete ann@acme.org"""
+    """Delete invitations: their codes are refused from now on. Example: dcmon invitation delete ann@acme.org"""
     from dcmon.commands.operations import member as operation
 
     find, withdraw = partial(operation.find_invitation, ctx.obj), partial(operation.withdraw, ctx.obj)

@@ -43,7 +43,7 @@ def show(ctx: typer.Context, emails: Emails) -> None:
 @app.command()
 @changing
 def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> None:
-    """Make a person a member. Example: dcmon member create ann@acme.org --role viewer"""
+    """Create a member: a person who is known, or new. Example: dcmon member create ann@acme.org --role viewer"""
     from dcmon.commands.operations import member as operation
 
     remark = f'"dcmon token create --user {email}" creates a token for the member.'
@@ -59,7 +59,7 @@ def set_role(
         str, choice_argument("role", Role, "owner, admin, member, viewer (reads) or ingester (logs rows).")
     ],
 ) -> None:
-    """Give a member another role, at once for all tokens. Example: dcmon member set-role ann@acme.org admin"""
+    """Set the role of a member, at once for all tokens. Example: dcmon member set-role ann@acme.org admin"""
     from dcmon.commands.operations import member as operation
 
     ctx.obj.output.value(operation.set_role(ctx.obj, email, role))
@@ -106,7 +106,7 @@ def restrict(
         ),
     ],
 ) -> None:
-    """Choose which models members see; admins and owners see all. Example: dcmon member restrict own"""
+    """Set which models members see; admins and owners see all. Example: dcmon member restrict own"""
     from dcmon.commands.operations import member as operation
 
     ctx.obj.output.value(operation.restrict(ctx.obj, models))

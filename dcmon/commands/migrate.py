@@ -9,9 +9,7 @@ from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import SuggestingGroup
 
-app = typer.Typer(
-    cls=SuggestingGroup, help=__doc__, invoke_without_command=True, rich_markup_mode=None, add_completion=False
-)
+app = typer.Typer(cls=SuggestingGroup, invoke_without_command=True, rich_markup_mode=None, add_completion=False)
 
 
 @app.callback()
@@ -24,7 +22,7 @@ def migrate(
     ] = 1,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for review, and run nothing.")] = False,
 ) -> None:
-    """Migrate the database: both lineages, every organization, or only that of --org.
+    """Migrate the database to this version of dcmon: every organization, or only that of --org.
 
     A schema that can't be migrated, or that a newer dcmon has migrated, stays as it is, and the others follow: exit 8.
 

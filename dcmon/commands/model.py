@@ -124,7 +124,7 @@ def set_defaults(
         ),
     ] = None,
 ) -> None:
-    """Choose the default monitors and rules of models.
+    """Set the default monitors and rules of models.
 
     What is missing is created. The rules of the others are turned off: their open alerts end, and their monitors keep
     their results and go on. With the same choice again, nothing changes.
@@ -149,9 +149,10 @@ def set_path(
     name: options.ModelName,
     path: Annotated[str, typer.Argument(help="s3://bucket/prefix, or none.")],
 ) -> None:
-    """Watch a path of S3 with <version>/ for samples and labels/ for labels, with the organization's own keys.
+    """Set the path of S3 that is watched: <version>/ has samples, labels/ has labels.
 
-    Each version gets a source, also a version that is created later. Sources of a former path are removed.
+    It is read with the organization's own keys. Each version gets a source, also a version that is created later.
+    Sources of a former path are deleted.
 
     Example: dcmon model set-path credit s3://acme/credit
     """

@@ -27,7 +27,9 @@ def create(
     ] = None,
     yes: options.Yes = False,
 ) -> None:
-    """Hold back notifications in some hours of the week; alerts open and resolve as usual.
+    """Create a mute time: it holds back notifications in some hours of the week.
+
+    Alerts open and resolve as usual.
 
     Example: dcmon mute create nights --hours 22:00-06:00 --time-zone Europe/Berlin
     """

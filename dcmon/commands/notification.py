@@ -32,7 +32,7 @@ def list_(
     receiver: Annotated[str | None, typer.Option(help="Only to this receiver.")] = None,
     alert: Annotated[int | None, typer.Option(help="Only about this alert.")] = None,
     message: Annotated[str | None, typer.Option(help="Only in this message, by the id that its receiver got.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of notifications to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
 ) -> None:
     """List notifications, the newest first. Example: dcmon notification list --state dead"""
     from dcmon.commands.views import notification as view

@@ -77,7 +77,7 @@ def rename(
 def export(
     ctx: typer.Context,
     name: options.OrgName,
-    file: options.TransferFile,
+    file: options.WrittenFile,
     without_secrets: options.WithoutSecrets = False,
     passphrase_file: options.PassphraseFile = None,
     replace: options.Replace = False,
@@ -96,7 +96,7 @@ def export(
 @counting
 def import_(
     ctx: typer.Context,
-    file: options.TransferFile,
+    file: options.ReadFile,
     name: Annotated[str | None, typer.Option("--name", help="Name here; default: as in the file.")] = None,
     passphrase_file: options.PassphraseFile = None,
     with_commands: Annotated[
@@ -120,7 +120,7 @@ def import_(
 @changing
 @organization_limits
 def set_limits(ctx: typer.Context, *, name: options.OrgNameOrOnly = None, limits: "Mapping[str, int | None]") -> None:
-    """Limit what may be logged in a minute, and how many objects there may be; "none" removes a limit.
+    """Set limits of what is logged in a minute, and of the number of objects; "none" removes one.
 
     Rows above a limit get 429 and are not stored, objects 402. Objects that exist stay.
 
@@ -170,7 +170,7 @@ def set_defaults(
     *,
     defaults: options.DefaultMonitors,
 ) -> None:
-    """Choose the default monitors and rules of new models. Example: dcmon org set-defaults acme sdk"""
+    """Set the default monitors and rules of new models. Example: dcmon org set-defaults acme sdk"""
     from dcmon.commands.operations import organization as operation
 
     orgs, chosen = names_and_defaults(names, defaults)

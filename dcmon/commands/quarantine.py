@@ -28,7 +28,7 @@ def list_(
     ctx: typer.Context,
     row_filter: "QuarantineFilter",
     rows: Annotated[bool, typer.Option("--rows", help="List rows, the newest first, instead of counts.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of rows to list.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
 ) -> None:
     """Count quarantined rows by model, version and reason, or list them. Both show the field and the value met.
 

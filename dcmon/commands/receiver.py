@@ -44,7 +44,7 @@ def create(
     address: "TypedAddress",
     only_new: options.OnlyNew = False,
 ) -> None:
-    """Add a receiver, and notify it of alerts that fire already. A webhook's signing secret is shown once.
+    """Create a receiver, and notify it of alerts that fire already. A webhook's signing secret is shown once.
 
     Example: dcmon receiver create team https://hooks.example.org/x --severity critical
     """

@@ -43,7 +43,7 @@ def create(
     inhibit: options.Inhibit = None,
     noise: Noise = True,
 ) -> None:
-    """Add a rule to a monitor and judge the stored results by it. docs/alerts.md lists the conditions.
+    """Create a rule of a monitor, and judge the stored results by it. docs/alerts.md lists the conditions.
 
     Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical
     """

@@ -35,7 +35,7 @@ def create(
     by: Annotated[str | None, typer.Option(help="Author of the silence; default: the user of the system.")] = None,
     yes: options.Yes = False,
 ) -> None:
-    """Hold back notifications about the alerts that match all matchers.
+    """Create a silence: it holds back notifications about the alerts that match all matchers.
 
     A matcher compares with =, !=, =~ or !~. Alerts open and resolve as usual. It asks if nothing has a name in a
     matcher; --yes is for one that will exist.
@@ -74,7 +74,7 @@ def list_(
 def delete(
     ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="SILENCE...", help="Ids of silences.")]
 ) -> None:
-    """End silences now; the notifications that they held back are sent. Example: dcmon silence delete 1 2"""
+    """Delete silences: they end now, and what they held back is sent. Example: dcmon silence delete 1 2"""
     from dcmon.commands.operations import silence as operation
 
     find, end = partial(operation.find, ctx.obj), partial(operation.end, ctx.obj)

@@ -30,7 +30,7 @@ def create(
     target: "TypedTarget",
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check that the location can be listed.")] = True,
 ) -> None:
-    """Watch a directory or bucket, which the scheduler scans.
+    """Create a source: a directory or bucket, which the scheduler scans.
 
     Example: dcmon source create lake s3://acme/credit --model credit
     """

@@ -62,7 +62,7 @@ def delete(
         list[str], typer.Argument(metavar="TOKEN...", help='Prefix as "dcmon token list" shows it, or name.')
     ],
 ) -> None:
-    """Revoke tokens: from now on they are refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""
+    """Delete tokens: from now on they are refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""
     from dcmon.commands.operations import token as operation
 
     find, revoke = partial(operation.find, ctx.obj), partial(operation.revoke, ctx.obj)

@@ -58,7 +58,7 @@ def test_every_command_has_help_and_examples_that_parse(name: str, command: Any)
 
 def test_examples_of_the_first_help_are_commands() -> None:
     """The help of dcmon itself names them; those of the commands are run."""
-    examples = (cli.app.info.epilog or "").removeprefix("Examples: ").split(" | ")
+    examples = [line for line in (cli.app.info.epilog or "").splitlines() if line.startswith("  dcmon")]
     names = {" ".join(word for word in example.split()[1:] if word not in ("-o", "json")) for example in examples}
     assert names <= {name for name, _ in ALL}
 

@@ -69,6 +69,8 @@ METAVARS = {  # what stands for the value of an option, by the name of its param
 }  # fmt: skip
 VALUES = {"int": "N", "int range": "N", "float": "NUMBER", "path": "FILE", "file": "FILE"}  # by the name of a type
 TWO_WORDS = ("version",)  # one object, that may be typed in two words
+# The options that many commands have: they are the last of each, in this order.
+LAST = ("sort", "limit", "all_orgs", "watch", "replace", "by", "dry_run", "yes")
 UNWRAPPED = "\b"  # before a paragraph whose lines stay as they are
 
 
@@ -80,9 +82,16 @@ def prepare(command: Any, words: str) -> None:
         title = "Example:" if len(examples) == 1 else "Examples:"
         lines = "\n".join(f"  {example}" for example in examples)
         command.help = f"{EXAMPLE.sub('', command.help).rstrip()}\n\n{UNWRAPPED}\n{title}\n{lines}"
+    command.params = in_order(command.params)
     prepare_parameters(command)
     if words in GROUPS_OF_COMMANDS:
         command.format_options = partial(_format_options, command, GROUPS_OF_COMMANDS[words])
+
+
+def in_order(parameters: Sequence[Any]) -> list[Any]:
+    """Return the parameters of a command with those that many commands have at the end, in one order."""
+    last = {name: number for number, name in enumerate(LAST)}
+    return sorted(parameters, key=lambda parameter: last.get(parameter.name, -1))
 
 
 def prepare_parameters(command: Any) -> None:

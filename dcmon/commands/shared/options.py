@@ -61,7 +61,8 @@ By = Annotated[str | None, typer.Option("--by", help="Name for the ledger; defau
 Notify = Annotated[bool, typer.Option("--notify", help="Notify receivers of changed alerts.")]
 
 # Files of organizations and backups.
-TransferFile = Annotated[str, typer.Argument(metavar="FILE", help='The file; "-": stdout, or stdin to read it.')]
+WrittenFile = Annotated[str, typer.Argument(metavar="FILE", help='File to write; "-": stdout.')]
+ReadFile = Annotated[str, typer.Argument(metavar="FILE", help='File to read; "-": stdin.')]
 WithoutSecrets = Annotated[
     bool, typer.Option("--without-secrets", help="Leave the addresses and secrets of receivers out.")
 ]

@@ -63,6 +63,8 @@ OTHER_ARGUMENTS = {
     "token import": "FILE", "validate": "[FILE...]", "worker start": "[WORKER]", "member create": "EMAIL",
 }  # fmt: skip
 
+PRINTS = {"backup create", "secret-key create"}  # what they make is a file, or shown once
+
 
 def usage(command: Any) -> str:
     """Return the arguments of a command as its usage line shows them."""
@@ -161,6 +163,26 @@ def test_grouped_help_shows_every_option(name: str, capsys: pytest.CaptureFixtur
 def test_every_list_can_be_sorted_limited_and_watched() -> None:
     listing = [name for name in LEAVES if name.split()[-1] in ("list", "history", "show-keys")]
     assert [name for name in listing if not {"--sort", "--limit", "--watch"} <= options(LEAVES[name])] == []
+
+
+@pytest.mark.parametrize(("name", "command"), LEAVES.items(), ids=LEAVES)
+def test_help_begins_with_the_verb(name: str, command: Any) -> None:
+    verb = name.split()[-1].partition("-")[0]
+    first = {
+        "create": "Create", "delete": "Delete", "show": "Show", "rename": "Rename", "copy": "Copy",
+        "list": "List|Count", "set": "Set|Change|Create",
+    }  # fmt: skip
+    assert name in PRINTS or re.match(rf"({first.get(verb, '[A-Z][a-z]+')}) ", command.help.lstrip())
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_options_of_many_commands_are_the_last_in_one_order(name: str) -> None:
+    command = typer.main.get_command(cli.app)
+    with typer.Context(command) as context:
+        for word in name.split():
+            command = command.get_command(context, word)  # type: ignore[attr-defined]
+    names = [parameter.name for parameter in command.params]
+    assert names == sorted(names, key=lambda name: help_texts.LAST.index(name) if name in help_texts.LAST else -1)
 
 
 def test_fields_of_every_list_are_known() -> None:
