@@ -81,7 +81,7 @@ def test_list_shows_who_changed_what(run_dcmon: RunDcmon, target: Target) -> Non
     assert run_dcmon("audit-log", "list", "--object", "team", "-o", "json").stdout.count('"kind": "receiver"') == 1
 
 
-@pytest.mark.parametrize("kind", ["zz", "Monitor", ""])
+@pytest.mark.parametrize("kind", ["zz", "Monitorr", ""])
 def test_list_of_an_unknown_kind_is_refused(run_dcmon: RunDcmon, kind: str) -> None:
     """An empty list would say that nothing was changed."""
     refused = run_dcmon("audit-log", "list", "--kind", kind)

@@ -144,7 +144,7 @@ def test_json_output_is_alone_on_stdout(data_dir: Path, database_url: str, org: 
     (listed,) = json.loads(done.stdout)
     assert listed.items() >= {"id": org.id, "name": "acme", "schema": org.schema, "retention": None}.items()
     created = dcmon("-q", "-o", "json", "org", "create", "second", data_dir=data_dir, url=database_url)
-    assert set(json.loads(created.stdout)) == {"organization", "owner", "token"}
+    assert set(json.loads(created.stdout)) == {"name", "owner", "token"}
     assert created.stderr == ""
     assert db.head("org")
 
@@ -152,6 +152,9 @@ def test_json_output_is_alone_on_stdout(data_dir: Path, database_url: str, org: 
 def test_deleting_asks_and_a_dry_run_counts(data_dir: Path, database_url: str, org: Organization) -> None:
     require_refused(dcmon("org", "delete", "acme", data_dir=data_dir, url=database_url), 2, "--yes")
     counted = dcmon("org", "delete", "acme", "--dry-run", data_dir=data_dir, url=database_url)
-    assert (counted.returncode, counted.stdout.split()[:5]) == (0, ["dry", "run", "yes", "deleted", "acme"])
+    assert (counted.returncode, counted.stdout.split()[:7]) == (
+        0,
+        ["dry", "run", "yes", "would", "be", "deleted", "acme"],
+    )
     assert dcmon("org", "delete", "acme", "--yes", data_dir=data_dir, url=database_url).returncode == 0
     require_refused(dcmon("org", "show", "acme", data_dir=data_dir, url=database_url), 5, "'acme'")
