@@ -93,4 +93,8 @@ def _monitors(org: OrganizationHealth, monitors: MonitorsOfVersion) -> str:
 
 
 def _reason(monitors: MonitorsOfVersion) -> str:
-    return f": {shortened(monitors.reason.rstrip('.'), MAX_REASON_LENGTH)}" if monitors.reason else ""
+    """Return why the first of these monitors says nothing; the others may have other reasons."""
+    if not monitors.reason:
+        return ""
+    example = f", {monitors.monitor} for example" if monitors.count > 1 else ""
+    return f"{example}: {shortened(monitors.reason.rstrip('.'), MAX_REASON_LENGTH)}"

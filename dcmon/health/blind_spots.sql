@@ -26,7 +26,9 @@ select exists (select 1 from webhooks where is_active and jsonb_exists(cast(seve
 
 -- name: silent_monitors
 -- Monitors of versions that got rows within a month, by what their newest results say.
-select state, model, version, count(*) as count, min(monitor) as monitor, min(since) as since, min(reason) as reason
+-- The monitor that is named has the reason that is named.
+select state, model, version, count(*) as count, (array_agg(monitor order by reason, monitor))[1] as monitor,
+       min(since) as since, (array_agg(reason order by reason, monitor))[1] as reason
   from (select m.name as model, v.name as version, mo.name as monitor, last.reason,
                case when last.newest = 'ERROR' then 'failing'
                     when last.has_value then 'well'

@@ -88,7 +88,7 @@ class FailingReceiver:
 
 @dataclass(frozen=True)
 class MonitorsOfVersion:
-    """Monitors of a version that gets rows, all in the same state. `reason`: of the newest result of one of them."""
+    """Monitors of a version that gets rows, all in the same state. `reason`: of the newest result of `monitor`."""
 
     model: str
     version: str

@@ -1,6 +1,7 @@
 """The command line as a whole: global options anywhere, every command with help and an example."""
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -181,3 +182,11 @@ def test_closed_stream_leads_nowhere(closed: int, words: list[str], code: int) -
     done = subprocess.run(["sh", "-c", shell, "sh", *command], capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     assert "unexpected" not in done.stderr
+
+
+def test_names_of_any_script_are_written_in_any_locale() -> None:
+    """What is no terminal gets UTF-8, as a file that another machine reads."""
+    program = "from dcmon.__main__ import write_any_name; write_any_name(); print('السعر 💶')"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=True)
+    assert done.stdout.decode() == "السعر 💶\n"

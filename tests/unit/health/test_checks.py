@@ -438,3 +438,10 @@ def test_many_organizations_that_stay_closed_are_one_problem() -> None:
 
     assert [(problem.name, problem.subject) for problem in found] == [("schema behind", ""), ("locked", "p")]
     assert "2,000 organizations can't be opened (o0, o1, o2 and 1,997 more): It is at 0001." in found[0].sentence
+
+
+def test_reason_of_several_monitors_is_that_of_one() -> None:
+    """The others may have other reasons: the sentence said that all nine read features of a type that is missing."""
+    monitors = MonitorsOfVersion("credit", "v1", 9, "Drift", JUST_NOW, "No labels.")
+    (problem,) = checks.find_problems(with_organization(valueless=[monitors]), BOUNDS)
+    assert problem.sentence.endswith("have no value in any window, Drift for example: No labels.")
