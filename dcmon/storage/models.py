@@ -33,6 +33,11 @@ class NewModel:
     members: Sequence[int] = ()
 
 
+def exists(session: Session, name: str) -> bool:
+    """Return True if there is a model of that name."""
+    return session.scalar(select(Model.id).where(Model.name == name)) is not None
+
+
 def create(session: Session, new: NewModel) -> Model:
     """Create a model with its tables, or return the existing model of that name.
 

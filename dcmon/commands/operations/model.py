@@ -45,10 +45,11 @@ def create(
         chosen_by_organization = organizations.default_monitors(session, org)
         new = replace(new, members=members.administrators(session, org.id))
     with app.org(org) as session:
+        is_new = not models.exists(session, new.name)
         model = models.create(session, new)
         chosen = chosen or DefaultSet(model.default_monitors or chosen_by_organization)
         changed = default_sets.choose(session, _actor(app, org), model, chosen, frequency)
-        row |= {"id": model.id, "monitors": changed.monitors}
+        row |= {"id": model.id, "created": is_new, "monitors": changed.monitors}
         if version is not None:
             created = versions.create(session, model, version)
             model_path.watch_created(session, model, created)

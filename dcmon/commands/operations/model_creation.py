@@ -11,7 +11,9 @@ import typer
 from dcmon import errors
 from dcmon.commands.operations import model as model_operation
 from dcmon.commands.operations import model_document, reference, version_addition
+from dcmon.commands.views import effects as effects_view
 from dcmon.commands.views import model_proposal as view
+from dcmon.formatting import listed, shell_argument
 from dcmon.ingestion.files.proposal import proposal as proposals
 from dcmon.ingestion.files.proposal.choices import OPTIONS, Choices
 from dcmon.output import Fields, Page, Remark
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Confirm = Callable[[str], None]
 YAML = (".yaml", ".yml")
 DEFAULT_VERSION = "v1"
+EXISTED = 'Model {name} existed already, and keeps its settings: "dcmon model set {name}" changes them.'
 
 
 def create(app: "App", typed: "TypedModel", confirm: Confirm) -> Page:
@@ -41,7 +44,7 @@ def create(app: "App", typed: "TypedModel", confirm: Confirm) -> Page:
         is_known = version_addition.exists(app, typed.name)
         _confirm_addition(app, typed, confirm)
         row = _create(app, typed)
-        return Page(row, [Fields(row)], [f"Model {typed.name!r} existed already."] if is_known else [])
+        return Page(row, [Fields(row)], [EXISTED.format(name=shell_argument(row["name"]))] if is_known else [])
     if file.write is not None:
         raise errors.InvalidInput(f"{file.path} describes a model already: --out has no meaning for it.")
     typed = model_document.read(typed)
@@ -51,8 +54,16 @@ def create(app: "App", typed: "TypedModel", confirm: Confirm) -> Page:
 
 
 def _confirm_addition(app: "App", typed: "TypedModel", confirm: Confirm) -> None:
-    """Ask before a version is added to a model that exists."""
-    if app.effects is None and (question := version_addition.question(app, typed)) is not None:
+    """Ask before a model that exists is changed: a version is added, or other default monitors and rules."""
+    if app.effects is not None:
+        return
+    question = version_addition.question(app, typed)
+    if question is None and version_addition.exists(app, typed.name):
+        with app.for_dry_run(app.output) as dry_app:
+            _create(dry_app, typed)
+        changes = [] if dry_app.effects is None else effects_view.phrases(dry_app.effects)
+        question = f"Model {typed.name!r} exists already. This would {listed(changes)}. Continue?" if changes else None
+    if question is not None:
         confirm(question)
 
 

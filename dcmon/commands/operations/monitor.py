@@ -134,10 +134,11 @@ def deletion(app: "App", name: str) -> Deletion:
     with app.org() as session:
         monitor = monitors.find(session, name)
         counts, full_name = monitors.count_dependents(session, monitor), monitors.full_name(session, monitor)
-    lost = listed([count_of(count, table.removesuffix("s")) for table, count in counts.items()])
+    lost = [count_of(count, table.removesuffix("s")) for table, count in counts.items() if count]
+    what = f"monitor {full_name!r} with {listed(lost) if lost else 'no results'}"
     delete = partial(_delete, app, monitor.id)
     row = {"deleted": full_name, "id": monitor.id, **counts}
-    return Deletion(monitor.id, row, f"monitor {full_name!r} with {lost}", delete)
+    return Deletion(monitor.id, row, what, delete)
 
 
 def _delete(app: "App", monitor_id: int) -> None:

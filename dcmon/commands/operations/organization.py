@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.several import Deletion
+from dcmon.formatting import count_of
 from dcmon.tenancy import deletion as deletions
 from dcmon.tenancy import object_limits, organizations, provisioning, rate_limits
 
@@ -44,7 +45,7 @@ def deletion(app: "App", name: str) -> Deletion:
         return Deletion(marked.id, {"deleted": marked.name}, remaining, delete_remaining, asks=False)
     org = app.organization(name)
     counts = provisioning.contents(app.engine, org)
-    contents = f"{counts['models']:,} models and {counts['samples']:,} samples"
+    contents = f"{count_of(counts['models'], 'model')} and {count_of(counts['samples'], 'sample')}"
     what, delete = f"organization {org.name!r} with {contents}", partial(deletions.delete, app.engine, org)
     return Deletion(org.id, {"deleted": org.name, **counts}, what, delete, typed_name=org.name)
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from dcmon.db.tables.org import Model
 from dcmon.formatting import count_of
-from dcmon.storage import versions
+from dcmon.storage import models, versions
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -34,7 +34,7 @@ def question(app: "App", typed: "TypedModel") -> str | None:
 def exists(app: "App", name: str | None) -> bool:
     """Return True if there is a model of that name."""
     with app.org() as session:
-        return session.scalar(select(Model.id).where(Model.name == name)) is not None
+        return name is not None and models.exists(session, name)
 
 
 def _difference(last: "Version", typed: "TypedModel") -> str:

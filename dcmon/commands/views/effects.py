@@ -27,6 +27,8 @@ PHRASES = {
     ("due_windows", ADDED): "evaluate {}",
     ("due_windows", CHANGED): "evaluate {} already due",
     ("notifications", ADDED): "send {}",
+    ("silences", CHANGED): "end {}",
+    ("tokens", CHANGED): "revoke {}",
 }
 ALERT_VERBS = {
     AlertChangeKind.PENDING: "open {}", AlertChangeKind.FIRING: "let {} fire", AlertChangeKind.RESOLVED: "end {}",

@@ -72,5 +72,17 @@ def test_new_version_of_an_existing_model_is_asked_for(dcmon: Dcmon) -> None:
     assert len(read(dcmon, "version", "list")) == 1
     assert read(dcmon, *typed, "--dry-run")["effects"]["versions"] == {"added": 1}
     assert read(dcmon, *typed, "--yes")["version"] == "v2"
-    again = dcmon("model", "create", "credit", "--task", "binary", "--no-defaults")
-    assert (again.returncode, "Model 'credit' existed already." in again.stderr) == (0, True)
+
+
+def test_existing_model_is_changed_only_after_a_question(dcmon: Dcmon) -> None:
+    typed = ["model", "create", "credit", "--task", "binary"]
+    refused = dcmon(*typed)
+    assert refused.returncode == 2
+    assert "Model 'credit' exists already. This would add" in refused.stderr
+    assert len(read(dcmon, "monitor", "list")) == 1
+    created = read(dcmon, *typed, "--yes")
+    assert (created["name"], created["created"], created["monitors"] > 10) == ("credit", False, True)
+    again = dcmon(*typed)
+    assert (again.returncode, "Model credit existed already, and keeps its settings" in again.stderr) == (0, True)
+    without = dcmon(*typed, "--no-defaults")
+    assert (without.returncode, "change" in without.stderr) == (2, True)
