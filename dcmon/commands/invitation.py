@@ -8,9 +8,10 @@ import typer
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
-from dcmon.commands.shared.several import run_for_all
+from dcmon.commands.shared.several import run_for_all, show_all
 
 app = group(__doc__)
+Emails = Annotated[list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of persons who are invited.")]
 
 
 @app.command("list")
@@ -25,13 +26,16 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
+def show(ctx: typer.Context, emails: Emails) -> None:
+    """Show open invitations, without their codes. Example: dcmon invitation show ann@acme.org"""
+    from dcmon.commands.views import member as view
+
+    show_all(ctx.obj.output, emails, partial(view.invitation, ctx.obj))
+
+
+@app.command()
 @changing
-def delete(
-    ctx: typer.Context,
-    emails: Annotated[
-        list[str], typer.Argument(metavar="EMAIL...", help="E-mail addresses of persons who are invited.")
-    ],
-) -> None:
+def delete(ctx: typer.Context, emails: Emails) -> None:
     """Delete invitations: their codes are refused from now on. Example: dcmon invitation delete ann@acme.org"""
     from dcmon.commands.operations import member as operation
 

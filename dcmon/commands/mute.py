@@ -9,7 +9,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.changes import changing, counting
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
-from dcmon.commands.shared.several import delete_all
+from dcmon.commands.shared.several import delete_all, show_all
 
 app = group(__doc__)
 
@@ -50,6 +50,14 @@ def list_(ctx: typer.Context) -> None:
         ["name", "when", "matchers", "holds_until"],
         empty='No mute time: "dcmon mute create NAME --hours 22:00-06:00" adds one.',
     )
+
+
+@app.command()
+def show(ctx: typer.Context, names: options.MuteNames) -> None:
+    """Show mute times, and whether they hold now. Example: dcmon mute show nights"""
+    from dcmon.commands.views import mute as view
+
+    show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
 @app.command()

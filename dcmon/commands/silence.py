@@ -11,9 +11,10 @@ from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
-from dcmon.commands.shared.several import run_for_all
+from dcmon.commands.shared.several import run_for_all, show_all
 
 app = group(__doc__)
+Ids = Annotated[list[int], typer.Argument(metavar="SILENCE...", help="Ids of silences.")]
 
 
 @app.command()
@@ -70,10 +71,16 @@ def list_(
 
 
 @app.command()
+def show(ctx: typer.Context, silence_ids: Ids) -> None:
+    """Show silences, also those that are over. Example: dcmon silence show 1"""
+    from dcmon.commands.views import silence as view
+
+    show_all(ctx.obj.output, silence_ids, partial(view.detail, ctx.obj))
+
+
+@app.command()
 @changing
-def delete(
-    ctx: typer.Context, silence_ids: Annotated[list[int], typer.Argument(metavar="SILENCE...", help="Ids of silences.")]
-) -> None:
+def delete(ctx: typer.Context, silence_ids: Ids) -> None:
     """Delete silences: they end now, and what they held back is sent. Example: dcmon silence delete 1 2"""
     from dcmon.commands.operations import silence as operation
 

@@ -11,11 +11,14 @@ from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
-from dcmon.commands.shared.several import run_for_all
+from dcmon.commands.shared.several import run_for_all, show_all
 from dcmon.commands.shared.wording import STORE_TOKEN
 from dcmon.tenancy.permissions import Role, Scope
 
 app = group(__doc__)
+Prefixes = Annotated[
+    list[str], typer.Argument(metavar="TOKEN...", help='Prefix as "dcmon token list" shows it, or name.')
+]
 
 
 @app.command()
@@ -55,13 +58,16 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command()
+def show(ctx: typer.Context, prefixes: Prefixes) -> None:
+    """Show tokens, without their secrets. Example: dcmon token show dcm_Ab3dE6gH9k"""
+    from dcmon.commands.views import token as view
+
+    show_all(ctx.obj.output, prefixes, partial(view.detail, ctx.obj))
+
+
+@app.command()
 @asking(questions.revoked_token)
-def delete(
-    ctx: typer.Context,
-    prefixes: Annotated[
-        list[str], typer.Argument(metavar="TOKEN...", help='Prefix as "dcmon token list" shows it, or name.')
-    ],
-) -> None:
+def delete(ctx: typer.Context, prefixes: Prefixes) -> None:
     """Delete tokens: from now on they are refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""
     from dcmon.commands.operations import token as operation
 

@@ -61,6 +61,7 @@ LIVE = {
 }  # fmt: skip
 LIVE_OF_COMMAND = {
     "member create email": "", "member invite email": "", "invitation delete emails": "invitations",
+    "invitation show emails": "invitations",
     "notification retry ids": "notifications", "quarantine delete ids": "quarantined",
     "quarantine retry ids": "quarantined", "model create version": "", "monitor run names": "monitors_of_models",
     "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",

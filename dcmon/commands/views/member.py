@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from dcmon import errors
 from dcmon.db.tables.org import Model, ModelMember
 from dcmon.tenancy import invitations as open_invitations
 from dcmon.tenancy import members, organizations, tokens
@@ -50,3 +51,12 @@ def invitations(app: "App") -> list[dict[str, Any]]:
             }
             for invitation in open_invitations.entries(session, org.id)
         ]
+
+
+def invitation(app: "App", email: str) -> dict[str, Any]:
+    """Read the newest open invitation of a person, without its code. Raises NotFound."""
+    known = invitations(app)
+    row = next((row for row in known if row["email"] == email), None)
+    if row is None:
+        raise errors.NotFound(what="open invitation of", name=email, known=[row["email"] for row in known])
+    return row

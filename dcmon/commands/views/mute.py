@@ -26,6 +26,12 @@ def row(mute_time: "MuteTime") -> dict[str, Any]:
     }
 
 
+def detail(app: "App", name: str) -> dict[str, Any]:
+    """Read a mute time. Raises NotFound."""
+    with app.org() as session:
+        return row(mute_times.find(session, name))
+
+
 def schedule(app: "App", name: str) -> str:
     """Return days and hours of a mute time as text. Raises NotFound."""
     with app.org() as session:

@@ -19,6 +19,13 @@ def rows(app: "App", *, ended: bool) -> list[dict[str, Any]]:
         ]
 
 
+def detail(app: "App", silence_id: int) -> dict[str, Any]:
+    """Read a silence. Raises SilenceNotFound."""
+    with app.org() as session:
+        silence = silences.get(session, silence_id)
+        return {**row(silence), "state": _state(silence, datetime.now(UTC))}
+
+
 def row(silence: "Silence") -> dict[str, Any]:
     """Return a silence as a row."""
     return {

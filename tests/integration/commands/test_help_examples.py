@@ -31,6 +31,7 @@ BEFORE = {
     "alert reopen": ["alert resolve 1 2 --yes"],
     "backup restore": ["backup create dcmon-backup.tar.gz --without-secrets"],  # then the database is another one
     "backup verify": ["backup create dcmon-backup.tar.gz --without-secrets"],
+    "invitation show": ["member delete ann@acme.org --yes", "member invite ann@acme.org"],
     "invitation delete": ["member delete ann@acme.org --yes", "member invite ann@acme.org"],
     "member create": ["member delete ann@acme.org --yes"],
     "member invite": ["member delete ann@acme.org --yes"],
