@@ -34,7 +34,7 @@ def doctor(
             help="Only findings with this code; repeatable.",
         ),
     ] = None,
-    timeout: Annotated[timedelta, options.duration_option("--timeout", "How long each part may take.")] = timedelta(
+    timeout: Annotated[timedelta, options.duration_option("--timeout", "Longest time of each part.")] = timedelta(
         seconds=15
     ),
     catalogue: Annotated[bool, typer.Option("--list", help="Show the codes of all faults instead.")] = False,

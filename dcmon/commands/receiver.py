@@ -107,7 +107,7 @@ def set_(
 def send_test(
     ctx: typer.Context,
     name: options.ReceiverName,
-    timeout: Annotated[timedelta, options.duration_option("--timeout", "How long to wait for the worker.")] = timedelta(
+    timeout: Annotated[timedelta, options.duration_option("--timeout", "Longest wait for the worker.")] = timedelta(
         seconds=30
     ),
     here: Annotated[bool, typer.Option("--here", help="Send from this computer, with its own settings.")] = False,

@@ -67,7 +67,8 @@ WithoutSecrets = Annotated[
     bool, typer.Option("--without-secrets", help="Leave the addresses and secrets of receivers out.")
 ]
 PassphraseFile = Annotated[
-    str | None, typer.Option("--passphrase-file", help="File whose first line encrypts the secrets of receivers.")
+    str | None,
+    typer.Option("--passphrase-file", help="File whose first line is the passphrase of the secrets of receivers."),
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the file if it exists.")]
 
