@@ -24,7 +24,6 @@ from dcmon.doctor.faults import FAULTS, LOOK_FAILED, NEED_DATABASE, PART_HANGS, 
 from dcmon.doctor.health_faults import problems
 from dcmon.doctor.installation import Installation
 from dcmon.health.problem import ProblemName
-from dcmon.nearest import meant
 
 log = logging.getLogger(__name__)
 # Faults that are not told where the same object has another one, which says more of the same cause. Both have the same
@@ -119,13 +118,6 @@ def choose(findings: Sequence[Finding], wanted: Collection[str], org: str | None
 def codes() -> list[str]:
     """Return the codes of all faults, by alphabet."""
     return sorted(FAULTS)
-
-
-def require_codes(wanted: Iterable[str]) -> None:
-    """Raise NotFound, with the nearest code, if there is no such code."""
-    for code in wanted:
-        if code not in FAULTS:
-            raise errors.NotFound(f"There is no code {code!r}.{meant(code, FAULTS)} docs/doctor.md lists the codes.")
 
 
 def parse_timeout(timeout: timedelta) -> float:

@@ -46,7 +46,7 @@ def test_only_findings_with_the_code_are_shown(installation: Dcmon) -> None:
 
     refused = installation("doctor", "--code", "disk-ful")
 
-    assert (refused.returncode, refused.stdout) == (5, "")
+    assert (refused.returncode, refused.stdout) == (2, "")
     assert "disk-full" in refused.stderr
 
 

@@ -116,7 +116,7 @@ def test_unmatched_quarantine_filter_is_reported(acme: Dcmon, verb: str) -> None
     wrong = ("--model", "credit", "--version", "v9")
     for code, sentence, arguments in (
         (5, "There is no model 'nope'. \"dcmon model list\"", ("--model", "nope")),
-        (5, "There is no version 'v9' of model 'credit'. \"dcmon version list --model credit\"", wrong),
+        (5, "no version 'v9' of model 'credit'. Do you mean 'v1'? \"dcmon version list --model credit\"", wrong),
         (5, "No model has a version 'v9'", ("--version", "v9")),
         (2, "--reason: There is no reason 'typo'. It is one of conflict, ", ("--reason", "typo")),
     ):  # fmt: skip

@@ -58,11 +58,6 @@ def test_findings_are_chosen_by_code_and_org(codes: list[str], org: str | None, 
     assert inspection.choose([DISK, PAUSED], codes, org) == chosen
 
 
-def test_unknown_code_is_refused_with_the_nearest() -> None:
-    with pytest.raises(errors.NotFound, match=r"'disk-ful'.*disk-full"):
-        inspection.require_codes(["disk-ful"])
-
-
 def test_timeout_must_be_positive() -> None:
     with pytest.raises(errors.InvalidInput, match="longer than 0"):
         inspection.parse_timeout(timedelta())
