@@ -103,7 +103,7 @@ def test_wrong_value_of_a_file_or_profile_names_it(tmp_path: Path, monkeypatch: 
     (tmp_path / ".env").write_text("DCMON_HTTP__PORT=x\n")
     assert refusal({}, monkeypatch).startswith(f"DCMON_HTTP__PORT ({tmp_path / '.env'}) is 'x': ")
     with pytest.raises(InvalidInput, match=r"DCMON_HTTP__PORT \(profile prod\) is 'x'"):
-        operation.change("prod", ["http.port=x"], dry_run=False)
+        operation.change(Output(), "prod", ["http.port=x"], dry_run=False)
 
 
 def test_secret_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_group_with_a_wrong_value_is_told_by_its_setting(monkeypatch: pytest.Mon
 )
 def test_mistyped_name_in_a_profile_gets_the_nearest_one(typed: str, meant: str) -> None:
     with pytest.raises(InvalidInput, match=rf"There is no setting .* Do you mean {meant}\?"):
-        operation.change("prod", [typed], dry_run=False)
+        operation.change(Output(), "prod", [typed], dry_run=False)
 
 
 def test_secrets_are_no_numbers() -> None:
