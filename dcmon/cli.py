@@ -385,7 +385,9 @@ def globals_first(arguments: list[str]) -> list[str]:
         short = SHORT.fullmatch(word) if len(word) > 1 else None
         is_open = short is not None and bool(short["option"]) and not short["value"]
         is_long = word.startswith("--") and word.partition("=")[0] in OPTIONS_WITH_VALUE and "=" in word
-        if (word in OPTIONS_WITH_VALUE or is_open) and unread:
+        if (word in OPTIONS_WITH_VALUE or is_open) and not unread:
+            return [*global_options, word]  # alone, so that the missing value is what the error is about
+        if word in OPTIONS_WITH_VALUE or is_open:
             global_options += [word, unread.pop(0)]
         elif short is not None and not is_open:
             global_options.append(word.replace("o=", "o", 1))

@@ -61,11 +61,12 @@ def choose_known_fields(row: Row, fields: Sequence[str]) -> Row:
     return {field: _value(row, field) for field in fields} if fields else row
 
 
-def arrange(rows: Sequence[Row], sort: str, limit: int | None) -> Sequence[Row]:
+def arrange(rows: Sequence[Row], sort: str, limit: int | None, *, newest_is_last: bool = False) -> Sequence[Row]:
     """Return rows in the order of a field, and at most `limit` of them.
 
     `sort`: the field, as for `choose_fields`; with - before it the largest come first; empty: the order as it is.
     Severities are ordered by what they mean. Rows without the field come last. Raises InvalidInput if no row has it.
+    `newest_is_last`: rows in their own order are a history, whose last ones are meant by the limit.
     """
     field = sort.removeprefix("-")
     if field and rows:
@@ -74,7 +75,9 @@ def arrange(rows: Sequence[Row], sort: str, limit: int | None) -> Sequence[Row]:
         known = [row for row in rows if _value(row, field) is not None]
         ordered = sorted(known, key=lambda row: _order(_value(row, field)), reverse=sort.startswith("-"))
         rows = [*ordered, *(row for row in rows if _value(row, field) is None)]
-    return rows if limit is None else rows[:limit]
+    if limit is None:
+        return rows
+    return rows[-limit:] if newest_is_last and not field else rows[:limit]
 
 
 def _order(value: Any) -> tuple[int, Any]:

@@ -49,10 +49,11 @@ class Output:
         self.is_change = False
         self._sort = ""
         self._limit: int | None = None
+        self._newest_is_last = False
 
-    def arrange(self, sort: str, limit: int | None) -> None:
+    def arrange(self, sort: str, limit: int | None, *, newest_is_last: bool = False) -> None:
         """Show all lists from now on in the order of a field, and at most so many rows (data_formats.arrange)."""
-        self._sort, self._limit = sort, limit
+        self._sort, self._limit, self._newest_is_last = sort, limit, newest_is_last
 
     def clear(self) -> None:
         """Clear the terminal, if results go to one; in a pipe they follow one another."""
@@ -283,7 +284,7 @@ class Output:
             print(written, flush=True)
 
     def _arranged(self, rows: Sequence[Row]) -> Sequence[Row]:
-        arranged = data_formats.arrange(rows, self._sort, self._limit)
+        arranged = data_formats.arrange(rows, self._sort, self._limit, newest_is_last=self._newest_is_last)
         if len(arranged) < len(rows):
             self.remark(f"{len(rows) - len(arranged):,} more are left out by --limit {self._limit}.")
         return arranged

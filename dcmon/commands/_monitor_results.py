@@ -9,7 +9,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import require_not_both, require_span
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import global_listing
+from dcmon.commands.shared.lists import history_listing
 
 app = group(None)
 
@@ -17,7 +17,7 @@ BACKFILL_TIMEOUT = "Longest wait for another run or backfill of the same monitor
 
 
 @app.command()
-@global_listing
+@history_listing
 def history(
     ctx: typer.Context,
     name: options.MonitorName,

@@ -9,7 +9,7 @@ from dcmon.commands.shared import options, questions
 from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import global_listing, listing_of
+from dcmon.commands.shared.lists import history_listing, listing_of
 from dcmon.commands.shared.several import run_for_all, show_all
 from dcmon.severity import Severity
 from dcmon.states import AlertChangeKind, AlertState, NotificationState
@@ -59,7 +59,7 @@ def show(ctx: typer.Context, alert_ids: Ids) -> None:
 
 
 @app.command()
-@global_listing
+@history_listing
 def history(ctx: typer.Context, alert_id: Id) -> None:
     """List the changes of an alert, with time and author. Example: dcmon alert history 1"""
     from dcmon.commands.views import alert as view

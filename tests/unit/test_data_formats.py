@@ -104,6 +104,13 @@ def test_rows_are_sorted_by_meaning_and_unknown_ones_are_last() -> None:
         order("severty")
 
 
+def test_limit_of_a_history_leaves_the_newest_rows() -> None:
+    rows = [{"id": 1}, {"id": 2}, {"id": 3}]
+    assert data_formats.arrange(rows, "", 2, newest_is_last=True) == rows[1:]
+    assert data_formats.arrange(rows, "id", 2, newest_is_last=True) == rows[:2]
+    assert data_formats.arrange(rows, "", 4, newest_is_last=True) == rows
+
+
 @given(st.lists(st.fixed_dictionaries({"a": VALUES, "b": st.integers()}), max_size=6), st.booleans())
 def test_sorting_loses_no_row_of_any_values(rows: Rows, is_descending: bool) -> None:
     ordered = data_formats.arrange(rows, "-a" if is_descending else "a", None)

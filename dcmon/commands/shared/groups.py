@@ -62,11 +62,23 @@ class SuggestingGroup(TyperGroup):
             return super().resolve_command(ctx, args)
         except TyperException as error:
             if error.message.startswith("No such command"):
-                suggested = suggestions(args[0], self.list_commands(ctx))
-                hint = f" Do you mean {listed(map(repr, suggested))}?" if suggested else ""
+                hint = self._hint(ctx, args[0])
                 listing = f'"{ctx.command_path} --help" lists the commands.'
                 error.message = f"There is no command {args[0]!r}.{hint} {listing}"
             raise
+
+    def _hint(self, ctx: Any, typed: str) -> str:
+        commands = self.list_commands(ctx)
+        nouns = [noun for noun in commands if _has_verb(self.get_command(ctx, noun), SYNONYMS.get(typed, typed))]
+        if nouns and typed not in commands:
+            return f" A noun comes first, as in '{ctx.command_path} {nouns[0]} {SYNONYMS.get(typed, typed)}'."
+        old = {} if ctx.parent else {words[0]: new[0] for words, new in OLD_WORDS.items() if len(words) == 1}
+        suggested = [old.get(name, name) for name in suggestions(typed, [*commands, *old])]
+        return f" Do you mean {listed(map(repr, suggested))}?" if suggested else ""
+
+
+def _has_verb(command: Any, verb: str) -> bool:
+    return verb in getattr(command, "commands", ())
 
 
 def with_new_options(arguments: Sequence[str], old_options: Mapping[str, str]) -> list[str]:

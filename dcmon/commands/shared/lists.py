@@ -25,6 +25,7 @@ PARTLY_DONE = 8  # the exit code when an organization can't be read
 Sort = Annotated[str, typer.Option(metavar="FIELD", help="Order by a field of the data; -FIELD: the largest first.")]
 ModelWord = Annotated[str | None, typer.Argument(metavar="MODEL", hidden=True, help="The same as --model.")]
 Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many.")]
+NewestLimit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many, the newest.")]
 AllOrgs = Annotated[bool, typer.Option("--all-orgs", help="Of all organizations, with their names.")]
 Watch = Annotated[timedelta | None, options.duration_option("--watch", "Show again and again, every 5s or 1m.")]
 
@@ -46,6 +47,11 @@ def global_listing(command: Command) -> Command:
     return _with_options(command, {"sort": (Sort, ""), "limit": (Limit, None)})
 
 
+def history_listing(command: Command) -> Command:
+    """Add the options of lists to a command whose newest rows come last: --limit leaves these."""
+    return _with_options(command, {"sort": (Sort, ""), "limit": (NewestLimit, None)})
+
+
 def watched(command: Command) -> Command:
     """Add the option to show a command's output again and again."""
     return _with_options(command, {})
@@ -63,7 +69,8 @@ def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]], tabl
         if (word := chosen.get("model_word")) is not None:
             typed["model"] = _one_model(word, typed["model"])
         # A limit of the command's own is of each organization; here it is of the whole list.
-        ctx.obj.output.arrange(chosen.get("sort", ""), chosen.get("limit", typed.get("limit")))
+        limit, is_history = chosen.get("limit", typed.get("limit")), offered.get("limit") == (NewestLimit, None)
+        ctx.obj.output.arrange(chosen.get("sort", ""), limit, newest_is_last=is_history)
         show = functools.partial(command, ctx=ctx, **typed)
         if chosen.get("all_orgs"):
             show = functools.partial(_show_all_orgs, ctx, show, table)
@@ -92,7 +99,7 @@ def _show(output: Output, show: Callable[[], None], watch: timedelta | None) -> 
         return show()
     every = watch.total_seconds()
     if every < SHORTEST_WATCH:
-        raise InvalidInput("--watch: at least {SHORTEST_WATCH} s lie between two looks, like --watch 5s.")
+        raise InvalidInput(f"--watch: at least {SHORTEST_WATCH} s lie between two looks, like --watch 5s.")
     while True:
         output.clear()
         try:

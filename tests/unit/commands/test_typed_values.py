@@ -88,6 +88,15 @@ def test_choices_are_those_of_packages_loaded_later() -> None:
             "There is no command 'lst'. Do you mean 'list'? \"dcmon alert --help\" lists the commands.",
         ),
         (
+            "list",
+            "There is no command 'list'. A noun comes first, as in 'dcmon alert list'. \"dcmon --help\" lists the"
+            " commands.",
+        ),
+        (
+            "webhok list",
+            "There is no command 'webhok'. Do you mean 'receiver'? \"dcmon --help\" lists the commands.",
+        ),
+        (
             "migrate sttus",
             "There is no command 'sttus'. Do you mean 'status'? \"dcmon migrate --help\" lists the commands.",
         ),
