@@ -30,7 +30,8 @@ def report(results: "Sequence[AuditResult]") -> Page:
         Table(checked, CHECKED_COLUMNS, title="Checked"),
         Table(findings, FINDING_COLUMNS, empty="Everything agrees."),
     ]
-    return Page(data, parts, [f"Organization {name!r} was not checked: {error}" for name, error in left_out.items()])
+    remarks = [f"Organization {name!r} was not checked: {error}" for name, error in left_out.items()]
+    return Page(data, parts, remarks, [finding["check"] for finding in findings])
 
 
 def _lineage(result: "AuditResult") -> str:
