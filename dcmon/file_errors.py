@@ -117,6 +117,14 @@ class PassphraseWrong(DcmonError):
     exit_code, status = 4, 400
 
 
+class KeyWrong(DcmonError):
+    """The secrets in {path} are encrypted with a key that neither DCMON_SECRET_KEYS nor the data directory has. Nothing
+    was imported. Set DCMON_SECRET_KEYS to the key of the installation that wrote the file (secret.key in its data
+    directory), or add --without-secrets: receivers come back inactive, without their addresses."""
+
+    exit_code, status = 4, 400
+
+
 class FileUnwritable(DcmonError):
     """{path} can't be written: {reason}"""
 

@@ -51,6 +51,7 @@ def verify(ctx: typer.Context, file: options.ReadFile) -> None:
 def restore(
     ctx: typer.Context,
     file: options.ReadFile,
+    without_secrets: options.NoSecrets = False,
     passphrase_file: options.PassphraseFile = None,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -63,5 +64,5 @@ def restore(
     """
     from dcmon.commands.operations import transfer as operation
 
-    secrets = operation.SecretOptions(passphrase_file)
+    secrets = operation.SecretOptions(passphrase_file, without_secrets)
     ctx.obj.output.value(operation.restore(ctx.obj, file, secrets, dry_run=dry_run))

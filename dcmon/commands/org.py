@@ -98,6 +98,7 @@ def import_(
     ctx: typer.Context,
     file: options.ReadFile,
     name: Annotated[str | None, typer.Option("--name", help="Name here; default: as in the file.")] = None,
+    without_secrets: options.NoSecrets = False,
     passphrase_file: options.PassphraseFile = None,
     with_commands: Annotated[
         bool, typer.Option("--with-commands", help="Keep command receivers and sources active; only if you trust it.")
@@ -112,7 +113,8 @@ def import_(
     """
     from dcmon.commands.operations import transfer as operation
 
-    secrets, typed = operation.SecretOptions(passphrase_file), operation.ImportOptions(name, dry_run, with_commands)
+    secrets = operation.SecretOptions(passphrase_file, without_secrets)
+    typed = operation.ImportOptions(name, dry_run, with_commands)
     ctx.obj.output.value(operation.import_(ctx.obj, file, secrets, typed))
 
 

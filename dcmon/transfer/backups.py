@@ -15,7 +15,7 @@ from dcmon.transfer.catalog import RowSum
 from dcmon.transfer.contents import Kind, OrganizationDocument, TableHead
 from dcmon.transfer.file_secrets import FileSecrets
 from dcmon.transfer.loader import Loader
-from dcmon.transfer.organization_files import IMPORT_RUNS, SecretOptions, with_old_id
+from dcmon.transfer.organization_files import IMPORT_RUNS, SecretOptions, read_secrets, with_old_id
 from dcmon.transfer.reader import OnlyCheck, Progress, Reader
 from dcmon.transfer.snapshot import consistent
 from dcmon.transfer.user_ids import UserIds
@@ -107,12 +107,10 @@ def check_restore(engine: Engine, path: str, only: str | None, secrets: SecretOp
 
 
 def _require_readable(reader: Reader, secrets: SecretOptions) -> FileSecrets:
-    """Return what decrypts the secrets of a backup. Raises InvalidInput, PassphraseWrong or SecretUnreadable."""
+    """Return what decrypts the secrets of a backup. Raises InvalidInput, PassphraseWrong or KeyWrong."""
     if reader.manifest.kind is not Kind.BACKUP:
         raise errors.InvalidInput(f'{reader.path} has one organization: "dcmon org import" imports it.')
-    passphrase = files.passphrase(secrets.passphrase_file)
-    with reader.compared():
-        return file_secrets.for_import(reader.manifest.secrets, passphrase, reader.path)
+    return read_secrets(reader, secrets)
 
 
 class Counter(OnlyCheck):

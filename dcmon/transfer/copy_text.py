@@ -22,6 +22,11 @@ def encode(value: Field) -> bytes:
     return NULL if value is None else _SPECIAL.sub(lambda match: _ESCAPED[match[0][0]], value)
 
 
+def always(value: Field) -> Callable[[Field], Field]:
+    """Return a change that stores the same value in each row."""
+    return lambda _: value
+
+
 def change_fields(columns: Sequence[str], changes: Mapping[str, Callable[[Field], Field]]) -> Callable[[bytes], bytes]:
     """Return a function that changes some fields of complete lines."""
     positions = [(columns.index(name), change) for name, change in changes.items() if name in columns]

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcmon.db import encryption
-from dcmon.errors import InvalidInput
-from dcmon.file_errors import PassphraseWrong
+from dcmon.errors import InvalidInput, SecretUnreadable
+from dcmon.file_errors import KeyWrong, PassphraseWrong
 from dcmon.transfer.tables import SecretKind
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ class FileSecrets:
 
     @property
     def document(self) -> dict[str, str]:
-        """Return what the manifest says about the secrets."""
+        """Return what the manifest says about the secrets. The probe shows at once whether a key or passphrase fits."""
+        if self.protection is Protection.KEYS:
+            return {"protection": self.protection, "probe": encryption.encrypt(PROBE).decode()}
         if self.fernet is None:
             return {"protection": self.protection}
         return {"protection": self.protection, "salt": self.salt, "probe": self.fernet.encrypt(PROBE).decode()}
@@ -66,7 +68,7 @@ class FileSecrets:
         return encryption.MARK + self.fernet.encrypt(plain) if plain else b""
 
     def _restore(self, protected: bytes) -> bytes:
-        if not protected:
+        if not protected or self.protection is Protection.LEFT_OUT:
             return b""
         if self.fernet is not None:
             return encryption.encrypt(self.fernet.decrypt(protected.removeprefix(encryption.MARK)))
@@ -89,10 +91,20 @@ def for_export(passphrase: str | None, *, is_left_out: bool) -> FileSecrets:
     return FileSecrets(Protection.KEYS)
 
 
-def for_import(document: dict[str, str], passphrase: str | None, path: str) -> FileSecrets:
-    """Return how the secrets of a file are read. Raises InvalidInput without a passphrase, or PassphraseWrong."""
+def for_import(document: dict[str, str], passphrase: str | None, path: str, *, is_left_out: bool) -> FileSecrets:
+    """Return how the secrets of a file are read. `is_left_out`: not at all.
+
+    Raises InvalidInput without a passphrase, PassphraseWrong or KeyWrong. A file of an earlier release has no probe of
+    its key: then the first secret raises SecretUnreadable.
+    """
     protection = Protection(document["protection"])
-    if protection is not Protection.PASSPHRASE:
+    if is_left_out or protection is Protection.LEFT_OUT:
+        return FileSecrets(Protection.LEFT_OUT)
+    if protection is Protection.KEYS:
+        try:
+            encryption.decrypt(document.get("probe", "").encode())
+        except SecretUnreadable as error:
+            raise KeyWrong(path=path) from error
         return FileSecrets(protection)
     if passphrase is None:
         raise InvalidInput(f"The secrets in {path} are encrypted with a passphrase: add --passphrase-file FILE.")

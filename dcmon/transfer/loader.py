@@ -21,7 +21,7 @@ from dcmon.storage.sample_tables import Month
 from dcmon.transfer import catalog, contents, copy_text, tables, untrusted
 from dcmon.transfer.catalog import RowSum
 from dcmon.transfer.contents import Manifest, OrganizationDocument, TableHead
-from dcmon.transfer.file_secrets import FileSecrets
+from dcmon.transfer.file_secrets import FileSecrets, Protection
 from dcmon.transfer.snapshot import TEXT_FORMAT
 from dcmon.transfer.untrusted import Inactive
 from dcmon.transfer.user_ids import UserIds
@@ -162,6 +162,9 @@ class Loader:
         changes: dict[str, Callable[[copy_text.Field], copy_text.Field]] = {
             name: self.secrets.to_database(kind) for name, kind in tables.SECRETS.get(head.table, {}).items()
         }
+        if self.secrets.protection is Protection.LEFT_OUT:
+            inactive = tables.WITHOUT_SECRETS.get(head.table, {})
+            changes |= {name: copy_text.always(value.encode()) for name, value in inactive.items()}
         if (name := tables.USER_IDS.get(head.table)) is not None:
             changes[name] = lambda email: str(self.users.id_of((email or b"").decode())).encode()
         return copy_text.change_fields(head.columns, changes) if changes else None

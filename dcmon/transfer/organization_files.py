@@ -12,6 +12,7 @@ from dcmon.tenancy import organizations
 from dcmon.transfer import file_secrets, files, publication, unfinished
 from dcmon.transfer.archive import ArchiveWriter
 from dcmon.transfer.contents import Kind, OrganizationDocument
+from dcmon.transfer.file_secrets import FileSecrets
 from dcmon.transfer.loader import Loader
 from dcmon.transfer.preview import Counter, Preview
 from dcmon.transfer.reader import Progress, Reader
@@ -84,8 +85,8 @@ def import_(
     `is_trusted`: its command receivers and sources stay active (transfer.untrusted).
 
     If it fails or is killed, no organization is visible; the next import removes what is left. Raises Conflict if the
-    name is taken, ArchiveDamaged, ArchiveDiffers, ArchiveTooNew, ArchiveUnknown, PassphraseWrong, SecretUnreadable,
-    Locked or InvalidInput.
+    name is taken, ArchiveDamaged, ArchiveDiffers, ArchiveTooNew, ArchiveUnknown, PassphraseWrong, KeyWrong,
+    SecretUnreadable, Locked or InvalidInput.
     """
     with (
         files.reading(path) as stream,
@@ -93,9 +94,7 @@ def import_(
     ):
         reader = Reader(stream, path, progress)
         _require_kind(reader, path)
-        passphrase = files.passphrase(secrets.passphrase_file)
-        with reader.compared():
-            protection = file_secrets.for_import(reader.manifest.secrets, passphrase, path)
+        protection = read_secrets(reader, secrets)
         chosen = name or next(iter(reader.manifest.organizations.values()))
         unfinished.remove(engine)
         _require_free(engine, chosen)
@@ -116,8 +115,7 @@ def preview(engine: Engine, path: str, name: str | None, secrets: SecretOptions)
     with files.reading(path) as stream:
         reader = Reader(stream, path)
         _require_kind(reader, path)
-        with reader.compared():
-            file_secrets.for_import(reader.manifest.secrets, files.passphrase(secrets.passphrase_file), path)
+        read_secrets(reader, secrets)
         chosen = name or next(iter(reader.manifest.organizations.values()))
         _require_free(engine, chosen)
         counter = Counter()
@@ -130,6 +128,15 @@ def check(path: str, progress: Progress | None = None) -> Checked:
         reader = Reader(stream, path, progress)
         finder = Finder()
         return Checked(reader.manifest.kind, reader.read_to(finder), finder.found)
+
+
+def read_secrets(reader: Reader, secrets: SecretOptions) -> FileSecrets:
+    """Return what decrypts the secrets of a file. Raises InvalidInput, PassphraseWrong or KeyWrong."""
+    passphrase = files.passphrase(secrets.passphrase_file)
+    with reader.compared():
+        return file_secrets.for_import(
+            reader.manifest.secrets, passphrase, reader.path, is_left_out=secrets.are_left_out
+        )
 
 
 def _require_kind(reader: Reader, path: str) -> None:

@@ -114,7 +114,7 @@ class Writer:
         }
         if self.secrets.protection is Protection.LEFT_OUT:
             for name, value in tables.WITHOUT_SECRETS.get(head.table, {}).items():
-                changes[name] = _always(value.encode())
+                changes[name] = copy_text.always(value.encode())
         if (column := tables.USER_IDS.get(head.table)) is not None:
             changes[column] = lambda user_id: emails.get(user_id or b"", b"")
         return copy_text.change_fields(head.columns, changes) if changes and head.run_time is None else None
@@ -146,10 +146,6 @@ class _Source:
     head: TableHead
     relation: str
     where: str = ""
-
-
-def _always(value: bytes) -> Callable[[copy_text.Field], copy_text.Field]:
-    return lambda _: value
 
 
 def _copied(session: Session, source: _Source) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.dry_run_output import would
+from dcmon.embedded import own_key
 from dcmon.formatting import command_prefix, count_of, shell_argument
 from dcmon.transfer import backups, organization_files
 from dcmon.transfer.organization_files import SecretOptions as SecretOptions
@@ -18,6 +19,7 @@ def export(app: "App", name: str, path: str, secrets: SecretOptions, *, is_repla
     """Write an organization to a file. Raises what organization_files.export raises."""
     org = app.organization(name)
     summary = organization_files.export(app.engine, org, path, secrets, is_replaced=is_replaced)
+    _name_key(app, secrets)
     return {"name": org.name, "file": path, **_counts(summary)}
 
 
@@ -58,9 +60,19 @@ def back_up(app: "App", path: str, secrets: SecretOptions, *, is_replaced: bool)
     """Back up all organizations, or that of --org; say why some are missing. Raises what backups.create raises."""
     with app.output.progress("organizations", counts=True) as show:
         summary = backups.create(app.engine, path, secrets, only=app.typed_org, is_replaced=is_replaced, show=show)
+    _name_key(app, secrets)
     for name, reason in summary.missing.items():
         app.output.remark(f"Organization {name!r} is not in the file: {reason}")
     return {"file": path, "organizations": summary.organizations, "missing": [*summary.missing], **_counts(summary)}
+
+
+def _name_key(app: "App", secrets: SecretOptions) -> None:
+    """Say which key a file needs, while it can still be copied: a new machine does not have it."""
+    if secrets.are_left_out or secrets.passphrase_file is not None:
+        return
+    is_set = app.settings.secret_keys is not None
+    key = "the first key of DCMON_SECRET_KEYS" if is_set else f"the key in {app.settings.data_dir / own_key.FILE}"
+    app.output.remark(f"Secrets in the file are encrypted with {key}: store it elsewhere, but not beside the file.")
 
 
 def check(path: str) -> dict[str, Any]:

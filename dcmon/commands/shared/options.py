@@ -66,6 +66,10 @@ ReadFile = Annotated[str, typer.Argument(metavar="FILE", help='File to read; "-"
 WithoutSecrets = Annotated[
     bool, typer.Option("--without-secrets", help="Leave the addresses and secrets of receivers out.")
 ]
+NoSecrets = Annotated[
+    bool,
+    typer.Option("--without-secrets", help="Read no secrets, if their key is lost: receivers come back inactive."),
+]
 PassphraseFile = Annotated[
     str | None,
     typer.Option("--passphrase-file", help="File whose first line is the passphrase of the secrets of receivers."),

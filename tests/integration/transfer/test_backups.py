@@ -15,9 +15,9 @@ from sqlalchemy import Engine, text
 from dcmon import db, errors
 from dcmon.app import App
 from dcmon.commands.operations import transfer as operation
-from dcmon.db import locks
+from dcmon.db import encryption, locks
 from dcmon.db.locks import LockSpace
-from dcmon.file_errors import ArchiveDamaged
+from dcmon.file_errors import ArchiveDamaged, KeyWrong
 from dcmon.ingestion import audit_reader
 from dcmon.ingestion.intake import Direct
 from dcmon.output import Output
@@ -302,6 +302,29 @@ def test_rows_after_a_backup_are_read_again_from_kafka(
     with App(settings, Output(quiet=True)) as second, worker(second):
         assert eventually(lambda: (restored.samples, restored.labels) == (600, 600))
     assert restored.scalar("select sum(duplicates) from batches") == 0
+    assert findings(second_engine) == []
+
+
+def test_backup_whose_key_is_lost_comes_back_without_secrets(
+    filled: Target, second_engine: Engine, tmp_path: Path
+) -> None:
+    """The dry run says that the key is missing, before anybody relies on the file."""
+    path = str(tmp_path / "backup.tar.gz")
+    with db.org_session(filled.engine, filled.org) as session:
+        session.execute(text("update webhooks set url = 'https://hooks.example/canary-4711', is_active = true"))
+        receivers = session.scalar(text("select count(*) from webhooks"))
+    backups.create(filled.engine, path, SecretOptions())
+    encryption.use_keys([encryption.new_key()])
+    for restore in (backups.check_restore, backups.restore):
+        with pytest.raises(KeyWrong, match=r"secret\.key"):
+            restore(second_engine, path, None, SecretOptions())
+    assert backups.check_restore(second_engine, path, None, NO_SECRETS).names == ["acme"]
+
+    backups.restore(second_engine, path, None, NO_SECRETS)
+
+    with db.org_session(second_engine, filled.org) as session:
+        rows = session.execute(text("select url, is_active, count(*) from webhooks group by 1, 2")).all()
+    assert rows == [("", False, receivers)]
     assert findings(second_engine) == []
 
 

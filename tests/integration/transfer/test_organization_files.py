@@ -17,7 +17,7 @@ from dcmon import db, errors
 from dcmon.app import App
 from dcmon.commands.operations import notification, source, transfer
 from dcmon.db import Organization, encryption, migrations
-from dcmon.file_errors import ArchiveDamaged, ArchiveTooNew, ArchiveUnknown, PassphraseWrong
+from dcmon.file_errors import ArchiveDamaged, ArchiveTooNew, ArchiveUnknown, KeyWrong, PassphraseWrong
 from dcmon.ingestion import audit_reader
 from dcmon.tenancy import organizations, tokens
 from dcmon.transfer import archive, loader, organization_files, publication, unfinished
@@ -314,7 +314,9 @@ def test_secret_is_never_in_clear(filled: Target, second_engine: Engine, tmp_pat
     wrong.write_text("battery staple\n")
     with pytest.raises(PassphraseWrong):
         organization_files.import_(second_engine, str(tmp_path / "phrase"), None, SecretOptions(str(wrong)))
-    with pytest.raises(errors.SecretUnreadable):
+    with pytest.raises(KeyWrong, match="--without-secrets"):
+        organization_files.preview(second_engine, str(tmp_path / "keys"), None, KEYS)
+    with pytest.raises(KeyWrong, match="--without-secrets"):
         organization_files.import_(second_engine, str(tmp_path / "keys"), None, KEYS)
     assert schemas(second_engine) == []
 
