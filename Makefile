@@ -81,4 +81,4 @@ clean:  ## Remove what was installed and built
 
 sdk-oldest: .venv-sdk-oldest/.tried  ## Install the oldest release of the SDK that works, for its tests
 
-.PHONY: sdk-oldest help demo test test-thorough test-wheel test-core test-kafka chaos lint bench clean
+.PHONY: sdk-oldest help demo test test-thorough test-wheel test-core test-kafka chaos lint bench reference clean

@@ -16,7 +16,8 @@ def report(
     ctx: typer.Context,
     model: options.ModelName,
     file: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help='File to write; "-": stdout. Default: MODEL.html, here.')
+        str | None,
+        typer.Option("--out", metavar="FILE", help='File to write or replace; "-": stdout. Default: MODEL.html, here.'),
     ] = None,
     since: Annotated[datetime | None, options.time_option("--since", "Only windows that end after this time.")] = None,
 ) -> None:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def deletion(app: "App", email: str) -> Deletion:
-    """Find a member. Raises NotFound."""
+    """Find a member who can be deleted. Raises NotFound, or Conflict for the last owner."""
     org = app.organization()
     with app.public() as session:
         member = members.get(session, org.id, organizations.member(session, org.id, email).id)
+        members.require_removable(session, org.id, member.id)
     row = {"deleted": email, "id": member.id, "role": member.role}
     return Deletion(member.id, row, f"member {email} with all tokens of this member", partial(_delete, app, email))
 

@@ -116,10 +116,14 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
 
 
 def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
-    """Change a monitor and enqueue the windows that are due. Raises MonitorNotFound or InvalidInput."""
+    """Change a monitor and enqueue the windows that are due. Raises MonitorNotFound, InvalidInput or Conflict."""
     org = app.organization()
     with app.org(org) as session:
         monitor = monitors.find(session, name)
+        if (chosen_name := wanted.fields.get("name", monitor.name)) != monitor.name:
+            monitors.require_free_name(
+                session, model_checks.get_with_model(session, monitor.check_id).model, chosen_name
+            )
         old_name = monitors.full_name(session, monitor)
         done = lifecycle.change_monitor(session, org, monitor, wanted.apply_to, app.settings.url)
         new_name = monitors.full_name(session, monitor)

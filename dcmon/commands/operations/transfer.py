@@ -72,7 +72,7 @@ def _name_key(app: "App", secrets: SecretOptions) -> None:
         return
     is_set = app.settings.secret_keys is not None
     key = "the first key of DCMON_SECRET_KEYS" if is_set else f"the key in {app.settings.data_dir / own_key.FILE}"
-    app.output.remark(f"Secrets in the file are encrypted with {key}: store it elsewhere, but not beside the file.")
+    app.output.remark(f"Secrets in the file are encrypted with {key}: keep a copy of it elsewhere.")
 
 
 def check(path: str) -> dict[str, Any]:

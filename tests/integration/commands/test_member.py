@@ -74,7 +74,8 @@ def test_token_that_expires_at_once_is_refused(dcmon: Dcmon, acme: Acme) -> None
 
 
 def test_last_owner_is_not_removed(dcmon: Dcmon, acme: Acme) -> None:
-    for arguments in (["remove", "owner@acme.example", "--yes"], ["set-role", "owner@acme.example", "viewer"]):
+    remove = ["remove", "owner@acme.example"]
+    for arguments in ([*remove, "--yes"], [*remove, "--dry-run"], ["set-role", "owner@acme.example", "viewer"]):
         done = dcmon("member", *arguments)
         assert (done.returncode, "last owner" in done.stderr) == (6, True)
     done = dcmon("member", "create", "ann@acme.example", "--role", "king")

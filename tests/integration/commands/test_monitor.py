@@ -133,6 +133,9 @@ def test_monitor_set_reevaluates_only_what_it_changes(credit: Dcmon) -> None:
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
     quiet = credit.json("monitor", "set", NULLS, "--name", "Nulls", "--lookback", "90d", "--description", "of age")
     assert (quiet["name"], quiet["revision"], quiet["windows_due"]) == ("credit/Nulls", 1, 0)
+    credit.json("monitor", "copy", "Nulls", "Other nulls")
+    taken = credit("monitor", "set", "Nulls", "--name", "Other nulls")
+    assert (taken.returncode, "has a monitor 'Other nulls' already" in taken.stderr) == (6, True)
     loud = credit.json("monitor", "set", "Nulls", "--filter", "age >= 12", "--rows", "all")
     assert loud["revision"] == 2
     assert loud["windows_due"] == 10
