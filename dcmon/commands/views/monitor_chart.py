@@ -53,8 +53,20 @@ def alert_chart(session: "Session", view: "AlertView", output: "Output") -> Line
     ]
     if not stored:
         return None
-    title = f"{alert.metric}, version {view.version.name}"
-    return _chart(title, stored[:MOST_WINDOWS], alert.metric, _limits_of_rule(view.rule), output)
+    shown, which = most_telling(stored, is_open=alert.resolved_at is None)
+    title = f"{alert.metric}, version {view.version.name}{which}"
+    return _chart(title, shown, alert.metric, _limits_of_rule(view.rule), output)
+
+
+def most_telling(stored: "Sequence[Result]", *, is_open: bool) -> "tuple[Sequence[Result], str]":
+    """Return the windows to draw of an alert, and which of all they are, for the title.
+
+    Of a long alert that is open, they are the newest: how bad is it now? Of one that has ended, the first: what began?
+    """
+    if len(stored) <= MOST_WINDOWS:
+        return stored, ""
+    which = f", the {'newest' if is_open else 'first'} {MOST_WINDOWS} of {len(stored):,} windows"
+    return stored[-MOST_WINDOWS:] if is_open else stored[:MOST_WINDOWS], which
 
 
 def _chart(title: str, stored: "Sequence[Result]", metric: str, limits: Sequence[Limit], output: "Output") -> Lines:
