@@ -53,12 +53,12 @@ def alert_chart(session: "Session", view: "AlertView", output: "Output") -> Line
     ]
     if not stored:
         return None
-    shown, which = most_telling(stored, is_open=alert.resolved_at is None)
+    shown, which = windows_to_draw(stored, is_open=alert.resolved_at is None)
     title = f"{alert.metric}, version {view.version.name}{which}"
     return _chart(title, shown, alert.metric, _limits_of_rule(view.rule), output)
 
 
-def most_telling(stored: "Sequence[Result]", *, is_open: bool) -> "tuple[Sequence[Result], str]":
+def windows_to_draw(stored: "Sequence[Result]", *, is_open: bool) -> "tuple[Sequence[Result], str]":
     """Return the windows to draw of an alert, and which of all they are, for the title.
 
     Of a long alert that is open, they are the newest: how bad is it now? Of one that has ended, the first: what began?
