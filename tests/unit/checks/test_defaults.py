@@ -55,5 +55,5 @@ def test_default_configs_create_the_checks_of_the_sdk() -> None:
 def test_unknown_task_type_is_refused() -> None:
     with pytest.raises(InvalidInput, match="regression, binary or multiclass"):
         for_task("ranking")
-    with pytest.raises(InvalidInput, match="HOUR, DAY, WEEK, MONTH"):
+    with pytest.raises(InvalidInput, match="HOUR, DAY, WEEK or MONTH"):
         for_task("binary", "YEAR")

@@ -280,7 +280,7 @@ def test_signature_has_both_secrets_after_a_rotation() -> None:
 
 
 def test_command_line_offers_every_kind() -> None:
-    from dcmon.commands.webhook import create
+    from dcmon.commands.receiver import create
 
     kinds = get_type_hints(create)["kind"]
     assert [kind.value for kind in kinds] == list(registry.INTEGRATIONS)
