@@ -33,7 +33,8 @@ def wrong_names(run: Run, nouns: list[str], counts: dict[str, int]) -> list[str]
         typed += [f"{noun} delete {name} --dry-run" for name in names if f"{noun} delete" in leaves()]
         for line in typed:
             code, _, error = run(line)
-            failures += [f"{line}: exit {code}: {error}"] if code else []
+            is_refused = code and "last owner" not in error  # a member who can't be deleted is named all the same
+            failures += [f"{line}: exit {code}: {error}"] if is_refused else []
     return failures
 
 
