@@ -1,8 +1,20 @@
 """Stop a long-running process at a signal."""
 
 import signal
+import sys
 import threading
 from queue import SimpleQueue
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
+def exit_at_signals() -> None:
+    """End this process with 0 at SIGTERM or SIGINT while it starts. Call this in the main thread, first of all.
+
+    Nothing is begun yet that must be finished. Once the process works, it has handlers of its own.
+    """
+    for number in STOPS:
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def set_at_signals(stop: threading.Event, *numbers: signal.Signals) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import require_not_both, require_span
+from dcmon.commands.shared.arguments import require_not_both
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import history_listing
@@ -60,7 +60,6 @@ def backfill(
     from dcmon.commands.operations import monitor_run as operation
     from dcmon.monitoring.complete_windows import EndRange
 
-    require_span(from_, to)
     ends = EndRange(from_, to)
     request = operation.RunRequest(name, ends, timeout, notifies=notify)
     with ctx.obj.output.progress(name, counts=True) as advance:

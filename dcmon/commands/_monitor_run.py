@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import require_span
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.report_options import run_reports
@@ -69,4 +68,3 @@ def _require_one_way(at: datetime | None, from_: datetime | None, to: datetime |
         raise typer.BadParameter(
             "Give --wait without --from and --to: it waits for one window, that of --at or the last one."
         )
-    require_span(from_, to)

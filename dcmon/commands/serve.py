@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from dcmon import stop_signals
 from dcmon.commands.shared.groups import single
 from dcmon.errors import Unreachable
 
@@ -23,6 +24,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the endpoint in the foreground until SIGTERM or Ctrl-C. Example: dcmon serve --port 8080"""
+    stop_signals.exit_at_signals()
     from dcmon.http import server
 
     app = ctx.obj.with_http(host, port, workers)

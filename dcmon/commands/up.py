@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from dcmon import stop_signals
 from dcmon.commands.shared.groups import single
 
 app = single()
@@ -20,6 +21,8 @@ def up(
 
     Example: dcmon up
     """
+    if foreground:
+        stop_signals.exit_at_signals()
     from dcmon.commands.operations import supervisor as operation
 
     started = operation.start(ctx.obj, in_foreground=foreground)

@@ -10,7 +10,7 @@ from dcmon.commands.shared.groups import single
 
 app = single()
 
-FOR = "Condition, like lag=0, due=0, notifications<=5, health=0 or migrated; repeatable: all must hold."
+FOR = "Condition: lag=0, due=0, notifications<=5, health=0 …; lag alone is lag=0; repeatable: all must hold."
 
 
 @app.command()
@@ -27,11 +27,12 @@ def wait(
     """Wait until conditions hold; exit 124 when the time is over.
 
     lag: messages that are not stored yet. due: windows that could be evaluated. notifications: those to send.
-    health: problems of dcmon. migrated: each schema is that of this dcmon. Operators: = != < <= > >=.
+    health: problems of dcmon. migrated: schemas that are not that of this dcmon. Operators: = != < <= > >=. A name
+    alone, like lag or migrated, means that 0 are left. The result has the conditions; -o name prints these alone.
 
     Example: dcmon wait --for lag=0 --for due=0 --timeout 60s
     """
     from dcmon.commands.operations import wait as operation
 
     parsed = [operation.parse_condition(text) for text in conditions]
-    ctx.obj.output.value(operation.wait(ctx.obj, parsed, timeout, every))
+    ctx.obj.output.page(operation.wait(ctx.obj, parsed, timeout, every))

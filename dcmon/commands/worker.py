@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from dcmon import stop_signals
 from dcmon.commands.shared.choices import choice_argument
 from dcmon.commands.shared.groups import group
 from dcmon.states import ProcessKind
@@ -36,6 +37,7 @@ def start(
     ] = WorkerChoice.ALL,
 ) -> None:
     """Run a worker in the foreground until SIGTERM or Ctrl-C. Example: dcmon worker start evaluate"""
+    stop_signals.exit_at_signals()
     from dcmon import errors, jobs
 
     kafka, servers = ctx.obj.settings.kafka, ctx.obj.settings.kafka.bootstrap_servers
@@ -47,11 +49,10 @@ def start(
     names = [name for name in can_run if which in (WorkerChoice.ALL, name)]
     ctx.obj.step_down()
     ctx.obj.require_database()  # fail now, with a clear message, if it is unreachable or not migrated
-    topics = _topics(kafka.topic_prefix) if ProcessKind.INGEST in names else ""
-    ctx.obj.output.remark(f"worker {', '.join(names)}: started{topics}")
+    ctx.obj.output.remark(f"worker {', '.join(names)}: started{_topics(kafka.topic_prefix, names)}")
     if not jobs.run_jobs(ctx.obj, names):
         raise typer.Exit(3)
 
 
-def _topics(prefix: str) -> str:
-    return f", consuming {prefix}.samples, {prefix}.labels"
+def _topics(prefix: str, names: list[str]) -> str:
+    return "" if ProcessKind.INGEST not in names else f", consuming {prefix}.samples, {prefix}.labels"

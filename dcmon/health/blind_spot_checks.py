@@ -42,7 +42,8 @@ def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterat
         fire = "fires" if undelivered.count == 1 else "fire"
         fact = f"{count_of(undelivered.count, 'critical alert')} of {org.name} {fire}"
         if org.has_receiver:
-            sentence, severity = f"{fact}, and no receiver has got a notification of it.", Severity.CRITICAL
+            of = "it" if undelivered.count == 1 else "them"
+            sentence, severity = f"{fact}, and no receiver has got a notification of {of}.", Severity.CRITICAL
             command = f"dcmon notification list --org {shell_argument(org.name)}"
         else:
             sentence, severity = f"{fact}, and no receiver gets critical alerts: create one.", Severity.HIGH

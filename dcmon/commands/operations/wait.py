@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -13,6 +13,7 @@ from dcmon import errors
 from dcmon.commands.operations import status
 from dcmon.db.migrations import MigrationState
 from dcmon.nearest import unknown
+from dcmon.output_parts import Fields, Page
 from dcmon.tenancy import schema_migration
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ def parse_condition(text: str) -> Condition:
     return Condition(name, sign or "=", 0 if number in (None, "ok", "true") else int(number))
 
 
-def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every: timedelta) -> dict[str, Any]:
-    """Look again and again until all conditions hold; return the values and the seconds that it took.
+def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every: timedelta) -> Page:
+    """Look again and again until all conditions hold; return them, the values and the seconds that it took.
 
     A remark says what is waited for, whenever it changes. Raises TimeOver, or InvalidInput with --org: what is counted
     is that of all organizations.
@@ -80,7 +81,7 @@ def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every:
         open_ones = [condition for condition in conditions if not condition.holds(values.get(condition.name))]
         seconds = time.monotonic() - started_at
         if not open_ones:
-            return {**values, "seconds": round(seconds, 1)}
+            return _result(conditions, values, seconds)
         shown = ", ".join(f"{open_one} ({_shown(values.get(open_one.name))})" for open_one in open_ones) + (
             reason and f": {reason}"
         )
@@ -90,6 +91,13 @@ def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every:
             app.output.remark(f"waiting for {shown}")
             last = shown
         time.sleep(min(max(every.total_seconds(), 0.1), timeout.total_seconds() - seconds + 0.01))
+
+
+def _result(conditions: Sequence[Condition], values: dict[str, int | None], seconds: float) -> Page:
+    """Return the conditions as they were understood: of "lag" that is "lag=0"."""
+    held = list(map(str, conditions))
+    data = {"conditions": held, **values, "seconds": round(seconds, 1)}
+    return Page(data, [Fields({**data, "conditions": ", ".join(held)})], names=held)
 
 
 def _shown(value: int | None) -> str:

@@ -73,7 +73,7 @@ def _notified_remarks(notified: int) -> list[str]:
     if not notified:
         return []
     if notified == 1:
-        return ["An alert fires already: the receiver is notified of it now."]
+        return ["1 alert fires already: the receiver is notified of it now."]
     return [f"{notified} alerts fire already: the receiver is notified of them now."]
 
 

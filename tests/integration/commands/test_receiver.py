@@ -122,7 +122,7 @@ def test_added_receiver_is_notified_unless_only_new_is_wanted(run_dcmon: RunDcmo
         session.get_one(Alert, insert_alert(app, target)).told_severity = "high"
     added = run_dcmon("-o", "json", "receiver", "create", "late", "https://a.example/", "--severity", "high")
     assert json.loads(added.stdout)["notified"] == 1
-    assert "An alert fires already: the receiver is notified of it now." in added.stderr
+    assert "1 alert fires already: the receiver is notified of it now." in added.stderr
     later = run_dcmon("-o", "json", "receiver", "create", "later", "https://b.example/", "--only-new")
     assert parse_json(later)["notified"] == 0
     assert parse_json(run_dcmon("-o", "json", "receiver", "set", "later", "--cap", "3"))["notified"] == 0

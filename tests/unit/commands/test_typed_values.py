@@ -11,6 +11,7 @@ from dcmon import cli
 from dcmon.alerting.state_machine import MissingValuePolicy
 from dcmon.commands.logs import PARTS
 from dcmon.commands.shared import choices, options, usage_errors
+from dcmon.commands.shared.arguments import TIME_RANGES
 from dcmon.commands.shared.completion import CHOICES, CHOICES_OF_COMMAND
 from dcmon.commands.shared.help_texts import choices_of, name_of, value_of
 from dcmon.commands.views.monitor import COMPARE_WORDS
@@ -18,6 +19,7 @@ from dcmon.embedded import log_files
 from dcmon.ingestion.files import reader
 from dcmon.windows import Frequency
 from tests.helpers.command_tree import leaves
+from tests.helpers.command_tree import options as options_of
 
 ROOT: Any = typer.main.get_command(cli.app)
 PARAMETERS = {
@@ -32,6 +34,11 @@ OFFERED_AND_FREE = {
     "aggregation", "cap", "conditions", "days", "defaults", "delimiter", "encoding", "match", "matchers", "profile",
     "repeat", "rows", "term", "time_zone", "topic",
 }  # fmt: skip
+
+
+def option_of(command: Any, name: str) -> Any:
+    """Return an option of a command by its name."""
+    return next(parameter for parameter in command.params if name in parameter.opts)
 
 
 def refusal(*words: str) -> str:
@@ -200,3 +207,28 @@ def takes_value(parameter: Any) -> bool:
     """Return True for a listed option that has a value after it."""
     is_option = parameter.param_type_name == "option" and not parameter.hidden
     return is_option and not (parameter.is_flag or parameter.count)
+
+
+RANGES = {
+    name: ends
+    for name, command in leaves().items()
+    for ends in TIME_RANGES
+    if set(ends) <= options_of(command) and all(value_of(option_of(command, end)) == "TIME" for end in ends)
+}
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_time_range_that_ends_first_is_refused(name: str) -> None:
+    """In every command that has one, before it looks at anything else."""
+    first, last = RANGES[name]
+    required = [parameter for parameter in leaves()[name].params if parameter.required]
+    arguments = ["x" for parameter in required if parameter.param_type_name == "argument"]
+
+    said = refusal(*name.split(), *arguments, first, "1h", last, "2h")
+
+    assert said.startswith(f"{last}: The time range ends at ")
+    assert f"{first} is the earlier time" in said
+
+
+def test_commands_with_time_ranges_are_known() -> None:
+    assert {"logs", "monitor run", "monitor backfill", "sample delete", "silence create"} <= set(RANGES)

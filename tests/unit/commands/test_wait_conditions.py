@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from dcmon.app import App
-from dcmon.commands.operations.wait import COUNTS, Condition, _count, _reasons, parse_condition, wait
+from dcmon.commands.operations.wait import COUNTS, Condition, _count, _reasons, _result, parse_condition, wait
 from dcmon.errors import InvalidInput
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth
 from dcmon.health.status import Status, unknown
@@ -35,6 +35,13 @@ def test_condition_is_parsed(text: str, condition: Condition) -> None:
 def test_wrong_condition_is_refused(text: str, message: str) -> None:
     with pytest.raises(typer.BadParameter, match=message):
         parse_condition(text)
+
+
+def test_result_names_the_conditions_as_understood() -> None:
+    """A name alone means 0; -o name prints no bare number."""
+    page = _result([parse_condition("lag"), parse_condition("due<=5")], {"lag": 0, "due": 4}, 1.23)
+    assert page.data == {"conditions": ["lag=0", "due<=5"], "lag": 0, "due": 4, "seconds": 1.2}
+    assert page.names == ["lag=0", "due<=5"]
 
 
 def test_condition_on_an_unknown_value_does_not_hold() -> None:
