@@ -11,7 +11,11 @@ import numpy as np
 from dcmon.statistics.columns import Column, CountedColumn, Numbers, NumericColumn
 
 MAX_BINS, MAX_CATEGORIES = 24, 12
-TAIL = 0.005  # the share of values at either end that does not widen the bins: they are in the first or last one
+TAIL = 0.005  # the share of values at either end of a side that may be beyond the bins
+BULK = 0.05  # the share of values at either end that says nothing about where most values are
+REACH = 3.0  # a side's values are in bins if they are at most so many times the width of its bulk away from this
+NEAR = 0.5  # the last values of a side are in bins, too, if these get no wider than this
+BEYOND = 2.0  # how far other sides may widen the bins of the first, in widths of it
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)  # the widths of bins, times a power of ten
 
 
@@ -27,7 +31,7 @@ class Distribution:
     """The share of one side's rows in each bin or category, and of the rows without a value.
 
     `n`: the number of rows. `mean`, `low`, `high`: of numbers, None without a value. `values`: how many different
-    categories there are.
+    categories there are. `below`, `above`: the shares of the rows whose numbers are beyond the bins.
     """
 
     n: int
@@ -37,14 +41,16 @@ class Distribution:
     low: float | None = None
     high: float | None = None
     values: int | None = None
+    below: float = 0.0
+    above: float = 0.0
 
 
 @dataclass(frozen=True)
 class Distributions:
     """The distributions of all sides over the same bins or categories.
 
-    `edges`: of bins of numbers, one more than there are bins; the first and the last bin also have all values beyond
-    them. `names`: of categories, the most frequent first; `n_others`: how many further categories are left out.
+    `edges`: of bins of numbers, one more than there are bins; far values are beyond them. `names`: of categories, the
+    most frequent first; `n_others`: how many further categories are left out.
     """
 
     sides: tuple[Distribution, ...]
@@ -82,28 +88,29 @@ def _finite(column: Column) -> Numbers:
 
 
 def _of_numbers(side: Side, values: Numbers, edges: tuple[float, ...]) -> Distribution:
-    inner = np.asarray(edges[1:-1])
-    counts = np.bincount(np.searchsorted(inner, values, side="right"), minlength=max(len(edges) - 1, 0))
-    shares = tuple(_share(int(count), side.n) for count in counts) if len(edges) > 1 else ()
     null_share = _share(side.column.n_null, side.n)
     if not len(values):
-        return Distribution(side.n, null_share, shares)
+        return Distribution(side.n, null_share, (0.0,) * max(len(edges) - 1, 0))
+    first_at = np.searchsorted(values, np.asarray(edges), side="left")
+    shares = tuple(_share(int(count), side.n) for count in np.diff(first_at))
     with np.errstate(all="ignore"):
         mean = float(np.mean(values))
-    low, high = float(values[0]), float(values[-1])
-    return Distribution(side.n, null_share, shares, mean if math.isfinite(mean) else None, low, high)
+    return Distribution(
+        side.n, null_share, shares, mean if math.isfinite(mean) else None, float(values[0]), float(values[-1]),
+        below=_share(int(first_at[0]), side.n), above=_share(len(values) - int(first_at[-1]), side.n),
+    )  # fmt: skip
 
 
 def bin_edges(sides: Sequence[Numbers]) -> tuple[float, ...]:
-    """Return the edges of at most 24 bins of one round width over all sides; empty without values.
+    """Return the edges of at most 24 bins of one round width; empty without values.
 
-    `sides`: sorted. Rare values at either end of a side do not widen the bins. A single value has one bin around it.
+    `sides`: sorted. The bins fit the first side with several values, the reference as a rule, and are wide enough for
+    others that are not far from it: neither a few extreme values nor a side in other units squeeze it into one bin.
     """
     sides = [values for values in sides if len(values)]
     if not sides:
         return ()
-    low = min(float(values[int(TAIL * len(values))]) for values in sides)
-    high = max(float(values[-1 - int(TAIL * len(values))]) for values in sides)
+    low, high = _common_range(sides)
     width = _width(low, high)
     if 0 < width < 1 and all(bool((values == np.floor(values)).all()) for values in sides):
         width = 1.0  # of whole numbers
@@ -112,6 +119,38 @@ def bin_edges(sides: Sequence[Numbers]) -> tuple[float, ...]:
         return (low - half, low + half)
     first, last = math.floor(low / width), math.floor(high / width) + 1
     return tuple(number * width for number in range(first, last + 1))
+
+
+def _range(values: Numbers) -> tuple[float, float]:
+    """Return the range of one side's values without those that are rare and far from the others."""
+    low, high = _middle(values, TAIL)
+    first, last = _middle(values, BULK)
+    if (reach := REACH * (last - first)) > 0:
+        low, high = max(low, first - reach), min(high, last + reach)
+    near = NEAR * (high - low)
+    return _within(values, low - near, high + near)
+
+
+def _within(values: Numbers, low: float, high: float) -> tuple[float, float]:
+    """Return the first and the last value of a range; the range itself where no value is in it."""
+    inside = values[np.searchsorted(values, low) : np.searchsorted(values, high, side="right")]
+    return (float(inside[0]), float(inside[-1])) if len(inside) else (low, high)
+
+
+def _middle(values: Numbers, tail: float) -> tuple[float, float]:
+    left_out = int(tail * len(values))
+    return float(values[left_out]), float(values[-1 - left_out])
+
+
+def _common_range(sides: Sequence[Numbers]) -> tuple[float, float]:
+    """Return the range of all sides, no further from that of the first than BEYOND says."""
+    ranges = [_range(values) for values in sides]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    first, last = next(((first, last) for first, last in ranges if last > first), (low, high))
+    reach = BEYOND * (last - first)
+    limits = max(low, first - reach), min(high, last + reach)
+    inside = [_within(values, *limits) for values in sides if values[-1] >= limits[0] and values[0] <= limits[1]]
+    return min(low for low, _ in inside), max(high for _, high in inside)
 
 
 def _width(low: float, high: float) -> float:

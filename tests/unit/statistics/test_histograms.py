@@ -24,7 +24,7 @@ def test_every_value_is_in_one_bin(one: list[float], other: list[float]) -> None
     assert list(compared.edges) == sorted(compared.edges)
     for side in compared.sides:
         if compared.edges:
-            assert sum(side.shares) + side.null_share == pytest.approx(1)
+            assert sum(side.shares) + side.below + side.above + side.null_share == pytest.approx(1)
             assert len(side.shares) == len(compared.edges) - 1
         else:
             assert side.null_share == 1
@@ -39,6 +39,30 @@ def test_bins_are_round_and_fit_a_small_side_too() -> None:
     assert widths == pytest.approx(widths[0])
     assert widths[0] in (2.5, 5.0)
     assert compared.sides[0].mean == pytest.approx(40, abs=0.5)
+
+
+REFERENCE = [float(value) for value in np.random.default_rng(1).normal(40, 9, 5_000)]
+EXTREME = {
+    "a few values of the window": (REFERENCE, [*REFERENCE[:980], *[1e6] * 20], (0.0, 0.02)),
+    "both ends": (REFERENCE, [-9_999.0] * 50 + REFERENCE[:900] + [999_999.0] * 50, (0.05, 0.05)),
+    "all of the window, in other units": (REFERENCE, [value * 1_000 for value in REFERENCE], (0.0, 1.0)),
+    "a few values of the reference": ([*REFERENCE, *[999_999.0] * 200], REFERENCE, (0.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("case", EXTREME)
+def test_extreme_values_do_not_squeeze_the_reference(case: str) -> None:
+    """They are beyond the bins, and counted there."""
+    reference, window, beyond = EXTREME[case]
+    compared = compare(numeric(reference, sorted(window)))
+    assert sum(share > 0.01 for share in compared.sides[0].shares) > 8
+    assert (compared.sides[1].below, compared.sides[1].above) == pytest.approx(beyond)
+
+
+def test_rare_values_near_the_others_are_in_bins() -> None:
+    """An ordinary column has no values beyond its bins."""
+    compared = compare(numeric(REFERENCE, REFERENCE[:900]))
+    assert [(side.below, side.above) for side in compared.sides] == [(0, 0), (0, 0)]
 
 
 def test_bins_of_whole_numbers_have_whole_edges() -> None:
