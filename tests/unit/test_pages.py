@@ -2,8 +2,9 @@
 
 import ast
 import re
+import tomllib
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -101,6 +102,16 @@ def test_dockerfile_copies_what_exists_and_starts_dcmon() -> None:
     assert [source for source in sources if not (ROOT / source).exists()] == []
     assert 'ENTRYPOINT ["dcmon"]' in text
     assert lines[0][0] == "FROM"
+
+
+def test_dockerfile_copies_all_that_the_wheel_packs() -> None:
+    """hatchling leaves out `shared-data` that is missing, without a word: the image had no man pages."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    packed = {*wheel["packages"], *wheel["force-include"], *wheel["shared-data"]}
+    copied = re.findall(r"^COPY (\S+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {source for source in packed if not any(PurePath(source).is_relative_to(name) for name in copied)} == set()
+    left_out = (ROOT / ".dockerignore").read_text().split()
+    assert [source for source in packed if any(PurePath(source).is_relative_to(name) for name in left_out)] == []
 
 
 @cache
