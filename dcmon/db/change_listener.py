@@ -58,7 +58,12 @@ class ChangeListener:
                     raw: Any = connection.connection.driver_connection
                     connection.detach()  # it listens, so it must not be given to others
                     is_logged = False
-                    self._listen(raw)
+                    try:
+                        self._listen(raw)
+                    except BaseException:
+                        connection.invalidate()  # else it is rolled back, and the pool logs a traceback if it is lost
+                        raw.close()
+                        raise
             except Exception as error:  # Without a listener, tokens are looked up in each request: nothing is wrong.
                 log.log(logging.DEBUG if is_logged else logging.INFO, "changes of tokens are not announced: %s", error)
                 is_logged = True

@@ -165,7 +165,7 @@ def _complete(words: tuple[str, ...], context: Any, parameter: Any, incomplete: 
     kind, choices = offers(words, parameter.name) or ("", None)
     try:
         offered = choices_of(parameter) or (list(choices()) if choices is not None else [])
-        offered += _live_names(words, context, kind) if kind else []
+        offered += _live_names(words, context, kind, incomplete) if kind else []
         if parameter.name == "sort" and incomplete.startswith("-"):
             offered = [f"-{field}" for field in offered]
     except Exception:  # for example, a file of profiles can't be read: a completion says nothing about it
@@ -173,7 +173,7 @@ def _complete(words: tuple[str, ...], context: Any, parameter: Any, incomplete: 
     return _matching(dict.fromkeys(map(str, offered)), incomplete)
 
 
-def _live_names(words: tuple[str, ...], context: Any, kind: str) -> list[str]:
+def _live_names(words: tuple[str, ...], context: Any, kind: str, incomplete: str) -> list[str]:
     from dcmon import profiles
     from dcmon.app import App
     from dcmon.commands.shared import live_names
@@ -183,7 +183,7 @@ def _live_names(words: tuple[str, ...], context: Any, kind: str) -> list[str]:
     model = context.params.get("model") if words[0] != "model" else None
     if kind == "features" and model is None:  # of monitor set MODEL/MONITOR
         model = str(context.params.get("name") or "").rpartition("/")[0] or None
-    return live_names.read(App(org=typed.get("org")), kind, typed.get("org"), model)
+    return live_names.read(App(org=typed.get("org")), kind, typed.get("org"), model, incomplete)
 
 
 def _matching(offered: Iterable[str], incomplete: str) -> list[str]:

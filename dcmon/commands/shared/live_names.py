@@ -3,6 +3,7 @@
 This goes past dcmon.db, which loads SQLAlchemy: a shell waits for these names while a person holds the tab key.
 """
 
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +56,11 @@ _ENTER = (
 PUBLIC = frozenset({"orgs", "members", "tokens", "invitations"})  # in the schema that all organizations share
 
 
-def read(app: "App", kind: str, org: str | None, model: str | None) -> list[str]:
-    """Return the names of a kind of object; none when the database can't be read, or not within LONGEST."""
+def read(app: "App", kind: str, org: str | None, model: str | None, typed: str = "") -> list[str]:
+    """Return the first MOST names of a kind of object that may begin as `typed`, in lower or upper case.
+
+    None when the database can't be read, or not within LONGEST.
+    """
     try:
         import psycopg  # before the time is taken
 
@@ -65,7 +69,7 @@ def read(app: "App", kind: str, org: str | None, model: str | None) -> list[str]
         signal.setitimer(signal.ITIMER_REAL, LONGEST)
         with psycopg.connect(url, prepare_threshold=None) as connection:
             connection.read_only = True
-            return _read(connection, kind, chosen, model)
+            return _read(connection, kind, {"org": chosen, "model": model, "typed": _beginning(typed)})
     except Exception:  # a completion says nothing about what is wrong
         return []
     finally:
@@ -76,14 +80,22 @@ def _stop(*_: object) -> None:
     raise TimeoutError
 
 
-def _read(connection: Any, kind: str, org: str | None, model: str | None) -> list[str]:
-    query = f"{QUERIES[kind]} limit {MOST}"
+def _beginning(typed: str) -> str:
+    """Return the part of what is typed that PostgreSQL surely compares as dcmon does: ASCII, in lower case."""
+    matched = re.match("[\x00-\x7f]*", typed)
+    return matched[0].lower() if matched else ""
+
+
+def _read(connection: Any, kind: str, values: dict[str, str | None]) -> list[str]:
+    """Read names. `values`: of the parameters of the query, `org` as it is chosen."""
     name = None
     if kind != "orgs":
-        rows = connection.execute(_ORGANIZATIONS, {"org": org}).fetchall()
+        rows = connection.execute(_ORGANIZATIONS, values).fetchall()
         if len(rows) != 1:
             return []
         name, schema = rows[0]
         if kind not in PUBLIC:
             connection.execute(_ENTER, [schema])
-    return [value for (value,) in connection.execute(query, {"org": name, "model": model})]
+    # Only what matches is counted: of 2,000 organizations, the last ones are completed, too.
+    query = f"select * from ({QUERIES[kind]}) names (name) where starts_with(lower(name), %(typed)s) limit {MOST}"
+    return [value for (value,) in connection.execute(query, {**values, "org": name})]

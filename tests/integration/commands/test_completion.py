@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from dcmon.app import App
+from dcmon.commands.shared import live_names
 from tests.helpers.command_line import LoadedDcmon
 from tests.helpers.judged_results import create_rule
 from tests.helpers.ports import free_port
@@ -55,6 +57,18 @@ def test_name_with_spaces_is_escaped_in_bash(complete: Complete, target: Target)
     assert complete("dcmon monitor show credit/A", "bash") == [r"credit/Age\ Drift"]
     assert "credit/Age Drift" in complete("dcmon monitor show credit/A", "zsh")[0]
     assert complete("dcmon monitor show credit/A") == ["credit/Age Drift"]
+
+
+def test_last_of_many_organizations_is_completed(complete: Complete, app: App) -> None:
+    with app.public() as session:
+        session.execute(
+            text(
+                "insert into organizations (name, schema_name) select 'many' || n, 'many_' || n"
+                " from generate_series(1, 1200) n union all select 'Zürich', 'zurich'"
+            )
+        )
+    assert complete("dcmon org show z") == complete("dcmon org show ZÜ") == ["Zürich"]
+    assert len(complete("dcmon org show ")) == live_names.MOST
 
 
 def test_unreachable_database_completes_nothing(data_dir: Path) -> None:

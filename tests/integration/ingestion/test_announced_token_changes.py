@@ -114,6 +114,16 @@ def test_lost_connection_is_replaced(processes: list[App], engine: Engine, acme:
     assert eventually(lambda: not any(is_cached(app, acme.token) for app in processes), every=0.001)
 
 
+def test_lost_connection_logs_no_traceback(
+    processes: list[App], engine: Engine, acme: Acme, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A restart of PostgreSQL ends the connection that listens: that is no error of dcmon."""
+    learn(processes, acme.token)
+    terminate_listeners(engine)
+    learn(processes, acme.token)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+
+
 def test_lookup_during_a_change_is_not_kept(processes: list[App], engine: Engine, acme: Acme) -> None:
     """A lookup reads the token, then the token is revoked and announced, then the lookup ends."""
     app = processes[0]
