@@ -33,8 +33,8 @@ COMMANDS = Path(__file__).parent / "commands"
 # Parameters of commands that people choose, or that name what people have chosen. Others are data.
 LINES = frozenset({
     "name", "new_name", "rename", "model", "models", "monitor", "check", "version", "email", "emails", "owner", "user",
-    "receiver", "author", "by", "reason", "kind", "object_", "prefixes", "group", "time_zone", "role", "scope",
-    "state", "severity", "task", "topic", "frequency_", "notification_ids", "names", "versions",
+    "receiver", "author", "by", "reason", "kind", "object_", "prefixes", "prefix", "group", "time_zone", "role",
+    "scope", "state", "severity", "task", "topic", "frequency_", "notification_ids", "entry_ids", "names", "versions",
 })  # fmt: skip
 PROSE = frozenset({"description", "note", "message"})
 OPTIONS_WITH_VALUE = ("-o", "--output", "--fields", "--org", "--profile", "--color", "--log-format")

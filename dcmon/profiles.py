@@ -11,6 +11,7 @@
 `current` is used where neither --profile nor DCMON_PROFILE names another one; DCMON_PROFILE= (empty) means none.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -117,12 +118,23 @@ def read() -> ProfileFile:
     return ProfileFile(file, current, profiles)
 
 
-def write(current: str | None, profiles: Mapping[str, Mapping[str, Any]]) -> None:
-    """Replace the file in one step, readable for its owner only, with its comments. Raises DcmonError."""
+def rename(file: ProfileFile, name: str, new_name: str) -> None:
+    """Rename a profile in its place in the file, also where it is the current one. Raises DcmonError."""
+    renamed = {new_name if other == name else other: values for other, values in file.profiles.items()}
+    write(new_name if file.current == name else file.current, renamed, {name: new_name})
+
+
+def write(
+    current: str | None, profiles: Mapping[str, Mapping[str, Any]], new_names: Mapping[str, str] | None = None
+) -> None:
+    """Replace the file in one step, readable for its owner only, with its comments. Raises DcmonError.
+
+    `new_names`: of profiles that are renamed, by their old ones.
+    """
     file = path()
     wanted: dict[str, Any] = {} if current is None else {"current": current}
     wanted |= {"profiles": profiles} if profiles else {}
-    content = _edited(file, wanted)
+    content = _edited(file, wanted, new_names or {})
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with complete_files.writing(file, complete_files.PRIVATE) as target:
@@ -131,7 +143,7 @@ def write(current: str | None, profiles: Mapping[str, Mapping[str, Any]]) -> Non
         raise DcmonError(f"{file} can't be written: {error.strerror}.") from error
 
 
-def _edited(file: Path, wanted: Mapping[str, Any]) -> str:
+def _edited(file: Path, wanted: Mapping[str, Any], new_names: Mapping[str, str]) -> str:
     """Return the file's text with other values, and all else as it is; without comments where that is not possible."""
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -140,6 +152,8 @@ def _edited(file: Path, wanted: Mapping[str, Any]) -> str:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         if "current" in wanted and "current" not in tomllib.loads(text):
             text = f'current = ""\n\n{text}'  # above the comment of the first profile
+        for old, new in new_names.items():  # where they are, so that each comment stays beside its profile
+            text = _with_new_headers(text, old, tomlkit.key(new).as_string())
         document = tomlkit.parse(text)
         _edit(document, wanted)
         content = tomlkit.dumps(document)
@@ -148,6 +162,13 @@ def _edited(file: Path, wanted: Mapping[str, Any]) -> str:
     except (OSError, ValueError, KeyError, TypeError, TOMLKitError):
         pass
     return tomlkit.dumps(wanted)
+
+
+def _with_new_headers(text: str, old: str, new: str) -> str:
+    """Return the text of a file with another key in the headers of a profile, as in [profiles.KEY.http]."""
+    keys = "|".join(re.escape(form) for form in (old, f'"{old}"', f"'{old}'"))
+    header = re.compile(rf"^(\s*\[\s*profiles\s*\.\s*)(?:{keys})(?=\s*[.\]])", re.MULTILINE)
+    return header.sub(lambda match: f"{match[1]}{new}", text)
 
 
 def _edit(table: Any, wanted: Mapping[str, Any]) -> None:

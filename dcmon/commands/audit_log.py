@@ -1,6 +1,7 @@
 """The log of changes: who changed what, and when."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from dcmon.commands.shared import options
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
+from dcmon.commands.shared.several import show_all
 
 app = group(__doc__)
 
@@ -47,3 +49,14 @@ def list_(
     from dcmon.tenancy.audit_log import EntryFilter
 
     ctx.obj.output.page(view.listing(ctx.obj, EntryFilter(since, None, author, kind, object_), limit))
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    entry_ids: Annotated[list[str], typer.Argument(metavar="CHANGE...", help="Ids of changes.")],
+) -> None:
+    """Show changes with all values before and after them. Example: dcmon audit-log show 1"""
+    from dcmon.commands.views import audit_log as view
+
+    show_all(ctx.obj.output, entry_ids, partial(view.detail, ctx.obj))

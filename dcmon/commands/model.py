@@ -175,8 +175,9 @@ def rename(
     Example: dcmon model rename credit credit-retail
     """
     from dcmon.commands.operations import model_removal as operation
+    from dcmon.commands.views import old_names as view
 
-    ctx.obj.output.value(operation.rename_model(ctx.obj, name, new_name))
+    ctx.obj.output.page(view.renamed(operation.rename_model(ctx.obj, name, new_name)))
 
 
 @app.command()

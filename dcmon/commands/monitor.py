@@ -137,6 +137,7 @@ def set_(
     Example: dcmon monitor set "credit/Prediction Drift" --frequency HOUR
     """
     from dcmon.commands.operations import monitor as operation
+    from dcmon.commands.views import old_names as view
 
     wanted: dict[str, Any] = {
         "name": new_name, "description": description, "aggregation_window": aggregation_window,
@@ -148,7 +149,20 @@ def set_(
     fields |= {} if rows is None else {"rows": operation.parse_rows(rows)}
     change = operation.MonitorChange(fields, choices, check_parameters(param), set(reset or ()))
     change.require_some()
-    ctx.obj.output.value(operation.change(ctx.obj, name, change))
+    ctx.obj.output.page(view.renamed(operation.change(ctx.obj, name, change)))
+
+
+@app.command()
+@changing
+def rename(ctx: typer.Context, name: options.MonitorName, new_name: options.NewName) -> None:
+    """Rename a monitor; its id, results and alerts stay. Silences that use the name need the new one.
+
+    Example: dcmon monitor rename "credit/Mixed Nulls" "Nulls"
+    """
+    from dcmon.commands.operations import monitor as operation
+    from dcmon.commands.views import old_names as view
+
+    ctx.obj.output.page(view.renamed(operation.rename(ctx.obj, name, new_name)))
 
 
 @app.command()

@@ -69,6 +69,18 @@ def set_(ctx: typer.Context, name: Name, values: Values, dry_run: options.DryRun
 
 @app.command()
 @counting
+def rename(ctx: typer.Context, name: Name, new_name: options.NewName, dry_run: options.DryRun = False) -> None:
+    """Rename a profile in the file; what names it elsewhere, like DCMON_PROFILE, needs the new name.
+
+    Example: dcmon profile rename staging test
+    """
+    from dcmon.commands.operations import profile as operation
+
+    ctx.obj.output.value(operation.rename(ctx.obj.output, name, new_name, dry_run=dry_run))
+
+
+@app.command()
+@counting
 def delete(
     ctx: typer.Context,
     names: Names,

@@ -102,6 +102,18 @@ def set_(
     ctx.obj.output.page(view.changed(changed))
 
 
+@app.command()
+@changing
+def rename(ctx: typer.Context, name: options.ReceiverName, new_name: options.NewName) -> None:
+    """Rename a receiver; its secrets and notifications stay. Files that declare it need the new name.
+
+    Example: dcmon receiver rename team scoring-team
+    """
+    from dcmon.commands.operations import receiver as operation
+
+    ctx.obj.output.value(operation.rename(ctx.obj, name, new_name))
+
+
 @app.command("test")
 @counting
 def send_test(

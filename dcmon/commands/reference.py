@@ -11,11 +11,20 @@ from dcmon.commands.shared.arguments import column_mapping, constants
 from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.confirmation import confirm
 from dcmon.commands.shared.groups import group
+from dcmon.commands.shared.lists import listing_of
+from dcmon.commands.shared.several import delete_all, show_all
 
 if TYPE_CHECKING:
     from dcmon.ingestion.files.dialect import Dialect
 
 app = group(__doc__)
+Versions = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="VERSION...",
+        help="MODEL/VERSION, VERSION that only one model has; not needed if there is one.",
+    ),
+]
 
 
 @app.command()
@@ -53,29 +62,41 @@ def load(
     ctx.obj.output.value(loaded)
 
 
-@app.command()
-def show(ctx: typer.Context, model: options.TargetModel = None, version: options.TargetVersion = None) -> None:
-    """Show the size and the revision of a reference. Example: dcmon reference show --model credit --version v1"""
-    from dcmon.commands.operations import reference as operation
+@app.command("list")
+@listing_of("versions")
+def list_(ctx: typer.Context, model: options.OnlyModel = None) -> None:
+    """List the references of all versions; without rows there is none. Example: dcmon reference list"""
+    from dcmon.commands.views import reference as view
 
-    reference = operation.find(ctx.obj, operation.VersionNames(model, version))
-    row = {"model": reference.model.name, "version": reference.version.name, "rows": reference.rows}
-    row |= {"revision": reference.version.reference_revision, "at_most": ctx.obj.settings.reference.largest}
-    ctx.obj.output.value(row)
+    ctx.obj.output.table(view.rows(ctx.obj, model), ["model", "version", "rows", "revision"], empty="No version yet.")
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    versions: Versions = None,
+    model: options.TargetModel = None,
+    version: options.TargetVersion = None,
+) -> None:
+    """Show the sizes and revisions of references. Example: dcmon reference show credit/v1"""
+    from dcmon.commands.operations import reference as operation
+    from dcmon.commands.views import reference as view
+
+    names = operation.chosen(ctx.obj, versions, operation.VersionNames(model, version))
+    show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
 @app.command()
 @counting
 def delete(
     ctx: typer.Context,
+    versions: Versions = None,
     model: options.TargetModel = None,
     version: options.TargetVersion = None,
     yes: options.Yes = False,
-    dry_run: options.DryRun = False,
 ) -> None:
-    """Delete all rows of a reference. Example: dcmon reference delete --model credit --version v1 --dry-run"""
+    """Delete all rows of references. Example: dcmon reference delete credit/v1 --dry-run"""
     from dcmon.commands.operations import reference as operation
 
-    names = operation.VersionNames(model, version)
-    cleared = operation.clear(ctx.obj, names, partial(confirm, yes=yes), dry_run=dry_run)
-    ctx.obj.output.value(cleared)
+    names = operation.chosen(ctx.obj, versions, operation.VersionNames(model, version))
+    delete_all(ctx.obj.output, names, partial(operation.deletion, ctx.obj), yes=yes)

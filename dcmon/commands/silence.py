@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import operator_name
-from dcmon.commands.shared.changes import changing
+from dcmon.commands.shared import options, questions
+from dcmon.commands.shared.arguments import operator_name, require_not_both, require_some
+from dcmon.commands.shared.changes import asking, changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import run_for_all, show_all
@@ -78,8 +78,39 @@ def show(ctx: typer.Context, silence_ids: Ids) -> None:
     show_all(ctx.obj.output, silence_ids, partial(view.detail, ctx.obj))
 
 
-@app.command()
+@app.command("set")
 @changing
+def set_(
+    ctx: typer.Context,
+    silence_ids: Ids,
+    match: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, in place of its matchers: monitor=~.*Drift; repeatable.")
+    ] = None,
+    for_: Annotated[
+        timedelta | None,
+        options.duration_option("--for", "How long from now, or from its start: 4h.", "For a time give --to."),
+    ] = None,
+    from_: Annotated[datetime | None, options.time_option("--from", "Start of the silence.")] = None,
+    until: Annotated[datetime | None, options.time_option("--to", "End of the silence, like +4h.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Reason, stored with the silence.")] = None,
+    yes: options.Yes = False,
+) -> None:
+    """Change silences that are not over. Options not given keep their value; what is no longer held back is sent.
+
+    Example: dcmon silence set 1 --for 8h --reason "the backfill takes longer"
+    """
+    from dcmon.commands.operations import silence as operation
+
+    require_some("silence set", match, for_, from_, until, reason)
+    require_not_both(for_ is not None, "--for", until is not None, "--to")
+    wanted = operation.SilenceChange(match, from_, until, for_, reason)
+    find, change = partial(operation.find, ctx.obj), partial(operation.change, ctx.obj, wanted=wanted)
+    ask = partial(operation.ask, ctx.obj, wanted, yes=yes)
+    run_for_all(ctx.obj.output, silence_ids, find, change, ask=ask)
+
+
+@app.command()
+@asking(questions.ended_silence)
 def delete(ctx: typer.Context, silence_ids: Ids) -> None:
     """Delete silences: they end now, and what they held back is sent. Example: dcmon silence delete 1 2"""
     from dcmon.commands.operations import silence as operation

@@ -13,7 +13,7 @@ from dcmon.commands.shared.lists import global_listing, listing_of
 from dcmon.commands.shared.several import delete_all, show_all
 
 if TYPE_CHECKING:
-    from dcmon.commands.operations.source import TypedTarget
+    from dcmon.commands.operations.source import SourceChange, TypedTarget
 
 app = group(__doc__)
 
@@ -24,9 +24,7 @@ app = group(__doc__)
 def create(
     ctx: typer.Context,
     name: options.CreatedName,
-    url: Annotated[
-        str, typer.Argument(help="Directory, bucket or pattern: /path, s3://bucket/prefix, '/path/**/labels-*.csv'.")
-    ],
+    url: Annotated[str, typer.Argument(help=options.LOCATION)],
     target: "TypedTarget",
     check: Annotated[bool, typer.Option("--check/--no-check", help="Check that the location can be listed.")] = True,
 ) -> None:
@@ -54,6 +52,39 @@ def show(ctx: typer.Context, names: options.SourceNames) -> None:
     from dcmon.commands.views import source as view
 
     show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
+
+
+@app.command("set")
+@changing
+@option_groups.source_change
+def set_(
+    ctx: typer.Context,
+    name: options.SourceName,
+    *,
+    change: "SourceChange",
+    check: Annotated[bool, typer.Option("--check/--no-check", help="Check that a new location can be listed.")] = True,
+) -> None:
+    """Change a source. Options not given keep their value; files that were loaded stay as they are.
+
+    --map and --set add to those that it has. Its model, and whether its files hold labels, can't change: its rows
+    belong to them. Delete the source, which keeps its rows, and create another.
+
+    Example: dcmon source set lake --map customer=_dc_sample_id --delimiter ";"
+    """
+    from dcmon.commands.operations import source as operation
+    from dcmon.commands.views import source as view
+
+    change.require_some()
+    ctx.obj.output.page(view.changed(operation.change(ctx.obj, name, change, is_checked=check)))
+
+
+@app.command()
+@changing
+def rename(ctx: typer.Context, name: options.SourceName, new_name: options.NewName) -> None:
+    """Rename a source; its files and rows stay. Example: dcmon source rename lake score-lake"""
+    from dcmon.commands.operations import source as operation
+
+    ctx.obj.output.value(operation.rename(ctx.obj, name, new_name))
 
 
 @app.command()

@@ -66,6 +66,19 @@ def show(ctx: typer.Context, prefixes: Prefixes) -> None:
 
 
 @app.command()
+@changing
+def rename(
+    ctx: typer.Context,
+    prefix: Annotated[str, typer.Argument(metavar="TOKEN", help='Prefix as "dcmon token list" shows it, or name.')],
+    new_name: options.NewName,
+) -> None:
+    """Rename a token; it works unchanged. Example: dcmon token rename scoring scoring-service"""
+    from dcmon.commands.operations import token as operation
+
+    ctx.obj.output.value(operation.rename(ctx.obj, prefix, new_name))
+
+
+@app.command()
 @asking(questions.revoked_token)
 def delete(ctx: typer.Context, prefixes: Prefixes) -> None:
     """Delete tokens: from now on they are refused. Example: dcmon token delete dcm_Ab3dE6gH9k"""

@@ -73,11 +73,16 @@ def parse_hours(text: str) -> MutedHours:
     return MutedHours(start, end)
 
 
-def format_schedule(mute_time: MuteTime) -> str:
-    """Return days and hours as text: "mon,tue 22:00-06:00 Europe/Berlin"."""
+def schedule(mute_time: MuteTime) -> Schedule:
+    """Return when a mute time holds, as an operator would type it."""
     start, end = (f"{minutes // 60:02}:{minutes % 60:02}" for minutes in (mute_time.begins, mute_time.ends))
     days = "daily" if len(mute_time.days) == len(DAYS) else ",".join(mute_time.days)
-    return f"{days} {start}-{end} {mute_time.time_zone}"
+    return Schedule(days, f"{start}-{end}", mute_time.time_zone)
+
+
+def format_schedule(mute_time: MuteTime) -> str:
+    """Return days and hours as text: "mon,tue 22:00-06:00 Europe/Berlin"."""
+    return " ".join(schedule(mute_time))
 
 
 def add(session: Session, name: str, days: str, hours: str, time_zone: str, matcher_texts: Sequence[str]) -> MuteTime:
@@ -92,21 +97,30 @@ def add(session: Session, name: str, days: str, hours: str, time_zone: str, matc
     return mute_time
 
 
-def change(
-    session: Session, mute_time: MuteTime, name: str, schedule: "Schedule", matcher_texts: Sequence[str]
-) -> None:
+def change(session: Session, mute_time: MuteTime, name: str, wanted: Schedule, matcher_texts: Sequence[str]) -> None:
     """Change all of a mute time. Raises InvalidInput or Conflict."""
+    _require_free_name(session, mute_time, name)
+    muted = parse_hours(wanted.hours)
+    mute_time.name, mute_time.days, mute_time.begins, mute_time.ends = name, parse_days(wanted.days), *muted
+    mute_time.time_zone = windows.time_zone(wanted.time_zone).key
+    mute_time.matchers = [str(matchers.parse(text)) for text in matcher_texts]
+    session.flush()
+
+
+def rename(session: Session, mute_time: MuteTime, name: str) -> None:
+    """Give a mute time another name. Raises InvalidInput or Conflict."""
+    _require_free_name(session, mute_time, name)
+    mute_time.name = name
+    session.flush()
+
+
+def _require_free_name(session: Session, mute_time: MuteTime, name: str) -> None:
     if not name.strip() or len(name) > LONGEST_NAME:
         raise errors.InvalidInput(f"A mute time's name has 1 to {LONGEST_NAME} characters.")
     with session.no_autoflush:
         same_named_id = session.scalar(select(MuteTime.id).where(MuteTime.name == name))
     if same_named_id is not None and same_named_id != mute_time.id:
-        raise errors.Conflict(f'There is a mute time {name!r} already. Delete it with "dcmon mute delete" first.')
-    muted = parse_hours(schedule.hours)
-    mute_time.name, mute_time.days, mute_time.begins, mute_time.ends = name, parse_days(schedule.days), *muted
-    mute_time.time_zone = windows.time_zone(schedule.time_zone).key
-    mute_time.matchers = [str(matchers.parse(text)) for text in matcher_texts]
-    session.flush()
+        raise errors.Conflict(f'There is a mute time {name!r} already: "dcmon mute set" changes it.')
 
 
 def entries(session: Session) -> Sequence[MuteTime]:
@@ -114,9 +128,13 @@ def entries(session: Session) -> Sequence[MuteTime]:
     return session.scalars(select(MuteTime).order_by(MuteTime.name)).all()
 
 
-def find(session: Session, name: str) -> MuteTime:
-    """Return the mute time of that name. Raises MuteTimeNotFound."""
-    mute_time = session.scalar(select(MuteTime).where(MuteTime.name == name))
+def find(session: Session, name: str, *, is_locked: bool = False) -> MuteTime:
+    """Return the mute time of that name. Raises MuteTimeNotFound.
+
+    `is_locked`: no other transaction can change it before this one ends, so that no change is lost.
+    """
+    statement = select(MuteTime).where(MuteTime.name == name)
+    mute_time = session.scalar(statement.with_for_update(key_share=True) if is_locked else statement)
     if mute_time is None:
         raise errors.MuteTimeNotFound(name=name, known=session.scalars(select(MuteTime.name)))
     return mute_time

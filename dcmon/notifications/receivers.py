@@ -145,7 +145,8 @@ def subscription(session: Session, receiver: Webhook) -> Subscription:
 
 def rename(session: Session, receiver: Webhook, name: str) -> None:
     """Rename a receiver. Raises InvalidInput or Conflict."""
-    _require_free_name(session, name)
+    if name != receiver.name:
+        _require_free_name(session, name)
     receiver.name = name
     session.flush()
 

@@ -80,9 +80,23 @@ def entries(session: Session, now: datetime, *, ended: bool = False) -> Sequence
     return session.scalars(statement if ended else statement.where(Silence.ends_at > now)).all()
 
 
-def get(session: Session, silence_id: int) -> Silence:
-    """Return a silence. Raises SilenceNotFound."""
-    silence = session.get(Silence, silence_id)
+def change(session: Session, silence: Silence, wanted: NewSilence, now: datetime) -> None:
+    """Change all of a silence but its author, while it is not over. Raises InvalidInput or Conflict."""
+    if silence.ends_at <= now:
+        raise errors.Conflict(
+            f"Silence {silence.id} is over since {format_moment(silence.ends_at)}: what it held back was sent."
+            ' "dcmon silence create" adds another one.'
+        )
+    require_usable(wanted, now)
+    silence.matchers = [str(matchers.parse(text)) for text in wanted.matchers]
+    silence.starts_at, silence.ends_at, silence.reason = wanted.starts_at, wanted.ends_at, wanted.reason
+    session.flush()
+
+
+def get(session: Session, silence_id: int, *, is_locked: bool = False) -> Silence:
+    """Return a silence; `is_locked`: no other transaction can change it meanwhile. Raises SilenceNotFound."""
+    locking = {"key_share": True} if is_locked else None
+    silence = session.get(Silence, silence_id, with_for_update=locking, populate_existing=is_locked)
     if silence is None:
         raise errors.SilenceNotFound(name=silence_id)
     return silence

@@ -81,6 +81,20 @@ def entries(
     return Entries(page, None if is_last else f"{rows[limit - 1].at.isoformat()}~{page[-1]['id']}")
 
 
+def entry(engine: Engine, org: Organization, entry_id: str) -> dict[str, Any]:
+    """Return an entry by its id, as entries() has it: a number, of the log in "public" with a p. Raises NotFound."""
+    of_public, digits = entry_id.startswith("p"), entry_id.removeprefix("p")
+    row = None
+    if digits.isascii() and digits.isdigit() and len(digits) < 19:
+        table: Any = PublicEntry if of_public else AuditLogEntry
+        conditions = [table.id == int(digits), *([PublicEntry.org_id == org.id] if of_public else [])]
+        with db.public_session(engine) if of_public else db.org_session(engine, org) as session:
+            row = session.scalar(select(table).where(*conditions))
+    if row is None:
+        raise errors.NotFound(f'There is no change {entry_id!r}. "dcmon audit-log list" lists the changes.')
+    return _describe(row)
+
+
 def kinds() -> frozenset[str]:
     """Return the kinds of objects that entries are about."""
     tables = [mapper.class_ for entry in LETTERS for mapper in entry.registry.mappers]

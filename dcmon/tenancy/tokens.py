@@ -105,13 +105,34 @@ def hold_to(session: Session, org_id: int, token: str, highest: Role | None) -> 
 
 def _require_room(session: Session, org_id: int, user_id: int, name: str) -> None:
     """Check the name of a new token, and that the user has not too many. Raises InvalidInput or Conflict."""
-    require_storable(name)
-    if not 1 <= len(name.strip()) <= MAX_NAME_LENGTH or not name.isprintable():
-        raise errors.InvalidInput(f"The name of a token has 1 to {MAX_NAME_LENGTH} printable characters.")
+    _require_name(name)
     session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
     own = session.scalars(select(Token).where(Token.org_id == org_id, Token.user_id == user_id))
     if sum(_state(token) == TokenState.LIVE for token in own) >= MAX_LIVE:
         raise errors.Conflict(f"A user has at most {MAX_LIVE} live tokens in an organization. Revoke one first.")
+
+
+def _require_name(name: str) -> None:
+    require_storable(name)
+    if not 1 <= len(name.strip()) <= MAX_NAME_LENGTH or not name.isprintable():
+        raise errors.InvalidInput(f"The name of a token has 1 to {MAX_NAME_LENGTH} printable characters.")
+
+
+def rename(session: Session, org_id: int, typed: str, name: str) -> str:
+    """Give a token another name, and return its old one; its clients go on unchanged. `typed`: as for find_named.
+
+    Names of new tokens may be equal; a new name that a token has is refused: the name would mean none of the two.
+    Raises TokenNotFound, InvalidInput or Conflict.
+    """
+    _require_name(name)
+    of_org = select(Token).where(Token.org_id == org_id).order_by(Token.id)
+    locked = session.scalars(of_org.with_for_update(key_share=True)).all()  # of two renames, the second finds no name
+    token = find_named(session, org_id, typed)
+    if any(other.name == name and other.revoked_at is None for other in locked if other.id != token.id):
+        raise errors.Conflict(f"Another token has the name {name!r}. Choose another name.")
+    old, token.name = token.name, name
+    session.flush()
+    return old
 
 
 def authenticate(session: Session, token: str) -> Bearer:

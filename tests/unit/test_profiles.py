@@ -12,7 +12,7 @@ from dcmon import cli, profiles, settings
 from dcmon.commands.operations import profile as operation
 from dcmon.commands.views import profile as view
 from dcmon.data_formats import Format
-from dcmon.errors import InvalidInput, NotFound
+from dcmon.errors import Conflict, InvalidInput, NotFound
 from dcmon.output import Output
 from dcmon.settings import Settings
 from tests.helpers.examples import examples
@@ -148,6 +148,21 @@ def test_change_of_a_profile_leaves_all_else_as_it_is(file: Path) -> None:
     assert changed.startswith('current = "prod"\n')
     assert profiles.read().profiles["prod"]["kafka"] == {"topic_prefix": "x"}
     assert profiles.read().profiles["new"] == {"org": "beta"}
+
+
+def test_renamed_profile_stays_in_its_place_and_current(file: Path) -> None:
+    content = CONTENT.replace("[profiles.prod]", "# of the plant\n[profiles.prod]  # main")
+    file.write_text(content)
+    row = operation.rename(Output(), "prod", "plant 1", dry_run=False)
+    assert (row["name"], row["old_name"], row["is_current"]) == ("plant 1", "prod", True)
+    expected = content.replace('"prod"', '"plant 1"', 1).replace("profiles.prod", 'profiles."plant 1"')
+    assert file.read_text() == expected
+    with pytest.raises(Conflict, match="There is a profile 'wrong' already"):
+        operation.rename(Output(), "test", "wrong", dry_run=False)
+    with pytest.raises(NotFound, match="Do you mean 'test'"):
+        operation.rename(Output(), "tst", "other", dry_run=False)
+    assert operation.rename(Output(), "test", "other", dry_run=True)["name"] == "other"
+    assert file.read_text() == expected
 
 
 def test_file_out_of_reach_does_not_hide_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

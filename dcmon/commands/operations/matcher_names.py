@@ -42,14 +42,14 @@ def unknown(session: Session, texts: Sequence[str]) -> list[str]:
     return [sentence for sentence in sentences if sentence is not None]
 
 
-def ask(app: "App", sentences: Sequence[str], what: str, *, yes: bool) -> None:
-    """Ask whether to create `what` with such names, or only say so. Raises InvalidInput after a no."""
+def ask(app: "App", sentences: Sequence[str], action: str, *, yes: bool) -> None:
+    """Ask whether to do `action`, like "create the silence", or only say so. Raises InvalidInput after a no."""
     if not sentences:
         return
     if yes or app.effects is not None:
         app.output.remark(" ".join(sentences))
     else:
-        confirm(f"{' '.join(sentences)} Create the {what} all the same?", yes=False)
+        confirm(f"{' '.join(sentences)} {action.capitalize()} all the same?", yes=False)
 
 
 def _sentence(matcher: Matcher, known: Sequence[str]) -> str | None:

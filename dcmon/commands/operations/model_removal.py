@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from dcmon.commands.operations import old_names
 from dcmon.commands.shared.several import Deletion
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
@@ -72,7 +73,9 @@ def rename_model(app: "App", name: str, new_name: str) -> dict[str, Any]:
         sample_tables.lock_naming(session, "models")  # of two renames, the second one finds no model of the old name
         model = models.find(session, name)
         models.rename(session, model, new_name)
-        return {"name": new_name, "old_name": name, "id": model.id}
+        of_model = session.scalars(select(Monitor.name).join(Check).where(Check.model_id == model.id)).all()
+        still = old_names.row(session, old_names.of_model(name, new_name, of_model))
+        return {"name": new_name, "old_name": name, "id": model.id, **still}
 
 
 def rename_version(app: "App", words: "Sequence[str]", new_name: str) -> dict[str, Any]:

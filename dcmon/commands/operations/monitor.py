@@ -9,18 +9,22 @@ import typer
 
 from dcmon.alerting import rules
 from dcmon.checks import defaults
+from dcmon.commands.operations import old_names
 from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.db import work_queue
 from dcmon.formatting import count_of, listed
 from dcmon.monitoring import lifecycle, model_checks, monitors
 from dcmon.nearest import meant
-from dcmon.storage import filter_parser, models
+from dcmon.storage import filter_parser, models, sample_tables
 from dcmon.windows import ComparedWith
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.alerting.rules import Condition
     from dcmon.app import App
+    from dcmon.db.tables.org import Monitor
     from dcmon.monitoring.monitor_spec import MonitorSpec
 
 # The names under which monitors store choices that options call otherwise.
@@ -120,17 +124,44 @@ def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:
     org = app.organization()
     with app.org(org) as session:
         monitor = monitors.find(session, name)
-        if (chosen_name := wanted.fields.get("name", monitor.name)) != monitor.name:
-            monitors.require_free_name(
-                session, model_checks.get_with_model(session, monitor.check_id).model, chosen_name
-            )
+        if new_name := wanted.fields.get("name"):
+            monitor = _find_to_rename(session, monitor, name, new_name)
         old_name = monitors.full_name(session, monitor)
         done = lifecycle.change_monitor(session, org, monitor, wanted.apply_to, app.settings.url)
-        new_name = monitors.full_name(session, monitor)
-        renamed = {} if new_name == old_name else {"old_name": old_name}
-        row = {"name": new_name, **renamed, "id": monitor.id, "revision": monitor.revision, "windows_due": done.windows}
+        row = _renamed(session, monitor, old_name) | {"revision": monitor.revision, "windows_due": done.windows}
     app.enqueue(org, work_queue.Work.evaluate, work_queue.Work.notify)
     return row
+
+
+def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
+    """Rename a monitor. Raises MonitorNotFound, InvalidInput or Conflict."""
+    choices = CheckChoices(None, None, None, None, None, None)
+    row = change(app, name, MonitorChange({"name": new_name}, choices, {}))
+    return {key: value for key, value in row.items() if key not in ("revision", "windows_due")}
+
+
+def _find_to_rename(session: "Session", monitor: "Monitor", name: str, new_name: str) -> "Monitor":
+    """Find a monitor again when no other one of its model can be renamed: it may have another name since.
+
+    Raises MonitorNotFound, or Conflict if the new name is taken.
+    """
+    model = model_checks.get_with_model(session, monitor.check_id).model
+    sample_tables.lock_naming(session, f"monitors of {model.id}")
+    session.expire_all()
+    current = monitors.find(session, name)
+    if new_name != current.name:
+        monitors.require_free_name(session, model, new_name)
+    return current
+
+
+def _renamed(session: "Session", monitor: "Monitor", old_name: str) -> dict[str, Any]:
+    """Return the names and the id of a monitor; with what still has the old name, if it has another one."""
+    name = monitors.full_name(session, monitor)
+    if name == old_name:
+        return {"name": name, "id": monitor.id}
+    model = name.removesuffix(f"/{monitor.name}")
+    still = old_names.row(session, old_names.of_monitor(model, old_name.removeprefix(f"{model}/"), monitor.name))
+    return {"name": name, "old_name": old_name, "id": monitor.id, **still}
 
 
 def deletion(app: "App", name: str) -> Deletion:

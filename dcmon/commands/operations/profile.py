@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dcmon import profiles, setting_faults, setting_names
 from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.shared.several import Deletion
-from dcmon.errors import InvalidInput
+from dcmon.errors import Conflict, InvalidInput
 from dcmon.formatting import count_of
 from dcmon.nearest import meant
 from dcmon.profiles import OUTPUT, Profile
@@ -43,9 +43,7 @@ def use(output: "Output", name: str, *, dry_run: bool) -> dict[str, Any]:
 
 def change(output: "Output", name: str, values: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
     """Create a profile or change it, if all its settings can be used. Raises InvalidInput."""
-    require_line(name)
-    if name == NONE or not name:
-        raise InvalidInput(f"A profile can't be called {name!r}.")
+    _require_name(name)
     file = profiles.read()
     changed = copy.deepcopy(dict(file.profiles.get(name, {})))
     for typed in values:
@@ -62,6 +60,25 @@ def change(output: "Output", name: str, values: Sequence[str], *, dry_run: bool)
         "settings": [".".join(path) for path, _ in profiles.flat(changed)],
         "file": file.path,
     }
+
+
+def rename(output: "Output", name: str, new_name: str, *, dry_run: bool) -> dict[str, Any]:
+    """Rename a profile, also where it is the current one. Raises NotFound, InvalidInput or Conflict."""
+    _require_name(new_name)
+    file = profiles.read()
+    file.find(name)
+    if new_name != name and new_name in file.profiles:
+        raise Conflict(f"There is a profile {new_name!r} already. Choose another name.")
+    if not dry_run:
+        profiles.rename(file, name, new_name)
+    would(output, f"rename profile {name!r}")
+    return {"name": new_name, "old_name": name, "is_current": file.current == name, "file": file.path}
+
+
+def _require_name(name: str) -> None:
+    require_line(name)
+    if name == NONE or not name:
+        raise InvalidInput(f"A profile can't be called {name!r}.")
 
 
 def deletion(name: str) -> Deletion:

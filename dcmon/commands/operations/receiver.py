@@ -137,6 +137,13 @@ def change(
     return changed
 
 
+def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
+    """Rename a receiver; its secrets and notifications stay. Raises WebhookNotFound, InvalidInput or Conflict."""
+    with app.org() as session:
+        receivers.rename(session, receivers.find(session, name, is_locked=True), new_name)
+    return {"name": new_name, "old_name": name}
+
+
 def rotate_secret(app: "App", name: str) -> dict[str, Any]:
     """Give a webhook a new signing secret. Raises WebhookNotFound or InvalidInput."""
     with app.org() as session:

@@ -1,11 +1,14 @@
 """Load and clear references."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import typer
+
 from dcmon.commands.shared.dry_run_output import would
+from dcmon.commands.shared.several import Deletion
 from dcmon.db import work_queue
 from dcmon.formatting import count_of
 from dcmon.ingestion.files import reference_file
@@ -99,20 +102,34 @@ def load_first(
     return loaded
 
 
-def clear(app: "App", names: VersionNames, confirm: Callable[[str], None], *, dry_run: bool) -> dict[str, Any]:
-    """Delete all rows of a reference after `confirm(question)`; then enqueue its windows.
+def chosen(app: "App", typed: Sequence[str] | None, names: VersionNames) -> list[str]:
+    """Return the versions that were typed, as arguments or as --model and --version, by their full names.
 
-    Raises ModelNotFound or VersionNotFound.
+    Raises ModelNotFound, VersionNotFound, InvalidInput, or BadParameter if there are both.
     """
-    reference = find(app, names)
-    if dry_run:
-        revision = reference.version.reference_revision + 1
-        return _finish(app, ReferenceLoad(0, reference.rows, 0, revision), dry_run=True)
-    confirm(f"Delete {reference.rows:,} reference rows of {reference.model.name}/{reference.version.name}?")
+    if not typed:
+        reference = find(app, names)
+        return [versions.full_name(reference.model, reference.version)]
+    if names != VersionNames(None, None):
+        raise typer.BadParameter("Give MODEL/VERSION, or --model and --version, not both.")
+    with app.org() as session:
+        return versions.join_words(session, typed)
+
+
+def deletion(app: "App", name: str) -> Deletion:
+    """Find a reference, of MODEL/VERSION, to delete its rows. Raises VersionNotFound or InvalidInput."""
     org = app.organization()
     with app.org(org) as session:
-        reference_load = lifecycle.clear_reference(session, reference.version, org.retention)
-    return _finish(app, reference_load, dry_run=False)
+        model, version = versions.find_named(session, name)
+        rows, full_name = references.count(session, version), versions.full_name(model, version)
+
+    def delete() -> None:
+        with app.org(org) as session:
+            lifecycle.clear_reference(session, versions.get(session, version.id)[1], org.retention)
+        app.enqueue(org, work_queue.Work.evaluate)
+
+    row = {"deleted": full_name, "removed": rows, "rows": 0, "revision": version.reference_revision + 1}
+    return Deletion(version.id, row, f"{count_of(rows, 'reference row')} of {full_name}", delete)
 
 
 def _finish(app: "App", load: ReferenceLoad, *, dry_run: bool) -> dict[str, Any]:

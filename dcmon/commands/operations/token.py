@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcmon import errors, file_errors
+from dcmon.commands.shared.dry_run_output import changes_are
 from dcmon.tenancy import imported_tokens, organizations, permissions, tokens
 from dcmon.tenancy.permissions import Scope
 
@@ -48,9 +49,18 @@ def find(app: "App", typed: str) -> str:
         return tokens.find_named(session, org.id, typed).prefix
 
 
+def rename(app: "App", typed: str, name: str) -> dict[str, Any]:
+    """Rename a token, found by its prefix or name. Raises TokenNotFound, InvalidInput or Conflict."""
+    org, prefix = app.organization(), find(app, typed)
+    with app.public() as session:
+        old_name = tokens.rename(session, org.id, typed, name)
+    return {"prefix": prefix, "name": name, "old_name": old_name}
+
+
 def revoke(app: "App", typed: str) -> dict[str, Any]:
     """Revoke a token, found by its prefix or name. Raises TokenNotFound or InvalidInput."""
     org = app.organization()
+    changes_are(app.output, "tokens", "revoke {}")
     with app.public() as session:
         token = tokens.revoke(session, org.id, typed)
     return {"deleted": token.prefix, "name": token.name}

@@ -77,6 +77,12 @@ def require_not_both(one: bool, name: str, other: bool, other_name: str) -> None
         raise typer.BadParameter(f"Give either {name} or {other_name}, not both.")
 
 
+def require_some(command: str, *typed: object) -> None:
+    """Check that a command that changes something got an option that says what. Raises BadParameter."""
+    if all(value is None for value in typed):
+        raise typer.BadParameter(f'Nothing to change: give an option that "dcmon {command} --help" lists.')
+
+
 def frequency(text: str) -> Any:
     """Return the frequency of a word of choices.FREQUENCIES."""
     from dcmon.windows import Frequency

@@ -58,6 +58,7 @@ LIVE = {
     "user": "members", "alert": "open_alerts", "alert_id": "alerts", "alert_ids": "open_alerts",
     "versions": "full_versions",
     "silence_ids": "silences", "notification_ids": "notifications", "row_ids": "quarantined", "prefixes": "tokens",
+    "prefix": "tokens",
 }  # fmt: skip
 LIVE_OF_COMMAND = {
     "member create email": "", "member invite email": "", "invitation delete emails": "invitations",
@@ -89,14 +90,14 @@ CHOICES["profile"] = _profiles
 CHOICES_OF_COMMAND: dict[str, Choices] = {
     "monitor create check": _check_names, "check show names": _check_names, "config show names": _settings,
     "profile show names": _profiles, "profile use name": _profiles, "profile delete names": _profiles,
-    "profile set name": _profiles, "ingest seek to": words_of("beginning end"),
+    "profile set name": _profiles, "profile rename name": _profiles, "ingest seek to": words_of("beginning end"),
     "model set-defaults names": partial(list, states.DefaultSet),
     "org set-defaults names": partial(list, states.DefaultSet),
 }  # fmt: skip
 # What only a person knows: names of new objects, texts, numbers, times, columns of files, and files themselves, which
 # the shell completes.
 FREE = frozenset({
-    "additional", "at", "author", "by", "class_", "condition", "description", "every", "expires",
+    "additional", "at", "author", "by", "class_", "condition", "description", "entry_ids", "every", "expires",
     "feature", "file", "files", "filter_", "for_", "from_", "github_summary_file", "grep", "group", "header",
     "host", "hours", "id_", "ids", "image", "junit", "key", "label", "label_bytes_per_minute",
     "label_delay", "labels_per_minute", "lateness", "longest", "lookback", "map_", "max_models", "max_monitors",

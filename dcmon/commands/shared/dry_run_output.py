@@ -19,19 +19,19 @@ class DryRunOutput(Output):
     """Shows that nothing was changed: in each row, and with what the dry run counted beside an object.
 
     `effects` are those of a run whose transactions are rolled back. `phrases`, like "delete model 'credit'", say what a
-    command would do that counts by itself in place of running.
+    command would do that counts by itself in place of running. `own_phrases`: what a command calls changes of a table.
     """
 
     def __init__(self, output: Output, effects: "Effects | None" = None) -> None:
         super().__init__(output.format, quiet=output.quiet, fields=output.fields, color=output.color)
-        self.effects, self.phrases = effects, list[str]()
+        self.effects, self.phrases, self.own_phrases = effects, list[str](), dict[tuple[str, str], str]()
 
     @property
     def sentence(self) -> str:
         """Return what would be done, in a sentence."""
         from dcmon.commands.views import effects as view
 
-        return view.sentence(self.phrases if self.effects is None else view.phrases(self.effects))
+        return view.sentence(self.phrases if self.effects is None else view.phrases(self.effects, self.own_phrases))
 
     def table(self, rows: Sequence[Row], columns: Any, **more: Any) -> None:
         super().table([self._marked(row) for row in rows], _headed(columns), **more)
@@ -70,3 +70,9 @@ def would(output: Output, *phrases: str) -> None:
     """Note what a dry run would do, for its sentence: "delete 3 rows". Without a dry run nothing happens."""
     if isinstance(output, DryRunOutput):
         output.phrases += [phrase for phrase in phrases if phrase]
+
+
+def changes_are(output: Output, table: str, phrase: str) -> None:
+    """Note what a command does to the rows of a table that it changes, for the sentence of a dry run: "end {}"."""
+    if isinstance(output, DryRunOutput):
+        output.own_phrases[table, "changed"] = phrase

@@ -16,7 +16,7 @@ GROUPS = {
     "From a file": {
         "from_", "map_", "id_", "time", "prediction", "probabilities", "label", "format_", "reference", "write",
     },
-    "Rows of files": {"model", "version", "labels", "map_", "ignore_extra", "set_"},
+    "Rows of files": {"model", "version", "labels", "map_", "ignore_extra", "set_", "reset"},
     "How files are written": {"delimiter", "encoding", "decimal", "thousands", "null", "date_order", "time_zone"},
     "What is computed": {
         "check", "scorer", "feature", "class_", "aggregation", "max_features", "metric", "param", "filter_", "compare",
@@ -37,6 +37,7 @@ GROUPS_OF_COMMANDS = {
     "monitor run": ("Windows", "Reports"),
     "ingest file": ("Rows of files", "How files are written"),
     "source create": ("Rows of files", "How files are written"),
+    "source set": ("Rows of files", "How files are written"),
 }
 # The commands of `dcmon --help`, by what a person wants to do.
 PANELS = {

@@ -24,6 +24,7 @@ FIELDS = {
     "quarantine list": "model version kind reason rows first last example field value detail",
     "receiver list": "name kind to severities models cap repeat options state paused_until paused_because"
     " old_secret_until waiting dead last_delivery last_error created_at",
+    "reference list": "name model version rows revision",
     "rule list": "id name monitor condition severity for keep_firing min_n no_data error inhibit active open alerts"
     " failing",
     "silence list": "id matchers from until by reason state",

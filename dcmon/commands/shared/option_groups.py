@@ -6,7 +6,9 @@ The functions import what they parse into only when a command runs, so that --he
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
 
 from dcmon.commands.shared import options
 from dcmon.commands.shared.arguments import column_mapping, constants
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
     from dcmon.commands.operations.monitor import CheckChoices
     from dcmon.commands.operations.receiver import TypedAddress
-    from dcmon.commands.operations.source import TypedTarget
+    from dcmon.commands.operations.source import SourceChange, TypedTarget
     from dcmon.ingestion.dead_letters import DeadLetterFilter
     from dcmon.ingestion.files.dialect import Dialect
     from dcmon.ingestion.files.rejection_limit import RejectionLimit
@@ -64,6 +66,26 @@ def _parse_target(
 
     kind = RowKind.LABELS if labels else RowKind.SAMPLES
     return TypedTarget(model, version, kind, column_mapping(map_, ignore_extra), dialect, constants(set_))
+
+
+def _parse_source_change(
+    url: options.NewLocation = None,
+    version: options.ChangedVersion = None,
+    map_: options.Mapping = None,
+    ignore_extra: options.IgnoreExtra = False,
+    set_: options.Constants = None,
+    reset: options.ResetOfFiles = None,
+    model: Annotated[str | None, typer.Option("--model", hidden=True, help="It can't change.")] = None,
+    labels: Annotated[bool, typer.Option("--labels", hidden=True, help="It can't change.")] = False,
+    *,
+    dialect: "Dialect",
+) -> "SourceChange":
+    """Parse what changes of a source. Raises BadParameter for what can't."""
+    from dcmon.commands.operations.source import SourceChange, require_same_owner
+
+    require_same_owner(model, has_labels=labels)
+
+    return SourceChange(url, version, column_mapping(map_, ignore_extra), dialect, constants(set_), set(reset or ()))
 
 
 def _parse_dialect(
@@ -195,6 +217,11 @@ receiver_address = option_group("address", _parse_address)
 listed_rows = option_group("row_filter", _parse_listed_rows)
 chosen_rows = option_group("row_filter", _parse_chosen_rows)
 chosen_dead_letters = option_group("chosen", _parse_chosen_dead_letters)
+
+
+def source_change(command: Command) -> Command:
+    """Parse the options that change a source as `change`; those of its dialect are a group of their own."""
+    return file_dialect(option_group("change", _parse_source_change)(command))
 
 
 def row_target(command: Command) -> Command:

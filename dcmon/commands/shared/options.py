@@ -109,6 +109,7 @@ MonitorNames = Annotated[
 ]
 ReceiverNames = Annotated[list[str], typer.Argument(metavar="RECEIVER...", help="Names of receivers.")]
 SourceNames = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Names of sources.")]
+MuteName = Annotated[str, typer.Argument(metavar="MUTE", help="Name of the mute time.")]
 MuteNames = Annotated[list[str], typer.Argument(metavar="MUTE...", help="Names of mute times.")]
 LoggedSince = Annotated[datetime | None, time_option("--since", "Only rows logged at this time or later.")]
 From = Annotated[datetime | None, time_option("--from", "Windows that end after this time.")]
@@ -125,6 +126,18 @@ IgnoreExtra = Annotated[
 Constants = Annotated[
     Names, typer.Option("--set", help="Give all rows a value that the files do not have: country=DE; repeatable.")
 ]
+
+LOCATION = "Directory, bucket or pattern: /path, s3://bucket/prefix, '/path/**/labels-*.csv'."
+NewLocation = Annotated[str | None, typer.Argument(metavar="URL", help=LOCATION)]
+ChangedVersion = Annotated[str | None, typer.Option("--version", help="Version of the rows of later files.")]
+RESETTABLE_OF_FILES = ("map", "set", "delimiter", "encoding", "decimal", "thousands", "null", "time-zone", "date-order")
+ResetOfFiles = Annotated[
+    Names,
+    choice_option(
+        "--reset", what="choice to reset", known=RESETTABLE_OF_FILES, metavar="CHOICE",
+        help="Remove a choice: map (all columns), set (all values), delimiter, encoding, decimal …; repeatable.",
+    ),
+]  # fmt: skip
 
 # How a file is written.
 Delimiter = Annotated[

@@ -26,6 +26,14 @@ def revoked_token(effects: "Effects", typed: Mapping[str, Any]) -> str | None:
     return f"Revoke {' and '.join(map(repr, typed['prefixes']))}? From then on, their clients get 401."
 
 
+def ended_silence(effects: "Effects", typed: Mapping[str, Any]) -> str | None:
+    """Ask before what silences hold back is sent; not if they are over."""
+    if not effects.count("silences", view.CHANGED):
+        return None
+    ids = [str(silence_id) for silence_id in typed["silence_ids"]]
+    return f"End {'silence' if len(ids) == 1 else 'silences'} {listed(ids)} for good, and send what is held back?"
+
+
 def rotated_secret(_effects: "Effects", typed: Mapping[str, Any]) -> str:
     """Ask before the signing secret of a receiver is replaced."""
     return f"Give {typed['name']!r} a new signing secret? The old one is valid for 24 h more."

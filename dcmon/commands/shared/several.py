@@ -13,7 +13,7 @@ from dcmon.commands.shared.dry_run_output import DryRunOutput, would
 from dcmon.data_formats import Row
 from dcmon.errors import DcmonError, PartlyDone
 from dcmon.formatting import listed
-from dcmon.output import Fields, Lines, Output, Page, Part
+from dcmon.output import Fields, Lines, Output, Page, Part, Table
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
@@ -56,19 +56,30 @@ def find_all(names: Sequence[T], find: Callable[[T], K], otherwise: str = "Nothi
     return list(dict.fromkeys(results))
 
 
-def run_for_all(output: Output, names: Sequence[T], find: Callable[[T], K], action: Callable[[K], Row]) -> None:
-    """Look up all objects, then run the action on each and show the rows that it returns.
+def run_for_all(
+    output: Output,
+    names: Sequence[T],
+    find: Callable[[T], K],
+    action: Callable[[K], Row],
+    *,
+    ask: Callable[[], None] | None = None,
+    remark: str | None = None,
+) -> None:
+    """Look up all objects, ask if there is something to ask, then run the action on each and show the rows of it.
 
-    Raises what `find_all` raises; the error of the only object, the error of all if they have the same, or PartlyDone
-    with the reasons.
+    Raises what `find_all` and `ask` raise; the error of the only object, the error of all if they have the same, or
+    PartlyDone with the reasons.
     """
-    _run(output, find_all(names, find), action)
+    keys = find_all(names, find)
+    if ask is not None:
+        ask()
+    _run(output, keys, action, remark)
 
 
-def _run(output: Output, keys: Sequence[K], action: Callable[[K], Row]) -> None:
+def _run(output: Output, keys: Sequence[K], action: Callable[[K], Row], remark: str | None = None) -> None:
     """Run the action on each object and show the rows: of one object as an object, else as a list."""
     if len(keys) == 1:
-        return output.value(action(keys[0]))
+        return output.value(action(keys[0]), remark=remark)
     rows, failures = list[Row](), list[DcmonError]()
     for key in keys:
         try:
@@ -76,7 +87,7 @@ def _run(output: Output, keys: Sequence[K], action: Callable[[K], Row]) -> None:
         except DcmonError as error:
             failures.append(error)
     if rows or not failures:
-        output.table(rows, list(rows[0]) if rows else [])
+        output.page(Page(rows, [Table(rows, list(rows[0]) if rows else [])], [remark] if rows and remark else []))
     if failures:
         raise _joined(failures, len(keys), output)
     return None

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dcmon.output import Page, Table
+from dcmon.output import Fields, Page, Table
 from dcmon.tenancy import audit_log
 
 if TYPE_CHECKING:
@@ -20,6 +20,18 @@ def listing(app: "App", wanted: "EntryFilter", limit: int) -> Page:
     rows = [_row(entry) for entry in entries]
     columns = ["at", "author", "from", "action", "object", "changes"]
     return Page(entries, [Table(rows, columns, empty="No change is recorded.")], remarks)
+
+
+def detail(app: "App", entry_id: str) -> Page:
+    """Show a change with its values before and after it. Raises NotFound."""
+    entry = audit_log.entry(app.engine, app.organization(), entry_id)
+    before, after = entry["before"] or {}, entry["after"] or {}
+    fields = [
+        {"field": field, "before": before.get(field), "after": after.get(field)}
+        for field in dict.fromkeys([*before, *after])
+    ]
+    about = {name: value for name, value in entry.items() if name not in ("before", "after")}
+    return Page(entry, [Fields(about), Table(fields, ["field", "before", "after"], empty="It has no values.")])
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dcmon.formatting import count_of, listed
 from dcmon.states import AlertChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dcmon.db.dry_runs import Effects
 
@@ -27,8 +27,6 @@ PHRASES = {
     ("due_windows", ADDED): "evaluate {}",
     ("due_windows", CHANGED): "evaluate {} already due",
     ("notifications", ADDED): "send {}",
-    ("silences", CHANGED): "end {}",
-    ("tokens", CHANGED): "revoke {}",
 }
 ALERT_VERBS = {
     AlertChangeKind.PENDING: "open {}", AlertChangeKind.FIRING: "let {} fire", AlertChangeKind.RESOLVED: "end {}",
@@ -51,8 +49,11 @@ def data(effects: "Effects") -> dict[str, dict[str, int]]:
     return counted
 
 
-def phrases(effects: "Effects") -> list[str]:
-    """Return what would be done, like "end 3 alerts", the most important first; alerts by what happens to them."""
+def phrases(effects: "Effects", own: "Mapping[tuple[str, str], str] | None" = None) -> list[str]:
+    """Return what would be done, like "end 3 alerts", the most important first; alerts by what happens to them.
+
+    `own`: what a command calls changes of a table, like those of PHRASES.
+    """
     counted = {kind: effects.count("alert_changes", kind) for kind in ALERT_VERBS}
     parts = [ALERT_VERBS[kind].format(count_of(number, "alert")) for kind, number in counted.items() if number]
     has_alerts = bool(parts)
@@ -60,7 +61,7 @@ def phrases(effects: "Effects") -> list[str]:
         for table, noun in NOUNS.items():
             number = effects.count(table, verb)
             if number and not (table == "alerts" and has_alerts):
-                parts.append(PHRASES.get((table, verb), phrase).format(_counted(number, noun)))
+                parts.append({**PHRASES, **(own or {})}.get((table, verb), phrase).format(_counted(number, noun)))
     return parts
 
 

@@ -1,8 +1,10 @@
 """Sources of files, as rows, and the results of scans."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dcmon.formatting import count_of
 from dcmon.ingestion.files import source_losses, sources, store_keys
 from dcmon.output import Fields, Page, Part, Table
 
@@ -72,6 +74,15 @@ def detail(app: "App", name: str) -> Page:
     if failed:
         parts.append(Table(failed, ["file", "rows_in", "error"], title="Files that can't be read"))
     return Page({**described, "rejected_rows": rejected, "failed_files": failed}, parts)
+
+
+def changed(row: dict[str, Any]) -> Page:
+    """Show a source that was changed, and how to try its files again that could not be read."""
+    remarks = []
+    if row["failed"]:
+        typed = f'"dcmon source scan {shlex.quote(row["name"])} --retry"'
+        remarks.append(f"{count_of(row['failed'], 'file')} could not be read before: {typed} tries again.")
+    return Page(row, [Fields(row)], remarks)
 
 
 def path_set(row: dict[str, Any]) -> Page:

@@ -1,7 +1,7 @@
 """How a file is written: the options of the commands that read files, kept with a source."""
 
 import codecs
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -78,13 +78,26 @@ def create(options: Mapping[str, str | None], null: Sequence[str] | None = None)
     if null:
         given["null"] = tuple(dict.fromkeys(null))
     dialect = Dialect(**given)
+    _require_two_marks(dialect)
+    return dialect
+
+
+def changed(stored: Dialect, typed: Dialect, reset: Collection[str]) -> Dialect:
+    """Return a dialect with the options that were typed, and without those to reset. Raises InvalidInput."""
+    remaining = replace(stored, **{name: None for name in reset if hasattr(stored, name)})
+    values = {field.name: getattr(typed, field.name) for field in fields(typed)}
+    dialect = replace(remaining, **{name: value for name, value in values.items() if value is not None})
+    _require_two_marks(dialect)
+    return dialect
+
+
+def _require_two_marks(dialect: Dialect) -> None:
     rules = dialect.value_rules()
     if rules.decimal_mark == rules.thousands_mark:
         raise errors.InvalidInput(
             f"Numbers can't have {rules.decimal_mark!r} as decimal mark and between thousands:"
             f" choose another mark with --{'thousands' if dialect.decimal else 'decimal'}."
         )
-    return dialect
 
 
 def from_json(given: Mapping[str, Any] | None) -> Dialect:

@@ -90,10 +90,7 @@ def is_bucket(url: str) -> bool:
 
 def add(session: Session, new: NewSource) -> DataSource:
     """Add a source. Raises Conflict if the name is taken, InvalidInput if the name is not valid."""
-    if not new.name.strip() or len(new.name) > MAX_NAME_LENGTH or "\0" in new.name:
-        raise errors.InvalidInput(f"A source's name has 1 to {MAX_NAME_LENGTH} characters.")
-    if session.scalar(select(DataSource.id).where(DataSource.name == new.name)) is not None:
-        raise errors.Conflict(f'There is a source {new.name!r} already: "dcmon source show {new.name}" shows it.')
+    _require_free_name(session, new.name)
     source = DataSource(
         name=new.name,
         url=new.url,
@@ -110,6 +107,29 @@ def add(session: Session, new: NewSource) -> DataSource:
     return source
 
 
+def change(session: Session, source: DataSource, wanted: NewSource) -> None:
+    """Change where the files of a source are, how they are read, and the version of their rows."""
+    source.url, source.version_id = wanted.url, wanted.version_id
+    source.mapping, source.constants = dict(wanted.mapping), dict(wanted.constants) or None
+    source.dialect = wanted.dialect.given() or None
+    session.flush()
+
+
+def rename(session: Session, source: DataSource, name: str) -> None:
+    """Give a source another name; its files and rows stay. Raises InvalidInput or Conflict."""
+    if name != source.name:
+        _require_free_name(session, name)
+        source.name = name
+        session.flush()
+
+
+def _require_free_name(session: Session, name: str) -> None:
+    if not name.strip() or len(name) > MAX_NAME_LENGTH or "\0" in name:
+        raise errors.InvalidInput(f"A source's name has 1 to {MAX_NAME_LENGTH} characters.")
+    if session.scalar(select(DataSource.id).where(DataSource.name == name)) is not None:
+        raise errors.Conflict(f'There is a source {name!r} already: "dcmon source show {name}" shows it.')
+
+
 def entries(session: Session) -> list[DataSource]:
     """Return all sources, by name."""
     return list(session.scalars(select(DataSource).order_by(DataSource.name)))
@@ -121,9 +141,13 @@ def longest_unscanned(session: Session) -> list[DataSource]:
     return list(session.scalars(statement.order_by(DataSource.scanned_at.nulls_first(), DataSource.id)))
 
 
-def find(session: Session, name: str) -> DataSource:
-    """Return the source with a name. Raises SourceNotFound."""
-    source = session.scalar(select(DataSource).where(DataSource.name == name))
+def find(session: Session, name: str, *, is_locked: bool = False) -> DataSource:
+    """Return the source with a name. Raises SourceNotFound.
+
+    `is_locked`: no other transaction can change it before this one ends, so that no change is lost.
+    """
+    statement = select(DataSource).where(DataSource.name == name)
+    source = session.scalar(statement.with_for_update(key_share=True) if is_locked else statement)
     if source is None:
         raise errors.SourceNotFound(name=name, known=session.scalars(select(DataSource.name)))
     return source

@@ -114,3 +114,19 @@ def test_job_of_the_scheduler_is_the_author_of_its_changes(app: App, target: Tar
     RecordedJob(app, "a job", change, 0)()
     (entry,) = [entry for entry in new_entries(app, target, set()) if entry["action"] == "change"][:1]
     assert (entry["author"], entry["via"], entry["address"]) == ("dcmon", "job a job", socket.gethostname())
+
+
+def test_change_is_shown_with_its_values(run_dcmon: RunDcmon) -> None:
+    """The ids are those of the list, also of members and tokens, which are logged in another schema."""
+    assert run_dcmon("org", "set-limits", "acme", "--max-models", "7").returncode == 0
+    assert run_dcmon("mute", "create", "nights", "--hours", "22-6").returncode == 0
+    listed = json.loads(run_dcmon("audit-log", "list", "-o", "json").stdout)[:2]
+    assert {entry["id"].startswith("p") for entry in listed} == {True, False}
+    ids = run_dcmon("audit-log", "list", "-o", "name").stdout.split()[:2]
+    assert json.loads(run_dcmon("audit-log", "show", *ids, "-o", "json").stdout) == listed
+    assert (
+        "22:00" in run_dcmon("audit-log", "show", *ids).stdout or "1320" in run_dcmon("audit-log", "show", *ids).stdout
+    )
+    for wrong in ("p0", "x", "9" * 30):
+        refused = run_dcmon("audit-log", "show", wrong)
+        assert (refused.returncode, f"There is no change '{wrong}'." in refused.stderr) == (5, True)

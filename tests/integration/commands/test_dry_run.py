@@ -50,9 +50,12 @@ EXAMPLES = {
     "monitor create": "Ages --model credit --check FeatureDrift --rule '> 0.2'",
     "monitor delete": "credit/Drift",
     "monitor run": "credit/Drift --from 2026-03-01 --to 2026-03-05",
+    "monitor rename": "credit/Drift Other",
     "monitor set": "credit/Drift --frequency WEEK",
     "mute create": "days --hours 08:00-09:00",
     "mute delete": "nights",
+    "mute rename": "nights quiet",
+    "mute set": "nights --hours 21:00-07:00",
     "receiver pause": "team",
     "receiver resume": "team",
     "notification retry": "--all-dead",
@@ -64,6 +67,7 @@ EXAMPLES = {
     "org set-limits": "acme --max-models 5",
     "org set-retention": "acme --samples 1d",
     "profile delete": None,  # changes a file; tests/unit/test_profiles.py has it
+    "profile rename": None,
     "profile set": None,
     "profile use": None,
     "prune": "",
@@ -78,21 +82,26 @@ EXAMPLES = {
     "secret-key rotate": None,  # needs keys; test_secret_key has it
     "silence create": "model=credit --for 4h",
     "silence delete": "1",
+    "silence set": "1 --for 8h",
     "model set-path": None,  # need keys of S3; tests of sources have them
     "source delete-keys": None,
     "source set-keys": None,
     "source create": "lake {files} --model credit --version v1",
     "source delete": "files",
+    "source rename": "files others",
     "source resume": "files",
     "source scan": "files",
+    "source set": "files --delimiter ;",
     "token create": "ci",
     "token delete": "first",
+    "token rename": "first second",
     "token import": "{files}/tokens.txt",
     "version copy": "credit v1 v9",
     "version delete": "credit v2",
     "version rename": "credit v1 v0",
     "receiver create": "other https://hooks.example.org/y",
     "receiver delete": "team",
+    "receiver rename": "team others",
     "receiver rotate": "team",
     "receiver set": "team --cap 5",
     "receiver test": "team",
@@ -110,8 +119,8 @@ WITHOUT_CHANGE = {
 }
 # A few that change different tables; each is run after its dry run.
 COUNTED = [
-    "alert ack", "alert resolve", "monitor set", "rule set", "silence delete", "receiver set", "token delete",
-    "member set-role", "receiver pause", "model rename", "mute create",
+    "alert ack", "alert resolve", "monitor set", "rule set", "silence set", "silence delete", "mute set",
+    "receiver set", "token delete", "member set-role", "receiver pause", "model rename", "mute create",
 ]  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def test_silence_holds_an_alert_and_is_listed_until_ended(run_dcmon: RunDcmon) -
     assert "a deploy" in held["held"]
     require_fits(run_dcmon("silence", "list"))
     assert [row["state"] for row in read_json(run_dcmon, "silence", "list")] == ["holds"]
-    assert read_json(run_dcmon, "silence", "delete", str(created["id"]))["state"] == "over"
+    assert read_json(run_dcmon, "silence", "delete", str(created["id"]), "--yes")["state"] == "over"
     assert read_json(run_dcmon, "silence", "list") == []
     assert [row["state"] for row in read_json(run_dcmon, "silence", "list", "--all")] == ["over"]
     assert read_json(run_dcmon, "alert", "list", "--state", "held") == []

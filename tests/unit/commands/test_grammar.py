@@ -52,7 +52,8 @@ WITHOUT_DRY_RUN = {
 
 # What stands for an object in usage lines, where it is not the noun of the command.
 OBJECTS = {
-    "config": "SETTING", "invitation": "EMAIL", "member": "EMAIL", "quarantine": "ROW",
+    "audit-log": "CHANGE", "config": "SETTING", "invitation": "EMAIL", "member": "EMAIL", "quarantine": "ROW",
+    "reference": "VERSION",
 }  # fmt: skip
 # Commands whose arguments do not begin with an object of their noun.
 OTHER_ARGUMENTS = {
