@@ -156,7 +156,7 @@ def _parse_output(
             "--output",
             what="output format",
             known=Format,
-            help="Format of the results; wide: no cell is folded; name: for xargs.",
+            help='Format of the results; wide: no cell is folded; name: one a line, for "dcmon NOUN show -".',
         ),
     ] = None,
     fields: Annotated[

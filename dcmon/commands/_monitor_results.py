@@ -1,6 +1,7 @@
 """The part of `dcmon monitor` that shows stored results and computes missing ones."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from dcmon.commands.shared.arguments import require_not_both
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import history_listing
+from dcmon.commands.shared.several import run_for_all
 
 app = group(None)
 
@@ -47,21 +49,20 @@ def history(
 @changing
 def backfill(
     ctx: typer.Context,
-    name: options.MonitorName,
+    names: options.MonitorNames,
     from_: options.RequiredFrom,
     to: options.Until = None,
     timeout: Annotated[timedelta, options.duration_option("--timeout", BACKFILL_TIMEOUT)] = timedelta(minutes=10),
     notify: options.Notify = False,
 ) -> None:
-    """Evaluate past windows that have no result yet; after an interruption, the same command continues.
+    """Evaluate past windows of monitors that have no result yet; after an interruption, the same command continues.
 
     Example: dcmon monitor backfill "credit/Prediction Drift" --from 2026-11-01
     """
+    from dcmon.commands.operations import monitor
     from dcmon.commands.operations import monitor_run as operation
     from dcmon.monitoring.complete_windows import EndRange
 
     ends = EndRange(from_, to)
-    request = operation.RunRequest(name, ends, timeout, notifies=notify)
-    with ctx.obj.output.progress(name, counts=True) as advance:
-        done = operation.backfill(ctx.obj, request, advance)
-    ctx.obj.output.value(done)
+    request = operation.RunRequest("", ends, timeout, notifies=notify)
+    run_for_all(ctx.obj.output, names, partial(monitor.find, ctx.obj), partial(operation.backfill, ctx.obj, request))

@@ -10,7 +10,7 @@ from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.changes import counting
 from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import group
-from dcmon.commands.shared.lists import global_listing
+from dcmon.commands.shared.lists import AllOrgs, global_listing
 from dcmon.commands.shared.several import show_all
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ def list_(
     since: options.DeadLetterSince = None,
     all_: Annotated[bool, typer.Option("--all", help="Also those that were stored or deleted.")] = False,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many, the newest.")] = 100,
+    all_orgs: AllOrgs = False,
 ) -> None:
-    """List dead letters, the newest first; with --org only those of the organization.
+    """List dead letters of all organizations, the newest first; with --org only those of one.
 
     Example: dcmon dead-letter list --topic dcmon.samples --since 1d
     """
@@ -37,7 +38,7 @@ def list_(
     from dcmon.ingestion.dead_letters import DeadLetterFilter
 
     chosen = DeadLetterFilter((), topic, reason, since, with_resolved=all_)
-    ctx.obj.output.page(view.listing(ctx.obj, chosen, limit))
+    ctx.obj.output.page(view.listing(ctx.obj, chosen, limit, is_of_all=all_orgs))
 
 
 @app.command()

@@ -12,7 +12,7 @@ from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import FREQUENCIES, RESETTABLE, choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
-from dcmon.commands.shared.several import delete_all, show_all
+from dcmon.commands.shared.several import Shown, delete_all, run_for_all, show_all
 from dcmon.severity import Severity
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def show(ctx: typer.Context, names: options.MonitorNames) -> None:
 @option_groups.check_choices
 def set_(
     ctx: typer.Context,
-    name: options.MonitorName,
+    names: options.MonitorNames,
     *,
     new_name: Annotated[str | None, typer.Option("--name", help="New name of the monitor.")] = None,
     description: Annotated[str | None, typer.Option(help="Purpose of the monitor.")] = None,
@@ -130,7 +130,7 @@ def set_(
         ),
     ] = None,
 ) -> None:
-    """Change a monitor.
+    """Change monitors, all in the same way.
 
     If the change affects its values, its windows are evaluated again and its alerts are resolved.
 
@@ -148,8 +148,9 @@ def set_(
     fields = {key: value for key, value in wanted.items() if value is not None}
     fields |= {} if rows is None else {"rows": operation.parse_rows(rows)}
     change = operation.MonitorChange(fields, choices, check_parameters(param), set(reset or ()))
-    change.require_some()
-    ctx.obj.output.page(view.renamed(operation.change(ctx.obj, name, change)))
+    change.require_usable(names)
+    find, act = partial(operation.find, ctx.obj), partial(operation.change, ctx.obj, wanted=change)
+    run_for_all(ctx.obj.output, names, find, act, shown=Shown(view.remark))
 
 
 @app.command()

@@ -12,7 +12,7 @@ from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
-from dcmon.commands.shared.several import delete_all, show_all
+from dcmon.commands.shared.several import Shown, delete_all, run_for_all, show_all
 from dcmon.states import ReceiverKind
 
 if TYPE_CHECKING:
@@ -118,39 +118,42 @@ def rename(ctx: typer.Context, name: options.ReceiverName, new_name: options.New
 @counting
 def send_test(
     ctx: typer.Context,
-    name: options.ReceiverName,
+    names: options.ReceiverNames,
     timeout: Annotated[timedelta, options.duration_option("--timeout", "Longest wait for the worker.")] = timedelta(
         seconds=30
     ),
     here: Annotated[bool, typer.Option("--here", help="Send from this computer, with its own settings.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show where it would be sent, and send nothing.")] = False,
 ) -> None:
-    """Let a notify worker send a test message now; exit 1 when it is refused, 7 when unreachable.
+    """Let a notify worker send test messages now; exit 1 when they are refused, 7 when unreachable.
+
+    Exit 8 when only some of several are delivered.
 
     Example: dcmon receiver test team
     """
     from dcmon.commands.operations import receiver as operation
 
-    sent = operation.send_test(ctx.obj, name, timeout, is_here=here, dry_run=dry_run)
-    ctx.obj.output.value(sent.row)
-    if sent.exit_code:
-        raise typer.Exit(sent.exit_code)
+    tests = operation.SentTests(ctx.obj, timeout, is_here=here, is_dry_run=dry_run)
+    run_for_all(ctx.obj.output, names, partial(operation.find, ctx.obj), tests.send)
+    if tests.exit_code:
+        raise typer.Exit(tests.exit_code)
 
 
 @app.command()
 @asking(questions.rotated_secret)
-def rotate(ctx: typer.Context, name: options.ReceiverName) -> None:
-    """Create a new signing secret, shown once; the old one stays valid for 24 h. Example: dcmon receiver rotate team"""
+def rotate(ctx: typer.Context, names: options.ReceiverNames) -> None:
+    """Create new signing secrets, shown once; the old ones are valid for 24 h. Example: dcmon receiver rotate team"""
     from dcmon.commands.operations import receiver as operation
 
-    ctx.obj.output.value(operation.rotate_secret(ctx.obj, name), remark=STORE_SECRET)
+    find, rotate_secret = partial(operation.find, ctx.obj), partial(operation.rotate_secret, ctx.obj)
+    run_for_all(ctx.obj.output, names, find, rotate_secret, shown=Shown(lambda _: STORE_SECRET))
 
 
 @app.command()
 @changing
 def pause(
     ctx: typer.Context,
-    name: options.ReceiverName,
+    names: options.ReceiverNames,
     for_: Annotated[
         timedelta | None,
         options.duration_option(
@@ -161,26 +164,28 @@ def pause(
         timedelta | None, options.lifetime_option("--to", "Until when: 2026-12-31T08:00, tomorrow or +2h.")
     ] = None,
 ) -> None:
-    """Pause a receiver: its notifications wait, none is lost. Example: dcmon receiver pause team --for 2h"""
+    """Pause receivers: their notifications wait, none is lost. Example: dcmon receiver pause team --for 2h"""
     from dcmon.commands.operations import notification as operation
+    from dcmon.commands.operations import receiver
 
     require_not_both(for_ is not None, "--for", until is not None, "--to")
-    paused = operation.pause(ctx.obj, name, for_ or until)
-    ctx.obj.output.value(paused, none={"until": "it is resumed"})
+    find, pause_one = partial(receiver.find, ctx.obj), partial(operation.pause, ctx.obj, duration=for_ or until)
+    run_for_all(ctx.obj.output, names, find, pause_one, shown=Shown(none={"until": "it is resumed"}))
 
 
 @app.command()
 @changing
-def resume(ctx: typer.Context, name: options.ReceiverName) -> None:
-    """Resume a receiver, and send the notifications that wait for it.
+def resume(ctx: typer.Context, names: options.ReceiverNames) -> None:
+    """Resume receivers, and send the notifications that wait for them.
 
     Notifications that were given up are sent too, if their alerts still fire.
 
     Example: dcmon receiver resume team
     """
     from dcmon.commands.operations import notification as operation
+    from dcmon.commands.operations import receiver
 
-    ctx.obj.output.value(operation.resume(ctx.obj, name))
+    run_for_all(ctx.obj.output, names, partial(receiver.find, ctx.obj), partial(operation.resume, ctx.obj))
 
 
 @app.command()

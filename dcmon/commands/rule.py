@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options, questions
-from dcmon.commands.shared.arguments import parse_condition, span
+from dcmon.commands.shared.arguments import parse_condition, require_one, span
 from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import Parsed
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
-from dcmon.commands.shared.several import delete_all, show_all
+from dcmon.commands.shared.several import delete_all, run_for_all, show_all
 
 if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
@@ -75,7 +75,7 @@ def show(ctx: typer.Context, names: Names) -> None:
 @option_groups.rule_policy
 def set_(
     ctx: typer.Context,
-    name: Name,
+    names: Names,
     *,
     condition: Annotated[
         str | None, typer.Option("--condition", "--rule", help="Condition in quotes: '> 0.2'.")
@@ -90,7 +90,7 @@ def set_(
         bool | None, typer.Option("--active/--inactive", help="An inactive rule judges no results.")
     ] = None,
 ) -> None:
-    """Change a rule, and judge open alerts and the newest window by it.
+    """Change rules, all in the same way, and judge open alerts and the newest window by them.
 
     Resolved alerts do not change.
 
@@ -105,7 +105,9 @@ def set_(
         raise typer.BadParameter('Nothing to change: give an option that "dcmon rule set --help" lists.')
     if no_warn and policy.warn_severity is not None:
         raise typer.BadParameter("Give either --warn-severity or --no-warn, not both.")
-    ctx.obj.output.value(operation.change(ctx.obj, name, wanted, drops_warning=no_warn))
+    require_one(names, rename, "--name")
+    act = partial(operation.change, ctx.obj, wanted=wanted, drops_warning=no_warn)
+    run_for_all(ctx.obj.output, names, partial(operation.find, ctx.obj), act)
 
 
 @app.command()

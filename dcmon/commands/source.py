@@ -10,7 +10,7 @@ from dcmon.commands.shared.changes import changing, counting
 from dcmon.commands.shared.confirmation import ask_and_run
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import global_listing, listing_of
-from dcmon.commands.shared.several import delete_all, show_all
+from dcmon.commands.shared.several import delete_all, run_for_all, show_all
 
 if TYPE_CHECKING:
     from dcmon.commands.operations.source import SourceChange, TypedTarget
@@ -102,11 +102,11 @@ def delete(
 
 @app.command()
 @changing
-def resume(ctx: typer.Context, name: options.SourceName) -> None:
-    """Scan a source again that an import left inactive. Example: dcmon source resume lake"""
+def resume(ctx: typer.Context, names: options.SourceNames) -> None:
+    """Scan sources again that an import left inactive. Example: dcmon source resume lake"""
     from dcmon.commands.operations import source as operation
 
-    ctx.obj.output.value(operation.resume(ctx.obj, name))
+    run_for_all(ctx.obj.output, names, partial(operation.find, ctx.obj), partial(operation.resume, ctx.obj))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, defer
 
 from dcmon import errors
 from dcmon.db.tables.public import DeadLetter, IngestTopic
+from dcmon.nearest import unknown
 from dcmon.storage.ledger import TopicPartition
 
 HEAD_BYTES = 300  # of a body: they say for which organization a message is
@@ -81,6 +82,14 @@ def entries(session: Session, chosen: DeadLetterFilter, limit: int | None = None
     if missing := sorted(set(chosen.ids) - ids):
         raise _not_found(missing[0])
     return rows
+
+
+def require_topic(session: Session, name: str, configured: Iterable[str]) -> None:
+    """Check that there is a topic of a name: one of the settings, of a worker, or of a dead letter. Raises NotFound."""
+    stored = [*session.scalars(select(DeadLetter.topic).distinct()), *session.scalars(select(IngestTopic.name))]
+    known = sorted({*configured, *stored} - {""})
+    if name not in known:
+        raise errors.NotFound(unknown("topic", name, known))
 
 
 def find(session: Session, dead_letter_id: int, *, is_locked: bool = False) -> DeadLetter:

@@ -17,6 +17,7 @@ from dcmon.checks import defaults
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result
 from dcmon.monitoring import model_checks, monitor_validation, reevaluation, schedules
 from dcmon.monitoring.monitor_spec import MonitorSpec
+from dcmon.nearest import meant
 from dcmon.storage import sample_tables
 from dcmon.windows import ComparedWith, Frequency
 
@@ -192,13 +193,19 @@ def find_names(session: Session, name: str) -> list[str]:
 
     Raises MonitorNotFound, or InvalidInput if several monitors have the name.
     """
-    of_model = [full_name for _, full_name in named(session) if full_name.startswith(f"{name}/")]
+    all_named = named(session)
+    of_model = [full_name for _, full_name in all_named if full_name.startswith(f"{name}/")]
     try:
         monitor = find(session, name)
-    except errors.MonitorNotFound:
-        if not of_model:
-            raise
-        return of_model
+    except errors.MonitorNotFound as error:
+        if of_model:
+            return of_model
+        known = [full_name if "/" in name else monitor.name for monitor, full_name in all_named]
+        known = [*known, *({} if "/" in name else session.scalars(select(Model.name)))]
+        raise errors.MonitorNotFound(
+            f"There is no monitor or model {name!r}.{meant(name, known)}"
+            ' "dcmon monitor list" lists the monitors, "dcmon model list" the models.'
+        ) from error
     return [full_name(session, monitor)]
 
 

@@ -11,8 +11,11 @@ from dcmon.ingestion import dead_letters
 from dcmon.ingestion.dead_letter_retries import RetriedDeadLetter, Retry
 from dcmon.ingestion.dead_letters import DeadLetterFilter, Resolution
 from dcmon.ingestion.target_cache import TargetCache
+from dcmon.states import RowKind
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from dcmon.app import App
 
 FAILED, PARTLY_DONE = 3, 8  # exit codes
@@ -67,6 +70,12 @@ def in_organization(app: "App", chosen: DeadLetterFilter) -> DeadLetterFilter:
     return chosen if app.typed_org is None else replace(chosen, org_id=app.organization().id)
 
 
+def require_topic(app: "App", session: "Session", topic: str | None) -> None:
+    """Check that there is a topic that was typed. Raises NotFound with the nearest one."""
+    if topic is not None:
+        dead_letters.require_topic(session, topic, [f"{app.settings.kafka.topic_prefix}.{kind}" for kind in RowKind])
+
+
 def retry(app: "App", chosen: DeadLetterFilter, by: str, *, dry_run: bool) -> RetriedDeadLetters:
     """Retry dead letters in the order in which they came, each on its own. Raises NotFound."""
     retries = Retry(app.engine, TargetCache(app.engine), by, dry_run)
@@ -84,5 +93,6 @@ def retry(app: "App", chosen: DeadLetterFilter, by: str, *, dry_run: bool) -> Re
 def choose(app: "App", chosen: DeadLetterFilter) -> ChosenDeadLetters:
     """Find the dead letters that are chosen. Raises NotFound."""
     with app.public() as session:
+        require_topic(app, session, chosen.topic)
         rows = dead_letters.entries(session, in_organization(app, chosen))
     return ChosenDeadLetters(app, [row["id"] for row in rows], sum(row["bytes"] for row in rows))

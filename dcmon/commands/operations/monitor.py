@@ -10,6 +10,7 @@ import typer
 from dcmon.alerting import rules
 from dcmon.checks import defaults
 from dcmon.commands.operations import old_names
+from dcmon.commands.shared.arguments import require_one
 from dcmon.commands.shared.several import Deletion
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.db import work_queue
@@ -83,8 +84,9 @@ class MonitorChange:
     parameters: dict[str, Any]
     reset: set[str] = field(default_factory=set)
 
-    def require_some(self) -> None:
-        """Check that something changes. Raises BadParameter."""
+    def require_usable(self, names: Sequence[str]) -> None:
+        """Check that something changes of these monitors, and that only one gets a name. Raises BadParameter."""
+        require_one(names, self.fields.get("name"), "--name")
         if not (self.fields or self.choices.kwargs or self.parameters or self.reset):
             raise typer.BadParameter('Nothing to change: give an option that "dcmon monitor set --help" lists.')
 
@@ -117,6 +119,12 @@ def create(app: "App", new: NewMonitor) -> dict[str, Any]:
         }  # fmt: skip
     app.enqueue(org, work_queue.Work.evaluate)
     return row
+
+
+def find(app: "App", name: str) -> str:
+    """Return what names exactly this monitor. Raises MonitorNotFound, or InvalidInput for several."""
+    with app.org() as session:
+        return monitors.exact_names(session)[monitors.find(session, name).id]
 
 
 def change(app: "App", name: str, wanted: MonitorChange) -> dict[str, Any]:

@@ -107,11 +107,13 @@ def _run(app: "App", request: RunRequest) -> "ResultRows":
     return view.ResultRows([{"monitor": request.monitor, **row} for row in rows], metrics, none)
 
 
-def backfill(app: "App", request: RunRequest, advance: Callable[[int, int], None]) -> dict[str, Any]:
-    """Evaluate windows without a result; report progress by `advance(done, total)`.
+def backfill(app: "App", request: RunRequest, name: str) -> dict[str, Any]:
+    """Evaluate windows of a monitor that have no result. Raises MonitorNotFound or MonitorBusy."""
+    with app.output.progress(name, counts=True) as advance:
+        return _backfill(app, replace(request, monitor=name), advance)
 
-    Raises MonitorNotFound or MonitorBusy.
-    """
+
+def _backfill(app: "App", request: RunRequest, advance: Callable[[int, int], None]) -> dict[str, Any]:
     org, evaluate = app.organization(), app.settings.evaluate
     with app.org(org) as session:
         monitor_id = monitors.find(session, request.monitor).id

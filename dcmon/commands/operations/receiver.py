@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -137,6 +137,12 @@ def change(
     return changed
 
 
+def find(app: "App", name: str) -> str:
+    """Check that there is a receiver, and return its name. Raises WebhookNotFound."""
+    with app.org() as session:
+        return receivers.find(session, name).name
+
+
 def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
     """Rename a receiver; its secrets and notifications stay. Raises WebhookNotFound, InvalidInput or Conflict."""
     with app.org() as session:
@@ -177,6 +183,28 @@ def send_test(app: "App", name: str, longest: timedelta, *, is_here: bool, dry_r
         sent = receiver_tests.run(app.engine, org, lambda session: receivers.find(session, name), health, longest)
     exit_code = 0 if sent.is_delivered else 7 if sent.status is None else 1
     return SentTest(view.tested(name, sent), exit_code)
+
+
+@dataclass
+class SentTests:
+    """Test messages to receivers, one after the other, and the exit code for all that were sent."""
+
+    app: "App"
+    longest: timedelta
+    is_here: bool
+    is_dry_run: bool
+    codes: list[int] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """Return the code that all messages have; 8 if some have another one."""
+        return 8 if len(set(self.codes)) > 1 else max(self.codes, default=0)
+
+    def send(self, name: str) -> dict[str, Any]:
+        """Send a message, and return the row of it. Raises WebhookNotFound, NoNotifyWorker or TestUnfinished."""
+        sent = send_test(self.app, name, self.longest, is_here=self.is_here, dry_run=self.is_dry_run)
+        self.codes.append(sent.exit_code)
+        return sent.row
 
 
 def _send_test_here(app: "App", org: "Organization", name: str) -> ReceiverTestOutcome:

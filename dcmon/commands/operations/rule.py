@@ -43,11 +43,17 @@ def add(app: "App", monitor: str, condition: str, more: Change, *, shows_noise: 
     return Page({**row, "noise": noise.data}, [Fields(row), noise.lines], [*remarks, *noise.warnings])
 
 
-def change(app: "App", name: str, wanted: Change, *, drops_warning: bool) -> dict[str, Any]:
+def find(app: "App", name: str) -> int:
+    """Return the id of a rule, found as rules.find does. Raises RuleNotFound or InvalidInput."""
+    with app.org() as session:
+        return rules.find(session, name).id
+
+
+def change(app: "App", rule_id: int, wanted: Change, *, drops_warning: bool) -> dict[str, Any]:
     """Change a rule and judge open alerts and the newest window by it. Raises RuleNotFound or InvalidInput."""
     org = app.organization()
     with app.org(org) as session:
-        rule = rules.find(session, name)
+        rule = rules.get(session, rule_id)
         if drops_warning:
             condition = rules.without_warning(wanted.condition or rules.condition_of(rule))
             wanted = replace(wanted, condition=condition)

@@ -149,6 +149,12 @@ def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
     return {"name": new_name, "old_name": name}
 
 
+def find(app: "App", name: str) -> str:
+    """Check that there is a source, and return its name. Raises SourceNotFound."""
+    with app.org() as session:
+        return sources.find(session, name).name
+
+
 def resume(app: "App", name: str) -> dict[str, Any]:
     """Let the scheduler scan a source. Raises SourceNotFound."""
     with app.org() as session:

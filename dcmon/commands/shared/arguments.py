@@ -83,6 +83,12 @@ def require_some(command: str, *typed: object) -> None:
         raise typer.BadParameter(f'Nothing to change: give an option that "dcmon {command} --help" lists.')
 
 
+def require_one(names: Sequence[str], value: object, option: str) -> None:
+    """Check that an option that names one object is not given for several. Raises BadParameter."""
+    if value is not None and len(names) > 1:
+        raise typer.BadParameter(f"It gives one object a name, but {len(names)} are named.", param_hint=option)
+
+
 def frequency(text: str) -> Any:
     """Return the frequency of a word of choices.FREQUENCIES."""
     from dcmon.windows import Frequency

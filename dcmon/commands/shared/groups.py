@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from dcmon.nearest import listed, nearest
+from dcmon.nearest import listed, nearest, one_of
 
 # Verbs of earlier releases, which still work.
 OLD_VERBS = {
@@ -30,9 +30,13 @@ OLD_OPTIONS = {
 # Verbs of other tools, for suggestions.
 SYNONYMS = {
     "new": "create", "make": "create", "register": "create", "rm": "delete", "del": "delete", "destroy": "delete",
-    "ls": "list", "get": "show", "describe": "show", "view": "show", "info": "show", "cat": "show",
-    "update": "set", "edit": "set", "change": "set", "modify": "set", "mv": "rename", "acknowledge": "ack",
+    "ls": "list", "ps": "list", "get": "list show", "describe": "show", "inspect": "show", "view": "show",
+    "info": "show", "cat": "show", "update": "set", "edit": "set", "change": "set", "modify": "set", "alter": "set",
+    "patch": "set", "configure": "set", "mv": "rename", "move": "rename", "cp": "copy", "insert": "create",
+    "erase": "delete", "acknowledge": "ack", "stop": "pause", "disable": "pause", "start": "resume", "enable": "resume",
+    "unpause": "resume",
 }  # fmt: skip
+LONG = 8  # letters of a word in which two may be wrong; in a shorter one it is another word
 
 
 LONGEST_SENTENCE = 1_000  # characters: no sentence is cut
@@ -62,19 +66,24 @@ class SuggestingGroup(TyperGroup):
             return super().resolve_command(ctx, args)
         except TyperException as error:
             if error.message.startswith("No such command"):
-                hint = self._hint(ctx, args[0])
+                hint = self._hint(ctx, args[0]) or self._verbs(ctx)
                 listing = f'"{ctx.command_path} --help" lists the commands.'
                 error.message = f"There is no command {args[0]!r}.{hint} {listing}"
             raise
 
     def _hint(self, ctx: Any, typed: str) -> str:
         commands = self.list_commands(ctx)
-        nouns = [noun for noun in commands if _has_verb(self.get_command(ctx, noun), SYNONYMS.get(typed, typed))]
+        verb = SYNONYMS.get(typed, typed).split()[0] if typed else ""
+        nouns = [noun for noun in commands if _has_verb(self.get_command(ctx, noun), verb)]
         if nouns and typed not in commands:
-            return f" A noun comes first, as in '{ctx.command_path} {nouns[0]} {SYNONYMS.get(typed, typed)}'."
+            return f" A noun comes first, as in '{ctx.command_path} {nouns[0]} {verb}'."
         old = {} if ctx.parent else {words[0]: new[0] for words, new in OLD_WORDS.items() if len(words) == 1}
         suggested = [old.get(name, name) for name in suggestions(typed, [*commands, *old])]
         return f" Do you mean {listed(map(repr, suggested))}?" if suggested else ""
+
+    def _verbs(self, ctx: Any) -> str:
+        """Return the sentence with the commands of a noun; of dcmon itself there are too many."""
+        return one_of(sorted(self.list_commands(ctx))) if ctx.parent else ""
 
 
 def _has_verb(command: Any, verb: str) -> bool:
@@ -97,11 +106,33 @@ def with_new_words(arguments: Sequence[str]) -> list[str]:
 
 
 def suggestions(typed: str, known: Sequence[str]) -> list[str]:
-    """Return the commands that a mistyped one may mean, the best first; at most two."""
-    if SYNONYMS.get(typed) in known:
-        return [SYNONYMS[typed]]
+    """Return the commands that a mistyped one may mean, the best first; at most two.
+
+    Another word, as "rename" is for "resume", is not meant: what it would do is not what was typed.
+    """
+    if synonyms := [verb for verb in SYNONYMS.get(typed, "").split() if verb in known]:
+        return synonyms
     longer = [name for name in known if len(typed) > 2 and name.startswith(typed)]
-    return longer[:2] or [name for name in [nearest(typed, known)] if name is not None]
+    return longer[:2] or [name for name in [nearest(typed, known)] if name is not None and _is_mistyped(typed, name)]
+
+
+def _is_mistyped(typed: str, name: str) -> bool:
+    """Return True if two words differ by a letter that is missing, too many, wrong or swapped; long ones by two."""
+    return _wrong_letters(typed.lower(), name.lower()) <= (1 if len(name) < LONG else 2)
+
+
+def _wrong_letters(typed: str, name: str) -> int:
+    """Return how many letters are missing, too many, wrong or swapped (the optimal string alignment of the words)."""
+    rows = [list(range(len(name) + 1))]
+    for i, sign in enumerate(typed, 1):
+        row = [i]
+        for j, other in enumerate(name, 1):
+            cost = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (sign != other))
+            if i > 1 and j > 1 and typed[i - 2 : i] == name[j - 1] + name[j - 2]:
+                cost = min(cost, rows[-2][j - 2] + 1)
+            row.append(cost)
+        rows.append(row)
+    return rows[-1][-1]
 
 
 def group(doc: str | None) -> typer.Typer:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from dcmon import durations
+from dcmon.commands.shared import stdin_names
 from dcmon.commands.shared.choices import OneOf
 
 EXAMPLE = re.compile(r"\s*Example: (dcmon .+)")
@@ -76,13 +77,17 @@ UNWRAPPED = "\b"  # before a paragraph whose lines stay as they are
 
 
 def prepare(command: Any, words: str) -> None:
-    """Change how a command, or all commands of a group, show their help. `words`: those of the command."""
+    """Change how a command, or all commands of a group, show their help; several names may come from stdin.
+
+    `words`: those of the command.
+    """
     for name, subcommand in getattr(command, "commands", {}).items():
         prepare(subcommand, f"{words} {name}")
     if command.help and (examples := EXAMPLE.findall(command.help)):
         title = "Example:" if len(examples) == 1 else "Examples:"
         lines = "\n".join(f"  {example}" for example in examples)
         command.help = f"{EXAMPLE.sub('', command.help).rstrip()}\n\n{UNWRAPPED}\n{title}\n{lines}"
+    stdin_names.accept(command)
     command.params = in_order(command.params)
     prepare_parameters(command)
     if words in GROUPS_OF_COMMANDS:

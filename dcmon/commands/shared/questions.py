@@ -35,5 +35,8 @@ def ended_silence(effects: "Effects", typed: Mapping[str, Any]) -> str | None:
 
 
 def rotated_secret(_effects: "Effects", typed: Mapping[str, Any]) -> str:
-    """Ask before the signing secret of a receiver is replaced."""
-    return f"Give {typed['name']!r} a new signing secret? The old one is valid for 24 h more."
+    """Ask before the signing secrets of receivers are replaced."""
+    names = listed([repr(name) for name in typed["names"]])
+    if len(typed["names"]) == 1:
+        return f"Give {names} a new signing secret? The old one is valid for 24 h more."
+    return f"Give {names} new signing secrets? The old ones are valid for 24 h more."

@@ -6,6 +6,7 @@ quotes, changes nothing.
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from dcmon.commands.shared.confirmation import confirm, confirm_names
@@ -36,6 +37,22 @@ class Deletion:
     typed_name: str | None = None
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What is shown beside the rows of a change. `remark`: of a row, if it has one; `none`: texts for None."""
+
+    remark: Callable[[Row], str | None] = lambda _: None
+    none: Mapping[str, str] | None = None
+
+    def page(self, rows: Sequence[Row], *, is_one: bool) -> Page:
+        """Return one row as an object, several as a list, with their remarks."""
+        remarks = [remark for row in rows if (remark := self.remark(row)) is not None]
+        if is_one:
+            return Page(rows[0], [Fields(rows[0], self.none)], remarks)
+        shown = [{key: (self.none or {}).get(key) if row[key] is None else row[key] for key in row} for row in rows]
+        return Page(rows, [Table(shown, list(dict.fromkeys(chain(*rows))))], list(dict.fromkeys(remarks)))
+
+
 def find_all(names: Sequence[T], find: Callable[[T], K], otherwise: str = "Nothing was changed.") -> list[K]:
     """Look up all objects; two names of the same object are one.
 
@@ -63,7 +80,7 @@ def run_for_all(
     action: Callable[[K], Row],
     *,
     ask: Callable[[], None] | None = None,
-    remark: str | None = None,
+    shown: Shown = Shown(),
 ) -> None:
     """Look up all objects, ask if there is something to ask, then run the action on each and show the rows of it.
 
@@ -73,13 +90,13 @@ def run_for_all(
     keys = find_all(names, find)
     if ask is not None:
         ask()
-    _run(output, keys, action, remark)
+    _run(output, keys, action, shown)
 
 
-def _run(output: Output, keys: Sequence[K], action: Callable[[K], Row], remark: str | None = None) -> None:
+def _run(output: Output, keys: Sequence[K], action: Callable[[K], Row], shown: Shown = Shown()) -> None:
     """Run the action on each object and show the rows: of one object as an object, else as a list."""
     if len(keys) == 1:
-        return output.value(action(keys[0]), remark=remark)
+        return output.page(shown.page([action(keys[0])], is_one=True))
     rows, failures = list[Row](), list[DcmonError]()
     for key in keys:
         try:
@@ -87,7 +104,7 @@ def _run(output: Output, keys: Sequence[K], action: Callable[[K], Row], remark: 
         except DcmonError as error:
             failures.append(error)
     if rows or not failures:
-        output.page(Page(rows, [Table(rows, list(rows[0]) if rows else [])], [remark] if rows and remark else []))
+        output.page(shown.page(rows, is_one=False))
     if failures:
         raise _joined(failures, len(keys), output)
     return None

@@ -6,6 +6,7 @@ from dcmon.commands.operations import dead_letter as operation
 from dcmon.commands.operations.dead_letter import ChosenDeadLetters, RetriedDeadLetters
 from dcmon.ingestion import dead_letters
 from dcmon.output import Fields, Page, Table, shortened
+from dcmon.tenancy import organizations
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -20,15 +21,20 @@ LONGEST_BODY = 2_000  # characters that people see
 RETRY = '"dcmon dead-letter retry ID" stores one again when its reason is mended.'
 
 
-def listing(app: "App", chosen: "DeadLetterFilter", limit: int) -> Page:
-    """List dead letters, the newest first."""
-    chosen = operation.in_organization(app, chosen)
+def listing(app: "App", chosen: "DeadLetterFilter", limit: int, *, is_of_all: bool) -> Page:
+    """List dead letters, the newest first; `is_of_all`: with the name of each one's organization. Raises NotFound."""
+    chosen = chosen if is_of_all else operation.in_organization(app, chosen)
     with app.public() as session:
+        operation.require_topic(app, session, chosen.topic)
         rows = dead_letters.entries(session, chosen, limit)
+        names = {org.id: org.name for org in organizations.entries(session)}
+    if is_of_all:
+        rows = [{"org": names.get(row["org_id"]), **row} for row in rows]
     is_filtered = (chosen.topic, chosen.reason, chosen.since, chosen.org_id) != (None,) * 4
     shown = rows if app.output.is_data else [{**row, "reason": shortened(row["reason"], 200)} for row in rows]
     empty = NONE_MATCHES if is_filtered else NONE_OPEN
-    table = Table(shown, COLUMNS, empty=empty, unfolded=["id"], narrow=NARROW_COLUMNS)
+    more = ["org"] if is_of_all else []
+    table = Table(shown, [*more, *COLUMNS], empty=empty, unfolded=["id"], narrow=[*more, *NARROW_COLUMNS])
     return Page(rows, [table], [RETRY] if rows else [])
 
 

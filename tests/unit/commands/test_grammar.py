@@ -194,7 +194,7 @@ def test_fields_of_every_list_are_known() -> None:
 
 def test_every_list_of_an_organization_is_of_all_on_demand() -> None:
     """Others are of no organization, of all anyway, or of one object."""
-    apart = {"check list", "dead-letter list", "org list", "profile list"}
+    apart = {"check list", "org list", "profile list"}
     lists = {name for name in LEAVES if name.endswith(" list")}
     assert {name for name in lists if "--all-orgs" not in options(LEAVES[name])} == apart
 

@@ -95,6 +95,23 @@ def test_choices_are_those_of_packages_loaded_later() -> None:
             "There is no command 'lst'. Do you mean 'list'? \"dcmon alert --help\" lists the commands.",
         ),
         (
+            "silence rename 1 x",
+            "There is no command 'rename'. It is one of create, delete, list, set or show."
+            ' "dcmon silence --help" lists the commands.',
+        ),
+        (
+            "silence get 1",
+            "There is no command 'get'. Do you mean 'list' or 'show'? \"dcmon silence --help\" lists the commands.",
+        ),
+        (
+            "mute edit nights",
+            "There is no command 'edit'. Do you mean 'set'? \"dcmon mute --help\" lists the commands.",
+        ),
+        (
+            "source mv a b",
+            "There is no command 'mv'. Do you mean 'rename'? \"dcmon source --help\" lists the commands.",
+        ),
+        (
             "list",
             "There is no command 'list'. A noun comes first, as in 'dcmon alert list'. \"dcmon --help\" lists the"
             " commands.",
@@ -222,7 +239,7 @@ def test_time_range_that_ends_first_is_refused(name: str) -> None:
     """In every command that has one, before it looks at anything else."""
     first, last = RANGES[name]
     required = [parameter for parameter in leaves()[name].params if parameter.required]
-    arguments = ["x" for parameter in required if parameter.param_type_name == "argument"]
+    arguments = ["1" for parameter in required if parameter.param_type_name == "argument"]
 
     said = refusal(*name.split(), *arguments, first, "1h", last, "2h")
 
