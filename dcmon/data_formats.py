@@ -110,6 +110,11 @@ def serialize(data: Data, format: Format) -> str:
     return "\n".join(printable(name, keeps_lines=False) for name in names.values())
 
 
+def csv_head(fields: Sequence[str]) -> str:
+    """Return the first line of CSV, of a list without rows."""
+    return _to_csv([], fields)
+
+
 def error_object(kind: str, message: str, exit_code: int) -> dict[str, Any]:
     """Return the object that tells a program of an error. `kind`: the kind of error, like not_found."""
     return {"error": {"kind": kind, "message": message, "exit_code": exit_code}}
@@ -151,8 +156,8 @@ def _to_yaml(data: Data) -> str:
     return text.removesuffix("\n")
 
 
-def _to_csv(rows: Sequence[Row]) -> str:
-    target, names = io.StringIO(), list(dict.fromkeys(name for row in rows for name in row))
+def _to_csv(rows: Sequence[Row], fields: Sequence[str] = ()) -> str:
+    target, names = io.StringIO(), list(fields or dict.fromkeys(name for row in rows for name in row))
     writer = csv.writer(target, lineterminator="\n")
     lines: list[list[Any]] = [names, *([row.get(name) for name in names] for row in rows)]
     writer.writerows([printable(_csv_cell(cell)) for cell in cells] for cells in lines)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmon import cells, colors, data_formats
 from dcmon.colors import Color
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+T = TypeVar("T")
 NARROW = 120  # characters
 PIPE_WIDTH = 200  # of tables in a pipe, without COLUMNS
 WIDE = 10_000
@@ -50,10 +51,24 @@ class Output:
         self._sort = ""
         self._limit: int | None = None
         self._newest_is_last = False
+        self._expected: Sequence[str] = ()
 
     def arrange(self, sort: str, limit: int | None, *, newest_is_last: bool = False) -> None:
         """Show all lists from now on in the order of a field, and at most so many rows (data_formats.arrange)."""
         self._sort, self._limit, self._newest_is_last = sort, limit, newest_is_last
+
+    def expect(self, fields: Sequence[str]) -> None:
+        """Show lists from now on that have these fields: the head of one without rows."""
+        self._expected = fields
+
+    def newest(self, rows: Sequence[T]) -> Sequence[T]:
+        """Return the rows that --limit leaves of a history, in the order of time; a remark says how many it left out.
+
+        For what shows rows in another way than as a list.
+        """
+        shown = rows if self._limit is None else rows[-self._limit :]
+        self._say_left_out(len(rows) - len(shown))
+        return shown
 
     def clear(self) -> None:
         """Clear the terminal, if results go to one; in a pipe they follow one another."""
@@ -279,15 +294,21 @@ class Output:
         print(printable(text), file=sys.stderr, flush=True)
 
     def _data(self, data: Data) -> None:
-        written = data_formats.serialize(self._choose(data), self.format)
+        if self.format is Format.csv and not data and self._expected:
+            written = data_formats.csv_head(self.fields or self._expected)
+        else:
+            written = data_formats.serialize(self._choose(data), self.format)
         if written or data:
             print(written, flush=True)
 
     def _arranged(self, rows: Sequence[Row]) -> Sequence[Row]:
         arranged = data_formats.arrange(rows, self._sort, self._limit, newest_is_last=self._newest_is_last)
-        if len(arranged) < len(rows):
-            self.remark(f"{len(rows) - len(arranged):,} more are left out by --limit {self._limit}.")
+        self._say_left_out(len(rows) - len(arranged))
         return arranged
+
+    def _say_left_out(self, count: int) -> None:
+        if count:
+            self.remark(f"{count:,} more are left out by --limit {self._limit}.")
 
     def _chosen(self, rows: Sequence[Row]) -> Sequence[Row]:
         chosen = self._choose(rows)

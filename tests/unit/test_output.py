@@ -45,6 +45,18 @@ def test_json_of_a_hostile_text_is_printable(capsys: pytest.CaptureFixture[str])
     assert json.loads(out) == {HOSTILE: [HOSTILE, "\x9b\x7f"]}
 
 
+@pytest.mark.parametrize(("chosen", "head"), [([], "name,state\n"), (["state"], "state\n")])
+def test_csv_of_an_expected_list_without_rows_has_a_head(
+    chosen: list[str], head: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for format in (Format.csv, Format.jsonl, Format.name):
+        output = Output(format, fields=chosen)
+        output.expect(["name", "state"])
+        output.table([], ["name"], empty="None yet.")
+
+    assert capsys.readouterr().out == head
+
+
 ADVICE = [
     "[high] disk-full: The disk is nearly full.",
     "    The disk with the data directory has little left.",

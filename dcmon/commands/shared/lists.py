@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from dcmon.commands.shared import options
+from dcmon.commands.shared import list_fields, options
 from dcmon.errors import DcmonError, InvalidInput
 from dcmon.output import Output, Page, Table
 
@@ -71,6 +71,8 @@ def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]], tabl
         # A limit of the command's own is of each organization; here it is of the whole list.
         limit, is_history = chosen.get("limit", typed.get("limit")), offered.get("limit") == (NewestLimit, None)
         ctx.obj.output.arrange(chosen.get("sort", ""), limit, newest_is_last=is_history)
+        fields = list_fields.of_list(ctx.command_path.partition(" ")[2], typed)
+        ctx.obj.output.expect(["org", *fields] if chosen.get("all_orgs") else fields)
         show = functools.partial(command, ctx=ctx, **typed)
         if chosen.get("all_orgs"):
             show = functools.partial(_show_all_orgs, ctx, show, table)

@@ -57,8 +57,8 @@ def history(
         metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, stored), stored)
         rows = _rows(session, stored, metrics)
         if is_chart:
-            drawn = monitor_chart.charts(
-                for_monitor(session, monitor_id), stored, metrics if wanted else metrics[:1],
+            drawn = [] if app.output.is_data else monitor_chart.charts(
+                for_monitor(session, monitor_id), app.output.newest(stored), metrics if wanted else metrics[:1],
                 monitor_views.version_names(session), app.output,
             )  # fmt: skip
             return Page(rows, drawn or [Remark(_no_window(after))])

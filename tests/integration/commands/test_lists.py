@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from dcmon import db
+from dcmon.commands.shared import list_fields
 from dcmon.db import Organization
 from dcmon.storage import models
 from dcmon.storage.models import NewModel
@@ -53,6 +54,13 @@ def test_every_list_shows_all_organizations(dcmon: Dcmon, beta: Organization, co
     assert [row.pop("org") for row in listed] == ["acme"] * len(of_each[0]) + ["beta"] * len(of_each[1])
     assert listed == [row for of_org in of_each for row in of_org]
     assert dcmon(*command.split(), "--all-orgs").returncode == 0
+
+
+def test_list_without_rows_has_its_head_in_csv(dcmon: Dcmon, acme: Acme) -> None:
+    names = ",".join(list_fields.FIELDS["quarantine list --rows"].split())
+    assert dcmon("-o", "csv", "quarantine", "list", "--rows").stdout == f"{names}\n"
+    assert dcmon("-o", "csv", "quarantine", "list", "--rows", "--all-orgs").stdout == f"org,{names}\n"
+    assert dcmon("-o", "csv", "rule", "list", "--fields", "id,name").stdout == "id,name\n"
 
 
 def test_list_is_sorted_and_limited(dcmon: Dcmon, beta: Organization) -> None:

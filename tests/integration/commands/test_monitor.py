@@ -251,6 +251,9 @@ def test_history_draws_a_chart_in_any_width(credit: Dcmon) -> None:
     assert "1 violated" in drawn
     assert "version v1" in drawn
     assert len(credit.json("monitor", "history", NULLS, "--chart")) == len(values(credit))
+    limited = credit("monitor", "history", NULLS, "--chart", "--limit", "1")
+    assert "• 1 window  " in limited.stdout
+    assert "2 more are left out by --limit 1." in limited.stderr
     assert credit("monitor", "history", NULLS, "--chart", "--revisions").returncode == 2
 
 

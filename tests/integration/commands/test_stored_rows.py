@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dcmon import db
+from dcmon.commands.shared import list_fields
 from dcmon.ingestion.intake import Direct
 from dcmon.ingestion.raw_rows import Raw
 from tests.conftest import TemplateWithAcme
@@ -148,6 +149,7 @@ def test_list_of_quarantined_rows_fits_80_columns(acme: Dcmon, tmp_path: Path) -
     assert f" {'x' * 31}… " in wide
     assert "after receipt" in wide
     (row,) = acme.json("quarantine", "list", "--rows", "--source", str(path))
+    assert list(row) == list_fields.FIELDS["quarantine list --rows"].split()
     assert (row["sample_id"], row["file"], row["reason"]) == ("x" * 200, str(path), "future_timestamp")
     assert str(path) in acme("quarantine", "show", str(row["id"])).stdout
 
