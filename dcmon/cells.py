@@ -1,9 +1,9 @@
 """Turn values and lines into texts of a terminal, in which nothing is markup, and open the terminal."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dcmon import colors, durations
 from dcmon.colors import Color
@@ -11,6 +11,7 @@ from dcmon.formatting import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 LEAST_WIDTH = 20  # characters of a folded line beside its indentation
@@ -51,6 +52,32 @@ def cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value)
     return str(value)
+
+
+class Column(NamedTuple):
+    """A column of a table. `width`: None: as rich shares the width."""
+
+    heading: str
+    cells: "Sequence[Text]"
+    width: int | None
+    is_numeric: bool
+    is_unfolded: bool
+
+
+def table(title: str | None, columns: Sequence[Column]) -> "Table":
+    """Return a table for rich. As a Text, what a tenant wrote is no markup of rich."""
+    from rich.table import Table
+
+    shown_title = None if title is None else text_of(title, "table.title")
+    drawn = Table(title=shown_title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
+        drawn.add_column(
+            text_of(column.heading), justify=justify, overflow="fold", no_wrap=column.is_unfolded, width=column.width
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        drawn.add_row(*row)
+    return drawn
 
 
 def folded(line: str, console: "Console", hanging: int) -> "Text":

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dcmon import cells, colors, data_formats
+from dcmon import cells, colors, data_formats, table_widths
 from dcmon.colors import Color
 from dcmon.data_formats import Data, Format, Row
 from dcmon.errors import InvalidInput
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 T = TypeVar("T")
+NUMBER = int | float | None
 NARROW = 120  # characters
 PIPE_WIDTH = 200  # of tables in a pipe, without COLUMNS
 WIDE = 10_000
@@ -125,25 +126,23 @@ class Output:
         elif shown.narrow and self.is_narrow:
             columns = [column for column in shown.columns if column in shown.narrow]
             hidden = [column for column in shown.columns if column not in shown.narrow]
-        import rich.table
-
-        # As a Text, what a tenant wrote is no markup of rich.
-        shown_title = None if shown.title is None else cells.text_of(shown.title, "table.title")
-        table = rich.table.Table(title=shown_title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         headings = shown.columns if isinstance(shown.columns, Mapping) else {}
-        for column in columns:
-            is_numeric = all(isinstance(row.get(column), int | float | None) for row in rows)
-            table.add_column(
-                cells.text_of(headings.get(column) or column.replace("_", " ")),
-                justify="right" if is_numeric else "left",
-                overflow="fold",
-                no_wrap=column in shown.unfolded,
+        heads = {column: headings.get(column) or column.replace("_", " ") for column in [*columns, *hidden]}
+        whole = shown.unfolded
+        drawn = {column: [cells.styled_cell(column, row.get(column)) for row in rows] for column in columns}
+        texts = {column: [heads[column], *(cell.plain for cell in drawn[column])] for column in columns}
+        fit = table_widths.fit(texts, self._console().width, whole, keeps_all=bool(self.fields))
+        numeric = {column: all(isinstance(row.get(column), NUMBER) for row in rows) for column in columns}
+        parts = [
+            cells.Column(
+                heads[column], drawn[column], fit.widths.get(column), column in numeric, column in shown.unfolded
             )
-        for row in rows:
-            table.add_row(*(cells.styled_cell(column, row.get(column)) for column in columns))
-        self._print(table)
-        if hidden:
-            names = ", ".join(headings.get(column) or column.replace("_", " ") for column in hidden)
+            for column in columns
+            if column not in fit.hidden
+        ]
+        self._print(cells.table(shown.title, parts))
+        if hidden := [*hidden, *fit.hidden]:
+            names = ", ".join(heads[column] for column in hidden)
             self.remark(f"Not shown in this width: {names}. -o wide shows all.")
         return None
 
