@@ -11,6 +11,7 @@ from dcmon.formatting import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.markdown import Markdown
     from rich.table import Table
     from rich.text import Text
 
@@ -78,6 +79,13 @@ def table(title: str | None, columns: Sequence[Column]) -> "Table":
     for row in zip(*(column.cells for column in columns), strict=True):
         drawn.add_row(*row)
     return drawn
+
+
+def markdown(text: str) -> "Markdown":
+    """Return a text in Markdown for rich; links show where they lead to."""
+    from rich.markdown import Markdown
+
+    return Markdown(printable(text), hyperlinks=False)
 
 
 def folded(line: str, console: "Console", hanging: int) -> "Text":

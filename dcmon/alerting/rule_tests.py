@@ -121,7 +121,7 @@ def read(content: bytes) -> list[RuleTest]:
         reason = " ".join(str(error).split())
         raise errors.InvalidInput(
             f"The file is not a file of rule tests: {reason}. Write conditions in quotes, like rule: '> 0.2';"
-            " docs/alerts.md shows a file."
+            ' "dcmon docs alerts#testing-rules" shows a file.'
         ) from None
     if not tests:
         raise errors.InvalidInput("The file has no test.")

@@ -41,7 +41,7 @@ def doctor(
 ) -> None:
     """Find what is wrong with this installation, and say what mends it; with --org, of one organization.
 
-    Each finding has a code, which docs/doctor.md explains. Exit 0: no finding; 1: findings.
+    Each finding has a code, which "dcmon docs doctor" explains. Exit 0: no finding; 1: findings.
 
     Example: dcmon doctor --code disk-full
     """

@@ -12,6 +12,7 @@ from dcmon.commands.shared import option_groups, options, questions
 from dcmon.commands.shared.arguments import parse_condition, require_one, span
 from dcmon.commands.shared.changes import asking, changing, counting
 from dcmon.commands.shared.choices import Parsed
+from dcmon.commands.shared.condition_help import CONDITIONS
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
 from dcmon.commands.shared.several import delete_all, run_for_all, show_all
@@ -31,19 +32,19 @@ Noise = Annotated[
 NewName = Annotated[str | None, typer.Option("--name", help="Name of the rule in commands and silences.")]
 
 
-@app.command()
+@app.command(epilog=CONDITIONS)
 @changing
 @option_groups.rule_policy
 def create(
     ctx: typer.Context,
     monitor: options.MonitorName,
-    condition: Annotated[str, typer.Argument(help="Condition in quotes: '> 0.2', 'any feature > 0.3', 'drop > 20%' …")],
+    condition: Annotated[str, typer.Argument(help="Condition in quotes, like '> 0.2': see below.")],
     policy: "Change",
     name: NewName = None,
     inhibit: options.Inhibit = None,
     noise: Noise = True,
 ) -> None:
-    """Create a rule of a monitor, and judge the stored results by it. docs/alerts.md lists the conditions.
+    """Create a rule of a monitor, and judge the stored results by it.
 
     Example: dcmon rule create "credit/Prediction Drift" "> 0.3" --severity critical
     """
@@ -70,7 +71,7 @@ def show(ctx: typer.Context, names: Names) -> None:
     show_all(ctx.obj.output, names, partial(view.detail, ctx.obj))
 
 
-@app.command("set")
+@app.command("set", epilog=CONDITIONS)
 @asking(questions.ended_alerts)
 @option_groups.rule_policy
 def set_(
@@ -127,7 +128,8 @@ def delete(
 def test(
     ctx: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="YAML files of rule tests, as in docs/alerts.md.")
+        list[Path],
+        typer.Argument(metavar="FILE...", help='YAML files of rule tests: see "dcmon docs alerts#testing-rules".'),
     ],
 ) -> None:
     """Test rules on series of values, without a database.
@@ -145,7 +147,7 @@ def test(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=CONDITIONS)
 @option_groups.rule_policy
 def backtest(
     ctx: typer.Context,

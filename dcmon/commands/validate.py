@@ -19,8 +19,8 @@ def validate(
 ) -> None:
     """Check files of monitoring as code without a database: keys, names, conditions, parameters, references.
 
-    All faults are shown, each with file, line and column; with one, the exit code is 2. docs/monitoring-as-code.md
-    describes the files.
+    All faults are shown, each with file, line and column; with one, the exit code is 2. "dcmon docs
+    monitoring-as-code" describes the files.
 
     Example: dcmon validate monitoring.yaml
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from dcmon.alerting import condition_parser, rule_targets, rules
-from dcmon.checks import no_value_reasons
+from dcmon.checks import catalogue, no_value_reasons
 from dcmon.checks.kinds import CheckKind
 from dcmon.db.tables.org import Check, Model, Monitor
 from dcmon.declarations.declared_models import (
@@ -56,7 +56,8 @@ def remarks(document: Document) -> Iterator[Problem]:
         for monitor_name, monitor in (declared.monitors or {}).items():
             if declared.checks is None and not is_class(monitor.check):
                 yield problem(
-                    f"The check {monitor.check!r} is not in these files, so model {name!r} must have it.",
+                    f"The check {monitor.check!r} is not in these files, so model {name!r} must have it."
+                    f"{meant(monitor.check, catalogue.class_names())}",
                     "models", name, "monitors", monitor_name, "check",
                 )  # fmt: skip
 
@@ -143,7 +144,7 @@ def _monitor(model: ModelDeclaration, name: str, monitor: MonitorDeclaration, pa
         if model.checks is not None:
             known = list(model.checks)
             listed = f" The checks of the model: {', '.join(map(repr, known))}." if known else ""
-            hint = meant(monitor.check, known) or listed
+            hint = meant(monitor.check, [*known, *catalogue.class_names()]) or listed
             yield problem(
                 f"The model has no check {monitor.check!r}, and no class has this name.{hint}", *path, "check"
             )

@@ -1,7 +1,8 @@
 """Check a document without a database: keys and types, then what objects say of themselves and of one another."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,9 @@ from dcmon.declarations.faults import Fault
 from dcmon.declarations.values import Declaration, Problem, key
 from dcmon.declarations.yaml_nodes import Node, Object, mark_at, to_data
 from dcmon.nearest import meant
+
+KEYS = re.compile(r" The keys are [^.]*\.$")
+QUOTED = re.compile("'([^']*)'")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def validate(root: Object) -> Checked:
 def _of_sound_parts(root: Object, data: Any, error: ValidationError) -> Checked:
     """Return the faults of keys and types, and all others that the sound parts have."""
     reasons = _reasons(data, error)
-    collected = [Fault(mark_at(root, path), _title(path) + text) for path, text in reasons.items()]
+    collected = _listing_once(Fault(mark_at(root, path), _title(path) + text) for path, text in reasons.items())
     parts = [sound_parts.faulty_part(path) for path in reasons]
     try:
         sound = Document.model_validate(sound_parts.without(data, parts))
@@ -45,6 +49,20 @@ def _of_sound_parts(root: Object, data: Any, error: ValidationError) -> Checked:
         return Checked(None, collected)
     others = [problem for problem in _all_problems(sound) if not any(_is_in(problem.path, part) for part in parts)]
     return Checked(None, [*collected, *(to_fault(root, problem) for problem in others)])
+
+
+def _listing_once(faults: Iterable[Fault]) -> list[Fault]:
+    """Return faults in the order of their places, of which only the first lists the keys of a kind of object."""
+    said, shown = set[str](), list[Fault]()
+    for fault in sorted(faults):
+        listing = KEYS.search(fault.message)
+        text = fault.message
+        if listing is not None and listing[0] in said:
+            before = text[: listing.start()]
+            text = before if "Do you mean" in before else f"{before} Its keys are listed above."
+        said |= set() if listing is None else {listing[0]}
+        shown.append(replace(fault, message=text))
+    return shown
 
 
 def _is_in(path: Sequence[str | int], part: Sequence[str | int]) -> bool:
@@ -115,7 +133,8 @@ def _reason(detail: Any, path: tuple[str | int, ...]) -> str:
     if given is None:
         return "Here is a value; leave the key out in place of null."
     if kind == "literal_error" and isinstance(given, str):
-        return _sentence(f"{detail['msg']}, not {given[:60]!r}")
+        known = QUOTED.findall(detail["ctx"]["expected"])
+        return _sentence(f"{detail['msg']}, not {given[:60]!r}") + meant(given, known)
     return _sentence(str(detail["msg"]))
 
 

@@ -24,8 +24,8 @@ from dcmon.states import ProcessKind
 log = logging.getLogger(__name__)
 PARTLY_MIGRATED = 8  # an exit code of `dcmon migrate`
 NO_LIBRARY = (
-    "to encrypt them, install dcmon's wheel again with the extra [server] (docs/install.md), start dcmon again, and"
-    " type dcmon secret-key rotate."
+    'to encrypt them, install dcmon\'s wheel again with the extra [server] ("dcmon docs install"), start dcmon again,'
+    " and type dcmon secret-key rotate."
 )
 READY_SECONDS, STOP_SECONDS = 60.0, 15.0
 WATCH_SECONDS = 0.2  # between two checks of the processes

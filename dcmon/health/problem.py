@@ -11,7 +11,7 @@ from typing import NamedTuple
 from dcmon.severity import Severity
 
 # A path, not a name: dcmon is on no index yet, and the name may be that of another package (docs/install.md).
-UPGRADE = "pip install ./dcmon-*.whl  # the wheel of the newer release: see docs/install.md"
+UPGRADE = "pip install ./dcmon-*.whl  # the wheel of the newer release: see dcmon docs install"
 
 
 class ProblemName(StrEnum):

@@ -34,6 +34,11 @@ def test_help_lists_every_command_and_loads_no_large_module(dcmon: Dcmon) -> Non
     assert done.stderr == "set()\n"
 
 
+def test_pages_come_with_the_installation(dcmon: Dcmon) -> None:
+    assert "alerts" in [row["page"] for row in dcmon.json("docs")]
+    assert dcmon("docs", "alerts#conditions").stdout.startswith("## Conditions\n")
+
+
 def test_revisions_come_with_the_installation(with_url: Callable[[str], Dcmon], empty_url: str) -> None:
     dcmon = with_url(empty_url)
 

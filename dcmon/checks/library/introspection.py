@@ -30,7 +30,7 @@ SET_BY_DCMON = ("n_samples", "n_top_columns", "random_state", "kwargs")
 
 REQUIREMENTS = (
     "The class must derive from deepchecks.tabular.SingleDatasetCheck or TrainTestCheck, and from a mixin"
-    " of deepchecks.core.reduce_classes: see docs/own-checks.md."
+    ' of deepchecks.core.reduce_classes: see "dcmon docs own-checks".'
 )
 
 

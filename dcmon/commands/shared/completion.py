@@ -46,6 +46,12 @@ def _settings() -> list[str]:
     return sorted(variable.name for variable in setting_names.variables(Settings))
 
 
+def _pages() -> list[str]:
+    from dcmon.commands.operations import docs
+
+    return docs.names()
+
+
 def words_of(text: str) -> Choices:
     """Return choices that are written as words with spaces between them."""
     return partial(str.split, text)
@@ -87,6 +93,7 @@ CHOICES: dict[str, Choices] = {
 }  # fmt: skip
 CHOICES["match"] = CHOICES["matchers"]
 CHOICES["profile"] = _profiles
+CHOICES["page"] = _pages
 CHOICES_OF_COMMAND: dict[str, Choices] = {
     "monitor create check": _check_names, "check show names": _check_names, "config show names": _settings,
     "profile show names": _profiles, "profile use name": _profiles, "profile delete names": _profiles,

@@ -52,7 +52,7 @@ PANELS = {
     "Monitoring as code": ("export", "validate", "plan", "apply"),
     "Organizations": ("org", "member", "invitation", "token", "audit-log"),
     "Operate": ("status", "doctor", "logs", "wait", "audit", "backup", "adopt", "debug", "generate"),
-    "Settings": ("config", "profile", "secret-key"),
+    "Settings and documentation": ("config", "profile", "secret-key", "docs"),
 }  # fmt: skip
 METAVARS = {  # what stands for the value of an option, by the name of its parameter
     "additional": "NAME:TYPE", "aggregation": "METHOD", "alert": "ALERT", "author": "USER", "by": "USER",

@@ -26,7 +26,7 @@ def _catalogue() -> Page:
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    return f"{count_of(len(findings), 'finding')}. docs/doctor.md explains the codes."
+    return f'{count_of(len(findings), "finding")}. "dcmon docs doctor" explains the codes.'
 
 
 def _lines(finding: Finding) -> list[str]:

@@ -97,6 +97,6 @@ def missing_text(missing: missing_roles_of.MissingRoles) -> str:
     role = missing.connecting_role
     return (
         f"{missing.organizations} organizations have no role of their own in PostgreSQL, the second wall between them"
-        f' (docs/security.md): role "{role}" may not create roles. An administrator can run: alter role "{role}"'
+        f' ("dcmon docs security"): role "{role}" may not create roles. An administrator can run: alter role "{role}"'
         ' createrole; (before PostgreSQL 16 rather the output of "dcmon migrate roles"). Then type "dcmon migrate".'
     )

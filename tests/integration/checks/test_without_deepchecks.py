@@ -22,7 +22,7 @@ from tests.integration.conftest import Target, eventually, running
 
 REASON = (
     "The check 'span' of drift-checks 1.2 needs deepchecks, which is not installed here."
-    " Install dcmon's wheel again with the extra [deepchecks] (Python 3.11 or 3.12): see docs/install.md."
+    ' Install dcmon\'s wheel again with the extra [deepchecks] (Python 3.11 or 3.12): see "dcmon docs install".'
 )
 
 

@@ -19,7 +19,7 @@ def test_findings_have_code_evidence_and_command(installation: Dcmon) -> None:
     assert lines[0] == "[critical] nothing-runs: dcmon does not run here."
     assert lines[1].startswith(f"    No PostgreSQL runs in {installation.data_dir}")
     assert lines[2] == "    dcmon up"
-    assert "1 finding. docs/doctor.md explains the codes." in done.stderr
+    assert '1 finding. "dcmon docs doctor" explains the codes.' in done.stderr
 
 
 def test_findings_are_written_in_every_format(installation: Dcmon) -> None:

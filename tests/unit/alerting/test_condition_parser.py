@@ -186,3 +186,24 @@ def test_number_that_would_be_rounded_to_0_is_refused(text: str) -> None:
 
 def test_zero_is_accepted_in_every_notation() -> None:
     assert parse("> 0e-400").threshold == parse("> 0.00").threshold == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("f1 > 0.2 unles usual", "'unles' (character 10) can't follow; what may follow is warn or unless usual."),
+        ("drop > 20% over 3", "'over' (character 12) can't follow; what may follow is warn or against."),
+        ("> x", "a number is expected in place of 'x' (character 3)."),
+        ("> 0.2 warn", "a number is missing at its end."),
+        ("drop 20%", "is expected in place of '20' (character 6)."),
+        ("drop > 20% against referense", "previous, reference or weekly is expected in place of 'referense'"),
+        ("outside 0.1", "the other end of the range, as in 0.1..0.4, is missing at its end."),
+        ('"a > 1', "'\"a > 1' (character 1) can't be read."),
+        ("hello", "it compares nothing"),
+    ],
+)
+def test_fault_of_a_condition_is_named_with_its_place(text: str, fault: str) -> None:
+    with pytest.raises(errors.InvalidInput) as raised:
+        parse(text)
+    assert fault in str(raised.value)
+    assert '"dcmon rule create --help" lists all forms.' in str(raised.value)

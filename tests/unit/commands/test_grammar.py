@@ -28,6 +28,7 @@ READING = {
     "backtest",
     "audit",
     "wait",
+    "docs",
     "doctor",
     "generate",
     "logs",
@@ -58,7 +59,8 @@ OBJECTS = {
 # Commands whose arguments do not begin with an object of their noun.
 OTHER_ARGUMENTS = {
     "backup create": "FILE", "backup restore": "FILE", "backup verify": "FILE", "debug bundle": "[FILE]",
-    "export": "[MODEL...]", "generate completion": "bash|zsh|fish", "ingest file": "PATH...", "logs": "[PART...]",
+    "docs": "[PAGE]", "export": "[MODEL...]",
+    "generate completion": "bash|zsh|fish", "ingest file": "PATH...", "logs": "[PART...]",
     "member restrict": "own|all", "migrate revision": "MESSAGE", "org import": "FILE", "reference load": "FILE",
     "report": "MODEL", "rule create": "MONITOR CONDITION", "rule test": "FILE...", "silence create": "MATCHER...",
     "token import": "FILE", "validate": "[FILE...]", "worker start": "[WORKER]", "member create": "EMAIL",

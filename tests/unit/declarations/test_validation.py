@@ -71,6 +71,15 @@ def test_unknown_key_is_refused_with_the_nearest_one() -> None:
     assert "Do you mean 'models'?" in faults("modles: {}")[0]
 
 
+def test_known_keys_are_listed_at_the_first_fault_only() -> None:
+    first, second, third = of_model(
+        "monitors:\n  a: {check: FeatureDrift, x: 1}\n  b: {check: FeatureDrift, y: 1, rowz: 2}"
+    )
+    assert "The keys are renamed_from, check," in first
+    assert second.endswith("There is no key 'y' here. Its keys are listed above.")
+    assert third.endswith("There is no key 'rowz' here. Do you mean 'rows'?")
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -87,6 +96,9 @@ def test_unknown_key_is_refused_with_the_nearest_one() -> None:
         (f"task: binary\n{COLUMNS}\nmonitors: {{a: {{check: FeatureDrift, features: [aeg]}}}}", "'age'"),
         ("task: binary\nversions: {v1: {features: {age: number}}}", "no column type 'number'"),
         ("task: binary\nversions: {v1: {features: {}, classes: [b, a]}}", "Classes must be sorted"),
+        ("task: binray", "not 'binray'. Do you mean 'binary'?"),
+        ("monitors: {a: {check: FeatureDrift, frequency: day}}", "not 'day'. Do you mean 'DAY'?"),
+        ("checks: {}\nmonitors: {a: {check: FeatureDrft}}", "Do you mean 'FeatureDrift'?"),
         ("task: regression\nchecks: {a: {class: NewLabelTrainTest}}", "regression"),
         ("monitors: {a: {check: FeatureDrift, renamed_from: b}, b: {check: FeatureDrift}}", "can't be its former name"),
         ("monitors: {a: }", "leave the key out in place of null"),

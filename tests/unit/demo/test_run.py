@@ -21,6 +21,6 @@ def test_demo_without_its_extra_starts_nothing(tmp_path: Path, monkeypatch: pyte
         run.run(app, fresh=True, stay=False, report=None)
     assert str(failed.value) == (
         "The demo needs not_installed_one and not_installed_two, not installed here."
-        " Install dcmon's wheel again with the extra [demo]: see docs/install.md."
+        ' Install dcmon\'s wheel again with the extra [demo]: see "dcmon docs install".'
     )
     assert not data_dir.exists()
