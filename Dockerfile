@@ -5,6 +5,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY dcmon dcmon
 COPY migrations migrations
 COPY man man
+COPY docs docs
 RUN pip install --no-cache-dir build && python -m build --wheel --outdir /wheel
 
 FROM python:3.11-slim-bookworm

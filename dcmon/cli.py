@@ -167,7 +167,7 @@ def _parse_output(
         Color,
         choice_option(
             "--color",
-            what="use of colour",
+            what="colour mode",
             known=Color,
             help="Colour severities and states; auto: on a terminal, without NO_COLOR.",
         ),

@@ -110,7 +110,7 @@ def serialize(data: Data, format: Format) -> str:
     return "\n".join(printable(name, keeps_lines=False) for name in names.values())
 
 
-def csv_head(fields: Sequence[str]) -> str:
+def csv_header(fields: Sequence[str]) -> str:
     """Return the first line of CSV, of a list without rows."""
     return _to_csv([], fields)
 

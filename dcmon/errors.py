@@ -198,7 +198,7 @@ class QuarantinedNotFound(NotFound):
     """There is no quarantined row {name}. "dcmon quarantine list --rows" lists the quarantined rows."""
 
 
-class WebhookNotFound(NotFound):
+class ReceiverNotFound(NotFound):
     """There is no receiver {name!r}.{meant} "dcmon receiver list" lists the receivers."""
 
 

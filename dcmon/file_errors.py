@@ -1,8 +1,9 @@
 """Errors of files and object storages. As in dcmon.errors, the docstring of an error is its message."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from dcmon.errors import DcmonError, InvalidInput, Locked, NotFound, Unavailable
+from dcmon.errors import Conflict, DcmonError, InvalidInput, Locked, NotFound, Unavailable
 
 
 class FileRefused(DcmonError):
@@ -20,6 +21,12 @@ def unreadable(path: object, error: OSError) -> DcmonError:
     if isinstance(error, FileNotFoundError):
         return FileMissing(path=str(path))
     return FileRefused(path=path, reason=error.strerror or str(error))
+
+
+def require_free(path: Path, *, is_replaced: bool) -> None:
+    """Check that a file that is written does not exist, or may be replaced. Raises Conflict."""
+    if path.is_file() and not is_replaced:
+        raise Conflict(f"{path} exists already. Choose another name, or replace it with --replace.")
 
 
 class FileChanged(Unavailable):

@@ -128,22 +128,22 @@ class Output:
             columns = [column for column in shown.columns if column in shown.narrow]
             hidden = [column for column in shown.columns if column not in shown.narrow]
         headings = shown.columns if isinstance(shown.columns, Mapping) else {}
-        heads = {column: headings.get(column) or column.replace("_", " ") for column in [*columns, *hidden]}
+        titles = {column: headings.get(column) or column.replace("_", " ") for column in [*columns, *hidden]}
         whole = shown.unfolded
         drawn = {column: [cells.styled_cell(column, row.get(column)) for row in rows] for column in columns}
-        texts = {column: [heads[column], *(cell.plain for cell in drawn[column])] for column in columns}
+        texts = {column: [titles[column], *(cell.plain for cell in drawn[column])] for column in columns}
         fit = table_widths.fit(texts, self._console().width, whole, keeps_all=bool(self.fields))
         numeric = {column: all(isinstance(row.get(column), NUMBER) for row in rows) for column in columns}
         parts = [
             cells.Column(
-                heads[column], drawn[column], fit.widths.get(column), numeric[column], column in shown.unfolded
+                titles[column], drawn[column], fit.widths.get(column), numeric[column], column in shown.unfolded
             )
             for column in columns
             if column not in fit.hidden
         ]
         self._print(cells.table(shown.title, parts))
         if hidden := [*hidden, *fit.hidden]:
-            names = ", ".join(heads[column] for column in hidden)
+            names = ", ".join(titles[column] for column in hidden)
             self.remark(f"Not shown in this width: {names}. -o wide shows all.")
         return None
 
@@ -297,7 +297,7 @@ class Output:
 
     def _data(self, data: Data) -> None:
         if self.format is Format.csv and not data and self._expected:
-            written = data_formats.csv_head(self.fields or self._expected)
+            written = data_formats.csv_header(self.fields or self._expected)
         else:
             written = data_formats.serialize(self._choose(data), self.format)
         if written or data:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import options
+from dcmon.commands.shared.arguments import require_not_both
 from dcmon.commands.shared.changes import changing
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.report_options import run_reports
@@ -51,7 +52,8 @@ def run(
     from dcmon.monitoring.complete_windows import EndRange
 
     _require_one_way(at, from_, to, wait=wait)
-    if bool(names) == all_:
+    require_not_both(bool(names), "monitors", all_, "--all")
+    if not names and not all_:
         raise typer.BadParameter("Name monitors or models, or give --all.")
     request = operation.RunRequest("", EndRange(from_, to), timeout, at, wait, notify)
     done = operation.run(ctx.obj, names, request, reports)

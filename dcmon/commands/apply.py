@@ -28,7 +28,8 @@ def apply(
 ) -> None:
     """Show the plan, ask, and make its changes in one transaction: all of them, or none.
 
-    Exit 6 if another session changed the organization meanwhile. With --dry-run it is dcmon plan.
+    Exit 6, and no change, if the organization was changed after the plan was shown, or stored with dcmon plan --out.
+    With --dry-run it is dcmon plan: exit 1 if something would change.
 
     Example: dcmon apply -f monitoring.yaml --yes
     """

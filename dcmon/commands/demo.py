@@ -15,7 +15,9 @@ def demo(
     ctx: typer.Context,
     exit_: Annotated[bool, typer.Option("--exit", help="Stop the system at the end.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the last demo and start again.")] = False,
-    report: Annotated[Path | None, typer.Option(help="File to write the HTML report to.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="File to write the HTML report to; each demo replaces it.")
+    ] = None,
 ) -> None:
     """Run the whole system on the flights that left New York in 2013.
 

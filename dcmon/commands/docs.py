@@ -25,4 +25,4 @@ def docs(
     """
     from dcmon.commands.operations import docs as operation
 
-    ctx.obj.output.page(operation.pages() if page is None else operation.page(page))
+    ctx.obj.output.page(operation.show(page))

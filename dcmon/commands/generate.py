@@ -23,7 +23,7 @@ class Shell(StrEnum):
 Directory = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write files there; default: show them on stdout.")
 ]
-Overwrite = Annotated[bool, typer.Option("--replace", help="Replace files of the same name with other contents.")]
+Overwrite = Annotated[bool, typer.Option("--replace", help="Replace files that exist with other contents.")]
 Image = Annotated[str | None, typer.Option("--image", help="Image of dcmon; default: dcmon:VERSION.")]
 Namespace = Annotated[str, typer.Option("--namespace", help="Namespace of the manifests.")]
 

@@ -102,7 +102,10 @@ def restrict(
     models: Annotated[
         str,
         choice_argument(
-            "choice of models", ("own", "all"), "own: only models that they are members of; all.", "own|all"
+            "set of models",
+            ("own", "all"),
+            "own: the models that a member was added to; all: every model.",
+            "own|all",
         ),
     ],
 ) -> None:

@@ -86,7 +86,7 @@ def revision(
         choice_option(what="lineage", known=("public", "org"), help="Its lineage."),
     ] = "org",
 ) -> None:
-    """Write the next revision, generated from the tables in the code.
+    """Write the next revision, generated from the tables in the code: for developers of dcmon.
 
     Example: dcmon migrate revision --lineage org "add silences"
     """

@@ -19,6 +19,7 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PLAN", help="Store the plan, for dcmon apply --plan.")
     ] = None,
+    replace: options.Replace = False,
 ) -> None:
     """Show what would change so that the organization is as files say; nothing is changed.
 
@@ -29,7 +30,7 @@ def plan(
     """
     from dcmon.commands.operations import declarations as operation
 
-    planned = operation.plan(ctx.obj, operation.TypedPlan(files, prune, out))
+    planned = operation.plan(ctx.obj, operation.TypedPlan(files, prune, out, is_replaced=replace))
     ctx.obj.output.page(planned.page)
     if planned.has_changes:
         raise typer.Exit(1)

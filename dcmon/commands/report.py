@@ -17,9 +17,10 @@ def report(
     model: options.ModelName,
     file: Annotated[
         str | None,
-        typer.Option("--out", metavar="FILE", help='File to write or replace; "-": stdout. Default: MODEL.html, here.'),
+        typer.Option("--out", metavar="FILE", help='File to write; "-": stdout. Default: MODEL.html, here.'),
     ] = None,
     since: Annotated[datetime | None, options.time_option("--since", "Only windows that end after this time.")] = None,
+    replace: options.Replace = False,
 ) -> None:
     """Write the pages of a model as one HTML file, which needs no network.
 
@@ -30,6 +31,6 @@ def report(
     """
     from dcmon.commands.operations import report as operation
 
-    written = operation.write(ctx.obj, model, file, since)
+    written = operation.write(ctx.obj, model, file, since, is_replaced=replace)
     if written is not None:
         ctx.obj.output.value(written)

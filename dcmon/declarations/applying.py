@@ -11,6 +11,7 @@ from dcmon.declarations.declared_receivers import ReceiverDeclaration
 from dcmon.declarations.model_kinds import CheckKind, ModelKind, SettingsKind, VersionKind
 from dcmon.declarations.monitor_kinds import MonitorKind, RuleKind
 from dcmon.declarations.notification_kinds import MuteTimeKind, ReceiverKind, SilenceKind
+from dcmon.formatting import listed
 
 # A new kind of objects is a noun, a declared type in the document, what state.py reads, and a line here.
 KINDS: Mapping[Noun, Kind] = {
@@ -53,6 +54,18 @@ def run(context: Context, plan: Plan, *, is_trial: bool = False) -> Sequence[App
             continue
         applied.append(Applied(change, _apply(context, change)))
     return applied
+
+
+def require_secrets(plan: Plan) -> None:
+    """Check that all new receivers have their secrets here. Raises InvalidInput, which names all that is missing."""
+    missing = {
+        change.name: change.declared.missing
+        for change in plan.changes
+        if isinstance(change.declared, ReceiverDeclaration) and change.stored is None and change.declared.missing
+    }
+    if missing:
+        needs = [f"receiver {name!r} needs {listed(texts)}" for name, texts in missing.items()]
+        raise errors.InvalidInput(f"Secrets are missing here: {'; '.join(needs)}. Set them and apply again.")
 
 
 def _apply(context: Context, change: Change) -> Effects:

@@ -109,7 +109,9 @@ def _value(declared: SecretText | None, stored: SecretText | None, name: str) ->
         return None
     value = declared.value if declared.value is not None or stored is None else stored.value
     if value is None:
-        raise InvalidInput(f"Receiver {name!r} needs {declared.missing}, which is not there. Set it and apply again.")
+        raise InvalidInput(
+            f"Receiver {name!r} needs {declared.missing}, missing here. Set what is missing and apply again."
+        )
     return value
 
 

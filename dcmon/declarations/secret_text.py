@@ -15,6 +15,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from dcmon import errors, profiles
+from dcmon.formatting import listed
 
 REFERENCE = re.compile(r"\$\$\{|\$\{(?P<name>[^}]*)\}")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -66,9 +67,9 @@ class SecretText:
     def resolved(self, environment: Mapping[str, str]) -> "SecretText":
         """Return the text with its value, from an environment and from files."""
         if isinstance(self.written, str):
-            missing = [name for name in self._names() if name not in environment]
+            missing = [name for name in dict.fromkeys(self._names()) if name not in environment]
             if missing:
-                return replace(self, value=None, missing=f"the variable {missing[0]}")
+                return replace(self, value=None, missing=f"the variable{'s'[: len(missing) - 1]} {listed(missing)}")
             value = REFERENCE.sub(lambda match: environment[match["name"]] if match["name"] else "${", self.written)
             return replace(self, value=value)
         if self.written["secret_from"] == "env":

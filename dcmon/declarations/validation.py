@@ -53,14 +53,14 @@ def _of_sound_parts(root: Object, data: Any, error: ValidationError) -> Checked:
 
 def _listing_once(faults: Iterable[Fault]) -> list[Fault]:
     """Return faults in the order of their places, of which only the first lists the keys of a kind of object."""
-    said, shown = set[str](), list[Fault]()
+    listings, shown = set[str](), list[Fault]()
     for fault in sorted(faults):
         listing = KEYS.search(fault.message)
         text = fault.message
-        if listing is not None and listing[0] in said:
+        if listing is not None and listing[0] in listings:
             before = text[: listing.start()]
             text = before if "Do you mean" in before else f"{before} Its keys are listed above."
-        said |= set() if listing is None else {listing[0]}
+        listings |= set() if listing is None else {listing[0]}
         shown.append(replace(fault, message=text))
     return shown
 

@@ -18,6 +18,7 @@ from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result
 from dcmon.monitoring import model_checks, monitor_validation, reevaluation, schedules
 from dcmon.monitoring.monitor_spec import MonitorSpec
 from dcmon.nearest import meant
+from dcmon.states import AlertState
 from dcmon.storage import sample_tables
 from dcmon.windows import ComparedWith, Frequency
 
@@ -242,3 +243,9 @@ def count_dependents(session: Session, monitor: Monitor) -> dict[str, int]:
         "alerts": select(func.count()).select_from(Alert).where(Alert.rule_id.in_(rule_ids)),
     }
     return {name: int(session.scalar(statement) or 0) for name, statement in counts.items()}
+
+
+def count_open_alerts(session: Session, monitor: Monitor) -> int:
+    """Count the alerts of a monitor that are open."""
+    of_monitor = Alert.rule_id.in_(select(AlertRule.id).where(AlertRule.monitor_id == monitor.id))
+    return session.scalar(select(func.count()).where(of_monitor, Alert.state == AlertState.FIRING)) or 0

@@ -43,7 +43,7 @@ def for_alert(session: Session, alert_id: int) -> list[NotificationView]:
 
 
 def entries(session: Session, only: NotificationFilter | None = None, limit: int = 100) -> list[NotificationView]:
-    """List notifications, the newest first. Raises InvalidInput for an unknown state or id, WebhookNotFound."""
+    """List notifications, the newest first. Raises InvalidInput for an unknown state or id, ReceiverNotFound."""
     only, statement = only or NotificationFilter(), _with_receivers()
     if only.state is not None:
         statement = statement.where(_has_state(_parse_state(only.state)))

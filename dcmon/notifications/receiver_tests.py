@@ -90,7 +90,7 @@ def run(
 ) -> ReceiverTestOutcome:  # fmt: skip
     """Let a notify worker test the receiver that `find` returns, and wait for the outcome, in transactions of its own.
 
-    Raises WebhookNotFound, NoNotifyWorker, or TestUnfinished after the timeout; then no worker begins it any more.
+    Raises ReceiverNotFound, NoNotifyWorker, or TestUnfinished after the timeout; then no worker begins it any more.
     """
     with db.org_session(engine, org) as session:
         name, test_id = _request(session, find(session), timeout)
@@ -104,7 +104,7 @@ def run(
         with db.org_session(engine, org) as session:
             test = session.get(ReceiverTest, test_id)
         if test is None:
-            raise errors.WebhookNotFound(name=name)
+            raise errors.ReceiverNotFound(name=name)
         if test.finished_at is not None:
             return _outcome(test)
     _cancel(engine, org, test_id)

@@ -227,7 +227,7 @@ def entries(session: Session) -> list[Webhook]:
 
 
 def find(session: Session, name: str, *, is_locked: bool = False) -> Webhook:
-    """Return the receiver of that name. Raises WebhookNotFound.
+    """Return the receiver of that name. Raises ReceiverNotFound.
 
     `is_locked`: another transaction can't change it before this one ends. Lock a receiver to change it: new values
     depend on its old ones, and a second change at the same time would be lost.
@@ -237,7 +237,7 @@ def find(session: Session, name: str, *, is_locked: bool = False) -> Webhook:
         statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
     receiver = session.scalar(statement)
     if receiver is None:
-        raise errors.WebhookNotFound(name=name, known=session.scalars(select(Webhook.name)))
+        raise errors.ReceiverNotFound(name=name, known=session.scalars(select(Webhook.name)))
     return receiver
 
 

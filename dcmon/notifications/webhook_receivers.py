@@ -81,11 +81,11 @@ def entries(session: Session, limit: int | None = None, offset: int = 0) -> Sequ
 
 
 def get(session: Session, webhook_id: int) -> Webhook:
-    """Return the receiver with an id, locked until the commit. Raises WebhookNotFound."""
+    """Return the receiver with an id, locked until the commit. Raises ReceiverNotFound."""
     statement = select(Webhook).where(Webhook.id == webhook_id, Webhook.kind.in_(KINDS))
     receiver = session.scalar(statement.with_for_update())
     if receiver is None:
-        raise errors.WebhookNotFound(name=webhook_id)
+        raise errors.ReceiverNotFound(name=webhook_id)
     return receiver
 
 

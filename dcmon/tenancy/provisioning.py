@@ -43,12 +43,13 @@ def check_new_organization(engine: Engine, name: str, owner: str) -> None:
 
 
 def contents(engine: Engine, org: Organization) -> dict[str, Any]:
-    """Count an organization's models, versions, samples and alerts."""
+    """Count an organization's models, versions, samples and alerts, and how many of these are open."""
     with db.org_session(engine, org) as session:
         counts = session.execute(
             text(
                 "select (select count(*) from models) as models, (select count(*) from versions) as versions,"
-                " (select coalesce(sum(n), 0) from quarter_hours) as samples, (select count(*) from alerts) as alerts"
+                " (select coalesce(sum(n), 0) from quarter_hours) as samples, (select count(*) from alerts) as alerts,"
+                " (select count(*) from alerts where state = 'firing') as open"
             )
         ).one()
         return {key: int(value) for key, value in counts._mapping.items()}

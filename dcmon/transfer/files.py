@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dcmon import complete_files, errors
-from dcmon.file_errors import FileUnwritable, unreadable
+from dcmon.file_errors import FileUnwritable, require_free, unreadable
 
 STANDARD = "-"  # stdin or stdout
 
@@ -27,17 +27,12 @@ def writing(path: str, *, is_replaced: bool = False) -> Iterator[BinaryIO]:
         return
     target = Path(path)
     try:
-        _require_free(target, is_replaced=is_replaced)
+        require_free(target, is_replaced=is_replaced)
         with complete_files.writing(target, complete_files.PRIVATE) as stream:
             yield stream
-            _require_free(target, is_replaced=is_replaced)  # another process may have written it meanwhile
+            require_free(target, is_replaced=is_replaced)  # another process may have written it meanwhile
     except OSError as error:
         raise FileUnwritable(path=path, reason=error.strerror or str(error)) from error
-
-
-def _require_free(target: Path, *, is_replaced: bool) -> None:
-    if target.exists() and not is_replaced:
-        raise errors.Conflict(f"{target} exists already. Choose another name, or add --replace.")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmon import data_formats, errors
+from dcmon import data_formats, errors, file_errors
 from dcmon.commands.operations import bundle_parts, stored_secrets
 from dcmon.commands.operations.bundle_parts import NotHere, Part
 from dcmon.commands.operations.redaction import Redactor
@@ -86,8 +86,7 @@ def write(app: "App", file: Path | None, seconds: float, *, is_replaced: bool = 
     path = file or Path(f"dcmon-debug-{now:%Y%m%dT%H%M%SZ}.tar.gz")
     if not path.name.endswith((".tar.gz", ".tgz", ".zip")):
         raise errors.InvalidInput(f"{path} is neither a .tar.gz nor a .zip: choose one of these names.")
-    if path.exists() and not is_replaced:
-        raise errors.Conflict(f"{path} exists already. Choose another name, or replace it with --replace.")
+    file_errors.require_free(path, is_replaced=is_replaced)
     secrets = Part(SECRETS, lambda app: stored_secrets.read(app, MOST_STORED_SECRETS))
     known = list(bundle_parts.known_secrets(app))
     with suppress(errors.DcmonError):  # several threads use it: it is made by none of them

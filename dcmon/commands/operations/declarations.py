@@ -16,7 +16,7 @@ from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.dry_run_output import would
 from dcmon.commands.views import declaration_plan as view
 from dcmon.db import work_queue
-from dcmon.declarations import exporting, file_reader, planner, secret_text, state
+from dcmon.declarations import applying, exporting, file_reader, planner, secret_text, state
 from dcmon.declarations.applying import Applied
 from dcmon.declarations.applying_context import Context, Effects
 from dcmon.declarations.changes import Action, Noun
@@ -34,12 +34,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TypedPlan:
-    """What to plan: files, or a stored plan; None: not given. `out`: where the plan is stored."""
+    """What to plan: files, or a stored plan; None: not given. `out`: where the plan is stored, also in place
+    of a file if `is_replaced`.
+    """
 
     paths: Sequence[str] | None
     prunes: bool = False
     out: Path | None = None
     stored: Path | None = None
+    is_replaced: bool = False
 
 
 class PlanPage(NamedTuple):
@@ -68,6 +71,8 @@ def plan(app: "App", typed: TypedPlan) -> PlanPage:
     Raises InvalidFiles, NotFound, FileRefused, FileUnwritable, InvalidInput or Conflict.
     """
     org = app.organization()
+    if typed.out is not None:
+        file_errors.require_free(typed.out, is_replaced=typed.is_replaced)
     wanted = _read(typed)
     tried = _attempt(app, org, wanted)
     would(app.output, *view.phrases(tried))
@@ -94,6 +99,7 @@ def apply(app: "App", typed: TypedPlan, confirm: Callable[[str], None], *, is_dr
     if is_dry_run or not tried.plan.changes:
         would(app.output, *view.phrases(tried))
         return PlanPage(view.page(org, tried), is_dry_run and bool(tried.plan.changes))
+    applying.require_secrets(tried.plan)
     app.output.remark("\n".join(view.lines(tried)))
     confirm(view.question(org, tried))
     with _transactions(app, org) as context:

@@ -22,6 +22,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in directory().glob("*.md") if path.stem != "README")
 
 
+def show(typed: str | None) -> Page:
+    """Show a page, or a section of it; without a name, list the pages. Raises UnknownChoice."""
+    return pages() if typed is None else page(typed)
+
+
 def pages() -> Page:
     """Show the pages with their titles."""
     rows = [{"page": name, "title": _title(_text(name))} for name in names()]
@@ -46,8 +51,8 @@ def sections(name: str) -> list[str]:
 
 def anchor(heading: str) -> str:
     """Return what a link to a heading ends in: words with - between them."""
-    kept = "".join(sign for sign in heading.lower() if sign.isalnum() or sign in " -_")
-    return kept.strip().replace(" ", "-")
+    words = "".join(sign for sign in heading.lower() if sign.isalnum() or sign in " -_")
+    return words.strip().replace(" ", "-")
 
 
 def _text(name: str) -> str:

@@ -36,7 +36,8 @@ class Generated:
             other = [path for path, text in paths.items() if path.exists() and path.read_bytes() != text.encode()]
             if other and not overwrite:
                 raise errors.Conflict(
-                    f"{', '.join(map(str, other))} exist with other contents. Add --replace, or give another directory."
+                    f"{', '.join(map(str, other))} exist already, with other contents. Choose another directory, or"
+                    " replace them with --replace."
                 )
             directory.mkdir(parents=True, exist_ok=True)
             for path, text in paths.items():

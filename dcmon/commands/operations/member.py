@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from dcmon import errors
 from dcmon.authors import operator_name
 from dcmon.commands.shared.several import Deletion
-from dcmon.tenancy import invitations, members, model_members, organizations, permissions
+from dcmon.formatting import count_of
+from dcmon.tenancy import invitations, members, model_members, organizations, permissions, tokens
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -19,8 +20,10 @@ def deletion(app: "App", email: str) -> Deletion:
     with app.public() as session:
         member = members.get(session, org.id, organizations.member(session, org.id, email).id)
         members.require_removable(session, org.id, member.id)
-    row = {"deleted": email, "id": member.id, "role": member.role}
-    return Deletion(member.id, row, f"member {email} with all tokens of this member", partial(_delete, app, email))
+        count = len(tokens.entries(session, org.id, member.id))
+    row = {"deleted": email, "id": member.id, "role": member.role, "tokens": count}
+    what = f"member {email} with {count_of(count, 'token')}" if count else f"member {email}, who has no token"
+    return Deletion(member.id, row, what, partial(_delete, app, email))
 
 
 def add(app: "App", email: str, role: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dcmon import errors
+from dcmon import errors, file_errors
 from dcmon.commands.operations import model as model_operation
 from dcmon.commands.operations import model_document, reference, version_addition
 from dcmon.commands.views import effects as effects_view
@@ -70,6 +70,8 @@ def _confirm_addition(app: "App", typed: "TypedModel", confirm: Confirm) -> None
 def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confirm) -> Page:
     if file.write is not None and Path(file.write).suffix.lower() not in (*YAML, model_document.COMMAND_SUFFIX):
         raise errors.InvalidInput(f"--out {file.write}: name a file *.yaml, or *.sh for a command.")
+    if file.write is not None:
+        file_errors.require_free(Path(file.write), is_replaced=file.is_replaced)
     choices = _choices(typed, file)
     proposal = _propose(file, choices)
     while (chosen := _ask(app, proposal, choices)) is not None:

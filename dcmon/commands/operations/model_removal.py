@@ -6,9 +6,10 @@ from sqlalchemy import func, select
 
 from dcmon.commands.operations import old_names
 from dcmon.commands.shared.several import Deletion
+from dcmon.commands.shared.wording import open_text
 from dcmon.db import work_queue
 from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Result, Version
-from dcmon.formatting import listed
+from dcmon.formatting import count_of, listed
 from dcmon.ingestion import sample_counts
 from dcmon.monitoring import lifecycle
 from dcmon.monitoring.lifecycle import VersionEdit
@@ -29,8 +30,8 @@ def model_deletion(app: "App", name: str) -> Deletion:
     with app.org() as session:
         model = models.find(session, name)
         of_model = versions.entries(session, model)
-        counts = {"versions": len(of_model), **_counts(session, of_model), **_rules(session, model)}
-        counts["open_alerts"] = _open_alerts(session, Version.model_id == model.id)
+        alerts = _alerts(session, Version.model_id == model.id)
+        counts = {"versions": len(of_model), **_counts(session, of_model), **_rules(session, model), **alerts}
 
     def delete() -> None:
         with app.org() as session:
@@ -45,7 +46,7 @@ def version_deletion(app: "App", name: str) -> Deletion:
     """Find a version, MODEL/VERSION, and count what is deleted with it. Raises VersionNotFound or InvalidInput."""
     with app.org() as session:
         model, version = versions.find_named(session, name)
-        counts = {**_counts(session, [version]), "open_alerts": _open_alerts(session, Version.id == version.id)}
+        counts = {**_counts(session, [version]), **_alerts(session, Version.id == version.id)}
         full_name = versions.full_name(model, version)
 
     def delete() -> None:
@@ -59,12 +60,8 @@ def version_deletion(app: "App", name: str) -> Deletion:
 
 def _contents(counts: "Mapping[str, int]") -> str:
     """Return what is deleted with an object, for people."""
-    parts = [_counted(count, what.replace("_", " ")) for what, count in counts.items() if count]
-    return f" with {listed(parts)}" if parts else ", which is empty"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
+    parts = [count_of(count, what.removesuffix("s")) for what, count in counts.items() if count and what != "open"]
+    return f" with {listed(parts)}{open_text(counts['open'])}" if parts else ", which is empty"
 
 
 def rename_model(app: "App", name: str, new_name: str) -> dict[str, Any]:
@@ -109,6 +106,9 @@ def _rules(session: "Session", model: Model) -> dict[str, int]:
     }
 
 
-def _open_alerts(session: "Session", condition: "ColumnElement[bool]") -> int:
-    statement = select(func.count()).select_from(Alert).join(Version, Version.id == Alert.version_id)
-    return session.scalar(statement.where(condition, Alert.state == AlertState.FIRING)) or 0
+def _alerts(session: "Session", condition: "ColumnElement[bool]") -> dict[str, int]:
+    """Count the alerts of versions, and those of them that are open."""
+    is_open = func.count().filter(Alert.state == AlertState.FIRING)
+    statement = select(func.count(), is_open).select_from(Alert).join(Version, Version.id == Alert.version_id)
+    alerts, opened = session.execute(statement.where(condition)).one()
+    return {"alerts": alerts, "open": opened}

@@ -12,6 +12,7 @@ from dcmon.checks import defaults
 from dcmon.commands.operations import old_names
 from dcmon.commands.shared.arguments import require_one
 from dcmon.commands.shared.several import Deletion
+from dcmon.commands.shared.wording import open_text
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.db import work_queue
 from dcmon.formatting import count_of, listed
@@ -177,10 +178,11 @@ def deletion(app: "App", name: str) -> Deletion:
     with app.org() as session:
         monitor = monitors.find(session, name)
         counts, full_name = monitors.count_dependents(session, monitor), monitors.full_name(session, monitor)
+        opened = monitors.count_open_alerts(session, monitor)
     lost = [count_of(count, table.removesuffix("s")) for table, count in counts.items() if count]
-    what = f"monitor {full_name!r} with {listed(lost) if lost else 'no results'}"
+    what = f"monitor {full_name!r} with {listed(lost) if lost else 'no results'}{open_text(opened)}"
     delete = partial(_delete, app, monitor.id)
-    row = {"deleted": full_name, "id": monitor.id, **counts}
+    row = {"deleted": full_name, "id": monitor.id, **counts, "open": opened}
     return Deletion(monitor.id, row, what, delete)
 
 

@@ -9,6 +9,7 @@ from dcmon import errors
 from dcmon.commands.operations import run_reports
 from dcmon.commands.views import monitor_result as view
 from dcmon.db import work_queue
+from dcmon.formatting import listed
 from dcmon.monitoring import complete_windows, manual_runs, monitors
 from dcmon.monitoring.complete_windows import EndRange
 from dcmon.monitoring.manual_runs import Readiness
@@ -52,6 +53,8 @@ def run(app: "App", names: Sequence[str] | None, request: RunRequest, reports: r
     rows = [row for results in judged for row in results.rows]
     if app.effects is None:
         run_reports.write(rows, reports, app.output)
+    elif reports.files:
+        app.output.remark(f"A dry run writes no report: {listed(reports.files)} stays as it is.")
     metrics = judged[0].metrics if len(judged) == 1 else []
     return Run(view.ResultRows(rows, metrics, judged[0].none if judged else None), run_reports.exit_code(rows, reports))
 

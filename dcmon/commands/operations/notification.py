@@ -37,7 +37,7 @@ def retry(app: "App", id_prefixes: Sequence[str]) -> Retry:
 
 
 def pause(app: "App", name: str, duration: timedelta | None) -> dict[str, Any]:
-    """Pause a receiver for a time, or until it is resumed. Raises WebhookNotFound."""
+    """Pause a receiver for a time, or until it is resumed. Raises ReceiverNotFound."""
     with app.org() as session:
         receiver, now = receivers.find(session, name, is_locked=True), receivers.database_time(session)
         receivers.pause(session, receiver, None if duration is None else now + duration)
@@ -45,7 +45,7 @@ def pause(app: "App", name: str, duration: timedelta | None) -> dict[str, Any]:
 
 
 def resume(app: "App", name: str) -> dict[str, Any]:
-    """Resume a receiver, and retry what was given up about alerts that still fire. Raises WebhookNotFound."""
+    """Resume a receiver, and retry what was given up about alerts that still fire. Raises ReceiverNotFound."""
     org = app.organization()
     with app.org(org) as session:
         receiver = receivers.find(session, name, is_locked=True)

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.several import Deletion
-from dcmon.formatting import count_of
+from dcmon.commands.shared.wording import open_text
+from dcmon.formatting import count_of, listed
 from dcmon.tenancy import deletion as deletions
 from dcmon.tenancy import object_limits, organizations, provisioning, rate_limits
 
@@ -45,7 +46,8 @@ def deletion(app: "App", name: str) -> Deletion:
         return Deletion(marked.id, {"deleted": marked.name}, remaining, delete_remaining, asks=False)
     org = app.organization(name)
     counts = provisioning.contents(app.engine, org)
-    contents = f"{count_of(counts['models'], 'model')} and {count_of(counts['samples'], 'sample')}"
+    parts = [count_of(counts[f"{noun}s"], noun) for noun in ("model", "sample", "alert")]
+    contents = f"{listed(parts)}{open_text(counts['open'])}"
     what, delete = f"organization {org.name!r} with {contents}", partial(deletions.delete, app.engine, org)
     return Deletion(org.id, {"deleted": org.name, **counts}, what, delete, typed_name=org.name)
 

@@ -118,7 +118,7 @@ def change(
 ) -> StoredReceiver:
     """Change a receiver.
 
-    If `is_notified`, write notifications of firing alerts that it did not want before. Raises WebhookNotFound,
+    If `is_notified`, write notifications of firing alerts that it did not want before. Raises ReceiverNotFound,
     BadParameter or InvalidInput.
     """
     org = app.organization()
@@ -151,7 +151,7 @@ def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
 
 
 def rotate_secret(app: "App", name: str) -> dict[str, Any]:
-    """Give a webhook a new signing secret. Raises WebhookNotFound or InvalidInput."""
+    """Give a webhook a new signing secret. Raises ReceiverNotFound or InvalidInput."""
     with app.org() as session:
         receiver = receivers.find(session, name, is_locked=True)
         secret = receivers.rotate_secret(session, receiver)
@@ -168,7 +168,7 @@ class SentTest(NamedTuple):
 def send_test(app: "App", name: str, longest: timedelta, *, is_here: bool, dry_run: bool) -> SentTest:
     """Let a notify worker send a test message, or send it from this process; with `dry_run` say where it would go.
 
-    Raises WebhookNotFound, NoNotifyWorker or TestUnfinished.
+    Raises ReceiverNotFound, NoNotifyWorker or TestUnfinished.
     """
     org = app.organization()
     if dry_run:
@@ -218,7 +218,7 @@ def _send_test_here(app: "App", org: "Organization", name: str) -> ReceiverTestO
 
 
 def deletion(app: "App", name: str) -> Deletion:
-    """Find a receiver and count the notifications that are deleted with it. Raises WebhookNotFound."""
+    """Find a receiver and count the notifications that are deleted with it. Raises ReceiverNotFound."""
     with app.org() as session:
         receiver = receivers.find(session, name)
         counts = receivers.delivery_counts(session).get(receiver.id, receivers.DeliveryCounts())
@@ -228,7 +228,7 @@ def deletion(app: "App", name: str) -> Deletion:
 
 
 def _delete(app: "App", name: str) -> None:
-    """Delete a receiver with its messages. Raises WebhookNotFound."""
+    """Delete a receiver with its messages. Raises ReceiverNotFound."""
     with app.org() as session:
         receivers.delete(session, receivers.find(session, name))
 

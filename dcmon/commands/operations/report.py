@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dcmon.file_errors import FileUnwritable
+from dcmon.file_errors import FileUnwritable, require_free
 from dcmon.storage import models
 
 if TYPE_CHECKING:
@@ -15,13 +15,19 @@ STDOUT = "-"
 NO_NAME = re.compile(r"[^\w.-]+")  # characters that a name of a file does not need
 
 
-def write(app: "App", name: str, file: str | None, since: datetime | None) -> dict[str, Any] | None:
+def write(
+    app: "App", name: str, file: str | None, since: datetime | None, *, is_replaced: bool
+) -> dict[str, Any] | None:
     """Write the report on a model to a file, and return what was written; to stdout, return None.
 
-    The file is complete as soon as it has its name. Raises ModelNotFound or FileUnwritable.
+    The file is complete as soon as it has its name. Raises ModelNotFound, FileUnwritable, or Conflict if the file
+    exists, unless `is_replaced`.
     """
     from dcmon.pages import report
 
+    path = Path(file or f"{NO_NAME.sub('_', name).strip('._') or 'model'}.html")
+    if file != STDOUT:
+        require_free(path, is_replaced=is_replaced)
     org = app.organization()
     with app.org(org, snapshot=True) as session:
         model = models.find(session, name)
@@ -31,7 +37,6 @@ def write(app: "App", name: str, file: str | None, since: datetime | None) -> di
     if file == STDOUT:
         app.output.document(text)
         return None
-    path = Path(file or f"{NO_NAME.sub('_', name).strip('._') or 'model'}.html")
     try:
         report.write(path, text)
     except OSError as error:

@@ -10,6 +10,7 @@ from dcmon.alerting.rules import Change
 from dcmon.commands.operations import rule_noise
 from dcmon.commands.shared.arguments import operator_name
 from dcmon.commands.shared.several import Deletion
+from dcmon.commands.shared.wording import open_text
 from dcmon.commands.views import rule as view
 from dcmon.commands.views import rule_noise as noise_view
 from dcmon.db import work_queue
@@ -68,7 +69,7 @@ def deletion(app: "App", name: str) -> Deletion:
     """Find a rule and count its alerts, which are deleted with it. Raises RuleNotFound."""
     row = view.find_row(app, name)
     loss = f"rule {row['id']} ({row['condition']} on {row['monitor']}) with {count_of(row['alerts'], 'alert')}"
-    loss += f", {row['open']} of them open" if row["open"] else ""
+    loss += open_text(row["open"])
     deleted = {"deleted": row["id"], **{key: row[key] for key in ("name", "monitor", "alerts", "open")}}
     return Deletion(row["id"], deleted, loss, partial(_delete, app, row))
 

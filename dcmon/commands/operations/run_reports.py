@@ -25,6 +25,11 @@ class Reports:
     summary: Path | None = None
     has_annotations: bool = False
 
+    @property
+    def files(self) -> list[str]:
+        """The files to write."""
+        return [str(path) for path in (self.junit, self.summary) if path is not None]
+
 
 def write(rows: Sequence[Mapping[str, Any]], reports: Reports, output: "Output") -> None:
     """Write the reports of judged results. Raises FileUnwritable if a file can't be written."""

@@ -38,8 +38,10 @@ def create(app: "App", name: str, user: str | None, lifetime: timedelta | None, 
         member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
         token = tokens.create(session, org.id, member.id, name, lifetime, parsed)
         expires_at = tokens.expiry(session, org.id, token)
-        row = {"prefix": token.rpartition("_")[0], "name": name, "user": member.email, "scope": parsed}
-    return {**row, "expires_at": expires_at, "token": token}
+        row = {"name": name, "user": member.email, "scope": parsed, "expires_at": expires_at}
+    if app.effects is not None:  # neither prefix nor token are those of the token that is created later
+        return row
+    return {"prefix": token.rpartition("_")[0], **row, "token": token}
 
 
 def find(app: "App", typed: str) -> str:

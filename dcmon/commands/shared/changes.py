@@ -31,6 +31,9 @@ def changing(command: Command) -> Command:
     return _with_options(command, None)
 
 
+CREATING = ("create", "copy")  # verbs
+
+
 def counting(command: Command) -> Command:
     """Add --dry-run to a command that counts by itself what it would change, and notes it (dry_run_output.would).
 
@@ -75,7 +78,7 @@ def _dry_run(ctx: typer.Context, run: Callable[[], None], *, is_rolled_back: boo
     """Run the command, and say what it would have done, also where its exit code is not 0."""
     app: App = ctx.obj
     with ExitStack() as stack:
-        output = DryRunOutput(app.output)
+        output = DryRunOutput(app.output, is_creating=ctx.info_name in CREATING)
         stack.callback(_restore, ctx, app, app.output)
         if is_rolled_back:
             ctx.obj = stack.enter_context(app.for_dry_run(output))

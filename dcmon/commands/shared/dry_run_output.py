@@ -20,11 +20,13 @@ class DryRunOutput(Output):
 
     `effects` are those of a run whose transactions are rolled back. `phrases`, like "delete model 'credit'", say what a
     command would do that counts by itself in place of running. `own_phrases`: what a command calls changes of a table.
+    `is_creating`: ids are those of new objects, which get others when they are created.
     """
 
-    def __init__(self, output: Output, effects: "Effects | None" = None) -> None:
+    def __init__(self, output: Output, effects: "Effects | None" = None, *, is_creating: bool = False) -> None:
         super().__init__(output.format, quiet=output.quiet, fields=output.fields, color=output.color)
         self.effects, self.phrases, self.own_phrases = effects, list[str](), dict[tuple[str, str], str]()
+        self._hidden = SECRETS | {"id"} if is_creating else SECRETS
 
     @property
     def sentence(self) -> str:
@@ -57,7 +59,7 @@ class DryRunOutput(Output):
         return Fields(row, part.none)
 
     def _marked(self, row: Row) -> Row:
-        return {"dry_run": True, **{key: value for key, value in row.items() if key not in SECRETS}}
+        return {"dry_run": True, **{key: value for key, value in row.items() if key not in self._hidden}}
 
 
 def _headed(columns: "Sequence[str] | Mapping[str, str]") -> "Sequence[str] | Mapping[str, str]":

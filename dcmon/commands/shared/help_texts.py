@@ -73,6 +73,8 @@ VALUES = {"int": "N", "int range": "N", "float": "NUMBER", "path": "FILE", "file
 TWO_WORDS = ("version",)  # one object, that may be typed in two words
 # The options that many commands have: they are the last of each, in this order.
 LAST = ("sort", "limit", "all_orgs", "watch", "replace", "by", "dry_run", "yes")
+# What all `show` say of their data; as in kubectl.
+SHAPE = "With -o json or yaml, one of them gives an object, and several give a list."
 UNWRAPPED = "\b"  # before a paragraph whose lines stay as they are
 
 
@@ -88,10 +90,18 @@ def prepare(command: Any, words: str) -> None:
         lines = "\n".join(f"  {example}" for example in examples)
         command.help = f"{EXAMPLE.sub('', command.help).rstrip()}\n\n{UNWRAPPED}\n{title}\n{lines}"
     stdin_names.accept(command)
+    if words.endswith(" show") and any(parameter.nargs == -1 for parameter in command.params):
+        command.help = _with_paragraph(command.help or "", SHAPE)
     command.params = in_order(command.params)
     prepare_parameters(command)
     if words in GROUPS_OF_COMMANDS:
         command.format_options = partial(_format_options, command, GROUPS_OF_COMMANDS[words])
+
+
+def _with_paragraph(text: str, paragraph: str) -> str:
+    """Return a help with a paragraph before its examples."""
+    before, mark, examples = text.partition(UNWRAPPED)
+    return f"{before.rstrip()}\n\n{paragraph}\n\n{mark}{examples}"
 
 
 def in_order(parameters: Sequence[Any]) -> list[Any]:

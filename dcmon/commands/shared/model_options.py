@@ -102,6 +102,7 @@ class FromFile:
     fields: "Mapping[str, str]"
     reference: str | None
     write: str | None
+    is_replaced: bool
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ def _parse_model(
     label: Label = None,
     reference: Reference = None,
     write: Write = None,
+    replace: options.Replace = False,
     label_ratio: Annotated[float, typer.Option(help=options.LABEL_RATIO)] = 1.0,
     label_delay: Annotated[timedelta, options.LABEL_DELAY] = LABEL_DELAY,
     time_zone: Annotated[str, options.TIME_ZONE] = "UTC",
@@ -167,7 +169,7 @@ def _parse_model(
     if from_ is None:
         _require_no_file({**fields, "format": format_, "reference": reference, "write": write, **given.given()})
         return _complete(typed)
-    file = FromFile(from_, format_, given, fields, reference, write)
+    file = FromFile(from_, format_, given, fields, reference, write, replace)
     _require_consistent(typed)
     return TypedModel(**{**vars(typed), "file": file})
 

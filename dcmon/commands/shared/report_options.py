@@ -19,7 +19,10 @@ FailOn = Annotated[
     ),
 ]
 JUnit = Annotated[
-    Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML: one test case per monitor.")
+    Path | None,
+    typer.Option(
+        "--junit", metavar="FILE", help="Also write JUnit XML, one test case per monitor; each run replaces it."
+    ),
 ]
 Summary = Annotated[
     bool, typer.Option("--github-summary", help="Also append Markdown to the file $GITHUB_STEP_SUMMARY.")

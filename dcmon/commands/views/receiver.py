@@ -39,7 +39,7 @@ def rows(app: "App") -> list[dict[str, Any]]:
 
 
 def detail(app: "App", name: str) -> Page:
-    """Show a receiver without its secrets. Raises WebhookNotFound."""
+    """Show a receiver without its secrets. Raises ReceiverNotFound."""
     with app.org() as session:
         shown = row(session, receivers.find(session, name))
     return Page(shown, [Fields(_to_text(shown), NONE_WORDS)])

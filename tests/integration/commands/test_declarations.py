@@ -38,6 +38,9 @@ def test_file_is_exported_planned_and_applied(
             "fields": {"condition": {"before": "> 0.2", "after": "> 0.3"}}, "effects": {},
         }
     ]  # fmt: skip
+    again = dcmon("plan", "-f", str(file), "--out", str(stored))
+    assert (again.returncode, "replace it with --replace" in again.stderr) == (6, True)
+    assert dcmon("plan", "-f", str(file), "--out", str(stored), "--replace").returncode == 1
     refused = dcmon("apply", "-f", str(file))
     assert (refused.returncode, "add --yes to confirm" in refused.stderr) == (2, True)
     assert target.scalar("select threshold from alert_rules") == 0.2
@@ -51,6 +54,12 @@ def test_file_is_exported_planned_and_applied(
     assert dcmon("plan", "-f", str(file)).returncode == 0
     overtaken = dcmon("apply", "--plan", str(stored), "--yes")
     assert (overtaken.returncode, "changed after this plan was stored" in overtaken.stderr) == (6, True)
+
+    address = "url: 'https://${FIRST}.example/${SECOND}'"
+    file.write_text(f"receivers: {{a: {{{address}}}, b: {{kind: slack, url: '${{THIRD}}'}}}}")
+    missing = dcmon("apply", "-f", str(file), "--yes")
+    assert missing.returncode == 2
+    assert "'a' needs the variables FIRST and SECOND; receiver 'b' needs the variable THIRD." in missing.stderr
 
     file.write_text("models: {credit: {monitrs: {}}}")
     assert (dcmon("validate", str(file)).returncode, dcmon("plan", "-f", str(file)).returncode) == (2, 2)

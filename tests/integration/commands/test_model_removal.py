@@ -17,7 +17,7 @@ from tests.helpers.judged_results import create_rule, store_and_judge
 from tests.helpers.waiting import eventually, is_waiting_for_a_lock
 from tests.integration.conftest import Target, rows
 
-COUNTS = {"samples": 10, "results": 1, "open_alerts": 1}
+COUNTS = {"samples": 10, "results": 1, "alerts": 1, "open": 1}
 
 
 @pytest.fixture
@@ -53,7 +53,10 @@ def test_version_is_shown_renamed_and_deleted(dcmon: Dcmon, target: Target, name
     counted = run(dcmon, "version", "delete", model, "old one", "--dry-run")
     assert counted == {"dry_run": True, "deleted": f"{model}/old one", **COUNTS}
     refused = dcmon("version", "delete", model, "old one")
-    assert (refused.returncode, "10 samples, 1 result and 1 open alert. There is no" in refused.stderr) == (2, True)
+    assert (refused.returncode, "10 samples, 1 result and 1 alert, 1 of them open. There is no" in refused.stderr) == (
+        2,
+        True,
+    )
     assert target.scalar("select count(*) from versions") == 1
     assert run(dcmon, "version", "delete", model, "old one", "--yes") == {
         "deleted": f"{model}/old one",

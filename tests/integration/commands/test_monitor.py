@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -242,6 +243,15 @@ def test_monitor_list_shows_an_overdue_window_until_it_is_run(credit: Dcmon, app
     assert line() == ("overdue", "2026-03-12")
     credit("monitor", "run", NULLS)
     assert line() == ("loaded", None)
+
+
+def test_dry_run_says_that_it_writes_no_report(credit: Dcmon, tmp_path: Path) -> None:
+    file = tmp_path / "result.xml"
+    tried = credit("monitor", "run", NULLS, "--junit", str(file), "--dry-run")
+    assert f"A dry run writes no report: {file} stays as it is." in tried.stderr
+    assert not file.exists()
+    both = credit("monitor", "run", NULLS, "--all")
+    assert (both.returncode, "Give either monitors or --all, not both." in both.stderr) == (2, True)
 
 
 def test_history_draws_a_chart_in_any_width(credit: Dcmon) -> None:

@@ -39,6 +39,9 @@ def test_report_is_one_complete_file(dcmon: Dcmon, tmp_path: Path) -> None:
     assert "team" not in page, "receivers are not named"
     assert page.endswith("</html>\n")
     assert list(tmp_path.iterdir()) == [file]
+    again = dcmon("report", "credit", "--out", str(file))
+    assert (again.returncode, "exists already. Choose another name, or replace it" in again.stderr) == (6, True)
+    assert dcmon("report", "credit", "--out", str(file), "--replace").returncode == 0
 
 
 def test_report_goes_to_stdout_in_each_format(dcmon: Dcmon) -> None:

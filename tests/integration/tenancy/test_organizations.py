@@ -141,7 +141,13 @@ def test_deletion_counts_and_removes_all_contents(engine: Engine, target: Target
     from dcmon.ingestion.intake import Direct
 
     Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))
-    assert provisioning.contents(engine, target.org) == {"models": 1, "versions": 1, "samples": 10, "alerts": 0}
+    assert provisioning.contents(engine, target.org) == {
+        "models": 1,
+        "versions": 1,
+        "samples": 10,
+        "alerts": 0,
+        "open": 0,
+    }
 
     deletion.delete(engine, target.org)
 

@@ -4,8 +4,10 @@ import json
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import typer
 
 from dcmon import cli, jobs
 from dcmon.commands.shared import help_texts
@@ -83,3 +85,13 @@ def test_every_command_is_in_one_panel_of_the_help() -> None:
     names = [name for panel in help_texts.PANELS.values() for name in panel]
     assert sorted(names) == sorted(path.stem.replace("_", "-") for path in cli.COMMANDS.glob("[a-z]*.py"))
     assert [name for name in names if len(cli.first_line(name)) > 62] == [], "It is cut, or folded, at 80 columns."
+
+
+def test_show_of_several_says_what_shape_its_data_has() -> None:
+    root: Any = typer.main.get_command(cli.app)
+    with typer.Context(root) as context:
+        nouns = [root.get_command(context, name) for name in root.list_commands(context)]
+    shows = [noun.commands["show"] for noun in nouns if "show" in getattr(noun, "commands", ())]
+    several = [show for show in shows if any(parameter.nargs == -1 for parameter in show.params)]
+    assert len(several) > 10
+    assert [show.help for show in several if f"{help_texts.SHAPE}\n" not in show.help] == []

@@ -29,7 +29,7 @@ def test_route_in_place_of_a_command_exists(command: str, route: str) -> None:
 
 
 def test_message_names_routes_for_clients() -> None:
-    assert wording.for_clients(str(errors.WebhookNotFound(name=7))) == (
+    assert wording.for_clients(str(errors.ReceiverNotFound(name=7))) == (
         'There is no receiver 7. "GET /api/v1/alert-webhooks" lists the receivers.'
     )
     assert '"GET /api/v1/models/{id}/versions"' in wording.for_clients(str(errors.VersionNotFound(name="v", model="m")))
