@@ -129,10 +129,10 @@ class Output:
             hidden = [column for column in shown.columns if column not in shown.narrow]
         headings = shown.columns if isinstance(shown.columns, Mapping) else {}
         titles = {column: headings.get(column) or column.replace("_", " ") for column in [*columns, *hidden]}
-        whole = shown.unfolded
+        unfolded = shown.unfolded
         drawn = {column: [cells.styled_cell(column, row.get(column)) for row in rows] for column in columns}
         texts = {column: [titles[column], *(cell.plain for cell in drawn[column])] for column in columns}
-        fit = table_widths.fit(texts, self._console().width, whole, keeps_all=bool(self.fields))
+        fit = table_widths.fit(texts, self._console().width, unfolded, keeps_all=bool(self.fields))
         numeric = {column: all(isinstance(row.get(column), NUMBER) for row in rows) for column in columns}
         parts = [
             cells.Column(

@@ -107,7 +107,8 @@ def test_dockerfile_copies_what_exists_and_starts_dcmon() -> None:
 def test_dockerfile_copies_all_that_the_wheel_packs() -> None:
     """hatchling leaves out `shared-data` that is missing, without a word: the image had no man pages."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    packed = {*wheel["packages"], *wheel["force-include"], *wheel["shared-data"]}
+    included = {pattern.strip("/").removesuffix("/*.md") for pattern in wheel["include"]}
+    packed = {*included, *wheel["force-include"], *wheel["shared-data"]}
     copied = re.findall(r"^COPY (\S+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert {source for source in packed if not any(PurePath(source).is_relative_to(name) for name in copied)} == set()
     left_out = (ROOT / ".dockerignore").read_text().split()
