@@ -13,7 +13,7 @@ import psutil
 from msgspec import Raw
 
 from benchmarks.installation import temporary_installation
-from benchmarks.measurement import print_figure, print_progress, seconds_of
+from benchmarks.measurement import Cost, measure, print_figure, print_progress
 from benchmarks.sample_rows import make_rows
 from dcmon.transfer import organization_files
 from dcmon.transfer.organization_files import SecretOptions
@@ -32,17 +32,21 @@ def main() -> None:
             installation.app.ingestion.ingest_samples(installation.org, created.version_id, [Raw(row) for row in rows])
             print_progress(f"{first + len(rows)} rows stored")
         engine, path = installation.app.engine, str(Path(directory) / "org.tar.gz")
-        exporting = _measured(lambda: organization_files.export(engine, installation.org, path, SECRETS))
+        works = {
+            "export": lambda: organization_files.export(engine, installation.org, path, SECRETS),
+            "import": lambda: organization_files.import_(engine, path, "copy", SECRETS),
+        }
+        for name, work in works.items():
+            cost, megabytes = _measured(work, installation.server)
+            print_figure(f"{name} of {ROWS} rows", [ROWS / cost.elapsed], "rows/s", "10,000 rows/s", [10_000])
+            print_figure(f"CPU of the {name}, with PostgreSQL", [cost.cpu], "s", "by the clock", [cost.elapsed])
+            print_figure(f"memory of the {name}", [megabytes], "MB", "the limit", [LARGEST_MB])
         size = Path(path).stat().st_size / 1e6
-        importing = _measured(lambda: organization_files.import_(engine, path, "copy", SECRETS))
-    for name, (elapsed, megabytes) in {"export": exporting, "import": importing}.items():
-        print_figure(f"{name} of {ROWS} rows", [ROWS / elapsed], "rows/s", "10,000 rows/s", [10_000])
-        print_figure(f"memory of the {name}", [megabytes], "MB", "the limit", [LARGEST_MB])
     print_figure("size of the file", [size], "MB", "100 bytes a row", [ROWS / 10_000])
 
 
-def _measured(work: Callable[[], object]) -> tuple[float, float]:
-    """Return the seconds that work takes, and the largest memory of this process meanwhile, in MB."""
+def _measured(work: Callable[[], object], server: psutil.Process) -> tuple[Cost, float]:
+    """Return what work costs, and the largest memory of this process meanwhile, in MB."""
     process, largest, done = psutil.Process(), [0], threading.Event()
 
     def watch() -> None:
@@ -51,10 +55,10 @@ def _measured(work: Callable[[], object]) -> tuple[float, float]:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    elapsed = seconds_of(work)
+    cost = measure(work, server)
     done.set()
     watcher.join()
-    return elapsed, largest[0] / 1e6
+    return cost, largest[0] / 1e6
 
 
 if __name__ == "__main__":

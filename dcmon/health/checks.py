@@ -146,10 +146,11 @@ def _check_prune(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
 
 def _check_evaluation(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
-        is_stopped = org.evaluated_at is None or snapshot.now - org.evaluated_at > limits.evaluation
+        now = org.read_at or snapshot.now  # what waited when it was read may have been evaluated since
+        is_stopped = org.evaluated_at is None or now - org.evaluated_at > limits.evaluation
         # While evaluation goes on, old windows may wait: a backfill takes its time.
         backlog = org.due_windows if is_stopped else org.recent_due_windows
-        if not backlog.is_older_than(limits.evaluation, snapshot.now):
+        if not backlog.is_older_than(limits.evaluation, now):
             continue
         assert backlog.oldest_at is not None
         fact = "nothing was evaluated" if is_stopped else "evaluation is behind"
@@ -175,7 +176,7 @@ def _check_rules(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
 
 def _check_notifications(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     for org in snapshot.organizations:
-        yield from _check_notifications_of(org, snapshot.now, limits)
+        yield from _check_notifications_of(org, org.read_at or snapshot.now, limits)
 
 
 def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Health) -> Iterator[Problem]:

@@ -71,6 +71,8 @@ class ScheduledJob(NamedTuple):
 
 def _start_scheduler(app: App, stop: Event) -> BackgroundScheduler:
     """Start the jobs of the leader. A job that an outage interrupts logs the error and runs again at its next time."""
+    # It warns each second while a step of the sweep takes longer; the recorded runs show a job that does not get on.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     scan_every = app.settings.sources.scan_every.total_seconds()
     jobs = [

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -288,6 +289,19 @@ def test_leader_is_visible_and_its_runs_are_recorded(app: App, org: Organization
         assert leadership.holds()
         assert gather(app).has_leader
     assert eventually(lambda: not gather(app).has_leader)
+
+
+def test_slow_sweep_of_the_leader_does_not_flood_the_log(
+    app: App, org: Organization, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """APScheduler warns at each time when the sweep should begin and the one before is not over: each second."""
+    is_over = Event()
+    monkeypatch.setattr(schedule, "SWEEP_STEP_INTERVAL", 0.01)
+    monkeypatch.setattr(schedule.OrganizationSweep, "step", lambda _: is_over.wait())
+    with running(schedule.run, app):
+        assert eventually(lambda: "check health" in gather(app).runs and gather(app).runs["check health"].succeeded_at)
+        is_over.set()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("apscheduler")] == []
 
 
 def test_heartbeat_shows_a_hanging_loop_and_the_end(

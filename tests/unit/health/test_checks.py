@@ -308,6 +308,12 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
     "a worker crashed long ago": replace(healthy(), crashed_here={("evaluate", "box"): [ago(hours=2)] * 9}),
     "few rows are quarantined": with_quarantined(("credit", "v1", 10, 9), ("credit", "v2", 240, 12)),
     "a source loses few rows": with_source_losses((1000, 50), (99, 9)),
+    "what had just begun to wait when it was read": with_organization(
+        due_windows=Backlog(2, ago(hours=1, minutes=1)),
+        unsent_notifications=Backlog(2, ago(hours=1, minutes=1)),
+        evaluated_at=ago(hours=1, minutes=1),
+        read_at=ago(hours=1),
+    ),
     "large backlog of old windows": with_organization(due_windows=Backlog(9_000, None)),
     "messages wait for one minute": replace(
         without_process("", Worker("ingest")),
