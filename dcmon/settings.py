@@ -195,6 +195,9 @@ class Webhooks(BaseModel):
     group_wait: Duration = Field(
         timedelta(milliseconds=300), description="Changes of a model's alerts within this time are sent in one message."
     )
+    probe_every: Duration = Field(
+        timedelta(hours=1), description="How often receivers' addresses are connected to, without a message. 0: never."
+    )
 
 
 class Smtp(BaseModel):

@@ -134,6 +134,7 @@ PROBLEM_TITLES = {
     ProblemName.PING_FAILS: "The ping of the dead man's switch fails",
     ProblemName.PROCESS_STOPPED: "A process is stopped by a signal",
     ProblemName.RECEIVER_FAILS: "A receiver refuses its messages",
+    ProblemName.RECEIVER_UNREACHABLE: "A receiver can't be reached",
     ProblemName.ALERT_UNDELIVERED: "A critical alert reached no receiver",
     ProblemName.NO_REFERENCE: "Monitors have no reference",
     ProblemName.MONITOR_WITHOUT_VALUES: "A monitor never has a value",
@@ -145,6 +146,7 @@ PROBLEM_TITLES = {
     ProblemName.TABLE_LOCKED: "A session has locked a table of dcmon",
 }
 for name, title in PROBLEM_TITLES.items():
-    add(Fault(name.code, title, Part.HEALTH, Severity.HIGH))
+    if name != ProblemName.RECEIVER_UNREACHABLE:  # organization_faults looks for it, too: a worker may not have yet
+        add(Fault(name.code, title, Part.HEALTH, Severity.HIGH))
 PART_HANGS = add(Fault("part-hangs", "A part did not answer in time", Part.DOCTOR, Severity.HIGH))
 LOOK_FAILED = add(Fault("look-failed", "dcmon doctor could not look at something", Part.DOCTOR, Severity.MEDIUM))

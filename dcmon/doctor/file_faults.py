@@ -24,12 +24,17 @@ def unwritable(installation: Installation) -> Iterator[Fact]:
     path = settings.data_dir
     existing = next(directory for directory in (path, *path.parents) if directory.exists())
     if not existing.is_dir():
-        sentence, command = f"{existing} is a file, and the data directory is {path}.", f"ls -ld {_quoted(existing)}"
-        yield Fact(sentence, command)
+        yield Fact(f"{existing} is a file, and the data directory is {path}.", "export DCMON_DATA_DIR=DIRECTORY")
     elif not os.access(existing, os.W_OK | os.X_OK) or _is_read_only(existing):
         owner = existing.stat().st_uid
         sentence = f"User {os.geteuid()} can't write to {existing}, of user {owner}; the data directory is {path}."
-        yield Fact(sentence, f"ls -ld {_quoted(existing)}")
+        yield Fact(sentence, _owning_command(path))
+
+
+def _owning_command(path: Path) -> str:
+    """Return what gives this user the data directory; never a directory above it, which others use, too."""
+    command = f"chown -R {os.geteuid()}" if path.exists() else f"install -d -m 700 -o {os.geteuid()}"
+    return f"sudo {command} {_quoted(path)}"
 
 
 def _is_read_only(path: Path) -> bool:

@@ -26,9 +26,8 @@ from dcmon.doctor.installation import Installation
 from dcmon.health.problem import ProblemName
 
 log = logging.getLogger(__name__)
-# Faults that are not told where the same object has another one, which says more of the same cause. Both have the same
-# command, which names the object.
-INCLUDED_IN = {"receiver-not-reachable": ProblemName.RECEIVER_FAILS.code}
+# Findings of one object with one command have one cause: only that of the first of these codes is told.
+ONE_CAUSE = (ProblemName.RECEIVER_FAILS.code, ProblemName.RECEIVER_UNREACHABLE.code)
 
 
 class _Inspection(threading.Thread):
@@ -77,12 +76,14 @@ def examine(installation: Installation, seconds: float) -> list[Finding]:
 
 
 def _once(findings: Iterable[Finding]) -> set[Finding]:
-    """Return the findings without those that another one says, too."""
+    """Return the findings without those that another one says, too: of these, one that knows its start says most."""
     different = set(findings)
-    known = {(finding.fault.code, finding.fact.command) for finding in different}
-    return {
-        finding for finding in different if (INCLUDED_IN.get(finding.fault.code, ""), finding.fact.command) not in known
-    }
+    of_one_cause = [finding for finding in different if finding.fault.code in ONE_CAUSE]
+    of_one_cause.sort(key=lambda finding: (ONE_CAUSE.index(finding.fault.code), finding.fact.since is None))
+    chosen: dict[str, Finding] = {}
+    for finding in of_one_cause:
+        chosen.setdefault(finding.fact.command, finding)
+    return (different - set(of_one_cause)) | set(chosen.values())
 
 
 def _is_blocking(finding: Finding) -> bool:

@@ -51,7 +51,7 @@ def recreated_topics(installation: Installation) -> Iterator[Fact]:
             sentence = (
                 f"Topic {name} has id {topic_id}, and offsets of the topic with id {remembered[name]} are stored."
             )
-            yield Fact(sentence, "dcmon ingest seek --to beginning --dry-run")
+            yield Fact(sentence, "dcmon ingest seek --to beginning")
 
 
 def _partitions(installation: Installation) -> dict[str, int]:

@@ -12,7 +12,8 @@ from dcmon.db.tables.org import Webhook
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
 from dcmon.formatting import command_prefix, count_of, format_time, shell_argument, some_of
-from dcmon.notifications import egress_guard
+from dcmon.health import blind_spot_checks
+from dcmon.notifications import egress_guard, receiver_probes
 from dcmon.output import shortened
 from dcmon.severity import Severity
 from dcmon.states import ReceiverKind
@@ -22,7 +23,6 @@ RESOLVE_SECONDS = 2.0
 EXPIRES_DAYS = 14
 ATTEMPTS = 3  # evaluations of a window that failed
 MAX_DETAIL_LENGTH = 200
-OVER_HTTP = (ReceiverKind.WEBHOOK, ReceiverKind.SLACK, ReceiverKind.TEAMS, ReceiverKind.DEEPCHECKS)
 
 
 @fault("secrets-in-plain", "Secrets of receivers are stored as they are", Part.ORGANIZATIONS, Severity.HIGH)
@@ -67,14 +67,14 @@ def unreachable_receivers(installation: Installation) -> Iterator[Fact]:
     allow = installation.known.webhooks.allow
     for org, receivers in _receivers(installation):
         for receiver in receivers:
-            if not receiver.is_active or receiver.kind not in OVER_HTTP or not _is_readable(receiver):
+            if not receiver.is_active or receiver.kind not in receiver_probes.OVER_HTTP or not _is_readable(receiver):
                 continue
             try:
                 egress_guard.resolve(receiver.url, allow, RESOLVE_SECONDS)
             except egress_guard.DestinationRefused as refusal:
                 host = urlsplit(receiver.url).hostname
                 sentence = f"Receiver {receiver.name} of {org.name} ({host}): {refusal}"
-                command = f"dcmon receiver test {_quoted(receiver.name)} --org {_quoted(org.name)}"
+                command = blind_spot_checks.receiver_command(receiver.name, receiver.kind, org.name)
                 yield Fact(sentence, command, org.name)
 
 
@@ -118,7 +118,8 @@ def unwatched_models(installation: Installation) -> Iterator[Fact]:
     """It gets rows, and no monitor evaluates them."""
     for org, row in _rows(installation, "unwatched", "versions"):
         sentence = f"Model {row.model} of {org.name} gets rows since {format_time(row.since)} UTC, and has no monitor."
-        yield Fact(sentence, f"{command_prefix(org.name)} monitor create --help", org.name, row.since)
+        command = f"{command_prefix(org.name)} model set-defaults {_quoted(row.model)} all"
+        yield Fact(sentence, command, org.name, row.since)
 
 
 @fault("version-without-rows", "A version never got a row", Part.ORGANIZATIONS, Severity.LOW)
@@ -126,9 +127,11 @@ def empty_versions(installation: Installation) -> Iterator[Fact]:
     """A service logs to another version, or was never switched on."""
     for org, row in _rows(installation, "empty_versions", "versions"):
         sentence = (
-            f"Version {row.version} of {row.model} in {org.name} was created a day ago or earlier, and has no row."
+            f"Version {row.version} of {row.model} in {org.name} was created a day ago or earlier, and has no row:"
+            " let the service log to it, or delete it."
         )
-        yield Fact(sentence, f"{command_prefix(org.name)} model show {_quoted(row.model)}", org.name, row.since)
+        version = _quoted(f"{row.model}/{row.version}")
+        yield Fact(sentence, f"{command_prefix(org.name)} version delete {version}", org.name, row.since)
 
 
 @fault("time-zone-unknown", "A time zone is unknown here", Part.ORGANIZATIONS, Severity.HIGH)

@@ -68,7 +68,7 @@ def organization_without_schema(installation: Installation) -> Iterator[Fact]:
     """Its creation was interrupted, or its schema was dropped by hand."""
     for row in _rows(installation, "without_schema"):
         sentence = f"Organization {row.name} has schema {row.schema}, which does not exist."
-        yield Fact(sentence, f"dcmon org delete {shell_argument(row.name)} --dry-run", row.name)
+        yield Fact(sentence, f"dcmon org delete {shell_argument(row.name)}", row.name)
 
 
 @fault("role-missing", "Organizations have no role of their own", Part.SCHEMAS, Severity.MEDIUM)
@@ -104,7 +104,8 @@ def mixed_releases(installation: Installation) -> Iterator[Fact]:
     rows = _rows(installation, "applications")
     if len(rows) > 1:
         listed = ", ".join(f"{row.application} ({count_of(row.count, 'connection')})" for row in rows)
-        yield Fact(f"Connected to PostgreSQL are {listed}.", "dcmon status")
+        statement = "select pid, application_name, client_addr, backend_start from pg_stat_activity"
+        yield Fact(f"Connected to PostgreSQL are {listed}.", psql(installation, statement))
 
 
 @fault("failed-logins", "Many log-ins failed", Part.SCHEMAS, Severity.MEDIUM)

@@ -44,7 +44,7 @@ def no_health_org(installation: Installation) -> Iterator[Fact]:
     settings = installation.settings
     if settings is not None and settings.ping.url is not None and settings.health.org is None:
         sentence = "DCMON_PING__URL is set, and DCMON_HEALTH__ORG is not: problems of dcmon reach no receiver."
-        yield Fact(sentence, "dcmon org list")
+        yield Fact(sentence, "export DCMON_HEALTH__ORG=ORG")
 
 
 @fault("settings-differ", "The running dcmon has other settings than this shell", Part.SETTINGS, Severity.MEDIUM)

@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator
 
-from dcmon.formatting import count_of, shell_argument
+from dcmon.formatting import command_prefix, count_of, format_moment, shell_argument
 from dcmon.health.problem import Problem, ProblemName
-from dcmon.health.snapshot import FailingReceiver, HealthSnapshot, MonitorsOfVersion, OrganizationHealth
+from dcmon.health.snapshot import (
+    FailingReceiver,
+    HealthSnapshot,
+    MonitorsOfVersion,
+    OrganizationHealth,
+    UnreachableReceiver,
+)
+from dcmon.notifications import attempt
 from dcmon.output import shortened
 from dcmon.settings import Health
 from dcmon.severity import Severity
+from dcmon.states import ReceiverKind
 
+# What a person types for the address of a receiver, by its kind.
+ADDRESSES = {ReceiverKind.EMAIL: "ADDRESS", ReceiverKind.COMMAND: "-- PROGRAM", ReceiverKind.PAGERDUTY: "--key -"}
 MAX_REASON_LENGTH = 200  # characters of what a receiver answered, or of a result's reason
 
 
@@ -18,7 +28,10 @@ def check_receivers(snapshot: HealthSnapshot, limits: Health) -> Iterator[Proble
         for receiver in org.failing_receivers:
             if receiver.is_permanent:
                 subject = f"{org.name}/{receiver.name}"
-                sentence, command = _receiver_sentence(org, receiver), _receiver_command(org, receiver)
+                sentence, command = (
+                    _receiver_sentence(org, receiver),
+                    receiver_command(receiver.name, receiver.kind, org.name),
+                )
                 yield Problem(ProblemName.RECEIVER_FAILS, Severity.HIGH, sentence, command, receiver.since, subject)
 
 
@@ -29,8 +42,34 @@ def _receiver_sentence(org: OrganizationHealth, receiver: FailingReceiver) -> st
     return f"Receiver {receiver.name} of {org.name} can't be reached, and {waiting} {wait} for it: {reason}."
 
 
-def _receiver_command(org: OrganizationHealth, receiver: FailingReceiver) -> str:
-    return f"dcmon receiver test {shell_argument(receiver.name)} --org {shell_argument(org.name)}"
+def check_reachability(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    """Find receivers that can't be reached, before a message has to: one failed probe may be a network's moment."""
+    for org in snapshot.organizations:
+        refusing = {receiver.name for receiver in org.failing_receivers if receiver.is_permanent}
+        for receiver in org.unreachable_receivers:
+            is_sure = receiver.failures > 1 or attempt.is_permanent(None, receiver.error)
+            if is_sure and receiver.name not in refusing:
+                severity = Severity.CRITICAL if receiver.is_last else Severity.HIGH
+                sentence, subject = _unreachable_sentence(org, receiver), f"{org.name}/{receiver.name}"
+                command = receiver_command(receiver.name, receiver.kind, org.name)
+                yield Problem(
+                    ProblemName.RECEIVER_UNREACHABLE, severity, sentence, command, receiver.since, subject
+                )  # fmt: skip
+
+
+def _unreachable_sentence(org: OrganizationHealth, receiver: UnreachableReceiver) -> str:
+    reason = shortened(receiver.error.rstrip("."), MAX_REASON_LENGTH)
+    at = receiver.connected_at
+    contact = "was never reached" if at is None else f"was reached last {format_moment(at)}"
+    last = ", and no other receiver that can be reached gets critical alerts" if receiver.is_last else ""
+    return f"Receiver {receiver.name} of {org.name} can't be reached: {reason}. It {contact}{last}."
+
+
+def receiver_command(name: str, kind: str, org: str) -> str:
+    """Return the commands that give a receiver another address, which a person knows, and then prove it."""
+    receiver, dcmon = shell_argument(name), command_prefix(org)
+    address = ADDRESSES.get(ReceiverKind(kind), "URL")
+    return f"{dcmon} receiver set {receiver} {address} && {dcmon} receiver test {receiver}"
 
 
 def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -47,7 +86,7 @@ def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterat
             command = f"dcmon notification list --org {shell_argument(org.name)}"
         else:
             sentence, severity = f"{fact}, and no receiver gets critical alerts: create one.", Severity.HIGH
-            command = f"dcmon receiver create --help --org {shell_argument(org.name)}"
+            command = f"{command_prefix(org.name)} receiver create NAME URL --severity critical"
         yield Problem(ProblemName.ALERT_UNDELIVERED, severity, sentence, command, undelivered.oldest_at, org.name)
 
 
@@ -70,7 +109,7 @@ def _without_reference(org: OrganizationHealth, monitors: MonitorsOfVersion) -> 
     compare = "compares" if monitors.count == 1 else "compare"
     sentence = f"{_monitors(org, monitors)} {compare} with a reference, and the version has none: no value is computed."
     command = (
-        f"dcmon reference load reference.csv --org {shell_argument(org.name)}"
+        f"dcmon reference load FILE --org {shell_argument(org.name)}"
         f" --model {shell_argument(monitors.model)} --version {shell_argument(monitors.version)}"
     )
     subject = f"{org.name}/{monitors.model}/{monitors.version}"

@@ -5,14 +5,15 @@ from datetime import datetime
 from typing import Any
 
 from dcmon.db import sql
-from dcmon.health.snapshot import Backlog, FailingReceiver, MonitorsOfVersion
+from dcmon.health.snapshot import Backlog, FailingReceiver, MonitorsOfVersion, UnreachableReceiver
 from dcmon.notifications import attempt
 
 FEW, MANY = 3, 1_000  # newest results without a value that count; older results that are looked at, too
-MOST = 100  # versions that are told of
+MOST = 100  # versions, or receivers, that are told of
 
 SQL = sql.read(__name__)
 FAILING_RECEIVERS = SQL.statement("failing_receivers")
+UNREACHABLE_RECEIVERS = SQL.statement("unreachable_receivers", most=MOST)
 UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts")
 HAS_RECEIVER = SQL.statement("has_receiver")
 SILENT_MONITORS = SQL.statement("silent_monitors", few=FEW, many=MANY, most=MOST)
@@ -22,7 +23,13 @@ def failing_receiver(row: Mapping[str, Any]) -> FailingReceiver:
     """Return the receiver of a row of FAILING_RECEIVERS, which JSON has carried."""
     status, error = row["status"], row["error"]
     is_permanent = attempt.is_permanent(status, error)
-    return FailingReceiver(row["name"], row["waiting"], _time(row["since"]), status, error, is_permanent)
+    return FailingReceiver(row["name"], row["waiting"], _time(row["since"]), status, error, is_permanent, row["kind"])
+
+
+def unreachable_receiver(row: Mapping[str, Any]) -> UnreachableReceiver:
+    """Return the receiver of a row of UNREACHABLE_RECEIVERS, which JSON has carried."""
+    connected_at = None if row["connected_at"] is None else _time(row["connected_at"])
+    return UnreachableReceiver(**{**row, "since": _time(row["since"]), "connected_at": connected_at})
 
 
 def backlog(values: Sequence[Any]) -> Backlog:

@@ -1,6 +1,6 @@
 -- name: failing_receivers
 -- Receivers whose last attempt failed while notifications wait, and those that dcmon paused because of an answer.
-select w.name, count(n.id) as waiting, min(n.created_at) as since,
+select w.name, w.kind, count(n.id) as waiting, min(n.created_at) as since,
        (array_agg(n.last_status order by n.due_at desc))[1] as status,
        coalesce(max(w.paused_because) filter (where w.paused_until is null),
                 (array_agg(n.last_error order by n.due_at desc))[1]) as error
@@ -8,7 +8,22 @@ select w.name, count(n.id) as waiting, min(n.created_at) as since,
  where w.is_active and n.delivered_at is null and n.dead_at is null and n.held_because is null
    and n.attempts > 0 and n.last_error is not null and n.lease_until is null
    and (w.paused_at is null or w.paused_until <= now() or (w.paused_until is null and w.paused_because is not null))
- group by w.id, w.name order by w.id
+ group by w.id, w.name, w.kind order by w.id
+
+-- name: unreachable_receivers
+-- Receivers whose present address the last probe did not reach, if no message reached them since.
+select w.name, w.kind, p.error, p.failures, p.failed_since as since, p.connected_at,
+       jsonb_exists(cast(w.severities as jsonb), 'critical')
+         and not exists (select 1 from webhooks o
+                           left join receiver_probes q on q.webhook_id = o.id and q.address = md5(o.url)
+                          where o.id <> w.id and o.is_active and q.error is null
+                            and jsonb_exists(cast(o.severities as jsonb), 'critical')) as is_last
+  from receiver_probes p join webhooks w on w.id = p.webhook_id and p.address = md5(w.url)
+ where p.error is not null and w.is_active and (w.paused_at is null or w.paused_until <= now())
+   and not exists (select 1 from notifications n where n.webhook_id = w.id and n.delivered_at > p.probed_at)
+   and not exists (select 1 from receiver_tests t
+                    where t.webhook_id = w.id and t.is_delivered and t.finished_at > p.probed_at)
+ order by w.id limit {most}
 
 -- name: undelivered_alerts
 -- A minute passes before a notification counts as missing: it is delivered within a second. Without a receiver, none comes.

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dcmon.formatting import format_bytes, format_moment, shell_argument, some_of
-from dcmon.health import blind_spot_checks
+from dcmon.formatting import command_prefix, format_bytes, format_moment, shell_argument, some_of
+from dcmon.health import blind_spot_checks, process_checks
 from dcmon.health.problem import UPGRADE, Problem, ProblemKey, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import (
@@ -17,7 +17,6 @@ from dcmon.health.snapshot import (
     HealthSnapshot,
     OrganizationHealth,
     QuarantinedShare,
-    StoppedProcess,
 )
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.output import shortened
@@ -25,12 +24,6 @@ from dcmon.settings import Health
 from dcmon.severity import Severity
 from dcmon.states import ProcessKind
 
-WORKER_TASKS: dict[str, str] = {
-    ProcessKind.EVALUATE: "evaluates windows",
-    ProcessKind.NOTIFY: "delivers notifications",
-    ProcessKind.INGEST: "stores samples",
-}
-CRASH_COUNT, CRASH_PERIOD = 3, timedelta(hours=1)
 USAGE_LIMIT = 0.8  # of PostgreSQL's connections, and of its locks
 FREEZE_AGE_LIMIT = 1_500_000_000  # transactions; PostgreSQL stops writing at some 2,000 million
 LONG_TRANSACTION = timedelta(hours=1)
@@ -38,9 +31,9 @@ FULL_DISK = 0.01  # with a smaller free share of the disk, nothing can be pruned
 MOST_ROWS = 0.5  # a larger share of quarantined rows is more severe
 MOST_SINGLE_ORGANIZATIONS = 10  # more that can't be opened for the same reason are one problem
 MAX_DETAIL_LENGTH = 200  # characters of the first quarantined row's detail
-CLOCK_LIMIT, PRUNE_LIMIT = timedelta(minutes=5), timedelta(hours=12)  # a job that did not run for longer is overdue
+PRUNE_LIMIT = timedelta(hours=12)  # a prune that did not run for longer is overdue
 SHOW_BROKERS = "dcmon config show DCMON_KAFKA__BOOTSTRAP_SERVERS --origin"
-START_SCHEDULER = "dcmon worker start scheduler"
+SHOW_PING = "dcmon config show DCMON_PING__URL --origin"
 
 
 def find_problems(snapshot: HealthSnapshot, limits: Health) -> list[Problem]:
@@ -55,80 +48,6 @@ def with_known_start(problems: Iterable[Problem], known: Mapping[ProblemKey, dat
     `known` comes from an earlier check.
     """
     return [replace(problem, since=known.get(problem.key, problem.since)) for problem in problems]
-
-
-def required_workers(snapshot: HealthSnapshot) -> Sequence[str]:
-    """Return the kinds of workers of which at least one must run.
-
-    An `ingest` worker must run only where Kafka is used.
-    """
-    kinds = (ProcessKind.EVALUATE, ProcessKind.NOTIFY)
-    return kinds if snapshot.is_kafka_up is None else (*kinds, ProcessKind.INGEST)
-
-
-def _check_leader(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    clock = snapshot.runs.get(ScheduledJobName.CLOCK)
-    running_since = snapshot.running_since(limits)
-    since = max(clock.started_at if clock is not None else running_since, running_since)
-    if not snapshot.has_leader and snapshot.now - since > limits.leader:
-        sentence = "No scheduler leads: no window is made due by the clock, nothing is pruned or scanned."
-        yield Problem(ProblemName.NO_LEADER, Severity.CRITICAL, sentence, START_SCHEDULER, since)
-    elif snapshot.has_leader and snapshot.now - since > max(limits.leader, CLOCK_LIMIT):
-        sentence = "The scheduler that leads does not run its clock. Stop its process: another scheduler takes over."
-        yield Problem(ProblemName.NO_LEADER, Severity.CRITICAL, sentence, START_SCHEDULER, since)
-
-
-def _check_workers(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    for kind in required_workers(snapshot):
-        if snapshot.alive(kind, limits):
-            continue
-        last_seen = [process.seen_at for process in snapshot.processes if process.kind == kind]
-        since = max([snapshot.running_since(limits), *last_seen])
-        if snapshot.now - since > limits.heartbeat_timeout:
-            sentence, command = f"No worker {WORKER_TASKS[kind]}.", f"dcmon worker start {kind}"
-            yield Problem(ProblemName.NO_WORKER, Severity.CRITICAL, sentence, command, since, kind)
-
-
-def _check_endpoint(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    endpoints = [process for process in snapshot.processes if process.kind == ProcessKind.SERVE]
-    if not endpoints or snapshot.alive(ProcessKind.SERVE, limits):
-        return
-    last = max(endpoints, key=lambda process: process.seen_at)
-    if last.ended_at is None:  # An endpoint that stopped normally is no problem.
-        sentence = f"No endpoint takes samples: the last one, on {last.host}, sends no heartbeat."
-        since = max(last.seen_at, snapshot.running_since(limits))
-        yield Problem(ProblemName.NO_ENDPOINT, Severity.CRITICAL, sentence, "dcmon serve", since)
-
-
-def _check_hanging(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    for process in snapshot.alive(None, limits):
-        if process.seen_at - process.polled_at > limits.poll_timeout:
-            sentence = f"The {process.kind} worker on {process.host} (pid {process.pid}) runs, but does no work."
-            subject = f"{process.kind} on {process.host}, pid {process.pid}"
-            command = f"kill -9 {process.pid}"
-            yield Problem(ProblemName.WORKER_HANGS, Severity.HIGH, sentence, command, process.polled_at, subject)
-
-
-def _check_stopped(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    for stopped in snapshot.stopped:
-        yield stopped_problem(stopped, snapshot.now)
-
-
-def stopped_problem(stopped: StoppedProcess, now: datetime) -> Problem:
-    """Return the problem of a process that a signal stopped."""
-    sentence = f"The process {stopped.name} on {stopped.host} (pid {stopped.pid}) is stopped by a signal (SIGSTOP)."
-    subject, command = f"{stopped.name} on {stopped.host}, pid {stopped.pid}", f"kill -CONT {stopped.pid}"
-    since = stopped.seen_at or now
-    return Problem(ProblemName.PROCESS_STOPPED, Severity.CRITICAL, sentence, command, since, subject)
-
-
-def _check_crashes(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    for (kind, host), times in snapshot.crashes(CRASH_PERIOD, limits).items():
-        if len(times) >= CRASH_COUNT:
-            count = f"{len(times)} times within an hour, the last time at {format_moment(max(times))}"
-            sentence = f"{kind.capitalize()} on {host} crashed or was killed {count}."
-            command, subject = f"dcmon logs {kind}", f"{kind} on {host}"
-            yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, min(times), subject)
 
 
 def _check_prune(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -159,7 +78,7 @@ def _check_evaluation(snapshot: HealthSnapshot, limits: Health) -> Iterator[Prob
             ProblemName.EVALUATION_STUCK if is_stopped else ProblemName.EVALUATION_BEHIND,
             Severity.CRITICAL if is_stopped else Severity.MEDIUM,
             f"{waiting}, the oldest since {format_moment(backlog.oldest_at)}: {fact}.",
-            "dcmon worker start evaluate",
+            process_checks.start_command(snapshot, ProcessKind.EVALUATE),
             backlog.oldest_at + limits.evaluation,
             org.name,
         )
@@ -193,10 +112,9 @@ def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Heal
         yield Problem(ProblemName.NOTIFICATIONS_STUCK, Severity.HIGH, sentence, command, since, org.name)
     if given_up.oldest_at is not None and given_up.count:
         were = "was" if given_up.count == 1 else "were"
+        retry = f"{command_prefix(org.name)} notification retry --all-dead"
         sentence = f"{_count(given_up.count, 'notification')} of {org.name} {were} given up within a day."
-        yield Problem(
-            ProblemName.NOTIFICATIONS_GIVEN_UP, Severity.HIGH, sentence, command, given_up.oldest_at, org.name
-        )
+        yield Problem(ProblemName.NOTIFICATIONS_GIVEN_UP, Severity.HIGH, sentence, retry, given_up.oldest_at, org.name)
 
 
 def _check_kafka(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -358,7 +276,7 @@ def disk_problem(disk: Disk, now: datetime) -> Problem:
     sentence = f"The disk with the data directory {disk.path} has {left} ({disk.free_share:.1%}) left."
     # PostgreSQL needs some room to prune.
     is_full = disk.free_share < FULL_DISK
-    command = f"du -xh -d 2 {shell_argument(disk.path)}" if is_full else "dcmon prune --dry-run"
+    command = f"du -xh -d 2 {shell_argument(disk.path)}" if is_full else "dcmon prune"
     return Problem(ProblemName.DISK_FULL, Severity.CRITICAL, sentence, command, now)
 
 
@@ -369,7 +287,7 @@ def _check_dead_mans_switch(snapshot: HealthSnapshot, limits: Health) -> Iterato
     since = run.succeeded_at or (lead.started_at if lead is not None else run.failed_at)
     if run.failed_at >= since and snapshot.now - since > limits.heartbeat_timeout:
         sentence = f"The ping of DCMON_PING__URL fails: {run.message}"
-        yield Problem(ProblemName.PING_FAILS, Severity.MEDIUM, sentence, "dcmon status", since)
+        yield Problem(ProblemName.PING_FAILS, Severity.MEDIUM, sentence, SHOW_PING, since)
 
 
 def _count(number: int, noun: str) -> str:
@@ -382,9 +300,11 @@ def _verb(number: int, verb: str) -> str:
 
 Check = Callable[[HealthSnapshot, Health], Iterator[Problem]]
 CHECKS: Sequence[Check] = (
-    _check_leader, _check_workers, _check_endpoint, _check_hanging, _check_stopped, _check_crashes,
+    process_checks.check_leader, process_checks.check_workers, process_checks.check_endpoint,
+    process_checks.check_hanging, process_checks.check_stopped, process_checks.check_crashes,
     _check_prune, _check_evaluation, _check_rules, _check_notifications, _check_kafka, _check_parked,
     _check_dead_letters, _check_quarantine, _check_sources, _check_organizations, _check_postgres, _check_disk,
     _check_dead_mans_switch, _check_health_org,
-    blind_spot_checks.check_receivers, blind_spot_checks.check_undelivered_alerts, blind_spot_checks.check_monitors,
+    blind_spot_checks.check_receivers, blind_spot_checks.check_reachability,
+    blind_spot_checks.check_undelivered_alerts, blind_spot_checks.check_monitors,
 )  # fmt: skip

@@ -8,8 +8,8 @@ scheduler leads, the database answers, the loops of the workers poll, and dcmon'
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from dcmon.health.checks import required_workers
 from dcmon.health.problem import Problem
+from dcmon.health.process_checks import required_workers
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot
 from dcmon.notifications import egress_guard, http_delivery

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 from dcmon import errors
 from dcmon.embedded import postgres
 from dcmon.embedded.supervisor_state import SupervisorState
-from dcmon.health import checks, collector, local_processes
+from dcmon.health import checks, collector, local_processes, process_checks
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.settings import Settings
 from dcmon.severity import Severity
@@ -31,7 +31,7 @@ def find(settings: Settings, local: SupervisorState | None, error: errors.DcmonE
 
 def _stopped(local: SupervisorState | None, now: datetime) -> Iterator[Problem]:
     for stopped in local_processes.stopped_by_supervisor_state(local) if local is not None else ():
-        yield checks.stopped_problem(stopped, now)
+        yield process_checks.stopped_problem(stopped, now)
 
 
 def _disk(settings: Settings, now: datetime) -> Iterator[Problem]:

@@ -38,6 +38,7 @@ ORGANIZATION = SQL.statement(
     source_losses=source_losses.LOSSES,
     failing_rules=rule_failures.FAILING,
     failing_receivers=blind_spots.FAILING_RECEIVERS,
+    unreachable_receivers=blind_spots.UNREACHABLE_RECEIVERS,
     undelivered_alerts=blind_spots.UNDELIVERED_ALERTS,
     has_receiver=blind_spots.HAS_RECEIVER,
     silent_monitors=blind_spots.SILENT_MONITORS,
@@ -63,6 +64,7 @@ class _OrganizationRow(NamedTuple):
     failing_count: int
     failing_oldest_at: datetime | None
     failing_receivers: list[dict[str, Any]] | None
+    unreachable_receivers: list[dict[str, Any]] | None
     undelivered_alerts: list[Any]
     has_receiver: bool
     silent_monitors: list[dict[str, Any]] | None
@@ -104,6 +106,7 @@ def _health(engine: Engine, org: Organization, values: Any) -> OrganizationHealt
         failing_rules=Backlog(row.failing_count, row.failing_oldest_at),
         recent_due_windows=Backlog(row.recent_count, row.recent_oldest_at),
         failing_receivers=tuple(map(blind_spots.failing_receiver, row.failing_receivers or ())),
+        unreachable_receivers=tuple(map(blind_spots.unreachable_receiver, row.unreachable_receivers or ())),
         undelivered_alerts=blind_spots.backlog(row.undelivered_alerts),
         has_receiver=row.has_receiver,
         unreferenced=tuple(blind_spots.monitors(row.silent_monitors or (), "unreferenced")),

@@ -43,6 +43,7 @@ class ProblemName(StrEnum):
     PING_FAILS = "ping fails"
     PROCESS_STOPPED = "process stopped"
     RECEIVER_FAILS = "receiver fails"
+    RECEIVER_UNREACHABLE = "receiver not reachable"
     ALERT_UNDELIVERED = "alert undelivered"
     NO_REFERENCE = "no reference"
     MONITOR_WITHOUT_VALUES = "monitor without values"

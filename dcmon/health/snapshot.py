@@ -10,6 +10,7 @@ from typing import Protocol
 
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health
+from dcmon.states import ReceiverKind
 
 
 class ProcessHeartbeat(Protocol):
@@ -74,8 +75,8 @@ class QuarantinedShare:
 class FailingReceiver:
     """A receiver whose last attempt failed, with the number of notifications that wait for it.
 
-    `status`: of the last HTTP response. `error`: of the last attempt. `is_permanent`: another attempt with the same
-    settings fails, too. `since`: of the oldest notification that waits.
+    `kind`: its ReceiverKind. `status`: of the last HTTP response. `error`: of the last attempt. `is_permanent`: another
+    attempt with the same settings fails, too. `since`: of the oldest notification that waits.
     """
 
     name: str
@@ -84,6 +85,24 @@ class FailingReceiver:
     status: int | None
     error: str
     is_permanent: bool
+    kind: str = ReceiverKind.WEBHOOK
+
+
+@dataclass(frozen=True)
+class UnreachableReceiver:
+    """A receiver to whose address no connection could be opened: see notifications.receiver_probes.
+
+    `since`: the first of the `failures`. `connected_at`: the last probe without one; None: never. `is_last`: no other
+    receiver that can be reached gets critical alerts, which this one gets.
+    """
+
+    name: str
+    kind: str
+    error: str
+    failures: int
+    since: datetime
+    connected_at: datetime | None
+    is_last: bool
 
 
 @dataclass(frozen=True)
@@ -129,6 +148,7 @@ class OrganizationHealth:
     is_schema_behind: bool = False
     is_schema_ahead: bool = False
     failing_receivers: Sequence[FailingReceiver] = ()
+    unreachable_receivers: Sequence[UnreachableReceiver] = ()
     undelivered_alerts: Backlog = Backlog()
     has_receiver: bool = False
     unreferenced: Sequence[MonitorsOfVersion] = ()

@@ -14,7 +14,7 @@ from dcmon import db, errors, redis_scripts
 from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.formatting import some_of
-from dcmon.health import checks, current_health, local_problems, table_locks
+from dcmon.health import current_health, local_problems, process_checks, table_locks
 from dcmon.health.organization_healths import QUICK_LOOK, Look
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.scheduler_runs import ScheduledJobName
@@ -241,7 +241,7 @@ def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, A
     for heartbeat in snapshot.processes:
         is_alive = snapshot.is_alive(heartbeat, settings.health)
         is_lost = not is_alive and heartbeat.ended_at is None
-        if is_alive or (is_lost and snapshot.now - heartbeat.seen_at < checks.CRASH_PERIOD):
+        if is_alive or (is_lost and snapshot.now - heartbeat.seen_at < process_checks.CRASH_PERIOD):
             rows.append(
                 {
                     "kind": heartbeat.kind, "host": heartbeat.host, "pid": heartbeat.pid, "since": heartbeat.started_at,

@@ -16,11 +16,12 @@ from dcmon.db import Organization, work_queue
 from dcmon.db.work_queue import Work
 from dcmon.health.process_heartbeats import HOSTNAME
 from dcmon.jobs.worker_loop import claim_organization, poll_until_stopped
-from dcmon.notifications import outbox, receiver_tests, receivers
+from dcmon.notifications import outbox, receiver_probes, receiver_tests, receivers
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
 from dcmon.notifications.outbox import ClaimedMessage
+from dcmon.notifications.receiver_probes import ClaimedProbe
 from dcmon.notifications.receiver_tests import ClaimedTest, Place
 
 log = logging.getLogger(__name__)
@@ -129,6 +130,21 @@ class DeliveryPool:
         except Exception:
             log.exception("test of %s: its outcome is not recorded", claimed.target.name)
 
+    def probe(self, org: Organization, claimed: ClaimedProbe) -> None:
+        """Connect to a receiver on a thread of the pool."""
+        self._pool.submit(self._probe, org, claimed)
+
+    def _probe(self, org: Organization, claimed: ClaimedProbe) -> None:
+        try:
+            error = receiver_probes.make(claimed, self._delivery_settings)
+            log.info("probe of %s: %s", claimed.name, error or "reached")
+            with db.org_session(self._app.engine, org) as session:
+                receiver_probes.record(session, claimed, error)
+        except errors.DcmonError as error:
+            log.info("probe of %s: its outcome is not recorded: %s", claimed.name, error)
+        except Exception:
+            log.exception("probe of %s: its outcome is not recorded", claimed.name)
+
     def _enqueue_next(self, org: Organization) -> None:
         """Enqueue the organization for its next due message, now that its receiver has capacity."""
         try:
@@ -155,6 +171,9 @@ def _poll(app: App, deliveries: DeliveryPool) -> bool:
             capacity=lambda receiver_id, claimed: deliveries.capacity(org.id, receiver_id, claimed),
         )
         tests = receiver_tests.claim(session, org, Place(HOSTNAME, os.getpid()), settings.timeout)
+        probes = receiver_probes.claim(session, settings)
+    for probe in probes:
+        deliveries.probe(org, probe)
     for test in tests:
         deliveries.test(org, test)
     for message in claimed:

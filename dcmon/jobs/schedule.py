@@ -27,7 +27,7 @@ from dcmon.ingestion.files import sources
 from dcmon.ingestion.files.scanner import Scanner, ScanStopped
 from dcmon.jobs import health, prune
 from dcmon.monitoring import due_windows, elapsed_windows
-from dcmon.notifications import outbox, receiver_tests
+from dcmon.notifications import outbox, receiver_probes, receiver_tests
 from dcmon.storage import ledger
 from dcmon.tenancy import organizations
 
@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 LEAD_ATTEMPT_INTERVAL = 0.5  # seconds
 SWEEP_STEP_INTERVAL, PRUNE_INTERVAL = 1, 3600  # seconds
 SWEEP_STEPS = 60  # the steps of a sweep of all organizations
-TABLES_WITH_WORK = ("versions", "notifications", "receiver_tests")  # without rows in them there is nothing to enqueue
+# Without rows in these tables there is nothing to enqueue.
+TABLES_WITH_WORK = ("versions", "notifications", "receiver_tests", "webhooks")
 SCAN_SECONDS = 60.0  # for the sources of an organization in a scan, so that the others get their turn
 RECORD_INTERVAL = 15.0  # seconds between recorded runs of the job that runs every second
 READ_RANGE_AGE, LEDGER_LINE_AGE = timedelta(hours=1), timedelta(days=1)
@@ -171,7 +172,8 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     Also make elapsed windows of live versions due. An organization without work costs one statement.
     """
     with_work = 0
-    has_messages = f"({outbox.HAS_WORK}) or {receiver_tests.HAS_WORK}"
+    has_probes = receiver_probes.has_work(app.settings.webhooks)
+    has_messages = f"({outbox.HAS_WORK}) or {receiver_tests.HAS_WORK} or {has_probes}"
     query = f"select {due_windows.HAS_DUE_WINDOWS}, {has_messages}, {elapsed_windows.MAY_HAVE_ELAPSED}"
     with db.peeking(app.engine) as run_query:
         for org in _organizations(app, *TABLES_WITH_WORK) if orgs is None else orgs:

@@ -66,6 +66,21 @@ def post(url: str, body: bytes, headers: Mapping[str, str], settings: Webhooks, 
     return Attempt(response.status, error, time.monotonic() - started_at, _retry_after(response))
 
 
+def reach(url: str, settings: Webhooks, timeout: timedelta) -> str | None:
+    """Connect as for a message, and send nothing; return why that fails, None if it does not. Never raises."""
+    seconds = timeout.total_seconds()
+    deadline = time.monotonic() + seconds
+    try:
+        destination = egress_guard.resolve(url, settings.allow, seconds)
+        with abort_after(seconds) as sockets, _connected(destination, deadline, sockets):
+            return None
+    except egress_guard.DestinationRefused as refusal:
+        return str(refusal)
+    except FAILURES as failure:
+        late = time.monotonic() >= deadline
+        return f"No connection within {seconds:g} s." if late else describe_error(failure)
+
+
 def _response_error(response: Response) -> str:
     if 300 <= response.status < 400:
         return f"The receiver answered {response.status}, a redirect, which dcmon does not follow: set the final URL."

@@ -19,6 +19,7 @@ class SecretKind(StrEnum):
 # Of an organization's schema.
 NOT_EXPORTED: Mapping[str, str] = {
     "idempotency_keys": "of the last hours; its stored responses may have new tokens in clear",
+    "receiver_probes": "whether a receiver is reached is found out again",
     "receiver_tests": "a test of a receiver waits some seconds for its outcome",
     "alembic_version": "the revision is in the manifest",
 }

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections.abc import Sequence
 from datetime import timedelta
 from itertools import takewhile
 from pathlib import Path
@@ -12,11 +11,12 @@ import pytest
 import typer
 import yaml
 
-from dcmon import cli, durations, errors, setting_names
+from dcmon import durations, errors, setting_names
 from dcmon.ingestion.rejected_row import RejectionReason
 from dcmon.settings import Settings
 from dcmon.tenancy import audit_log
 from tests.helpers.paths import ROOT
+from tests.helpers.typed_commands import parse
 
 # Typer has its own copy of click or uses the installed one, depending on its version.
 UsageError: Any = typer.BadParameter.__base__
@@ -49,15 +49,6 @@ def test_every_setting_is_in_the_table_with_its_default() -> None:
 def test_links_between_pages_have_a_target(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
-
-
-def parse(command_arguments: Sequence[str]) -> None:
-    """Parse the options and values of a command line without running it. Raises UsageError."""
-    command = typer.main.get_command(cli.app)
-    context = command.make_context("dcmon", cli.globals_first(list(command_arguments)))
-    while isinstance(command, typer.core.TyperGroup) and (remaining := [*context._protected_args, *context.args]):
-        name, command, arguments = command.resolve_command(context, remaining)
-        context = command.make_context(name, arguments, parent=context)
 
 
 def words_of(line: str) -> list[str]:

@@ -109,7 +109,7 @@ def add(
         receiver, secret = receivers.add(session, name, address, app.settings.webhooks, subscription)
         notified = _notify(app, session, org, receiver) if is_notified else 0
         added = StoredReceiver(view.row(session, receiver), notified, secret)
-    _enqueue_notifications(app, org, notified)
+    app.enqueue(org, work_queue.Work.notify)  # also without notifications: a worker probes the address
     return added
 
 
@@ -133,7 +133,7 @@ def change(
         wants_others = bool(wanted.severities or wanted.models)
         notified = _notify(app, session, org, receiver, pending) if wants_others and is_notified else 0
         changed = StoredReceiver(view.row(session, receiver), notified)
-    _enqueue_notifications(app, org, notified)
+    app.enqueue(org, work_queue.Work.notify)
     return changed
 
 

@@ -18,6 +18,7 @@ from dcmon.doctor.installation import Installation
 from dcmon.settings import Settings
 from tests.conftest import TemplateWithAcme, copied_database
 from tests.helpers.ports import free_port
+from tests.helpers.typed_commands import require_mending
 from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import new_target
 
@@ -66,11 +67,15 @@ class Healthy:
         return Healthy(self.url, self.settings.model_copy(update=changes))
 
     def findings(self, seconds: float = PATIENCE) -> list[Finding]:
+        """Return what is wrong; the command of each finding must be one that can be typed and that mends."""
         installation = Installation(self.settings)
         try:
-            return inspection.examine(installation, seconds)
+            findings = inspection.examine(installation, seconds)
         finally:
             installation.close()
+        for finding in findings:
+            require_mending(finding.fact.command)
+        return findings
 
     def codes(self, seconds: float = PATIENCE) -> list[str]:
         return sorted({finding.fault.code for finding in self.findings(seconds)})

@@ -28,6 +28,8 @@ ALERT = """insert into alerts (rule_id, version_id, state, severity, first_windo
            select r.id, v.id, 'firing', 'critical', now() - interval '2 days', now() - interval '1 day',
                   now() - interval '1 day', 1, 'Drift', now(), '{}', 9, now() - interval '5 minutes'
              from alert_rules r cross join versions v"""
+PROBE = """insert into receiver_probes (webhook_id, address, probed_at, failed_since, failures, error)
+           select id, md5(url), now(), now() - interval '1 hour', 2, '10.0.0.1 is not public.' from webhooks"""
 RECEIVER = "insert into webhooks (name, kind, url, secret, severities) values ('other', {}, '[\"high\"]')"
 
 QUARANTINED_IN_LEDGER = """
@@ -124,7 +126,7 @@ def test_fault_is_the_only_finding(healthy: Healthy, code: str) -> None:
     findings = healthy.findings()
 
     assert sorted({finding.fault.code for finding in findings}) == [code]
-    assert all(finding.fact.sentence and finding.fact.command for finding in findings)
+    assert all(finding.fact.sentence for finding in findings)
 
 
 def test_read_only_database_is_found(healthy: Healthy) -> None:
@@ -314,6 +316,29 @@ def test_bad_receiver_is_told_once(healthy: Healthy) -> None:
     assert healthy.codes() == ["receiver-fails"]
 
 
+def test_receiver_that_no_worker_reaches_is_told_once(healthy: Healthy) -> None:
+    """This process can't use its address either: what the worker found says since when."""
+    healthy.execute("update webhooks set kind = 'webhook', url = 'https://10.0.0.1/hook'")
+    healthy.execute(PROBE)
+
+    (finding,) = healthy.findings()
+
+    assert (finding.fault.code, finding.severity) == ("receiver-not-reachable", "critical")
+    assert finding.fact.since is not None
+    assert finding.fact.command == "dcmon --org acme receiver set pager URL && dcmon --org acme receiver test pager"
+
+
+def test_receiver_that_only_a_worker_does_not_reach_is_found(healthy: Healthy) -> None:
+    """Nothing listens at its address, which this process does not try."""
+    healthy.execute("update webhooks set kind = 'webhook', url = 'https://93.184.215.14/hook'")
+    healthy.execute(PROBE)
+
+    (finding,) = healthy.findings()
+
+    assert finding.fault.code == "receiver-not-reachable"
+    assert "10.0.0.1 is not public. It was never reached" in finding.fact.sentence
+
+
 def test_audit_without_time_is_a_remark(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_faults, "SECONDS", -1.0)
     healthy.execute(LEDGER_LINE)
@@ -370,7 +395,7 @@ def test_findings_name_their_organization(healthy: Healthy) -> None:
     (finding,) = healthy.findings()
 
     assert finding.fact.organization == "acme"
-    assert finding.fact.command == ("dcmon reference load reference.csv --org acme --model credit --version v1")
+    assert finding.fact.command == ("dcmon reference load FILE --org acme --model credit --version v1")
 
 
 def test_alert_that_a_silence_holds_back_is_no_finding(healthy: Healthy) -> None:

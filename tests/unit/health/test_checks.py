@@ -21,9 +21,11 @@ from dcmon.health.snapshot import (
     PostgresUsage,
     QuarantinedShare,
     StoppedProcess,
+    UnreachableReceiver,
 )
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health, Ping, Webhooks
+from tests.helpers.typed_commands import require_mending
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 BOUNDS = Health()
@@ -243,6 +245,12 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         with_organization(failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, None, "It is not public.", True)]),
         ("receiver fails", "acme/pager", "high"),
     ),
+    "receiver can't be reached": (
+        with_organization(
+            unreachable_receivers=[UnreachableReceiver("pager", "email", "It hung.", 2, JUST_NOW, ago(hours=2), False)]
+        ),
+        ("receiver not reachable", "acme/pager", "high"),
+    ),
     "critical alert reached no receiver": (
         with_organization(undelivered_alerts=Backlog(1, JUST_NOW), has_receiver=True),
         ("alert undelivered", "acme", "critical"),
@@ -288,9 +296,36 @@ def test_each_fault_is_one_problem_with_a_command(case: str) -> None:
 
     assert find_problems(snapshot) == [wanted]
     (problem,) = checks.find_problems(snapshot, BOUNDS)
-    assert problem.command.startswith(("dcmon ", "psql ", "kill ", "vacuumdb ", "du ", "pip "))
+    require_mending(problem.command)
     assert problem.sentence.endswith((".", ":"))
     assert problem.since <= NOW
+
+
+def test_worker_that_a_signal_stopped_goes_on_by_a_signal() -> None:
+    """To start another one is not needed; on another machine it is not known why the heartbeats ended."""
+    stopped = StoppedProcess("evaluate", "box", 17, ago(minutes=9))
+    snapshot = replace(without_process("evaluate", Worker("evaluate", seen_at=ago(minutes=9))), stopped=[stopped])
+    commands = {problem.name: problem.command for problem in checks.find_problems(snapshot, BOUNDS)}
+    assert commands == {"no worker": "kill -CONT 17", "process stopped": "kill -CONT 17"}
+
+    (problem,) = checks.find_problems(replace(snapshot, stopped=[]), BOUNDS)
+    assert problem.command == "dcmon worker start evaluate"
+    assert "evaluate on box (pid 17)" in problem.sentence
+
+
+def test_leader_that_hangs_is_named_with_its_process() -> None:
+    runs = with_runs(clock=Run(ago(hours=9), ago(hours=9)), lead=Run(ago(hours=9), message="box (pid 18)"))
+    (problem,) = checks.find_problems(runs, BOUNDS)
+    assert (problem.name, problem.command) == ("no leader", "kill -9 18")
+
+
+def test_one_failed_probe_may_be_a_moment() -> None:
+    once = UnreachableReceiver("pager", "webhook", "The network is unreachable.", 1, JUST_NOW, None, True)
+    assert find_problems(with_organization(unreachable_receivers=[once])) == []
+    refused = replace(once, error="10.0.0.1 is not public.")
+    assert [name for name, *_ in find_problems(with_organization(unreachable_receivers=[refused]))] == [
+        "receiver not reachable"
+    ]
 
 
 HARMLESS_CASES: dict[str, HealthSnapshot] = {

@@ -8,7 +8,7 @@ from dcmon.db.tables.org.audit_log import AuditLogEntry
 from dcmon.db.tables.org.ingestion import Batch, DataSource, IngestedFile, IngestOffset, StoreKeys
 from dcmon.db.tables.org.models import Model, ModelMember, ModelNote, Version, VersionStatistics
 from dcmon.db.tables.org.monitors import Baseline, Check, Dashboard, DueWindow, Monitor, MonitorWithCheck, Result
-from dcmon.db.tables.org.receivers import ChosenLevels, Notification, ReceiverTest, Webhook
+from dcmon.db.tables.org.receivers import ChosenLevels, Notification, ReceiverProbe, ReceiverTest, Webhook
 from dcmon.db.tables.org.requests import IdempotencyKey
 from dcmon.db.tables.org.samples import Quarantined, QuarterHour, Receipt
 
@@ -37,6 +37,7 @@ __all__ = [
     "Quarantined",
     "QuarterHour",
     "Receipt",
+    "ReceiverProbe",
     "ReceiverTest",
     "Result",
     "Silence",

@@ -127,3 +127,23 @@ class ReceiverTest(Org):
     status: Mapped[int | None]
     error: Mapped[str | None]
     seconds: Mapped[float | None]
+
+
+class ReceiverProbe(Org):
+    """The last probe of a receiver's address: a notify worker connects to it, and sends nothing.
+
+    `address`: the digest of the stored URL that was probed; another one is a new address. `failures`: probes that
+    failed one after the other, since `failed_since`. `connected_at`: the last probe that did not fail.
+    """
+
+    __tablename__ = "receiver_probes"
+    __logged__ = None  # a result, which comes again
+    webhook_id: Mapped[int] = mapped_column(
+        ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    address: Mapped[str]
+    probed_at: Mapped[dt.datetime]
+    connected_at: Mapped[dt.datetime | None]
+    failed_since: Mapped[dt.datetime | None]
+    failures: Mapped[int] = mapped_column(server_default="0")
+    error: Mapped[str | None]
