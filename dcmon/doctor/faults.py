@@ -137,6 +137,7 @@ PROBLEM_TITLES = {
     ProblemName.RECEIVER_UNREACHABLE: "A receiver can't be reached",
     ProblemName.ALERT_UNDELIVERED: "A critical alert reached no receiver",
     ProblemName.NO_REFERENCE: "Monitors have no reference",
+    ProblemName.LABELS_MISSING: "Labels do not come",
     ProblemName.MONITOR_WITHOUT_VALUES: "A monitor never has a value",
     ProblemName.MONITOR_FAILS: "A monitor ends with an error",
     ProblemName.HEALTH_ORG_UNKNOWN: "DCMON_HEALTH__ORG names no organization",

@@ -17,6 +17,7 @@ from dcmon.doctor import (  # noqa: F401 - they register their faults
     organization_faults,
     postgresql_faults,
     redis_faults,
+    reference_faults,
     schema_faults,
     settings_faults,
 )

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+from dcmon import durations
 from dcmon.formatting import command_prefix, count_of, format_moment, shell_argument
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.snapshot import (
     FailingReceiver,
     HealthSnapshot,
+    MissingLabels,
     MonitorsOfVersion,
     OrganizationHealth,
     UnreachableReceiver,
@@ -88,6 +90,28 @@ def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterat
             sentence, severity = f"{fact}, and no receiver gets critical alerts: create one.", Severity.HIGH
             command = f"{command_prefix(org.name)} receiver create NAME URL --severity critical"
         yield Problem(ProblemName.ALERT_UNDELIVERED, severity, sentence, command, undelivered.oldest_at, org.name)
+
+
+def check_labels(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    """Find rows whose labels should have come: monitors that need them say nothing of these rows."""
+    for org in snapshot.organizations:
+        for missing in org.missing_labels:
+            command = f"{command_prefix(org.name)} ingest file FILE --labels --model {shell_argument(missing.model)}"
+            subject, since = f"{org.name}/{missing.model}/{missing.version}", missing.since + missing.wait
+            sentence = _labels_sentence(org, missing)
+            yield Problem(ProblemName.LABELS_MISSING, Severity.MEDIUM, sentence, command, since, subject)
+
+
+def _labels_sentence(org: OrganizationHealth, missing: MissingLabels) -> str:
+    have = "has" if missing.count == 1 else "have"
+    until, arrived = missing.labelled_until, missing.arrived_at
+    last = "no row of it ever had one" if until is None else f"the newest row with one is of {format_moment(until)}"
+    came = "" if arrived is None else f", and labels of {missing.model} came last {format_moment(arrived)}"
+    return (
+        f"{count_of(missing.count, 'row')} of {missing.model} {missing.version} in {org.name}, logged since"
+        f" {format_moment(missing.since)}, {have} no label after {durations.to_text(missing.wait)}, and monitors need"
+        f" labels: {last}{came}. If labels take longer, give the model a longer --label-delay."
+    )
 
 
 def check_monitors(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

@@ -1,14 +1,15 @@
 """What is not seen or not heard: receivers that fail, alerts that reached no receiver, monitors without a value."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from dcmon.db import sql
-from dcmon.health.snapshot import Backlog, FailingReceiver, MonitorsOfVersion, UnreachableReceiver
+from dcmon.health.snapshot import Backlog, FailingReceiver, MissingLabels, MonitorsOfVersion, UnreachableReceiver
 from dcmon.notifications import attempt
 
 FEW, MANY = 3, 1_000  # newest results without a value that count; older results that are looked at, too
+FEW_ROWS, LEDGER_ROWS = 10, 20_000  # rows without a label that count; newest lines of the ledger that are read
 MOST = 100  # versions, or receivers, that are told of
 
 SQL = sql.read(__name__)
@@ -16,6 +17,7 @@ FAILING_RECEIVERS = SQL.statement("failing_receivers")
 UNREACHABLE_RECEIVERS = SQL.statement("unreachable_receivers", most=MOST)
 UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts")
 HAS_RECEIVER = SQL.statement("has_receiver")
+MISSING_LABELS = SQL.statement("missing_labels", few_rows=FEW_ROWS, ledger_rows=LEDGER_ROWS, most=MOST)
 SILENT_MONITORS = SQL.statement("silent_monitors", few=FEW, many=MANY, most=MOST)
 
 
@@ -30,6 +32,13 @@ def unreachable_receiver(row: Mapping[str, Any]) -> UnreachableReceiver:
     """Return the receiver of a row of UNREACHABLE_RECEIVERS, which JSON has carried."""
     connected_at = None if row["connected_at"] is None else _time(row["connected_at"])
     return UnreachableReceiver(**{**row, "since": _time(row["since"]), "connected_at": connected_at})
+
+
+def missing_labels(row: Mapping[str, Any]) -> MissingLabels:
+    """Return the rows without labels of a row of MISSING_LABELS, which JSON has carried."""
+    times = {name: None if row[name] is None else _time(row[name]) for name in ("labelled_until", "arrived_at")}
+    wait = timedelta(seconds=float(row["wait"]))
+    return MissingLabels(**{**row, **times, "since": _time(row["since"]), "wait": wait})
 
 
 def backlog(values: Sequence[Any]) -> Backlog:

@@ -69,3 +69,27 @@ select state, model, version, count(*) as count, (array_agg(monitor order by rea
          where v.newest_logged_at > now() - interval '30 days') monitors_of_versions
  where state <> 'well'
  group by state, model, version order by state, model, version limit {most}
+
+-- name: missing_labels
+-- Rows after the newest row with a label, of models with monitors that need labels, that were logged longer ago than
+-- labels take: twice the model's label delay, or twice the longest pause between labels that came.
+select m.name as model, v.name as version, unlabelled.count, unlabelled.since, labelled.until as labelled_until,
+       arrived.last as arrived_at, extract(epoch from wait.longest) as wait
+  from versions v join models m on m.id = v.model_id
+  left join (select model_id, max(created_at) as last, max(pause) as pause
+               from (select model_id, created_at,
+                            created_at - lag(created_at) over (partition by model_id order by created_at) as pause
+                       from (select * from batches order by id desc limit {ledger_rows}) newest
+                      where kind = 'labels' and action = 'ingest' and stored > 0) ledger
+              group by model_id) arrived on arrived.model_id = m.id
+ cross join lateral (select greatest(2 * m.label_delay, 2 * arrived.pause, interval '1 day') as longest) wait
+ cross join lateral (select (select at from quarter_hours where version_id = v.id and n_labelled > 0
+                              order by at desc limit 1) as until) labelled
+ cross join lateral (select sum(n) as count, min(logged_at) as since from quarter_hours
+                      where version_id = v.id and at > coalesce(labelled.until, '-infinity')
+                        and logged_at < now() - wait.longest) unlabelled
+ where v.newest_logged_at > now() - interval '30 days' and unlabelled.count >= {few_rows}
+   and coalesce(arrived.last < now() - wait.longest, true)
+   and exists (select 1 from checks k join monitors mo on mo.check_id = k.id
+                where k.model_id = m.id and k.needs_labels)
+ order by unlabelled.since limit {most}

@@ -42,6 +42,7 @@ ORGANIZATION = SQL.statement(
     undelivered_alerts=blind_spots.UNDELIVERED_ALERTS,
     has_receiver=blind_spots.HAS_RECEIVER,
     silent_monitors=blind_spots.SILENT_MONITORS,
+    missing_labels=blind_spots.MISSING_LABELS,
 )
 
 
@@ -68,6 +69,7 @@ class _OrganizationRow(NamedTuple):
     undelivered_alerts: list[Any]
     has_receiver: bool
     silent_monitors: list[dict[str, Any]] | None
+    missing_labels: list[dict[str, Any]] | None
     is_waiting: bool
 
 
@@ -112,6 +114,7 @@ def _health(engine: Engine, org: Organization, values: Any) -> OrganizationHealt
         unreferenced=tuple(blind_spots.monitors(row.silent_monitors or (), "unreferenced")),
         valueless=tuple(blind_spots.monitors(row.silent_monitors or (), "valueless")),
         failing_monitors=tuple(blind_spots.monitors(row.silent_monitors or (), "failing")),
+        missing_labels=tuple(map(blind_spots.missing_labels, row.missing_labels or ())),
         is_waiting=row.is_waiting,
     )
 

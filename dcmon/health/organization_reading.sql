@@ -16,6 +16,7 @@ select (select version_num from alembic_version) as schema_revision,
        ({undelivered_alerts}) as undelivered_alerts,
        ({has_receiver}) as has_receiver,
        (select json_agg(monitors) from ({silent_monitors}) monitors) as silent_monitors,
+       (select json_agg(labels) from ({missing_labels}) labels) as missing_labels,
        exists (select 1 from due_windows)
          or exists (select 1 from notifications where delivered_at is null and dead_at is null) as is_waiting
   from (select count(*) as count, min(since) as oldest_at, count(*) filter (where is_recent) as recent_count,

@@ -46,6 +46,7 @@ class ProblemName(StrEnum):
     RECEIVER_UNREACHABLE = "receiver not reachable"
     ALERT_UNDELIVERED = "alert undelivered"
     NO_REFERENCE = "no reference"
+    LABELS_MISSING = "labels missing"
     MONITOR_WITHOUT_VALUES = "monitor without values"
     MONITOR_FAILS = "monitor fails"
     HEALTH_ORG_UNKNOWN = "unknown health organization"

@@ -106,6 +106,23 @@ class UnreachableReceiver:
 
 
 @dataclass(frozen=True)
+class MissingLabels:
+    """Rows of a version that have no label though labels should have come, and monitors need them.
+
+    `since`: when the first of them was logged. `labelled_until`: the time of the newest row with a label. `arrived_at`:
+    when labels of the model were stored last. `wait`: how long after a row its label should have come.
+    """
+
+    model: str
+    version: str
+    count: int
+    since: datetime
+    labelled_until: datetime | None
+    arrived_at: datetime | None
+    wait: timedelta
+
+
+@dataclass(frozen=True)
 class MonitorsOfVersion:
     """Monitors of a version that gets rows, all in the same state. `reason`: of the newest result of `monitor`."""
 
@@ -154,6 +171,7 @@ class OrganizationHealth:
     unreferenced: Sequence[MonitorsOfVersion] = ()
     valueless: Sequence[MonitorsOfVersion] = ()
     failing_monitors: Sequence[MonitorsOfVersion] = ()
+    missing_labels: Sequence[MissingLabels] = ()
     is_counted: bool = True
     is_waiting: bool = False
     read_at: datetime | None = None

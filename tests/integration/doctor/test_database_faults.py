@@ -62,6 +62,22 @@ FAULTS = {
                        (select id from alert_rules limit 1)::text, 'It divided by zero.'))""",
     "monitor-fails": "update results set state = 'ERROR', reason = 'It needs more memory.'",
     "monitor-without-values": "update results set state = 'NO_DATA', reason = 'No row has a label.'",
+    "labels-missing": """
+        insert into checks (model_id, name, module_name, class_name, params, needs_labels, needs_reference)
+        select id, 'Accuracy', 'deepchecks.tabular.checks', 'SingleDatasetPerformance', '{}', true, false from models;
+        insert into monitors (check_id, name, frequency, aggregation_window, lookback)
+        select id, 'Accuracy', 'DAY', 1, '30 days' from checks where name = 'Accuracy';
+        insert into quarter_hours (version_id, at, n, logged_at, is_touched)
+        select id, now() - interval '9 days', 40, now() - interval '9 days', false from versions""",
+    "reference-unlike-production": """
+        update results set compared_start = null, how = '{"changes": {"income": {"nulls": [0, 0.01],
+                           "mean": [41.2, 40870], "deviation": [9.1, 9054]}}}';
+        insert into results (monitor_id, version_id, window_start, window_end, revision, state, metrics, entries, n,
+                             n_rows, n_labelled, rows_revision, labels_revision, reference_revision, monitor_revision,
+                             duration, how)
+        select monitor_id, version_id, min(window_start) - interval '1 day', min(window_start), 1, 'OK',
+               '{"Drift": 0.1}', '{}', 9, 9, 0, 1, 1, 1, 1, '1 s', max(how::text)::json
+          from results group by monitor_id, version_id""",
     "no-reference": "update results set state = 'NO_DATA'; update versions set reference_revision = 0",
     "model-without-monitors": "delete from monitors",
     "version-without-rows": """update versions set created_at = now() - interval '2 days', newest_logged_at = null""",
