@@ -25,7 +25,10 @@ def unwritable(installation: Installation) -> Iterator[Fact]:
     existing = next(directory for directory in (path, *path.parents) if directory.exists())
     if not existing.is_dir():
         yield Fact(f"{existing} is a file, and the data directory is {path}.", "export DCMON_DATA_DIR=DIRECTORY")
-    elif not os.access(existing, os.W_OK | os.X_OK) or _is_read_only(existing):
+    elif _is_read_only(existing):
+        sentence = f"{existing} is on a file system that is mounted read-only; the data directory is {path}."
+        yield Fact(sentence, "export DCMON_DATA_DIR=DIRECTORY")
+    elif not os.access(existing, os.W_OK | os.X_OK):
         owner = existing.stat().st_uid
         sentence = f"User {os.geteuid()} can't write to {existing}, of user {owner}; the data directory is {path}."
         yield Fact(sentence, _owning_command(path))

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from dcmon import db, redis_scripts
 from dcmon.app import App
+from dcmon.checks import plugins
 from dcmon.db import Organization
 from dcmon.embedded import valkey
 from dcmon.ingestion import message_batches
@@ -43,6 +44,7 @@ def _short_bounds_are_generous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_scripts, "TIMEOUT", PATIENCE)
     monkeypatch.setattr(valkey, "START_SECONDS", PATIENCE)
     monkeypatch.setattr(message_batches, "PARKED_SECONDS", PATIENCE)
+    monkeypatch.setattr(plugins, "LOADING_TIMEOUT", PATIENCE)
 
 
 @pytest.fixture

@@ -138,13 +138,13 @@ def change(
 
 
 def find(app: "App", name: str) -> str:
-    """Check that there is a receiver, and return its name. Raises WebhookNotFound."""
+    """Check that there is a receiver, and return its name. Raises ReceiverNotFound."""
     with app.org() as session:
         return receivers.find(session, name).name
 
 
 def rename(app: "App", name: str, new_name: str) -> dict[str, Any]:
-    """Rename a receiver; its secrets and notifications stay. Raises WebhookNotFound, InvalidInput or Conflict."""
+    """Rename a receiver; its secrets and notifications stay. Raises ReceiverNotFound, InvalidInput or Conflict."""
     with app.org() as session:
         receivers.rename(session, receivers.find(session, name, is_locked=True), new_name)
     return {"name": new_name, "old_name": name}
@@ -201,7 +201,7 @@ class SentTests:
         return 8 if len(set(self.codes)) > 1 else max(self.codes, default=0)
 
     def send(self, name: str) -> dict[str, Any]:
-        """Send a message, and return the row of it. Raises WebhookNotFound, NoNotifyWorker or TestUnfinished."""
+        """Send a message, and return the row of it. Raises ReceiverNotFound, NoNotifyWorker or TestUnfinished."""
         sent = send_test(self.app, name, self.longest, is_here=self.is_here, dry_run=self.is_dry_run)
         self.codes.append(sent.exit_code)
         return sent.row

@@ -103,7 +103,7 @@ def _ask(ctx: typer.Context, run: Callable[[], None], question: Callable[["Effec
     with app.for_dry_run(_Silent(app.output)) as ctx.obj:
         try:
             run()
-        except typer.Exit:
+        except (PartlyDone, typer.Exit):
             pass  # the command says this by itself when it runs
         finally:
             dry_app, ctx.obj = ctx.obj, app

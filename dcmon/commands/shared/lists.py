@@ -72,7 +72,8 @@ def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]], tabl
         limit, is_history = chosen.get("limit", typed.get("limit")), offered.get("limit") == (NewestLimit, None)
         ctx.obj.output.arrange(chosen.get("sort", ""), limit, newest_is_last=is_history)
         fields = list_fields.of_list(ctx.command_path.partition(" ")[2], typed)
-        ctx.obj.output.expect(["org", *fields] if chosen.get("all_orgs") else fields)
+        has_orgs = chosen.get("all_orgs") or typed.get("all_orgs")
+        ctx.obj.output.expect(["org", *fields] if has_orgs else fields)
         show = functools.partial(command, ctx=ctx, **typed)
         if chosen.get("all_orgs"):
             show = functools.partial(_show_all_orgs, ctx, show, table)

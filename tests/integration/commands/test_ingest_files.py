@@ -304,7 +304,7 @@ def test_directory_is_watched_from_first_file_to_removal(credit: Dcmon, may: Pat
     assert {(group["reason"], group["field"], group["row"]) for group in shown["rejected_rows"]} == {
         ("wrong_type", "age", 12), ("conflict", "_dc_sample_id", 13), ("malformed", None, 14),
     }  # fmt: skip
-    assert "23.1% (3 of 13): conflict (_dc_sample_id), malformed" in credit("source", "list").stdout
+    assert "23.1% (3 of 13): conflict (_dc_sample_id), malformed" in credit("source", "list", "-o", "wide").stdout
     narrow = replace(credit, settings={**credit.settings, "COLUMNS": "80"})("source", "list").stdout
     header = " ".join(narrow.split("\n")[0].split())
     assert header == "name loaded failed lost within a day scanned at last error"

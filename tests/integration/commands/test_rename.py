@@ -47,7 +47,7 @@ def test_rename_tries_refuses_a_taken_name_and_is_logged(
 
 
 RENAMES = {
-    "receiver": (receiver.rename, "update webhooks set name = 'first'", errors.WebhookNotFound),
+    "receiver": (receiver.rename, "update webhooks set name = 'first'", errors.ReceiverNotFound),
     "mute": (mute.rename, "update mute_times set name = 'first'", errors.MuteTimeNotFound),
     "source": (source.rename, "update sources set name = 'first'", errors.SourceNotFound),
     "token": (token.rename, "update public.tokens set name = 'first' where name = 'ci'", errors.TokenNotFound),

@@ -53,6 +53,15 @@ def test_several_get_the_same(run: Run) -> None:
     assert len(json.loads(tried.stdout)) == 2
 
 
+def test_question_comes_before_what_only_some_can_do(run: Run) -> None:
+    """The e-mail receiver has no secret. Without the question, a command said that it had changed the other one."""
+    assert run("receiver", "create", "mail", "you@example.org", "--kind", "email", "--only-new").returncode == 0
+    asked = run("receiver", "rotate", "team", "mail")
+    assert (asked.returncode, "add --yes to confirm" in asked.stderr, "done" in asked.stderr) == (2, True, False)
+    done = run("receiver", "rotate", "team", "mail", "--yes", "-o", "json")
+    assert (done.returncode, [row["name"] for row in json.loads(done.stdout)]) == (8, ["team"])
+
+
 def test_dead_letters_of_a_topic_and_of_all_organizations(run: Run, app: App, target: Target) -> None:
     with app.public() as session:
         row = "('dcmon.samples', gen_random_uuid(), 0, 4, :body, 'no valid JSON')"
@@ -67,6 +76,8 @@ def test_dead_letters_of_a_topic_and_of_all_organizations(run: Run, app: App, ta
             True,
         )
     assert run("dead-letter", "list", "--topic", "dcmon.labels").returncode == 0
+    assert run("dead-letter", "delete", "--topic", "dcmon.samples", "--yes").returncode == 0
+    assert run("dead-letter", "list", "--all-orgs", "-o", "csv").stdout.startswith("org,")
 
 
 def test_run_of_a_mistyped_model_gets_the_nearest(target: Target) -> None:
