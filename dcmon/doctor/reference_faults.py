@@ -1,5 +1,6 @@
 """References that are unlike production from the first window on: a wrong file, other units, other spellings."""
 
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from math import isclose, sqrt
@@ -17,7 +18,8 @@ from dcmon.severity import Severity
 
 SQL = sql.read(__name__)
 COMPARED_WINDOWS = text(SQL.statement("compared_windows"))
-FEW, MANY = 5, 20  # windows: the fewest that say something; the newest that are looked at, and FEW of the oldest
+FEW = 5  # windows of a monitor: the fewest that say something
+NEWEST, OLDEST = 40, 10  # results of a monitor that are read: of its newest windows and of its oldest
 SHOWN = 3  # features
 FAR = 4.0  # distance of means, in standard deviations, that no drift from the first window on has
 ALL_NULL, SOME_VALUES = 0.99, 0.5  # shares of nulls on one side, and on the other
@@ -30,13 +32,16 @@ def unlike_references(installation: Installation) -> Iterator[Fact]:
     for org in installation.organizations_with("results"):
         try:
             with db.org_session(installation.engine, org) as session:
-                rows = session.execute(COMPARED_WINDOWS, {"few": FEW, "many": MANY}).all()
+                rows = session.execute(COMPARED_WINDOWS, {"newest": NEWEST, "oldest": OLDEST}).all()
         except errors.DcmonError:
             continue  # the health says why
         for (model, version), of_version in groupby(rows, key=lambda row: (row.model, row.version)):
-            windows = list(of_version)
-            if unlike := unlike_features([row.changes for row in windows]):
-                sentence = _sentence(f"{model} {version} in {org.name}", unlike, max(row.total for row in windows))
+            by_monitor = groupby(of_version, key=lambda row: row.monitor_id)
+            monitors = [[row.changes for row in windows] for _, windows in by_monitor]
+            matches = [(unlike, len(windows)) for windows in monitors if (unlike := unlike_features(windows))]
+            if matches:
+                unlike = dict(ChainMap(*(features for features, _ in matches)))
+                sentence = _sentence(f"{model} {version} in {org.name}", unlike, min(n for _, n in matches))
                 target = f"--model {shell_argument(model)} --version {shell_argument(version)}"
                 yield Fact(sentence, f"{command_prefix(org.name)} reference load FILE {target} --replace", org.name)
 
@@ -44,15 +49,17 @@ def unlike_references(installation: Installation) -> Iterator[Fact]:
 def unlike_features(windows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return the features that differ entirely from the reference in each window, with the newest change.
 
-    `windows`: the stored changes by feature (dcmon.statistics.description), newest first. Of monitors that look at
-    other features, each counts for its own.
+    `windows`: the changes that one monitor stored, by feature (dcmon.statistics.description), newest first. A window
+    has those of its largest entries only (dcmon.checks.descriptions): a feature that is not among them counts as like
+    the reference, so that a few bad windows are no wrong reference. Where more features are unlike than a window
+    describes, some of them can be missed.
     """
-    by_feature: dict[str, list[Mapping[str, Any]]] = {}
-    for changes in windows:
-        for name, change in changes.items():
-            by_feature.setdefault(name, []).append(change)
+    if len(windows) < FEW:
+        return {}
     return {
-        name: changes[0] for name, changes in by_feature.items() if len(changes) >= FEW and all(map(is_unlike, changes))
+        name: change
+        for name, change in windows[0].items()
+        if all(name in changes and is_unlike(changes[name]) for changes in windows)
     }
 
 
@@ -90,6 +97,7 @@ def _sentence(target: str, unlike: Mapping[str, Mapping[str, Any]], windows: int
     features = f"{count_of(len(unlike), 'feature')} of the reference of {target}"
     differ = "differs" if len(unlike) == 1 else "differ"
     return (
-        f"{features} {differ} entirely from production in all {windows} windows, reference → production: "
+        f"{features} {differ} entirely from production in each of {windows} windows that were looked at,"
+        f" reference → production: "
         f"{'; '.join(shown)}{more}. It may be of other units or spellings, or the wrong file."
     )

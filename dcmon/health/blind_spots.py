@@ -9,7 +9,8 @@ from dcmon.health.snapshot import Backlog, FailingReceiver, MissingLabels, Monit
 from dcmon.notifications import attempt
 
 FEW, MANY = 3, 1_000  # newest results without a value that count; older results that are looked at, too
-FEW_ROWS, LEDGER_ROWS = 10, 20_000  # rows without a label that count; newest lines of the ledger that are read
+FEW_ROWS = 10  # rows without a label that count
+LEDGER_ROWS, LEDGER_DAYS = 50_000, 60  # newest lines that are read; so many days, or all lines, show when labels come
 MOST = 100  # versions, or receivers, that are told of
 
 SQL = sql.read(__name__)
@@ -17,7 +18,9 @@ FAILING_RECEIVERS = SQL.statement("failing_receivers")
 UNREACHABLE_RECEIVERS = SQL.statement("unreachable_receivers", most=MOST)
 UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts")
 HAS_RECEIVER = SQL.statement("has_receiver")
-MISSING_LABELS = SQL.statement("missing_labels", few_rows=FEW_ROWS, ledger_rows=LEDGER_ROWS, most=MOST)
+MISSING_LABELS = SQL.statement(
+    "missing_labels", few_rows=FEW_ROWS, ledger_rows=LEDGER_ROWS, ledger_days=LEDGER_DAYS, most=MOST
+)
 SILENT_MONITORS = SQL.statement("silent_monitors", few=FEW, many=MANY, most=MOST)
 
 

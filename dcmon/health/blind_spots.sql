@@ -72,24 +72,48 @@ select state, model, version, count(*) as count, (array_agg(monitor order by rea
 
 -- name: missing_labels
 -- Rows after the newest row with a label, of models with monitors that need labels, that were logged longer ago than
--- labels take: twice the model's label delay, or twice the longest pause between labels that came.
-select m.name as model, v.name as version, unlabelled.count, unlabelled.since, labelled.until as labelled_until,
-       arrived.last as arrived_at, extract(epoch from wait.longest) as wait
-  from versions v join models m on m.id = v.model_id
-  left join (select model_id, max(created_at) as last, max(pause) as pause
-               from (select model_id, created_at,
-                            created_at - lag(created_at) over (partition by model_id order by created_at) as pause
-                       from (select * from batches order by id desc limit {ledger_rows}) newest
-                      where kind = 'labels' and action = 'ingest' and stored > 0) ledger
-              group by model_id) arrived on arrived.model_id = m.id
- cross join lateral (select greatest(2 * m.label_delay, 2 * arrived.pause, interval '1 day') as longest) wait
- cross join lateral (select (select at from quarter_hours where version_id = v.id and n_labelled > 0
-                              order by at desc limit 1) as until) labelled
+-- labels take: twice the model's label delay, or twice the longest pause between labels that came. The ledger, which
+-- knows when labels came, is read only where there are such rows. If its newest lines do not go back far enough to show
+-- a long pause, only models are found that have no label at all. Merged lines of requests are older than their ids.
+with watched as materialized (
+    select v.id, v.name as version, m.id as model_id, m.name as model,
+           greatest(2 * m.label_delay, interval '1 day') as wait
+      from versions v join models m on m.id = v.model_id
+     where v.newest_logged_at > now() - interval '30 days'
+       and exists (select 1 from checks k join monitors mo on mo.check_id = k.id
+                    where k.model_id = m.id and k.needs_labels)),
+unlabelled as materialized (
+    select w.*, labelled.until
+      from watched w
+     cross join lateral (select (select at from quarter_hours where version_id = w.id and n_labelled > 0
+                                  order by at desc limit 1) as until) labelled
+     where (select sum(n) from quarter_hours
+             where version_id = w.id and at > coalesce(labelled.until, '-infinity')
+               and logged_at < now() - w.wait) >= {few_rows}),
+ledger as materialized (
+    select created_at, source = 'requests' as is_merged,
+           case when kind = 'labels' and action = 'ingest' and stored > 0 then model_id end as labels_of
+      from batches where exists (select 1 from unlabelled) order by id desc limit {ledger_rows}),
+reach as materialized (
+    select count(*) < {ledger_rows}
+           or coalesce(min(created_at) filter (where not is_merged) < now() - interval '{ledger_days} days', false)
+           as is_enough from ledger),
+arrived as materialized (
+    select model_id, max(created_at) as last, max(pause) as pause
+      from (select labels_of as model_id, created_at,
+                   created_at - lag(created_at) over (partition by labels_of order by created_at) as pause
+              from ledger where labels_of is not null) labels
+     group by model_id)
+select u.model, u.version, missing.count, missing.since, u.until as labelled_until, arrived.last as arrived_at,
+       extract(epoch from longest.wait) as wait
+  from unlabelled u cross join reach left join arrived on arrived.model_id = u.model_id
+ cross join lateral (select greatest(u.wait, 2 * arrived.pause) as wait) longest
  cross join lateral (select sum(n) as count, min(logged_at) as since from quarter_hours
-                      where version_id = v.id and at > coalesce(labelled.until, '-infinity')
-                        and logged_at < now() - wait.longest) unlabelled
- where v.newest_logged_at > now() - interval '30 days' and unlabelled.count >= {few_rows}
-   and coalesce(arrived.last < now() - wait.longest, true)
-   and exists (select 1 from checks k join monitors mo on mo.check_id = k.id
-                where k.model_id = m.id and k.needs_labels)
- order by unlabelled.since limit {most}
+                      where version_id = u.id and at > coalesce(u.until, '-infinity')
+                        and logged_at < now() - longest.wait) missing
+ where missing.count >= {few_rows} and coalesce(arrived.last < now() - longest.wait, true)
+   and (reach.is_enough
+        or not (select coalesce(bool_or((select true from quarter_hours
+                                          where version_id = v.id and n_labelled > 0 limit 1)), false)
+                  from versions v where v.model_id = u.model_id))
+ order by missing.since limit {most}

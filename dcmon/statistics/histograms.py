@@ -118,6 +118,9 @@ def bin_edges(sides: Sequence[Numbers]) -> tuple[float, ...]:
         half = abs(low) * 0.05 or 0.5
         return (low - half, low + half)
     first, last = math.floor(low / width), math.floor(high / width) + 1
+    # Rounding may put an edge on the wrong side of the value next to it.
+    first -= first * width > low
+    last += last * width <= high
     return tuple(number * width for number in range(first, last + 1))
 
 

@@ -414,6 +414,65 @@ def test_findings_name_their_organization(healthy: Healthy) -> None:
     assert finding.fact.command == ("dcmon reference load FILE --org acme --model credit --version v1")
 
 
+WRONG_REFERENCE = FAULTS["reference-unlike-production"]
+
+
+def test_wrong_reference_says_how_many_windows_were_read(healthy: Healthy) -> None:
+    healthy.execute(WRONG_REFERENCE)
+
+    (finding,) = healthy.findings()
+
+    assert "differs entirely from production in each of 5 windows that were looked at" in finding.fact.sentence
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        """how = '{"changes": {"age": {"nulls": [0, 0.2]}}}'""",  # income is not among the largest changes
+        "how = '{}'",  # no drift at all
+        "revision = 2, reference_revision = 0",  # of an earlier reference: too few others are left
+        "state = 'NO_DATA', how = '{}'",
+    ],
+)
+def test_reference_like_some_window_is_no_finding(healthy: Healthy, change: str) -> None:
+    healthy.execute(WRONG_REFERENCE)
+    healthy.execute(f"update results set {change} where window_end = (select min(window_end) from results)")
+
+    assert healthy.codes() == []
+
+
+def test_wrong_reference_is_seen_by_several_monitors(healthy: Healthy) -> None:
+    """They look at other features in as many windows: all of these are named."""
+    healthy.execute(WRONG_REFERENCE)
+    healthy.execute("""with other as (
+                         insert into monitors (check_id, name, frequency, aggregation_window, lookback)
+                         select check_id, 'Other', frequency, 1, lookback from monitors where name = 'Drift'
+                         returning id)
+                       insert into results (monitor_id, version_id, window_start, window_end, revision, state, metrics,
+                                            entries, n, n_rows, n_labelled, rows_revision, labels_revision,
+                                            reference_revision, monitor_revision, duration, how)
+                       select other.id, version_id, window_start, window_end, 1, 'OK', metrics, '{}', n, n_rows,
+                              n_labelled, 1, 1, 1, 1, duration, replace(how::text, 'income', 'age')::json
+                         from results cross join other where how::text like '%income%'""")
+
+    (finding,) = healthy.findings()
+
+    assert finding.fact.sentence.startswith("2 features of the reference of credit v1 in acme differ entirely")
+
+
+def test_newest_result_of_a_window_counts(healthy: Healthy) -> None:
+    """The window was evaluated again, and it is like the reference."""
+    healthy.execute(WRONG_REFERENCE)
+    healthy.execute("""insert into results (monitor_id, version_id, window_start, window_end, revision, state, metrics,
+                                            entries, n, n_rows, n_labelled, rows_revision, labels_revision,
+                                            reference_revision, monitor_revision, duration)
+                       select monitor_id, version_id, window_start, window_end, 2, 'OK', metrics, '{}', n, n_rows,
+                              n_labelled, 2, 1, 1, 1, duration
+                         from results where window_end = (select max(window_end) from results)""")
+
+    assert healthy.codes() == []
+
+
 def test_alert_that_a_silence_holds_back_is_no_finding(healthy: Healthy) -> None:
     healthy.execute(ALERT)
     healthy.execute("""insert into notifications (alert_id, webhook_id, kind, body, held_because)

@@ -32,9 +32,20 @@ def test_change_of_everything_is_unlike(change: dict[str, Any], unlike: bool) ->
     assert is_unlike(change) is unlike
 
 
-def test_one_window_like_the_reference_is_enough_to_trust_it() -> None:
-    """Production may have changed since; a new feature of few windows says nothing yet."""
-    always = [{"income": UNITS}] * FEW
-    assert unlike_features(always) == {"income": UNITS}
-    assert unlike_features([*always, {"income": SHIFT}]) == {}
-    assert unlike_features(always[:-1]) == {}
+ALWAYS = [{"income": UNITS}] * FEW
+
+
+def test_features_unlike_in_each_window_are_found() -> None:
+    assert unlike_features([{"income": UNITS, "age": SHIFT}, *ALWAYS]) == {"income": UNITS}
+    assert unlike_features(ALWAYS[:-1]) == {}, "a few windows say nothing yet"
+
+
+@pytest.mark.parametrize("window", [{"income": SHIFT}, {"age": UNITS}, {}])
+@pytest.mark.parametrize("place", [0, 3, FEW])
+def test_one_window_like_the_reference_is_enough_to_trust_it(window: dict[str, Any], place: int) -> None:
+    """Production may have changed since. A feature that hardly changed is not among those that a window describes."""
+    assert unlike_features([*ALWAYS[:place], window, *ALWAYS[place:]]) == {}
+
+
+def test_spikes_in_some_windows_are_no_wrong_reference() -> None:
+    assert unlike_features([*ALWAYS, *[{"age": SHIFT}] * 20]) == {}

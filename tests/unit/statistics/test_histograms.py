@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dcmon.statistics.columns import CountedColumn, NumericColumn, UnreadColumn
@@ -28,6 +28,19 @@ def test_every_value_is_in_one_bin(one: list[float], other: list[float]) -> None
             assert len(side.shares) == len(compared.edges) - 1
         else:
             assert side.null_share == 1
+
+
+FEW_NUMBERS = st.lists(  # too few to have far values, on the edges of bins and between them
+    st.one_of(st.integers(-300, 300).map(lambda n: n / 10), st.floats(-1e9, 1e9)), min_size=1, max_size=19
+)
+
+
+@settings(max_examples=examples(80), deadline=None)
+@given(FEW_NUMBERS)
+@example([0.7, 0.8, 0.9, 1.0, 1.1])
+def test_without_far_values_none_is_beyond_the_bins(values: list[float]) -> None:
+    (side,) = compare(numeric(values)).sides
+    assert (side.below, side.above) == (0, 0)
 
 
 def test_bins_are_round_and_fit_a_small_side_too() -> None:
