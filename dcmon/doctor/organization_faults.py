@@ -74,7 +74,7 @@ def unreachable_receivers(installation: Installation) -> Iterator[Fact]:
             except egress_guard.DestinationRefused as refusal:
                 host = urlsplit(receiver.url).hostname
                 sentence = f"Receiver {receiver.name} of {org.name} ({host}): {refusal}"
-                command = blind_spot_checks.receiver_command(receiver.name, receiver.kind, org.name)
+                command = blind_spot_checks.receiver_command(org.name, receiver.name, receiver.kind, str(refusal))
                 yield Fact(sentence, command, org.name)
 
 

@@ -13,7 +13,6 @@ from dcmon.health.snapshot import (
     OrganizationHealth,
     UnreachableReceiver,
 )
-from dcmon.notifications import attempt
 from dcmon.output import shortened
 from dcmon.settings import Health
 from dcmon.severity import Severity
@@ -21,6 +20,7 @@ from dcmon.states import ReceiverKind
 
 # What a person types for the address of a receiver, by its kind.
 ADDRESSES = {ReceiverKind.EMAIL: "ADDRESS", ReceiverKind.COMMAND: "-- PROGRAM", ReceiverKind.PAGERDUTY: "--key -"}
+ALLOW = "DCMON_WEBHOOKS__ALLOW"  # what each refusal of the egress guard names, and what a person changes then
 MAX_REASON_LENGTH = 200  # characters of what a receiver answered, or of a result's reason
 
 
@@ -32,7 +32,7 @@ def check_receivers(snapshot: HealthSnapshot, limits: Health) -> Iterator[Proble
                 subject = f"{org.name}/{receiver.name}"
                 sentence, command = (
                     _receiver_sentence(org, receiver),
-                    receiver_command(receiver.name, receiver.kind, org.name),
+                    receiver_command(org.name, receiver.name, receiver.kind, receiver.error),
                 )
                 yield Problem(ProblemName.RECEIVER_FAILS, Severity.HIGH, sentence, command, receiver.since, subject)
 
@@ -45,15 +45,19 @@ def _receiver_sentence(org: OrganizationHealth, receiver: FailingReceiver) -> st
 
 
 def check_reachability(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    """Find receivers that can't be reached, before a message has to: one failed probe may be a network's moment."""
+    """Find receivers that can't be reached, before a message has to.
+
+    One failed probe may be a moment of the network, of DNS or of a restart; the allow-list does not change by itself.
+    """
     for org in snapshot.organizations:
         refusing = {receiver.name for receiver in org.failing_receivers if receiver.is_permanent}
         for receiver in org.unreachable_receivers:
-            is_sure = receiver.failures > 1 or attempt.is_permanent(None, receiver.error)
+            is_sure = receiver.failures > 1 or ALLOW in receiver.error
             if is_sure and receiver.name not in refusing:
-                severity = Severity.CRITICAL if receiver.is_last else Severity.HIGH
+                is_worst = receiver.is_last and receiver.contacted_at is None
+                severity = Severity.CRITICAL if is_worst else Severity.HIGH
                 sentence, subject = _unreachable_sentence(org, receiver), f"{org.name}/{receiver.name}"
-                command = receiver_command(receiver.name, receiver.kind, org.name)
+                command = receiver_command(org.name, receiver.name, receiver.kind, receiver.error)
                 yield Problem(
                     ProblemName.RECEIVER_UNREACHABLE, severity, sentence, command, receiver.since, subject
                 )  # fmt: skip
@@ -61,17 +65,19 @@ def check_reachability(snapshot: HealthSnapshot, limits: Health) -> Iterator[Pro
 
 def _unreachable_sentence(org: OrganizationHealth, receiver: UnreachableReceiver) -> str:
     reason = shortened(receiver.error.rstrip("."), MAX_REASON_LENGTH)
-    at = receiver.connected_at
+    at = receiver.contacted_at
     contact = "was never reached" if at is None else f"was reached last {format_moment(at)}"
     last = ", and no other receiver that can be reached gets critical alerts" if receiver.is_last else ""
     return f"Receiver {receiver.name} of {org.name} can't be reached: {reason}. It {contact}{last}."
 
 
-def receiver_command(name: str, kind: str, org: str) -> str:
-    """Return the commands that give a receiver another address, which a person knows, and then prove it."""
+def receiver_command(org: str, name: str, kind: str, error: str) -> str:
+    """Return the commands that change what a receiver's error is about, which a person knows, and then prove it."""
     receiver, dcmon = shell_argument(name), command_prefix(org)
     address = ADDRESSES.get(ReceiverKind(kind), "URL")
-    return f"{dcmon} receiver set {receiver} {address} && {dcmon} receiver test {receiver}"
+    is_refused = ALLOW in error
+    change = f"dcmon config show {ALLOW} --origin" if is_refused else f"{dcmon} receiver set {receiver} {address}"
+    return f"{change} && {dcmon} receiver test {receiver}"
 
 
 def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

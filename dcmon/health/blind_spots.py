@@ -33,8 +33,8 @@ def failing_receiver(row: Mapping[str, Any]) -> FailingReceiver:
 
 def unreachable_receiver(row: Mapping[str, Any]) -> UnreachableReceiver:
     """Return the receiver of a row of UNREACHABLE_RECEIVERS, which JSON has carried."""
-    connected_at = None if row["connected_at"] is None else _time(row["connected_at"])
-    return UnreachableReceiver(**{**row, "since": _time(row["since"]), "connected_at": connected_at})
+    contacted_at = None if row["contacted_at"] is None else _time(row["contacted_at"])
+    return UnreachableReceiver(**{**row, "since": _time(row["since"]), "contacted_at": contacted_at})
 
 
 def missing_labels(row: Mapping[str, Any]) -> MissingLabels:

@@ -12,17 +12,19 @@ select w.name, w.kind, count(n.id) as waiting, min(n.created_at) as since,
 
 -- name: unreachable_receivers
 -- Receivers whose present address the last probe did not reach, if no message reached them since.
-select w.name, w.kind, p.error, p.failures, p.failed_since as since, p.connected_at,
+select w.name, w.kind, p.error, p.failures, p.failed_since as since,
+       greatest(p.connected_at, m.delivered_at, t.delivered_at) as contacted_at,
        jsonb_exists(cast(w.severities as jsonb), 'critical')
          and not exists (select 1 from webhooks o
                            left join receiver_probes q on q.webhook_id = o.id and q.address = md5(o.url)
                           where o.id <> w.id and o.is_active and q.error is null
                             and jsonb_exists(cast(o.severities as jsonb), 'critical')) as is_last
   from receiver_probes p join webhooks w on w.id = p.webhook_id and p.address = md5(w.url)
+ cross join lateral (select max(delivered_at) as delivered_at from notifications where webhook_id = w.id) m
+ cross join lateral (select max(finished_at) as delivered_at from receiver_tests
+                      where webhook_id = w.id and is_delivered) t
  where p.error is not null and w.is_active and (w.paused_at is null or w.paused_until <= now())
-   and not exists (select 1 from notifications n where n.webhook_id = w.id and n.delivered_at > p.probed_at)
-   and not exists (select 1 from receiver_tests t
-                    where t.webhook_id = w.id and t.is_delivered and t.finished_at > p.probed_at)
+   and coalesce(greatest(m.delivered_at, t.delivered_at) <= p.probed_at, true)
  order by w.id limit {most}
 
 -- name: undelivered_alerts

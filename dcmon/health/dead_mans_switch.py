@@ -3,12 +3,13 @@
 The service alerts when the pings stop.
 A ping means more than that a process is alive. It means that windows would be evaluated and notifications delivered: a
 scheduler leads, the database answers, the loops of the workers poll, and dcmon's own health was checked recently.
+An address that one organization mistyped says nothing of that, unless dcmon's own problems are notified there.
 """
 
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit, urlunsplit
 
-from dcmon.health.problem import Problem
+from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.process_checks import required_workers
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot
@@ -31,7 +32,13 @@ def blocking_reasons(snapshot: HealthSnapshot, problems: Iterable[Problem], limi
     longest = MISSED_CHECKS * limits.every
     if check is None or check.succeeded_at is None or snapshot.now - check.succeeded_at > longest:
         reasons.append("dcmon's own health was not checked lately.")
-    return reasons + [problem.sentence for problem in problems if problem.severity is Severity.CRITICAL]
+    return reasons + [problem.sentence for problem in problems if _is_blocking(problem, limits)]
+
+
+def _is_blocking(problem: Problem, limits: Health) -> bool:
+    is_foreign = problem.subject.partition("/")[0] != limits.org
+    is_address = problem.name == ProblemName.RECEIVER_UNREACHABLE
+    return problem.severity is Severity.CRITICAL and not (is_address and is_foreign)
 
 
 def _has_working(snapshot: HealthSnapshot, kind: str, limits: Health) -> bool:

@@ -92,8 +92,8 @@ class FailingReceiver:
 class UnreachableReceiver:
     """A receiver to whose address no connection could be opened: see notifications.receiver_probes.
 
-    `since`: the first of the `failures`. `connected_at`: the last probe without one; None: never. `is_last`: no other
-    receiver that can be reached gets critical alerts, which this one gets.
+    `since`: the first of the `failures`. `contacted_at`: the last probe, message or test that reached it; None: never.
+    `is_last`: no other receiver that can be reached gets critical alerts, which this one gets.
     """
 
     name: str
@@ -101,7 +101,7 @@ class UnreachableReceiver:
     error: str
     failures: int
     since: datetime
-    connected_at: datetime | None
+    contacted_at: datetime | None
     is_last: bool
 
 

@@ -30,13 +30,17 @@ IDLE = timedelta(milliseconds=100)
 RETRY_PAUSE = timedelta(milliseconds=200)  # before the next try if messages are due but there is no capacity
 LEASE = timedelta(seconds=1)  # how long other workers skip a claimed organization
 MAX_IN_FLIGHT, MAX_PER_ORGANIZATION, MAX_PER_RECEIVER = 64, 16, 4  # messages
+MAX_PROBES = 4  # in flight, each on a thread: none waits for one
 
 
 def run(app: App, stop: Event) -> None:
     """Deliver until stop is set. During outages of PostgreSQL, wait."""
-    with ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="deliver") as pool:
-        deliveries = DeliveryPool(app, pool)
-        poll_until_stopped(stop, lambda: _poll(app, deliveries), IDLE, log)
+    with (
+        ThreadPoolExecutor(MAX_IN_FLIGHT, thread_name_prefix="deliver") as pool,
+        ThreadPoolExecutor(MAX_PROBES, thread_name_prefix="probe") as probe_pool,
+    ):
+        deliveries, probes = DeliveryPool(app, pool), ProbePool(app, probe_pool)
+        poll_until_stopped(stop, lambda: _poll(app, deliveries, probes), IDLE, log)
 
 
 class DeliveryPool:
@@ -130,21 +134,6 @@ class DeliveryPool:
         except Exception:
             log.exception("test of %s: its outcome is not recorded", claimed.target.name)
 
-    def probe(self, org: Organization, claimed: ClaimedProbe) -> None:
-        """Connect to a receiver on a thread of the pool."""
-        self._pool.submit(self._probe, org, claimed)
-
-    def _probe(self, org: Organization, claimed: ClaimedProbe) -> None:
-        try:
-            error = receiver_probes.make(claimed, self._delivery_settings)
-            log.info("probe of %s: %s", claimed.name, error or "reached")
-            with db.org_session(self._app.engine, org) as session:
-                receiver_probes.record(session, claimed, error)
-        except errors.DcmonError as error:
-            log.info("probe of %s: its outcome is not recorded: %s", claimed.name, error)
-        except Exception:
-            log.exception("probe of %s: its outcome is not recorded", claimed.name)
-
     def _enqueue_next(self, org: Organization) -> None:
         """Enqueue the organization for its next due message, now that its receiver has capacity."""
         try:
@@ -157,7 +146,39 @@ class DeliveryPool:
             log.info("organization %s: not enqueued, the scheduler enqueues it within a minute: %s", org.name, error)
 
 
-def _poll(app: App, deliveries: DeliveryPool) -> bool:
+class ProbePool:
+    """The probes in flight. They have threads of their own: addresses that hang don't take those of messages."""
+
+    def __init__(self, app: App, pool: ThreadPoolExecutor) -> None:
+        self._app, self._pool, self._lock, self._in_flight = app, pool, threading.Lock(), 0
+
+    def capacity(self) -> int:
+        """Return how many more probes may be claimed."""
+        with self._lock:
+            return MAX_PROBES - self._in_flight
+
+    def make(self, org: Organization, claimed: ClaimedProbe) -> None:
+        """Connect to a receiver on a thread of the pool."""
+        with self._lock:
+            self._in_flight += 1
+        self._pool.submit(self._make, org, claimed)
+
+    def _make(self, org: Organization, claimed: ClaimedProbe) -> None:
+        try:
+            error = receiver_probes.make(claimed, self._app.settings.webhooks)
+            log.info("probe of %s: %s", claimed.name, error or "reached")
+            with db.org_session(self._app.engine, org) as session:
+                receiver_probes.record(session, claimed, error)
+        except errors.DcmonError as error:
+            log.info("probe of %s: its outcome is not recorded: %s", claimed.name, error)
+        except Exception:
+            log.exception("probe of %s: its outcome is not recorded", claimed.name)
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+
+
+def _poll(app: App, deliveries: DeliveryPool, probe_pool: ProbePool) -> bool:
     """Claim and send due messages of one organization. Return False if no organization has due messages."""
     settings, claimed_org = app.settings.webhooks, claim_organization(app, Work.notify, LEASE)
     if claimed_org is None:
@@ -171,9 +192,10 @@ def _poll(app: App, deliveries: DeliveryPool) -> bool:
             capacity=lambda receiver_id, claimed: deliveries.capacity(org.id, receiver_id, claimed),
         )
         tests = receiver_tests.claim(session, org, Place(HOSTNAME, os.getpid()), settings.timeout)
-        probes = receiver_probes.claim(session, settings)
+        most_probes = probe_pool.capacity()  # if none, the scheduler enqueues the organization within a minute
+        probes = receiver_probes.claim(session, settings, most_probes)
     for probe in probes:
-        deliveries.probe(org, probe)
+        probe_pool.make(org, probe)
     for test in tests:
         deliveries.test(org, test)
     for message in claimed:
@@ -184,7 +206,8 @@ def _poll(app: App, deliveries: DeliveryPool) -> bool:
         next_test_at = receiver_tests.next_due_at(session)
     if next_at is not None and not claimed:
         next_at = max(next_at, now + RETRY_PAUSE)  # a message is due, but there is no capacity
-    next_at = min((at for at in (next_at, next_test_at) if at is not None), default=None)
+    next_probe_at = now + RETRY_PAUSE if probes and len(probes) == most_probes else None  # more may be due
+    next_at = min((at for at in (next_at, next_test_at, next_probe_at) if at is not None), default=None)
     with app.public() as session:
         work_queue.release(session, org.id, Work.notify, claimed_org.seq, next_at)
     return True

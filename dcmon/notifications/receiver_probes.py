@@ -2,10 +2,10 @@
 
 So it is known before the first alert that a receiver can't be reached. A receiver that got a message within the
 interval needs no probe, and one whose probe failed gets the next one soon. The worker that claims a probe says at once
-when it was: if it dies, the next interval is the next try.
+when it was: if it dies, the next interval is the next try. Only addresses of receivers' own are probed: the mail
+server is one for all e-mail receivers, and messages that fail say of it what is wrong.
 """
 
-import socket
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,15 +15,12 @@ from sqlalchemy.orm import Session
 from dcmon import errors
 from dcmon.db import sql
 from dcmon.db.tables.org import Webhook
-from dcmon.notifications.integrations.base import DeliverySettings
 from dcmon.settings import Webhooks
 from dcmon.states import ReceiverKind
 
 OVER_HTTP = (ReceiverKind.WEBHOOK, ReceiverKind.SLACK, ReceiverKind.TEAMS, ReceiverKind.DEEPCHECKS)
 TIMEOUT = timedelta(seconds=5)
 AFTER_FAILURE = timedelta(minutes=1)
-MOST = 8  # probes of an organization at a time
-SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 SQL = sql.read(__name__)
 CLAIM, RECORD = text(SQL.statement("claim", is_due=SQL.statement("is_due"))), text(SQL.statement("record"))
@@ -35,7 +32,6 @@ class ClaimedProbe:
 
     receiver_id: int
     name: str
-    kind: str
     url: str
     address: str
 
@@ -47,23 +43,20 @@ def has_work(settings: Webhooks) -> str:
     is_due = SQL.statement("is_due")
     for name, value in _values(settings).items():
         is_due = is_due.replace(f":{name}", f"interval '{value.total_seconds()} seconds'")
-    kinds = ", ".join(f"'{kind}'" for kind in _kinds())
+    kinds = ", ".join(f"'{kind}'" for kind in OVER_HTTP)
     return f"exists ({is_due.replace(':kinds', f'array[{kinds}]')})"
-
-
-def _kinds() -> list[str]:
-    return [str(kind) for kind in (*OVER_HTTP, ReceiverKind.EMAIL)]
 
 
 def _values(settings: Webhooks) -> dict[str, timedelta]:
     return {"every": settings.probe_every, "again": min(settings.probe_every, AFTER_FAILURE)}
 
 
-def claim(session: Session, settings: Webhooks) -> list[ClaimedProbe]:
-    """Claim the probes of an organization that are due. A receiver whose secrets can't be read is left out."""
-    if not settings.probe_every:
+def claim(session: Session, settings: Webhooks, most: int) -> list[ClaimedProbe]:
+    """Claim due probes of an organization, the oldest first. A receiver whose secrets can't be read is left out."""
+    if not settings.probe_every or not most:
         return []
-    rows = session.execute(CLAIM, {**_values(settings), "kinds": _kinds(), "most": MOST}).all()
+    kinds = [str(kind) for kind in OVER_HTTP]
+    rows = session.execute(CLAIM, {**_values(settings), "kinds": kinds, "most": most}).all()
     addresses: dict[int, str] = {row.webhook_id: row.address for row in rows}
     probes = list[ClaimedProbe]()
     for receiver in session.scalars(select(Webhook).where(Webhook.id.in_(addresses)).order_by(Webhook.id)):
@@ -71,24 +64,15 @@ def claim(session: Session, settings: Webhooks) -> list[ClaimedProbe]:
             url = receiver.url
         except errors.SecretUnreadable:
             continue  # a finding of its own
-        probes.append(ClaimedProbe(receiver.id, receiver.name, receiver.kind, url, addresses[receiver.id]))
+        probes.append(ClaimedProbe(receiver.id, receiver.name, url, addresses[receiver.id]))
     return probes
 
 
-def make(probe: ClaimedProbe, settings: DeliverySettings) -> str | None:
+def make(probe: ClaimedProbe, settings: Webhooks) -> str | None:
     """Connect to a receiver; return why it can't be reached, None if it can. Never raises."""
     from dcmon.notifications import http_delivery  # importing it takes long, and only workers connect
 
-    if probe.kind != ReceiverKind.EMAIL:
-        return http_delivery.reach(probe.url, settings.webhooks, min(TIMEOUT, settings.webhooks.timeout))
-    smtp = settings.smtp
-    if smtp.host is None:
-        return "DCMON_SMTP__HOST is not set: no e-mail is sent."
-    try:
-        socket.create_connection((smtp.host, smtp.port or SMTP_PORTS[smtp.security]), TIMEOUT.total_seconds()).close()
-    except (OSError, UnicodeError) as error:
-        return f"The mail server {smtp.host}: {http_delivery.describe_error(error)}"
-    return None
+    return http_delivery.reach(probe.url, settings, min(TIMEOUT, settings.timeout))
 
 
 def record(session: Session, probe: ClaimedProbe, error: str | None) -> None:

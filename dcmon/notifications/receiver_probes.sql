@@ -9,10 +9,9 @@ select w.id, md5(w.url) as address
 
 -- name: claim
 insert into receiver_probes as known (webhook_id, address, probed_at)
-select id, address, now() from ({is_due} order by w.id limit :most) due
+select id, address, now() from ({is_due} order by p.probed_at nulls first, w.id limit :most) due
 on conflict (webhook_id) do update
    set address = excluded.address, probed_at = excluded.probed_at,
-       connected_at = case when known.address = excluded.address then known.connected_at end,
        failed_since = case when known.address = excluded.address then known.failed_since end,
        failures = case when known.address = excluded.address then known.failures else 0 end,
        error = case when known.address = excluded.address then known.error end

@@ -29,7 +29,8 @@ ALERT = """insert into alerts (rule_id, version_id, state, severity, first_windo
                   now() - interval '1 day', 1, 'Drift', now(), '{}', 9, now() - interval '5 minutes'
              from alert_rules r cross join versions v"""
 PROBE = """insert into receiver_probes (webhook_id, address, probed_at, failed_since, failures, error)
-           select id, md5(url), now(), now() - interval '1 hour', 2, '10.0.0.1 is not public.' from webhooks"""
+           select id, md5(url), now(), now() - interval '1 hour', 2, '{}' from webhooks"""
+NOT_PUBLIC = "10.0.0.1 is not public. DCMON_WEBHOOKS__ALLOW can allow it."
 RECEIVER = "insert into webhooks (name, kind, url, secret, severities) values ('other', {}, '[\"high\"]')"
 
 QUARANTINED_IN_LEDGER = """
@@ -324,9 +325,7 @@ def test_bad_receiver_is_told_once(healthy: Healthy) -> None:
     """Its address can't be used, and a message to it was refused: one cause, one finding."""
     healthy.execute("update webhooks set kind = 'webhook', url = 'https://10.0.0.1/hook'")
     healthy.execute(
-        NOTIFICATION.format(
-            "attempts, last_error", "- interval '20 minutes', 3, '10.0.0.1 is not public.' from webhooks"
-        )
+        NOTIFICATION.format("attempts, last_error", f"- interval '20 minutes', 3, '{NOT_PUBLIC}' from webhooks")
     )
 
     assert healthy.codes() == ["receiver-fails"]
@@ -335,24 +334,28 @@ def test_bad_receiver_is_told_once(healthy: Healthy) -> None:
 def test_receiver_that_no_worker_reaches_is_told_once(healthy: Healthy) -> None:
     """This process can't use its address either: what the worker found says since when."""
     healthy.execute("update webhooks set kind = 'webhook', url = 'https://10.0.0.1/hook'")
-    healthy.execute(PROBE)
+    healthy.execute(PROBE.format(NOT_PUBLIC))
 
     (finding,) = healthy.findings()
 
     assert (finding.fault.code, finding.severity) == ("receiver-not-reachable", "critical")
     assert finding.fact.since is not None
-    assert finding.fact.command == "dcmon --org acme receiver set pager URL && dcmon --org acme receiver test pager"
+    assert (
+        finding.fact.command
+        == "dcmon config show DCMON_WEBHOOKS__ALLOW --origin && dcmon --org acme receiver test pager"
+    )
 
 
 def test_receiver_that_only_a_worker_does_not_reach_is_found(healthy: Healthy) -> None:
     """Nothing listens at its address, which this process does not try."""
     healthy.execute("update webhooks set kind = 'webhook', url = 'https://93.184.215.14/hook'")
-    healthy.execute(PROBE)
+    healthy.execute(PROBE.format("[Errno 111] Connection refused"))
 
     (finding,) = healthy.findings()
 
     assert finding.fault.code == "receiver-not-reachable"
-    assert "10.0.0.1 is not public. It was never reached" in finding.fact.sentence
+    assert "Connection refused. It was never reached" in finding.fact.sentence
+    assert finding.fact.command == "dcmon --org acme receiver set pager URL && dcmon --org acme receiver test pager"
 
 
 def test_audit_without_time_is_a_remark(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,9 +247,15 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
     ),
     "receiver can't be reached": (
         with_organization(
-            unreachable_receivers=[UnreachableReceiver("pager", "email", "It hung.", 2, JUST_NOW, ago(hours=2), False)]
+            unreachable_receivers=[UnreachableReceiver("pager", "webhook", "It hung.", 2, JUST_NOW, ago(hours=2), True)]
         ),
         ("receiver not reachable", "acme/pager", "high"),
+    ),
+    "only receiver was never reached": (
+        with_organization(
+            unreachable_receivers=[UnreachableReceiver("pager", "webhook", "It hung.", 2, JUST_NOW, None, True)]
+        ),
+        ("receiver not reachable", "acme/pager", "critical"),
     ),
     "critical alert reached no receiver": (
         with_organization(undelivered_alerts=Backlog(1, JUST_NOW), has_receiver=True),
@@ -320,12 +326,19 @@ def test_leader_that_hangs_is_named_with_its_process() -> None:
 
 
 def test_one_failed_probe_may_be_a_moment() -> None:
+    """A restart and a hiccup of DNS are moments; what the allow-list refuses, it refuses again."""
     once = UnreachableReceiver("pager", "webhook", "The network is unreachable.", 1, JUST_NOW, None, True)
-    assert find_problems(with_organization(unreachable_receivers=[once])) == []
-    refused = replace(once, error="10.0.0.1 is not public.")
-    assert [name for name, *_ in find_problems(with_organization(unreachable_receivers=[refused]))] == [
-        "receiver not reachable"
-    ]
+    resolving = "The host x.example can't be resolved: Temporary failure in name resolution."
+    for error in (once.error, "Connection refused", resolving):
+        assert find_problems(with_organization(unreachable_receivers=[replace(once, error=error)])) == []
+    refused = replace(once, error="10.0.0.1 is not public. DCMON_WEBHOOKS__ALLOW can allow it.")
+
+    (problem,) = checks.find_problems(with_organization(unreachable_receivers=[refused]), BOUNDS)
+
+    assert problem.name == "receiver not reachable"
+    assert problem.command == (
+        "dcmon config show DCMON_WEBHOOKS__ALLOW --origin && dcmon --org acme receiver test pager"
+    )
 
 
 HARMLESS_CASES: dict[str, HealthSnapshot] = {
@@ -421,6 +434,15 @@ PING_CASES: dict[str, tuple[Callable[[], HealthSnapshot], bool]] = {
 def test_ping_is_sent_only_while_dcmon_works(case: str) -> None:
     snapshot, is_pinged = PING_CASES[case]
     assert (dead_mans_switch.blocking_reasons(snapshot(), [], BOUNDS) == []) is is_pinged
+
+
+def test_address_of_one_organization_does_not_block_the_ping() -> None:
+    """But where dcmon's own problems are notified, nobody would hear of them."""
+    wrong = checks.find_problems(PROBLEM_CASES["only receiver was never reached"][0], BOUNDS)
+
+    assert dead_mans_switch.blocking_reasons(healthy(), wrong, BOUNDS) == []
+    notified = BOUNDS.model_copy(update={"org": "acme"})
+    assert dead_mans_switch.blocking_reasons(healthy(), wrong, notified) == [wrong[0].sentence]
 
 
 def test_only_critical_problems_block_the_ping() -> None:

@@ -132,8 +132,9 @@ class ReceiverTest(Org):
 class ReceiverProbe(Org):
     """The last probe of a receiver's address: a notify worker connects to it, and sends nothing.
 
-    `address`: the digest of the stored URL that was probed; another one is a new address. `failures`: probes that
-    failed one after the other, since `failed_since`. `connected_at`: the last probe that did not fail.
+    `address`: the digest of the stored URL that was probed; another one is a new address, or a new encryption of the
+    same one. `failures`: probes of it that failed one after the other, since `failed_since`. `connected_at`: the last
+    probe of this receiver, at this or a former address, that did not fail.
     """
 
     __tablename__ = "receiver_probes"
