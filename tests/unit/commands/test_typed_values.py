@@ -31,8 +31,8 @@ KINDS_OF_TIME = {"TIME", "DURATION"}
 WITH_CHOICES = {name: parameter for name, parameter in PARAMETERS.items() if choices_of(parameter)}
 # What a shell offers of parameters that take other values, too: the words of each are checked where it is parsed.
 OFFERED_AND_FREE = {
-    "aggregation", "cap", "conditions", "days", "defaults", "delimiter", "encoding", "match", "matchers", "page", "profile",
-    "repeat", "rows", "term", "time_zone", "topic",
+    "aggregation", "cap", "conditions", "days", "defaults", "delimiter", "encoding", "match", "matchers", "page",
+    "profile", "repeat", "rows", "term", "time_zone", "topic",
 }  # fmt: skip
 
 
