@@ -301,11 +301,12 @@ def test_migrated_quarantine_recognizes_rows_by_their_bytes(engine: Engine, targ
 
 
 def set_behind(engine: Engine, orgs: list[Organization]) -> None:
-    """Set schemas back by two revisions, which create the tables chosen_levels and store_keys."""
+    """Set schemas back by three revisions, which create the tables that are dropped here."""
     for org in orgs:
         set_revision(engine, org.schema, "0025")
         with engine.begin() as connection:
-            connection.execute(text(f"drop table {org.schema}.chosen_levels, {org.schema}.store_keys"))
+            tables = (f"{org.schema}.{name}" for name in ("chosen_levels", "store_keys", "receiver_probes"))
+            connection.execute(text(f"drop table {', '.join(tables)}"))
             connection.execute(text(f"alter table {org.schema}.sources drop column is_of_path cascade"))
 
 
