@@ -384,7 +384,7 @@ def globals_first(arguments: list[str]) -> list[str]:
         word = unread.pop(0)
         if word == "--":  # what follows are arguments, also if they look like options
             return [*global_options, *others, word, *unread]
-        short = SHORT.fullmatch(word) if len(word) > 1 else None
+        short = SHORT.fullmatch(word) if len(word) > 1 and others[-1:] != ["--sort"] else None  # not in --sort -open
         is_open = short is not None and bool(short["option"]) and not short["value"]
         is_long = word.startswith("--") and word.partition("=")[0] in OPTIONS_WITH_VALUE and "=" in word
         if (word in OPTIONS_WITH_VALUE or is_open) and not unread:

@@ -77,6 +77,7 @@ def test_examples_of_the_first_help_are_commands() -> None:
         ("model list -ojson", "-ojson model list"),
         ("model list -qv -o=json", "-qv -ojson model list"),
         ("model list -vqo json", "-vqo json model list"),
+        ("rule list --sort -open -ojson", "-ojson rule list --sort -open"),
         ("backup create -", "backup create -"),
         ("alert ack 1 -m -", "alert ack 1 -m -"),
     ],
