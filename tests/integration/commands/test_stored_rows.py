@@ -108,7 +108,7 @@ def test_sample_delete_removes_a_day_and_one_row(acme: Dcmon) -> None:
     assert "stored" in acme("sample", "show", "s200", "--model", "credit").stdout
     require_refused(acme, 5, "'nobody'", "sample", "show", "nobody", "--model", "credit")
     require_refused(acme, 5, "'v9'", *day, "--version", "v9")
-    require_refused(acme, 2, "is not after its start", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
+    require_refused(acme, 2, "before it begins", *day[:4], "--from", "2026-03-02", "--to", "2026-03-01")
     assert acme.json("audit")["is_well"]
 
 
