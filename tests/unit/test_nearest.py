@@ -38,7 +38,7 @@ def test_error_suggests_a_name_that_exists() -> None:
     ("typed", "suggested"),
     [
         ("new", ["create"]),
-        ("get", ["show"]),
+        ("get", ["list", "show"]),
         ("cre", ["create"]),
         ("rotat", ["rotate"]),
         ("crate", ["create"]),
