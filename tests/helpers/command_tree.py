@@ -1,6 +1,7 @@
 """All commands of dcmon, found by walking the Typer apps, for tests that hold for each of them."""
 
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -11,6 +12,7 @@ from dcmon import cli
 NAMES = sorted(path.stem.replace("_", "-") for path in cli.COMMANDS.glob("[a-z]*.py"))
 
 
+@cache  # Many modules ask while they are collected, in each process.
 def leaves() -> dict[str, Any]:
     """Return each command by its words, like "alert list"; a group that is a command itself has its own name."""
     return dict(leaf for name in NAMES for leaf in _leaves(name, _command(name)))

@@ -1,9 +1,9 @@
 """The known parameters of checks equal those of the library."""
 
 import inspect
+from collections.abc import Mapping
 
 import pytest
-from deepchecks.tabular import checks
 
 from dcmon.checks import catalogue, parameters
 from dcmon.checks.kinds import CheckKind
@@ -12,7 +12,7 @@ from dcmon.errors import InvalidInput
 
 @pytest.mark.parametrize("kind", catalogue.KINDS, ids=lambda kind: kind.class_name)
 def test_known_parameters_equal_those_of_the_library(kind: CheckKind) -> None:
-    accepted = inspect.signature(getattr(checks, kind.implementation)).parameters.values()
+    accepted = _accepted(kind).values()
     assert parameters.known(kind) == {
         parameter.name for parameter in accepted if parameter.kind is not parameter.VAR_KEYWORD
     }
@@ -20,7 +20,7 @@ def test_known_parameters_equal_those_of_the_library(kind: CheckKind) -> None:
 
 @pytest.mark.parametrize("kind", catalogue.KINDS, ids=lambda kind: kind.class_name)
 def test_defaults_equal_those_of_the_library(kind: CheckKind) -> None:
-    accepted = inspect.signature(getattr(checks, kind.implementation)).parameters
+    accepted = _accepted(kind)
     for name, default in parameters.defaults(kind).items():
         assert accepted[name].default == default
 
@@ -38,3 +38,9 @@ def test_args_of_an_alias_are_left_out_of_what_runs() -> None:
     assert parameters.effective(alias, {"args": [], "min_samples": 5}) == {"min_samples": 5}
     assert parameters.effective(alias, {"args": [1]}) == {"args": [1]}
     assert parameters.effective(kind, {"args": []}) == {"args": []}
+
+
+def _accepted(kind: CheckKind) -> Mapping[str, inspect.Parameter]:
+    from deepchecks.tabular import checks  # takes seconds: each process that collects tests would wait
+
+    return inspect.signature(getattr(checks, kind.implementation)).parameters
