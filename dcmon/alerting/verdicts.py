@@ -11,13 +11,15 @@ from dcmon.alerting import replay, rule_failures
 from dcmon.alerting.rule_conditions import Condition, Outcome, Verdict
 from dcmon.alerting.state_machine import Policy
 from dcmon.db.tables.org import AlertRule, Result
+from dcmon.states import ResultState
 
 
 class RuleVerdict(NamedTuple):
-    """A rule's policy and its verdict on a result."""
+    """A rule's policy and its verdict on a result. `failed`: the rule could not judge it."""
 
     policy: Policy
     verdict: Verdict
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,14 @@ class RuleVerdicts:
     @property
     def no_verdict_reason(self) -> str | None:
         """Why the first rule without a verdict has none; None when each rule has one."""
-        reasons = (
-            verdict.reason or self.result.state for _, verdict in self.verdicts if verdict.outcome == Outcome.NO_VERDICT
-        )
+        without = (judged.verdict for judged in self.verdicts if judged.verdict.outcome == Outcome.NO_VERDICT)
+        reasons = (verdict.reason or self.result.state for verdict in without)
         return next(reasons, None)
+
+    @property
+    def failed(self) -> bool:
+        """True if the check or a rule could not do its work, so that more rows would not help."""
+        return self.result.state == ResultState.ERROR or any(judged.failed for judged in self.verdicts)
 
 
 def for_result(session: Session, result: Result) -> RuleVerdicts:
@@ -60,7 +66,8 @@ def _failed(rule: AlertRule, reason: str) -> RuleVerdict:
     The stored condition of the rule may be unreadable, so it is not read.
     """
     policy = Policy(Condition(rule.operator, rule.threshold), rule.severity)
-    return RuleVerdict(policy, Verdict(Outcome.NO_VERDICT, reason=f"Rule {rule.id} could not judge it: {reason}"))
+    verdict = Verdict(Outcome.NO_VERDICT, reason=f"Rule {rule.id} could not judge it: {reason}")
+    return RuleVerdict(policy, verdict, failed=True)
 
 
 def _judge(session: Session, rule: AlertRule, result: Result) -> RuleVerdict:
@@ -72,6 +79,6 @@ def _judge(session: Session, rule: AlertRule, result: Result) -> RuleVerdict:
 
 
 def _violation(judged: RuleVerdict, result: Result) -> str:
-    policy, verdict = judged
+    policy, verdict, _ = judged
     severity = policy.warn_severity if verdict.outcome == Outcome.WARNING else policy.severity
     return f"{severity}: {result.state if verdict.finding is None else verdict.finding.name}"

@@ -45,7 +45,10 @@ def run(
 
     Exit 1 when a rule is violated, 8 when a window or a rule has no verdict, or when there is no such window.
 
+    A new model has too few rows or weeks for some monitors: --allow-no-verdict lets the others decide.
+
     Example: dcmon monitor run credit --fail-on high --junit result.xml
+    Example: dcmon monitor run --all --fail-on critical --allow-no-verdict
     """
     from dcmon.commands.operations import monitor_run as operation
     from dcmon.commands.views import monitor_result as view

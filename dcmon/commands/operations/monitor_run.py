@@ -72,15 +72,16 @@ def _chosen(app: "App", names: Sequence[str] | None) -> list[str]:
 
 def _run_or_reason(app: "App", request: RunRequest, *, is_single: bool) -> "ResultRows":
     """Run a monitor; of several, one without a result has a row with the reason."""
+    is_busy = False
     try:
         results = _run(app, request)
     except (errors.MonitorBusy, errors.NoWindowAt, errors.StillIncomplete) as error:
         if is_single:
             raise
-        results = view.ResultRows([], [], str(error))
+        results, is_busy = view.ResultRows([], [], str(error)), isinstance(error, errors.MonitorBusy)
     if results.rows or is_single:
         return results
-    row: dict[str, Any] = {"monitor": request.monitor, "state": None, "violates": []}
+    row: dict[str, Any] = {"monitor": request.monitor, "state": None, "violates": [], "failed": is_busy}
     return view.ResultRows([{**row, "no_verdict": results.none, "reason": results.none}], [])
 
 

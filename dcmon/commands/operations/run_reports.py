@@ -18,12 +18,16 @@ VIOLATED, NO_VERDICT = 1, 8  # exit codes
 
 @dataclass(frozen=True)
 class Reports:
-    """The reports to write. Violated rules below `fail_on` do not fail a monitor."""
+    """The reports to write. Violated rules below `fail_on` do not fail a monitor.
+
+    `allows_no_verdict`: results without a verdict do not fail the run either, if another has one.
+    """
 
     fail_on: Severity
     junit: Path | None = None
     summary: Path | None = None
     has_annotations: bool = False
+    allows_no_verdict: bool = False
 
     @property
     def files(self) -> list[str]:
@@ -49,10 +53,17 @@ def write(rows: Sequence[Mapping[str, Any]], reports: Reports, output: "Output")
 
 
 def exit_code(rows: Sequence[Mapping[str, Any]], reports: Reports) -> int:
-    """Return 1 when a rule that counts is violated, 8 when a verdict is missing, else 0."""
+    """Return 1 when a rule that counts is violated, 8 when a verdict is missing, else 0.
+
+    Where missing verdicts are allowed, 8 when all are missing, because then nothing was watched, or when a check or a
+    rule failed.
+    """
     if any(failing(row, reports.fail_on) for row in rows):
         return VIOLATED
-    return NO_VERDICT if not rows or any(row["state"] != ResultState.OK or row["no_verdict"] for row in rows) else 0
+    has_verdict = [row["state"] == ResultState.OK and not row["no_verdict"] for row in rows]
+    if reports.allows_no_verdict:
+        return 0 if any(has_verdict) and not any(row["failed"] for row in rows) else NO_VERDICT
+    return 0 if rows and all(has_verdict) else NO_VERDICT
 
 
 def failing(row: Mapping[str, Any], fail_on: Severity) -> list[str]:

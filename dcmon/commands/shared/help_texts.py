@@ -29,7 +29,7 @@ GROUPS = {
         "timeout",
     },
     "Default monitors": {"defaults", "no_defaults"},
-    "Reports": {"fail_on", "junit", "github_summary", "github_annotations"},
+    "Reports": {"fail_on", "allow_no_verdict", "junit", "github_summary", "github_annotations"},
 }  # fmt: skip
 GROUPS_OF_COMMANDS = {
     "model create": ("Version and columns", "From a file", "Windows", "Default monitors", "How files are written"),

@@ -18,6 +18,13 @@ FailOn = Annotated[
         what="severity", known=Severity, help="Exit 1 only for violated rules of this severity or a higher one."
     ),
 ]
+AllowNoVerdict = Annotated[
+    bool,
+    typer.Option(
+        "--allow-no-verdict",
+        help="Exit 0, not 8, when some windows have no verdict yet: too few rows, or no history.",
+    ),
+]
 JUnit = Annotated[
     Path | None,
     typer.Option(
@@ -37,6 +44,7 @@ Annotations = Annotated[
 
 def _parse_reports(
     fail_on: FailOn = Severity.LOW,
+    allow_no_verdict: AllowNoVerdict = False,
     junit: JUnit = None,
     github_summary: Summary = False,
     github_summary_file: SummaryFile = None,
@@ -49,7 +57,7 @@ def _parse_reports(
         message = "GITHUB_STEP_SUMMARY is not set: this is for steps of GitHub Actions."
         raise typer.BadParameter(message, param_hint="--github-summary")
     summary = github_summary_file if github_summary else None
-    return Reports(Severity(fail_on), junit, summary, has_annotations=github_annotations)
+    return Reports(Severity(fail_on), junit, summary, github_annotations, allow_no_verdict)
 
 
 run_reports = option_group("reports", _parse_reports)

@@ -109,7 +109,8 @@ def _value_text(value: float | None, limits: list[float] | None, noise: float | 
 def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]", none: str | None = None) -> ResultRows:
     """List results with the active rules that each of them violates.
 
-    A row also has the reason for a missing verdict. `none`: what is shown when there is no result.
+    A row also has the reason for a missing verdict, and `failed`: the check or a rule did not work. `none`: what is
+    shown when there is no result.
     """
     from dcmon.alerting import verdicts
 
@@ -119,6 +120,7 @@ def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]", none:
         ruling = verdicts.for_result(session, result)
         reason = row["reason"] or ruling.no_verdict_reason
         row |= {"violates": ruling.violations, "no_verdict": ruling.no_verdict_reason, "reason": reason}
+        row["failed"] = ruling.failed
     return ResultRows(rows, metrics, none)
 
 

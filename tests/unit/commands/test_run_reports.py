@@ -29,6 +29,7 @@ SCHEMA: Mapping[str, tuple[set[str], set[str], set[str]]] = {
 def row(monitor: str, state: str | None = "OK", violates: list[str] | None = None, **more: Any) -> dict[str, Any]:
     return {
         "monitor": monitor, "state": state, "violates": violates or [], "no_verdict": None, "reason": None,
+        "failed": state == "ERROR",
         "window_end": datetime(2026, 3, 2, tzinfo=UTC), "version": "v1", "seconds": 0.25, "value": 0.5, **more,
     }  # fmt: skip
 
@@ -79,6 +80,18 @@ def test_junit_has_a_case_for_each_monitor() -> None:
 )  # fmt: skip
 def test_exit_code_follows_the_severity(rows: list[dict[str, Any]], fail_on: str, code: int) -> None:
     assert run_reports.exit_code(rows, Reports(Severity(fail_on))) == code
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (ROWS, 8), (ROWS[:3], 0), (ROWS[2:3], 8), ([*ROWS, row("a", violates=["critical: b"])], 1), ([], 8),
+        ([row("a", no_verdict="Rule 3 could not judge it", failed=True), row("b")], 8),
+    ],
+)  # fmt: skip
+def test_missing_verdicts_pass_where_they_are_allowed(rows: list[dict[str, Any]], code: int) -> None:
+    """Not when all are missing, and not when a check or a rule failed."""
+    assert run_reports.exit_code(rows, Reports(Severity.CRITICAL, allows_no_verdict=True)) == code
 
 
 def test_summary_of_github_escapes_markdown() -> None:
