@@ -69,7 +69,7 @@ class App:
         except SettingsError as error:
             raise errors.InvalidInput(setting_faults.not_json(error, Settings)) from error
         except UnicodeDecodeError as error:
-            raise errors.InvalidInput(f"{Path('.env').absolute()} is not text in UTF-8: {error}.") from error
+            raise errors.InvalidInput(setting_faults.not_text(Path(".env").absolute(), error)) from error
         user_code.use(settings.run_as, settings.evaluate.variables)
         if (profile := chosen_profile()) is not None:
             self._log_step(f"profile {profile.name}, of {profile.path}")

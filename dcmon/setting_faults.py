@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -29,6 +30,11 @@ def not_json(error: Exception, model: type[BaseModel]) -> str:
         (name for name in setting_names.groups(model) if f'"{name[6:].lower()}"' in str(error)), "A setting"
     )
     return f'{variable} can\'t be used: it must be a JSON object, like {{"port": 8010}}.'
+
+
+def not_text(path: Path, error: UnicodeDecodeError) -> str:
+    """Return a sentence for a file .env that can't be read as text."""
+    return f"{path} is not text in UTF-8: {error}."
 
 
 def _sentence(problem: Any, known: Mapping[tuple[Any, ...], Variable], origins: Mapping[str, str]) -> str:

@@ -8,9 +8,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from dcmon.errors import InvalidInput
-from dcmon.nearest import meant
+from dcmon.nearest import nearest
 
 PREFIX = "DCMON_"
+LIKE = 0.7  # how much of two names must be equal without their prefix, which all have
 OLD_NAMES = {  # variables that are still read, with the names that replace them
     "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
     "DCMON_WATCH__ORG": "DCMON_HEALTH__ORG",
@@ -66,11 +67,16 @@ def groups(model: type[BaseModel]) -> list[str]:
     return [PREFIX + name.upper() for name, field in model.model_fields.items() if isinstance(field.default, BaseModel)]
 
 
+def known(model: type[BaseModel]) -> set[str]:
+    """Return the names that variables may have: those of settings, of groups, and the old names."""
+    return {*(variable.name for variable in variables(model)), *groups(model), *OLD_NAMES}
+
+
 def require_known(given: Mapping[str, str | None], known: Collection[str], origin: str) -> None:
     """Check the names of variables, in upper or lower case. `origin`: where they are, for the message.
 
     `known` has the names of settings, also those of groups and the old names. Raises InvalidInput with the nearest
-    name.
+    name, if one is near.
     """
     upper = {name.upper(): value for name, value in given.items()}
     unknown = [name for name, value in upper.items() if not _is_known(name, value, known)]
@@ -78,6 +84,12 @@ def require_known(given: Mapping[str, str | None], known: Collection[str], origi
         return
     sentences = [f"{name} in {origin} is no setting.{meant(name, known)}" for name in sorted(unknown)]
     raise InvalidInput(f'{" ".join(sentences)} "dcmon docs settings" lists the settings.')
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return " Do you mean 'DCMON_ORG'?" for the message about a variable, or an empty text if no name is near."""
+    match = nearest(name.removeprefix(PREFIX), (other.removeprefix(PREFIX) for other in known), LIKE)
+    return "" if match is None else f" Do you mean {PREFIX + match!r}?"
 
 
 def _is_known(name: str, value: str | None, known: Collection[str]) -> bool:

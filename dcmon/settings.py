@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource, NoDecode, SettingsConfigDict
 from pydantic_settings import PydanticBaseSettingsSource as Source
 
-from dcmon import profiles, setting_names, setting_types
+from dcmon import profiles, setting_faults, setting_names, setting_types
+from dcmon.errors import InvalidInput
 from dcmon.profiles import Profile
 from dcmon.setting_names import OLD_NAMES as OLD_NAMES
 from dcmon.setting_types import Duration, LogTerm, PublicUrl, ShownUrl, networks, own_variables, split_at_commas
@@ -338,10 +339,9 @@ class Settings(BaseSettings):
 
         If a new name is set in one of them, its old name is ignored in both. Raises InvalidInput or NotFound.
         """
-        env_file = str(Path(".env").absolute())
-        read = [(env_settings, "the environment"), (dotenv_settings, env_file)]
+        read = [(env_settings, "the environment"), (dotenv_settings, str(Path(".env").absolute()))]
         sources = [(source, origin) for source, origin in read if isinstance(source, EnvSettingsSource)]
-        known = {*(variable.name for variable in setting_names.variables(cls)), *setting_names.groups(cls), *OLD_NAMES}
+        known = setting_names.known(cls)
         given = {name for source, _ in sources for name in source.env_vars}
         for source, origin in sources:
             setting_names.require_known(source.env_vars, known, origin)
@@ -359,6 +359,12 @@ class Settings(BaseSettings):
         return (self.public_url or f"{scheme}://{self.http.host}:{self.http.port}").rstrip("/")
 
 
+def require_known_names() -> None:
+    """Refuse unknown names in the environment and in .env, for commands that read no setting. Raises InvalidInput."""
+    for given, origin in ((os.environ, "the environment"), (_dotenv(), str(Path(".env").absolute()))):
+        setting_names.require_known(given, setting_names.known(Settings), origin)
+
+
 def chosen_profile() -> Profile | None:
     """Return the profile of --profile, of DCMON_PROFILE in the environment or .env, or the current one; or None.
 
@@ -369,7 +375,10 @@ def chosen_profile() -> Profile | None:
 
 def _dotenv() -> dict[str, str | None]:
     path = Path(".env").absolute()
-    return dotenv_values(path) if path.is_file() else {}
+    try:
+        return dotenv_values(path) if path.is_file() else {}
+    except UnicodeDecodeError as error:
+        raise InvalidInput(setting_faults.not_text(path, error)) from error
 
 
 def origins() -> dict[str, str]:

@@ -95,6 +95,15 @@ def test_unknown_name_is_refused_with_the_nearest(
         Settings()
 
 
+def test_unknown_name_like_no_other_has_no_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What all names begin with does not make two of them alike."""
+    monkeypatch.setenv("DCMON_FOO", "7")
+    with pytest.raises(
+        InvalidInput, match=r'^DCMON_FOO in the environment is no setting\. "dcmon docs settings" lists'
+    ):
+        Settings()
+
+
 def test_names_of_other_programs_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of docker-compose.yml, of command receivers, of the tests, and of Kubernetes for services."""
     compose = re.findall(r"\$\{(DCMON_\w+)", (ROOT / "docker-compose.yml").read_text())

@@ -41,16 +41,19 @@ def create(app: "App", typed: "TypedModel", confirm: Confirm) -> Page:
     if file is not None and not is_document:
         return _from_file(app, typed, file, confirm)
     if file is None:
-        is_known = version_addition.exists(app, typed.name)
         _confirm_addition(app, typed, confirm)
         row = _create(app, typed)
-        return Page(row, [Fields(row)], [EXISTED.format(name=shell_argument(row["name"]))] if is_known else [])
+        return Page(row, [Fields(row)], _about_existing(row))
     if file.write is not None:
         raise errors.InvalidInput(f"{file.path} describes a model already: --out has no meaning for it.")
     typed = model_document.read(typed)
     _confirm_addition(app, typed, confirm)
     row = _create(app, typed, _reference(file))
-    return Page(row, [Fields(row), *map(Remark, _about_reference(row, typed, file))])
+    return Page(row, [Fields(row), *map(Remark, _about_reference(row, typed, file))], _about_existing(row))
+
+
+def _about_existing(row: dict[str, Any]) -> list[str]:
+    return [] if row["created"] else [EXISTED.format(name=shell_argument(row["name"]))]
 
 
 def _confirm_addition(app: "App", typed: "TypedModel", confirm: Confirm) -> None:
@@ -90,10 +93,15 @@ def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confi
         app.output.page(page)
     if proposal.questions:
         raise errors.InvalidInput(view.unanswered(proposal))
-    confirm(version_addition.question(app, complete) or f"Create model {complete.name!r}?")
+    if version_addition.exists(app, complete.name):
+        _confirm_addition(app, complete, confirm)
+    else:
+        confirm(f"Create model {complete.name!r}?")
     row = _create(app, complete, _reference(file))
-    remarks = map(Remark, [*_about_reference(row, complete, file), *view.next_steps(complete, file)])
-    return Page({**page.data, **row} if isinstance(page.data, dict) else row, [Fields(row), *remarks])
+    steps = view.next_steps(complete, file, version_addition.stored(app, row["version_id"]))
+    remarks = map(Remark, [*_about_reference(row, complete, file), *steps])
+    data = {**page.data, **row} if isinstance(page.data, dict) else row
+    return Page(data, [Fields(row), *remarks], _about_existing(row))
 
 
 def _choices(typed: "TypedModel", file: "FromFile") -> Choices:

@@ -1,13 +1,14 @@
-"""What an operator is asked before `model create` adds a version to a model that exists."""
+"""What `model create` finds where a model exists: what to ask before a version is added, and what a version has."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import select
 
 from dcmon.db.tables.org import Model
 from dcmon.formatting import count_of
-from dcmon.storage import models, versions
+from dcmon.ingestion import sample_counts
+from dcmon.storage import models, references, versions
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from dcmon.db.tables.org import Version
 
 MOST = 6  # columns that a sentence names
+
+
+class Stored(NamedTuple):
+    """How many rows a version has, of samples and of its reference."""
+
+    samples: int
+    reference: int
+
+
+def stored(app: "App", version_id: int) -> Stored:
+    """Count the rows of a version."""
+    with app.org() as session:
+        _, version = versions.get(session, version_id)
+        return Stored(sample_counts.count(session, version), references.count(session, version))
 
 
 def question(app: "App", typed: "TypedModel") -> str | None:

@@ -60,6 +60,12 @@ def check_parameters(options: list[str] | None) -> dict[str, Any]:
     return parameters
 
 
+def require_usable(context: Any) -> None:
+    """Check what is typed as a whole, and the names of settings. Raises BadParameter or InvalidInput."""
+    require_ordered_times(context)
+    require_known_settings(context)
+
+
 def require_ordered_times(context: Any) -> None:
     """Check that the time range of a command, if it has one, ends after its start. Raises BadParameter."""
     typed = {parameter.opts[0]: context.params.get(parameter.name) for parameter in context.command.params}
@@ -69,6 +75,18 @@ def require_ordered_times(context: Any) -> None:
             before = "where" if end == start else "before"
             sentence = f"The time range ends at {end:%Y-%m-%d %H:%M}, {before} it begins at {start:%Y-%m-%d %H:%M} UTC."
             raise typer.BadParameter(f"{sentence} {first} is the earlier time; 2h is two hours ago.", param_hint=last)
+
+
+def require_known_settings(context: Any) -> None:
+    """Refuse mistyped names of settings, also where none is read; what says which are right works all the same.
+
+    Raises InvalidInput.
+    """
+    is_help = context.command.name == "doctor" or str(context.params.get("page")).partition("#")[0] == "settings"
+    if not (is_help or context.resilient_parsing or hasattr(context.command, "commands")):
+        from dcmon import settings
+
+        settings.require_known_names()
 
 
 def require_not_both(one: bool, name: str, other: bool, other_name: str) -> None:

@@ -8,7 +8,6 @@ from pydantic import SecretStr
 
 from dcmon import setting_names, settings
 from dcmon.errors import NotFound
-from dcmon.nearest import meant
 from dcmon.settings import OLD_NAMES, Settings
 
 if TYPE_CHECKING:
@@ -53,7 +52,8 @@ def _resolve(name: str, variables: "Sequence[Variable]") -> str:
     new_name = OLD_NAMES.get(setting_names.PREFIX + typed, setting_names.PREFIX + typed)
     if new_name in known:
         return new_name
-    raise NotFound(f'There is no setting {name!r}.{meant(new_name, known)} "dcmon config show" lists the settings.')
+    meant = setting_names.meant(new_name, known)
+    raise NotFound(f'There is no setting {name!r}.{meant} "dcmon config show" lists the settings.')
 
 
 def _value(values: Settings, path: tuple[str, ...]) -> Any:

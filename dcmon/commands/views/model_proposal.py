@@ -11,6 +11,7 @@ from dcmon.output import Copied, Fields, Lines, Page, Part, Remark, Table
 from dcmon.storage.columns import LABEL, PROBABILITIES
 
 if TYPE_CHECKING:
+    from dcmon.commands.operations.version_addition import Stored
     from dcmon.commands.shared.model_options import FromFile, TypedModel
     from dcmon.ingestion.files.dialect import Dialect
     from dcmon.ingestion.files.proposal.proposal import Proposal, ProposedColumn
@@ -84,18 +85,19 @@ def unanswered(proposal: "Proposal") -> str:
     return f"{proposal.path} leaves open what the model is; nothing was created. Give {options}. {sentence}"
 
 
-def next_steps(typed: "TypedModel", file: "FromFile") -> list[str]:
-    """Return the sentences that say how rows, labels and a reference come in."""
+def next_steps(typed: "TypedModel", file: "FromFile", stored: "Stored") -> list[str]:
+    """Return the sentences that say how rows, labels and a reference come in, as far as the version has none."""
     sentences = []
     written = _options(file.dialect)
     names = f"--model {shell_argument(typed.name or '')} --version {shell_argument(typed.version or '')}"
-    if file.reference is None:
+    if not stored.reference:
         sentences.append(
-            "It has no reference yet, so monitors that compare (drift) have no value. Load rows that are as they should"
-            f" be: dcmon reference load FILE {names}{written}"
+            f"Version {typed.version!r} has no reference yet, so monitors that compare (drift) have no value. Load rows"
+            f" that are as they should be: dcmon reference load FILE {names}{written}"
         )
-    model = f"--model {shell_argument(typed.name or '')}"
-    sentences.append(f"Next: dcmon ingest file {shell_argument(file.path)} {model}{written}")
+    if not stored.samples:
+        model = f"--model {shell_argument(typed.name or '')}"
+        sentences.append(f"Next: dcmon ingest file {shell_argument(file.path)} {model}{written}")
     return sentences
 
 

@@ -79,6 +79,24 @@ def test_model_is_not_created_without_its_reference(installed: Dcmon, prediction
     assert shown(installed, "shop")["reference"] == 40
 
 
+def test_existing_model_is_described_as_it_is(installed: Dcmon, predictions: Path) -> None:
+    """A second `create` neither asks for the rows and the reference that are there, nor whether to create the model."""
+    create = ("model", "create", "shop", "--from", str(predictions))
+    first = installed(*create, "--yes")
+    assert first.returncode == 0, first.stderr
+    assert "Version 'v1' has no reference yet" in first.stderr
+    assert "Next: dcmon ingest file" in first.stderr
+    assert "existed already" not in first.stderr
+    assert installed("ingest", "file", str(predictions), "--model", "shop").returncode == 0
+    assert installed("reference", "load", str(predictions), "--model", "shop", "--version", "v1").returncode == 0
+
+    again = installed(*create)
+    assert again.returncode == 0, again.stderr
+    assert "Model shop existed already, and keeps its settings" in again.stderr
+    assert "reference" not in again.stderr
+    assert "Next:" not in again.stderr
+
+
 @pytest.mark.parametrize("suffix", [".sh", ".yaml"])
 def test_written_proposal_creates_the_same(installed: Dcmon, predictions: Path, tmp_path: Path, suffix: str) -> None:
     written = tmp_path / f"model{suffix}"

@@ -188,6 +188,23 @@ def test_wrong_usage_is_an_object_for_programs(
     assert (exit_.value.code, error["exit_code"], error["kind"], shown.out) == (2, 2, "usage", "")
 
 
+@pytest.mark.parametrize("typed", ["docs", "profile list", "validate --schema"])
+def test_unknown_setting_is_refused_where_none_is_read(
+    typed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page that the message names is shown."""
+    monkeypatch.setenv("DCMON_FOO", "1")
+    codes = []
+    for words in (typed.split(), ["docs", "settings"], [*typed.split(), "--help"]):
+        monkeypatch.setattr("sys.argv", ["dcmon", *words])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        codes.append(exit_.value.code or 0)
+    assert codes == [2, 0, 0]
+    refused = 'DCMON_FOO in the environment is no setting. "dcmon docs settings" lists the settings.'
+    assert capsys.readouterr().err.strip() == f"dcmon: {refused}"
+
+
 def test_group_without_a_command_shows_its_help(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
