@@ -130,6 +130,15 @@ class ReceiverKind(StrEnum):
     DEEPCHECKS = "deepchecks"
 
 
+class HeldBy(StrEnum):
+    """What lets notifications wait: an operator's silence, mute time or pause, or a more severe alert."""
+
+    SILENCE = "silence"
+    MUTE_TIME = "mute time"
+    PAUSE = "paused receiver"
+    ALERT = "more severe alert"
+
+
 class ProcessKind(StrEnum):
     """The kind of a process of dcmon: the endpoint, or a worker by its job."""
 

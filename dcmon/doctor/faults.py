@@ -135,6 +135,7 @@ PROBLEM_TITLES = {
     ProblemName.PROCESS_STOPPED: "A process is stopped by a signal",
     ProblemName.RECEIVER_FAILS: "A receiver refuses its messages",
     ProblemName.RECEIVER_UNREACHABLE: "A receiver can't be reached",
+    ProblemName.RECEIVER_PAUSED: "A receiver is paused without an end",
     ProblemName.ALERT_UNDELIVERED: "A critical alert reached no receiver",
     ProblemName.NO_REFERENCE: "Monitors have no reference",
     ProblemName.LABELS_MISSING: "Labels do not come",
@@ -146,8 +147,10 @@ PROBLEM_TITLES = {
     ProblemName.POSTGRESQL_REFUSES: "PostgreSQL refuses the user or the password",
     ProblemName.TABLE_LOCKED: "A session has locked a table of dcmon",
 }
+# organization_faults looks for these, too: a worker may not have probed yet, and the doctor names every pause.
+ALSO_LOOKED_FOR = (ProblemName.RECEIVER_UNREACHABLE, ProblemName.RECEIVER_PAUSED)
 for name, title in PROBLEM_TITLES.items():
-    if name != ProblemName.RECEIVER_UNREACHABLE:  # organization_faults looks for it, too: a worker may not have yet
+    if name not in ALSO_LOOKED_FOR:
         add(Fault(name.code, title, Part.HEALTH, Severity.HIGH))
 PART_HANGS = add(Fault("part-hangs", "A part did not answer in time", Part.DOCTOR, Severity.HIGH))
 LOOK_FAILED = add(Fault("look-failed", "dcmon doctor could not look at something", Part.DOCTOR, Severity.MEDIUM))

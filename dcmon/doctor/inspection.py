@@ -28,7 +28,11 @@ from dcmon.health.problem import ProblemName
 
 log = logging.getLogger(__name__)
 # Findings of one object with one command have one cause: only that of the first of these codes is told.
-ONE_CAUSE = (ProblemName.RECEIVER_FAILS.code, ProblemName.RECEIVER_UNREACHABLE.code)
+ONE_CAUSE = (
+    ProblemName.RECEIVER_FAILS.code,
+    ProblemName.RECEIVER_UNREACHABLE.code,
+    ProblemName.RECEIVER_PAUSED.code,
+)
 
 
 class _Inspection(threading.Thread):
@@ -77,14 +81,22 @@ def examine(installation: Installation, seconds: float) -> list[Finding]:
 
 
 def _once(findings: Iterable[Finding]) -> set[Finding]:
-    """Return the findings without those that another one says, too: of these, one that knows its start says most."""
+    """Return the findings without those that another one says, too.
+
+    Of these, one that knows its start says most, and then one of the health checks, which has a severity of its own.
+    """
     different = set(findings)
     of_one_cause = [finding for finding in different if finding.fault.code in ONE_CAUSE]
-    of_one_cause.sort(key=lambda finding: (ONE_CAUSE.index(finding.fault.code), finding.fact.since is None))
+    of_one_cause.sort(key=_knowledge)
     chosen: dict[str, Finding] = {}
     for finding in of_one_cause:
         chosen.setdefault(finding.fact.command, finding)
     return (different - set(of_one_cause)) | set(chosen.values())
+
+
+def _knowledge(finding: Finding) -> tuple[int, bool, bool]:
+    """Sort key of findings with one cause: the one that says most first."""
+    return ONE_CAUSE.index(finding.fault.code), finding.fact.since is None, finding.fact.severity is None
 
 
 def _is_blocking(finding: Finding) -> bool:

@@ -92,13 +92,13 @@ def email_without_server(installation: Installation) -> Iterator[Fact]:
 
 @fault("receiver-paused", "A receiver is paused without an end", Part.ORGANIZATIONS, Severity.MEDIUM)
 def paused_receivers(installation: Installation) -> Iterator[Fact]:
-    """Its notifications wait until it is resumed."""
+    """Its notifications wait until it is resumed; the status has those that miss something."""
     for org, receivers in _receivers(installation):
         for receiver in receivers:
             if receiver.is_active and receiver.paused_at is not None and receiver.paused_until is None:
                 reason = f": {receiver.paused_because}" if receiver.paused_because else "."
-                command = f"{command_prefix(org.name)} receiver resume {_quoted(receiver.name)}"
-                sentence = f"Receiver {receiver.name} of {org.name} is paused{reason}"
+                command = blind_spot_checks.resume_command(org.name, receiver.name)
+                sentence = f"Receiver {receiver.name} of {org.name} is paused without an end{reason}"
                 yield Fact(sentence, command, org.name, receiver.paused_at)
 
 

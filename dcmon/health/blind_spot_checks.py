@@ -11,12 +11,13 @@ from dcmon.health.snapshot import (
     MissingLabels,
     MonitorsOfVersion,
     OrganizationHealth,
+    PausedReceiver,
     UnreachableReceiver,
 )
 from dcmon.output import shortened
 from dcmon.settings import Health
 from dcmon.severity import Severity
-from dcmon.states import ReceiverKind
+from dcmon.states import HeldBy, ReceiverKind
 
 # What a person types for the address of a receiver, by its kind.
 ADDRESSES = {ReceiverKind.EMAIL: "ADDRESS", ReceiverKind.COMMAND: "-- PROGRAM", ReceiverKind.PAGERDUTY: "--key -"}
@@ -27,14 +28,42 @@ MAX_REASON_LENGTH = 200  # characters of what a receiver answered, or of a resul
 def check_receivers(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     """Find receivers that refuse messages until a person changes something: told at once, as time does not mend it."""
     for org in snapshot.organizations:
+        paused = {receiver.name for receiver in org.paused_receivers}
         for receiver in org.failing_receivers:
             if receiver.is_permanent:
-                subject = f"{org.name}/{receiver.name}"
-                sentence, command = (
-                    _receiver_sentence(org, receiver),
-                    receiver_command(org.name, receiver.name, receiver.kind, receiver.error),
-                )
+                subject, sentence = f"{org.name}/{receiver.name}", _receiver_sentence(org, receiver)
+                command = receiver_command(org.name, receiver.name, receiver.kind, receiver.error)
+                if receiver.name in paused:
+                    command += f" && {resume_command(org.name, receiver.name)}"
                 yield Problem(ProblemName.RECEIVER_FAILS, Severity.HIGH, sentence, command, receiver.since, subject)
+
+
+def check_pauses(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
+    """Find receivers that are paused without an end, and that miss something: they may be forgotten."""
+    for org in snapshot.organizations:
+        # Those that refuse messages are a problem already, which says how to resume them.
+        refusing = {receiver.name for receiver in org.failing_receivers if receiver.is_permanent}
+        held = {entry.name: entry.count for entry in org.held_notifications if entry.by == HeldBy.PAUSE}
+        for receiver in org.paused_receivers:
+            waiting = held.get(receiver.name, 0)
+            if receiver.name not in refusing and (receiver.is_critical or waiting):
+                sentence = _pause_sentence(org, receiver, waiting)
+                severity = Severity.HIGH if receiver.is_last else Severity.MEDIUM
+                command, subject = resume_command(org.name, receiver.name), f"{org.name}/{receiver.name}"
+                yield Problem(ProblemName.RECEIVER_PAUSED, severity, sentence, command, receiver.since, subject)
+
+
+def _pause_sentence(org: OrganizationHealth, receiver: PausedReceiver, waiting: int) -> str:
+    wait = "waits" if waiting == 1 else "wait"
+    facts = [f", and {count_of(waiting, 'notification')} {wait} for it"] if waiting else []
+    facts += [", and no other receiver gets critical alerts now"] if receiver.is_last else []
+    reason = f": {shortened(receiver.reason.rstrip('.'), MAX_REASON_LENGTH)}" if receiver.reason else ""
+    return f"Receiver {receiver.name} of {org.name} is paused without an end{''.join(facts)}{reason}."
+
+
+def resume_command(org: str, receiver: str) -> str:
+    """Return the command that ends the pause of a receiver."""
+    return f"dcmon receiver resume {shell_argument(receiver)} --org {shell_argument(org)}"
 
 
 def _receiver_sentence(org: OrganizationHealth, receiver: FailingReceiver) -> str:

@@ -5,8 +5,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dcmon.db import sql
-from dcmon.health.snapshot import Backlog, FailingReceiver, MissingLabels, MonitorsOfVersion, UnreachableReceiver
-from dcmon.notifications import attempt
+from dcmon.health.snapshot import (
+    Backlog,
+    FailingReceiver,
+    HeldNotifications,
+    MissingLabels,
+    MonitorsOfVersion,
+    PausedReceiver,
+    UnreachableReceiver,
+)
+from dcmon.notifications import attempt, silences
+from dcmon.states import HeldBy
 
 FEW, MANY = 3, 1_000  # newest results without a value that count; older results that are looked at, too
 FEW_ROWS = 10  # rows without a label that count
@@ -16,6 +25,8 @@ MOST = 100  # versions, or receivers, that are told of
 SQL = sql.read(__name__)
 FAILING_RECEIVERS = SQL.statement("failing_receivers")
 UNREACHABLE_RECEIVERS = SQL.statement("unreachable_receivers", most=MOST)
+PAUSED_RECEIVERS = SQL.statement("paused_receivers", most=MOST)
+HELD_NOTIFICATIONS = SQL.statement("held_notifications")
 UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts")
 HAS_RECEIVER = SQL.statement("has_receiver")
 MISSING_LABELS = SQL.statement(
@@ -35,6 +46,23 @@ def unreachable_receiver(row: Mapping[str, Any]) -> UnreachableReceiver:
     """Return the receiver of a row of UNREACHABLE_RECEIVERS, which JSON has carried."""
     contacted_at = None if row["contacted_at"] is None else _time(row["contacted_at"])
     return UnreachableReceiver(**{**row, "since": _time(row["since"]), "contacted_at": contacted_at})
+
+
+def paused_receiver(row: Mapping[str, Any]) -> PausedReceiver:
+    """Return the receiver of a row of PAUSED_RECEIVERS, which JSON has carried."""
+    return PausedReceiver(**{**row, "since": _time(row["since"])})
+
+
+def held_notifications(row: Mapping[str, Any]) -> HeldNotifications:
+    """Return the notifications of a row of HELD_NOTIFICATIONS, which JSON has carried."""
+    counts = row["count"], row["alerts"], row["critical_alerts"]
+    if row["receiver"] is not None:
+        until = None if row["until"] is None else _time(row["until"])
+        return HeldNotifications(HeldBy.PAUSE, row["receiver"], *counts, until)
+    if row["reason"] is None:
+        return HeldNotifications(HeldBy.ALERT, "", *counts)
+    holder = silences.parse_reason(row["reason"])
+    return HeldNotifications(holder.by, holder.name, *counts, holder.until)
 
 
 def missing_labels(row: Mapping[str, Any]) -> MissingLabels:

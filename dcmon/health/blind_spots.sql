@@ -27,6 +27,36 @@ select w.name, w.kind, p.error, p.failures, p.failed_since as since,
    and coalesce(greatest(m.delivered_at, t.delivered_at) <= p.probed_at, true)
  order by w.id limit {most}
 
+-- name: paused_receivers
+-- Receivers that are paused until an operator resumes them. Of the last one, no other gets critical alerts now.
+select w.name, w.kind, w.paused_at as since, w.paused_because as reason, is_for.critical as is_critical,
+       is_for.critical
+         and not exists (select 1 from webhooks o
+                          where o.id <> w.id and o.is_active and (o.paused_at is null or o.paused_until <= now())
+                            and jsonb_exists(cast(o.severities as jsonb), 'critical')) as is_last
+  from webhooks w
+ cross join lateral (select jsonb_exists(cast(w.severities as jsonb), 'critical') as critical) is_for
+ where w.is_active and w.paused_at is not null and w.paused_until is null
+ order by w.id limit {most}
+
+-- name: held_notifications
+-- What waits as an operator, or a more severe alert, wants it; that of the same holder is one row. "alerts": those that
+-- fire, and that neither a receiver nor an operator knows of. Their notifications are looked up, not joined: an alert has
+-- few, and the table may have millions.
+select receiver, case when receiver is not null then paused_until end as until,
+       case when receiver is null and not held_because ^@ 'alert ' then held_because end as reason,
+       count(*) as count, count(distinct unknown) as alerts,
+       count(distinct unknown) filter (where severity = 'critical') as critical_alerts
+  from (select case when w.paused_at is not null and coalesce(w.paused_until > now(), true) then w.name end as receiver,
+               w.paused_until, n.held_because, a.id as unknown, a.severity
+          from notifications n join webhooks w on w.id = n.webhook_id
+               left join alerts a on a.id = n.alert_id and a.state = 'firing' and a.acknowledged_at is null
+                    and (select true from notifications d
+                          where d.alert_id = a.id and d.delivered_at is not null limit 1) is null
+         where n.delivered_at is null and n.dead_at is null) waiting
+ where receiver is not null or held_because is not null
+ group by 1, 2, 3 order by 4 desc, 1, 3
+
 -- name: undelivered_alerts
 -- A minute passes before a notification counts as missing: it is delivered within a second. Without a receiver, none comes.
 select json_build_array(count(*), min(a.opened_at))

@@ -305,6 +305,6 @@ CHECKS: Sequence[Check] = (
     _check_prune, _check_evaluation, _check_rules, _check_notifications, _check_kafka, _check_parked,
     _check_dead_letters, _check_quarantine, _check_sources, _check_organizations, _check_postgres, _check_disk,
     _check_dead_mans_switch, _check_health_org,
-    blind_spot_checks.check_receivers, blind_spot_checks.check_reachability,
+    blind_spot_checks.check_receivers, blind_spot_checks.check_reachability, blind_spot_checks.check_pauses,
     blind_spot_checks.check_undelivered_alerts, blind_spot_checks.check_labels, blind_spot_checks.check_monitors,
 )  # fmt: skip

@@ -39,6 +39,8 @@ ORGANIZATION = SQL.statement(
     failing_rules=rule_failures.FAILING,
     failing_receivers=blind_spots.FAILING_RECEIVERS,
     unreachable_receivers=blind_spots.UNREACHABLE_RECEIVERS,
+    paused_receivers=blind_spots.PAUSED_RECEIVERS,
+    held_notifications=blind_spots.HELD_NOTIFICATIONS,
     undelivered_alerts=blind_spots.UNDELIVERED_ALERTS,
     has_receiver=blind_spots.HAS_RECEIVER,
     silent_monitors=blind_spots.SILENT_MONITORS,
@@ -66,6 +68,8 @@ class _OrganizationRow(NamedTuple):
     failing_oldest_at: datetime | None
     failing_receivers: list[dict[str, Any]] | None
     unreachable_receivers: list[dict[str, Any]] | None
+    paused_receivers: list[dict[str, Any]] | None
+    held_notifications: list[dict[str, Any]] | None
     undelivered_alerts: list[Any]
     has_receiver: bool
     silent_monitors: list[dict[str, Any]] | None
@@ -109,6 +113,8 @@ def _health(engine: Engine, org: Organization, values: Any) -> OrganizationHealt
         recent_due_windows=Backlog(row.recent_count, row.recent_oldest_at),
         failing_receivers=tuple(map(blind_spots.failing_receiver, row.failing_receivers or ())),
         unreachable_receivers=tuple(map(blind_spots.unreachable_receiver, row.unreachable_receivers or ())),
+        paused_receivers=tuple(map(blind_spots.paused_receiver, row.paused_receivers or ())),
+        held_notifications=tuple(map(blind_spots.held_notifications, row.held_notifications or ())),
         undelivered_alerts=blind_spots.backlog(row.undelivered_alerts),
         has_receiver=row.has_receiver,
         unreferenced=tuple(blind_spots.monitors(row.silent_monitors or (), "unreferenced")),

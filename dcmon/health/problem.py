@@ -44,6 +44,7 @@ class ProblemName(StrEnum):
     PROCESS_STOPPED = "process stopped"
     RECEIVER_FAILS = "receiver fails"
     RECEIVER_UNREACHABLE = "receiver not reachable"
+    RECEIVER_PAUSED = "receiver paused"
     ALERT_UNDELIVERED = "alert undelivered"
     NO_REFERENCE = "no reference"
     LABELS_MISSING = "labels missing"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health
-from dcmon.states import ReceiverKind
+from dcmon.states import HeldBy, ReceiverKind
 
 
 class ProcessHeartbeat(Protocol):
@@ -106,6 +106,37 @@ class UnreachableReceiver:
 
 
 @dataclass(frozen=True)
+class PausedReceiver:
+    """A receiver that is paused until an operator resumes it. `reason`: why dcmon itself paused it.
+
+    `is_critical`: it gets critical alerts. `is_last`: it does, and no other receiver gets them now.
+    """
+
+    name: str
+    kind: str
+    since: datetime
+    reason: str | None
+    is_critical: bool
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class HeldNotifications:
+    """Open notifications that are not sent now for one reason.
+
+    `name`: the id of the silence, the name of the mute time or of the paused receiver; empty for more severe alerts.
+    `alerts`: firing alerts of them that no operator has acknowledged, and of which no receiver has got a notification.
+    """
+
+    by: HeldBy
+    name: str
+    count: int
+    alerts: int
+    critical_alerts: int
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
 class MissingLabels:
     """Rows of a version that have no label though labels should have come, and monitors need them.
 
@@ -166,6 +197,8 @@ class OrganizationHealth:
     is_schema_ahead: bool = False
     failing_receivers: Sequence[FailingReceiver] = ()
     unreachable_receivers: Sequence[UnreachableReceiver] = ()
+    paused_receivers: Sequence[PausedReceiver] = ()
+    held_notifications: Sequence[HeldNotifications] = ()
     undelivered_alerts: Backlog = Backlog()
     has_receiver: bool = False
     unreferenced: Sequence[MonitorsOfVersion] = ()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from dcmon import db, errors, redis_scripts
 from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
-from dcmon.formatting import some_of
+from dcmon.formatting import shell_argument, some_of
 from dcmon.health import current_health, local_problems, process_checks, table_locks
 from dcmon.health.organization_healths import QUICK_LOOK, Look
 from dcmon.health.problem import Problem, ProblemName
@@ -21,6 +21,7 @@ from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
 from dcmon.settings import Settings
 from dcmon.severity import Severity
+from dcmon.states import HeldBy
 from dcmon.tenancy import failed_login_counts, missing_roles
 
 PROBLEMS_OF_MISSING_PARTS = (ProblemName.NO_LEADER, ProblemName.NO_WORKER, ProblemName.NO_ENDPOINT)
@@ -60,6 +61,12 @@ STATE_TEXTS: dict[str, str] = {  # in tables for people; JSON has the states the
     PartState.ANOTHER_REVISION: "other revision",
     ProcessState.WORKS: "working",
     ProcessState.HANGS: "hanging",
+}
+HOLDERS = {  # the commands that show what holds notifications back
+    HeldBy.SILENCE: "silence show {}",
+    HeldBy.MUTE_TIME: "mute show {}",
+    HeldBy.PAUSE: "receiver show {}",
+    HeldBy.ALERT: "notification list --state held",
 }
 GOOD_STATES = (PartState.RUNNING, PartState.ANSWERS, PartState.LEADS)
 
@@ -276,6 +283,8 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         "oldest_window": min((backlog.oldest_at for backlog in due if backlog.oldest_at), default=None),
         "notifications_waiting": sum(backlog.count for backlog in unsent),
         "oldest_notification": min((backlog.oldest_at for backlog in unsent if backlog.oldest_at), default=None),
+        "notifications_held": sum(entry.count for org in orgs for entry in org.held_notifications),
+        "notifications_held_by": held_notifications(orgs),
         "notifications_given_up": sum(org.given_up_notifications.count for org in orgs),
         "unread_messages": sum(partition.unread_messages for partition in partitions) if snapshot.is_kafka_up else None,
         "oldest_unread": min(
@@ -287,6 +296,26 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
         "ping": run.message if run is not None else None,
         "ping_sent": run.succeeded_at if run is not None else None,
     }
+
+
+def held_notifications(organizations: Sequence[OrganizationHealth]) -> list[dict[str, Any]]:
+    """Return what holds notifications back; first what keeps the most critical alerts from all receivers."""
+    rows = [
+        {
+            "organization": org.name,
+            "by": entry.by,
+            "name": entry.name or None,
+            "until": entry.until,
+            "notifications": entry.count,
+            "unknown_alerts": entry.alerts,
+            "unknown_critical_alerts": entry.critical_alerts,
+            "command": f"dcmon {HOLDERS[entry.by].format(shell_argument(entry.name))} --org {shell_argument(org.name)}",
+        }
+        for org in organizations
+        for entry in org.held_notifications
+    ]
+    ranking = ("unknown_critical_alerts", "unknown_alerts", "notifications")
+    return sorted(rows, key=lambda row: [-row[key] for key in ranking])
 
 
 def _is_unread(org: OrganizationHealth) -> bool:

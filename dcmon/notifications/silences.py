@@ -4,9 +4,12 @@ A hold does not change an alert: only its notifications wait. When the hold ends
 still the newest about its alert.
 """
 
+import ast
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,7 +19,11 @@ from dcmon.db.tables.org import Alert, AlertRule, Check, Model, Monitor, Silence
 from dcmon.formatting import format_moment
 from dcmon.notifications import matchers, mute_times
 from dcmon.notifications.matchers import Labels
-from dcmon.states import AlertState
+from dcmon.states import AlertState, HeldBy
+
+# The reasons that `find_hold` writes; that of a silence may go on, and the name of a mute time is as Python writes it.
+UNTIL = r" until (\d{4}-\d\d-\d\d \d\d:\d\d) UTC"
+OF_SILENCE, OF_MUTE_TIME = re.compile(r"silence (\d+) by .*?" + UNTIL), re.compile(r"mute time (.+)" + UNTIL + "$")
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,27 @@ class Hold:
 
     reason: str
     until: datetime | None = None
+
+
+class Holder(NamedTuple):
+    """What holds notifications back. `name`: the id of a silence, or the name of a mute time."""
+
+    by: HeldBy
+    name: str = ""
+    until: datetime | None = None
+
+
+def parse_reason(reason: str) -> Holder:
+    """Return what holds notifications back for a stored reason."""
+    if match := OF_SILENCE.match(reason):
+        return Holder(HeldBy.SILENCE, match[1], _end(match[2]))
+    if match := OF_MUTE_TIME.match(reason):
+        return Holder(HeldBy.MUTE_TIME, ast.literal_eval(match[1]), _end(match[2]))
+    return Holder(HeldBy.ALERT)
+
+
+def _end(moment: str) -> datetime:
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC)
 
 
 def require_usable(new: NewSilence, now: datetime | None = None) -> None:

@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from dcmon.formatting import count_of, format_moment
 from dcmon.health.status import GOOD_STATES, STATE_TEXTS
 from dcmon.output import Copied, Fields, Lines, Page, Part, Table
 from dcmon.severity import Severity
+from dcmon.states import HeldBy
 
 if TYPE_CHECKING:
     from dcmon.health.problem import Problem
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 NONE_RUNS = (
     'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with the same settings.'
 )
+HOLDERS = {  # what holds notifications back: one of them, and several
+    HeldBy.SILENCE: ("silence", "silences"),
+    HeldBy.MUTE_TIME: ("mute time", "mute times"),
+    HeldBy.PAUSE: ("paused receiver", "paused receivers"),
+    HeldBy.ALERT: ("", "more severe alerts"),
+}
 MOST_ORGANIZATIONS = 5  # whose alerts are shown
 MOST_PROBLEMS = 5  # with the same name
 PROCESS_COLUMNS = {  # headings by key
@@ -29,8 +37,11 @@ def report(current: "Status", *, quiet: bool) -> Page:
     if quiet and not current.problems and current.failure is None:
         problems = _parts_down(current)
     parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems, hanging=4)]
-    if not problems and not quiet and current.failure is None:
-        parts.append(Lines(["All is well." if not current.exit_code else "Nothing else is wrong."]))
+    if not quiet and current.failure is None:
+        last = _held_alert_lines(current.waiting["notifications_held_by"])
+        if not problems and not last:
+            last = ["All is well." if not current.exit_code else "Nothing else is wrong."]
+        parts.append(Lines(last, hanging=4))
     remarks = [] if current.is_running or current.failure is not None else [NONE_RUNS]
     return Page(_json_row(current), parts, remarks, [problem.code for problem in current.problems])
 
@@ -102,6 +113,7 @@ def _queue_texts(current: "Status") -> dict[str, str]:
         **({"organizations": _organizations(waits, current.now)} if waits["organizations_not_read"] else {}),
         "windows due": _queue(waits["windows_due"], waits["oldest_window"], current.now),
         "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], current.now)
+        + _held(waits["notifications_held_by"], waits["organizations"])
         + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
         "alerts firing": _alerts(waits["alerts_firing"], waits["alerts_by_organization"], waits["organizations"]),
     }
@@ -115,6 +127,42 @@ def _queue_texts(current: "Status") -> dict[str, str]:
         sent = waits["ping_sent"]
         texts["ping"] = waits["ping"] + (f", {_span(current.now - sent)} ago" if sent else "")
     return texts
+
+
+def _held(rows: Sequence[Mapping[str, Any]], organizations: int) -> str:
+    """Say how many notifications are held back, and by what: by name where only one of a kind holds some."""
+    parts = list[str]()
+    for by, (one, several) in HOLDERS.items():
+        holders = [row for row in rows if row["by"] == by]
+        if holders:
+            of = f" of {holders[0]['organization']}" if organizations > 1 else ""
+            name = f"{one} {holders[0]['name']}{of}" if len(holders) == 1 and holders[0]["name"] else several
+            parts.append(f"{sum(row['notifications'] for row in holders):,} by {name}")
+    return f"; held back: {', '.join(parts)}" if parts else ""
+
+
+def _held_alert_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which alerts fire that reached no receiver as an operator wished; a pause without an end is a problem."""
+    unknown = [row for row in rows if row["unknown_alerts"] and row["until"] is not None]
+    lines = list[str]()
+    for row in unknown[:MOST_PROBLEMS]:
+        lines.append(_held_alerts(row))
+        lines.append(Copied(f"    {row['command']}"))
+    if len(unknown) > MOST_PROBLEMS:
+        lines.append(Copied(f"    {len(unknown) - MOST_PROBLEMS:,} more like these: dcmon status -o json"))
+    return lines
+
+
+def _held_alerts(row: Mapping[str, Any]) -> str:
+    number, critical = row["unknown_alerts"], row["unknown_critical_alerts"]
+    fires, of = ("fires", "it") if number == 1 else ("fire", "them")
+    alerts = count_of(number, "critical alert" if critical == number else "alert")
+    some = f", {critical:,} of them critical" if 0 < critical < number else ""
+    holder = f"{HOLDERS[row['by']][0]} {row['name']}"
+    return (
+        f"{alerts} of {row['organization']} {fires}{some}, and no receiver has got a notification of {of}:"
+        f" held back by {holder} until {format_moment(row['until'])}."
+    )
 
 
 def _organizations(waits: Mapping[str, Any], now: datetime) -> str:

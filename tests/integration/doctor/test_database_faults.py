@@ -300,6 +300,19 @@ def test_locked_organization_is_found(healthy: Healthy) -> None:
     assert (finding.fault.code, finding.fact.organization) == ("locked", "acme")
 
 
+def test_pause_without_an_end_is_told_once(healthy: Healthy) -> None:
+    """The status has it, too, if something is missed; the doctor names also a receiver that misses nothing."""
+    healthy.execute(RECEIVER.format("'command', '', ''"))
+    healthy.execute("update webhooks set paused_at = now() - interval '1 hour'")
+
+    findings = {finding.fact.sentence.split()[1]: finding for finding in healthy.findings()}
+
+    assert {name: (finding.fault.code, finding.severity) for name, finding in findings.items()} == {
+        "pager": ("receiver-paused", "high"), "other": ("receiver-paused", "medium"),
+    }  # fmt: skip
+    assert findings["other"].fact.command == "dcmon receiver resume other --org acme"
+
+
 def test_ping_that_fails_is_found(healthy: Healthy) -> None:
     healthy.execute("""insert into public.scheduler_runs (name, started_at, failed_at, message)
                        values ('ping', now(), now(), 'It answered 404.')""")

@@ -17,7 +17,7 @@ from dcmon import db
 from dcmon.app import App
 from dcmon.db import Organization
 from dcmon.db.leader_lock import Leadership
-from dcmon.db.tables.org import Notification
+from dcmon.db.tables.org import Alert, Notification
 from dcmon.health import (
     checks,
     collector,
@@ -35,13 +35,16 @@ from dcmon.health.process_heartbeats import HeartbeatSender, WatchedStopEvent
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth
 from dcmon.jobs import health as job
 from dcmon.jobs import schedule
+from dcmon.notifications import mute_times, receivers, silences
+from dcmon.notifications.silences import NewSilence
 from dcmon.output import Output
 from dcmon.settings import Health, Ping, Settings, Webhooks
 from dcmon.severity import Severity
+from dcmon.states import HeldBy
 from dcmon.storage import versions
 from dcmon.storage.versions import NewVersion
 from dcmon.tenancy import provisioning
-from tests.helpers.alerts import add_receiver, insert_alert
+from tests.helpers.alerts import add_receiver, insert_alert, write_notifications
 from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.statements import recorded_statements
 from tests.helpers.waiting import PATIENCE
@@ -114,6 +117,35 @@ def test_alert_without_a_receiver_is_a_problem_at_once(app: App, target: Target)
 
     add_receiver(app, target.org, "https://hooks.example.org/x")
     assert tenant(app).undelivered_alerts.count == 0
+
+
+def test_what_holds_notifications_back_is_named(app: App, target: Target) -> None:
+    """As the worker stores it: by a silence, by a mute time, and for a receiver that is paused."""
+    name = "nights until 2026-01-01 00:00 UTC 'x'"
+    for receiver in ("team", "paused"):
+        add_receiver(app, target.org, "https://hooks.example.org/x", receiver)
+    write_notifications(app, target.org, known := insert_alert(app, target, "low"), "firing")
+    write_notifications(app, target.org, unknown := insert_alert(app, target, "critical"), "firing")
+    execute(app.engine, target.org, "update notifications set delivered_at = now() where alert_id = :id", id=known)
+    write_notifications(app, target.org, known, "repeated")
+    with app.org(target.org) as session:
+        now = datetime.now(UTC)
+        silences.add(session, NewSilence([f"alert={known}"], now, now + timedelta(hours=2), "deploy until noon", "ann"))
+        mute_times.add(session, name, "daily", "00:00-00:00", "UTC", [f"alert={unknown}"])
+        for row in session.scalars(select(Notification).where(Notification.delivered_at.is_(None))):
+            row.held_because = silences.hold_reason(session, session.get_one(Alert, row.alert_id), now)
+        receivers.pause(session, receivers.find(session, "paused"), None)
+
+    held = {entry.by: entry for entry in tenant(app).held_notifications}
+
+    assert {by: (entry.name, entry.count, entry.alerts, entry.critical_alerts) for by, entry in held.items()} == {
+        HeldBy.SILENCE: ("1", 1, 0, 0), HeldBy.MUTE_TIME: (name, 1, 1, 1), HeldBy.PAUSE: ("paused", 2, 1, 1),
+    }  # fmt: skip
+    assert held[HeldBy.SILENCE].until == (now + timedelta(hours=2)).replace(second=0, microsecond=0)
+    assert held[HeldBy.PAUSE].until is None
+    assert [(receiver.name, receiver.is_critical, receiver.is_last) for receiver in tenant(app).paused_receivers] == [
+        ("paused", True, False)
+    ]
 
 
 def test_window_without_evaluation_is_a_problem(app: App, target: Target) -> None:

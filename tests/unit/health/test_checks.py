@@ -15,9 +15,11 @@ from dcmon.health.snapshot import (
     Disk,
     FailingReceiver,
     HealthSnapshot,
+    HeldNotifications,
     MonitorsOfVersion,
     OrganizationHealth,
     PartitionLag,
+    PausedReceiver,
     PostgresUsage,
     QuarantinedShare,
     StoppedProcess,
@@ -25,6 +27,7 @@ from dcmon.health.snapshot import (
 )
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health, Ping, Webhooks
+from dcmon.states import HeldBy
 from tests.helpers.typed_commands import require_mending
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -105,6 +108,9 @@ def test_healthy_snapshot_has_no_problem() -> None:
 
 UNSEEN = {"seen_at": ago(minutes=4), "polled_at": ago(minutes=4)}
 UNREAD = PartitionLag("dcmon.ingestion.samples/0", 12, ago(minutes=6), ago(minutes=6))
+
+PAUSED = PausedReceiver("pager", "webhook", JUST_NOW, None, is_critical=False, is_last=False)
+HELD = HeldNotifications(HeldBy.PAUSE, "pager", 2, 0, 0)
 
 PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
     "no evaluate worker": (without_process("evaluate"), ("no worker", "evaluate", "critical")),
@@ -257,6 +263,18 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         ),
         ("receiver not reachable", "acme/pager", "critical"),
     ),
+    "receiver for critical alerts is paused": (
+        with_organization(paused_receivers=[replace(PAUSED, is_critical=True)]),
+        ("receiver paused", "acme/pager", "medium"),
+    ),
+    "only receiver for critical alerts is paused": (
+        with_organization(paused_receivers=[replace(PAUSED, is_critical=True, is_last=True)]),
+        ("receiver paused", "acme/pager", "high"),
+    ),
+    "notifications wait for a paused receiver": (
+        with_organization(paused_receivers=[PAUSED], held_notifications=[HELD]),
+        ("receiver paused", "acme/pager", "medium"),
+    ),
     "critical alert reached no receiver": (
         with_organization(undelivered_alerts=Backlog(1, JUST_NOW), has_receiver=True),
         ("alert undelivered", "acme", "critical"),
@@ -374,6 +392,8 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
     "receiver is tried again": with_organization(
         failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, 503, "It answered 503.", False)]
     ),
+    "receiver that gets few severities is paused": with_organization(paused_receivers=[PAUSED]),
+    "notifications are held": with_organization(held_notifications=[replace(HELD, by=HeldBy.SILENCE, name="3")]),
     "health is notified to an organization": replace(healthy(), health_org="acme"),
     "disk usage is unknown": replace(healthy(), disk=None),
 }
@@ -382,6 +402,28 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
 @pytest.mark.parametrize("case", HARMLESS_CASES, ids=str)
 def test_harmless_state_is_no_problem(case: str) -> None:
     assert find_problems(HARMLESS_CASES[case]) == []
+
+
+def test_paused_receiver_that_refuses_is_one_problem() -> None:
+    """It answered 410, and dcmon paused it: the address is wrong, and then it must be resumed."""
+    gone = FailingReceiver("pager", 2, JUST_NOW, 410, "The receiver answered 410 (Gone).", True)
+    paused = replace(PAUSED, is_critical=True, reason=gone.error)
+    snapshot = with_organization(failing_receivers=[gone], paused_receivers=[paused], held_notifications=[HELD])
+
+    (problem,) = checks.find_problems(snapshot, BOUNDS)
+
+    assert problem.name == "receiver fails"
+    assert problem.command.endswith(" && dcmon receiver resume pager --org acme")
+
+
+def test_problem_of_a_pause_says_what_is_missed() -> None:
+    last = replace(PAUSED, is_critical=True, is_last=True, reason="The receiver answered 410 (Gone).")
+    (problem,) = checks.find_problems(with_organization(paused_receivers=[last], held_notifications=[HELD]), BOUNDS)
+    assert problem.command == "dcmon receiver resume pager --org acme"
+    assert problem.sentence == (
+        "Receiver pager of acme is paused without an end, and 2 notifications wait for it, and no other receiver gets"
+        " critical alerts now: The receiver answered 410 (Gone)."
+    )
 
 
 def test_problems_sort_by_severity_then_age() -> None:

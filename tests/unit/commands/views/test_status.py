@@ -1,5 +1,6 @@
 """The status as people read it: alerts by organization, and with --quiet the reason of the exit code."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,9 +8,11 @@ import pytest
 
 from dcmon.commands.views import status as view
 from dcmon.health.problem import Problem, ProblemName
-from dcmon.health.status import PartState, Status
+from dcmon.health.snapshot import HeldNotifications, OrganizationHealth
+from dcmon.health.status import PartState, Status, held_notifications
 from dcmon.output import Fields, Lines
 from dcmon.severity import Severity
+from dcmon.states import HeldBy
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 WAITING = {
@@ -17,7 +20,7 @@ WAITING = {
     "windows_due": 0, "oldest_window": None, "notifications_waiting": 0,
     "oldest_notification": None, "notifications_given_up": 0, "unread_messages": None, "oldest_unread": None,
     "parked_messages": 0, "alerts_firing": {}, "alerts_by_organization": {}, "ping": None, "ping_sent": None,
-    "failed_logins": 0,
+    "failed_logins": 0, "notifications_held": 0, "notifications_held_by": [],
 }  # fmt: skip
 FULL = Problem(ProblemName.DISK_FULL, Severity.CRITICAL, "The disk has 1 % left.", "dcmon prune", NOW)
 
@@ -46,6 +49,46 @@ def test_alerts_name_their_organization_the_worst_first() -> None:
 def test_alerts_of_many_organizations_are_cut() -> None:
     many = {f"t{number}": {"low": 1} for number in range(9)}
     assert alerts(200, **many).endswith("t4: 1 low; and 4 more organizations)")
+
+
+def held(*entries: HeldNotifications, organizations: int = 1) -> tuple[str, list[str]]:
+    """Return what is shown of held notifications: the line of the queue, and the last lines."""
+    healths = [OrganizationHealth("acme", held_notifications=entries)]
+    healths += [OrganizationHealth(f"t{number}") for number in range(organizations - 1)]
+    rows = held_notifications(healths)
+    waiting = {**WAITING, "organizations": organizations, "notifications_held_by": rows}
+    page = view.report(Status([], [], waiting, [], NOW), quiet=False)
+    (fields,) = [part for part in page.parts if isinstance(part, Fields)]
+    last = [part for part in page.parts if isinstance(part, Lines)][-1]
+    return str(fields.row["notifications"]), list(last.lines)
+
+
+def test_held_notifications_are_counted_by_what_holds_them() -> None:
+    silence, pause = HeldNotifications(HeldBy.SILENCE, "3", 4, 0, 0, NOW), HeldNotifications(HeldBy.PAUSE, "w", 2, 0, 0)
+    severe = HeldNotifications(HeldBy.ALERT, "", 1, 0, 0)
+
+    assert held() == ("none waits", ["All is well."])
+    text, last = held(silence, pause, severe)
+    assert text == "none waits; held back: 4 by silence 3, 2 by paused receiver w, 1 by more severe alerts"
+    assert last == ["All is well."]
+    assert held(silence, organizations=2)[0] == "none waits; held back: 4 by silence 3 of acme"
+    assert held(silence, replace(silence, name="4"))[0] == "none waits; held back: 8 by silences"
+
+
+def test_critical_alert_that_is_held_is_not_all_well() -> None:
+    """A silence is a wish: no problem, exit 0. But who looks at the status learns of the alert."""
+    silence = HeldNotifications(HeldBy.SILENCE, "3", 4, 2, 0, NOW)
+    nights = HeldNotifications(HeldBy.MUTE_TIME, "my nights", 1, 1, 1, NOW)
+    assert held(silence, nights)[1] == [
+        "1 critical alert of acme fires, and no receiver has got a notification of it:"
+        " held back by mute time my nights until 2026-11-26 12:00 UTC.",
+        "    dcmon mute show 'my nights' --org acme",
+        "2 alerts of acme fire, and no receiver has got a notification of them:"
+        " held back by silence 3 until 2026-11-26 12:00 UTC.",
+        "    dcmon silence show 3 --org acme",
+    ]
+    assert "2 alerts of acme fire, 1 of them critical, and" in held(replace(silence, critical_alerts=1))[1][0]
+    assert lines(Status([], [], WAITING, [], NOW)) == []
 
 
 def lines(status: Status) -> list[str]:
