@@ -1,6 +1,6 @@
 """The part of `dcmon monitor` that shows stored results and computes missing ones."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Annotated
 
@@ -23,7 +23,8 @@ BACKFILL_TIMEOUT = "Longest wait for another run or backfill of the same monitor
 def history(
     ctx: typer.Context,
     name: options.MonitorName,
-    since: Annotated[datetime | None, options.time_option("--since", "Only windows that end after this time.")] = None,
+    since: options.WindowsSince = None,
+    until: options.WindowsUntil = None,
     metric: Annotated[list[str] | None, typer.Option(help="Only these metrics; repeatable.")] = None,
     revisions: Annotated[
         bool,
@@ -40,9 +41,11 @@ def history(
     Example: dcmon monitor history "credit/Prediction Drift" --chart
     """
     from dcmon.commands.views import monitor_result as view
+    from dcmon.monitoring.complete_windows import EndRange
 
     require_not_both(chart, "--chart", revisions, "--revisions")
-    ctx.obj.output.page(view.history(ctx.obj, name, since, metric, is_all_revisions=revisions, is_chart=chart))
+    ends = EndRange(since, until)
+    ctx.obj.output.page(view.history(ctx.obj, name, ends, metric, is_all_revisions=revisions, is_chart=chart))
 
 
 @app.command()
@@ -50,19 +53,19 @@ def history(
 def backfill(
     ctx: typer.Context,
     names: options.MonitorNames,
-    from_: options.RequiredFrom,
-    to: options.Until = None,
+    since: options.RequiredWindowsSince,
+    until: options.WindowsUntil = None,
     timeout: Annotated[timedelta, options.duration_option("--timeout", BACKFILL_TIMEOUT)] = timedelta(minutes=10),
     notify: options.Notify = False,
 ) -> None:
     """Evaluate past windows of monitors that have no result yet; after an interruption, the same command continues.
 
-    Example: dcmon monitor backfill "credit/Prediction Drift" --from 2026-11-01
+    Example: dcmon monitor backfill "credit/Prediction Drift" --since 2026-11-01
     """
     from dcmon.commands.operations import monitor
     from dcmon.commands.operations import monitor_run as operation
     from dcmon.monitoring.complete_windows import EndRange
 
-    ends = EndRange(from_, to)
+    ends = EndRange(since, until)
     request = operation.RunRequest("", ends, timeout, notifies=notify)
     run_for_all(ctx.obj.output, names, partial(monitor.find, ctx.obj), partial(operation.backfill, ctx.obj, request))

@@ -29,8 +29,8 @@ def run(
     names: Annotated[list[str] | None, typer.Argument(metavar="MONITOR", help=NAMES)] = None,
     all_: Annotated[bool, typer.Option("--all", help="All monitors of the organization.")] = False,
     at: Annotated[datetime | None, options.time_option("--at", AT)] = None,
-    from_: options.From = None,
-    to: options.Until = None,
+    since: options.WindowsSince = None,
+    until: options.WindowsUntil = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the window is complete; exit 3 if it is not.")
     ] = False,
@@ -54,22 +54,22 @@ def run(
     from dcmon.commands.views import monitor_result as view
     from dcmon.monitoring.complete_windows import EndRange
 
-    _require_one_way(at, from_, to, wait=wait)
+    _require_one_way(at, since, until, wait=wait)
     require_not_both(bool(names), "monitors", all_, "--all")
     if not names and not all_:
         raise typer.BadParameter("Name monitors or models, or give --all.")
-    request = operation.RunRequest("", EndRange(from_, to), timeout, at, wait, notify)
+    request = operation.RunRequest("", EndRange(since, until), timeout, at, wait, notify)
     done = operation.run(ctx.obj, names, request, reports)
     ctx.obj.output.page(view.judged_page(done.results))
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 
 
-def _require_one_way(at: datetime | None, from_: datetime | None, to: datetime | None, *, wait: bool) -> None:
+def _require_one_way(at: datetime | None, since: datetime | None, until: datetime | None, *, wait: bool) -> None:
     """Check that no options contradict each other. Raises BadParameter."""
-    if at and (from_ or to):
-        raise typer.BadParameter("Give either --at for one window, or --from and --to for several.")
-    if wait and (from_ or to):
+    if at and (since or until):
+        raise typer.BadParameter("Give either --at for one window, or --since and --until for several.")
+    if wait and (since or until):
         raise typer.BadParameter(
-            "Give --wait without --from and --to: it waits for one window, that of --at or the last one."
+            "Give --wait without --since and --until: it waits for one window, that of --at or the last one."
         )

@@ -1,5 +1,6 @@
 """Alerts, which rules open when windows violate them."""
 
+from datetime import datetime
 from functools import partial
 from typing import Annotated
 
@@ -42,12 +43,21 @@ def list_(
         list[str] | None, choice_option(what="severity", known=Severity, help="Only of this severity; repeatable.")
     ] = None,
     model: options.OnlyModel = None,
+    since: Annotated[
+        datetime | None, options.time_option("--since", "Only alerts that began at this time or later.")
+    ] = None,
+    until: Annotated[
+        datetime | None, options.time_option("--until", "Only alerts that began before this time.")
+    ] = None,
 ) -> None:
-    """List alerts that fire, oldest first; "held" means no notification is sent. Example: dcmon alert list --all"""
+    """List alerts that fire, oldest first; "held" means no notification is sent. Example: dcmon alert list --all
+
+    Example: dcmon alert list --all --since yesterday
+    """
     from dcmon.commands.views import alert as view
 
-    rows = view.rows(ctx.obj, model=model, states=state, severities=severity, is_all=all_)
-    ctx.obj.output.table(rows, COLUMNS, empty="No alert fires.", narrow=NARROW)
+    chosen = view.AlertFilter(model, state or [], severity or [], since, until, is_all=all_)
+    ctx.obj.output.table(view.rows(ctx.obj, chosen), COLUMNS, empty=chosen.empty, narrow=NARROW)
 
 
 @app.command()

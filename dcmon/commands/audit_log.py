@@ -26,6 +26,7 @@ def _kinds() -> list[str]:
 def list_(
     ctx: typer.Context,
     since: Annotated[datetime | None, options.time_option("--since", "Only changes since this time.")] = None,
+    until: Annotated[datetime | None, options.time_option("--until", "Only changes before this time.")] = None,
     author: Annotated[str | None, typer.Option("--who", help="Only changes by this user, by e-mail or name.")] = None,
     kind: Annotated[
         str | None,
@@ -48,7 +49,7 @@ def list_(
     from dcmon.commands.views import audit_log as view
     from dcmon.tenancy.audit_log import EntryFilter
 
-    ctx.obj.output.page(view.listing(ctx.obj, EntryFilter(since, None, author, kind, object_), limit))
+    ctx.obj.output.page(view.listing(ctx.obj, EntryFilter(since, until, author, kind, object_), limit))
 
 
 @app.command()

@@ -26,6 +26,7 @@ def list_(
     topic: options.DeadLetterTopic = None,
     reason: options.DeadLetterReason = None,
     since: options.DeadLetterSince = None,
+    until: options.DeadLetterUntil = None,
     all_: Annotated[bool, typer.Option("--all", help="Also those that were stored or deleted.")] = False,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most so many, the newest.")] = 100,
     all_orgs: AllOrgs = False,
@@ -37,7 +38,7 @@ def list_(
     from dcmon.commands.views import dead_letter as view
     from dcmon.ingestion.dead_letters import DeadLetterFilter
 
-    chosen = DeadLetterFilter((), topic, reason, since, with_resolved=all_)
+    chosen = DeadLetterFilter((), topic, reason, since, with_resolved=all_, until=until)
     ctx.obj.output.page(view.listing(ctx.obj, chosen, limit, is_of_all=all_orgs))
 
 

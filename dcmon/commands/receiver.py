@@ -157,18 +157,18 @@ def pause(
     for_: Annotated[
         timedelta | None,
         options.duration_option(
-            "--for", "How long: 2h, 30m, 3d; default: until it is resumed.", "For a time give --to."
+            "--for", "How long: 2h, 30m, 3d; default: until it is resumed.", "For a time give --until."
         ),
     ] = None,
     until: Annotated[
-        timedelta | None, options.lifetime_option("--to", "Until when: 2026-12-31T08:00, tomorrow or +2h.")
+        timedelta | None, options.lifetime_option("--until", "Until when: 2026-12-31T08:00, tomorrow or +2h.")
     ] = None,
 ) -> None:
     """Pause receivers: their notifications wait, none is lost. Example: dcmon receiver pause team --for 2h"""
     from dcmon.commands.operations import notification as operation
     from dcmon.commands.operations import receiver
 
-    require_not_both(for_ is not None, "--for", until is not None, "--to")
+    require_not_both(for_ is not None, "--for", until is not None, "--until")
     find, pause_one = partial(receiver.find, ctx.obj), partial(operation.pause, ctx.obj, duration=for_ or until)
     run_for_all(ctx.obj.output, names, find, pause_one, shown=Shown(none={"until": "it is resumed"}))
 

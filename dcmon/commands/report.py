@@ -1,6 +1,5 @@
 """Write a model's pages as one HTML file for offline use."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -19,7 +18,7 @@ def report(
         str | None,
         typer.Option("--out", metavar="FILE", help='File to write; "-": stdout. Default: MODEL.html, here.'),
     ] = None,
-    since: Annotated[datetime | None, options.time_option("--since", "Only windows that end after this time.")] = None,
+    since: options.WindowsSince = None,
     replace: options.Replace = False,
 ) -> None:
     """Write the pages of a model as one HTML file, which needs no network.

@@ -36,8 +36,8 @@ def delete(
     ctx: typer.Context,
     *,
     model: options.TargetModel = None,
-    from_: Annotated[datetime, options.time_option("--from", "Only samples with this time or later.")],
-    to: Annotated[datetime, options.time_option("--to", "Only samples before this time.")],
+    since: Annotated[datetime, options.time_option("--since", "Only samples with this time or later.")],
+    until: Annotated[datetime, options.time_option("--until", "Only samples before this time.")],
     version: options.OnlyVersion = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Delete the labels too; else they wait for the samples to be logged again.")
@@ -49,11 +49,11 @@ def delete(
 
     Their windows are evaluated again.
 
-    Example: dcmon sample delete --model credit --from 2026-11-02 --to 2026-11-03
+    Example: dcmon sample delete --model credit --since 2026-11-02 --until 2026-11-03
     """
     from dcmon.commands.operations import sample as operation
 
-    deletion = operation.prepare_deletion(ctx.obj, model, version, from_, to)
+    deletion = operation.prepare_deletion(ctx.obj, model, version, since, until)
     delete_samples = partial(operation.delete, ctx.obj, deletion, by or operator_name(), with_labels=labels)
     deleted = ask_and_run(ctx.obj.output, deletion.question, delete_samples, phrases=deletion.phrases, yes=yes)
     counts, key = deletion.counts if deleted is None else deleted, "labels" if labels else "labels_that_wait"

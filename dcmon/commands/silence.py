@@ -28,10 +28,10 @@ def create(
         ),
     ],
     for_: Annotated[
-        timedelta | None, options.duration_option("--for", "How long: 30m, 4h, 2d.", "For a time give --to.")
+        timedelta | None, options.duration_option("--for", "How long: 30m, 4h, 2d.", "For a time give --until.")
     ] = None,
-    from_: Annotated[datetime | None, options.time_option("--from", "Start of the silence; default: now.")] = None,
-    until: Annotated[datetime | None, options.time_option("--to", "End of the silence, like +4h.")] = None,
+    since: Annotated[datetime | None, options.time_option("--since", "Start of the silence; default: now.")] = None,
+    until: Annotated[datetime | None, options.time_option("--until", "End of the silence, like +4h.")] = None,
     reason: Annotated[str, typer.Option(help="Reason, stored with the silence.")] = "",
     by: Annotated[str | None, typer.Option(help="Author of the silence; default: the user of the system.")] = None,
     yes: options.Yes = False,
@@ -49,8 +49,8 @@ def create(
     from dcmon.notifications.silences import NewSilence
 
     if (for_ is None) is (until is None):
-        raise typer.BadParameter("Give either --for 4h or --to 2026-12-01, and not both.")
-    begins = from_ or datetime.now(UTC)
+        raise typer.BadParameter("Give either --for 4h or --until 2026-12-01, and not both.")
+    begins = since or datetime.now(UTC)
     ends = until or begins + (for_ or timedelta())
     row = operation.add(ctx.obj, NewSilence(matchers, begins, ends, reason, by or operator_name()), yes=yes)
     ctx.obj.output.value(row, remark=None if row["alerts"] else "No alert that fires now matches.")
@@ -88,10 +88,10 @@ def set_(
     ] = None,
     for_: Annotated[
         timedelta | None,
-        options.duration_option("--for", "How long from now, or from its start: 4h.", "For a time give --to."),
+        options.duration_option("--for", "How long from now, or from its start: 4h.", "For a time give --until."),
     ] = None,
-    from_: Annotated[datetime | None, options.time_option("--from", "Start of the silence.")] = None,
-    until: Annotated[datetime | None, options.time_option("--to", "End of the silence, like +4h.")] = None,
+    since: Annotated[datetime | None, options.time_option("--since", "Start of the silence.")] = None,
+    until: Annotated[datetime | None, options.time_option("--until", "End of the silence, like +4h.")] = None,
     reason: Annotated[str | None, typer.Option(help="Reason, stored with the silence.")] = None,
     yes: options.Yes = False,
 ) -> None:
@@ -101,9 +101,9 @@ def set_(
     """
     from dcmon.commands.operations import silence as operation
 
-    require_some("silence set", match, for_, from_, until, reason)
-    require_not_both(for_ is not None, "--for", until is not None, "--to")
-    wanted = operation.SilenceChange(match, from_, until, for_, reason)
+    require_some("silence set", match, for_, since, until, reason)
+    require_not_both(for_ is not None, "--for", until is not None, "--until")
+    wanted = operation.SilenceChange(match, since, until, for_, reason)
     find, change = partial(operation.find, ctx.obj), partial(operation.change, ctx.obj, wanted=wanted)
     ask = partial(operation.ask, ctx.obj, wanted, yes=yes)
     run_for_all(ctx.obj.output, silence_ids, find, change, ask=ask)

@@ -34,7 +34,7 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True)
 class DeadLetterFilter:
-    """Which dead letters: by ids, or by topic, a part of the reason, time and organization's id.
+    """Which dead letters: by ids, or by topic, a part of the reason, time (from, and before) and organization's id.
 
     `with_resolved`: also those that were stored or deleted.
     """
@@ -45,6 +45,7 @@ class DeadLetterFilter:
     since: datetime | None = None
     org_id: int | None = None
     with_resolved: bool = False
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def _filtered(statement: "Select[Any]", chosen: DeadLetterFilter) -> "Select[Any
         statement = statement.where(DeadLetter.reason.icontains(chosen.reason, autoescape=True))
     if chosen.since is not None:
         statement = statement.where(DeadLetter.created_at >= chosen.since)
+    if chosen.until is not None:
+        statement = statement.where(DeadLetter.created_at < chosen.until)
     return statement.order_by(DeadLetter.id.desc())
 
 

@@ -149,6 +149,7 @@ class QuarantineFilter:
     reason: str | None = None
     since: datetime | None = None
     source: str | None = None
+    until: datetime | None = None
 
     @property
     def is_all(self) -> bool:
@@ -193,6 +194,8 @@ def select_rows(rows: QuarantineFilter) -> Any:
         statement = statement.where(Quarantined.id.in_(rows.ids))
     if rows.since is not None:
         statement = statement.where(Quarantined.logged_at >= rows.since)
+    if rows.until is not None:
+        statement = statement.where(Quarantined.logged_at < rows.until)
     if rows.source is not None:
         has_prefix = Quarantined.source.startswith(rows.source, autoescape=True)
         source = FILE_SOURCE_PREFIX + IngestedFile.digest

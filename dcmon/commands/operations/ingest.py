@@ -57,7 +57,7 @@ class LoadedFiles:
         first, last = (pg_binary.time(time).replace(microsecond=0) for time in span)
         return (
             f"{sentence} To delete all samples of their time: dcmon sample delete {self.version_options}"
-            f" --from {first:%Y-%m-%dT%H:%M:%S} --to {last + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S} --dry-run"
+            f" --since {first:%Y-%m-%dT%H:%M:%S} --until {last + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S} --dry-run"
         )
 
     def require_stored(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dcmon.states import DefaultSet
 
 T = TypeVar("T")
-TIME_RANGES = (("--from", "--to"), ("--since", "--until"))  # options that are the two ends of one range
+TIME_RANGE = ("--since", "--until")  # options that are the two ends of one range
 
 
 def column_mapping(options: list[str] | None, ignore_extra: bool) -> dict[str, str]:
@@ -69,12 +69,14 @@ def require_usable(context: Any) -> None:
 def require_ordered_times(context: Any) -> None:
     """Check that the time range of a command, if it has one, ends after its start. Raises BadParameter."""
     typed = {parameter.opts[0]: context.params.get(parameter.name) for parameter in context.command.params}
-    for first, last in () if context.resilient_parsing else TIME_RANGES:  # it is resilient while a shell completes
-        start, end = typed.get(first), typed.get(last)
-        if isinstance(start, datetime) and isinstance(end, datetime) and end <= start:
-            before = "where" if end == start else "before"
-            sentence = f"The time range ends at {end:%Y-%m-%d %H:%M}, {before} it begins at {start:%Y-%m-%d %H:%M} UTC."
-            raise typer.BadParameter(f"{sentence} {first} is the earlier time; 2h is two hours ago.", param_hint=last)
+    if context.resilient_parsing:  # while a shell completes
+        return
+    first, last = TIME_RANGE
+    start, end = typed.get(first), typed.get(last)
+    if isinstance(start, datetime) and isinstance(end, datetime) and end <= start:
+        before = "where" if end == start else "before"
+        sentence = f"The time range ends at {end:%Y-%m-%d %H:%M}, {before} it begins at {start:%Y-%m-%d %H:%M} UTC."
+        raise typer.BadParameter(f"{sentence} {first} is the earlier time; 2h is two hours ago.", param_hint=last)
 
 
 def require_known_settings(context: Any) -> None:

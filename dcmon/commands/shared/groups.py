@@ -19,13 +19,18 @@ OLD_WORDS = {
     ("notification", "resume"): ("receiver", "resume"),
 }  # fmt: skip
 # Options of earlier releases, which still work, by the first word of their commands.
+_FROM, _TO = {"--from": "--since"}, {"--to": "--until"}
 OLD_OPTIONS = {
-    "report": {"--file": "--out", "-f": "--out"},
+    **{
+        noun: {**_FROM, **_TO}
+        for noun in ("alert", "audit-log", "dead-letter", "logs", "monitor", "quarantine", "sample", "silence")
+    },
+    "receiver": _TO,
+    "rule": _FROM,
+    "report": {"--file": "--out", "-f": "--out", **_FROM},
     "generate": {"--output-dir": "--out", "--overwrite": "--replace"},
     "model": {"--write": "--out"},
     "mute": {"--tz": "--time-zone"},
-    "receiver": {"--until": "--to"},
-    "silence": {"--until": "--to"},
 }
 # Verbs of other tools, for suggestions.
 SYNONYMS = {

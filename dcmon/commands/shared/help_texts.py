@@ -24,9 +24,8 @@ GROUPS = {
         "rows", "reset",
     },
     "Windows": {
-        "label_ratio", "label_delay", "time_zone", "frequency_", "aggregation_window", "lookback", "at", "from_", "to",
-        "wait",
-        "timeout",
+        "label_ratio", "label_delay", "time_zone", "frequency_", "aggregation_window", "lookback", "at", "since",
+        "until", "wait", "timeout",
     },
     "Default monitors": {"defaults", "no_defaults"},
     "Reports": {"fail_on", "allow_no_verdict", "junit", "github_summary", "github_annotations"},

@@ -158,11 +158,12 @@ def _parse_listed_rows(
     version: options.OnlyVersion = None,
     reason: options.Reason = None,
     since: options.LoggedSince = None,
+    until: options.LoggedUntil = None,
     source: options.RowSource = None,
 ) -> "QuarantineFilter":
     from dcmon.ingestion.quarantine import QuarantineFilter
 
-    return QuarantineFilter((), model, version, reason, since, source)
+    return QuarantineFilter((), model, version, reason, since, source, until)
 
 
 def _parse_chosen_rows(
@@ -171,6 +172,7 @@ def _parse_chosen_rows(
     version: options.OnlyVersion = None,
     reason: options.Reason = None,
     since: options.LoggedSince = None,
+    until: options.LoggedUntil = None,
     source: options.RowSource = None,
     all_: options.AllRows = False,
 ) -> "QuarantineFilter":
@@ -178,7 +180,7 @@ def _parse_chosen_rows(
     from dcmon import errors
     from dcmon.ingestion.quarantine import QuarantineFilter
 
-    listed = _parse_listed_rows(model, version, reason, since, source)
+    listed = _parse_listed_rows(model, version, reason, since, until, source)
     if sum([bool(ids), not listed.is_all, all_]) > 1:
         raise errors.InvalidInput("Give ids, or options that choose rows, or --all, but only one of the three.")
     if not (ids or all_) and listed.is_all:
@@ -193,19 +195,20 @@ def _parse_chosen_dead_letters(
     topic: options.DeadLetterTopic = None,
     reason: options.DeadLetterReason = None,
     since: options.DeadLetterSince = None,
+    until: options.DeadLetterUntil = None,
     all_: options.AllDeadLetters = False,
 ) -> "DeadLetterFilter":
     """Parse which dead letters to change. Raises InvalidInput unless ids, options or --all choose them."""
     from dcmon import errors
     from dcmon.ingestion.dead_letters import DeadLetterFilter
 
-    is_filtered = any(option is not None for option in (topic, reason, since))
+    is_filtered = any(option is not None for option in (topic, reason, since, until))
     if sum([bool(ids), is_filtered, all_]) != 1:
         raise errors.InvalidInput(
             "Give ids, or options that choose dead letters, or --all, and only one of the three."
             ' "dcmon dead-letter list" lists them.'
         )
-    return DeadLetterFilter(tuple(ids or ()), topic, reason, since)
+    return DeadLetterFilter(tuple(ids or ()), topic, reason, since, until=until)
 
 
 # Decorators of commands. The first word is the parameter that gets the value.

@@ -112,9 +112,10 @@ SourceNames = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Nam
 MuteName = Annotated[str, typer.Argument(metavar="MUTE", help="Name of the mute time.")]
 MuteNames = Annotated[list[str], typer.Argument(metavar="MUTE...", help="Names of mute times.")]
 LoggedSince = Annotated[datetime | None, time_option("--since", "Only rows logged at this time or later.")]
-From = Annotated[datetime | None, time_option("--from", "Windows that end after this time.")]
-RequiredFrom = Annotated[datetime, time_option("--from", "Windows that end after this time.")]
-Until = Annotated[datetime | None, time_option("--to", "Windows that end at this time or before.")]
+LoggedUntil = Annotated[datetime | None, time_option("--until", "Only rows logged before this time.")]
+WindowsSince = Annotated[datetime | None, time_option("--since", "Only windows that end after this time.")]
+RequiredWindowsSince = Annotated[datetime, time_option("--since", "Only windows that end after this time.")]
+WindowsUntil = Annotated[datetime | None, time_option("--until", "Only windows that end at this time or before.")]
 
 # How the columns of a file become fields.
 Mapping = Annotated[
@@ -211,6 +212,7 @@ DeadLetterReason = Annotated[
     str | None, typer.Option("--reason", metavar="TEXT", help="Only with this text in the reason.")
 ]
 DeadLetterSince = Annotated[datetime | None, time_option("--since", "Only those that were read at this time or later.")]
+DeadLetterUntil = Annotated[datetime | None, time_option("--until", "Only those that were read before this time.")]
 AllDeadLetters = Annotated[bool, typer.Option("--all", help="All dead letters that are neither stored nor deleted.")]
 
 # What a monitor computes.

@@ -1,5 +1,7 @@
 """Alerts, as lists, as JSON and as text for people."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,19 +33,43 @@ HISTORY_COLUMNS = {  # headings by key
 }  # fmt: skip
 
 
-def rows(
-    app: "App", *, model: str | None, states: list[str] | None, severities: list[str] | None, is_all: bool
-) -> list[dict[str, Any]]:
-    """List alerts as rows, oldest first; without `is_all` and `states` those that fire."""
+@dataclass(frozen=True)
+class AlertFilter:
+    """Which alerts: of a model, in one of the states, of one of the severities, that began from `since` to `until`.
+
+    Without `is_all` and `states` those that fire.
+    """
+
+    model: str | None
+    states: Sequence[str]
+    severities: Sequence[str]
+    since: datetime | None
+    until: datetime | None
+    is_all: bool
+
+    @property
+    def empty(self) -> str:
+        """What is said of no alert."""
+        return "No alert fires." if self == AlertFilter(None, [], [], None, None, is_all=False) else "No such alert."
+
+    def has(self, view: "AlertView") -> bool:
+        """Return True if an alert is one of these."""
+        alert = view.alert
+        return (
+            (not self.severities or alert.severity in self.severities)
+            and (self.is_all or bool(self.states) or _is_firing(view))
+            and (self.since is None or alert.first_window_start >= self.since)
+            and (self.until is None or alert.first_window_start < self.until)
+        )
+
+
+def rows(app: "App", chosen: AlertFilter) -> list[dict[str, Any]]:
+    """List alerts as rows, oldest first."""
     with app.org() as session:
-        views = alert_views.list_alerts(session, models.find(session, model).id if model else None, pending=True)
-        chosen = [
-            view
-            for view in views
-            if (not severities or view.alert.severity in severities) and (is_all or states or _is_firing(view))
-        ]
-        listed = [{**_row(view), "held": _hold_reason(session, view)} for view in chosen]
-    listed = [row for row in listed if not states or set(states) & _states(row)]
+        model_id = models.find(session, chosen.model).id if chosen.model else None
+        views = filter(chosen.has, alert_views.list_alerts(session, model_id, pending=True))
+        listed = [{**_row(view), "held": _hold_reason(session, view)} for view in views]
+    listed = [row for row in listed if not chosen.states or set(chosen.states) & _states(row)]
     return listed if app.output.is_data else [{**row, "state": _state_text(row)} for row in listed]
 
 

@@ -30,7 +30,7 @@ def listing(app: "App", chosen: "DeadLetterFilter", limit: int, *, is_of_all: bo
         names = {org.id: org.name for org in organizations.entries(session)}
     if is_of_all:
         rows = [{"org": names.get(row["org_id"]), **row} for row in rows]
-    is_filtered = (chosen.topic, chosen.reason, chosen.since, chosen.org_id) != (None,) * 4
+    is_filtered = (chosen.topic, chosen.reason, chosen.since, chosen.until, chosen.org_id) != (None,) * 5
     shown = rows if app.output.is_data else [{**row, "reason": shortened(row["reason"], 200)} for row in rows]
     empty = NONE_MATCHES if is_filtered else NONE_OPEN
     more = ["org"] if is_of_all else []

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from dcmon.app import App
     from dcmon.db.tables.org import Result
+    from dcmon.monitoring.complete_windows import EndRange
 
 REVISION_COLUMNS = ("n", "of", "labelled", "rows", "reference_revision", "seconds", "computed_at")
 LONG_REASON = 30  # characters
@@ -40,7 +40,7 @@ class ResultRows(NamedTuple):
 def history(
     app: "App",
     name: str,
-    after: datetime | None,
+    ends: "EndRange",
     wanted: list[str] | None,
     *,
     is_all_revisions: bool = False,
@@ -53,7 +53,11 @@ def history(
     with app.org() as session:
         monitor_id = monitors.find(session, name).id
         read = results.all_revisions if is_all_revisions else results.series
-        stored = read(session, monitor_id, after)
+        stored = [
+            result
+            for result in read(session, monitor_id, ends.after)
+            if ends.until is None or result.window_end <= ends.until
+        ]
         metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, stored), stored)
         rows = _rows(session, stored, metrics)
         if is_chart:
@@ -61,7 +65,7 @@ def history(
                 for_monitor(session, monitor_id), app.output.newest(stored), metrics if wanted else metrics[:1],
                 monitor_views.version_names(session), app.output,
             )  # fmt: skip
-            return Page(rows, drawn or [Remark(_no_window(after))])
+            return Page(rows, drawn or [Remark(_no_window(ends))])
     metrics = metrics if wanted or not app.output.is_narrow else metrics[:SHOWN_METRICS]
     shown = metric_columns(rows, metrics)
     compared = ["compared_end"] if any(row["compared_end"] for row in rows) else []
@@ -70,12 +74,16 @@ def history(
         columns = ["window_end", "version", "revision", "state", *shown, *REVISION_COLUMNS]
     lines = [{**row, **_with_limits(row, shown, metrics)} for row in rows]
     notes = number_reasons(lines) if "reason" in columns else []
-    table = Table(lines, columns, empty=_no_window(after))
+    table = Table(lines, columns, empty=_no_window(ends))
     return Page(rows, [table, Lines(notes, title="Reasons")] if notes else [table])
 
 
-def _no_window(after: datetime | None) -> str:
-    return NO_WINDOW if after is None else f"No window that ends after {format_moment(after)} was evaluated."
+def _no_window(ends: "EndRange") -> str:
+    if ends.after is None and ends.until is None:
+        return NO_WINDOW
+    limits = [("after", ends.after), ("not after", ends.until)]
+    which = " and ".join(f"{word} {format_moment(time)}" for word, time in limits if time is not None)
+    return f"No window that ends {which} was evaluated."
 
 
 def number_reasons(lines: list[dict[str, Any]]) -> list[str]:

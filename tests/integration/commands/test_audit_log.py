@@ -78,6 +78,7 @@ def test_list_shows_who_changed_what(run_dcmon: RunDcmon, target: Target) -> Non
     newest = run_dcmon("audit-log", "list", "--limit", "1", "-o", "json")
     assert (len(json.loads(newest.stdout)), "--limit 2" in newest.stderr) == (1, True)
     assert "No change is recorded" in run_dcmon("audit-log", "list", "--since", "2100-01-01").stderr
+    assert "No change is recorded" in run_dcmon("audit-log", "list", "--until", "2000-01-01").stderr
     assert run_dcmon("audit-log", "list", "--object", "team", "-o", "json").stdout.count('"kind": "receiver"') == 1
 
 

@@ -467,7 +467,7 @@ def test_file_that_becomes_bad_later_ends_with_what_is_in(credit: Dcmon, tmp_pat
     assert (entry["was"], entry["stored"], entry["rejected"]) == ("too many rejected", 10_000, 1_000)
     assert "1,000 of the 11,000 rows" in errors
     assert "10,000 of them now" in errors
-    span = "--from 2026-03-01T12:00:00 --to 2026-03-01T14:46:40"
+    span = "--since 2026-03-01T12:00:00 --until 2026-03-01T14:46:40"
     command = f"dcmon sample delete --model credit --version v1 {span} --dry-run"
     assert command in errors
     (deleted,) = credit.json(*command.split()[1:])

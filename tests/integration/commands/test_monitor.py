@@ -190,7 +190,9 @@ def test_windows_follow_a_changed_time_zone(credit: Dcmon) -> None:
     assert done == {"name": "credit", "time_zone": "Europe/Berlin", "lateness": "10m", "label_ratio": 0.8,
                     "label_delay": "3d", "windows_due": 11}  # fmt: skip
     credit.json("monitor", "backfill", NULLS, "--from", "2026-03-01")
-    ends = {result["window_end"][10:16] for result in credit.json("monitor", "history", NULLS)}
+    history = credit.json("monitor", "history", NULLS)
+    assert credit.json("monitor", "history", NULLS, "--until", history[1]["window_end"]) == history[:2]
+    ends = {result["window_end"][10:16] for result in history}
     assert ends == {"T23:00"}
     [version] = credit.json("model", "show", "credit")["versions"]
     assert version["state"] == "loaded"

@@ -60,6 +60,9 @@ def test_alerts_are_listed_acknowledged_resolved_and_reopened(run_dcmon: RunDcmo
     ]
     assert len(read_json(run_dcmon, "alert", "list", "--state", "resolved")) == 2
     assert read_json(run_dcmon, "alert", "list", "--severity", "low") == []
+    second = read_json(run_dcmon, "alert", "list", "--all")[1]["since"]
+    began = {word: read_json(run_dcmon, "alert", "list", "--all", word, second) for word in ("--since", "--until")}
+    assert {word: [row["id"] for row in rows] for word, rows in began.items()} == {"--since": [2, 3], "--until": [1]}
     require_fits(run_dcmon("alert", "list", "--all"))
     shown = read_json(run_dcmon, "alert", "show", "3")
     assert (shown["first_value"], shown["last_value"], shown["worst"], shown["current"]) == (0.4, 0.6, 0.6, 0.6)
@@ -107,7 +110,7 @@ def test_impossible_action_on_an_alert_is_refused(run_dcmon: RunDcmon) -> None:
         (("alert", "reopen", "1"), 6, "not resolved by an operator"),
         (("alert", "list", "--state", "open"), 2, "firing, pending"),
         (("silence", "create", "credit", "--for", "1h"), 2, "not a matcher"),
-        (("silence", "create", "model=credit"), 2, "--for 4h or --to"),
+        (("silence", "create", "model=credit"), 2, "--for 4h or --until"),
         (("silence", "delete", "9"), 5, "no silence 9"),
         (("silence", "create", "model=a", "--from", "2026-01-01", "--until", "2026-01-02"), 2, "over already"),
         (("monitor", "run", "Drift", "--from", "2026-11-10", "--to", "2026-11-01"), 2, "before it begins"),

@@ -345,6 +345,7 @@ def test_filter_selects_quarantined_rows(target: Target) -> None:
         QuarantineFilter(version="v1"): 3,
         QuarantineFilter(reason="unknown_field"): 2,
         QuarantineFilter(since=NOW + timedelta(minutes=1)): 1,
+        QuarantineFilter(until=NOW + timedelta(minutes=1)): 3,
         QuarantineFilter(source="topic/"): 3,
         QuarantineFilter(source="request/100%_"): 1,
         QuarantineFilter(source="request/100x_"): 0,

@@ -11,8 +11,9 @@ from dcmon import cli
 from dcmon.alerting.state_machine import MissingValuePolicy
 from dcmon.commands.logs import PARTS
 from dcmon.commands.shared import choices, options, usage_errors
-from dcmon.commands.shared.arguments import TIME_RANGES
+from dcmon.commands.shared.arguments import TIME_RANGE
 from dcmon.commands.shared.completion import CHOICES, CHOICES_OF_COMMAND
+from dcmon.commands.shared.groups import OLD_OPTIONS, with_new_options
 from dcmon.commands.shared.help_texts import choices_of, name_of, value_of
 from dcmon.commands.views.monitor import COMPARE_WORDS
 from dcmon.embedded import log_files
@@ -243,18 +244,26 @@ def takes_value(parameter: Any) -> bool:
     return is_option and not (parameter.is_flag or parameter.count)
 
 
-RANGES = {
-    name: ends
+RANGES = [
+    name
     for name, command in leaves().items()
-    for ends in TIME_RANGES
-    if set(ends) <= options_of(command) and all(value_of(option_of(command, end)) == "TIME" for end in ends)
-}
+    if set(TIME_RANGE) <= options_of(command) and all(value_of(option_of(command, end)) == "TIME" for end in TIME_RANGE)
+]
+
+
+def test_time_range_has_the_same_options_everywhere() -> None:
+    """The names of earlier releases, which some commands had, still work."""
+    times = {name for name, parameter in PARAMETERS.items() if value_of(parameter).split("|")[0] == "TIME"}
+    assert {name for name in times if name.split()[-1] in ("--from", "--to")} == {"ingest seek --to"}
+    for name in RANGES:
+        old_options = OLD_OPTIONS[name.split()[0]]
+        assert with_new_options(["--from=2d", "--to", "1d"], old_options) == ["--since=2d", "--until", "1d"], name
 
 
 @pytest.mark.parametrize("name", RANGES)
 def test_time_range_that_ends_first_is_refused(name: str) -> None:
     """In every command that has one, before it looks at anything else."""
-    first, last = RANGES[name]
+    first, last = TIME_RANGE
     required = [parameter for parameter in leaves()[name].params if parameter.required]
     arguments = ["1" for parameter in required if parameter.param_type_name == "argument"]
 
