@@ -17,8 +17,8 @@ STYLES = {
     # notifications
     "delivered": GOOD, "dead": SEVERE, "held": WARNING, "superseded": MINOR,
     # processes and parts
-    "running": GOOD, "working": GOOD, "up": GOOD, "leading": GOOD, "down": BAD, "missing": BAD, "gone": BAD,
-    "hanging": SEVERE, "restarting": WARNING, "other revision": WARNING,
+    "running": GOOD, "works": GOOD, "answers": GOOD, "leads": GOOD, "does not answer": BAD, "is missing": BAD,
+    "gone": BAD, "hangs": SEVERE, "restarting": WARNING, "has another revision": WARNING,
     # levels of logs
     "error": SEVERE, "warning": WARNING, "debug": MINOR,
 }  # fmt: skip

@@ -53,15 +53,6 @@ class ProcessState(StrEnum):
     STOPPED = "stopped"
 
 
-STATE_TEXTS: dict[str, str] = {  # in tables for people; JSON has the states themselves
-    PartState.ANSWERS: "up",
-    PartState.DOES_NOT_ANSWER: "down",
-    PartState.LEADS: "leading",
-    PartState.MISSING: "missing",
-    PartState.ANOTHER_REVISION: "other revision",
-    ProcessState.WORKS: "working",
-    ProcessState.HANGS: "hanging",
-}
 HOLDERS = {  # the commands that show what holds notifications back
     HeldBy.SILENCE: "silence show {}",
     HeldBy.MUTE_TIME: "mute show {}",
@@ -129,13 +120,15 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None, l
         return replace(without, problems=[*locks, *without.problems])
     database = _dependency("database", True, _database_url(engine) + _missing_roles(tenancy.without_role))
     return Status(
-        [
-            *_local_processes(local),
-            *_endpoint(settings, local),
-            database,
-            *_servers(settings, snapshot),
-            *_missing_parts(current_problems),
-        ],
+        with_missing_parts(
+            [
+                *_local_processes(local),
+                *_endpoint(settings, local),
+                database,
+                *_servers(settings, snapshot),
+            ],
+            current_problems,
+        ),
         _processes(snapshot, settings),
         {**_waiting(snapshot), "failed_logins": tenancy.failed_logins},
         current_problems,
@@ -232,11 +225,19 @@ def _dependency(name: str, is_up: bool, detail: str) -> dict[str, Any]:
     return {"name": name, "state": PartState.ANSWERS if is_up else PartState.DOES_NOT_ANSWER, "detail": detail}
 
 
-def _missing_parts(current_problems: Sequence[Problem]) -> list[dict[str, Any]]:
-    """Return the parts that do not run on any machine."""
+def with_missing_parts(parts: Sequence[dict[str, Any]], current_problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Return the parts with those that do not run on any machine, each part once.
+
+    A part that this machine knows to be stopped or ended keeps that state: it says more.
+    """
     missing = [problem for problem in current_problems if problem.name in PROBLEMS_OF_MISSING_PARTS]
-    names = [problem.subject or problem.name.removeprefix("no ") for problem in missing]
-    return [{"name": name, "state": PartState.MISSING} for name in names]
+    names = {problem.subject or problem.name.removeprefix("no ") for problem in missing}
+    known = [
+        {**part, "state": PartState.MISSING} if part["name"] in names and part["state"] in GOOD_STATES else part
+        for part in parts
+    ]
+    unknown = sorted(names - {part["name"] for part in parts})
+    return [*known, *({"name": name, "state": PartState.MISSING} for name in unknown)]
 
 
 def _processes(snapshot: HealthSnapshot, settings: Settings) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dcmon.formatting import count_of, format_moment
-from dcmon.health.status import GOOD_STATES, STATE_TEXTS
+from dcmon.health.status import GOOD_STATES, PartState
 from dcmon.output import Copied, Fields, Lines, Page, Part, Table
 from dcmon.severity import Severity
 from dcmon.states import HeldBy
@@ -55,8 +55,14 @@ def is_failure_shown(current: "Status") -> bool:
 def _parts_down(current: "Status") -> list[str]:
     """Say which parts are the reason of the exit code, where no problem is."""
     down = [part for part in current.parts if part["state"] not in GOOD_STATES]
-    lines = [f"{part['name']} is {_state_text(part)}: {part.get('detail') or part.get('pid') or '-'}" for part in down]
+    lines = [f"{part['name']} {_predicate(part)}: {part.get('detail') or part.get('pid') or '-'}" for part in down]
     return lines if current.is_running else [*lines, NONE_RUNS]
+
+
+def _predicate(part: Mapping[str, Any]) -> str:
+    """Return the state as a part of a sentence; those that a supervisor sets are adjectives."""
+    has_verb = part["state"] in (PartState.DOES_NOT_ANSWER, PartState.MISSING, PartState.ANOTHER_REVISION)
+    return str(part["state"]) if has_verb else f"is {part['state']}"
 
 
 def _problem_lines(problems: "Sequence[Problem]") -> list[str]:
@@ -83,7 +89,7 @@ def _json_row(current: "Status") -> dict[str, Any]:
 
 
 def _process_parts(current: "Status") -> list[Part]:
-    parts = [{**part, "since": _time(part.get("since")), "state": _state_text(part)} for part in current.parts]
+    parts = [{**part, "since": _time(part.get("since"))} for part in current.parts]
     part_table = Table(parts, ["name", "state", "pid", "since", "detail"])
     if current.failure is not None:
         return [part_table]
@@ -92,18 +98,12 @@ def _process_parts(current: "Status") -> list[Part]:
             **worker,
             "since": _time(worker["since"]),
             "last_heartbeat": f"{_span(current.now - worker['last_heartbeat'])} ago",
-            "state": _state_text(worker),
         }
         for worker in current.workers
     ]
     worker_table = Table(workers, PROCESS_COLUMNS, empty="No process has sent a heartbeat.")
     blank = Lines([""])
     return [part_table, blank, worker_table, blank, Fields(_queue_texts(current)), blank]
-
-
-def _state_text(row: Mapping[str, Any]) -> str:
-    """Return the state as the tables show it; a supervisor's own states stay."""
-    return STATE_TEXTS.get(row["state"], str(row["state"]))
 
 
 def _queue_texts(current: "Status") -> dict[str, str]:

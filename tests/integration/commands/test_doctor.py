@@ -72,4 +72,4 @@ def test_quiet_status_names_the_part_that_is_down(with_url: Callable[[str], Dcmo
     done = broken("status", "--quiet")
 
     assert done.returncode == 7  # no process runs
-    assert "redis is down" in done.stdout
+    assert "redis does not answer" in done.stdout

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from dcmon import colors
 from dcmon.commands.views import status as view
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.snapshot import HeldNotifications, OrganizationHealth
-from dcmon.health.status import PartState, Status, held_notifications
-from dcmon.output import Fields, Lines
+from dcmon.health.status import PartState, ProcessState, Status, held_notifications
+from dcmon.output import Fields, Lines, Table
 from dcmon.severity import Severity
 from dcmon.states import HeldBy
 
@@ -100,13 +101,36 @@ def lines(status: Status) -> list[str]:
 @pytest.mark.parametrize(
     ("part", "line"),
     [
-        ({"name": "redis", "state": PartState.DOES_NOT_ANSWER, "detail": "optional"}, "redis is down: optional"),
+        (
+            {"name": "redis", "state": PartState.DOES_NOT_ANSWER, "detail": "optional"},
+            "redis does not answer: optional",
+        ),
         ({"name": "notify", "state": PartState.STOPPED, "pid": 17}, "notify is stopped: 17"),
         ({"name": "evaluate", "state": PartState.ENDED, "pid": 18}, "evaluate is ended: 18"),
+        ({"name": "ingest", "state": PartState.MISSING}, "ingest is missing: -"),
     ],
 )
 def test_quiet_status_names_the_part_that_is_down(part: dict[str, Any], line: str) -> None:
     assert lines(Status([part], [], WAITING, [], NOW)) == [line]
+
+
+def test_states_are_the_same_in_tables_and_in_data() -> None:
+    parts = [{"name": "redis", "state": PartState.DOES_NOT_ANSWER}, {"name": "leader", "state": PartState.LEADS}]
+    worker = {"kind": "notify", "host": "box", "pid": 1, "since": NOW, "last_heartbeat": NOW, "state": "works"}
+    page = view.report(Status(parts, [worker], WAITING, [], NOW), quiet=False)
+
+    tables = [part for part in page.parts if isinstance(part, Table)]
+
+    assert [[row["state"] for row in table.rows] for table in tables] == [["does not answer", "leads"], ["works"]]
+    data: Any = page.data
+    assert [[row["state"] for row in data[key]] for key in ("parts", "workers")] == [
+        ["does not answer", "leads"], ["works"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("state", [*PartState, *ProcessState])
+def test_states_have_a_colour(state: str) -> None:
+    assert colors.style_of(state) or state in (PartState.STOPPED, PartState.ENDED)
 
 
 def test_quiet_status_shows_problems_or_nothing() -> None:
