@@ -310,7 +310,7 @@ class Output:
 
     def _say_left_out(self, count: int) -> None:
         if count:
-            self.remark(f"{count:,} more are left out by --limit {self._limit}.")
+            self.remark(f"{count:,} more {'is' if count == 1 else 'are'} left out by --limit {self._limit}.")
 
     def _chosen(self, rows: Sequence[Row]) -> Sequence[Row]:
         chosen = self._choose(rows)

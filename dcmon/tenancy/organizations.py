@@ -22,6 +22,10 @@ from dcmon.tenancy import members, retention
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}")
 
 
+class SeveralOrganizations(errors.InvalidInput):
+    """There are {number} organizations ({names}): choose one with --org or DCMON_ORG."""
+
+
 @dataclass(frozen=True)
 class Owner:
     """The first member of an organization."""
@@ -134,7 +138,7 @@ def newest_id(session: Session) -> int:
 def choose(session: Session, name: str | None) -> Organization:
     """Return the named organization; without a name, the only one.
 
-    Raises OrganizationNotFound, or InvalidInput when there are several and no name is given.
+    Raises OrganizationNotFound, or SeveralOrganizations when there are several and no name is given.
     """
     if name is not None:
         return find(session, name)
@@ -145,10 +149,7 @@ def choose(session: Session, name: str | None) -> Organization:
         )
     if len(existing) > 1:
         names = some_of([entry.name for entry in existing], 5)
-        raise errors.InvalidInput(
-            f"There are {len(existing)} organizations ({names}): choose one with --org or DCMON_ORG. A list shows"
-            " those of all with --all-orgs."
-        )
+        raise SeveralOrganizations(number=len(existing), names=names)
     return existing[0]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from dcmon.commands.shared import list_fields, options
+from dcmon.commands.shared import arguments, list_fields, options
 from dcmon.errors import DcmonError, InvalidInput
 from dcmon.output import Output, Page, Table
 
@@ -74,7 +74,10 @@ def _with_options(command: Command, offered: Mapping[str, tuple[Any, Any]], tabl
         fields = list_fields.of_list(ctx.command_path.partition(" ")[2], typed)
         has_orgs = chosen.get("all_orgs") or typed.get("all_orgs")
         ctx.obj.output.expect(["org", *fields] if has_orgs else fields)
+        arguments.require_not_both(bool(has_orgs), "--all-orgs", ctx.obj.typed_org is not None, "--org")
         show = functools.partial(command, ctx=ctx, **typed)
+        if "all_orgs" in chosen:
+            show = functools.partial(_show_one_org, show)
         if chosen.get("all_orgs"):
             show = functools.partial(_show_all_orgs, ctx, show, table)
         _show(ctx.obj.output, show, chosen["watch"])
@@ -113,6 +116,16 @@ def _show(output: Output, show: Callable[[], None], watch: timedelta | None) -> 
             pass  # the exit code of one time; the next may have another
         output.flush()
         time.sleep(every)
+
+
+def _show_one_org(show: Callable[[], None]) -> None:
+    """Show the list of one organization. Where it must be chosen, the error also names --all-orgs."""
+    from dcmon.tenancy.organizations import SeveralOrganizations
+
+    try:
+        show()
+    except SeveralOrganizations as error:
+        raise SeveralOrganizations(f"{error} --all-orgs lists those of all.") from error
 
 
 class _Collected(Output):

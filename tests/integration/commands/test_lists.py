@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,19 @@ def test_every_list_shows_all_organizations(dcmon: Dcmon, beta: Organization, co
     assert dcmon(*command.split(), "--all-orgs").returncode == 0
 
 
+def test_list_is_of_one_organization_or_of_all(dcmon: Dcmon, beta: Organization) -> None:
+    """Both typed contradict each other; DCMON_ORG holds without --all-orgs. Only lists name that option."""
+    both = dcmon("model", "list", "--all-orgs", "--org", "beta")
+    assert (both.returncode, both.stdout) == (2, "")
+    assert "Give either --all-orgs or --org, not both." in both.stderr
+    by_variable = replace(dcmon, settings={**dcmon.settings, "DCMON_ORG": "beta"})
+    assert {row["org"] for row in rows(by_variable, "model list --all-orgs")} == {"acme", "beta"}
+    said = "There are 2 organizations (acme, beta): choose one with --org or DCMON_ORG."
+    for command, more in (("model list", " --all-orgs lists those of all."), ("model show fraud", "")):
+        refused = dcmon(*command.split())
+        assert (refused.returncode, refused.stderr) == (2, f"dcmon: {said}{more}\n")
+
+
 def test_list_without_rows_has_its_head_in_csv(dcmon: Dcmon, acme: Acme) -> None:
     names = ",".join(list_fields.FIELDS["quarantine list --rows"].split())
     assert dcmon("-o", "csv", "quarantine", "list", "--rows").stdout == f"{names}\n"
@@ -69,7 +83,7 @@ def test_list_is_sorted_and_limited(dcmon: Dcmon, beta: Organization) -> None:
 
     assert names("--sort name")[:2] == ["acme/churn", "beta/churn"]
     assert names("--sort -name --limit 3") == ["acme/fraud", "beta/fraud", "acme/churn"]
-    assert "1 more are left out by --limit 3" in dcmon("model", "list", "--all-orgs", "--limit", "3").stderr
+    assert "1 more is left out by --limit 3" in dcmon("model", "list", "--all-orgs", "--limit", "3").stderr
     refused = dcmon("model", "list", "--org", "acme", "--sort", "nmae")
     assert (refused.returncode, "Do you mean 'name'?" in refused.stderr) == (2, True)
 
