@@ -71,7 +71,7 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
     with db.public_session(engine) as session:
         now: datetime = session.execute(text("select clock_timestamp()")).scalar_one()
         processes = process_heartbeats.entries(session)
-        here = local_processes.find(processes, supervisor_state.read(settings), now)
+        here = local_processes.find(processes, supervisor_state.read(settings), settings.data_dir, now)
         return HealthSnapshot(
             now,
             processes,
@@ -82,6 +82,7 @@ def collect_processes(engine: Engine, settings: Settings) -> HealthSnapshot:
             ended=here.ended,
             stopped=here.stopped,
             crashed_here=here.crashes,
+            reasons_here=here.reasons,
         )
 
 

@@ -18,6 +18,7 @@ WORKER_TASKS: dict[str, str] = {
     ProcessKind.INGEST: "stores samples",
 }
 CRASH_COUNT, CRASH_PERIOD = 3, timedelta(hours=1)
+NAMED_COMMAND = re.compile(r'"(dcmon [^"]+)"')  # in a message of dcmon
 CLOCK_LIMIT = timedelta(minutes=5)  # a clock that did not run for longer does not run
 START_SCHEDULER = "dcmon worker start scheduler"
 
@@ -123,6 +124,9 @@ def check_crashes(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]
     for (kind, host), times in snapshot.crashes(CRASH_PERIOD, limits).items():
         if len(times) >= CRASH_COUNT:
             count = f"{len(times)} times within an hour, the last time at {format_moment(max(times))}"
-            sentence = f"{kind.capitalize()} on {host} crashed or was killed {count}."
-            command, subject = f"dcmon logs {kind}", f"{kind} on {host}"
+            reason = snapshot.reasons_here.get((kind, host))
+            fact = f"crashed or was killed {count}." if reason is None else f"ended {count}: {reason.rstrip('.')}."
+            sentence = f"{kind.capitalize()} on {host} {fact}"
+            typed = NAMED_COMMAND.search(reason or "")
+            command, subject = f"dcmon logs {kind}" if typed is None else typed[1], f"{kind} on {host}"
             yield Problem(ProblemName.CRASHES, Severity.HIGH, sentence, command, min(times), subject)

@@ -280,7 +280,7 @@ class HealthSnapshot:
     `is_kafka_up`: None when Kafka is not used. `disk`: that of the data directory; None when it is unknown or not used.
     `has_ping_url`: the dead man's switch is set up. `ended`: (host, pid) of processes that do not run any more, though
     their last heartbeat may be recent. `crashed_here`: when processes of this host crashed, by (kind, host), as their
-    supervisor knows it. `health_org`: the organization of DCMON_HEALTH__ORG.
+    supervisor knows it; `reasons_here`: why, if they said so. `health_org`: the organization of DCMON_HEALTH__ORG.
     """
 
     now: datetime
@@ -297,6 +297,7 @@ class HealthSnapshot:
     ended: frozenset[tuple[str, int]] = frozenset()
     stopped: Sequence[StoppedProcess] = ()
     crashed_here: Mapping[tuple[str, str], Sequence[datetime]] = field(default_factory=dict)
+    reasons_here: Mapping[tuple[str, str], str] = field(default_factory=dict)
     health_org: str | None = None
 
     def alive(self, kind: str | None, limits: Health) -> list[ProcessHeartbeat]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from dcmon.errors import TopicRemade
 from dcmon.health import checks, dead_mans_switch
 from dcmon.health.snapshot import (
     Backlog,
@@ -402,6 +403,25 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
 @pytest.mark.parametrize("case", HARMLESS_CASES, ids=str)
 def test_harmless_state_is_no_problem(case: str) -> None:
     assert find_problems(HARMLESS_CASES[case]) == []
+
+
+def test_process_that_says_why_it_ends_is_shown_with_it() -> None:
+    """It was called a crash, and the command showed a log, though the message names what mends it."""
+    place, times = ("ingest", "box"), [ago(minutes=3), ago(minutes=2), ago(seconds=9)]
+    reason = str(TopicRemade(topic="dcmon.samples"))
+    silent = replace(healthy(), crashed_here={place: times})
+
+    (problem,) = checks.find_problems(replace(silent, reasons_here={place: reason}), BOUNDS)
+
+    assert problem.command == "dcmon ingest seek --to beginning"
+    assert problem.sentence.startswith(
+        "Ingest on box ended 3 times within an hour, the last time at 2026-11-26 11:59 UTC:"
+    )
+    assert problem.sentence.endswith(f": {reason}")
+    (problem,) = checks.find_problems(replace(silent, reasons_here={place: "It ended."}), BOUNDS)
+    assert (problem.command, "crashed" in problem.sentence) == ("dcmon logs ingest", False)
+    (problem,) = checks.find_problems(silent, BOUNDS)
+    assert (problem.command, "crashed" in problem.sentence) == ("dcmon logs ingest", True)
 
 
 def test_paused_receiver_that_refuses_is_one_problem() -> None:
