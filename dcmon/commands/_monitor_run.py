@@ -60,7 +60,7 @@ def run(
         raise typer.BadParameter("Name monitors or models, or give --all.")
     request = operation.RunRequest("", EndRange(since, until), timeout, at, wait, notify)
     done = operation.run(ctx.obj, names, request, reports)
-    ctx.obj.output.page(view.judged_page(done.results))
+    ctx.obj.output.page(view.judged_page(done.results, is_narrow=ctx.obj.output.is_narrow))
     if done.exit_code:
         raise typer.Exit(done.exit_code)
 

@@ -86,11 +86,14 @@ def _no_window(ends: "EndRange") -> str:
     return f"No window that ends {which} was evaluated."
 
 
-def number_reasons(lines: list[dict[str, Any]]) -> list[str]:
-    """Replace long reasons that are repeated by numbers; return the reasons with their numbers."""
+def number_reasons(lines: list[dict[str, Any]], *, is_narrow: bool = False) -> list[str]:
+    """Replace long reasons that are repeated by numbers; return the reasons with their numbers.
+
+    `is_narrow`: also those that are not repeated, because a column of a narrow table would part each of their words.
+    """
     counts = Counter(line["reason"] for line in lines if line["reason"] and len(line["reason"]) > LONG_REASON)
     numbers = {reason: f"({number})" for number, reason in enumerate(counts, 1)}
-    if not numbers or counts.total() == len(counts):
+    if not is_narrow and counts.total() == len(counts):
         return []
     for line in lines:
         line["reason"] = numbers.get(line["reason"], line["reason"])
@@ -132,15 +135,18 @@ def judged(session: "Session", monitor_id: int, shown: "Sequence[Result]", none:
     return ResultRows(rows, metrics, none)
 
 
-def judged_page(judged_results: ResultRows) -> Page:
-    """Show results with the rules that each violates, as `judged` lists them."""
+def judged_page(judged_results: ResultRows, *, is_narrow: bool = False) -> Page:
+    """Show results with the rules that each violates, as `judged` lists them; long reasons below the table."""
     rows, metrics, none = judged_results
     shown = metric_columns(rows, metrics[:SHOWN_METRICS])
     columns = [
         *(["monitor"] if len({row["monitor"] for row in rows}) > 1 else []),
         *("window_end", *version_columns(rows), "state", *shown, "n", "violates", "reason"),
     ]
-    return Page(rows, [Table(rows, columns, empty=none or "No window was evaluated.")])
+    lines = [dict(row) for row in rows]
+    notes = number_reasons(lines, is_narrow=is_narrow)
+    table = Table(lines, columns, empty=none or "No window was evaluated.")
+    return Page(rows, [table, Lines(notes, title="Reasons")] if notes else [table])
 
 
 def _usual_metrics(session: "Session", monitor_id: int, shown: "Sequence[Result]") -> list[str]:
