@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import psycopg
@@ -48,15 +49,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each worker an equal share of the slow tests at its start.
 
     Otherwise one worker may still run a slow test when all others have ended. `--dist worksteal` gives each worker a
-    contiguous part of the tests, and workers that are done take tests from the end of another part.
+    contiguous part of the tests, and workers that are done take tests from the end of another part. Slow tests that
+    share what their module starts stay together, because each worker would start it anew.
     """
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     ranks = {item: _rank(item) for item in items}
     slow = sorted((item for item in items if ranks[item] < len(SLOW)), key=ranks.__getitem__)
+    groups = [list(group) for _, group in groupby(slow, _shared_by)]
     fast, parts = [item for item in items if ranks[item] == len(SLOW)], list[pytest.Item]()
     for number in range(count):
         size = (len(items) - len(parts)) // (count - number)
-        share = slow[number::count]
+        share = [item for group in groups[number::count] for item in group]
         parts += share + fast[: size - len(share)]
         del fast[: size - len(share)]
     items[:] = parts
@@ -64,6 +67,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _rank(item: pytest.Item) -> int:
     return next((rank for rank, path_part in enumerate(SLOW) if path_part in item.path.as_posix()), len(SLOW))
+
+
+def _shared_by(item: pytest.Item) -> str:
+    """Return the module of a test that shares a fixture of its module with others, else its own id."""
+    module = item.nodeid.partition("::")[0]
+    fixtures = [found[-1] for found in item._fixtureinfo.name2fixturedefs.values()]  # type: ignore[attr-defined]
+    is_shared = any(fixture.baseid == module and fixture.scope in ("module", "session") for fixture in fixtures)
+    return module if is_shared else item.nodeid
 
 
 def pytest_collection_finish() -> None:

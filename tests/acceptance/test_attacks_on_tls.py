@@ -4,12 +4,11 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import pytest
 import trustme
 
-from tests.conftest import Acme
+from tests.conftest import TemplateWithAcme, copied_database
 from tests.helpers.attacks import open_socket, open_sockets
 from tests.helpers.serve_process import ServeProcess, serving_process
 from tests.helpers.waiting import PATIENCE
@@ -17,18 +16,30 @@ from tests.helpers.waiting import PATIENCE
 HEADER_SECONDS, BODY_SECONDS = "2", "2"
 
 
-@pytest.fixture
-def served(database_url: str, tmp_path: Path, acme: Acme) -> Iterator[ServeProcess]:
-    authority, file, trust = trustme.CA(), tmp_path / "server.pem", ssl.create_default_context()
+@pytest.fixture(scope="module")
+def server(
+    server_url: str, template_with_acme: TemplateWithAcme, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServeProcess]:
+    """Run one endpoint for all attacks: it must stay what it was after each of them."""
+    directory, token = tmp_path_factory.mktemp("served"), template_with_acme.acme.token
+    authority, file, trust = trustme.CA(), directory / "server.pem", ssl.create_default_context()
     file.write_bytes(authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes())
     authority.configure_trust(trust)
     settings = {"HTTP__TLS_CERTIFICATE": str(file), "HTTP__HEADER_TIME": HEADER_SECONDS, "HTTP__MAX_CONNECTIONS": "300"}
     settings |= {"HTTP__BODY_TIME": BODY_SECONDS}
-    with serving_process(database_url, tmp_path, acme.token, tls=trust, **settings) as process:
+    with (
+        copied_database(server_url, template_with_acme.name) as url,
+        serving_process(url, directory, token, tls=trust, **settings) as process,
+    ):
         yield process
-        assert process.answers("/api/v1/say-hello"), process.output
-        assert "Traceback" not in process.output
-        assert "SSL" not in process.output
+
+
+@pytest.fixture
+def served(server: ServeProcess) -> Iterator[ServeProcess]:
+    yield server
+    assert server.answers("/api/v1/say-hello"), server.output
+    assert "Traceback" not in server.output
+    assert "SSL" not in server.output
 
 
 def half_hello() -> bytes:

@@ -14,7 +14,7 @@ DIRECTORY = ROOT / ".venv-sdk-oldest"
 SDK = Path(os.environ.get("DCMON_TEST_OLDEST_SDK_PYTHON") or DIRECTORY / "bin" / "python")
 LATER = {"add_alert_webhook", "add_pager_duty_alert_webhook", "create_alert_webhook", "create_pager_duty_alert_webhook"}
 INSTALLED = "DCMON_TEST_OLDEST_SDK_PYTHON" in os.environ or (DIRECTORY / ".ready").exists()
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(1800)]
 
 
 @pytest.mark.skipif(not INSTALLED, reason="`make sdk-oldest` could not install the oldest release of the SDK here")

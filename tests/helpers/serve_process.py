@@ -81,6 +81,7 @@ def serving_process(
     """Run `dcmon serve` on a free port until it answers, and stop it at the end. `settings`: without DCMON_."""
     port, log = free_port(), directory / "serve.log"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DCMON_")}
+    environment |= {"XDG_CONFIG_HOME": str(directory)}  # no profiles of the user
     environment |= {"DCMON_DATABASE_URL": url, "DCMON_DATA_DIR": str(directory), "DCMON_HTTP__PORT": str(port)}
     environment |= {f"DCMON_{name}": value for name, value in settings.items()}
     with log.open("wb") as output:

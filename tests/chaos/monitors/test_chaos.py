@@ -4,7 +4,7 @@ import pytest
 
 from tests.chaos.monitors.run import RunConfig, run_chaos_test
 
-FEW, MANY = 10, 20
+FEW, MANY = 5, 20
 
 
 @pytest.mark.timeout(3000)
