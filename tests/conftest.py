@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ from tests.helpers import examples  # noqa: F401 - registers the profiles
 from tests.helpers.directories import server_directory
 from tests.helpers.ports import free_port
 from tests.helpers.waiting import PATIENCE, eventually
+
+# Each process that collects tests would wait for the grammars of this package, which jsonschema imports if it can.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # an import of it raises ImportError
 
 for name in [name for name in os.environ if name.startswith("DCMON_") and not name.startswith("DCMON_TEST_")]:
     del os.environ[name]

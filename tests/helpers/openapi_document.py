@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 Schema = Mapping[str, Any]
 REFERENCE, CLOSED = "#/components/schemas/", "#/components/schemas/closed-"
 JSON = "application/json"
@@ -37,8 +39,6 @@ def with_closed_responses(document: Schema) -> dict[str, Any]:
 
 def problems(document: Schema, operation: Schema, status: int, body: bytes) -> list[str]:
     """Return in what the JSON of a response differs from its schema."""
-    from jsonschema import Draft202012Validator  # takes seconds: each process that collects tests would wait
-
     response = operation["responses"][str(status)]
     if "$ref" in response:
         response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]

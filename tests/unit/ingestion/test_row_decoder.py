@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft7Validator
 
 from dcmon.errors import InvalidInput
 from dcmon.ingestion import raw_rows
@@ -182,8 +183,6 @@ def test_body_is_split_into_rows() -> None:
 
 
 def test_json_schemas_agree_with_the_decoder() -> None:
-    from jsonschema import Draft7Validator  # takes seconds: each process that collects tests would wait
-
     for schema in (columns.monitor_schema(COLUMNS), columns.reference_schema(COLUMNS)):
         Draft7Validator.check_schema(schema)
     validator = Draft7Validator(columns.monitor_schema(COLUMNS))
