@@ -49,6 +49,7 @@ def results(batch: Dcmon, monitor: str) -> list[tuple[str, str, int, int]]:
     return [(row["window_end"][:13], row["state"], row["n"], row["revision"]) for row in history]
 
 
+@pytest.mark.thorough  # its siblings are in tests/integration/monitoring/test_last_windows.py
 def test_nightly_batch_sees_each_day_after_its_file(batch: Dcmon, tmp_path: Path) -> None:
     for number in range(2):
         batch.json("ingest", "file", file_of(tmp_path, [number]), "--model", "credit")

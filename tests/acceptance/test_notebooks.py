@@ -36,13 +36,9 @@ def check_id(served: Dcmon, token: str, task: str, name: str) -> int:
     return int(number)
 
 
+@pytest.mark.thorough  # its quick sibling is tests/integration/http/test_notebooks.py
 @pytest.mark.parametrize(
-    ("task", "name"),
-    [
-        ("binary", "Performance"),
-        pytest.param("multiclass", "Drift of age", marks=pytest.mark.thorough),
-        pytest.param("regression", "Feature Drift", marks=pytest.mark.thorough),
-    ],
+    ("task", "name"), [("binary", "Performance"), ("multiclass", "Drift of age"), ("regression", "Feature Drift")]
 )
 def test_script_runs_and_gives_the_values_of_dcmon(
     served: Dcmon, acme: Acme, tmp_path: Path, task: str, name: str

@@ -62,7 +62,7 @@ def session(served: Dcmon, token: str, *arguments: str, script: str = "sdk_sessi
     ("task", "checks", "monitors", "rules"),
     [
         ("binary", [*CHECKS, "New Label Train-Test"], 8, 7),
-        ("multiclass", [*CHECKS, "New Label Train-Test"], 8, 7),
+        pytest.param("multiclass", [*CHECKS, "New Label Train-Test"], 8, 7, marks=pytest.mark.thorough),
         ("regression", CHECKS, 7, 6),
     ],
 )

@@ -1,4 +1,4 @@
-"""The number of hypothesis examples: profiles `quick` (make test) and `thorough` (make test-thorough).
+"""The number of hypothesis examples: profiles `quick` (make test), and `thorough` (make test-thorough).
 
 Where the variable CI is set, each run takes the same examples, so that a change is judged by its own content. New
 examples are searched for by everyone who runs the tests elsewhere.
@@ -9,7 +9,7 @@ import os
 import hypothesis
 from hypothesis import HealthCheck
 
-QUICK, THOROUGH = 100, 1000
+USUAL, QUICK, THOROUGH = 100, 50, 1000
 
 # An example may be slow on a busy machine. The second health check concerns fixtures that all examples of a test share,
 # which is intended here.
@@ -26,6 +26,6 @@ for name, most in (("quick", QUICK), ("thorough", THOROUGH)):
 hypothesis.settings.load_profile("quick")  # pytest's option --hypothesis-profile is applied later and has priority
 
 
-def examples(quick: int) -> int:
-    """Return the number of examples for a test that has `quick` examples in `make test`."""
-    return quick * (hypothesis.settings.default or hypothesis.settings()).max_examples // QUICK
+def examples(usual: int) -> int:
+    """Return the number of examples for a test that needs `usual` ones where others need hypothesis' own 100."""
+    return max(1, usual * (hypothesis.settings.default or hypothesis.settings()).max_examples // USUAL)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -25,6 +26,7 @@ from tests.conftest import copied_database
 from tests.integration.conftest import Target, labels, rows
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
+EVERY = [4, pytest.param(1, marks=pytest.mark.thorough)]  # how far apart the steps are at which a process dies
 
 
 def messages_of(target: Target) -> list[kafka.ConsumerRecord]:
@@ -106,10 +108,11 @@ WANTED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("every", EVERY)
 def test_worker_killed_at_any_step_stores_exactly_once(
-    server_url: str, engine: Engine, target: Target, data_dir: Path
+    server_url: str, engine: Engine, target: Target, data_dir: Path, every: int
 ) -> None:
-    """For each step, a first process dies at it, and a second process completes the work, in a database of its own."""
+    """A first process dies at a step, and a second process completes the work, in a database of its own."""
     prepared = engine.url.database
     assert prepared is not None
     engine.dispose()  # a database that is copied has no connections
@@ -124,14 +127,15 @@ def test_worker_killed_at_any_step_stores_exactly_once(
                 assert state(app, replace(target, engine=app.engine), topics) == WANTED, f"dead before step {step}"
         if not died:
             break
-        step += 1
+        step += every
 
     assert step > 30
 
 
-def test_worker_killed_repeatedly_reaches_the_end(app: App, target: Target) -> None:
+@pytest.mark.parametrize("every", EVERY)
+def test_worker_killed_repeatedly_reaches_the_end(app: App, target: Target, every: int) -> None:
     topics, received, step = {"samples": uuid.uuid4(), "labels": uuid.uuid4()}, messages_of(target), 0
     while in_a_process_that_dies(app.settings, lambda child_app: take(child_app, topics, received), step):
-        step += 1
+        step += every
 
     assert state(app, target, topics) == WANTED

@@ -38,9 +38,9 @@ from tests.helpers.alerts import (
 )
 from tests.integration.conftest import Target, eventually, running, single
 
-DAYS, ROWS = 92, 12
-LONG_AGO = (30, 31, 32)  # days on which the model was wrong; later it was right again
-LATELY = (90, 91)  # and the last ones
+DAYS, ROWS = 32, 12
+LONG_AGO = (10, 11, 12)  # days on which the model was wrong; later it was right again
+LATELY = (30, 31)  # and the last ones
 DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 
 
