@@ -18,9 +18,16 @@ def show(
     origin: Annotated[bool, typer.Option("--origin", help="Also show where each value comes from.")] = False,
     changed: Annotated[bool, typer.Option("--changed", help="Only those that do not have their default.")] = False,
 ) -> None:
-    """Show the settings in effect; secrets are masked. Example: dcmon config show --origin"""
+    """Show the settings in effect; secrets are masked.
+
+    If the settings can't be used, those that are named are shown with their origin, and the exit code is 2.
+
+    Example: dcmon config show --origin
+    """
     from dcmon.commands.views import config as view
 
-    rows = view.rows(ctx.obj, names, only_changed=changed)
+    shown = view.show(ctx.obj, names, only_changed=changed)
     columns = ["name", "value", *(["origin"] if origin else [])]
-    ctx.obj.output.table(rows, columns, empty="All settings have their defaults.", unfolded=["name"])
+    ctx.obj.output.table(shown.rows, columns, empty="All settings have their defaults.", unfolded=["name"])
+    if shown.refusal is not None:
+        raise shown.refusal

@@ -133,7 +133,7 @@ PROBLEM_TITLES = {
     ProblemName.DISK_FULL: "The disk is nearly full",
     ProblemName.PING_FAILS: "The ping of the dead man's switch fails",
     ProblemName.PROCESS_STOPPED: "A process is stopped by a signal",
-    ProblemName.RECEIVER_FAILS: "A receiver refuses its messages",
+    ProblemName.RECEIVER_FAILS: "Messages to a receiver fail",
     ProblemName.RECEIVER_UNREACHABLE: "A receiver can't be reached",
     ProblemName.RECEIVER_PAUSED: "A receiver is paused without an end",
     ProblemName.ALERT_UNDELIVERED: "A critical alert reached no receiver",

@@ -1,5 +1,6 @@
 """Faults of the settings of this process."""
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from dcmon.embedded import environment, supervisor_state
 from dcmon.settings import origins
 from dcmon.severity import Severity
 
+SUBJECT = re.compile(r"(?:^|[.?] )(DCMON_\w+)(?= )")  # the variable that a sentence is about, not the one that is meant
 SERVERS = ("DCMON_DATABASE_URL", "DCMON_REDIS_URL", "DCMON_KAFKA__BOOTSTRAP_SERVERS")
 
 
@@ -17,8 +19,14 @@ SERVERS = ("DCMON_DATABASE_URL", "DCMON_REDIS_URL", "DCMON_KAFKA__BOOTSTRAP_SERV
 def unusable(installation: Installation) -> Iterator[Fact]:
     """Unknown names, values of the wrong type, and a .env that can't be read: no process of dcmon starts."""
     if installation.refusal is not None:
-        file = Path(".env").absolute()
-        yield Fact(str(installation.refusal), f"grep -n DCMON_ {file}" if file.exists() else "env | grep DCMON_")
+        sentence = str(installation.refusal)
+        names = dict.fromkeys(SUBJECT.findall(sentence))
+        if names:
+            command = f"dcmon config show {' '.join(names)} --origin"
+        else:
+            is_in_profile = "profile" in sentence or not Path(".env").exists()
+            command = "dcmon profile list" if is_in_profile else f"grep -an DCMON_ {Path('.env').absolute()}"
+        yield Fact(sentence, command)
 
 
 @fault("setting-old-name", "A setting has its old name", Part.SETTINGS, Severity.LOW)

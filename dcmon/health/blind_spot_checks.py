@@ -70,7 +70,8 @@ def _receiver_sentence(org: OrganizationHealth, receiver: FailingReceiver) -> st
     waiting = count_of(receiver.waiting, "notification")
     wait = "waits" if receiver.waiting == 1 else "wait"
     reason = shortened(receiver.error.rstrip("."), MAX_REASON_LENGTH)
-    return f"Receiver {receiver.name} of {org.name} can't be reached, and {waiting} {wait} for it: {reason}."
+    fact = "can't be reached" if receiver.status is None else "refuses messages"
+    return f"Receiver {receiver.name} of {org.name} {fact}, and {waiting} {wait} for it: {reason}."
 
 
 def check_reachability(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

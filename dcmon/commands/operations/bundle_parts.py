@@ -105,7 +105,7 @@ def settings(app: "App") -> list[dict[str, Any]]:
     """Return the settings with their origins; secrets are masked."""
     from dcmon.commands.views import config
 
-    return config.rows(app, None)
+    return config.show(app, None).rows
 
 
 def machine(app: "App") -> dict[str, Any]:

@@ -84,7 +84,8 @@ def require_known_settings(context: Any) -> None:
 
     Raises InvalidInput.
     """
-    is_help = context.command.name == "doctor" or str(context.params.get("page")).partition("#")[0] == "settings"
+    is_page = str(context.params.get("page")).partition("#")[0] == "settings"
+    is_help = is_page or context.command_path.removeprefix("dcmon ") in ("doctor", "config show")
     if not (is_help or context.resilient_parsing or hasattr(context.command, "commands")):
         from dcmon import settings
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import SecretStr
 
 from dcmon import setting_names, settings
-from dcmon.errors import NotFound
+from dcmon.errors import InvalidInput, NotFound
 from dcmon.settings import OLD_NAMES, Settings
 
 if TYPE_CHECKING:
@@ -18,17 +18,42 @@ MASK = "(secret)"
 DEFAULT = "default"
 
 
-def rows(app: "App", names: Sequence[str] | None, *, only_changed: bool = False) -> list[dict[str, Any]]:
+class Shown(NamedTuple):
+    """Settings as rows. `refusal`: why the settings can't be used; then it is known only where each is set."""
+
+    rows: list[dict[str, Any]]
+    refusal: InvalidInput | None = None
+
+
+def show(app: "App", names: Sequence[str] | None, *, only_changed: bool = False) -> Shown:
     """Return the settings with their values and origins, in the order of the docs.
 
-    Raises NotFound, with the nearest name, for an unknown one.
+    Raises NotFound, with the nearest name, for an unknown one. Raises InvalidInput if they can't be used and none is
+    named.
     """
+    try:
+        return Shown(_rows(app.settings, names, only_changed=only_changed))
+    except InvalidInput as error:
+        if not names:
+            raise
+        return Shown([_unusable_row(name, settings.origins()) for name in names], error)
+
+
+def _unusable_row(name: str, origins: Mapping[str, str]) -> dict[str, Any]:
+    """Return where a variable is set, which need not be a setting: the mistyped name is what is looked for."""
+    variables = {variable.name: variable for variable in setting_names.variables(Settings)}
+    known = name.upper() if name.upper() in origins else _resolve(name, list(variables.values()))
+    description = variables[known].field.description if known in variables else None
+    return {"name": known, "value": None, "origin": origins.get(known, DEFAULT), "description": description}
+
+
+def _rows(values: Settings, names: Sequence[str] | None, *, only_changed: bool) -> list[dict[str, Any]]:
     variables = list(setting_names.variables(Settings))
     if names:
         wanted = [_resolve(name, variables) for name in names]
         variables = [variable for variable in variables if variable.name in wanted]
     origins = settings.origins()
-    listed = [_row(app.settings, variable, origins) for variable in variables]
+    listed = [_row(values, variable, origins) for variable in variables]
     return [row for row in listed if row["origin"] != DEFAULT] if only_changed else listed
 
 

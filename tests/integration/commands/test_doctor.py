@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 import yaml
 
 from tests.helpers.installed import Dcmon
@@ -56,6 +57,20 @@ def test_unusable_settings_are_a_finding(installation: Dcmon) -> None:
     (finding,) = json.loads(done.stdout)
     assert (done.returncode, finding["code"]) == (1, "setting-unusable")
     assert "DCMON_HTTP__PORT" in finding["evidence"]
+    assert finding["command"] == "dcmon config show DCMON_HTP__PORT --origin"
+
+
+@pytest.mark.parametrize(("name", "value"), [("DCMON_HTTP__PORT", "abc"), ("DCMON_DATABSE_URL", "postgresql://x")])
+def test_unusable_setting_is_shown_with_its_origin(installation: Dcmon, name: str, value: str) -> None:
+    broken = replace(installation, settings={**installation.settings, name: value})
+
+    done = broken("-o", "json", "config", "show", name, "--origin")
+
+    (row,) = json.loads(done.stdout)
+    assert (done.returncode, row["name"], row["value"], row["origin"]) == (2, name, None, "environment")
+    assert name in json.loads(done.stderr)["error"]["message"]
+    assert broken("config", "show").returncode == 2
+    assert broken("config", "show", "DCMON_HTTP__PRT").returncode == 5
 
 
 def test_catalogue_lists_every_code(installation: Dcmon) -> None:

@@ -68,6 +68,7 @@ def test_unusable_setting_is_the_only_finding() -> None:
     (finding,) = inspection.examine(Installation(None, refusal), 60)
 
     assert (finding.fault.code, finding.fact.sentence) == ("setting-unusable", str(refusal))
+    assert finding.fact.command == "dcmon config show DCMON_HTP__PORT --origin"
 
 
 def test_old_name_of_a_setting_is_found(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

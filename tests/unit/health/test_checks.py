@@ -405,6 +405,21 @@ def test_harmless_state_is_no_problem(case: str) -> None:
     assert find_problems(HARMLESS_CASES[case]) == []
 
 
+def test_receiver_that_was_not_reached_refused_nothing() -> None:
+    """The name of its host can't be resolved: a status of HTTP is what a refusal needs."""
+    error = "The host hooks.example.org can't be resolved: Name or service not known."
+    unresolved = FailingReceiver("pager", 2, JUST_NOW, None, error, True)
+    refusing = replace(unresolved, status=403, error="The receiver answered 403.")
+
+    (first,), (second,) = (
+        checks.find_problems(with_organization(failing_receivers=[receiver]), BOUNDS)
+        for receiver in (unresolved, refusing)
+    )
+
+    assert first.sentence == f"Receiver pager of acme can't be reached, and 2 notifications wait for it: {error}"
+    assert second.sentence.startswith("Receiver pager of acme refuses messages, and 2 notifications wait for it: The")
+
+
 def test_process_that_says_why_it_ends_is_shown_with_it() -> None:
     """It was called a crash, and the command showed a log, though the message names what mends it."""
     place, times = ("ingest", "box"), [ago(minutes=3), ago(minutes=2), ago(seconds=9)]

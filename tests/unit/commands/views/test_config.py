@@ -25,7 +25,7 @@ def env_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def rows(*names: str) -> dict[str, tuple[object, str]]:
-    return {row["name"]: (row["value"], row["origin"]) for row in config.rows(App(output=Output()), names or None)}
+    return {row["name"]: (row["value"], row["origin"]) for row in config.show(App(output=Output()), names or None).rows}
 
 
 def test_each_setting_has_its_value_and_origin(env_file: Path) -> None:
@@ -39,7 +39,7 @@ def test_each_setting_has_its_value_and_origin(env_file: Path) -> None:
 
 
 def test_only_changed_settings_are_shown_if_wanted() -> None:
-    changed = [row["name"] for row in config.rows(App(output=Output()), None, only_changed=True)]
+    changed = [row["name"] for row in config.show(App(output=Output()), None, only_changed=True).rows]
     assert changed == [
         "DCMON_DATABASE_URL", "DCMON_ORG", "DCMON_HTTP__PORT", "DCMON_KAFKA__BOOTSTRAP_SERVERS",
         "DCMON_KAFKA__PASSWORD", "DCMON_HEALTH__HEARTBEAT_TIMEOUT",
