@@ -34,7 +34,7 @@ Grep = Annotated[
     str | None, typer.Option("--grep", metavar="REGEX", help="Only lines that match; upper and lower case are alike.")
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="At most so many, the newest. Default: 200; with --since all.")
+    int | None, typer.Option("--limit", min=1, help="At most so many, the newest. Default: 200, or all with --since.")
 ]
 
 

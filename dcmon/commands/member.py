@@ -46,7 +46,7 @@ def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> Non
     """Create a member: a person who is known, or new. Example: dcmon member create ann@acme.org --role viewer"""
     from dcmon.commands.operations import member as operation
 
-    remark = f'"dcmon token create --user {email}" creates a token for the member.'
+    remark = f'"dcmon token create NAME --user {email}" creates a token for the member.'
     ctx.obj.output.value(operation.add(ctx.obj, email, role), remark=remark)
 
 

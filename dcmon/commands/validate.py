@@ -28,6 +28,7 @@ def validate(
     """
     from dcmon.commands.operations import declaration_files as operation
 
+    ctx.obj.output.expect(operation.FIELDS)
     checked = operation.validate(paths or [], shows_schema=schema)
     ctx.obj.output.page(checked.page)
     if checked.faults:

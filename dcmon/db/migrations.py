@@ -69,12 +69,16 @@ class MigrationState(StrEnum):
 
 @dataclass(frozen=True)
 class SchemaState:
-    """A schema's revision (None: never migrated), and the revision that this dcmon needs."""
+    """A schema's revision (None: never migrated), and the revision that this dcmon needs.
+
+    `org`: the name of its organization; None for "public".
+    """
 
     lineage: Lineage
     schema: str
     current: str | None
     head: str
+    org: str | None = None
 
     @property
     def state(self) -> MigrationState:
@@ -87,9 +91,10 @@ class SchemaState:
 
 def states(engine: Engine, organizations: Sequence[Organization]) -> list[SchemaState]:
     """Return the state of "public" and of each organization's schema."""
-    schemas: list[tuple[Lineage, str]] = [("public", "public"), *(("org", org.schema) for org in organizations)]
-    current = revisions.of_schemas(engine, [schema for _, schema in schemas])
-    return [SchemaState(lineage, schema, current[schema], head(lineage)) for lineage, schema in schemas]
+    current = revisions.of_schemas(engine, ["public", *(org.schema for org in organizations)])
+    public = SchemaState("public", "public", current["public"], head("public"))
+    of_orgs = [SchemaState("org", org.schema, current[org.schema], head("org"), org.name) for org in organizations]
+    return [public, *of_orgs]
 
 
 def upgrade_public(engine: Engine) -> None:

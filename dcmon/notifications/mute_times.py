@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors, windows
 from dcmon.db.tables.org import MuteTime
-from dcmon.nearest import meant
+from dcmon.nearest import nearest
 from dcmon.notifications import matchers
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+WORDS = (*DAYS, *DAY_NAMES, "daily")
 DAY_MINUTES = 24 * 60
 LONGEST_NAME = 100
 
@@ -31,10 +32,17 @@ def parse_days(text: str) -> list[str]:
         first_name, dash, last_name = (name.strip() for name in part.partition("-"))
         first, last = _day_number(first_name), _day_number(last_name if dash else first_name)
         if first is None or last is None:
-            hint = meant(first_name if first is None else last_name, [*DAYS, *DAY_NAMES, "daily"])
-            raise errors.InvalidInput(f"{text!r} are not days.{hint} Days look like mon-fri, sat,sun or daily.")
+            raise errors.InvalidInput(f"{text!r} are not days.{_meant(text)} Days look like mon-fri, sat,sun or daily.")
         days.update(DAYS[(first + step) % 7] for step in range((last - first) % 7 + 1))
     return [day for day in DAYS if day in days]
+
+
+def _meant(text: str) -> str:
+    """Return " Do you mean 'mon-fri'?" for days of which some are mistyped; an empty text if one is like no day."""
+    words = [word.strip() for word in re.split("([,-])", text.lower())]
+    near = [word if word in ",-" or _day_number(word) is not None else nearest(word, WORDS) for word in words]
+    days = [word[:3] if word in DAY_NAMES else word for word in near if word]
+    return f" Do you mean {''.join(days)!r}?" if len(days) == len(words) else ""
 
 
 def _day_number(text: str) -> int | None:

@@ -118,18 +118,30 @@ def _require_name(name: str) -> None:
         raise errors.InvalidInput(f"The name of a token has 1 to {MAX_NAME_LENGTH} printable characters.")
 
 
+def require_free_name(session: Session, org_id: int, name: str) -> None:
+    """Check that no token that is not revoked has a name that a person gives: it would mean none of the two.
+
+    It stays free until the transaction ends. Names that dcmon gives, as to first tokens, may be equal. Raises Conflict.
+    """
+    session.execute(select(OrganizationRow.id).where(OrganizationRow.id == org_id).with_for_update(key_share=True))
+    of_name = select(Token.id).where(Token.org_id == org_id, Token.name == name, Token.revoked_at.is_(None))
+    if session.scalar(of_name.limit(1)) is not None:
+        raise errors.Conflict(
+            f'Another token has the name {name!r}. Choose another name: "dcmon token list" shows them.'
+        )
+
+
 def rename(session: Session, org_id: int, typed: str, name: str) -> str:
     """Give a token another name, and return its old one; its clients go on unchanged. `typed`: as for find_named.
 
-    Names of new tokens may be equal; a new name that a token has is refused: the name would mean none of the two.
     Raises TokenNotFound, InvalidInput or Conflict.
     """
     _require_name(name)
     of_org = select(Token).where(Token.org_id == org_id).order_by(Token.id)
-    locked = session.scalars(of_org.with_for_update(key_share=True)).all()  # of two renames, the second finds no name
+    session.scalars(of_org.with_for_update(key_share=True)).all()  # of two renames, the second finds no name
     token = find_named(session, org_id, typed)
-    if any(other.name == name and other.revoked_at is None for other in locked if other.id != token.id):
-        raise errors.Conflict(f"Another token has the name {name!r}. Choose another name.")
+    if token.name != name:
+        require_free_name(session, org_id, name)
     old, token.name = token.name, name
     session.flush()
     return old

@@ -11,6 +11,8 @@ from dcmon.declarations import schema as file_schema
 from dcmon.declarations.faults import Fault
 from dcmon.output import Document, Page
 
+FIELDS = ("file", "line", "column", "level", "message")  # of a fault or remark
+
 
 class CheckedFiles(NamedTuple):
     """What to show of files, and how many faults they have."""
@@ -45,7 +47,7 @@ def validate(paths: Sequence[str], *, shows_schema: bool) -> CheckedFiles:
 
 def _row(fault: Fault, level: str) -> dict[str, Any]:
     mark = fault.mark
-    return {"file": mark.file, "line": mark.line, "column": mark.column, "level": level, "message": fault.message}
+    return dict(zip(FIELDS, (mark.file, mark.line, mark.column, level, fault.message), strict=True))
 
 
 def _counts(document: Any) -> str:

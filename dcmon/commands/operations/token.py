@@ -28,7 +28,7 @@ def parse_scope(name: str) -> Scope:
 
 
 def create(app: "App", name: str, user: str | None, lifetime: timedelta | None, scope: str) -> dict[str, Any]:
-    """Create a token for a member, or for the owner if `user` is None. Raises NotFound or InvalidInput.
+    """Create a token for a member, or for the owner if `user` is None. Raises NotFound, InvalidInput or Conflict.
 
     `lifetime`: how long it lives; None: for ever.
     """
@@ -36,6 +36,7 @@ def create(app: "App", name: str, user: str | None, lifetime: timedelta | None, 
     org = app.organization()
     with app.public() as session:
         member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
+        tokens.require_free_name(session, org.id, name)
         token = tokens.create(session, org.id, member.id, name, lifetime, parsed)
         expires_at = tokens.expiry(session, org.id, token)
         row = {"name": name, "user": member.email, "scope": parsed, "expires_at": expires_at}

@@ -48,7 +48,14 @@ class DryRunOutput(Output):
             data = [self._marked(row) for row in page.data]
         parts = [self._marked_part(part) for part in page.parts]
         # After a run that is rolled back, remarks say what to do after the change.
-        super().page(Page(data, parts, page.remarks if self.effects is None else (), page.names))
+        super().page(Page(data, parts, page.remarks if self.effects is None else (), self._names(page)))
+
+    def _names(self, page: Page) -> Sequence[str] | None:
+        """Return what -o name shows: of a new object without a name nothing, because its id is not known yet."""
+        rows = [page.data] if isinstance(page.data, Mapping) else page.data
+        if page.names is not None or not any(next(iter(row), None) in self._hidden for row in rows):
+            return page.names
+        return [str(row["name"]) for row in rows if "name" in row]
 
     def _marked_part(self, part: Part) -> Part:
         if isinstance(part, Table):

@@ -66,6 +66,14 @@ class SuggestingGroup(TyperGroup):
         return super().get_command(ctx, cmd_name if known else OLD_VERBS[cmd_name])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a typed command. `help COMMAND` is `COMMAND --help`, as in git; a shell completes it as COMMAND."""
+        if args[:1] == ["help"]:
+            if args[1:]:
+                return self.resolve_command(ctx, [*args[1:], *([] if ctx.resilient_parsing else ["--help"])])
+            if ctx.resilient_parsing:
+                return None, None, []
+            typer.echo(ctx.get_help())
+            ctx.exit()
         self.suggest_commands = False
         try:
             return super().resolve_command(ctx, args)

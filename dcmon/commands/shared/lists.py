@@ -24,7 +24,7 @@ PARTLY_DONE = 8  # the exit code when an organization can't be read
 
 Sort = Annotated[str, typer.Option(metavar="FIELD", help="Order by a field of the data; -FIELD: the largest first.")]
 ModelWord = Annotated[str | None, typer.Argument(metavar="MODEL", hidden=True, help="The same as --model.")]
-Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many.")]
+Limit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many, the first.")]
 NewestLimit = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many, the newest.")]
 AllOrgs = Annotated[bool, typer.Option("--all-orgs", help="Of all organizations, with their names.")]
 Watch = Annotated[timedelta | None, options.duration_option("--watch", "Show again and again, every 5s or 1m.")]

@@ -4,6 +4,7 @@ All are looked up before the first is changed, so that a mistyped name, or a nam
 quotes, changes nothing.
 """
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +17,7 @@ from dcmon.errors import DcmonError, PartlyDone
 from dcmon.formatting import listed
 from dcmon.output import Fields, Lines, Output, Page, Part, Table
 
+HINT = re.compile(r' "dcmon [^"]+" [^"]+\Z')  # the sentence that ends a message: "dcmon model list" lists the models.
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
@@ -160,7 +162,13 @@ def show_all(output: Output, names: Sequence[T], detail: Callable[[T], Page | Ro
 
 
 def _reasons(failures: Sequence[DcmonError]) -> str:
-    return " ".join(dict.fromkeys(map(str, failures)))
+    """Return all messages; which command lists the objects is said once, at the end of the last of them."""
+    messages = list(dict.fromkeys(map(str, failures)))
+    hints = [match[0] if (match := HINT.search(message)) else "" for message in messages]
+    return " ".join(
+        message.removesuffix(hint) if hint in hints[number:] else message
+        for number, (message, hint) in enumerate(zip(messages, hints, strict=True), 1)
+    )
 
 
 def _joined(failures: Sequence[DcmonError], number: int, output: Output) -> DcmonError:

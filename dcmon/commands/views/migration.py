@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dcmon.tenancy.schema_migration import PendingSql, Step
 
 COLUMNS = ["lineage", "org", "schema", "from", "to", "state", "detail"]
-STATE_COLUMNS = {"lineage": "", "schema": "", "at": "revision", "head": "newest revision", "state": ""}
+STATE_COLUMNS = {"lineage": "", "org": "", "schema": "", "at": "revision", "head": "newest revision", "state": ""}
 MOST_ROWS = 20  # of more schemas, those that are in the same state are one row
 ONE_LINE_PER_STATE = "Schemas in the same state are one line here; -o csv lists each."
 
@@ -24,12 +24,13 @@ ONE_LINE_PER_STATE = "Schemas in the same state are one line here; -o csv lists 
 def states(schemas: "Sequence[SchemaState]") -> Page:
     """List the revision of each schema; of many, those in the same state are one row."""
     rows = [
-        {"lineage": schema.lineage, "schema": schema.schema, "at": schema.current, "head": schema.head,
-         "state": schema.state}
+        {"lineage": schema.lineage, "org": schema.org, "schema": schema.schema, "at": schema.current,
+         "head": schema.head, "state": schema.state}
         for schema in schemas
     ]  # fmt: skip
-    shown = _grouped(rows, ("schema",))
-    return Page(rows, [Table(shown, STATE_COLUMNS)], [ONE_LINE_PER_STATE] if len(shown) < len(rows) else [])
+    shown = _grouped(rows, ("org", "schema"))
+    remarks = [ONE_LINE_PER_STATE] if len(shown) < len(rows) else []
+    return Page(rows, [Table(shown, STATE_COLUMNS)], remarks, _names(rows))
 
 
 def migrated(engine: "Engine", steps: "Sequence[Step]", *, dry_run: bool) -> Page:
@@ -43,7 +44,12 @@ def migrated(engine: "Engine", steps: "Sequence[Step]", *, dry_run: bool) -> Pag
     shown = _grouped(rows, ("org", "schema"))
     if len(shown) < len(rows):
         remarks.append(ONE_LINE_PER_STATE)
-    return Page(rows, [Table(shown, COLUMNS if has_detail else COLUMNS[:-1])], remarks)
+    return Page(rows, [Table(shown, COLUMNS if has_detail else COLUMNS[:-1])], remarks, _names(rows))
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the organizations, for -o name; "public" is none."""
+    return [row["org"] for row in rows if row["org"] is not None]
 
 
 def _grouped(rows: Sequence[Mapping[str, Any]], naming: Sequence[str]) -> Sequence[Mapping[str, Any]]:

@@ -56,7 +56,7 @@ def added(app: "App", stored: StoredReceiver, *, is_email: bool) -> Page:
     secret = {"secret": stored.secret} if stored.secret else {}
     text = _to_text(stored.row)
     data = {key: stored.row[key] for key in NEW_KEYS} | secret | {"notified": stored.notified}
-    fields = {key: text[key] for key in NEW_KEYS} | secret | {"notified": stored.notified}
+    fields = {key: text[key] for key in NEW_KEYS} | secret | _notified(stored)
     return Page(data, [Fields(fields, NONE_WORDS)], remarks)
 
 
@@ -65,8 +65,13 @@ def changed(stored: StoredReceiver) -> Page:
     name, remarks = stored.row["name"], _notified_remarks(stored.notified)
     if stored.row["state"] == receivers.ReceiverState.PAUSED:
         remarks.append(f'Receiver {name!r} is paused: "dcmon receiver resume {name!r}" sends again.')
-    fields = {**_to_text(stored.row), "notified": stored.notified}
+    fields = _to_text(stored.row) | _notified(stored)
     return Page({**stored.row, "notified": stored.notified}, [Fields(fields, NONE_WORDS)], remarks)
+
+
+def _notified(stored: StoredReceiver) -> dict[str, Any]:
+    """Return what people read of notifications: nothing where there was none to write."""
+    return {"notified": stored.notified} if stored.notified else {}
 
 
 def _notified_remarks(notified: int) -> list[str]:

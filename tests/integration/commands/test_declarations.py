@@ -28,6 +28,7 @@ def test_file_is_exported_planned_and_applied(
     file.write_text(dcmon("export", "credit").stdout)
     assert dcmon("plan", "-f", str(file)).returncode == 0
     assert dcmon("validate", str(file)).returncode == 0
+    assert dcmon("validate", str(file), "-o", "csv").stdout == "file,line,column,level,message\n"
 
     file.write_text(file.read_text().replace("> 0.2", "> 0.3"))
     planned = dcmon("-o", "json", "plan", "-f", str(file), "--out", str(stored))

@@ -74,6 +74,15 @@ def test_token_that_expires_at_once_is_refused(dcmon: Dcmon, acme: Acme) -> None
     assert [row["name"] for row in _rows(dcmon, "token", "list")] == ["first"]
 
 
+def test_name_of_another_token_is_refused(dcmon: Dcmon, acme: Acme) -> None:
+    """It would mean none of the two; that of a token that is deleted is free."""
+    for arguments in ([], ["--dry-run"]):
+        done = dcmon("token", "create", "first", *arguments)
+        assert (done.returncode, done.stdout, "Choose another name" in done.stderr) == (6, "", True)
+    assert dcmon("token", "delete", "first", "--yes").returncode == 0
+    assert dcmon("token", "create", "first").returncode == 0
+
+
 def test_last_owner_is_not_removed(dcmon: Dcmon, acme: Acme) -> None:
     remove = ["remove", "owner@acme.example"]
     for arguments in ([*remove, "--yes"], [*remove, "--dry-run"], ["set-role", "owner@acme.example", "viewer"]):

@@ -51,6 +51,8 @@ def test_every_kind_of_live_names_has_a_query() -> None:
         ("generate completion", "", ["bash", "zsh", "fish"]),
         ("alert list --fields", "mon", ["monitor"]),
         ("wait --for", "lag", ["lag=0"]),
+        ("help", "dead", ["dead-letter"]),
+        ("help alert", "ac", ["ack"]),
         ("worker start", "ev", ["evaluate"]),
         ("monitor create x --check", "FeatureD", ["FeatureDrift"]),
         ("config show", "dcmon_http__po", ["DCMON_HTTP__PORT"]),

@@ -49,6 +49,22 @@ def loaded(*arguments: str) -> tuple[str, list[str]]:
     return done.stdout, modules
 
 
+@pytest.mark.parametrize(
+    ("typed", "same"),
+    [("help", "--help"), ("help alert ls", "alert ls --help"), ("help rule list", "rule list --help")],
+)
+def test_help_before_a_command_shows_its_help(
+    typed: str, same: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = []
+    for words in (typed, same):
+        monkeypatch.setattr("sys.argv", ["dcmon", *words.split()])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        shown.append((exit_.value.code, capsys.readouterr()))
+    assert shown[0] == shown[1]
+
+
 def test_help_lists_every_command_and_loads_no_large_module() -> None:
     output, modules = loaded("--help")
 
