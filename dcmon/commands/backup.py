@@ -11,16 +11,20 @@ app = group(__doc__)
 
 
 @app.command()
+@counting
 def create(
     ctx: typer.Context,
     file: options.WrittenFile,
     without_secrets: options.WithoutSecrets = False,
     passphrase_file: options.PassphraseFile = None,
     replace: options.Replace = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Write all organizations, or that of --org, to a file, while dcmon runs: the state of one moment.
 
     Secrets of receivers are encrypted with the key of this installation or a passphrase; keep it apart from the file.
+
+    With --dry-run, all of it is read, counted and packed, and nothing is written.
 
     Exit 8: an organization is missing in the file, because its schema has another revision.
 
@@ -29,7 +33,7 @@ def create(
     from dcmon.commands.operations import transfer as operation
 
     secrets = operation.SecretOptions(passphrase_file, without_secrets)
-    row = operation.back_up(ctx.obj, file, secrets, is_replaced=replace)
+    row = operation.back_up(ctx.obj, file, secrets, operation.FileOptions(replace, dry_run))
     report(ctx.obj.output, file, row)
     if row["missing"]:
         raise typer.Exit(8)

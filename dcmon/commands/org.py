@@ -74,6 +74,7 @@ def rename(
 
 
 @app.command()
+@counting
 def export(
     ctx: typer.Context,
     name: options.OrgName,
@@ -81,15 +82,19 @@ def export(
     without_secrets: options.WithoutSecrets = False,
     passphrase_file: options.PassphraseFile = None,
     replace: options.Replace = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Write an organization to a file, from which another database imports it; it may be in use meanwhile.
+
+    With --dry-run, all of it is read, counted and packed, and nothing is written.
 
     Example: dcmon org export acme acme.tar.gz --without-secrets
     """
     from dcmon.commands.operations import transfer as operation
 
     secrets = operation.SecretOptions(passphrase_file, without_secrets)
-    report(ctx.obj.output, file, operation.export(ctx.obj, name, file, secrets, is_replaced=replace))
+    written = operation.export(ctx.obj, name, file, secrets, operation.FileOptions(replace, dry_run))
+    report(ctx.obj.output, file, written)
 
 
 @app.command("import")

@@ -1,7 +1,6 @@
 """Create organizations with their schemas."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Engine, text
 
@@ -42,14 +41,26 @@ def check_new_organization(engine: Engine, name: str, owner: str) -> None:
         tokens.create(session, org.id, user.id, "first")
 
 
-def contents(engine: Engine, org: Organization) -> dict[str, Any]:
-    """Count an organization's models, versions, samples and alerts, and how many of these are open."""
+OF_SCHEMA = text("""
+    select (select count(*) from models) as models, (select count(*) from versions) as versions,
+           (select coalesce(sum(n), 0) from quarter_hours) as samples, (select count(*) from results) as results,
+           (select count(*) from monitors) as monitors, (select count(*) from alert_rules) as rules,
+           (select count(*) from alerts) as alerts, (select count(*) from alerts where state = 'firing') as open,
+           (select count(*) from webhooks) as receivers
+""")
+RELATIONS = text("select relation from versions")
+OF_PUBLIC = text("""
+    select (select count(*) from members where org_id = :id) as members,
+           (select count(*) from tokens where org_id = :id and revoked_at is null) as tokens
+""")
+
+
+def contents(engine: Engine, org: Organization) -> dict[str, int]:
+    """Count what an organization has, and how many of its alerts are open. Tokens that are revoked do not count."""
     with db.org_session(engine, org) as session:
-        counts = session.execute(
-            text(
-                "select (select count(*) from models) as models, (select count(*) from versions) as versions,"
-                " (select coalesce(sum(n), 0) from quarter_hours) as samples, (select count(*) from alerts) as alerts,"
-                " (select count(*) from alerts where state = 'firing') as open"
-            )
-        ).one()
-        return {key: int(value) for key, value in counts._mapping.items()}
+        counts = {**session.execute(OF_SCHEMA).one()._mapping}
+        references = [f"select count(*) from reference_{number}" for number in session.scalars(RELATIONS)]
+        counts["reference_rows"] = sum(session.scalar(text(query)) or 0 for query in references)
+    with db.public_session(engine) as session:
+        counts |= session.execute(OF_PUBLIC, {"id": org.id}).one()._mapping
+    return {key: int(value) for key, value in counts.items()}

@@ -36,12 +36,13 @@ class Part(NamedTuple):
 class ArchiveWriter:
     """Writes parts to a stream, which need not be a file. Call `close` at the end: without it, the archive is cut off.
 
-    `size`: bytes of all contents so far, before compression.
+    `size`: bytes of all contents so far, before compression; `written`: of the file.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._packer = stream, zlib.compressobj(LEVEL, wbits=GZIP)
         self._digest, self._parts, self.size = hashlib.sha256(), 0, 0
+        self.written = 0
 
     def add(self, name: str, content: bytes) -> None:
         """Write the next part."""
@@ -58,13 +59,17 @@ class ArchiveWriter:
         """Write the last part, and all that is buffered. The stream stays open."""
         end = {"parts": self._parts, "sha256": self._digest.hexdigest()}
         self._write(END, json.dumps(end).encode())
-        self._stream.write(self._packer.compress(bytes(2 * tarfile.BLOCKSIZE)) + self._packer.flush())
+        self._put(self._packer.compress(bytes(2 * tarfile.BLOCKSIZE)) + self._packer.flush())
 
     def _write(self, name: str, content: bytes) -> None:
         info = tarfile.TarInfo(name)
         info.size = len(content)
         for block in (info.tobuf(tarfile.PAX_FORMAT), content, bytes(-len(content) % tarfile.BLOCKSIZE)):
-            self._stream.write(self._packer.compress(block))
+            self._put(self._packer.compress(block))
+
+    def _put(self, packed: bytes) -> None:
+        self._stream.write(packed)
+        self.written += len(packed)
 
 
 def read(stream: BinaryIO, path: str) -> Iterator[Part]:

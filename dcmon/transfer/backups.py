@@ -14,6 +14,7 @@ from dcmon.transfer.archive import ArchiveWriter
 from dcmon.transfer.catalog import RowSum
 from dcmon.transfer.contents import Kind, OrganizationDocument, TableHead
 from dcmon.transfer.file_secrets import FileSecrets
+from dcmon.transfer.files import NEW_FILE, FileOptions
 from dcmon.transfer.loader import Loader
 from dcmon.transfer.organization_files import IMPORT_RUNS, SecretOptions, read_secrets, with_old_id
 from dcmon.transfer.reader import OnlyCheck, Progress, Reader
@@ -36,19 +37,21 @@ def create(
     secrets: SecretOptions,
     *,
     only: str | None = None,
-    is_replaced: bool = False,
+    file: FileOptions = NEW_FILE,
     show: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Write all organizations, or only one, to a file ("-": stdout) while they are in use: the state of one moment.
 
     An organization whose schema is behind or ahead is left out, unless there is no other; the file says which, and
-    `missing` of the summary why. Raises Conflict if the file exists or a prune was interrupted, SchemaOutOfDate,
+    `missing` of the summary why. A dry run (`file`) writes nothing.
+
+    Raises Conflict if the file exists or a prune was interrupted, SchemaOutOfDate,
     SchemaTooNew, InvalidInput, FileUnwritable.
     """
     protection = file_secrets.for_export(files.passphrase(secrets.passphrase_file), is_left_out=secrets.are_left_out)
     with db.public_session(engine) as session:
         orgs = organizations.entries(session) if only is None else [organizations.find(session, only)]
-    with files.writing(path, is_replaced=is_replaced) as stream, consistent(engine, orgs) as snapshot:
+    with files.writing(path, file) as stream, consistent(engine, orgs) as snapshot:
         if only is None:
             orgs = organizations.entries(snapshot.public)
         archive = ArchiveWriter(stream)
@@ -65,6 +68,7 @@ def create(
             if show is not None:
                 show(number, len(chosen))
         archive.close()
+        writer.summary.written = archive.written
     return writer.summary
 
 

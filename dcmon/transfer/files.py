@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,12 +14,29 @@ from dcmon.file_errors import FileUnwritable, require_free, unreadable
 STANDARD = "-"  # stdin or stdout
 
 
+@dataclass(frozen=True)
+class FileOptions:
+    """How a file is written. `is_replaced`: also where one exists. `is_dry_run`: nothing is written."""
+
+    is_replaced: bool = False
+    is_dry_run: bool = False
+
+
+NEW_FILE = FileOptions()
+
+
 @contextmanager
-def writing(path: str, *, is_replaced: bool = False) -> Iterator[BinaryIO]:
+def writing(path: str, options: FileOptions = NEW_FILE) -> Iterator[BinaryIO]:
     """Open a new file that only its owner may read. It appears at `path` at the end of the block, without an error.
 
     Raises Conflict if the file exists, and FileUnwritable, also when the reader of stdout has ended.
     """
+    if options.is_dry_run:
+        if path != STANDARD:
+            _require_writable(Path(path), options)
+        with open(os.devnull, "wb") as stream:
+            yield stream
+        return
     if path == STANDARD:
         if sys.stdout.isatty():
             raise errors.InvalidInput("The file is not for a terminal: redirect it, or give a path in place of -.")
@@ -27,12 +45,19 @@ def writing(path: str, *, is_replaced: bool = False) -> Iterator[BinaryIO]:
         return
     target = Path(path)
     try:
-        require_free(target, is_replaced=is_replaced)
+        require_free(target, is_replaced=options.is_replaced)
         with complete_files.writing(target, complete_files.PRIVATE) as stream:
             yield stream
-            require_free(target, is_replaced=is_replaced)  # another process may have written it meanwhile
+            require_free(target, is_replaced=options.is_replaced)  # another process may have written it meanwhile
     except OSError as error:
         raise FileUnwritable(path=path, reason=error.strerror or str(error)) from error
+
+
+def _require_writable(target: Path, options: FileOptions) -> None:
+    require_free(target, is_replaced=options.is_replaced)
+    if not os.access(target.parent, os.W_OK):
+        reason = "Permission denied" if target.parent.is_dir() else "No such directory"
+        raise FileUnwritable(path=target, reason=reason)
 
 
 @contextmanager

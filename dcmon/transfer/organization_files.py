@@ -13,6 +13,8 @@ from dcmon.transfer import file_secrets, files, publication, unfinished
 from dcmon.transfer.archive import ArchiveWriter
 from dcmon.transfer.contents import Kind, OrganizationDocument
 from dcmon.transfer.file_secrets import FileSecrets
+from dcmon.transfer.files import NEW_FILE
+from dcmon.transfer.files import FileOptions as FileOptions
 from dcmon.transfer.loader import Loader
 from dcmon.transfer.preview import Counter, Preview
 from dcmon.transfer.reader import Progress, Reader
@@ -55,19 +57,22 @@ class Checked(NamedTuple):
 
 
 def export(
-    engine: Engine, org: Organization, path: str, secrets: SecretOptions, *, is_replaced: bool = False
+    engine: Engine, org: Organization, path: str, secrets: SecretOptions, file: FileOptions = NEW_FILE
 ) -> Summary:
     """Write an organization to a file ("-": stdout) while it is in use: a state of one moment.
+
+    A dry run (`file`) reads all of it, and writes nothing.
 
     Raises Conflict if the file exists, messages are parked or a prune was interrupted, InvalidInput, FileUnwritable.
     """
     protection = file_secrets.for_export(files.passphrase(secrets.passphrase_file), is_left_out=secrets.are_left_out)
-    with files.writing(path, is_replaced=is_replaced) as stream, consistent(engine, [org]) as snapshot:
+    with files.writing(path, file) as stream, consistent(engine, [org]) as snapshot:
         archive = ArchiveWriter(stream)
         writer = Writer(archive, snapshot, Kind.ORGANIZATION, protection)
         writer.manifest([org])
         writer.organization(org)
         archive.close()
+        writer.summary.written = archive.written
     return writer.summary
 
 

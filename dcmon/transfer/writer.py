@@ -28,7 +28,7 @@ Show = Callable[[int, int], None]
 @dataclass
 class Summary:
     """What was written or read. `missing`: why organizations are not in a new backup, by name; of a file that is read,
-    only their names.
+    only their names. `written`: bytes of a new file.
     """
 
     organizations: int = 0
@@ -36,6 +36,7 @@ class Summary:
     rows: int = 0
     samples: int = 0
     missing: dict[str, str] = field(default_factory=dict)
+    written: int = 0
 
     def add(self, head: TableHead, rows: int) -> None:
         """Count a table."""

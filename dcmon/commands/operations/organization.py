@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from dcmon.states import DefaultSet
 
 
+# What is counted before an organization is deleted. Alerts are the last: how many are open is said of them.
+CONTENTS = (
+    "model", "version", "sample", "reference_row", "result", "monitor", "rule", "receiver", "member", "token", "alert",
+)  # fmt: skip
+
+
 def create(app: "App", name: str, owner: str) -> dict[str, Any]:
     """Create an organization with an owner and a first token; a dry run makes no schema. Raises Conflict."""
     if app.effects is not None:
@@ -46,7 +52,7 @@ def deletion(app: "App", name: str) -> Deletion:
         return Deletion(marked.id, {"deleted": marked.name}, remaining, delete_remaining, asks=False)
     org = app.organization(name)
     counts = provisioning.contents(app.engine, org)
-    parts = [count_of(counts[f"{noun}s"], noun) for noun in ("model", "sample", "alert")]
+    parts = [count_of(counts[f"{noun}s"], noun.replace("_", " ")) for noun in CONTENTS if counts[f"{noun}s"]]
     contents = f"{listed(parts)}{open_text(counts['open'])}"
     what, delete = f"organization {org.name!r} with {contents}", partial(deletions.delete, app.engine, org)
     return Deletion(org.id, {"deleted": org.name, **counts}, what, delete, typed_name=org.name)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.dry_run_output import would
 from dcmon.embedded import own_key
-from dcmon.formatting import command_prefix, count_of, shell_argument
+from dcmon.formatting import command_prefix, count_of, format_bytes, shell_argument
 from dcmon.transfer import backups, organization_files
+from dcmon.transfer.organization_files import FileOptions as FileOptions
 from dcmon.transfer.organization_files import SecretOptions as SecretOptions
 from dcmon.transfer.organization_files import Summary
 from dcmon.transfer.untrusted import Inactive
@@ -15,12 +16,21 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 
-def export(app: "App", name: str, path: str, secrets: SecretOptions, *, is_replaced: bool) -> dict[str, Any]:
+def export(app: "App", name: str, path: str, secrets: SecretOptions, file: FileOptions) -> dict[str, Any]:
     """Write an organization to a file. Raises what organization_files.export raises."""
     org = app.organization(name)
-    summary = organization_files.export(app.engine, org, path, secrets, is_replaced=is_replaced)
-    _name_key(app, secrets)
-    return {"name": org.name, "file": path, **_counts(summary)}
+    summary = organization_files.export(app.engine, org, path, secrets, file)
+    _say_what_is_written(app, path, summary, secrets, file)
+    return {"name": org.name, "file": path, **_counts(summary), "bytes": summary.written}
+
+
+def _say_what_is_written(app: "App", path: str, summary: Summary, secrets: SecretOptions, file: FileOptions) -> None:
+    """Say which key a new file needs; of a dry run what the file would have."""
+    if not file.is_dry_run:
+        return _name_key(app, secrets)
+    organizations, rows = count_of(summary.organizations, "organization"), count_of(summary.rows, "row")
+    tables, size = count_of(summary.tables, "table"), format_bytes(summary.written)
+    return would(app.output, f"write {organizations} with {tables}, {rows} and {size} to {path}")
 
 
 @dataclass(frozen=True)
@@ -56,14 +66,15 @@ def _inactive(name: str, inactive: Inactive) -> dict[str, Any]:
     return {"left_inactive": commands} if commands else {}
 
 
-def back_up(app: "App", path: str, secrets: SecretOptions, *, is_replaced: bool) -> dict[str, Any]:
+def back_up(app: "App", path: str, secrets: SecretOptions, file: FileOptions) -> dict[str, Any]:
     """Back up all organizations, or that of --org; say why some are missing. Raises what backups.create raises."""
     with app.output.progress("organizations", counts=True) as show:
-        summary = backups.create(app.engine, path, secrets, only=app.typed_org, is_replaced=is_replaced, show=show)
-    _name_key(app, secrets)
+        summary = backups.create(app.engine, path, secrets, only=app.typed_org, file=file, show=show)
+    _say_what_is_written(app, path, summary, secrets, file)
     for name, reason in summary.missing.items():
         app.output.remark(f"Organization {name!r} is not in the file: {reason}")
-    return {"file": path, "organizations": summary.organizations, "missing": [*summary.missing], **_counts(summary)}
+    counts = {**_counts(summary), "bytes": summary.written}
+    return {"file": path, "organizations": summary.organizations, "missing": [*summary.missing], **counts}
 
 
 def _name_key(app: "App", secrets: SecretOptions) -> None:

@@ -18,6 +18,7 @@ from dcmon.formatting import listed
 from dcmon.output import Fields, Lines, Output, Page, Part, Table
 
 HINT = re.compile(r' "dcmon [^"]+" [^"]+\Z')  # the sentence that ends a message: "dcmon model list" lists the models.
+MOST_NAMED = 3  # objects that the sentence of a dry run names; of more, the rows say what each has
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
@@ -129,7 +130,8 @@ def delete_all(output: Output, names: Sequence[T], find: Callable[[T], Deletion]
     confirm_names([(loss, name) for loss, name in typed if name is not None], yes)
     if losses := [deletion.what for deletion in asking if deletion.typed_name is None]:
         confirm(f"Delete {listed(losses)}?", yes)
-    would(output, f"delete {listed([deletion.what for deletion in by_key.values()])}")
+    whats = [deletion.what for deletion in by_key.values()]
+    would(output, f"delete {listed(whats) if len(whats) <= MOST_NAMED else f'the {len(whats):,} that are listed'}")
 
     def delete(key: Hashable) -> Row:
         if not is_dry_run:

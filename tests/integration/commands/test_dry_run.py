@@ -25,6 +25,7 @@ EXAMPLES = {
     "alert reopen": "2",
     "alert resolve": "3",
     "apply": None,  # needs a file; tests/integration/declarations has it
+    "backup create": "{files}/backup.tar.gz --without-secrets",
     "backup restore": None,  # needs an empty database; tests/integration/commands/test_transfer.py has it
     "dead-letter delete": "--all",
     "dead-letter retry": None,  # needs a broker
@@ -61,6 +62,7 @@ EXAMPLES = {
     "notification retry": "--all-dead",
     "org create": "beta",
     "org delete": "acme",
+    "org export": "acme {files}/acme.tar.gz --without-secrets",
     "org import": None,  # needs a file of `org export`; tests/integration/transfer has it
     "org rename": "acme acme2",
     "org set-defaults": "acme sdk",

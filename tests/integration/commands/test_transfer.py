@@ -1,6 +1,7 @@
 """Organizations and backups in files, as an operator types the commands."""
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -31,8 +32,12 @@ def test_organization_is_exported_checked_and_imported(dcmon: Dcmon, acme: Acme,
     path = str(tmp_path / "acme.tar.gz")
     refused = dcmon("org", "export", "acme", path)
     assert (refused.returncode, "--without-secrets" in refused.stderr) == (2, True)
+    tried = dcmon.json("org", "export", "acme", path, "--without-secrets", "--dry-run")
+    assert (tried.pop("dry_run"), Path(path).exists()) == (True, False)
     exported = dcmon.json("org", "export", "acme", path, "--without-secrets")
     assert (exported["name"], exported["samples"]) == ("acme", 50)
+    assert (exported.pop("bytes"), tried.pop("bytes") > 0) == (Path(path).stat().st_size, True)
+    assert tried == exported
     assert Path(path).stat().st_mode & 0o777 == 0o600
     again = dcmon("org", "export", "acme", path, "--without-secrets")
     assert (again.returncode, "--replace" in again.stderr) == (6, True)
@@ -57,6 +62,17 @@ def test_file_that_is_none_is_refused_with_a_reason(dcmon: Dcmon, tmp_path: Path
         assert dcmon(*arguments, "/no/such/file").returncode == 5
     done = dcmon("backup", "create", "/no/such/directory/b.tar.gz", "--without-secrets")
     assert (done.returncode, "can't be written" in done.stderr) == (3, True)
+    done = dcmon("backup", "create", "/no/such/directory/b.tar.gz", "--without-secrets", "--dry-run")
+    assert (done.returncode, "can't be written: No such directory" in done.stderr) == (3, True)
+
+
+def test_backup_is_counted_before_it_is_written(dcmon: Dcmon, tmp_path: Path) -> None:
+    path = tmp_path / "backup.tar.gz"
+    tried = dcmon("backup", "create", str(path), "--without-secrets", "--dry-run")
+    assert (tried.returncode, path.exists()) == (0, False)
+    assert re.search(
+        r"^Dry run: this would write 1 organization with \d+ tables, \d+ rows and [\d.]+ kB to ", tried.stderr
+    )
 
 
 def test_organization_goes_through_a_pipe(dcmon: Dcmon, tmp_path: Path) -> None:

@@ -142,12 +142,9 @@ def test_deletion_counts_and_removes_all_contents(engine: Engine, target: Target
 
     Direct(engine).ingest_samples(target.org, target.version_id, rows(0, 10))
     assert provisioning.contents(engine, target.org) == {
-        "models": 1,
-        "versions": 1,
-        "samples": 10,
-        "alerts": 0,
-        "open": 0,
-    }
+        "models": 1, "versions": 1, "samples": 10, "reference_rows": 0, "results": 0, "monitors": 0, "rules": 0,
+        "alerts": 0, "open": 0, "receivers": 0, "members": 1, "tokens": 1,
+    }  # fmt: skip
 
     deletion.delete(engine, target.org)
 

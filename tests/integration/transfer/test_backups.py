@@ -24,7 +24,7 @@ from dcmon.output import Output
 from dcmon.settings import Settings
 from dcmon.tenancy import deletion, organizations, provisioning, tokens
 from dcmon.transfer import backups, organization_files, publication, unfinished
-from dcmon.transfer.organization_files import SecretOptions
+from dcmon.transfer.organization_files import FileOptions, SecretOptions
 from dcmon.transfer.writer import Writer
 from tests.conftest import Acme
 from tests.helpers.ingestion import worker
@@ -97,9 +97,9 @@ def test_organization_of_another_revision_is_left_out_and_named(
     assert operation.check(path)["missing"] == ["behind", "ahead"]
     assert backups.restore(second_engine, path, None, SecretOptions()).names == ["acme"]
     with pytest.raises(errors.SchemaTooNew):
-        backups.create(filled.engine, path, NO_SECRETS, only="ahead", is_replaced=True)
+        backups.create(filled.engine, path, NO_SECRETS, only="ahead", file=FileOptions(is_replaced=True))
     with App(Settings(database_url=SecretStr(filled.engine.url.render_as_string(False))), Output(quiet=True)) as app:
-        row = operation.back_up(app, path, NO_SECRETS, is_replaced=True)
+        row = operation.back_up(app, path, NO_SECRETS, FileOptions(is_replaced=True))
     assert (row["organizations"], row["missing"]) == (1, ["behind", "ahead"])
 
 

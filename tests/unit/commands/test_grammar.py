@@ -39,9 +39,7 @@ READING = {
 }
 # Commands that change something and have no --dry-run, with the reason.
 WITHOUT_DRY_RUN = {
-    "backup create": "writes one new file, and only reads the database",
     "debug bundle": "writes one new file, and only reads the database",
-    "org export": "writes one new file, and only reads the database",
     "demo": "runs a system of its own, in a directory of its own",
     "migrate revision": "writes one new file, for developers of dcmon",
     "report": "writes one new file, and only reads the database",

@@ -95,6 +95,14 @@ def test_all_are_known_before_the_first_is_deleted(capsys: pytest.CaptureFixture
     assert deleted == [2, 4]
 
 
+def test_dry_run_of_many_has_a_row_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence says how many they are: a long one can't be read."""
+    dry_run = DryRunOutput(Output(Format.json))
+    delete_all(dry_run, [2, 4, 6, 8], partial(deletion, deleted=[]), yes=False)
+    assert shown(capsys) == [{"dry_run": True, "deleted": number} for number in (2, 4, 6, 8)]
+    assert dry_run.sentence == "Dry run: this would delete the 4 that are listed. Nothing was changed."
+
+
 def test_deletion_without_a_loss_is_not_asked_for() -> None:
     deleted = list[int]()
     delete_all(Output(Format.json), [4], lambda number: replace(deletion(number, deleted), asks=False), yes=False)
