@@ -5,9 +5,9 @@ WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 CORE_TESTS := $(wildcard $(addprefix tests/unit/,alerting ingestion monitoring notifications statistics storage)) \
 	tests/integration/checks/test_without_deepchecks.py
-# The judge of the statistics is the library itself; the other two make their rows and files with pandas.
+# The judge of the statistics is the library itself; two make their rows and files with pandas; coverage takes long.
 NOT_CORE := $(addprefix --ignore tests/unit/,statistics/test_library_judge.py ingestion/values/test_formats_agree.py \
-	monitoring/test_noise_series.py)
+	monitoring/test_noise_series.py statistics/test_coverage.py)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Tests start hundreds of processes: compiling all modules anew in each would double the time.
 export PYTHONDONTWRITEBYTECODE :=
@@ -18,7 +18,7 @@ help:  ## Show what can be made
 demo: .venv/.demo  ## Run the whole system on a year of real flights
 	$(BIN)/dcmon demo $(ARGS)
 
-test: .venv/.dev .venv-sdk/.ready .venv-sdk-oldest/.tried  ## Run the tests of every day (Kafka's on a broker from a wheel)
+test: .venv/.dev .venv-sdk/.ready  ## Run the tests of every day (Kafka's on a broker from a wheel)
 	$(PYTEST) -m "not thorough" $(ARGS)
 	$(MAKE) test-wheel
 
