@@ -12,7 +12,7 @@ REPLICATIONS = 1_200
 DEVIATIONS = 3.5  # of a simulated share from what is promised
 
 
-@pytest.mark.parametrize("n", [100, 300])
+@pytest.mark.parametrize("n", [100, pytest.param(300, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.__name__)
 def test_interval_covers_the_true_value_as_promised(metric: Callable[[], Iterator[Case]], n: int) -> None:
     """Seeds are fixed; a share of so many replications is 2 % off at most."""

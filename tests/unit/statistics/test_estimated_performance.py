@@ -175,26 +175,18 @@ def _bins_without_error() -> tuple:
 
 REFERENCE_ROWS, ROWS, REFERENCES = 5_000, 2_000, 200
 SHIFTS = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9, 1.2)
+BINARY_SCORERS = ("accuracy", "precision", "recall", "f1", "roc_auc")
+MULTICLASS_SCORERS = ("accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc")
 
 
 @pytest.mark.parametrize(
     ("rows_of", "sharpness", "scorers"),
     [
-        (binary_rows, 1.0, ("accuracy", "precision", "recall", "f1", "roc_auc")),
-        (binary_rows, 1.7, ("accuracy", "precision", "recall", "f1", "roc_auc")),
-        pytest.param(
-            multiclass_rows,
-            1.0,
-            ("accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc"),
-            marks=pytest.mark.thorough,
-        ),
-        (multiclass_rows, 2.5, ("accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc")),
-        pytest.param(
-            multiclass_rows,
-            0.4,
-            ("accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc"),
-            marks=pytest.mark.thorough,
-        ),
+        (binary_rows, 1.7, BINARY_SCORERS),
+        pytest.param(binary_rows, 1.0, BINARY_SCORERS, marks=pytest.mark.thorough),
+        pytest.param(multiclass_rows, 1.0, MULTICLASS_SCORERS, marks=pytest.mark.thorough),
+        pytest.param(multiclass_rows, 2.5, MULTICLASS_SCORERS, marks=pytest.mark.thorough),
+        pytest.param(multiclass_rows, 0.4, MULTICLASS_SCORERS, marks=pytest.mark.thorough),
     ],
 )
 def test_intervals_hold_under_covariate_shift(
