@@ -19,7 +19,7 @@ from dcmon.states import HeldBy
 
 FEW, MANY = 3, 1_000  # newest results without a value that count; older results that are looked at, too
 FEW_ROWS = 10  # rows without a label that count
-LEDGER_ROWS, LEDGER_DAYS = 50_000, 60  # newest lines that are read; so many days, or all lines, show when labels come
+MOST_STEPS = 500  # back in the ledger, for each model: two of them are longer than half a day
 MOST = 100  # versions, or receivers, that are told of
 
 SQL = sql.read(__name__)
@@ -29,9 +29,7 @@ PAUSED_RECEIVERS = SQL.statement("paused_receivers", most=MOST)
 HELD_NOTIFICATIONS = SQL.statement("held_notifications")
 UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts")
 HAS_RECEIVER = SQL.statement("has_receiver")
-MISSING_LABELS = SQL.statement(
-    "missing_labels", few_rows=FEW_ROWS, ledger_rows=LEDGER_ROWS, ledger_days=LEDGER_DAYS, most=MOST
-)
+MISSING_LABELS = SQL.statement("missing_labels", few_rows=FEW_ROWS, most_steps=MOST_STEPS, most=MOST)
 SILENT_MONITORS = SQL.statement("silent_monitors", few=FEW, many=MANY, most=MOST)
 
 

@@ -105,9 +105,10 @@ select state, model, version, count(*) as count, (array_agg(monitor order by rea
 -- name: missing_labels
 -- Rows after the newest row with a label, of models with monitors that need labels, that were logged longer ago than
 -- labels take: twice the model's label delay, or twice the longest pause between labels that came. The ledger, which
--- knows when labels came, is read only where there are such rows. If its newest lines do not go back far enough to show
--- a long pause, only models are found that have no label at all. Merged lines of requests are older than their ids.
-with watched as materialized (
+-- knows when labels came, is read only where there are such rows, and back from the newest labels on: within half of the
+-- wait, only to the oldest labels, as shorter pauses do not matter; where there are none, to those before the pause. So
+-- the longest pause is exact, and few lines are read of many.
+with recursive watched as materialized (
     select v.id, v.name as version, m.id as model_id, m.name as model,
            greatest(2 * m.label_delay, interval '1 day') as wait
       from versions v join models m on m.id = v.model_id
@@ -122,30 +123,36 @@ unlabelled as materialized (
      where (select sum(n) from quarter_hours
              where version_id = w.id and at > coalesce(labelled.until, '-infinity')
                and logged_at < now() - w.wait) >= {few_rows}),
-ledger as materialized (
-    select created_at, source = 'requests' as is_merged,
-           case when kind = 'labels' and action = 'ingest' and stored > 0 then model_id end as labels_of
-      from batches where exists (select 1 from unlabelled) order by id desc limit {ledger_rows}),
-reach as materialized (
-    select count(*) < {ledger_rows}
-           or coalesce(min(created_at) filter (where not is_merged) < now() - interval '{ledger_days} days', false)
-           as is_enough from ledger),
+newest as materialized (
+    select models.model_id, models.wait,
+           (select created_at from batches where model_id = models.model_id and {are_labels}
+             order by created_at desc limit 1) as at
+      from (select distinct model_id, wait from unlabelled) models),
+walk (model_id, wait, at, pause, step) as (
+    select model_id, wait, at, cast(null as interval), 0 from newest where at is not null
+     union all
+    select w.model_id, w.wait, earlier.at, case when earlier.at < w.at - w.wait / 2 then w.at - earlier.at end, w.step + 1
+      from walk w
+     cross join lateral (
+           select coalesce(
+                  (select created_at from batches where model_id = w.model_id and {are_labels}
+                      and created_at < w.at and created_at >= w.at - w.wait / 2 order by created_at limit 1),
+                  (select created_at from batches where model_id = w.model_id and {are_labels}
+                      and created_at < w.at - w.wait / 2 order by created_at desc limit 1)) as at
+           offset 0) earlier  -- so that it is not copied to each place that names it
+     where earlier.at is not null and w.step < {most_steps}),
 arrived as materialized (
-    select model_id, max(created_at) as last, max(pause) as pause
-      from (select labels_of as model_id, created_at,
-                   created_at - lag(created_at) over (partition by labels_of order by created_at) as pause
-              from ledger where labels_of is not null) labels
-     group by model_id)
+    select n.model_id, n.at as last, (select max(pause) from walk where model_id = n.model_id) as pause from newest n)
 select u.model, u.version, missing.count, missing.since, u.until as labelled_until, arrived.last as arrived_at,
        extract(epoch from longest.wait) as wait
-  from unlabelled u cross join reach left join arrived on arrived.model_id = u.model_id
+  from unlabelled u join arrived on arrived.model_id = u.model_id
  cross join lateral (select greatest(u.wait, 2 * arrived.pause) as wait) longest
  cross join lateral (select sum(n) as count, min(logged_at) as since from quarter_hours
                       where version_id = u.id and at > coalesce(u.until, '-infinity')
                         and logged_at < now() - longest.wait) missing
  where missing.count >= {few_rows} and coalesce(arrived.last < now() - longest.wait, true)
-   and (reach.is_enough
-        or not (select coalesce(bool_or((select true from quarter_hours
-                                          where version_id = v.id and n_labelled > 0 limit 1)), false)
-                  from versions v where v.model_id = u.model_id))
  order by missing.since limit {most}
+
+-- name: are_labels
+-- Lines of the ledger that stored labels: the index ix_batches_labels has them.
+kind = 'labels' and action = 'ingest' and stored > 0

@@ -301,13 +301,14 @@ def test_migrated_quarantine_recognizes_rows_by_their_bytes(engine: Engine, targ
 
 
 def set_behind(engine: Engine, orgs: list[Organization]) -> None:
-    """Set schemas back by three revisions, which create the tables that are dropped here."""
+    """Set schemas back by four revisions, which create the tables and the index that are dropped here."""
     for org in orgs:
         set_revision(engine, org.schema, "0025")
         with engine.begin() as connection:
             tables = (f"{org.schema}.{name}" for name in ("chosen_levels", "store_keys", "receiver_probes"))
             connection.execute(text(f"drop table {', '.join(tables)}"))
             connection.execute(text(f"alter table {org.schema}.sources drop column is_of_path cascade"))
+            connection.execute(text(f"drop index {org.schema}.ix_batches_labels"))
 
 
 def test_migration_lets_writers_pass_while_it_waits(

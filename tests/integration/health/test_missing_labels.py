@@ -6,7 +6,6 @@ from sqlalchemy import text
 from dcmon import db
 from dcmon.app import App
 from dcmon.health import checks, collector
-from dcmon.health.blind_spots import LEDGER_ROWS
 from dcmon.health.organization_healths import COMPLETE_LOOK
 from dcmon.health.problem import Problem
 from dcmon.settings import Health
@@ -26,6 +25,12 @@ BUSY = """
     select 'samples', 'x', model_id, id, 9, 9, 0, 0, now() - interval '{}' from versions, generate_series(1, {});"""
 
 
+OFTEN = """
+    insert into batches (kind, source, model_id, taken, stored, duplicates, quarantined, created_at)
+    select 'labels', 'x', model_id, 9, 9, 0, 0, now() - n * interval '6 hours'
+      from versions, generate_series({1} * 4, {0} * 4) n;"""
+
+
 def rows(days: int, labelled: int = 0, logged: int | None = None) -> str:
     """Return the statement that counts 40 rows of some days ago."""
     return f"""
@@ -38,12 +43,18 @@ FOUND = {
     "no label ever came": WATCHED + rows(9),
     "labels came and stopped": WATCHED + rows(30, 40) + rows(20) + ARRIVED.format("25 days"),
     "labels came with the rows and stopped": WATCHED + rows(30, 40) + rows(20),
-    "no label ever came, among many rows": WATCHED + rows(9) + BUSY.format("1 hour", LEDGER_ROWS),
-    "labels came and stopped, and the ledger goes back far enough": WATCHED
-    + rows(90, 40)
-    + rows(20)
-    + BUSY.format("70 days", 1)
-    + BUSY.format("1 hour", LEDGER_ROWS - 1),
+    "no label ever came, among many rows": WATCHED + rows(9) + BUSY.format("1 hour", 50_000),
+    "labels came and stopped, among many rows": WATCHED
+    + rows(30, 40)
+    + rows(15)
+    + ARRIVED.format("13 days")
+    + BUSY.format("1 hour", 50_000),
+    "labels came often, and stopped": WATCHED + rows(30, 40) + rows(18) + OFTEN.format(90, 17),
+    "labels came often, with a pause of a week, and stopped": WATCHED
+    + rows(30, 40)
+    + rows(18)
+    + OFTEN.format(90, 40)
+    + OFTEN.format(33, 17),
 }
 USUAL = {
     "no monitor needs labels": rows(9),
@@ -62,11 +73,16 @@ USUAL = {
     + BUSY.format("30 days", 20_000)
     + ARRIVED.format("13 days")
     + BUSY.format("1 hour", 20_000),
-    "labels came when the ledger is not read any more": WATCHED
+    "labels came often, once with a pause of ten days": WATCHED
     + rows(30, 40)
-    + rows(15)
-    + ARRIVED.format("13 days")
-    + BUSY.format("1 hour", LEDGER_ROWS),
+    + rows(18)
+    + OFTEN.format(90, 43)
+    + OFTEN.format(33, 17),
+    "labels came often, and the longest pause was the first": WATCHED
+    + rows(30, 40)
+    + rows(18)
+    + ARRIVED.format("100 days")
+    + OFTEN.format(90, 17),
     "a part of the rows gets a label": WATCHED + rows(20) + rows(2, 1),
     "too few rows to say": WATCHED + rows(9).replace("40", "3"),
 }

@@ -35,7 +35,14 @@ class Batch(Org):
 
     __tablename__ = "batches"
     __logged__ = Logged("rows", name="source", action="action", condition="new.action <> 'ingest'")
-    __table_args__ = (Index("ix_batches_partition", "topic_id", "partition", "id"),)
+    __table_args__ = (
+        Index("ix_batches_partition", "topic_id", "partition", "id"),
+        # When labels of a model came: few lines of a ledger that may have millions (health.blind_spots).
+        Index(
+            "ix_batches_labels", "model_id", "created_at",
+            postgresql_where=text("kind = 'labels' and action = 'ingest' and stored > 0"),
+        ),
+    )  # fmt: skip
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     action: Mapped[str] = mapped_column(server_default="ingest")
     kind: Mapped[str]
