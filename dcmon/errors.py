@@ -122,7 +122,7 @@ class OverLimit(DcmonError):
 
 class TooManyObjects(DcmonError):
     """Organization {org!r} may have {most} {objects}, and has them. Delete some, or ask the operator of dcmon for more:
-    "dcmon org set-limits {org} {option} N"."""
+    "dcmon org set {org} {option} N"."""
 
     exit_code, status = 6, 402
 

@@ -11,7 +11,7 @@ from dcmon.commands.shared.changes import changing, counting
 from dcmon.commands.shared.choices import choice_argument, choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing
-from dcmon.commands.shared.several import delete_all, show_all
+from dcmon.commands.shared.several import delete_all, run_for_all, show_all
 from dcmon.tenancy.permissions import Role
 
 app = group(__doc__)
@@ -50,19 +50,20 @@ def create(ctx: typer.Context, email: Email, role: RoleOption = "member") -> Non
     ctx.obj.output.value(operation.add(ctx.obj, email, role), remark=remark)
 
 
-@app.command("set-role")
+@app.command("set")
 @changing
-def set_role(
+def set_(
     ctx: typer.Context,
-    email: Email,
+    emails: Emails,
     role: Annotated[
-        str, choice_argument("role", Role, "owner, admin, member, viewer (reads) or ingester (logs rows).")
+        str, choice_option(what="role", known=Role, help="What they may do: a viewer reads, an ingester logs rows.")
     ],
 ) -> None:
-    """Set the role of a member, at once for all tokens. Example: dcmon member set-role ann@acme.org admin"""
+    """Set the role of members, at once for all their tokens. Example: dcmon member set ann@acme.org --role admin"""
     from dcmon.commands.operations import member as operation
 
-    ctx.obj.output.value(operation.set_role(ctx.obj, email, role))
+    act = partial(operation.set_role, ctx.obj, role=role)
+    run_for_all(ctx.obj.output, emails, partial(operation.find, ctx.obj), act)
 
 
 @app.command()

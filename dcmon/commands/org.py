@@ -7,21 +7,17 @@ from typing import Annotated
 import typer
 
 from dcmon.commands.shared import options
-from dcmon.commands.shared.arguments import names_and_defaults
 from dcmon.commands.shared.changes import changing, counting
-from dcmon.commands.shared.confirmation import ask_and_run
+from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.limit_options import organization_limits
 from dcmon.commands.shared.lists import global_listing
-from dcmon.commands.shared.several import delete_all, run_for_all, show_all
-from dcmon.commands.shared.wording import NO_END, STORE_TOKEN
+from dcmon.commands.shared.several import delete_all, show_all
+from dcmon.commands.shared.wording import STORE_TOKEN
 from dcmon.commands.shared.written_files import report
+from dcmon.states import DefaultSet
 
 app = group(__doc__)
-
-PRUNE_FOLLOWS = (
-    'The scheduler deletes these rows within an hour; "dcmon prune --dry-run" lists them by model and version.'
-)
 
 
 @app.command()
@@ -123,66 +119,40 @@ def import_(
     ctx.obj.output.value(operation.import_(ctx.obj, file, secrets, typed))
 
 
-@app.command("set-limits")
-@changing
-@organization_limits
-def set_limits(ctx: typer.Context, *, name: options.OrgNameOrOnly = None, limits: "Mapping[str, int | None]") -> None:
-    """Set limits of what is logged in a minute, and of the number of objects; "none" removes one.
-
-    Rows above a limit get 429 and are not stored, objects 402. Objects that exist stay.
-
-    Example: dcmon org set-limits acme --samples-per-minute 500000 --max-models none
-    """
-    from dcmon.commands.operations import organization as operation
-
-    if not limits:
-        raise typer.BadParameter("Give a limit, like --samples-per-minute 500000; none removes it.")
-    ctx.obj.output.value(operation.set_limits(ctx.obj, name, limits))
-
-
-@app.command("set-retention")
+@app.command("set")
 @counting
-def set_retention(
+@organization_limits
+def set_(
     ctx: typer.Context,
-    name: options.OrgNameOrOnly = None,
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="ORG...", help="Organizations; not needed if there is only one.")
+    ] = None,
+    limits: "Mapping[str, int | None]",
     samples: Annotated[str | None, typer.Option(help="How long samples are kept: 90d, 12w; none: for ever.")] = None,
     results: Annotated[
         str | None, typer.Option(help="How long results and alerts are kept; not shorter than samples.")
     ] = None,
+    defaults: Annotated[
+        str | None, choice_option(what="set of defaults", known=DefaultSet, help=options.DEFAULTS_OF_NEW_MODELS)
+    ] = None,
     yes: options.Yes = False,
 ) -> None:
-    """Set how long samples and results are kept; it asks if the next prune deletes rows for it.
+    """Set limits, retention and the default monitors of new models. What is not given stays.
 
-    Example: dcmon org set-retention acme --samples 90d --results 2y --dry-run
+    Rows above a limit get 429 and are not stored, objects 402; objects that exist stay. It asks if the next prune
+    deletes rows for a shorter retention.
+
+    Example: dcmon org set acme --samples-per-minute 500000 --max-models none
+
+    Example: dcmon org set acme --samples 90d --results 2y --dry-run
     """
-    from dcmon import errors
-    from dcmon.commands.operations import retention as operation
+    from dcmon.commands.operations import organization_settings as operation
 
-    if samples is None and results is None:
-        raise errors.InvalidInput("Nothing to set: give --samples 90d, --results 2y or both; none keeps them for ever.")
-    change = operation.of_organization(ctx.obj, name, samples, results)
-    ask_and_run(ctx.obj.output, change.question, change.apply, phrases=change.phrases, yes=yes)
-    remark = PRUNE_FOLLOWS if change.expired and ctx.obj.output.is_change else None
-    ctx.obj.output.value(change.counted_row(), none=NO_END, remark=remark)
-
-
-@app.command("set-defaults")
-@changing
-def set_defaults(
-    ctx: typer.Context,
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ORG", help="Names of organizations; not needed if there is only one."),
-    ] = None,
-    *,
-    defaults: options.DefaultMonitors,
-) -> None:
-    """Set the default monitors and rules of new models. Example: dcmon org set-defaults acme sdk"""
-    from dcmon.commands.operations import organization as operation
-
-    orgs, chosen = names_and_defaults(names, defaults)
-    find, act = partial(operation.find, ctx.obj), partial(operation.set_defaults, ctx.obj, defaults=chosen)
-    run_for_all(ctx.obj.output, orgs or [None], find, act)
+    wanted = operation.Wanted(limits, samples, results, DefaultSet(defaults) if defaults else None)
+    if wanted.is_nothing:
+        raise typer.BadParameter("Nothing to set: give --samples 90d, --max-models 50, --defaults sdk …; none removes.")
+    ctx.obj.output.page(operation.change(ctx.obj, names or [None], wanted, yes=yes))
 
 
 @app.command()

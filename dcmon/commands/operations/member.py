@@ -33,6 +33,13 @@ def add(app: "App", email: str, role: str) -> dict[str, Any]:
         return {"email": email, "id": members.add(session, org.id, email, parsed), "role": parsed}
 
 
+def find(app: "App", email: str) -> str:
+    """Return the e-mail of a member. Raises MemberNotFound."""
+    org = app.organization()
+    with app.public() as session:
+        return organizations.member(session, org.id, email).email
+
+
 def set_role(app: "App", email: str, role: str) -> dict[str, Any]:
     """Give a member another role. Raises NotFound, InvalidInput, or Conflict for the last owner."""
     org, parsed = app.organization(), permissions.parse_role(role)

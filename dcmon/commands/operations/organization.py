@@ -1,7 +1,5 @@
-"""Create, rename and delete organizations, and set their limits and default monitors."""
+"""Create, rename and delete organizations."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +7,10 @@ from dcmon.commands.shared.several import Deletion
 from dcmon.commands.shared.wording import open_text
 from dcmon.formatting import count_of, listed
 from dcmon.tenancy import deletion as deletions
-from dcmon.tenancy import object_limits, organizations, provisioning, rate_limits
+from dcmon.tenancy import organizations, provisioning
 
 if TYPE_CHECKING:
     from dcmon.app import App
-    from dcmon.states import DefaultSet
 
 
 # What is counted before an organization is deleted. Alerts are the last: how many are open is said of them.
@@ -58,24 +55,6 @@ def deletion(app: "App", name: str) -> Deletion:
     return Deletion(org.id, {"deleted": org.name, **counts}, what, delete, typed_name=org.name)
 
 
-def set_limits(app: "App", name: str | None, limits: Mapping[str, int | None]) -> dict[str, Any]:
-    """Set limits by their names; None removes a limit. Raises OrganizationNotFound or InvalidInput."""
-    org = app.organization(name)
-    of_objects = {key: limit for key, limit in limits.items() if key in object_limits.NAMES}
-    of_rows = {key: limit for key, limit in limits.items() if key not in of_objects}
-    with app.public() as session:
-        rows = rate_limits.change(session, org.id, of_rows)
-        return {"name": org.name, **asdict(rows), **object_limits.change(session, org.id, of_objects)}
-
-
 def find(app: "App", name: str | None) -> str:
     """Return the name of an organization; `name` may be None as for App.organization. Raises OrganizationNotFound."""
     return app.organization(name).name
-
-
-def set_defaults(app: "App", name: str | None, defaults: "DefaultSet") -> dict[str, Any]:
-    """Set which default monitors new models get. Raises OrganizationNotFound."""
-    org = app.organization(name)
-    with app.public() as session:
-        organizations.set_default_monitors(session, org, defaults)
-    return {"name": org.name, "default_monitors": defaults}

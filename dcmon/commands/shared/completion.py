@@ -73,7 +73,7 @@ LIVE_OF_COMMAND = {
     "quarantine retry ids": "quarantined", "model create version": "", "monitor run names": "monitors_of_models",
     "rule backtest name": "rules", "monitor create check": "checks_of_models", "config show names": "",
     "alert reopen alert_ids": "alerts", "alert show alert_ids": "alerts", "version rename version": "full_versions",
-    "version copy version": "full_versions", "model set-defaults names": "models", "org set-defaults names": "orgs",
+    "version copy version": "full_versions", "model set-defaults names": "models",
     "monitor create feature": "features", "monitor set feature": "features",
     "export models": "models",
 }  # fmt: skip
@@ -99,7 +99,6 @@ CHOICES_OF_COMMAND: dict[str, Choices] = {
     "profile show names": _profiles, "profile use name": _profiles, "profile delete names": _profiles,
     "profile set name": _profiles, "profile rename name": _profiles, "ingest seek to": words_of("beginning end"),
     "model set-defaults names": partial(list, states.DefaultSet),
-    "org set-defaults names": partial(list, states.DefaultSet),
 }  # fmt: skip
 # What only a person knows: names of new objects, texts, numbers, times, columns of files, and files themselves, which
 # the shell completes.

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from dcmon.nearest import listed, nearest, one_of
+from dcmon.states import DefaultSet
 
 # Verbs of earlier releases, which still work.
 OLD_VERBS = {
@@ -16,7 +17,12 @@ OLD_VERBS = {
 # Words of commands of earlier releases, which still work.
 OLD_WORDS = {
     ("webhook",): ("receiver",), ("notification", "pause"): ("receiver", "pause"),
-    ("notification", "resume"): ("receiver", "resume"),
+    ("notification", "resume"): ("receiver", "resume"), ("org", "set-limits"): ("org", "set"),
+    ("org", "set-retention"): ("org", "set"),
+}  # fmt: skip
+# Commands of earlier releases whose choice was an argument, the last one or the first, with its option now.
+OLD_CHOICES: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("org", "set-defaults"): ("org", "set", "--defaults"), ("member", "set-role"): ("member", "set", "--role"),
 }  # fmt: skip
 # Options of earlier releases, which still work, by the first word of their commands.
 _FROM, _TO = {"--from": "--since"}, {"--to": "--until"}
@@ -115,7 +121,20 @@ def with_new_words(arguments: Sequence[str]) -> list[str]:
     for number in (2, 1):
         if new := OLD_WORDS.get(tuple(arguments[:number])):
             return [*new, *arguments[number:]]
+    if (as_option := OLD_CHOICES.get(tuple(arguments[:2]))) is not None:
+        return _with_choice_as_option(as_option, arguments[2:])
     return list(arguments)
+
+
+def _with_choice_as_option(command: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """Return the words of a command whose last argument, or first if that alone is a set of defaults, is an option."""
+    *words, option = command
+    typed = [number for number, word in enumerate(arguments) if not word.startswith("-")]
+    if not typed:
+        return [*words, *arguments]
+    first, last = (arguments[number].lower() in tuple(DefaultSet) for number in (typed[0], typed[-1]))
+    choice = typed[0] if first and not last else typed[-1]
+    return [*words, *arguments[:choice], *arguments[choice + 1 :], option, arguments[choice]]
 
 
 def suggestions(typed: str, known: Sequence[str]) -> list[str]:

@@ -28,6 +28,11 @@ GROUPS = {
         "until", "wait", "timeout",
     },
     "Default monitors": {"defaults", "no_defaults"},
+    "Limits": {
+        "samples_per_minute", "labels_per_minute", "sample_bytes_per_minute", "label_bytes_per_minute", "max_models",
+        "max_versions_per_model", "max_monitors", "max_rules", "max_receivers", "max_tokens", "max_users",
+    },
+    "Retention": {"samples", "results"},
     "Reports": {"fail_on", "allow_no_verdict", "junit", "github_summary", "github_annotations"},
 }  # fmt: skip
 GROUPS_OF_COMMANDS = {
@@ -35,6 +40,7 @@ GROUPS_OF_COMMANDS = {
     "monitor create": ("What is computed", "Windows"),
     "monitor set": ("What is computed", "Windows"),
     "monitor run": ("Windows", "Reports"),
+    "org set": ("Limits", "Retention", "Default monitors"),
     "ingest file": ("Rows of files", "How files are written"),
     "source create": ("Rows of files", "How files are written"),
     "source set": ("Rows of files", "How files are written"),

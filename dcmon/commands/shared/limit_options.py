@@ -1,4 +1,4 @@
-"""The options of `org set-limits`, parsed into one value."""
+"""The options of `org set`, parsed into one value."""
 
 from typing import Annotated
 

@@ -71,7 +71,7 @@ Defaults = Annotated[
         what="set of defaults",
         known=DefaultSet,
         help="Default monitors and rules: all (the SDK's and dcmon's own), sdk or none. By default those that"
-        ' "dcmon org set-defaults" chose.',
+        ' "dcmon org set --defaults" chose.',
     ),
 ]
 NoDefaults = Annotated[bool, typer.Option("--no-defaults", help="The same as --defaults none.")]

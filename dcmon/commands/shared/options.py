@@ -248,9 +248,9 @@ LABEL_DELAY = duration_option("--label-delay", "Longest wait of checks on labels
 TIME_ZONE = zone_option("Time zone of the windows: Europe/Berlin.")
 
 # Which default monitors and rules models get.
-DefaultMonitors = Annotated[
-    str, typer.Argument(metavar="|".join(DefaultSet), help="all: the SDK's and dcmon's own; sdk: the SDK's; or none.")
-]
+DEFAULT_SETS = "all: the SDK's and dcmon's own; sdk: the SDK's; or none."
+DEFAULTS_OF_NEW_MODELS = f"Default monitors and rules of new models. {DEFAULT_SETS}"
+DefaultMonitors = Annotated[str, typer.Argument(metavar="|".join(DefaultSet), help=DEFAULT_SETS)]
 
 # What a rule does.
 Severity = Annotated[

@@ -1,4 +1,4 @@
-"""Command line of `dcmon audit-log`, `dcmon org set-limits` and the entries that commands leave."""
+"""Command line of `dcmon audit-log`, `dcmon org set` and the entries that commands leave."""
 
 import json
 import socket

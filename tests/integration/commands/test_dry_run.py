@@ -37,7 +37,7 @@ EXAMPLES = {
     "member delete": "viewer@acme.example",
     "member invite": "other@acme.example",
     "member restrict": "own",
-    "member set-role": "viewer@acme.example admin",
+    "member set": "viewer@acme.example --role admin",
     "migrate": "",
     "model copy": "credit loans --with-reference",
     "model create": "fraud --task binary --version v1 --feature age:numeric",
@@ -65,9 +65,7 @@ EXAMPLES = {
     "org export": "acme {files}/acme.tar.gz --without-secrets",
     "org import": None,  # needs a file of `org export`; tests/integration/transfer has it
     "org rename": "acme acme2",
-    "org set-defaults": "acme sdk",
-    "org set-limits": "acme --max-models 5",
-    "org set-retention": "acme --samples 1d",
+    "org set": "acme --max-models 5 --samples 1d --defaults sdk",
     "profile delete": None,  # changes a file; tests/unit/test_profiles.py has it
     "profile rename": None,
     "profile set": None,
@@ -122,7 +120,7 @@ WITHOUT_CHANGE = {
 # A few that change different tables; each is run after its dry run.
 COUNTED = [
     "alert ack", "alert resolve", "monitor set", "rule set", "silence set", "silence delete", "mute set",
-    "receiver set", "token delete", "member set-role", "receiver pause", "model rename", "mute create",
+    "receiver set", "token delete", "member set", "receiver pause", "model rename", "mute create",
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def _rows(dcmon: Dcmon, *arguments: str) -> Any:
 
 def test_member_is_added_changed_and_removed(dcmon: Dcmon, acme: Acme) -> None:
     assert _rows(dcmon, "member", "create", "ann@acme.example", "--role", "viewer")["role"] == "viewer"
-    _rows(dcmon, "member", "set-role", "ann@acme.example", "admin")
+    _rows(dcmon, "member", "set", "ann@acme.example", "--role", "admin")
     assert [row["role"] for row in _rows(dcmon, "member", "list")] == ["owner", "admin"]
     token = _rows(dcmon, "token", "create", "x", "--user", "ann@acme.example", "--scope", "read", "--expires", "12h")
     assert token["scope"] == "read"

@@ -147,3 +147,31 @@ def test_source_set_refuses_what_it_can_not_use(
 ) -> None:
     refused = run("source", "set", "lake", *(word.format(lake=lake) for word in typed))
     assert (refused.returncode, expected in refused.stderr) == (code, True), refused.stderr
+
+
+def test_org_set_changes_all_that_is_given_of_each(run: Run) -> None:
+    """A dry run and a limit that can't be change nothing, also where another organization is named first."""
+    run("org", "create", "beta")
+    keys = ("max_models", "samples_kept", "default_monitors")
+    before = shown_organizations(run, *keys)
+    wanted = ("org", "set", "acme", "beta", "--max-models", "7", "--samples", "90d", "--defaults", "sdk", "-o", "json")
+    tried = run(*wanted, "--dry-run")
+    assert [row["dry_run"] for row in json.loads(tried.stdout)] == [True, True]
+    for part in ("set max_models of 'acme' to 7", "keep samples of 'beta' for 90d", "the default monitors 'sdk'"):
+        assert part in tried.stderr
+    refused = run("org", "set", "acme", "beta", "--defaults", "none", "--max-models", "0")
+    assert (refused.returncode, shown_organizations(run, *keys)) == (2, before)
+
+    done = json.loads(run(*wanted).stdout)
+
+    assert [tuple(row[key] for key in ("name", *keys)) for row in done] == [
+        ("acme", 7, "90d", "sdk"), ("beta", 7, "90d", "sdk"),
+    ]  # fmt: skip
+    assert shown_organizations(run, *keys) == [(7, "90d", "sdk")] * 2
+    nothing = run("org", "set", "acme")
+    assert (nothing.returncode, "Nothing to set" in nothing.stderr) == (2, True)
+
+
+def shown_organizations(run: Run, *keys: str) -> list[tuple[Any, ...]]:
+    rows = json.loads(run("org", "show", "acme", "beta", "-o", "json").stdout)
+    return [tuple(row[key] for key in keys) for row in rows]

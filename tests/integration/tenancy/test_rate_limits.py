@@ -223,7 +223,7 @@ def test_limits_are_set_shown_and_removed(data_dir: Path, database_url: str, acm
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    set_ = ["org", "set-limits", "acme"]
+    set_ = ["org", "set", "acme"]
     assert run(*set_, "--samples-per-minute", "5", "--label-bytes-per-minute", "7")["samples_per_minute"] == 5
     assert run("org", "show", "acme")["label_bytes_per_minute"] == 7
     assert run(*set_, "--samples-per-minute", "none")["samples_per_minute"] is None

@@ -212,6 +212,20 @@ def test_words_of_an_earlier_release_work_unlisted(old: tuple[str, ...], new: tu
     assert with_new_words(["alert", *old]) == ["alert", *old]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("org set-defaults acme sdk", "org set acme --defaults sdk"),
+        ("org set-defaults sdk acme beta --dry-run", "org set acme beta --dry-run --defaults sdk"),
+        ("org set-defaults all", "org set --defaults all"),
+        ("member set-role -y ann@acme.org admin", "member set -y ann@acme.org --role admin"),
+        ("member set-role --help", "member set --help"),
+    ],
+)
+def test_choice_that_was_an_argument_becomes_an_option(old: str, new: str) -> None:
+    assert with_new_words(old.split()) == new.split()
+
+
 @pytest.mark.parametrize(("noun", "renamed"), OLD_OPTIONS.items(), ids=OLD_OPTIONS)
 def test_option_of_an_earlier_release_works_unlisted(noun: str, renamed: Mapping[str, str]) -> None:
     known = set().union(*(options(command) for name, command in LEAVES.items() if name.split()[0] == noun))
