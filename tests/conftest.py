@@ -64,8 +64,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for number in range(count):
         size = (len(items) - len(parts)) // (count - number)
         share = [item for group in groups[number::count] for item in group]
-        parts += share + fast[: size - len(share)]
-        del fast[: size - len(share)]
+        rest = max(0, size - len(share))
+        parts += share + fast[:rest]
+        del fast[:rest]
     items[:] = parts
 
 
