@@ -78,10 +78,11 @@ def read(stream: BinaryIO, path: str) -> Iterator[Part]:
     Raises ArchiveDamaged when the file is cut off or was changed, which may be noticed at its end only, and
     ArchiveUnknown when it is no archive. `path` is for messages.
     """
-    digest, count = hashlib.sha256(), 0
-    for part in _parts(stream, path):
+    digest, count, parts = hashlib.sha256(), 0, _parts(stream, path)
+    for part in parts:
         if part.name == END:
-            if not _is_end(part, {"parts": count, "sha256": digest.hexdigest()}):
+            fits = _is_end(part, {"parts": count, "sha256": digest.hexdigest()})
+            if not fits or next(parts, None) is not None:
                 raise ArchiveDamaged(path=path, reason="its contents do not fit its checksum")
             return
         _update(digest, part.name, part.content)
@@ -104,6 +105,8 @@ def _parts(stream: BinaryIO, path: str) -> Iterator[Part]:
                 first = False
                 yield Part(info.name, content)
                 tar.members.clear()  # type: ignore[attr-defined]
+            while unpacked.read(tarfile.RECORDSIZE):  # gzip's own checksum is compared at its end
+                pass
     except DAMAGES as error:
         if first:
             raise ArchiveUnknown(path=path) from error

@@ -117,7 +117,7 @@ def _edited(path: Path, edit: Callable[[str, bytes], bytes]) -> Path:
     return edited
 
 
-@pytest.mark.parametrize("damage", ["cut off", "another row", "another byte", "no end"])
+@pytest.mark.parametrize("damage", ["cut off", "another row", "another byte", "another sum", "no end"])
 def test_damaged_file_is_refused_and_leaves_nothing(
     filled: Target, second_engine: Engine, tmp_path: Path, damage: str
 ) -> None:
@@ -128,6 +128,8 @@ def test_damaged_file_is_refused_and_leaves_nothing(
         path.write_bytes(whole[: len(whole) * 3 // 4])
     elif damage == "another byte":
         path.write_bytes(bytes([*whole[:5_000], whole[5_000] ^ 1, *whole[5_001:]]))
+    elif damage == "another sum":
+        path.write_bytes(bytes([*whole[:-8], whole[-8] ^ 1, *whole[-7:]]))
     elif damage == "another row":
         path = _edited(path, lambda name, part: part.replace(b"owner", b"other") if "audit_log/" in name else part)
     else:
