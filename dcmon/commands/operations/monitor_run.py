@@ -72,16 +72,16 @@ def _chosen(app: "App", names: Sequence[str] | None) -> list[str]:
 
 def _run_or_reason(app: "App", request: RunRequest, *, is_single: bool) -> "ResultRows":
     """Run a monitor; of several, one without a result has a row with the reason."""
-    is_busy = False
+    failed = False
     try:
         results = _run(app, request)
     except (errors.MonitorBusy, errors.NoWindowAt, errors.StillIncomplete) as error:
         if is_single:
             raise
-        results, is_busy = view.ResultRows([], [], str(error)), isinstance(error, errors.MonitorBusy)
+        results, failed = view.ResultRows([], [], str(error)), not isinstance(error, errors.NoWindowAt)
     if results.rows or is_single:
         return results
-    row: dict[str, Any] = {"monitor": request.monitor, "state": None, "violates": [], "failed": is_busy}
+    row: dict[str, Any] = {"monitor": request.monitor, "state": None, "violates": [], "failed": failed}
     return view.ResultRows([{**row, "no_verdict": results.none, "reason": results.none}], [])
 
 
