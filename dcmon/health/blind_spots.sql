@@ -40,11 +40,11 @@ select w.name, w.kind, w.paused_at as since, w.paused_because as reason, is_for.
  order by w.id limit {most}
 
 -- name: held_notifications
--- What waits as an operator, or a more severe alert, wants it; that of the same holder is one row. "alerts": those that
--- fire, and that neither a receiver nor an operator knows of. Their notifications are looked up, not joined: an alert has
+-- What waits as an operator, or a more severe alert, wants it; that of the same holder is one row, also while some
+-- reasons still have an end that the holder had before: of these, the latest is told. "alerts": those that fire, and that neither a receiver nor an operator knows of. Their notifications are looked up, not joined: an alert has
 -- few, and the table may have millions.
 select receiver, case when receiver is not null then paused_until end as until,
-       case when receiver is null and not held_because ^@ 'alert ' then held_because end as reason,
+       max(held_because) filter (where receiver is null and not held_because ^@ 'alert ') as reason,
        count(*) as count, count(distinct unknown) as alerts,
        count(distinct unknown) filter (where severity = 'critical') as critical_alerts
   from (select case when w.paused_at is not null and coalesce(w.paused_until > now(), true) then w.name end as receiver,
@@ -55,18 +55,27 @@ select receiver, case when receiver is not null then paused_until end as until,
                           where d.alert_id = a.id and d.delivered_at is not null limit 1) is null
          where n.delivered_at is null and n.dead_at is null) waiting
  where receiver is not null or held_because is not null
- group by 1, 2, 3 order by 4 desc, 1, 3
+ group by 1, 2,
+          case when receiver is null and not held_because ^@ 'alert '
+               then coalesce(substring(held_because from '^silence [0-9]+ '),
+                             substring(held_because from '^(mute time .+) until .* UTC$'), held_because) end
+ order by 4 desc, 1, 3
 
 -- name: undelivered_alerts
 -- A minute passes before a notification counts as missing: it is delivered within a second. Without a receiver, none comes.
+-- What is held as an operator wants it is not missing; a receiver that dcmon itself paused (`paused_because`) is no wish.
 select json_build_array(count(*), min(a.opened_at))
   from alerts a
  where a.state = 'firing' and a.severity = 'critical' and a.acknowledged_at is null
    and (a.opened_at < now() - interval '1 minute'
         or not exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical')))
-   and not exists (select 1 from notifications n where n.alert_id = a.id
+   and not exists (select 1 from notifications n join webhooks w on w.id = n.webhook_id
+                    where n.alert_id = a.id
                       and (n.delivered_at is not null
-                           or (n.held_because is not null and n.dead_at is null and n.delivered_at is null)))
+                           or (n.dead_at is null
+                               and (n.held_because is not null
+                                    or (w.is_active and w.paused_at is not null and w.paused_because is null
+                                        and coalesce(w.paused_until > now(), true))))))
 
 -- name: has_receiver
 select exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical'))
@@ -107,7 +116,8 @@ select state, model, version, count(*) as count, (array_agg(monitor order by rea
 -- labels take: twice the model's label delay, or twice the longest pause between labels that came. The ledger, which
 -- knows when labels came, is read only where there are such rows, and back from the newest labels on: within half of the
 -- wait, only to the oldest labels, as shorter pauses do not matter; where there are none, to those before the pause. So
--- the longest pause is exact, and few lines are read of many.
+-- few lines are read of many, and the longest pause is as exact as the lines are: where those of requests were merged
+-- into one a day, which has the time of the last, a pause may look up to a day longer.
 with recursive watched as materialized (
     select v.id, v.name as version, m.id as model_id, m.name as model,
            greatest(2 * m.label_delay, interval '1 day') as wait

@@ -119,6 +119,39 @@ def test_alert_without_a_receiver_is_a_problem_at_once(app: App, target: Target)
     assert tenant(app).undelivered_alerts.count == 0
 
 
+def test_alert_for_a_paused_receiver_is_not_missing(app: App, target: Target) -> None:
+    """A pause is a wish while it lasts, unless dcmon itself paused the receiver because of an answer."""
+    add_receiver(app, target.org, "https://hooks.example.org/x")
+    write_notifications(app, target.org, insert_alert(app, target, "critical"), "firing")
+    execute(app.engine, target.org, "update alerts set opened_at = now() - interval '5 minutes'")
+    pause = (
+        "update webhooks set paused_at = now(), paused_until = now() + cast(:end as interval), paused_because = :why"
+    )
+
+    missing = []
+    for end, why in (("2 hours", None), (None, None), ("-1 hour", None), (None, "The receiver answered 410 (Gone).")):
+        execute(app.engine, target.org, pause, end=end, why=why)
+        missing.append(tenant(app).undelivered_alerts.count)
+
+    assert missing == [0, 0, 1, 1]
+
+
+def test_silence_with_a_new_end_holds_as_one(app: App, target: Target) -> None:
+    """The reasons that are stored keep the old end until the next check; so do those of a mute time."""
+    for name in ("old", "new"):
+        add_receiver(app, target.org, "https://hooks.example.org/x", name)
+    write_notifications(app, target.org, insert_alert(app, target, "critical"), "firing")
+    hold = "update notifications set held_because = :holder || ' until 2026-12-0' || webhook_id || ' 08:00 UTC' || :why"
+
+    for holder, why, by in (
+        ("silence 3 by ann", ": until noon", HeldBy.SILENCE), ("mute time 'a until b UTC'", "", HeldBy.MUTE_TIME),
+    ):  # fmt: skip
+        execute(app.engine, target.org, hold, holder=holder, why=why)
+        (held,) = tenant(app).held_notifications
+        assert (held.by, held.count, held.alerts, held.critical_alerts) == (by, 2, 1, 1)
+        assert held.until == datetime(2026, 12, 2, 8, tzinfo=UTC)
+
+
 def test_what_holds_notifications_back_is_named(app: App, target: Target) -> None:
     """As the worker stores it: by a silence, by a mute time, and for a receiver that is paused."""
     name = "nights until 2026-01-01 00:00 UTC 'x'"
