@@ -27,7 +27,8 @@ from dcmon.doctor.installation import Installation
 from dcmon.health.problem import ProblemName
 
 log = logging.getLogger(__name__)
-# Findings of one object with one command have one cause: only that of the first of these codes is told.
+# Findings of one object, so that the command of one has that of the other, have one cause: only that of the first of
+# these codes is told.
 ONE_CAUSE = (
     ProblemName.RECEIVER_FAILS.code,
     ProblemName.RECEIVER_UNREACHABLE.code,
@@ -88,10 +89,16 @@ def _once(findings: Iterable[Finding]) -> set[Finding]:
     different = set(findings)
     of_one_cause = [finding for finding in different if finding.fault.code in ONE_CAUSE]
     of_one_cause.sort(key=_knowledge)
-    chosen: dict[str, Finding] = {}
+    chosen = list[Finding]()
     for finding in of_one_cause:
-        chosen.setdefault(finding.fact.command, finding)
-    return (different - set(of_one_cause)) | set(chosen.values())
+        if not any(_has(other.fact.command, finding.fact.command) for other in chosen):
+            chosen.append(finding)
+    return (different - set(of_one_cause)) | set(chosen)
+
+
+def _has(longer: str, command: str) -> bool:
+    """Return True if commands that are typed one after the other have a command, or all of these."""
+    return f" && {command} && " in f" && {longer} && "
 
 
 def _knowledge(finding: Finding) -> tuple[int, bool, bool]:

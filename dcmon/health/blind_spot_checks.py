@@ -63,7 +63,7 @@ def _pause_sentence(org: OrganizationHealth, receiver: PausedReceiver, waiting: 
 
 def resume_command(org: str, receiver: str) -> str:
     """Return the command that ends the pause of a receiver."""
-    return f"dcmon receiver resume {shell_argument(receiver)} --org {shell_argument(org)}"
+    return f"{command_prefix(org)} receiver resume {shell_argument(receiver)}"
 
 
 def _receiver_sentence(org: OrganizationHealth, receiver: FailingReceiver) -> str:

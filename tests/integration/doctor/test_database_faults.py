@@ -305,12 +305,25 @@ def test_pause_without_an_end_is_told_once(healthy: Healthy) -> None:
     healthy.execute(RECEIVER.format("'command', '', ''"))
     healthy.execute("update webhooks set paused_at = now() - interval '1 hour'")
 
-    findings = {finding.fact.sentence.split()[1]: finding for finding in healthy.findings()}
+    findings = healthy.findings()
 
-    assert {name: (finding.fault.code, finding.severity) for name, finding in findings.items()} == {
-        "pager": ("receiver-paused", "high"), "other": ("receiver-paused", "medium"),
-    }  # fmt: skip
-    assert findings["other"].fact.command == "dcmon receiver resume other --org acme"
+    assert sorted((finding.fact.command, finding.fault.code, finding.severity) for finding in findings) == [
+        ("dcmon --org acme receiver resume other", "receiver-paused", "medium"),
+        ("dcmon --org acme receiver resume pager", "receiver-paused", "high"),
+    ]
+
+
+def test_receiver_paused_for_its_answer_is_told_once(healthy: Healthy) -> None:
+    """It is gone, so dcmon paused it: the command that changes its address also resumes it."""
+    healthy.execute("update webhooks set paused_at = now(), paused_because = 'The receiver answered 410 (Gone).'")
+    healthy.execute(
+        NOTIFICATION.format("attempts, last_status, last_error", ", 1, 410, 'It answered 410.' from webhooks")
+    )
+
+    (finding,) = healthy.findings()
+
+    assert finding.fault.code == "receiver-fails"
+    assert finding.fact.command.endswith(" && dcmon --org acme receiver resume pager")
 
 
 def test_ping_that_fails_is_found(healthy: Healthy) -> None:

@@ -448,13 +448,13 @@ def test_paused_receiver_that_refuses_is_one_problem() -> None:
     (problem,) = checks.find_problems(snapshot, BOUNDS)
 
     assert problem.name == "receiver fails"
-    assert problem.command.endswith(" && dcmon receiver resume pager --org acme")
+    assert problem.command.endswith(" && dcmon --org acme receiver resume pager")
 
 
 def test_problem_of_a_pause_says_what_is_missed() -> None:
     last = replace(PAUSED, is_critical=True, is_last=True, reason="The receiver answered 410 (Gone).")
     (problem,) = checks.find_problems(with_organization(paused_receivers=[last], held_notifications=[HELD]), BOUNDS)
-    assert problem.command == "dcmon receiver resume pager --org acme"
+    assert problem.command == "dcmon --org acme receiver resume pager"
     assert problem.sentence == (
         "Receiver pager of acme is paused without an end, and 2 notifications wait for it, and no other receiver gets"
         " critical alerts now: The receiver answered 410 (Gone)."
