@@ -10,10 +10,11 @@ SHORT, LIKE_SHORT = 3, 0.5  # of so few characters half are enough: v9 means v1
 MOST_LISTED = 30  # choices that a message lists
 
 
-def nearest(name: object, known: Iterable[str], like: float = LIKE) -> str | None:
-    """Return the known name that is most like another one; None if none is like it. `like`: how much must be equal.
+def nearest(name: object, known: Iterable[str], like: float | None = None) -> str | None:
+    """Return the known name that is most like another one; None if none is like it.
 
-    Upper and lower case are alike. For long names and many known ones the time is bounded: then fewer are compared.
+    `like`: how much must be equal; None: LIKE, and less of a short name. Upper and lower case are alike. For long names
+    and many known ones the time is bounded: then fewer are compared.
     """
     from difflib import get_close_matches
 
@@ -21,7 +22,9 @@ def nearest(name: object, known: Iterable[str], like: float = LIKE) -> str | Non
     if len(typed) > LONGEST or typed.isdigit():  # another number is another object
         return None
     names = {other.lower(): other for other in islice(known, MOST) if len(other) <= LONGEST}
-    matches = get_close_matches(typed.lower(), names, 1, LIKE_SHORT if len(typed) <= SHORT else like)
+    if like is None:
+        like = LIKE_SHORT if len(typed) <= SHORT else LIKE
+    matches = get_close_matches(typed.lower(), names, 1, like)
     return names[matches[0]] if matches else None
 
 

@@ -12,6 +12,7 @@ from dcmon.nearest import nearest
 
 PREFIX = "DCMON_"
 LIKE = 0.7  # how much of two names must be equal without their prefix, which all have
+SHORT, LIKE_SHORT = 3, 0.6  # of a short name, or of one within its group, less is enough: OGR means ORG
 OLD_NAMES = {  # variables that are still read, with the names that replace them
     "DCMON_EVALUATE__CHILDREN": "DCMON_EVALUATE__CHECK_PROCESSES",
     "DCMON_WATCH__ORG": "DCMON_HEALTH__ORG",
@@ -88,8 +89,13 @@ def require_known(given: Mapping[str, str | None], known: Collection[str], origi
 
 def meant(name: str, known: Collection[str]) -> str:
     """Return " Do you mean 'DCMON_ORG'?" for the message about a variable, or an empty text if no name is near."""
-    match = nearest(name.removeprefix(PREFIX), (other.removeprefix(PREFIX) for other in known), LIKE)
-    return "" if match is None else f" Do you mean {PREFIX + match!r}?"
+    group = name.partition("__")[0] + "__"
+    of_group = [other for other in known if other.startswith(group)]  # a group that is known is not what is mistyped
+    start, others = (group, of_group) if of_group else (PREFIX, known)
+    typed = name.removeprefix(start)
+    like = LIKE_SHORT if of_group or len(typed) <= SHORT else LIKE
+    match = nearest(typed, (other.removeprefix(start) for other in others), like)
+    return "" if match is None else f" Do you mean {start + match!r}?"
 
 
 def _is_known(name: str, value: str | None, known: Collection[str]) -> bool:

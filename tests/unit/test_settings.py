@@ -95,12 +95,11 @@ def test_unknown_name_is_refused_with_the_nearest(
         Settings()
 
 
-def test_unknown_name_like_no_other_has_no_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What all names begin with does not make two of them alike."""
-    monkeypatch.setenv("DCMON_FOO", "7")
-    with pytest.raises(
-        InvalidInput, match=r'^DCMON_FOO in the environment is no setting\. "dcmon docs settings" lists'
-    ):
+@pytest.mark.parametrize("name", ["DCMON_FOO", "DCMON_URL", "DCMON_HTTP__FOO", "DCMON_HTTP__ALLOWED"])
+def test_unknown_name_like_no_other_has_no_suggestion(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What all names begin with, or all of a group, does not make two of them alike."""
+    monkeypatch.setenv(name, "7")
+    with pytest.raises(InvalidInput, match=rf'^{name} in the environment is no setting\. "dcmon docs settings" lists'):
         Settings()
 
 

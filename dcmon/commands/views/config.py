@@ -36,15 +36,19 @@ def show(app: "App", names: Sequence[str] | None, *, only_changed: bool = False)
     except InvalidInput as error:
         if not names:
             raise
-        return Shown([_unusable_row(name, settings.origins()) for name in names], error)
+        listed = [_unusable_row(name, settings.origins()) for name in names]
+        return Shown(_chosen(listed, only_changed=only_changed), error)
 
 
 def _unusable_row(name: str, origins: Mapping[str, str]) -> dict[str, Any]:
     """Return where a variable is set, which need not be a setting: the mistyped name is what is looked for."""
     variables = {variable.name: variable for variable in setting_names.variables(Settings)}
     known = name.upper() if name.upper() in origins else _resolve(name, list(variables.values()))
-    description = variables[known].field.description if known in variables else None
-    return {"name": known, "value": None, "origin": origins.get(known, DEFAULT), "description": description}
+    if known not in variables:
+        return {"name": known, "value": None, "origin": origins.get(known, DEFAULT), "description": None}
+    variable = variables[known]  # its group may be set as JSON; that can't be read to see if the JSON has it
+    origin = origins.get(known) or origins.get(variable.group) or DEFAULT
+    return {"name": known, "value": None, "origin": origin, "description": variable.field.description}
 
 
 def _rows(values: Settings, names: Sequence[str] | None, *, only_changed: bool) -> list[dict[str, Any]]:
@@ -53,8 +57,11 @@ def _rows(values: Settings, names: Sequence[str] | None, *, only_changed: bool) 
         wanted = [_resolve(name, variables) for name in names]
         variables = [variable for variable in variables if variable.name in wanted]
     origins = settings.origins()
-    listed = [_row(values, variable, origins) for variable in variables]
-    return [row for row in listed if row["origin"] != DEFAULT] if only_changed else listed
+    return _chosen([_row(values, variable, origins) for variable in variables], only_changed=only_changed)
+
+
+def _chosen(rows: list[dict[str, Any]], *, only_changed: bool) -> list[dict[str, Any]]:
+    return [row for row in rows if row["origin"] != DEFAULT] if only_changed else rows
 
 
 def _row(values: Settings, variable: "Variable", origins: Mapping[str, str]) -> dict[str, Any]:

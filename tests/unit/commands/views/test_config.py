@@ -58,6 +58,16 @@ def test_setting_is_chosen_by_each_of_its_names(name: str) -> None:
     assert list(rows(name)) == ["DCMON_HEALTH__HEARTBEAT_TIMEOUT"]
 
 
+def test_unusable_group_is_the_origin_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor refers to this row; --changed leaves out those that have their default."""
+    monkeypatch.setenv("DCMON_KAFKA", '{"partitions": "abc"}')
+
+    shown = config.show(App(output=Output()), ["kafka.partitions", "smtp.port"], only_changed=True)
+
+    assert [(row["name"], row["origin"]) for row in shown.rows] == [("DCMON_KAFKA__PARTITIONS", "environment")]
+    assert "DCMON_KAFKA__PARTITIONS" in str(shown.refusal)
+
+
 def test_unknown_setting_is_refused_with_the_nearest() -> None:
     with pytest.raises(NotFound, match=r"no setting 'http.prt'. Do you mean 'DCMON_HTTP__PORT'"):
         rows("http.prt")
