@@ -25,7 +25,7 @@ Prefixes = Annotated[
 @changing
 def create(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="Purpose of the token.")] = "sdk",
+    name: Annotated[str | None, typer.Argument(help="Purpose of the token; by default sdk.")] = None,
     user: Annotated[str | None, typer.Option(help="E-mail of a member; default: the owner.")] = None,
     days: Annotated[int | None, typer.Option(min=1, hidden=True, help="Days until the token expires.")] = None,
     expires: Annotated[

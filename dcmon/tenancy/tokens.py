@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, or_, select, text
 from sqlalchemy.orm import Session
 
 from dcmon import errors
@@ -119,12 +119,15 @@ def _require_name(name: str) -> None:
 
 
 def require_free_name(session: Session, org_id: int, name: str) -> None:
-    """Check that no token that is not revoked has a name that a person gives: it would mean none of the two.
+    """Check that no live token has a name that a person gives: it would mean none of the two.
 
-    It stays free until the transaction ends. Names that dcmon gives, as to first tokens, may be equal. Raises Conflict.
+    It stays free until the transaction ends. Names that dcmon gives, as to first tokens, may be equal. So may those
+    that come over HTTP, where a prefix names a token, and a service makes its next one before it revokes the last.
+    Raises Conflict.
     """
     session.execute(select(OrganizationRow.id).where(OrganizationRow.id == org_id).with_for_update(key_share=True))
-    of_name = select(Token.id).where(Token.org_id == org_id, Token.name == name, Token.revoked_at.is_(None))
+    is_live = Token.revoked_at.is_(None) & or_(Token.expires_at.is_(None), Token.expires_at > func.clock_timestamp())
+    of_name = select(Token.id).where(Token.org_id == org_id, Token.name == name, is_live)
     if session.scalar(of_name.limit(1)) is not None:
         raise errors.Conflict(
             f'Another token has the name {name!r}. Choose another name: "dcmon token list" shows them.'
@@ -249,14 +252,16 @@ def revoke(session: Session, org_id: int, typed: str) -> Token:
 def find_named(session: Session, org_id: int, typed: str) -> Token:
     """Return the token that a person means: by its text, by the beginning of its prefix, or by its name.
 
-    Raises TokenNotFound, and InvalidInput if several tokens that are not revoked are meant.
+    A name means the live token before those that have expired. Raises TokenNotFound, and InvalidInput if several tokens
+    that are not revoked are meant.
     """
     try:
         return _find(session, org_id, typed)
     except errors.TokenNotFound:
         known = session.scalars(select(Token).where(Token.org_id == org_id, Token.revoked_at.is_(None))).all()
     by_prefix = [token for token in known if len(typed) >= SHORTEST_PREFIX and token.prefix.startswith(typed)]
-    chosen = by_prefix or [token for token in known if token.name == typed]
+    by_name = [token for token in known if token.name == typed]
+    chosen = by_prefix or [token for token in by_name if _state(token) == TokenState.LIVE] or by_name
     if len(chosen) > 1:
         prefixes = ", ".join(sorted(token.prefix for token in chosen))
         raise errors.InvalidInput(f"{len(chosen)} tokens are meant by {typed!r}: name one of {prefixes}.")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dcmon.app import App
 
 MAX_BYTES = 100_000_000  # of a file with tokens
+DEFAULT_NAME = "sdk"  # several tokens may have it: no person gave it
 
 
 def parse_scope(name: str) -> Scope:
@@ -27,16 +28,17 @@ def parse_scope(name: str) -> Scope:
         raise errors.UnknownChoice("scope", name, Scope) from error
 
 
-def create(app: "App", name: str, user: str | None, lifetime: timedelta | None, scope: str) -> dict[str, Any]:
+def create(app: "App", typed: str | None, user: str | None, lifetime: timedelta | None, scope: str) -> dict[str, Any]:
     """Create a token for a member, or for the owner if `user` is None. Raises NotFound, InvalidInput or Conflict.
 
-    `lifetime`: how long it lives; None: for ever.
+    `typed`: its name, if one was typed. `lifetime`: how long it lives; None: for ever.
     """
-    parsed = parse_scope(scope)
+    parsed, name = parse_scope(scope), DEFAULT_NAME if typed is None else typed
     org = app.organization()
     with app.public() as session:
         member = organizations.member(session, org.id, user) if user else organizations.owner(session, org.id)
-        tokens.require_free_name(session, org.id, name)
+        if typed is not None:
+            tokens.require_free_name(session, org.id, typed)
         token = tokens.create(session, org.id, member.id, name, lifetime, parsed)
         expires_at = tokens.expiry(session, org.id, token)
         row = {"name": name, "user": member.email, "scope": parsed, "expires_at": expires_at}

@@ -83,6 +83,12 @@ def test_name_of_another_token_is_refused(dcmon: Dcmon, acme: Acme) -> None:
     assert dcmon("token", "create", "first").returncode == 0
 
 
+def test_token_without_a_name_is_created_again_and_again(dcmon: Dcmon, acme: Acme) -> None:
+    """The name that dcmon gives may be that of several."""
+    assert [_rows(dcmon, "token", "create")["name"] for _ in range(2)] == ["sdk", "sdk"]
+    assert dcmon("token", "create", "sdk").returncode == 6
+
+
 def test_last_owner_is_not_removed(dcmon: Dcmon, acme: Acme) -> None:
     remove = ["remove", "owner@acme.example"]
     for arguments in ([*remove, "--yes"], [*remove, "--dry-run"], ["set-role", "owner@acme.example", "viewer"]):

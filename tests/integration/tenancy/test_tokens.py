@@ -47,6 +47,19 @@ def test_token_of_removed_member_is_refused(engine: Engine, acme: Acme) -> None:
         _authenticate(engine, acme.token)
 
 
+def test_name_of_an_expired_token_is_free(engine: Engine, acme: Acme) -> None:
+    """It means the live token from then on, and the expired ones where there is no other."""
+    _change(engine, "update tokens set name = 'ci', expires_at = now() - interval '1 s'")
+    with db.public_session(engine) as session:
+        expired = tokens.find_named(session, acme.org.id, "ci").prefix
+        owner = tokens.owner_of(session, acme.org.id, expired)
+        tokens.require_free_name(session, acme.org.id, "ci")
+        live = tokens.create(session, acme.org.id, owner, "ci", timedelta(days=1))
+        assert tokens.find_named(session, acme.org.id, "ci").prefix == live[:14] != expired
+        with pytest.raises(errors.Conflict):
+            tokens.require_free_name(session, acme.org.id, "ci")
+
+
 @pytest.mark.parametrize("lifetime", [timedelta(), timedelta(seconds=-1)])
 def test_token_without_a_lifetime_is_refused(engine: Engine, acme: Acme, lifetime: timedelta) -> None:
     """It would have been a token that never expires."""
