@@ -41,13 +41,13 @@ def create(app: "App", typed: "TypedModel", confirm: Confirm) -> Page:
     if file is not None and not is_document:
         return _from_file(app, typed, file, confirm)
     if file is None:
-        _confirm_addition(app, typed, confirm)
+        _confirm_addition(app, typed, None, confirm)
         row = _create(app, typed)
         return Page(row, [Fields(row)], _about_existing(row))
     if file.write is not None:
         raise errors.InvalidInput(f"{file.path} describes a model already: --out has no meaning for it.")
     typed = model_document.read(typed)
-    _confirm_addition(app, typed, confirm)
+    _confirm_addition(app, typed, file.reference, confirm)
     row = _create(app, typed, _reference(file))
     return Page(row, [Fields(row), *map(Remark, _about_reference(row, typed, file))], _about_existing(row))
 
@@ -56,15 +56,17 @@ def _about_existing(row: dict[str, Any]) -> list[str]:
     return [] if row["created"] else [EXISTED.format(name=shell_argument(row["name"]))]
 
 
-def _confirm_addition(app: "App", typed: "TypedModel", confirm: Confirm) -> None:
-    """Ask before a model that exists is changed: a version is added, or other default monitors and rules."""
+def _confirm_addition(app: "App", typed: "TypedModel", reference_path: str | None, confirm: Confirm) -> None:
+    """Ask before a model that exists gets a version, a reference, or other default monitors and rules."""
     if app.effects is not None:
         return
     question = version_addition.question(app, typed)
     if question is None and version_addition.exists(app, typed.name):
         with app.for_dry_run(app.output) as dry_app:
             _create(dry_app, typed)
-        changes = [] if dry_app.effects is None else effects_view.phrases(dry_app.effects)
+        changes = [] if dry_app.effects is None else [*effects_view.phrases(dry_app.effects)]
+        if reference_path is not None and version_addition.lacks_reference(app, typed):
+            changes.append(f"load {reference_path} as the reference of version {typed.version!r}")
         question = f"Model {typed.name!r} exists already. This would {listed(changes)}. Continue?" if changes else None
     if question is not None:
         confirm(question)
@@ -94,7 +96,7 @@ def _from_file(app: "App", typed: "TypedModel", file: "FromFile", confirm: Confi
     if proposal.questions:
         raise errors.InvalidInput(view.unanswered(proposal))
     if version_addition.exists(app, complete.name):
-        _confirm_addition(app, complete, confirm)
+        _confirm_addition(app, complete, file.reference, confirm)
     else:
         confirm(f"Create model {complete.name!r}?")
     row = _create(app, complete, _reference(file))

@@ -52,6 +52,14 @@ def exists(app: "App", name: str | None) -> bool:
         return name is not None and models.exists(session, name)
 
 
+def lacks_reference(app: "App", typed: "TypedModel") -> bool:
+    """Return True if a model has the typed version, and no reference of it."""
+    with app.org() as session:
+        model = session.scalar(select(Model).where(Model.name == typed.name))
+        known = [] if model is None else versions.entries(session, model)
+        return any(version.name == typed.version and not references.count(session, version) for version in known)
+
+
 def _difference(last: "Version", typed: "TypedModel") -> str:
     old, new = {**last.additional, **last.features}, {**typed.additional, **typed.features}
     changed = {name: f"{name} ({old[name]}, now {kind})" for name, kind in new.items() if old.get(name, kind) != kind}

@@ -97,6 +97,15 @@ def test_existing_model_is_described_as_it_is(installed: Dcmon, predictions: Pat
     assert "Next:" not in again.stderr
 
 
+def test_reference_of_an_existing_version_is_asked_for(installed: Dcmon, predictions: Path) -> None:
+    create = ("model", "create", "shop", "--from", str(predictions))
+    assert installed(*create, "--yes").returncode == 0
+    refused = installed(*create, "--reference", str(predictions))
+    question = f"This would load {predictions} as the reference of version 'v1'. Continue?"
+    assert (refused.returncode, question in refused.stderr) == (2, True), refused.stderr
+    assert shown(installed, "shop")["reference"] == 0
+
+
 @pytest.mark.parametrize("suffix", [".sh", ".yaml"])
 def test_written_proposal_creates_the_same(installed: Dcmon, predictions: Path, tmp_path: Path, suffix: str) -> None:
     written = tmp_path / f"model{suffix}"
