@@ -117,7 +117,10 @@ def with_new_options(arguments: Sequence[str], old_options: Mapping[str, str]) -
 
 
 def with_new_words(arguments: Sequence[str]) -> list[str]:
-    """Return a typed command with the present words of its noun and verb."""
+    """Return a typed command with the present words of its noun and verb, also in "NOUN help VERB"."""
+    if arguments[1:2] == ["help"] and arguments[2:]:
+        noun, *others = with_new_words([arguments[0], *arguments[2:]])
+        return [noun, "help", *others]
     for number in (2, 1):
         if new := OLD_WORDS.get(tuple(arguments[:number])):
             return [*new, *arguments[number:]]
@@ -127,14 +130,19 @@ def with_new_words(arguments: Sequence[str]) -> list[str]:
 
 
 def _with_choice_as_option(command: Sequence[str], arguments: Sequence[str]) -> list[str]:
-    """Return the words of a command whose last argument, or first if that alone is a set of defaults, is an option."""
+    """Return the words of a command whose last argument, or first if that alone is a set of defaults, is an option.
+
+    A single argument is the choice only where the object may be left out, as an organization may.
+    """
     *words, option = command
     typed = [number for number, word in enumerate(arguments) if not word.startswith("-")]
-    if not typed:
+    if len(typed) < (1 if option == "--defaults" else 2):
         return [*words, *arguments]
     first, last = (arguments[number].lower() in tuple(DefaultSet) for number in (typed[0], typed[-1]))
     choice = typed[0] if first and not last else typed[-1]
-    return [*words, *arguments[:choice], *arguments[choice + 1 :], option, arguments[choice]]
+    others = [*arguments[:choice], *arguments[choice + 1 :]]
+    end = others.index("--") if "--" in others else len(others)  # after it, an option would be an argument
+    return [*words, *others[:end], option, arguments[choice], *others[end:]]
 
 
 def suggestions(typed: str, known: Sequence[str]) -> list[str]:

@@ -220,9 +220,26 @@ def test_words_of_an_earlier_release_work_unlisted(old: tuple[str, ...], new: tu
         ("org set-defaults all", "org set --defaults all"),
         ("member set-role -y ann@acme.org admin", "member set -y ann@acme.org --role admin"),
         ("member set-role --help", "member set --help"),
+        ("org set-defaults -y -- acme sdk", "org set -y --defaults sdk -- acme"),
+        ("member set-role ann@acme.org", "member set ann@acme.org"),
     ],
 )
 def test_choice_that_was_an_argument_becomes_an_option(old: str, new: str) -> None:
+    assert with_new_words(old.split()) == new.split()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("org help set-limits", "org help set"),
+        ("org help set-defaults", "org help set"),
+        ("notification help pause", "receiver help pause"),
+        ("webhook help create", "receiver help create"),
+        ("org help", "org help"),
+        ("help org", "help org"),
+    ],
+)
+def test_words_of_an_earlier_release_work_after_help(old: str, new: str) -> None:
     assert with_new_words(old.split()) == new.split()
 
 
