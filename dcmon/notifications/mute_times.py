@@ -18,7 +18,11 @@ from dcmon.notifications import matchers
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_NAMES = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-WORDS = (*DAYS, *DAY_NAMES, "daily")
+# Words of other tools for several days, for suggestions.
+SYNONYMS = {
+    **dict.fromkeys(("weekdays", "weekday", "workdays", "workday"), "mon-fri"),
+    **dict.fromkeys(("weekend", "weekends"), "sat,sun"),
+}
 DAY_MINUTES = 24 * 60
 LONGEST_NAME = 100
 
@@ -27,12 +31,19 @@ def parse_days(text: str) -> list[str]:
     """Parse days as an operator types them: "sat,sun", "mon-fri", "daily". Raises InvalidInput."""
     if text.strip().lower() in ("daily", "all", "*"):
         return list(DAYS)
+    if (days := _days(text)) is None:
+        raise errors.InvalidInput(f"{text!r} are not days.{_meant(text)} Days look like mon-fri, sat,sun or daily.")
+    return days
+
+
+def _days(text: str) -> list[str] | None:
+    """Return the days of a list of days and spans of days; None if it is something else."""
     days: set[str] = set()
     for part in text.lower().split(","):
         first_name, dash, last_name = (name.strip() for name in part.partition("-"))
         first, last = _day_number(first_name), _day_number(last_name if dash else first_name)
         if first is None or last is None:
-            raise errors.InvalidInput(f"{text!r} are not days.{_meant(text)} Days look like mon-fri, sat,sun or daily.")
+            return None
         days.update(DAYS[(first + step) % 7] for step in range((last - first) % 7 + 1))
     return [day for day in DAYS if day in days]
 
@@ -40,9 +51,12 @@ def parse_days(text: str) -> list[str]:
 def _meant(text: str) -> str:
     """Return " Do you mean 'mon-fri'?" for days of which some are mistyped; an empty text if one is like no day."""
     words = [word.strip() for word in re.split("([,-])", text.lower())]
-    near = [word if word in ",-" or _day_number(word) is not None else nearest(word, WORDS) for word in words]
-    days = [word[:3] if word in DAY_NAMES else word for word in near if word]
-    return f" Do you mean {''.join(days)!r}?" if len(days) == len(words) else ""
+    known = (*DAYS, *DAY_NAMES, *(["daily"] if len(words) == 1 else []))
+    near = [word if word in ",-" or _day_number(word) is not None else nearest(word, known) for word in words]
+    days = "".join(word[:3] if word in DAY_NAMES else word for word in near if word)
+    meant = SYNONYMS.get(words[0], days) if len(words) == 1 else days
+    is_accepted = meant == "daily" or _days(meant) is not None
+    return f" Do you mean {meant!r}?" if None not in near and is_accepted else ""
 
 
 def _day_number(text: str) -> int | None:

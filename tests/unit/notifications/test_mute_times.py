@@ -39,13 +39,27 @@ def test_days_with_bad_syntax_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"), [("mon-fry", "mon-fri"), ("satt, sunn", "sat,sun"), ("Mon-Fridy", "mon-fri"), ("dayly", "daily")]
+    ("text", "meant"),
+    [
+        ("mon-fry", "mon-fri"),
+        ("satt, sunn", "sat,sun"),
+        ("Mon-Fridy", "mon-fri"),
+        ("dayly", "daily"),
+        ("Weekdays", "mon-fri"),
+        ("weekend", "sat,sun"),
+    ],
 )
 def test_mistyped_days_are_suggested_as_they_are_typed(text: str, meant: str) -> None:
     with pytest.raises(errors.InvalidInput, match=f"Do you mean '{meant}'"):
         mute_times.parse_days(text)
     with pytest.raises(errors.InvalidInput, match=r"^'mon-xyz' are not days\. Days look"):
         mute_times.parse_days("mon-xyz")
+
+
+@pytest.mark.parametrize("text", ["mon-daily", "mon,dailyy", "mon-tue-wed", "mon,,sunn"])
+def test_days_that_are_refused_are_not_suggested(text: str) -> None:
+    with pytest.raises(errors.InvalidInput, match=r"are not days\. Days look"):
+        mute_times.parse_days(text)
 
 
 @pytest.mark.parametrize("text", ["", "22:00", "22-25", "24:00-6:00", "9:60-10", "a-b", "22:00–06:00", "٣-4"])
