@@ -151,7 +151,9 @@ def set_(
 
     wanted = operation.Wanted(limits, samples, results, DefaultSet(defaults) if defaults else None)
     if wanted.is_nothing:
-        raise typer.BadParameter("Nothing to set: give --samples 90d, --max-models 50, --defaults sdk …; none removes.")
+        raise typer.BadParameter(
+            "Nothing to set: --samples 90d, --max-models 50, --defaults sdk …; none removes a limit."
+        )
     ctx.obj.output.page(operation.change(ctx.obj, names or [None], wanted, yes=yes))
 
 

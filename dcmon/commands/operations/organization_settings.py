@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +61,11 @@ def change(app: "App", names: Sequence[str | None], wanted: Wanted, *, yes: bool
     changes = [_try(app, name, wanted) for name in find_all(names, partial(organization.find, app))]
     terms = [tried.retention for tried in changes if tried.retention is not None]
     expired = sum((Counter(term.expired) for term in terms), Counter[Any]())
-    question = replace(terms[0], expired=expired).question if terms else None
+    losing = [tried.name for tried in changes if tried.retention is not None and tried.retention.expired]
+    question = retention.question(expired, losing) if losing else None
     phrases = [phrase for tried in changes for phrase in tried.phrases(wanted)]
     if len(changes) > MOST_NAMED:
-        phrases = [f"change the {len(changes):,} that are listed"]
+        phrases = [f"change the {len(changes):,} that are listed", *retention.expired_phrases(expired)]
     apply = partial(_apply, app, changes, wanted)
     rows = ask_and_run(app.output, question, apply, phrases=phrases, yes=yes) or [tried.row for tried in changes]
     remark = PRUNE_FOLLOWS if expired and app.output.is_change else None

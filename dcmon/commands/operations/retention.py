@@ -1,12 +1,13 @@
 """Set how long rows are kept, and count first what the next prune deletes for it."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.arguments import of_option
 from dcmon.commands.views import prune as view
+from dcmon.formatting import listed
 from dcmon.jobs import prune
 from dcmon.storage import expiry, models
 from dcmon.tenancy import organizations, retention
@@ -29,9 +30,7 @@ class RetentionChange:
     @property
     def question(self) -> str | None:
         """Return the question to confirm; None if the next prune deletes nothing."""
-        if not self.expired:
-            return None
-        return f"The next prune, within an hour, deletes {view.count_text(self.expired)} for ever. Set the retention?"
+        return question(self.expired, [self.row["name"]]) if self.expired else None
 
     @property
     def phrases(self) -> list[str]:
@@ -41,8 +40,7 @@ class RetentionChange:
             for key, term in self.row.items()
             if key.endswith("_kept")
         ]
-        expired = [f"let the next prune delete {view.count_text(self.expired)}"] if self.expired else []
-        return [*terms, *expired]
+        return [*terms, *expired_phrases(self.expired)]
 
     def counted_row(self) -> dict[str, Any]:
         """Return the row with the counts, by table."""
@@ -50,6 +48,17 @@ class RetentionChange:
         for place, count in self.expired.items():
             by_table[place.table] += count
         return {**self.row, "expired": dict(by_table)}
+
+
+def question(expired: "Counts", names: Sequence[str]) -> str:
+    """Return the question to confirm that the next prune deletes rows of models or organizations."""
+    deleted, whose = view.count_text(expired), listed([repr(name) for name in names])
+    return f"The next prune, within an hour, deletes {deleted} for ever. Set the retention of {whose}?"
+
+
+def expired_phrases(expired: "Counts") -> list[str]:
+    """Return what a dry run says of the rows that the next prune deletes; nothing if there are none."""
+    return [f"let the next prune delete {view.count_text(expired)}"] if expired else []
 
 
 def of_model(app: "App", name: str, text: str) -> RetentionChange:
