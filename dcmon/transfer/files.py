@@ -1,5 +1,6 @@
 """Open files for organizations and backups: a file appears under its name only when it is complete."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,8 @@ def writing(path: str, options: FileOptions = NEW_FILE) -> Iterator[BinaryIO]:
 
 def _require_writable(target: Path, options: FileOptions) -> None:
     require_free(target, is_replaced=options.is_replaced)
+    if target.is_dir():
+        raise FileUnwritable(path=target, reason=os.strerror(errno.EISDIR))
     if not os.access(target.parent, os.W_OK):
         reason = "Permission denied" if target.parent.is_dir() else "No such directory"
         raise FileUnwritable(path=target, reason=reason)

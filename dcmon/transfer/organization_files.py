@@ -14,6 +14,7 @@ from dcmon.transfer.archive import ArchiveWriter
 from dcmon.transfer.contents import Kind, OrganizationDocument
 from dcmon.transfer.file_secrets import FileSecrets
 from dcmon.transfer.files import NEW_FILE
+from dcmon.transfer.files import STANDARD as STANDARD
 from dcmon.transfer.files import FileOptions as FileOptions
 from dcmon.transfer.loader import Loader
 from dcmon.transfer.preview import Counter, Preview

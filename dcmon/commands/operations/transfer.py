@@ -7,9 +7,9 @@ from dcmon.commands.shared.dry_run_output import would
 from dcmon.embedded import own_key
 from dcmon.formatting import command_prefix, count_of, format_bytes, shell_argument
 from dcmon.transfer import backups, organization_files
+from dcmon.transfer.organization_files import STANDARD, Summary
 from dcmon.transfer.organization_files import FileOptions as FileOptions
 from dcmon.transfer.organization_files import SecretOptions as SecretOptions
-from dcmon.transfer.organization_files import Summary
 from dcmon.transfer.untrusted import Inactive
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def _say_what_is_written(app: "App", path: str, summary: Summary, secrets: Secre
         return _name_key(app, secrets)
     organizations, rows = count_of(summary.organizations, "organization"), count_of(summary.rows, "row")
     tables, size = count_of(summary.tables, "table"), format_bytes(summary.written)
-    return would(app.output, f"write {organizations} with {tables}, {rows} and {size} to {path}")
+    place = "stdout" if path == STANDARD else path
+    return would(app.output, f"write {organizations} with {tables}, {rows} and {size} to {place}")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ def orgs(dcmon: Dcmon) -> list[str]:
 
 def test_organization_is_exported_checked_and_imported(dcmon: Dcmon, acme: Acme, tmp_path: Path) -> None:
     path = str(tmp_path / "acme.tar.gz")
+    to_stdout = dcmon("org", "export", "acme", "-", "--without-secrets", "--dry-run")
+    assert (to_stdout.returncode, " to stdout." in to_stdout.stderr) == (0, True), to_stdout.stderr
     refused = dcmon("org", "export", "acme", path)
     assert (refused.returncode, "--without-secrets" in refused.stderr) == (2, True)
     tried = dcmon.json("org", "export", "acme", path, "--without-secrets", "--dry-run")

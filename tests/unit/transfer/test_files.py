@@ -21,6 +21,12 @@ def test_reader_of_stdout_that_has_ended_is_an_error(monkeypatch: pytest.MonkeyP
             stream.write(b"x" * 100_000)
 
 
+@pytest.mark.parametrize("options", [files.NEW_FILE, files.FileOptions(is_dry_run=True)])
+def test_directory_is_refused_also_by_a_dry_run(tmp_path: Path, options: files.FileOptions) -> None:
+    with pytest.raises(FileUnwritable, match="Is a directory"), files.writing(str(tmp_path), options):
+        pass
+
+
 def test_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     target = tmp_path / "backup"
     with pytest.raises(errors.Conflict), files.writing(str(target)):
