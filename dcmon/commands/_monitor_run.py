@@ -18,6 +18,7 @@ app = group(None)
 
 NAMES = "MODEL/MONITOR, MONITOR, its id, or a model: all of its monitors; several."
 AT = "The window that ends at this time; if none ends then, the first that ends later."
+SINCE = "All windows that end after this time, not only the last."
 TIMEOUT = "Longest wait for another run of the monitor, and with --wait for the window: 90s, 10m."
 
 
@@ -29,7 +30,7 @@ def run(
     names: Annotated[list[str] | None, typer.Argument(metavar="MONITOR", help=NAMES)] = None,
     all_: Annotated[bool, typer.Option("--all", help="All monitors of the organization.")] = False,
     at: Annotated[datetime | None, options.time_option("--at", AT)] = None,
-    since: options.WindowsSince = None,
+    since: Annotated[datetime | None, options.time_option("--since", SINCE)] = None,
     until: options.WindowsUntil = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the window is complete; exit 3 if it is not.")

@@ -27,7 +27,8 @@ MAX_NAMED_VERSIONS = 3  # in one message
 class EndRange(NamedTuple):
     """A range of windows: those that end later than `after`, and at `until` or before.
 
-    `after`: None for only the last window of each version. `until`: None for all windows up to the newest rows.
+    `after`: None for only the last window of each version where windows are evaluated, and for all where results are
+    listed. `until`: None for all windows up to the newest rows.
     """
 
     after: datetime | None
