@@ -1,17 +1,18 @@
 """Run the demo on real flights until the report while workers are killed: on spring, and on the whole year."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -77,18 +78,24 @@ class Demo:
         return document
 
 
-def pid_of(dcmon: Dcmon, name: str) -> int:
-    """Return the process of a part, once `dcmon status` can tell: a busy PostgreSQL may refuse it for a moment."""
-    shown = list[str]()
+def go_on_of(data_dir: Path) -> str:
+    """Return the day from which a demo would go on, as "2013-04-20"; "" before the first one."""
+    file = data_dir / "demo.json"
+    return str(json.loads(file.read_text())["go_on"]) if file.exists() else ""
 
-    def is_shown() -> bool:
-        done = dcmon("-o", "json", "status")
-        shown.append(done.stdout or done.stderr)
-        return bool(done.stdout)
 
-    assert eventually(is_shown), shown
-    rows = json.loads(shown[-1])["parts"]
-    return int(next(row["pid"] for row in rows if row["name"] == name))
+def kill(data_dir: Path, name: str) -> None:
+    """Kill the process of a part. It may be starting again."""
+    supervisor = psutil.Process(json.loads((data_dir / "supervisor.json").read_text())["pid"])
+    found = list[psutil.Process]()
+
+    def is_found() -> bool:
+        with suppress(psutil.NoSuchProcess):
+            found.extend(child for child in supervisor.children() if child.cmdline()[-1:] == [name])
+        return bool(found)
+
+    assert eventually(is_found, every=0.1), name
+    found[0].kill()
 
 
 def assert_alerts_are_worth_reading(alerts: Sequence[Mapping[str, Any]], flights: Flights) -> None:
@@ -120,9 +127,9 @@ def assert_each_window_has_one_result(data_dir: Path, flights: Flights) -> None:
 @pytest.mark.parametrize("flights", [SPRING, pytest.param(YEAR, marks=pytest.mark.thorough)], ids=["spring", "year"])
 def test_demo_completes_although_workers_are_killed(dcmon: Dcmon, data_dir: Path, flights: Flights) -> None:
     demo = Demo(dcmon, flights)
-    assert eventually(lambda: demo.says("ALERT")), demo.said
-    for victim in ("evaluate", "serve"):
-        os.kill(pid_of(dcmon, victim), signal.SIGKILL)
+    for day, victim in (("2013-04-10", "evaluate"), ("2013-04-20", "serve")):
+        assert eventually(lambda: go_on_of(data_dir) > day, every=0.1), demo.said  # noqa: B023
+        kill(data_dir, victim)
     shown = demo.result()
 
     assert processes_of(data_dir) == []
@@ -156,11 +163,11 @@ def test_demo_after_ctrl_c_leaves_nothing_and_continues(dcmon: Dcmon, data_dir: 
     """Ctrl-C leaves no process behind, and the next demo continues."""
     demo = Demo(dcmon, SPRING)
     assert eventually(lambda: demo.says("Replaying")), demo.said
-    assert eventually(lambda: json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20")
+    assert eventually(lambda: go_on_of(data_dir) > "2013-04-20")
     demo.process.send_signal(signal.SIGINT)
     demo.process.communicate(timeout=300)
 
     assert demo.process.returncode == 130
     assert eventually(lambda: processes_of(data_dir) == [], every=0.2)
     assert not any("Traceback" in line for line in demo.said)
-    assert json.loads((data_dir / "demo.json").read_text())["go_on"] > "2013-04-20"
+    assert go_on_of(data_dir) > "2013-04-20"
