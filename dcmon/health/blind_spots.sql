@@ -41,8 +41,9 @@ select w.name, w.kind, w.paused_at as since, w.paused_because as reason, is_for.
 
 -- name: held_notifications
 -- What waits as an operator, or a more severe alert, wants it; that of the same holder is one row, also while some
--- reasons still have an end that the holder had before: of these, the latest is told. "alerts": those that fire, and that neither a receiver nor an operator knows of. Their notifications are looked up, not joined: an alert has
--- few, and the table may have millions.
+-- reasons still have an end that the holder had before: of these, the latest is told. "alerts": those that fire, and that
+-- neither a receiver nor an operator knows of. Their notifications are looked up, not joined: an alert has few, and the
+-- table may have millions.
 select receiver, case when receiver is not null then paused_until end as until,
        max(held_because) filter (where receiver is null and not held_because ^@ 'alert ') as reason,
        count(*) as count, count(distinct unknown) as alerts,
@@ -63,19 +64,20 @@ select receiver, case when receiver is not null then paused_until end as until,
 
 -- name: undelivered_alerts
 -- A minute passes before a notification counts as missing: it is delivered within a second. Without a receiver, none comes.
--- What is held as an operator wants it is not missing; a receiver that dcmon itself paused (`paused_because`) is no wish.
+-- What is held as an operator wants it is not missing. A pause holds only what goes to that receiver: an alert that another
+-- receiver should have got is missing. A receiver that dcmon itself paused (`paused_because`) is no wish.
 select json_build_array(count(*), min(a.opened_at))
   from alerts a
  where a.state = 'firing' and a.severity = 'critical' and a.acknowledged_at is null
    and (a.opened_at < now() - interval '1 minute'
         or not exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical')))
-   and not exists (select 1 from notifications n join webhooks w on w.id = n.webhook_id
-                    where n.alert_id = a.id
-                      and (n.delivered_at is not null
-                           or (n.dead_at is null
-                               and (n.held_because is not null
-                                    or (w.is_active and w.paused_at is not null and w.paused_because is null
-                                        and coalesce(w.paused_until > now(), true))))))
+   and (select bool_or(n.delivered_at is not null or (n.dead_at is null and n.held_because is not null))
+               or (bool_or(n.dead_at is null and pause.is_wish)
+                   and not bool_or(w.is_active and not n.is_superseded and not pause.is_wish))
+          from notifications n join webhooks w on w.id = n.webhook_id
+         cross join lateral (select w.is_active and w.paused_at is not null and w.paused_because is null
+                                    and coalesce(w.paused_until > now(), true) as is_wish) pause
+         where n.alert_id = a.id) is not true
 
 -- name: has_receiver
 select exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical'))

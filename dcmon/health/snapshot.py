@@ -175,7 +175,8 @@ class OrganizationHealth:
 
     `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days.
     `unavailable_reason`: why the organization can't be opened. `is_counted`: False if all but its parked messages is
-    unknown. `undelivered_alerts`: critical alerts that fire, and of which no receiver has got a notification.
+    unknown. `undelivered_alerts`: critical alerts that fire, that no operator's wish holds back, and of
+    which no receiver has got a notification.
     `has_receiver`: a receiver gets critical alerts. `unreferenced`, `valueless`, `failing_monitors`: monitors that need
     a reference and have none, that have nothing but NO_DATA, whose newest result is an ERROR. `is_waiting`: it has
     windows or notifications that are due now or later. `read_at`: when a health check read it; None: now.

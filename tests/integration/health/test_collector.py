@@ -136,6 +136,22 @@ def test_alert_for_a_paused_receiver_is_not_missing(app: App, target: Target) ->
     assert missing == [0, 0, 1, 1]
 
 
+def test_pause_of_one_receiver_holds_nothing_of_another(app: App, target: Target) -> None:
+    for name in ("desk", "pager"):
+        add_receiver(app, target.org, "https://hooks.example.org/x", name)
+    write_notifications(app, target.org, insert_alert(app, target, "critical"), "firing")
+    execute(app.engine, target.org, "update alerts set opened_at = now() - interval '5 minutes'")
+    execute(app.engine, target.org, "update webhooks set paused_at = now() where name = 'desk'")
+    assert tenant(app).undelivered_alerts.count == 1
+
+    of_pager = "webhook_id = (select id from webhooks where name = 'pager')"
+    execute(app.engine, target.org, f"update notifications set dead_at = now() where {of_pager}")
+    assert tenant(app).undelivered_alerts.count == 1
+
+    execute(app.engine, target.org, "update webhooks set paused_at = now()")
+    assert tenant(app).undelivered_alerts.count == 0
+
+
 def test_silence_with_a_new_end_holds_as_one(app: App, target: Target) -> None:
     """The reasons that are stored keep the old end until the next check; so do those of a mute time."""
     for name in ("old", "new"):
