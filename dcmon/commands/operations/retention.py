@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmon.commands.shared.arguments import of_option
 from dcmon.commands.views import prune as view
-from dcmon.formatting import listed
+from dcmon.formatting import some_of
 from dcmon.jobs import prune
 from dcmon.storage import expiry, models
 from dcmon.tenancy import organizations, retention
@@ -30,7 +30,7 @@ class RetentionChange:
     @property
     def question(self) -> str | None:
         """Return the question to confirm; None if the next prune deletes nothing."""
-        return question(self.expired, [self.row["name"]]) if self.expired else None
+        return question(self.expired, [str(self.row["name"])]) if self.expired else None
 
     @property
     def phrases(self) -> list[str]:
@@ -52,8 +52,8 @@ class RetentionChange:
 
 def question(expired: "Counts", names: Sequence[str]) -> str:
     """Return the question to confirm that the next prune deletes rows of models or organizations."""
-    deleted, whose = view.count_text(expired), listed([repr(name) for name in names])
-    return f"The next prune, within an hour, deletes {deleted} for ever. Set the retention of {whose}?"
+    deleted, whose = view.count_text(expired), some_of([repr(name) for name in names])
+    return f"The next prune, within an hour, deletes {deleted} of {whose} for ever. Continue?"
 
 
 def expired_phrases(expired: "Counts") -> list[str]:

@@ -46,8 +46,8 @@ def test_samples_expire_by_organization_or_model_retention(acme: Dcmon) -> None:
     assert acme.json("prune", "--dry-run") == []
     expired = {"samples": 300, "ids": 300, "labels": 300, "quarter_hours": 10}
     terms = ["--samples", "30d", "--results", "1y"]
-    asked = "The next prune, within an hour, deletes 300 samples (and what belongs to them) for ever."
-    require_refused(acme, 2, f"{asked} Set the retention of 'acme'?", "org", "set-retention", "acme", *terms)
+    asked = "The next prune, within an hour, deletes 300 samples (and what belongs to them)"
+    require_refused(acme, 2, f"{asked} of 'acme' for ever. Continue?", "org", "set-retention", "acme", *terms)
     counted = acme.json("org", "set-retention", "acme", *terms, "--dry-run")
     assert (counted["dry_run"], counted["expired"]) == (True, expired)
     assert acme.json("org", "show")["samples_kept"] is None
@@ -56,7 +56,7 @@ def test_samples_expire_by_organization_or_model_retention(acme: Dcmon) -> None:
     assert acme.json("org", "show")["samples_kept"] == "30d"
     assert acme.json("model", "set-retention", "credit", "none")["samples_kept"] is None
     assert acme.json("prune", "--dry-run") == []
-    require_refused(acme, 2, f"{asked} Set the retention of 'credit'?", "model", "set-retention", "credit", "inherit")
+    require_refused(acme, 2, f"{asked} of 'credit' for ever. Continue?", "model", "set-retention", "credit", "inherit")
     assert acme.json("model", "show", "credit")["samples_kept"] is None
     assert acme.json("model", "set-retention", "credit", "inherit", "--yes") == {
         "name": "credit", "samples_kept": "30d", "own": False, "expired": expired,
@@ -81,7 +81,7 @@ def test_retention_of_many_is_asked_for_those_that_lose_rows(acme: Dcmon) -> Non
         acme.json("org", "create", name)
     change = ("org", "set", *names, "--samples", "30d")
     lost = "300 samples (and what belongs to them)"
-    asked = f"The next prune, within an hour, deletes {lost} for ever. Set the retention of 'acme'?"
+    asked = f"The next prune, within an hour, deletes {lost} of 'acme' for ever. Continue?"
     require_refused(acme, 2, asked, *change)
     tried = f"this would change the 4 that are listed and let the next prune delete {lost}."
     require_refused(acme, 0, tried, *change, "--dry-run")
