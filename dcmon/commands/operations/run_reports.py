@@ -55,8 +55,8 @@ def write(rows: Sequence[Mapping[str, Any]], reports: Reports, output: "Output")
 def exit_code(rows: Sequence[Mapping[str, Any]], reports: Reports) -> int:
     """Return 1 when a rule that counts is violated, 8 when a verdict is missing, else 0.
 
-    Where missing verdicts are allowed, 8 when all are missing, because then nothing was watched, or when a check or a
-    rule failed.
+    Where missing verdicts are allowed, 8 when all are missing, because then nothing was watched, or when a check, a
+    rule or the wait for a window failed.
     """
     if any(failing(row, reports.fail_on) for row in rows):
         return VIOLATED

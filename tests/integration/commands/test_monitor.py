@@ -77,6 +77,16 @@ def test_run_with_a_rule_without_verdict_exits_8_or_1(credit: Dcmon) -> None:
     assert credit("monitor", "run", NULLS, "--at", "2026-03-10").returncode == 1
 
 
+def test_run_without_a_verdict_may_pass_but_no_wait_that_failed(credit: Dcmon) -> None:
+    new = ["--task", "binary", "--version", "v1", "--feature", "age:numeric", "--no-defaults"]
+    credit.json("model", "create", "new", *new)
+    credit.json("monitor", "create", "Nulls", "--model", "new", "--check", "PercentOfNulls")
+    run = ["monitor", "run", "--all", "--at", "2026-03-11"]
+    assert credit(*run).returncode == 8
+    assert credit(*run, "--allow-no-verdict").returncode == 0
+    assert credit(*run, "--allow-no-verdict", "--wait", "--timeout", "1s").returncode == 8
+
+
 def test_run_wait_ends_with_a_complete_window_or_its_timeout(credit: Dcmon, app: App, acme: Acme) -> None:
     """`run --wait` ends when the window is complete or the timeout is over."""
     late = credit("monitor", "run", NULLS, "--wait", "--at", "2026-03-20", "--timeout", "1s")
