@@ -31,6 +31,8 @@ from tests.integration.conftest import running
 
 Connection = psycopg.Connection[dict[str, Any]]
 
+pytestmark = pytest.mark.thorough  # test_chaos.py uses the examiner each day; what it finds is tried before a release
+
 
 @pytest.fixture(scope="module")
 def completed_world(
