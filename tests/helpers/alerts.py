@@ -84,14 +84,21 @@ class Receiver:
             pass
 
     def _request(self, wire: socket.socket) -> bytes:
+        """Read a request. Raises ConnectionError if the peer closes before its end, as a probe does."""
         request = b""
         while b"\r\n\r\n" not in request:
-            request += wire.recv(65536)
+            request += _received(wire)
         length = int(request.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         while len(request) < request.index(b"\r\n\r\n") + 4 + length:
-            request += wire.recv(65536)
+            request += _received(wire)
         self.requests.append(request)
         return request
+
+
+def _received(wire: socket.socket) -> bytes:
+    if not (received := wire.recv(65536)):
+        raise ConnectionError
+    return received
 
 
 @contextmanager
