@@ -150,9 +150,10 @@ def test_reference_file_is_loaded_replaced_and_cleared(tmp_path: Path, database_
         dcmon("reference", "load", str(lines), "--replace", *of, data_dir=tmp_path, url=database_url), 2, "--yes"
     )
     assert run("load", str(lines), "--replace", "--yes") == {"stored": 5, "removed": 25, "rows": 5, "revision": 3}
-    assert run("clear", "--dry-run") == {"stored": 0, "removed": 5, "rows": 0, "revision": 4, "dry_run": True}
+    cleared = {"deleted": "credit/v1", "removed": 5, "rows": 0, "revision": 4}
+    assert run("clear", "--dry-run") == {**cleared, "dry_run": True}
     assert run("show")["rows"] == 5
-    assert run("clear", "--yes") == {"stored": 0, "removed": 5, "rows": 0, "revision": 4}
+    assert run("clear", "--yes") == cleared
     assert state(target) == (0, 4)
 
 
