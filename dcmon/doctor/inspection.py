@@ -28,7 +28,7 @@ from dcmon.health.problem import ProblemName
 
 log = logging.getLogger(__name__)
 # Findings of one object, so that the command of one has that of the other, have one cause: only that of the first of
-# these codes is told.
+# these codes is shown.
 ONE_CAUSE = (
     ProblemName.RECEIVER_FAILS.code,
     ProblemName.RECEIVER_UNREACHABLE.code,

@@ -41,7 +41,7 @@ select w.name, w.kind, w.paused_at as since, w.paused_because as reason, is_for.
 
 -- name: held_notifications
 -- What waits as an operator, or a more severe alert, wants it; that of the same holder is one row, also while some
--- reasons still have an end that the holder had before: of these, the latest is told. "alerts": those that fire, and that
+-- reasons still have an end that the holder had before: of these, the latest is shown. "alerts": those that fire, and that
 -- neither a receiver nor an operator knows of. Their notifications are looked up, not joined: an alert has few, and the
 -- table may have millions.
 select receiver, case when receiver is not null then paused_until end as until,
