@@ -157,9 +157,9 @@ def _calibration_error(scores: Numbers, is_class: Flags) -> float:
     """Return the mean over ten bins of equal size of |mean probability - share of the class|.
 
     The number of rows is a multiple of ten. Where a border of bins cuts rows of equal probability, they come in the
-    order in which numpy's sort leaves them, as in NannyML.
+    order in which the splits drew them. NannyML's sort leaves it to the processor, and so whether there is a curve.
     """
-    order = np.argsort(scores)
+    order = np.argsort(scores, kind="stable")
     difference = (scores[order] - is_class[order]).reshape(_SPLITS, -1)
     return float(np.abs(difference.mean(axis=1)).mean())
 

@@ -22,12 +22,13 @@ from tests.helpers.evaluation import day, stored_results
 from tests.integration.conftest import Target, eventually, running
 from tests.unit.statistics.simulated_models import Model, Rows, binary_rows, realised_score
 
-REFERENCE = binary_rows(Model(np.random.default_rng(1), 2_000))
+SHARPNESS = 2.0  # so over-confident that a curve is needed, whatever the last digits of a processor's logarithm are
+REFERENCE = binary_rows(Model(np.random.default_rng(1), 2_000, sharpness=SHARPNESS))
 ROWS = 600
 
 
 def rows_of(number: int) -> Rows:
-    return binary_rows(Model(np.random.default_rng(100 + number), ROWS))
+    return binary_rows(Model(np.random.default_rng(100 + number), ROWS, sharpness=SHARPNESS))
 
 
 def log(app: App, target: Target, number: int, count: int = ROWS) -> None:

@@ -164,3 +164,18 @@ def _confident_where_wrong(random: np.random.Generator, n: int) -> Rows:
     true: NDArray[np.float64] = np.where(stated > 0.9, 0.2, stated)
     labels = (random.random(n) < true).astype(np.int64)
     return Rows(np.column_stack((1 - stated, stated)), labels, (stated > 0.5).astype(np.int64))
+
+
+def test_rows_of_equal_probability_keep_the_order_of_the_splits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sort that leaves them in an order of its own, as some processors' do, must not decide about the curve."""
+    random = np.random.default_rng(11)
+    scores = np.round(random.random(2_000), 1)
+    is_class = random.random(2_000) < scores
+    error = calibration._calibration_error(scores, is_class)
+    sort = np.argsort
+
+    def unstable(values: NDArray[np.float64], kind: str | None = None) -> NDArray[np.intp]:
+        return sort(values, kind="stable") if kind == "stable" else len(values) - 1 - sort(values[::-1], kind="stable")
+
+    monkeypatch.setattr(np, "argsort", unstable)
+    assert calibration._calibration_error(scores, is_class) == error

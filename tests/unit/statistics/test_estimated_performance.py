@@ -107,7 +107,7 @@ def test_estimates_ignore_the_order_of_rows(case: str, name: str) -> None:
         with pytest.raises(InvalidParameter):
             _values(name, shuffled)
         return
-    np.testing.assert_allclose(_values(name, shuffled), before, rtol=0, atol=tolerance(name, case))
+    np.testing.assert_allclose(_values(name, shuffled), before, rtol=0, atol=1e-9)
 
 
 def _values(name: str, window: ExpectedRows) -> list[Estimate]:
