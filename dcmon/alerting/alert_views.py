@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ScalarSelect, Select, case, func, select
@@ -64,10 +65,17 @@ def list_alerts(session: Session, model_id: int | None = None, *, pending: bool 
     return [AlertView(*row) for row in session.execute(statement)]
 
 
-def newest_of_monitors(session: Session, monitor_ids: Sequence[int], limit: int) -> list[AlertView]:
-    """Return the alerts of monitors without pending ones: those that fire, then the newest, at most `limit`."""
+def newest_of_monitors(
+    session: Session, monitor_ids: Sequence[int], limit: int, until: datetime | None = None
+) -> list[AlertView]:
+    """Return the alerts of monitors without pending ones: those that fire, then the newest, at most `limit`.
+
+    `until`: only alerts whose first window ends then or before.
+    """
     is_over = Alert.state != AlertState.FIRING
     statement = _alerts().where(Monitor.id.in_(monitor_ids), Alert.state != AlertState.PENDING)
+    if until is not None:
+        statement = statement.where(Alert.first_window_end <= until)
     ordered = statement.order_by(None).order_by(is_over, Alert.first_window_start.desc(), Alert.id.desc())
     return [AlertView(*row) for row in session.execute(ordered.limit(limit))]
 

@@ -1,7 +1,7 @@
 """Alert rules, which judge the values of monitors."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dcmon.commands.shared import option_groups, options, questions
-from dcmon.commands.shared.arguments import parse_condition, require_one, span
+from dcmon.commands.shared.arguments import parse_condition, require_one
 from dcmon.commands.shared.changes import asking, changing, counting
-from dcmon.commands.shared.choices import Parsed
 from dcmon.commands.shared.condition_help import CONDITIONS
 from dcmon.commands.shared.groups import group
 from dcmon.commands.shared.lists import listing_of
@@ -156,11 +155,12 @@ def backtest(
         str, typer.Argument(metavar="RULE", help="Id or name of a rule, or a monitor together with --rule.")
     ],
     since: Annotated[
-        timedelta,
-        typer.Option(
-            parser=Parsed(span), metavar="TIME", help="How long before the newest window: 90d, 12h, or since a time."
+        datetime | None,
+        options.time_option(
+            "--since", "Only windows that end after this time. Default: 90 days before the newest one."
         ),
-    ] = timedelta(days=90),
+    ] = None,
+    until: options.WindowsUntil = None,
     condition: Annotated[
         str | None, typer.Option("--rule", help="Condition to test instead of the rule's own.")
     ] = None,
@@ -173,7 +173,8 @@ def backtest(
     """
     from dcmon.commands.operations import backtest as operation
     from dcmon.commands.views import rule as view
+    from dcmon.monitoring.results import Span
 
     wanted = replace(policy, condition=parse_condition(condition))
-    tested = operation.run(ctx.obj, name, wanted, since, shows_noise=noise)
+    tested = operation.run(ctx.obj, name, wanted, Span(since, until), shows_noise=noise)
     ctx.obj.output.page(view.backtest_report(tested.backtest, tested.noise))

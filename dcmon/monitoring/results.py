@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import DateTime, Integer, Select, any_, bindparam, delete, func, select, true
+from sqlalchemy import ColumnElement, DateTime, Integer, Select, any_, bindparam, delete, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.orm import Session, defer
 
@@ -89,7 +89,7 @@ def _newest_statement() -> Select[Result]:
 
 
 class Span(NamedTuple):
-    """A part of a monitor's series: the windows that end after `since` and start before `until`.
+    """A part of a monitor's series: the windows that end after `since`, and at `until` or before.
 
     `revision`: of the monitor; None: the current one.
     """
@@ -97,6 +97,9 @@ class Span(NamedTuple):
     since: datetime | None = None
     until: datetime | None = None
     revision: int | None = None
+
+
+ALL = Span()
 
 
 def lock_names(version_id: int, window: Window, monitor_ids: Iterable[int]) -> list[str]:
@@ -210,21 +213,27 @@ def _input_revisions(result: Result) -> tuple[int, ...]:
     )
 
 
-def series(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """Return the newest result of each version and window, in order of windows.
-
-    Only results of the monitor's current revision count.
-    """
+def series(session: Session, monitor_id: int, span: Span = ALL) -> list[Result]:
+    """Return the newest result of each version and window of a span, in order of windows."""
     statement = (
         select(Result)
         .join(Monitor, Monitor.id == Result.monitor_id)
-        .where(Result.monitor_id == monitor_id, Result.monitor_revision == Monitor.revision)
+        .where(Result.monitor_id == monitor_id, *_in_span(span))
         .ext(distinct_on(Result.version_id, Result.window_end))
         .order_by(Result.version_id, Result.window_end, Result.revision.desc())
     )
-    if since is not None:
-        statement = statement.where(Result.window_end > since)
     return sorted(session.scalars(statement), key=lambda result: (result.window_end, result.version_id))
+
+
+def _in_span(span: Span) -> list[ColumnElement[bool]]:
+    return [Result.monitor_revision == (Monitor.revision if span.revision is None else span.revision), *_ends_in(span)]
+
+
+def _ends_in(span: Span) -> list[ColumnElement[bool]]:
+    return [
+        *([] if span.since is None else [Result.window_end > span.since]),
+        *([] if span.until is None else [Result.window_end <= span.until]),
+    ]
 
 
 def newest_windows(session: Session, monitor_id: int, count: int) -> list[Result]:
@@ -258,10 +267,7 @@ def newest_windows_of_monitors(
     of_monitor = (
         select(Result.id)
         .where(
-            Result.monitor_id == Monitor.id, Result.version_id == Version.id,
-            Result.monitor_revision == (Monitor.revision if span.revision is None else span.revision),
-            *([] if span.since is None else [Result.window_end > span.since]),
-            *([] if span.until is None else [Result.window_start < span.until]),
+            Result.monitor_id == Monitor.id, Result.version_id == Version.id, *_in_span(span)
         )
         .ext(distinct_on(Result.window_end))
         .order_by(Result.window_end.desc(), Result.revision.desc())
@@ -313,20 +319,18 @@ def _newest_of_windows_statement() -> Select[Result]:
     )  # fmt: skip
 
 
-def all_revisions(session: Session, monitor_id: int, since: datetime | None = None) -> list[Result]:
-    """Return all revisions of all results of a monitor, in order of windows and revisions."""
-    statement = select(Result).where(Result.monitor_id == monitor_id)
-    if since is not None:
-        statement = statement.where(Result.window_end > since)
-    return list(
-        session.scalars(statement.order_by(Result.window_end, Result.version_id, Result.window_start, Result.revision))
-    )
+def all_revisions(session: Session, monitor_id: int, span: Span = ALL) -> list[Result]:
+    """Return all revisions of all results of a span, also those of earlier revisions of the monitor, in order."""
+    statement = select(Result).where(Result.monitor_id == monitor_id, *_ends_in(span))
+    order = (Result.window_end, Result.version_id, Result.window_start, Result.revision)
+    return list(session.scalars(statement.order_by(*order)))
 
 
-def recent_series(session: Session, monitor_id: int, span: timedelta) -> list[Result]:
-    """Return the series over a span of time that ends with the newest window."""
-    newest = session.scalar(select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id))
-    return series(session, monitor_id, None if newest is None else newest - span)
+def recent_series(session: Session, monitor_id: int, length: timedelta, until: datetime | None = None) -> list[Result]:
+    """Return the series over a span of time that ends with the newest window that ends at `until` or before."""
+    ends = select(func.max(Result.window_end)).where(Result.monitor_id == monitor_id)
+    newest = session.scalar(ends if until is None else ends.where(Result.window_end <= until))
+    return [] if newest is None else series(session, monitor_id, Span(newest - length, newest))
 
 
 def revision_at(session: Session, monitor_id: int, version_id: int, end: datetime, at: datetime | None) -> int | None:

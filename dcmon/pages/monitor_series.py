@@ -32,13 +32,15 @@ MOST_ALERTS = 500  # of the monitors that are read
 class Reading:
     """Which monitors of a model to read, those with the most severe open alerts first, and how many of their windows.
 
-    `since`: only windows that end later. `monitor_ids`: only these monitors.
+    `since`: only windows that end later. `until`: only those that end then or before, and alerts of that time.
+    `monitor_ids`: only these monitors.
     """
 
     limit: int | None = None
     offset: int = 0
     windows: int = MOST_WINDOWS
     since: datetime | None = None
+    until: datetime | None = None
     monitor_ids: Sequence[int] | None = None
 
 
@@ -67,8 +69,9 @@ def read(session: Session, model: Model, reading: Reading = Reading()) -> ModelS
     of_rules = defaultdict[int, list[AlertRule]](list)
     for rule in session.scalars(select(AlertRule).where(AlertRule.monitor_id.in_(ids)).order_by(AlertRule.id)):
         of_rules[rule.monitor_id].append(rule)
-    stored = results.newest_windows_of_monitors(session, model.id, ids, reading.windows, Span(reading.since))
-    alerts = alert_views.newest_of_monitors(session, ids, MOST_ALERTS)
+    span = Span(reading.since, reading.until)
+    stored = results.newest_windows_of_monitors(session, model.id, ids, reading.windows, span)
+    alerts = alert_views.newest_of_monitors(session, ids, MOST_ALERTS, reading.until)
     if reading.since is not None:
         since = reading.since
         alerts = [
@@ -78,7 +81,7 @@ def read(session: Session, model: Model, reading: Reading = Reading()) -> ModelS
         of_view(MonitorView(monitor, check, model, of_rules[monitor.id], stored[monitor.id]), alerts, names)
         for monitor, check in rows
     ]
-    start, end = _period(model_versions, series, reading.since)
+    start, end = _period(model_versions, series, span)
     return ModelSeries(model, model_versions, start, end, series, alerts, count)
 
 
@@ -108,7 +111,7 @@ def _rank(ranks: dict[Severity, int]) -> Any:
 
 
 def _period(
-    model_versions: Sequence[Version], series: Sequence[MonitorSeries], since: datetime | None
+    model_versions: Sequence[Version], series: Sequence[MonitorSeries], span: Span
 ) -> tuple[datetime, datetime]:
     """Return the period of charts: that of the windows; without any, that of the samples."""
     now = datetime.now(UTC)
@@ -117,7 +120,7 @@ def _period(
     end = max((point.end for point in points), default=None)
     earliest = min((version.earliest for version in model_versions if version.earliest), default=now)
     newest = max((version.watermark for version in model_versions if version.watermark), default=now)
-    return since or start or earliest, max(end or newest, newest)
+    return span.since or start or earliest, span.until or max(end or newest, newest)
 
 
 def monitor_series(session: Session, monitor_id: int, windows: int = MOST_WINDOWS) -> ModelSeries:

@@ -1,7 +1,7 @@
 """The pages of one model as one HTML file, which needs no network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from dcmon.alerting.alert_views import AlertView
 from dcmon.db import Organization
 from dcmon.db.tables.org import Model
 from dcmon.formatting import format_time
+from dcmon.monitoring.results import ALL, Span
 from dcmon.pages import alert_section, data_section, document, features_section, model_section, monitor_series
 from dcmon.pages.document import Page
 from dcmon.pages.markup import Markup, element, joined, section
@@ -29,24 +30,29 @@ __all__ = ["Contents", "model_report", "read", "render", "write"]
 
 @dataclass(frozen=True)
 class Contents:
-    """What a report shows below its monitors. `parts`: HTML of the sections on alerts, features and rows."""
+    """What a report shows below its monitors. `parts`: HTML of the sections on alerts, features and rows.
+
+    `until`: no window ends later.
+    """
 
     series: ModelSeries
     view: View
     parts: Sequence[Markup] = field(default_factory=tuple)
+    until: datetime | None = None
 
 
-def model_report(session: Session, organization: Organization, model: Model, since: datetime | None = None) -> str:
-    """Return the report on a model. `since`: only windows and alerts that end later."""
-    return render(read(session, organization, model, since))
+def model_report(session: Session, organization: Organization, model: Model) -> str:
+    """Return the report on a model."""
+    return render(read(session, organization, model, ALL))
 
 
-def read(session: Session, organization: Organization, model: Model, since: datetime | None = None) -> Contents:
-    """Read what the report on a model shows."""
-    series = monitor_series.read(session, model, Reading(MOST_MONITORS, windows=WINDOWS, since=since))
+def read(session: Session, organization: Organization, model: Model, span: Span) -> Contents:
+    """Read what the report on a model shows. `span`: only its windows, and the alerts of that time."""
+    reading = Reading(MOST_MONITORS, windows=WINDOWS, since=span.since, until=span.until)
+    series = monitor_series.read(session, model, reading)
     if (points := sum(len(entry.points) for entry in series.monitors)) > MOST_POINTS:
         windows = max(max(len(entry.points) for entry in series.monitors) * MOST_POINTS // points, 10)
-        series = monitor_series.read(session, model, Reading(MOST_MONITORS, windows=windows, since=since))
+        series = monitor_series.read(session, model, replace(reading, windows=windows))
     alerts = sorted(series.alerts, key=lambda view: view.alert.state != AlertState.FIRING)[:MOST_ALERTS]
     newest = series.versions[:MOST_VERSIONS]
     links = FileLinks({view.alert.id for view in alerts}, {version.id for version in newest})
@@ -56,7 +62,7 @@ def read(session: Session, organization: Organization, model: Model, since: date
         of_version = features_section.render(session, view, (model, version), 1)
         parts.append(section(f"Features of version {version.name}", of_version, features_anchor(version.id)))
     parts.append(section("Data flow", data_section.render(session, view, model), DATA_ANCHOR))
-    return Contents(series, view, parts)
+    return Contents(series, view, parts, span.until)
 
 
 def _alert(session: Session, view: View, organization: Organization, alert: AlertView) -> Markup:
@@ -69,6 +75,8 @@ def render(contents: Contents) -> str:
     view, series, versions_of_file = contents.view, contents.series, len(contents.series.versions)
     body = joined((model_section.head(view, series), model_section.parts(view, series, Markup("")), *contents.parts))
     note = f"Generated {format_time(view.now)} UTC by dcmon" + ("" if versions_of_file else ", before any version")
+    if contents.until is not None:
+        note += f", from windows and alerts until {format_time(contents.until)}; states, features and rows are of now"
     title = f"{series.model.name} · {view.organization}"
     return document.offline(Page(title, body, view.figures, banner=element("span", note)))
 

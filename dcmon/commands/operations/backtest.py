@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from dcmon.alerting.rules import Change
     from dcmon.alerting.state_machine import Policy
     from dcmon.app import App
+    from dcmon.db.tables.org import Result
+    from dcmon.monitoring.results import Span
     from dcmon.monitoring.rule_noise import RuleNoise
+
+LOOKBACK = timedelta(days=90)
 
 
 class TestedPolicy(NamedTuple):
@@ -32,15 +36,22 @@ class TestedRule(NamedTuple):
     noise: "RuleNoise | str | None" = None
 
 
-def run(app: "App", name: str, wanted: "Change", lookback: timedelta, *, shows_noise: bool) -> TestedRule:
+def run(app: "App", name: str, wanted: "Change", span: "Span", *, shows_noise: bool) -> TestedRule:
     """Judge stored results, and windows without a change, by a changed rule.
 
+    `span`: of the windows; without a start, the last 90 days of those that there are.
     `name` may be a monitor if `wanted` has a condition.
     """
     with app.org() as session:
         monitor_id, policy = _policy(session, name, wanted)
-        tested = backtest.run(session, monitor_id, policy, results.recent_series(session, monitor_id, lookback))
+        tested = backtest.run(session, monitor_id, policy, _results(session, monitor_id, span))
     return TestedRule(tested, rule_noise.estimate(app, monitor_id, policy) if shows_noise else None)
+
+
+def _results(session: "Session", monitor_id: int, span: "Span") -> "list[Result]":
+    if span.since is None:
+        return results.recent_series(session, monitor_id, LOOKBACK, span.until)
+    return results.series(session, monitor_id, span)
 
 
 def _policy(session: "Session", name: str, wanted: "Change") -> TestedPolicy:

@@ -1,11 +1,11 @@
 """Write the report on a model."""
 
 import re
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcmon.file_errors import FileUnwritable, require_free
+from dcmon.monitoring.results import Span
 from dcmon.storage import models
 
 if TYPE_CHECKING:
@@ -15,9 +15,7 @@ STDOUT = "-"
 NO_NAME = re.compile(r"[^\w.-]+")  # characters that a name of a file does not need
 
 
-def write(
-    app: "App", name: str, file: str | None, since: datetime | None, *, is_replaced: bool
-) -> dict[str, Any] | None:
+def write(app: "App", name: str, file: str | None, span: Span, *, is_replaced: bool) -> dict[str, Any] | None:
     """Write the report on a model to a file, and return what was written; to stdout, return None.
 
     The file is complete as soon as it has its name. Raises ModelNotFound, FileUnwritable, or Conflict if the file
@@ -31,7 +29,7 @@ def write(
     org = app.organization()
     with app.org(org, snapshot=True) as session:
         model = models.find(session, name)
-        contents = report.read(session, org, model, since)
+        contents = report.read(session, org, model, span)
         text = report.render(contents)
         counts = {"monitors": len(contents.series.monitors), "alerts": len(contents.series.alerts)}
     if file == STDOUT:

@@ -160,19 +160,6 @@ def time(text: str) -> datetime:
     return times.parse(text)
 
 
-def span(text: str) -> timedelta:
-    """Parse how long ago something was: a duration like 90d, or a time, from then to now. Raises InvalidInput."""
-    from datetime import UTC
-
-    from dcmon import durations, times
-
-    try:
-        return durations.parse(text)
-    except InvalidInput:
-        now = datetime.now(UTC)
-        return max(now - times.parse(text, now), timedelta())
-
-
 def names_and_defaults(names: Sequence[str] | None, value: str) -> "tuple[list[str], DefaultSet]":
     """Parse objects and, after them, which default monitors they get; earlier releases had that first.
 

@@ -32,8 +32,8 @@ OLD_OPTIONS = {
         for noun in ("alert", "audit-log", "dead-letter", "logs", "monitor", "quarantine", "sample", "silence")
     },
     "receiver": _TO,
-    "rule": _FROM,
-    "report": {"--file": "--out", "-f": "--out", **_FROM},
+    "rule": {**_FROM, **_TO},
+    "report": {"--file": "--out", "-f": "--out", **_FROM, **_TO},
     "generate": {"--output-dir": "--out", "--overwrite": "--replace"},
     "model": {"--write": "--out"},
     "mute": {"--tz": "--time-zone"},

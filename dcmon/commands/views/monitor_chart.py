@@ -49,7 +49,9 @@ def alert_chart(session: "Session", view: "AlertView", output: "Output") -> Line
     length = max(alert.first_window_end - alert.first_window_start, timedelta(minutes=1))
     since = alert.first_window_start - WINDOWS_BEFORE * length
     stored = [
-        result for result in results.series(session, view.monitor.id, since) if result.version_id == view.version.id
+        result
+        for result in results.series(session, view.monitor.id, results.Span(since))
+        if result.version_id == view.version.id
     ]
     if not stored:
         return None

@@ -53,11 +53,7 @@ def history(
     with app.org() as session:
         monitor_id = monitors.find(session, name).id
         read = results.all_revisions if is_all_revisions else results.series
-        stored = [
-            result
-            for result in read(session, monitor_id, ends.after)
-            if ends.until is None or result.window_end <= ends.until
-        ]
+        stored = read(session, monitor_id, results.Span(ends.after, ends.until))
         metrics = _chosen_metrics(wanted or [], _usual_metrics(session, monitor_id, stored), stored)
         rows = _rows(session, stored, metrics)
         if is_chart:

@@ -21,6 +21,7 @@ ALERT_COLUMNS = {  # headings by key
     "id": "", "state": "", "since": "", "until": "", "windows": "", "worst": "worst value",
 }  # fmt: skip
 SHOWN_ALERTS = 10  # the newest
+NOTHING_JUDGED = "No result of these windows is stored: nothing was judged."
 SPAN_COLUMNS = ["version", "severity", "since", "until", "windows", "days", "metric", "worst"]
 TEST_COLUMNS = {  # headings by key
     "": "", "window": "", "value": "", "expected": "", "actual": "", "reason": "",
@@ -71,7 +72,12 @@ def backtest_report(tested: "Backtest", noise: "RuleNoise | str | None") -> Page
 
     summary = {"rule": condition_parser.to_text(tested.policy.condition), **tested.summary()}
     spans = _span_rows(tested)
-    table = Table(spans, SPAN_COLUMNS, title="Alerts it would have opened", empty="It would not have fired.")
+    table = Table(
+        spans,
+        SPAN_COLUMNS,
+        title="Alerts it would have opened",
+        empty="It would not have fired." if tested.windows else NOTHING_JUDGED,
+    )
     if noise is None:
         return Page({**summary, "spans": spans}, [Fields(summary), table])
     on_noise = rule_noise.texts(noise)

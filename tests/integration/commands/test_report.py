@@ -8,6 +8,7 @@ import pytest
 
 from dcmon.app import App
 from tests.helpers import valued_model
+from tests.helpers.evaluation import day
 from tests.helpers.installed import Dcmon
 from tests.helpers.judged_results import create_rule, store_and_judge
 from tests.integration.conftest import Target
@@ -48,6 +49,18 @@ def test_report_goes_to_stdout_in_each_format(dcmon: Dcmon) -> None:
     printed = dcmon("report", "credit", "--out", "-", "--since", "2026-03-01")
     assert printed.stdout.startswith("<!doctype html>")
     assert dcmon("-o", "json", "report", "credit", "-f", "-").stdout.endswith("</html>\n")
+
+
+def test_report_of_a_past_period_has_its_windows_and_alerts(dcmon: Dcmon, tmp_path: Path) -> None:
+    """The alert began on the second day: a report until the first day's end does not have it."""
+    file, until = tmp_path / "past.html", f"{day(0).end:%Y-%m-%d}"
+    written = dcmon.json("report", "credit", "--out", str(file), "--until", until)
+    page = file.read_text()
+    assert written["alerts"] == 0
+    assert 'id="alert-1"' not in page
+    assert f"windows and alerts until {until};" in page
+    next_day = dcmon("report", "credit", "--out", "-", "--until", f"{day(1).end:%Y-%m-%d}")
+    assert 'id="alert-1"' in next_day.stdout
 
 
 def test_report_that_fails_leaves_no_file(dcmon: Dcmon, tmp_path: Path) -> None:

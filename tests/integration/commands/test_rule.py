@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.command_line import dcmon
+from tests.helpers.evaluation import day
 from tests.helpers.judged_results import create_rule, store_and_judge
 from tests.integration.conftest import Target
 
@@ -208,9 +209,14 @@ def test_backtest_counts_firings_and_writes_nothing(run_dcmon: RunDcmon) -> None
     assert [backtest[name] for name in counts] == [3, 1, 5, 12]
     assert backtest["fires_at_the_end"] is True
     other_backtest = read_json(
-        run_dcmon, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", "9d"
+        run_dcmon, "rule", "backtest", "credit/Drift", "--rule", "> 0.2", "--for", "2", "--since", f"{day(2).end}"
     )
     assert (other_backtest["alerts"], other_backtest["windows"], other_backtest["rule"]) == (1, 9, "> 0.2")
+    from_third, until_tenth = ("--since", f"{day(2).end:%Y-%m-%d}"), ("--until", f"{day(9).end:%Y-%m-%d}")
+    for period, windows in ((from_third, 9), (until_tenth, 10), ((*from_third, *until_tenth), 7)):
+        assert read_json(run_dcmon, "rule", "backtest", "drift é", *period)["windows"] == windows
+    nothing = run_dcmon("rule", "backtest", "drift é", "--since", "1h")
+    assert "No result of these windows is stored: nothing was judged." in nothing.stderr
     quiet = read_json(run_dcmon, "rule", "backtest", "1", "--rule", "deviation > 3 over 5", "--severity", "low")
     assert quiet["without_verdict"] == 3
     require_fits(run_dcmon("rule", "backtest", "drift é"))
