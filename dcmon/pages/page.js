@@ -249,6 +249,8 @@ const addPanel = (chart, figure, panel, isLast) => {
       drawAxes: [drawAlerts(figure)],
       draw: [drawThresholds(panel), drawNotes(figure)],
       setCursor: [() => showTooltip.forEach((show) => show())],
+      // A tooltip that stays at its place in a smaller window would make the page scroll to the side.
+      setSize: [(resized) => resized.setCursor({ left: -10, top: -10 }, true, false)],
     },
   }, data, holder);
   showTooltip.push(tooltipOf(figure, panel, plot, holder));
