@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ class App:
         self._given_settings, self._org = settings, org
         self.output = output or Output()
         self.effects: Effects | None = None  # of a dry run
+        self.lock_wait: timedelta | None = None  # the longest wait for each lock
+        self.announces_waits = False
         self._organization: Organization | None = None  # of for_org
         self._logged = set[str]()
         self._started = time.monotonic()
@@ -99,6 +102,7 @@ class App:
 
         app = App(self.settings, output, self._org)
         app.effects = Effects()
+        app.announces_waits = self.announces_waits
         return app
 
     @cached_property
@@ -130,7 +134,11 @@ class App:
 
             engine = dry_runs.engine(self.database_url, self.effects)
         else:
-            engine = db.engine(self.database_url, pool_size=10)
+            engine = db.engine(self.database_url, pool_size=10, lock_wait=self.lock_wait)
+        if self.announces_waits:
+            from dcmon.db import lock_waits
+
+            lock_waits.announce(engine, self.output.warn)
         self._log_database(engine)
         self.statements.listen(engine)
         return engine

@@ -19,7 +19,7 @@ from typer.exceptions import TyperException
 from dcmon import authors, data_formats, profiles, text
 from dcmon.colors import Color, LogFormat
 from dcmon.commands.shared import completion, help_texts, usage_errors
-from dcmon.commands.shared.arguments import require_usable
+from dcmon.commands.shared.arguments import complete
 from dcmon.commands.shared.choices import choice_option
 from dcmon.commands.shared.groups import OLD_OPTIONS, SuggestingGroup, with_new_options, with_new_words
 from dcmon.commands.shared.option_groups import option_group
@@ -106,7 +106,7 @@ def _check_texts(command: Any, old_options: Mapping[str, str]) -> None:
             for item in value if isinstance(value, list | tuple) else [value]:
                 if require is not None and isinstance(item, str):
                     require(item)
-        require_usable(ctx)
+        complete(ctx)
         return remaining
 
     command.parse_args = parse_and_check

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from dcmon.states import DefaultSet
 
 T = TypeVar("T")
+SERVERS = ("up", "serve", "worker", "demo")
+PATIENT = ("migrate", "audit", "wait", "status", "doctor")  # they limit their waits themselves, or may take hours
+READ_WAIT = timedelta(seconds=30)
 TIME_RANGE = ("--since", "--until")  # options that are the two ends of one range
 
 
@@ -60,10 +63,24 @@ def check_parameters(options: list[str] | None) -> dict[str, Any]:
     return parameters
 
 
-def require_usable(context: Any) -> None:
-    """Check what is typed as a whole, and the names of settings. Raises BadParameter or InvalidInput."""
+def complete(context: Any) -> None:
+    """Check what is typed as a whole, and the names of settings, and limit the wait for locks of what only reads.
+
+    Raises BadParameter or InvalidInput.
+    """
     require_ordered_times(context)
     require_known_settings(context)
+    if context.obj is not None and not hasattr(context.command, "commands"):
+        _limit_waits(context)
+
+
+def _limit_waits(context: Any) -> None:
+    """Let a command say whom it waits for, and one that only reads give up after a while."""
+    noun = context.command_path.split()[1]
+    options = {option for parameter in context.command.params for option in parameter.opts}
+    context.obj.announces_waits = noun not in SERVERS
+    if context.obj.announces_waits and "--dry-run" not in options and noun not in PATIENT:
+        context.obj.lock_wait = READ_WAIT
 
 
 def require_ordered_times(context: Any) -> None:

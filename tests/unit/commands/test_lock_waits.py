@@ -1,0 +1,19 @@
+"""Commands that wait for locks: which of them give up, and what they say."""
+
+from types import SimpleNamespace
+
+from dcmon.app import App
+from dcmon.commands.shared import arguments
+from tests.helpers.command_tree import leaves
+
+
+def test_only_commands_that_read_give_up_on_a_lock() -> None:
+    """A change may wait as long as its operator likes; a process that serves must never give up."""
+    limited = set()
+    for name, command in leaves().items():
+        context = SimpleNamespace(command=command, command_path=f"dcmon {name}", obj=App(), params={})
+        arguments._limit_waits(context)
+        if context.obj.lock_wait is not None:
+            limited.add(name)
+    assert {"alert list", "alert show", "monitor history", "export", "plan", "report", "rule backtest"} <= limited
+    assert not {"serve", "up", "worker start", "demo", "wait", "apply", "rule set", "migrate", "prune"} & limited
