@@ -128,7 +128,7 @@ class App:
         from dcmon.db import encryption
         from dcmon.embedded import own_key
 
-        encryption.use_keys(own_key.keys(self.settings))
+        encryption.use_keys(own_key.keys(self.settings), own_key.source(self.settings))
         if self.effects is not None:
             from dcmon.db import dry_runs
 

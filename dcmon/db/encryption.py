@@ -23,11 +23,14 @@ JSON_KEY = "encrypted"  # the only key of an encrypted JSON object
 _keys: tuple[str, ...] = ()  # of this process
 
 
-def use_keys(keys: Sequence[str]) -> None:
-    """Set the keys of this process. Raises InvalidInput if one of them is no Fernet key."""
+def use_keys(keys: Sequence[str], source: str = "DCMON_SECRET_KEYS") -> None:
+    """Set the keys of this process. `source`: where they are set, for errors.
+
+    Raises InvalidInput if one of them is no Fernet key, and ServerPackagesMissing.
+    """
     global _keys
     if keys:
-        require_library()
+        require_library(source)
     for key in keys:
         try:
             is_key = len(base64.urlsafe_b64decode(key)) == 32
@@ -40,15 +43,20 @@ def use_keys(keys: Sequence[str]) -> None:
     _keys = tuple(keys)
 
 
-def require_library() -> None:
-    """Raise ServerPackagesMissing if the library that encrypts is not installed."""
-    if find_spec("cryptography") is None:
-        raise errors.ServerPackagesMissing(purpose="DCMON_SECRET_KEYS")
+def has_library() -> bool:
+    """Return True if the library that encrypts is installed."""
+    return find_spec("cryptography") is not None
+
+
+def require_library(purpose: str) -> None:
+    """Raise ServerPackagesMissing if the library that encrypts is not installed. `purpose`: what a person typed."""
+    if not has_library():
+        raise errors.ServerPackagesMissing(purpose=purpose)
 
 
 def new_key() -> str:
-    """Return a new key."""
-    require_library()
+    """Return a new key. Raises ServerPackagesMissing."""
+    require_library('"dcmon secret-key create"')
     from cryptography.fernet import Fernet
 
     return Fernet.generate_key().decode()
@@ -80,10 +88,10 @@ def decrypt(stored: bytes) -> bytes:
     """Return a stored value in clear. Raises SecretUnreadable if none of the keys fits."""
     if not stored.startswith(MARK):
         return stored
-    from cryptography.fernet import InvalidToken
-
     if not _keys:
         raise errors.SecretUnreadable
+    from cryptography.fernet import InvalidToken
+
     try:
         return _fernet(_keys).decrypt(stored.removeprefix(MARK))
     except InvalidToken as error:

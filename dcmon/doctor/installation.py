@@ -75,7 +75,7 @@ class Installation:
     def key_error(self) -> errors.DcmonError | None:
         """Let this process read the secrets in tables; return why it can't, if a key is none."""
         try:
-            encryption.use_keys(own_key.keys(self.known))
+            encryption.use_keys(own_key.keys(self.known), own_key.source(self.known))
         except errors.DcmonError as error:
             return error
         return None

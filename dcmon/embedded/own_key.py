@@ -23,6 +23,11 @@ def keys(settings: Settings) -> list[str]:
     return [key.strip() for key in chosen] + ([] if own is None else [own])
 
 
+def source(settings: Settings) -> str:
+    """Return where the keys of this process come from, for errors."""
+    return "DCMON_SECRET_KEYS" if settings.secret_keys else f"The key in {settings.data_dir / FILE}"
+
+
 def read(data_dir: Path) -> str | None:
     """Return the key of a data directory; None if it has none. Raises InvalidInput or DataDirectoryUnusable."""
     path = data_dir / FILE

@@ -77,29 +77,39 @@ class FileSecrets:
 
 
 def for_export(passphrase: str | None, *, is_left_out: bool) -> FileSecrets:
-    """Return how a new file protects its secrets. Raises InvalidInput if there is no key and no passphrase."""
+    """Return how a new file protects its secrets.
+
+    Raises InvalidInput if there is no key and no passphrase, and ServerPackagesMissing.
+    """
     if is_left_out:
         return FileSecrets(Protection.LEFT_OUT)
     if passphrase is not None:
+        encryption.require_library("--passphrase-file")
         salt = base64.b64encode(secrets.token_bytes(16)).decode()
         return FileSecrets(Protection.PASSPHRASE, salt, _fernet(passphrase, salt))
-    if not encryption.has_keys():
+    if encryption.has_keys():
+        return FileSecrets(Protection.KEYS)
+    if not encryption.has_library():
         raise InvalidInput(
-            "Secrets of receivers are never written in clear, and this installation has no key (DCMON_SECRET_KEYS):"
-            " add --passphrase-file FILE, or --without-secrets."
+            "Secrets of receivers are never written in clear, and a package that encrypts is not installed here: add"
+            ' --without-secrets, or install dcmon\'s wheel again with the extra [server] ("dcmon docs install").'
         )
-    return FileSecrets(Protection.KEYS)
+    raise InvalidInput(
+        "Secrets of receivers are never written in clear, and this installation has no key (DCMON_SECRET_KEYS):"
+        " add --passphrase-file FILE, or --without-secrets."
+    )
 
 
 def for_import(document: dict[str, str], passphrase: str | None, path: str, *, is_left_out: bool) -> FileSecrets:
     """Return how the secrets of a file are read. `is_left_out`: not at all.
 
-    Raises InvalidInput without a passphrase, PassphraseWrong or KeyWrong. A file of an earlier release has no probe of
-    its key: then the first secret raises SecretUnreadable.
+    Raises InvalidInput without a passphrase, ServerPackagesMissing, PassphraseWrong or KeyWrong. A file of an earlier
+    release has no probe of its key: then the first secret raises SecretUnreadable.
     """
     protection = Protection(document["protection"])
     if is_left_out or protection is Protection.LEFT_OUT:
         return FileSecrets(Protection.LEFT_OUT)
+    encryption.require_library(f"To read the secrets in {path}, dcmon")
     if protection is Protection.KEYS:
         try:
             encryption.decrypt(document.get("probe", "").encode())
@@ -119,7 +129,6 @@ def for_import(document: dict[str, str], passphrase: str | None, path: str, *, i
 
 
 def _fernet(passphrase: str, salt: str) -> "Fernet":
-    encryption.require_library()
     from cryptography.fernet import Fernet
 
     key: bytes = hashlib.scrypt(passphrase.encode(), salt=base64.b64decode(salt), **SCRYPT)

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 def rotate(app: "App") -> list[dict[str, Any]]:
     """Encrypt the secrets of each organization with the newest key, in a transaction each.
 
-    It can be repeated after a failure. Raises InvalidInput without a key, and SecretUnreadable.
+    It can be repeated after a failure. Raises InvalidInput without a key or its library, and SecretUnreadable.
     """
     with app.public() as session:
         orgs = organizations.entries(session)
     if not encryption.has_keys():
+        encryption.require_library('"dcmon secret-key rotate"')
         raise errors.InvalidInput(
             'DCMON_SECRET_KEYS has no key. "dcmon secret-key create" prints one; all processes need it.'
         )

@@ -1,5 +1,6 @@
 """Secrets are encrypted with the first key, read with any key, and readable without keys only if stored in clear."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from dcmon.db import encryption
 from dcmon.db.tables.org import Webhook
-from dcmon.errors import InvalidInput, SecretUnreadable
+from dcmon.errors import InvalidInput, SecretUnreadable, ServerPackagesMissing
 
 OLD, NEW = encryption.new_key(), encryption.new_key()
 
@@ -64,6 +65,21 @@ def test_value_of_an_unknown_key_is_unreadable(keys: list[str]) -> None:
 def test_key_of_a_wrong_form_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="secret-key create"):
         encryption.use_keys([key])
+
+
+def test_missing_library_names_what_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An encrypted value is then unreadable, as with a key that is missing."""
+    encryption.use_keys([OLD])
+    stored = encryption.encrypt(b"signs")
+    encryption.use_keys([])
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+
+    with pytest.raises(ServerPackagesMissing, match=r'^"dcmon secret-key create" needs a package'):
+        encryption.new_key()
+    with pytest.raises(ServerPackagesMissing, match=r"^The key in /data/secret.key needs a package"):
+        encryption.use_keys([OLD], "The key in /data/secret.key")
+    with pytest.raises(SecretUnreadable):
+        encryption.decrypt(stored)
 
 
 def test_address_and_arguments_are_encrypted_and_rotated() -> None:
