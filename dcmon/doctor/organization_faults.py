@@ -23,20 +23,43 @@ RESOLVE_SECONDS = 2.0
 EXPIRES_DAYS = 14
 ATTEMPTS = 3  # evaluations of a window that failed
 MAX_DETAIL_LENGTH = 200
+NO_LIBRARY = (
+    " The package that encrypts is not installed here: first install dcmon's wheel again with the extra [server]"
+    ' ("dcmon docs install").'
+)
 
 
 @fault("secrets-in-plain", "Secrets of receivers are stored as they are", Part.ORGANIZATIONS, Severity.HIGH)
 def plain_secrets(installation: Installation) -> Iterator[Fact]:
-    """Who reads the database, or a dump of it, has them."""
-    for org, receivers in _receivers(installation):
-        plain = [receiver.name for receiver in receivers if _is_plain(receiver)]
-        if plain:
-            command = "dcmon secret-key rotate" if encryption.has_keys() else "dcmon secret-key create"
-            missing = "" if encryption.has_keys() else ", and DCMON_SECRET_KEYS is not set"
-            sentence = (
-                f"{count_of(len(plain), 'receiver')} of {org.name} with plain secrets: {some_of(plain)}{missing}."
-            )
-            yield Fact(sentence, command, org.name)
+    """Who reads the database, or a dump of it, has them.
+
+    The own PostgreSQL of `dcmon up` keeps them beside its key, in a directory that one user can read: there it is no
+    fault that there is no key, and a light one that a key is not used (docs/security.md).
+    """
+    is_beside_its_key = installation.known.database_url is None and installation.known.secret_keys is None
+    if is_beside_its_key and not encryption.has_keys():
+        return
+    plain = {
+        org.name: names
+        for org, receivers in _receivers(installation)
+        if (names := [receiver.name for receiver in receivers if _is_plain(receiver)])
+    }
+    if plain:
+        total = count_of(sum(map(len, plain.values())), "receiver")
+        named = [f"{org} ({some_of(names)})" for org, names in plain.items()]
+        sentence = f"{total} with plain secrets, of {some_of(named)}.{_missing_for_encryption()}"
+        command = (
+            "dcmon secret-key rotate" if encryption.has_keys() else "dcmon docs secure#encrypt-the-secrets-of-receivers"
+        )
+        yield Fact(sentence, command, severity=Severity.LOW if is_beside_its_key else None)
+
+
+def _missing_for_encryption() -> str:
+    """Return what must be there before secrets can be encrypted, as sentences; empty if nothing is missing."""
+    if encryption.has_keys():
+        return ""
+    library = "" if encryption.has_library() else NO_LIBRARY
+    return f"{library} DCMON_SECRET_KEYS is not set: give all processes a key, then rotate."
 
 
 def _is_plain(receiver: Webhook) -> bool:

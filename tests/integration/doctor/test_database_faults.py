@@ -1,5 +1,6 @@
 """Each fault that a database can have, injected into a healthy one: the doctor finds it, and nothing else."""
 
+import sys
 import threading
 from datetime import timedelta
 
@@ -8,9 +9,11 @@ import pytest
 from pydantic import SecretStr
 
 from dcmon import db
+from dcmon.db import encryption
 from dcmon.db.locks import LockSpace
 from dcmon.doctor import audit_faults, inspection, postgresql_faults
 from dcmon.doctor.installation import Installation
+from dcmon.embedded import own_key, postgres
 from dcmon.health import checks, status, table_locks
 from dcmon.settings import Health, Ping
 from tests.helpers.waiting import PATIENCE, eventually
@@ -144,6 +147,50 @@ def test_fault_is_the_only_finding(healthy: Healthy, code: str) -> None:
 
     assert sorted({finding.fault.code for finding in findings}) == [code]
     assert all(finding.fact.sentence for finding in findings)
+
+
+SECOND = """insert into org_1.webhooks (name, kind, url, secret, severities)
+            values ('other', 'command', '', 'whsec_plain', '["low", "critical"]')"""
+
+
+def test_plain_secrets_are_one_finding(healthy: Healthy) -> None:
+    """Its command has all steps, as long as no key is set; then it is the only step."""
+    healthy.execute(FAULTS["secrets-in-plain"])
+    healthy.execute(SECOND)
+    with_key = healthy.with_settings(secret_keys=SecretStr(encryption.new_key()))
+
+    (without,) = healthy.findings()
+    (with_one,) = with_key.findings()
+
+    assert without.fact.sentence.startswith("2 receivers with plain secrets, of acme (pager, other).")
+    assert without.fact.command == "dcmon docs secure#encrypt-the-secrets-of-receivers"
+    assert (without.severity, with_one.severity) == ("high", "high")
+    assert with_one.fact.command == "dcmon secret-key rotate"
+    assert with_one.fact.sentence == "2 receivers with plain secrets, of acme (pager, other)."
+
+
+def test_plain_secrets_need_the_package_first(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy.execute(FAULTS["secrets-in-plain"])
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+
+    (finding,) = healthy.findings()
+
+    assert "first install dcmon's wheel again with the extra [server]" in finding.fact.sentence
+
+
+def test_plain_secrets_beside_their_key_are_light(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`dcmon up` without the package has no key: a fresh installation has no finding."""
+    healthy.execute(FAULTS["secrets-in-plain"])
+    monkeypatch.setattr(postgres, "url", lambda _: healthy.url)
+    own = healthy.with_settings(database_url=None)
+
+    assert own.codes() == []
+
+    healthy.settings.data_dir.mkdir(0o700)
+    own_key.create(own.settings)
+    (finding,) = own.findings()
+
+    assert (finding.severity, finding.fact.command) == ("low", "dcmon secret-key rotate")
 
 
 def test_read_only_database_is_found(healthy: Healthy) -> None:
