@@ -83,12 +83,16 @@ class Consumer:
     def idle(self, seconds: float) -> None:
         """Stay a member of the group for some seconds, while no message can be stored.
 
-        A partition that is assigned meanwhile is not paused: its messages are buffered for `read`.
+        A partition that is assigned meanwhile is not paused: its messages are buffered for `read`. One that is lost
+        meanwhile is resumed, too: librdkafka would keep it paused when it comes back.
         """
-        self._consumer.pause(self._consumer.assignment())
-        message = self._consumer.poll(seconds)
-        self._buffered += self._records([message] if message is not None else [])
-        self._consumer.resume(self._consumer.assignment())
+        paused = self._consumer.assignment()
+        self._consumer.pause(paused)
+        try:
+            message = self._consumer.poll(seconds)
+            self._buffered += self._records([message] if message is not None else [])
+        finally:
+            self._consumer.resume(paused)
 
     def commit(self, next_offsets: dict[NamedPartition, int]) -> None:
         """Commit offsets to Kafka, only for tools that show the group's lag. So a failure is only logged."""

@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import confluent_kafka as ck
 import psycopg
 import pytest
 from sqlalchemy import text
@@ -24,6 +25,7 @@ from dcmon.settings import Kafka
 from dcmon.storage import versions
 from dcmon.tenancy import deletion, organizations, provisioning
 from tests.helpers.ingestion import END_SESSIONS, command, consumer_of, public_scalar, worker
+from tests.helpers.waiting import PATIENCE
 from tests.integration.conftest import Target, eventually, labels, new_target, rows, running
 
 pytestmark = pytest.mark.kafka
@@ -201,6 +203,27 @@ def test_message_is_stored_after_an_outage_of_postgresql(kafka: Kafka) -> None:
         assert eventually(has_all)
 
     assert sorted(map(str, collected)) == ["b'1'", "b'2'", "b'3'"]
+
+
+def test_partition_lost_while_postgresql_is_away_is_read_again(kafka: Kafka) -> None:
+    """Another worker comes during the outage and takes partitions, then it ends: they come back, and are not paused."""
+    door.ensure_topics(kafka)
+    name, sent = door.topic_name(kafka, "samples"), {b"0", b"1"}
+    producer = ck.Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for value in sent:
+        producer.produce(name, value, partition=int(value))
+    assert producer.flush(PATIENCE) == 0
+    assigned, collected = (list[door.NamedPartition](), list[door.NamedPartition]()), set[bytes | None]()
+    with closing(door.Consumer(kafka, assigned[0].append)) as waiting:
+        assert eventually(lambda: (waiting.idle(0.2), len(assigned[0]) == 4)[1])
+        with closing(door.Consumer(kafka, assigned[1].append)) as other:
+            assert eventually(lambda: (waiting.idle(0.2), other.idle(0.2), len(assigned[1]) == 2)[2])
+
+        def has_all() -> bool:
+            collected.update(record.value for record in waiting.read(10, 0.1))
+            return collected == sent
+
+        assert eventually(has_all)
 
 
 def test_worker_waits_for_an_unavailable_postgresql(
