@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
+from dcmon import yaml_text
 from dcmon.errors import InvalidInput
 from dcmon.formatting import printable, printable_json
 from dcmon.nearest import meant
@@ -148,12 +150,22 @@ def _to_yaml(data: Data) -> str:
     import yaml
 
     plain = json.loads(json.dumps(data, default=_plain))
-    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)
+    dumper = _yaml_dumper()
+    text: str = yaml.dump(plain, Dumper=dumper, sort_keys=False, allow_unicode=True, width=120)
     # With an unprintable character, all that is not ASCII is escaped: YAML has no escapes outside of quotes.
     is_shown = all(sign.isprintable() or sign == "\n" for sign in text)
     if not is_shown:
-        text = yaml.safe_dump(plain, sort_keys=False, width=120)
+        text = yaml.dump(plain, Dumper=dumper, sort_keys=False, width=120)
     return text.removesuffix("\n")
+
+
+@cache
+def _yaml_dumper() -> Any:
+    import yaml
+
+    dumper: Any = type("Dumper", (yaml.SafeDumper,), {})
+    dumper.add_representer(str, yaml_text.represent)
+    return dumper
 
 
 def _to_csv(rows: Sequence[Row], fields: Sequence[str] = ()) -> str:

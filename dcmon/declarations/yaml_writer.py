@@ -5,10 +5,9 @@ from typing import Any
 
 import yaml
 
+from dcmon import yaml_text
 from dcmon.declarations import yaml_reader
 
-# Plain texts that some readers of YAML 1.1 take for something else, beside those that PyYAML knows.
-_OTHER_TYPES = re.compile(r"[-+.0-9_:]+|=|<<|y|Y|n|N")
 _BLANK_AT_END = re.compile(r"[ \t]$", re.MULTILINE)
 _WIDTH = 1_000_000_000  # no line is folded
 
@@ -27,7 +26,7 @@ def _text(dumper: _Dumper, text: str) -> Any:
     is_shown = all(character.isprintable() or character == "\n" for character in text)
     if "\n" in text and is_shown and not text.startswith((" ", "\n")) and not _BLANK_AT_END.search(text):
         return dumper.represent_scalar(yaml_reader.STR_TAG, text, style="|")
-    is_plain = is_shown and yaml_reader.is_text(text) and not _OTHER_TYPES.fullmatch(text)
+    is_plain = is_shown and yaml_reader.is_text(text) and not yaml_text.is_ambiguous(text)
     return dumper.represent_scalar(yaml_reader.STR_TAG, text, style=None if is_plain else '"')
 
 

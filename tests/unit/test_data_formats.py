@@ -3,17 +3,19 @@
 import csv
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcmon import data_formats, errors
 from dcmon.data_formats import Format
 from dcmon.formatting import printable
+from tests.helpers.examples import examples
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXTS)
@@ -28,6 +30,42 @@ def test_json_json_lines_and_yaml_keep_all_data(rows: Rows) -> None:
     lines = data_formats.serialize(rows, Format.jsonl).split("\n") if rows else []
     assert [json.loads(line) for line in lines] == rows
     assert yaml.safe_load(data_formats.serialize(rows, Format.yaml)) == rows
+
+
+# The core schema of YAML 1.2, in which a plain scalar that fits is no text.
+CORE_1_2 = re.compile(
+    r"null|Null|NULL|~||true|True|TRUE|false|False|FALSE|[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
+    r"|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+# Plain scalars that YAML 1.1 (yaml.org/type) or Go's library reads as another type, beside those that PyYAML knows.
+OTHER_1_1 = re.compile(
+    r"[yYnN]|[-+]?0[bo][0-9_]+|[-+]?[0-9_]+(:[0-5]?[0-9])+(\.[0-9_]*)?|[-+]?([0-9][0-9_,]*)?\.[0-9.]*([eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9_]*[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?"
+)
+TRAPS = [
+    "0029", "1e3", "1E+3", "0o17", "-0o17", "0x1F", "0b11", ".5", "5.", "+1", "-1_000", "685_230.15", "1,000", "12:30",
+    "2026-03-01", "2026-03-01T10:00:00Z", "2026-03-01 10:00:00", "yes", "No", "ON", "off", "y", "N", "null",
+    "~", "", ".inf", "-.INF", ".NaN", "true", "FALSE", "=", "<<", "-", "...", "# a", "a: b", "*a", "!a", "0", "08",
+]  # fmt: skip
+NUMERIC = st.text("0123456789+-._:,eExobTZ ", max_size=8)
+WORDS = st.sampled_from(TRAPS).flatmap(lambda word: st.sampled_from([word, word.upper(), word.title()]))
+
+
+@given(st.lists(TEXTS | NUMERIC | WORDS, max_size=6, unique=True))
+@settings(max_examples=examples(300))
+def test_texts_are_texts_in_each_version_of_yaml(texts: list[str]) -> None:
+    written = data_formats.serialize({"values": texts, "keys": dict.fromkeys(texts, 1)}, Format.yaml)
+    assert yaml.safe_load(written) == {"values": texts, "keys": dict.fromkeys(texts, 1)}
+    plain = [event.value for event in yaml.parse(written) if isinstance(event, yaml.ScalarEvent) and event.implicit[0]]
+    taken = [text for text in plain if CORE_1_2.fullmatch(text) or OTHER_1_1.fullmatch(text)]
+    assert taken == ["1"] * len(texts)  # the values of the keys: all that is no text
+
+
+@pytest.mark.parametrize("text", TRAPS)
+def test_text_that_looks_like_another_type_is_quoted(text: str) -> None:
+    written = data_formats.serialize({"at": text}, Format.yaml)
+    assert yaml.safe_load(written) == {"at": text}
+    assert written == f"at: '{text}'"
 
 
 @given(ROWS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dcmon import complete_files, errors
+from dcmon import complete_files, errors, yaml_text
 from dcmon.commands.operations import generated_deployment, generated_monitoring
 from dcmon.commands.operations.generated_deployment import Deployment
 from dcmon.file_errors import FileUnwritable
@@ -93,6 +93,9 @@ class _Plain(yaml.SafeDumper):  # type: ignore[misc]  # yaml has no types
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+_Plain.add_representer(str, yaml_text.represent)
 
 
 def _yaml(document: Any) -> str:

@@ -50,6 +50,16 @@ def test_odd_text_is_the_same_in_both_versions_of_yaml(text: str) -> None:
     assert yaml.safe_load(written) == data
 
 
+@given(st.text("0123456789+-._:,eExobTZ ynNYOFofulstra~=<", max_size=9))
+@settings(max_examples=examples(300))
+def test_exported_text_survives_each_reader(text: str) -> None:
+    """A plain scalar is a text for dcmon's reader of YAML 1.2, and for PyYAML's of 1.1."""
+    data = {"value": text, "list": [text], "key": {text: 1}}
+    written = yaml_writer.write(data)
+    assert read(written) == [data]
+    assert yaml.safe_load(written) == data
+
+
 def test_plain_words_of_old_yaml_are_texts() -> None:
     plain = "[no, on, yes, off, 2026-03-01, 12:30, 0b1, 1_000]"
     assert read(plain) == [["no", "on", "yes", "off", "2026-03-01", "12:30", "0b1", "1_000"]]
