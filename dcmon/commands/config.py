@@ -27,7 +27,6 @@ def show(
     from dcmon.commands.views import config as view
 
     shown = view.show(ctx.obj, names, only_changed=changed)
-    columns = ["name", "value", *(["origin"] if origin else [])]
-    ctx.obj.output.table(shown.rows, columns, empty="All settings have their defaults.", unfolded=["name"])
+    ctx.obj.output.page(shown.result(with_origin=origin))
     if shown.refusal is not None:
         raise shown.refusal

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from dcmon import setting_names, settings
 from dcmon.errors import InvalidInput, NotFound
+from dcmon.output import Page, Table
 from dcmon.settings import OLD_NAMES, Settings
 
 if TYPE_CHECKING:
@@ -19,10 +20,20 @@ DEFAULT = "default"
 
 
 class Shown(NamedTuple):
-    """Settings as rows. `refusal`: why the settings can't be used; then it is known only where each is set."""
+    """Settings as rows, all or those that are named.
+
+    `refusal`: why the settings can't be used; then it is known only where each is set.
+    """
 
     rows: list[dict[str, Any]]
+    are_named: bool
     refusal: InvalidInput | None = None
+
+    def result(self, *, with_origin: bool) -> Page:
+        """Return the rows as a table, and for programs as a list; the only one that is named as an object."""
+        columns = ["name", "value", *(["origin"] if with_origin else [])]
+        data = self.rows[0] if self.are_named and len(self.rows) == 1 else self.rows
+        return Page(data, [Table(self.rows, columns, empty="All settings have their defaults.", unfolded=["name"])])
 
 
 def show(app: "App", names: Sequence[str] | None, *, only_changed: bool = False) -> Shown:
@@ -32,12 +43,12 @@ def show(app: "App", names: Sequence[str] | None, *, only_changed: bool = False)
     named.
     """
     try:
-        return Shown(_rows(app.settings, names, only_changed=only_changed))
+        return Shown(_rows(app.settings, names, only_changed=only_changed), bool(names))
     except InvalidInput as error:
         if not names:
             raise
         listed = [_unusable_row(name, settings.origins()) for name in names]
-        return Shown(_chosen(listed, only_changed=only_changed), error)
+        return Shown(_chosen(listed, only_changed=only_changed), are_named=True, refusal=error)
 
 
 def _unusable_row(name: str, origins: Mapping[str, str]) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_unusable_setting_is_shown_with_its_origin(installation: Dcmon, name: st
 
     done = broken("-o", "json", "config", "show", name, "--origin")
 
-    (row,) = json.loads(done.stdout)
+    row = json.loads(done.stdout)
     assert (done.returncode, row["name"], row["value"], row["origin"]) == (2, name, None, "environment")
     assert name in json.loads(done.stderr)["error"]["message"]
     assert broken("config", "show").returncode == 2
