@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from dcmon import authors, data_formats, profiles, text
+from dcmon import authors, data_formats, profiles, text, wrapping
 from dcmon.colors import Color, LogFormat
 from dcmon.commands.shared import completion, help_texts, usage_errors
 from dcmon.commands.shared.arguments import complete
@@ -334,7 +334,7 @@ def _print_error(message: str, code: int, kind: str) -> None:
     if _format(globals_first(sys.argv[1:])).has_error_objects:
         print(data_formats.serialize(data_formats.error_object(kind, message, code), Format.jsonl), file=sys.stderr)
     else:
-        print(f"dcmon: {printable(message)}", file=sys.stderr)
+        print(wrapping.wrapped(f"dcmon: {printable(message)}"), file=sys.stderr)
 
 
 def _format(arguments: list[str]) -> Format:

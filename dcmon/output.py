@@ -21,6 +21,7 @@ from dcmon.output_parts import Part as Part
 from dcmon.output_parts import Remark as Remark
 from dcmon.output_parts import Span as Span
 from dcmon.output_parts import Table as Table
+from dcmon.wrapping import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -289,11 +290,11 @@ class Output:
     def remark(self, text: str) -> None:
         """Write a remark for people to stderr."""
         if not self.quiet:
-            print(printable(text), file=sys.stderr, flush=True)
+            print(wrapped(printable(text)), file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """Write to stderr why an exit code is not 0, also if `quiet`."""
-        print(printable(text), file=sys.stderr, flush=True)
+        print(wrapped(printable(text)), file=sys.stderr, flush=True)
 
     def _data(self, data: Data) -> None:
         if self.format is Format.csv and not data and self._expected:

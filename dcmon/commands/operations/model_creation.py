@@ -19,6 +19,7 @@ from dcmon.ingestion.files.proposal.choices import OPTIONS, Choices
 from dcmon.output import Fields, Page, Remark
 from dcmon.storage.models import NewModel
 from dcmon.storage.versions import NewVersion
+from dcmon.wrapping import wrapped
 
 if TYPE_CHECKING:
     from dcmon.app import App
@@ -135,7 +136,7 @@ def _ask(app: "App", proposal: "Proposal", choices: Choices) -> Choices | None:
         app.output.remark(f"  {value}")
     typed_value = ""
     while typed_value not in question.values:
-        typed_value = typer.prompt(question.sentence, err=True)
+        typed_value = typer.prompt(wrapped(question.sentence, beside=2), err=True)
     if question.option == "task":
         return replace(choices, task=typed_value)
     return replace(choices, fields={**choices.fields, by_option[question.option]: typed_value})

@@ -9,6 +9,7 @@ import typer
 from dcmon.commands.shared.dry_run_output import DryRunOutput, would
 from dcmon.errors import InvalidInput
 from dcmon.formatting import printable
+from dcmon.wrapping import wrapped
 
 if TYPE_CHECKING:
     from dcmon.output import Output
@@ -24,7 +25,7 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise InvalidInput(f"{question} {NO_TERMINAL}")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(wrapped(f"{question} [y/N]", beside=2), show_default=False, err=True):
         raise InvalidInput(NOT_CONFIRMED)
 
 
@@ -43,7 +44,7 @@ def confirm_names(names_by_loss: "Sequence[tuple[str, str]]", yes: bool) -> None
     if not sys.stdin.isatty():
         raise InvalidInput(" ".join([*(loss for loss, _ in names_by_loss), NO_TERMINAL]))
     for loss, name in names_by_loss:
-        if typer.prompt(f"{printable(loss)} Type the name to confirm", err=True) != name:
+        if typer.prompt(wrapped(f"{printable(loss)} Type the name to confirm", beside=2), err=True) != name:
             raise InvalidInput(NOT_CONFIRMED)
 
 
