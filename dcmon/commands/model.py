@@ -95,7 +95,7 @@ def set_retention(
 ) -> None:
     """Set how long a model's samples are kept, instead of its organization's term.
 
-    It asks if the next prune deletes rows for it.
+    Samples go by whole months, when the last row of a month is older. It asks if the next prune deletes rows for it.
 
     Example: dcmon model set-retention credit 30d --dry-run
     """

@@ -140,8 +140,8 @@ def set_(
 ) -> None:
     """Set limits, retention and the default monitors of new models. What is not given stays.
 
-    Rows above a limit get 429 and are not stored, objects 402; objects that exist stay. It asks if the next prune
-    deletes rows for a shorter retention.
+    Rows above a limit get 429 and are not stored, objects 402; objects that exist stay. Samples go by whole months,
+    when the last row of a month is older. It asks if the next prune deletes rows for a shorter retention.
 
     Example: dcmon org set acme --samples-per-minute 500000 --max-models none
 
