@@ -1,4 +1,4 @@
-"""Share the width of a terminal among the columns of a table, so that names stay whole: people copy them."""
+"""Share the width of a terminal among the columns of a table: names stay whole, for people copy them, and rows low."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ NAMES = frozenset({
 GAP = 2  # characters between two columns
 SHORT_WORD = 12  # characters; longer words of other fields may be broken
 LEAST = 8  # characters that a column with broken words has
+MEASURED_ROWS = 100  # rows whose heights decide on widths; of more, some that are spread over all
+ROW_WEIGHT, NAME_WEIGHT = 10, 3  # what a line less is worth: of a row, of a name; 1 of another cell
 
 
 class Fit(NamedTuple):
@@ -23,16 +25,21 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True)
 class _Column:
-    """A column, with the lengths of its longest word and of its longest line."""
+    """A column, with the lengths of its longest word and of its longest line, and of the words of its cells."""
 
     key: str
     word: int
     line: int
     is_name: bool
+    cells: Sequence[Sequence[int]]
 
     @property
     def least(self) -> int:
         return self.word if self.is_name or self.word <= SHORT_WORD else LEAST
+
+    def heights(self, width: int) -> list[int]:
+        """Return how many lines each cell has in a width."""
+        return [_height(words, width) for words in self.cells]
 
 
 def fit(texts: Mapping[str, Sequence[str]], width: int, unfolded: Iterable[str], *, keeps_all: bool = False) -> Fit:
@@ -60,7 +67,18 @@ def _measured(key: str, texts: Sequence[str], is_unfolded: bool) -> _Column:
 
     line = max(map(cell_len, texts), default=0)
     word = line if is_unfolded else max((cell_len(word) for text in texts for word in text.split()), default=0)
-    return _Column(key, word, line, key in NAMES or is_unfolded)
+    chosen = texts[:: 1 + len(texts) // MEASURED_ROWS]
+    return _Column(key, word, line, key in NAMES or is_unfolded, [[*map(cell_len, text.split())] for text in chosen])
+
+
+def _height(words: Sequence[int], width: int) -> int:
+    """Return how many lines words have in a width; a word that is longer than a line is broken."""
+    lines, used = 1, 0
+    for word in words:
+        used += word + (used > 0)
+        if used > width:
+            lines, used = lines + 1 + (word - 1) // width, (word - 1) % width + 1
+    return lines
 
 
 def _total(columns: Sequence[_Column], length: Callable[[_Column], int]) -> int:
@@ -68,15 +86,35 @@ def _total(columns: Sequence[_Column], length: Callable[[_Column], int]) -> int:
 
 
 def _shared(columns: Sequence[_Column], width: int) -> dict[str, int]:
-    """Share what is left: first for whole words, then for names that fit on one line, then for all others."""
+    """Share what is left: first for whole words, then where it makes rows lower, then for all that are folded."""
     widths = {column.key: column.least for column in columns}
     left = width - _total(columns, lambda column: column.least)
     left -= _widen(widths, {column.key: column.word for column in columns}, left)
-    for column in columns:
-        if column.is_name and column.line - widths[column.key] <= left:
-            left -= _widen(widths, {column.key: column.line}, left)
+    while best := _best_step(columns, widths, left):
+        key, more = best
+        widths[key], left = widths[key] + more, left - more
     _widen(widths, {column.key: column.line for column in columns}, left)
     return widths
+
+
+def _best_step(columns: Sequence[_Column], widths: Mapping[str, int], left: int) -> tuple[str, int] | None:
+    """Return the column that gets characters, and how many, so that each of them saves most; None if none saves any."""
+    heights = {column.key: column.heights(widths[column.key]) for column in columns}
+    now, best, most = _cost(columns, heights), None, 0.0
+    for column in columns:
+        for more in range(1, min(left, column.line - widths[column.key]) + 1):
+            wider = column.heights(widths[column.key] + more)
+            if wider != heights[column.key]:
+                saved = (now - _cost(columns, {**heights, column.key: wider})) / more
+                if saved > most:
+                    best, most = (column.key, more), saved
+    return best
+
+
+def _cost(columns: Sequence[_Column], heights: Mapping[str, Sequence[int]]) -> int:
+    rows: list[int] = [max(row) for row in zip(*heights.values(), strict=True)]
+    cells = [sum(heights[column.key]) * (NAME_WEIGHT if column.is_name else 1) for column in columns]
+    return ROW_WEIGHT * sum(rows) + sum(cells)
 
 
 def _widen(widths: dict[str, int], wanted: Mapping[str, int], left: int) -> int:

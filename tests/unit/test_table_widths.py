@@ -1,5 +1,10 @@
 """The widths of columns: names stay whole, other columns are folded or hidden."""
 
+import textwrap
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dcmon.table_widths import GAP, NAMES, fit
 
 LONG = "flights/aggregated_feature_drift"
@@ -37,3 +42,24 @@ def test_name_of_several_words_is_folded_between_them() -> None:
 def test_lines_of_unfolded_columns_are_whole() -> None:
     assert fit(TEXTS, 80, ["condition"])[0]["condition"] == len(ROW["condition"])
     assert "condition" not in NAMES
+
+
+def test_room_goes_to_the_column_that_makes_rows_low() -> None:
+    """A list of rules in 80 characters: a sentence beside long names is not squeezed to its longest word."""
+    conditions = ["> 0.15 unless usual", "metric Mean Drift > 1 unless usual steps 5", "any output > 1 unless usual"]
+    monitors = ["flights-late/Aggregated Feature Drift", "flights-late/Drift Beyond Noise", "flights-late/Label Drift"]
+    texts = {"id": ["id", "21", "22", "23"], "monitor": ["monitor", *monitors], "condition": ["condition", *conditions]}
+    texts["severity"] = ["severity", "high", "critical", "high"]
+
+    widths, hidden = fit(texts, 72, [])
+
+    assert hidden == []
+    wrapped = {key: [len(textwrap.wrap(text, widths[key])) for text in of_column] for key, of_column in texts.items()}
+    assert [max(heights) for heights in zip(*wrapped.values(), strict=True)] == [1, 2, 2, 1]
+
+
+@given(st.lists(st.lists(st.text("ab ", max_size=40), min_size=3, max_size=3), min_size=1, max_size=6))
+def test_widths_never_exceed_the_terminal(rows: list[list[str]]) -> None:
+    texts = {key: [key, *(row[at] for row in rows)] for at, key in enumerate(["id", "note", "reason"])}
+    widths, _ = fit(texts, 60, [])
+    assert sum(widths.values()) + GAP * (len(widths) - 1) <= 60

@@ -46,7 +46,7 @@ def listing(app: "App", model: str | None) -> Page:
         failures = rule_failures.failing(session)
         rows = [{**alert_views.rule_row(view), "failing": failures.get(view.rule.id)} for view in views]
     columns = ["id", "name", "monitor", "condition", "severity", "for", "open", "active"]
-    narrow = [column for column in columns if column != "name"]
+    narrow = [column for column in columns if column not in ("name", "for")]
     empty = 'No rule yet. "dcmon rule create MONITOR CONDITION" adds one.'
     table = Table(rows, columns, empty=empty, narrow=narrow)
     remarks = [
