@@ -30,6 +30,7 @@ ROLE_ERRORS = ("22023", "42501")  # the role does not exist; the connecting role
 NO_SCHEMA = "no schema"
 # Schemas that a connection peeks into. PostgreSQL keeps 0.5 MB of each until the connection ends: 1.1 GB of 2,000.
 MOST_PEEKED = 400
+PEEK_WAIT = timedelta(seconds=1)  # for each lock
 # The owner of the schema is the organization's role (dcmon.db.roles). Like the search path, it is set until the
 # transaction ends, so a connection of the pool never carries it over.
 OWNER = "coalesce((select pg_get_userbyid(nspowner) from pg_namespace where nspname = {schema}), 'none')"
@@ -134,21 +135,22 @@ def _connected(session: Session, engine: Engine, *, snapshot: bool) -> Connectio
 
 
 @contextmanager
-def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
+def peeking(engine: Engine) -> Iterator[Callable[..., Any]]:
     """Yield a function that runs a statement in an organization and returns its row.
 
     It takes one round trip. Use the row only as a hint, because the function neither holds the organization's lock nor
-    checks the schema's revision. It returns None if the organization can't be read now.
+    checks the schema's revision. It raises Unavailable if the organization can't be read now: for example, because one
+    of its tables was locked for longer than `wait`.
     """
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
-    def peek(org: Organization, statement: str) -> Any:
+    def peek(org: Organization, statement: str, wait: timedelta = PEEK_WAIT) -> Any:
         nonlocal connection
         connection = _with_room(connection, org.schema)
         raw: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
         schema = psycopg.sql.Literal(org.schema).as_string(raw)
         entering = SET_BOTH.format(schema=schema, lock="null", role=OWNER.format(schema=schema))
-        before = f"begin read only; set local lock_timeout = '1s'; select {entering}"
+        before = f"begin read only; set local lock_timeout = '{wait.total_seconds():.3f}s'; select {entering}"
         try:
             results = raw.execute(f"{before}; {statement}; commit".encode())
             for _ in range(3):
@@ -160,7 +162,7 @@ def peeking(engine: Engine) -> Iterator[Callable[[Organization, str], Any]]:
                     what="PostgreSQL", where=address(engine.url), reason=first_line(error)
                 ) from error
             raw.execute("rollback")
-            return None
+            raise errors.Unavailable(first_line(error)) from error
 
     try:
         yield peek

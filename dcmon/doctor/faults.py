@@ -146,6 +146,7 @@ PROBLEM_TITLES = {
     ProblemName.POSTGRESQL_UNREACHABLE: "PostgreSQL can't be reached",
     ProblemName.POSTGRESQL_REFUSES: "PostgreSQL refuses the user or the password",
     ProblemName.TABLE_LOCKED: "A session has locked a table of dcmon",
+    ProblemName.ORGANIZATION_UNREADABLE: "An organization can't be read",
 }
 # organization_faults looks for these, too: a worker may not have probed yet, and the doctor names every pause.
 ALSO_LOOKED_FOR = (ProblemName.RECEIVER_UNREACHABLE, ProblemName.RECEIVER_PAUSED)

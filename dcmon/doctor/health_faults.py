@@ -7,12 +7,7 @@ from dcmon.doctor.faults import FAULTS, Fact, Finding
 from dcmon.doctor.installation import Installation
 from dcmon.embedded import supervisor_state
 from dcmon.health import current_health, local_problems, table_locks
-from dcmon.health.problem import Problem, ProblemName
-
-NOT_OF_ORGANIZATIONS = {  # problems whose subject is no organization
-    ProblemName.NO_WORKER, ProblemName.WORKER_HANGS, ProblemName.CRASHES, ProblemName.MISSED_RUN,
-    ProblemName.INGESTION_BEHIND, ProblemName.POSTGRESQL_FULL, ProblemName.PROCESS_STOPPED,
-}  # fmt: skip
+from dcmon.health.problem import Problem
 
 
 def problems(installation: Installation, *, is_connected: bool) -> list[Finding]:
@@ -33,7 +28,7 @@ def problems(installation: Installation, *, is_connected: bool) -> list[Finding]
 
 
 def _finding(problem: Problem) -> Finding:
-    organization = "" if problem.name in NOT_OF_ORGANIZATIONS else problem.subject.partition("/")[0]
     # A problem that starts just now has no start worth a word.
     since = None if abs((datetime.now(UTC) - problem.since).total_seconds()) < 1 else problem.since
-    return Finding(FAULTS[problem.code], Fact(problem.sentence, problem.command, organization, since, problem.severity))
+    fact = Fact(problem.sentence, problem.command, problem.organization, since, problem.severity)
+    return Finding(FAULTS[problem.code], fact)

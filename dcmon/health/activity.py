@@ -1,13 +1,14 @@
 """What organizations did within the last minutes: stored rows, evaluated windows, delivered notifications."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine
 
-from dcmon import db
-from dcmon.db import filled_tables, sql
+from dcmon import db, errors
+from dcmon.db import Organization, filled_tables, sql
 from dcmon.tenancy import organizations
 
 MINUTES = 5
@@ -38,10 +39,17 @@ def collect(engine: Engine) -> list[Activity]:
         orgs = organizations.entries(session)
         active = filled_tables.schemas_with(session, *TABLES)
     with db.peeking(engine) as peek:
-        rows = {org.name: peek(org, ACTIVITY) for org in orgs if org.schema in active}
+        rows = {org.name: _row(peek, org) for org in orgs if org.schema in active}
     read = {name: _activity(name, row) for name, row in rows.items() if row is not None and row[0] == db.head("org")}
     idle = {org.name: Activity(org.name) for org in orgs if org.schema not in active}
     return [activity for org in orgs if (activity := read.get(org.name) or idle.get(org.name)) is not None]
+
+
+def _row(peek: Callable[..., Any], org: Organization) -> Any:
+    """Return the row of an organization; None if it can't be read, which is a problem of the health checks."""
+    with suppress(errors.Unavailable):
+        return peek(org, ACTIVITY)
+    return None
 
 
 def _activity(name: str, row: Any) -> Activity:

@@ -32,14 +32,28 @@ MOST_ROWS = 0.5  # a larger share of quarantined rows is more severe
 MOST_SINGLE_ORGANIZATIONS = 10  # more that can't be opened for the same reason are one problem
 MAX_DETAIL_LENGTH = 200  # characters of the first quarantined row's detail
 PRUNE_LIMIT = timedelta(hours=12)  # a prune that did not run for longer is overdue
+UNAVAILABLE = (  # why an organization can't be read; its other problems are older then
+    ProblemName.TABLE_LOCKED, ProblemName.ORGANIZATION_UNREADABLE, ProblemName.SCHEMA_BEHIND, ProblemName.SCHEMA_AHEAD,
+    ProblemName.LOCKED,
+)  # fmt: skip
 SHOW_BROKERS = "dcmon config show DCMON_KAFKA__BOOTSTRAP_SERVERS --origin"
 SHOW_PING = "dcmon config show DCMON_PING__URL --origin"
 
 
 def find_problems(snapshot: HealthSnapshot, limits: Health) -> list[Problem]:
     """Run all health checks; return the problems, the most severe first."""
+    known_at = {org.name: org.read_at for org in snapshot.organizations if org.unavailable_reason and org.read_at}
     problems = [problem for check in CHECKS for problem in check(snapshot, limits)]
-    return sorted(problems, key=lambda problem: problem.rank)
+    known = [_as_known(problem, known_at.get(problem.organization)) for problem in problems]
+    return sorted(known, key=lambda problem: problem.rank)
+
+
+def _as_known(problem: Problem, known_at: datetime | None) -> Problem:
+    """Return a problem of an organization that can't be read now with the time when it was known."""
+    if known_at is None or problem.name in UNAVAILABLE:
+        return problem
+    at = format_moment(known_at)
+    return replace(problem, sentence=f"{problem.sentence} So it was {at}: the organization can't be read now.")
 
 
 def with_known_start(problems: Iterable[Problem], known: Mapping[ProblemKey, datetime]) -> list[Problem]:
@@ -207,24 +221,35 @@ def _source_sentence(org: OrganizationHealth, loss: SourceLoss) -> str:
 
 
 def _check_organizations(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    """Of many organizations that can't be opened, before a migration for example, one problem tells of all."""
+    """Of many organizations that can't be read, before a migration for example, one problem tells of all."""
     unavailable: dict[tuple[ProblemName, str], list[OrganizationHealth]] = {}
     for org in snapshot.organizations:
         if org.unavailable_reason is not None:
             unavailable.setdefault(_unavailability(org), []).append(org)
     for (name, command), orgs in unavailable.items():
+        can = "can't be read" if orgs[0].is_unreadable else "can't be opened"
         if len(orgs) > MOST_SINGLE_ORGANIZATIONS:
             names = some_of([org.name for org in orgs])
-            sentence = f"{len(orgs):,} organizations can't be opened ({names}): {orgs[0].unavailable_reason}"
-            yield Problem(name, Severity.HIGH, sentence, command, snapshot.now)
+            sentence = f"{len(orgs):,} organizations {can} ({names}): {orgs[0].unavailable_reason}"
+            yield Problem(name, Severity.HIGH, sentence, command, _unavailable_since(snapshot, orgs[0]))
             continue
         for org in orgs:
-            sentence = f"Organization {org.name} can't be opened: {org.unavailable_reason}"
-            yield Problem(name, Severity.HIGH, sentence, command, snapshot.now, org.name)
+            known = "" if org.is_counted or not org.is_unreadable else " Its problems and its alerts are not known."
+            sentence = f"Organization {org.name} {can}: {org.unavailable_reason}{known}"
+            yield Problem(name, Severity.HIGH, sentence, command, _unavailable_since(snapshot, org), org.name)
+
+
+def _unavailable_since(snapshot: HealthSnapshot, org: OrganizationHealth) -> datetime:
+    """Return since when; of what the snapshot does not say, `with_known_start` takes it from the previous check."""
+    return org.lock.since if org.lock is not None and org.lock.since is not None else snapshot.now
 
 
 def _unavailability(org: OrganizationHealth) -> tuple[ProblemName, str]:
-    """Return the name and the command of the problem of an organization that can't be opened."""
+    """Return the name and the command of the problem of an organization that can't be opened or read."""
+    if org.lock is not None:
+        return ProblemName.TABLE_LOCKED, org.lock.command
+    if org.is_unreadable:
+        return ProblemName.ORGANIZATION_UNREADABLE, f"dcmon doctor --org {shell_argument(org.name)}"
     if org.is_schema_behind:
         return ProblemName.SCHEMA_BEHIND, "dcmon migrate"
     if org.is_schema_ahead:

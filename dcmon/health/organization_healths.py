@@ -1,11 +1,11 @@
-"""The health of all organizations; of many, that of most is what the last health checks stored.
+"""The health of all organizations; of many, and of those that can't be read now, as the last health checks stored it.
 
 To read one takes PostgreSQL some 10 ms. So a health check of more than MOST_DIRECT organizations reads those that were
 written to, or where something waits, fails or fires, the longest unread first, and only as long as its time lasts. The
 others are as a former check stored them.
 """
 
-import re
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,19 +18,17 @@ from sqlalchemy.orm import Session
 
 from dcmon import db
 from dcmon.db import Organization, sql
-from dcmon.db.tables.org import Result
 from dcmon.db.tables.public import OrganizationHealth as HealthRow
-from dcmon.health import organization_reading
+from dcmon.health import locked_tables, organization_reading
 from dcmon.health.snapshot import OrganizationHealth
 from dcmon.settings import Settings
 
 MOST_DIRECT = 100  # organizations that are all read each time
 MAX_AGE = timedelta(minutes=15)  # then an organization is read again, also if nothing seems to have happened in it
+REASON_FIELDS = ("unavailable_reason", "is_schema_behind", "is_schema_ahead", "is_unreadable", "lock")
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 SQL = sql.read(__name__)
-TABLES = [name for name in Result.metadata.tables if re.search(rf"\b{name}\b", organization_reading.ORGANIZATION)]
-TABLES.append("alembic_version")
 CHANGES, STORE = text(SQL.statement("changes")), text(SQL.statement("store"))
 
 
@@ -46,26 +44,43 @@ QUICK_LOOK, COMPLETE_LOOK, LOOK_OF_SCHEDULER = Look(2.0), Look(None), Look(10.0,
 
 @dataclass(frozen=True)
 class _Stored:
-    """The health of an organization at `read_at`, when its tables had had so many changes."""
+    """The health of an organization at `read_at`, when its tables had had so many changes.
+
+    If it could not be read then, all but the reason is older: see `known_at`.
+    """
 
     health: OrganizationHealth
     read_at: datetime
     changes: int
 
+    @property
+    def known_at(self) -> datetime:
+        return self.health.read_at or self.read_at
+
 
 def collect(
     engine: Engine, settings: Settings, organizations: Sequence[Organization], look: Look
 ) -> list[OrganizationHealth]:
-    """Return the health of organizations, in their order. Raises Unreachable."""
-    if look.seconds is None or len(organizations) <= MOST_DIRECT:
-        with organization_reading.reading(engine, settings) as read:
-            return [read(org) for org in organizations]
+    """Return the health of organizations, in their order; of one that can't be read, as it was, with the reason.
+
+    Raises Unreachable.
+    """
+    is_complete = look.seconds is None or len(organizations) <= MOST_DIRECT
     with db.public_session(engine) as session:
-        stored, changes = _entries(session), _changes(session)
+        stored = _entries(session)
+        changes = {} if is_complete and not look.is_stored else _changes(session)
     now = datetime.now(UTC)
-    due = [org for org in organizations if not _is_known(stored.get(org.id), changes.get(org.schema), now)]
-    due.sort(key=lambda org: stored[org.id].read_at if org.id in stored else NEVER)
-    fresh = _read(engine, settings, due, look.seconds)
+    due = list(organizations)
+    if not is_complete:
+        locked = {lock.schema for lock in locked_tables.find(engine, organization_reading.TABLES)}
+        due = [
+            org
+            for org in organizations
+            if org.schema in locked or not _is_known(stored.get(org.id), changes.get(org.schema), now)
+        ]
+        due.sort(key=lambda org: (org.schema not in locked, stored[org.id].read_at if org.id in stored else NEVER))
+    read = _read(engine, settings, due, None if is_complete else look.seconds)
+    fresh = {org_id: _completed(health, stored.get(org_id)) for org_id, health in read.items()}
     if look.is_stored:
         with db.public_session(engine) as session:
             _store(session, fresh, {org.id: changes.get(org.schema, 0) for org in organizations}, now)
@@ -84,10 +99,10 @@ def _is_known(stored: _Stored | None, changes: int | None, now: datetime) -> boo
 
 
 def _read(
-    engine: Engine, settings: Settings, due: Sequence[Organization], seconds: float
+    engine: Engine, settings: Settings, due: Sequence[Organization], seconds: float | None
 ) -> dict[int, OrganizationHealth]:
-    """Read organizations one after the other until the time is over; return the healths by id."""
-    fresh, deadline = dict[int, OrganizationHealth](), time.monotonic() + seconds
+    """Read organizations one after the other until the time is over, if there is a limit; return the healths by id."""
+    fresh, deadline = dict[int, OrganizationHealth](), math.inf if seconds is None else time.monotonic() + seconds
     with organization_reading.reading(engine, settings) as read:
         for org in due:
             if time.monotonic() >= deadline:
@@ -96,16 +111,25 @@ def _read(
     return fresh
 
 
+def _completed(health: OrganizationHealth, stored: _Stored | None) -> OrganizationHealth:
+    """Return what was read; of an organization that can't be read, the reason, and all else as it was known last."""
+    if health.unavailable_reason is None or stored is None or not stored.health.is_counted:
+        return health
+    reasons = {name: getattr(health, name) for name in REASON_FIELDS}
+    return replace(stored.health, name=health.name, read_at=stored.known_at, **reasons)
+
+
 def _former(org: Organization, stored: _Stored | None, *, is_old: bool) -> OrganizationHealth:
     """Return the stored health, with its time if it may be another one by now."""
     if stored is None:
         return OrganizationHealth(org.name, is_counted=False)
-    return replace(stored.health, name=org.name, read_at=stored.read_at if is_old else None)
+    is_old = is_old or stored.health.unavailable_reason is not None
+    return replace(stored.health, name=org.name, read_at=stored.known_at if is_old else None)
 
 
 def _changes(session: Session) -> dict[str, int]:
     """Return by schema how many changes of rows PostgreSQL has counted in the tables that are read."""
-    return {schema: int(count) for schema, count in session.execute(CHANGES, {"tables": TABLES})}
+    return {schema: int(count) for schema, count in session.execute(CHANGES, {"tables": organization_reading.TABLES})}
 
 
 def _entries(session: Session) -> dict[int, _Stored]:

@@ -3,23 +3,27 @@
 The parked messages of an organization are in "public", and not read here.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from dcmon import db, errors
 from dcmon.alerting import rule_failures
 from dcmon.db import Organization, sql
-from dcmon.health import blind_spots
-from dcmon.health.snapshot import Backlog, OrganizationHealth, QuarantinedShare
+from dcmon.db.tables.org import Result
+from dcmon.health import blind_spots, locked_tables
+from dcmon.health.snapshot import Backlog, OrganizationHealth, QuarantinedShare, TableLock
 from dcmon.ingestion.files import source_losses
 from dcmon.monitoring import due_windows, liveness
 from dcmon.settings import Settings
 
 OPEN_TIMEOUT = timedelta(seconds=1)
+LOCKED_WAIT = timedelta(milliseconds=50)  # for a table that was locked when another organization was read
 LEDGER_ROWS = 20_000  # the newest rows of the ledger that are read
 REASON_ROWS, REASONS = 1_000, 3  # the newest quarantined rows of which reasons are read, and how many reasons are shown
 
@@ -46,6 +50,9 @@ ORGANIZATION = SQL.statement(
     silent_monitors=blind_spots.SILENT_MONITORS,
     missing_labels=blind_spots.MISSING_LABELS,
 )
+
+TABLES = [name for name in Result.metadata.tables if re.search(rf"\b{name}\b", ORGANIZATION)]
+TABLES.append("alembic_version")
 
 
 class _OrganizationRow(NamedTuple):
@@ -84,7 +91,62 @@ def reading(engine: Engine, settings: Settings) -> Iterator[Callable[[Organizati
     statement = ORGANIZATION.replace(":backfill_pause", _interval(settings.evaluate.backfill_quiet))
     statement = statement.replace(":last_window_pause", _interval(settings.evaluate.last_window_quiet))
     with db.peeking(engine) as peek:
-        yield lambda org: _health(engine, org, peek(org, statement))
+        yield _Reader(engine, statement, peek).read
+
+
+class _Reader:
+    """Reads organizations one after the other, and remembers in which of them tables were locked."""
+
+    def __init__(self, engine: Engine, statement: str, peek: Callable[..., Any]) -> None:
+        self._engine, self._statement, self._peek = engine, statement, peek
+        self._locked = set[str]()  # schemas
+
+    def read(self, org: Organization) -> OrganizationHealth:
+        """Return the health of an organization, or why it can't be read.
+
+        It is tried twice: it may be migrated, or a lock be released, before the reason is looked for.
+        """
+        reason = ""
+        for _ in range(2):
+            try:
+                row = self._peek(org, self._statement, LOCKED_WAIT if org.schema in self._locked else OPEN_TIMEOUT)
+            except errors.Unavailable as error:
+                row, reason = None, str(error)
+            if row is not None and row[0] == db.head("org"):
+                return _health(org, _OrganizationRow(*row))
+            unavailable = self._reason(org)
+            if unavailable is not None:
+                return unavailable
+        return _unreadable(org, reason or "its schema changes just now")
+
+    def _reason(self, org: Organization) -> OrganizationHealth | None:
+        """Return the health of an organization that could not be read, with the reason; None if it seems readable."""
+        try:
+            with db.org_session(self._engine, org, wait=OPEN_TIMEOUT):
+                pass
+        except errors.OrganizationNotFound:  # it was deleted meanwhile
+            return OrganizationHealth(org.name)
+        except errors.DcmonError as error:
+            return OrganizationHealth(
+                org.name,
+                is_counted=False,
+                unavailable_reason=str(error),
+                is_schema_behind=isinstance(error, errors.SchemaOutOfDate),
+                is_schema_ahead=isinstance(error, errors.SchemaTooNew),
+            )
+        except DBAPIError:  # the table with its revision is locked, for example
+            pass
+        locks = locked_tables.find(self._engine, TABLES, seconds=0)
+        self._locked = {lock.schema for lock in locks}  # of these, none is waited for that long again
+        lock = next((lock for lock in locks if lock.schema == org.schema), None)
+        return None if lock is None else _unreadable(org, lock.sentence, lock)
+
+
+def _unreadable(org: Organization, reason: str, lock: TableLock | None = None) -> OrganizationHealth:
+    """Return the health of an organization that can be opened, and of which a table can't be read."""
+    return OrganizationHealth(
+        org.name, is_counted=False, unavailable_reason=f"{reason.rstrip('.')}.", is_unreadable=True, lock=lock
+    )
 
 
 def _interval(duration: timedelta) -> str:
@@ -92,14 +154,8 @@ def _interval(duration: timedelta) -> str:
     return f"'{duration.total_seconds()} seconds'"
 
 
-def _health(engine: Engine, org: Organization, values: Any) -> OrganizationHealth:
-    """Turn a row of ORGANIZATION into the health of an organization.
-
-    Without a row, or with a row of another schema revision, find out why the organization can't be read.
-    """
-    row = None if values is None else _OrganizationRow(*values)
-    if row is None or row.schema_revision != db.head("org"):
-        return _read_unavailable(engine, org)
+def _health(org: Organization, row: _OrganizationRow) -> OrganizationHealth:
+    """Turn a row of ORGANIZATION into the health of an organization."""
     return OrganizationHealth(
         org.name,
         due_windows=Backlog(row.due_count, row.due_oldest_at),
@@ -128,23 +184,3 @@ def _health(engine: Engine, org: Organization, values: Any) -> OrganizationHealt
 def _quarantined_share(share: dict[str, Any]) -> QuarantinedShare:
     since, reasons = datetime.fromisoformat(share["since"]), share["reasons"] or ()
     return QuarantinedShare(**{**share, "since": since, "reasons": reasons})
-
-
-def _read_unavailable(engine: Engine, org: Organization) -> OrganizationHealth:
-    """Return the health of an organization that could not be read, with the reason.
-
-    It has no reason when the organization can be opened by now, or was deleted meanwhile.
-    """
-    try:
-        with db.org_session(engine, org, wait=OPEN_TIMEOUT):
-            return OrganizationHealth(org.name, is_counted=False)
-    except errors.OrganizationNotFound:
-        return OrganizationHealth(org.name)
-    except errors.DcmonError as error:
-        return OrganizationHealth(
-            org.name,
-            is_counted=False,
-            unavailable_reason=str(error),
-            is_schema_behind=isinstance(error, errors.SchemaOutOfDate),
-            is_schema_ahead=isinstance(error, errors.SchemaTooNew),
-        )

@@ -55,12 +55,19 @@ class ProblemName(StrEnum):
     POSTGRESQL_UNREACHABLE = "postgresql unreachable"
     POSTGRESQL_REFUSES = "postgresql refuses"
     TABLE_LOCKED = "table locked"
+    ORGANIZATION_UNREADABLE = "organization unreadable"
     SCHEMA_AHEAD = "schema ahead"
 
     @property
     def code(self) -> str:
         """The name as one word, as `dcmon doctor` and docs/doctor.md have it."""
         return self.value.replace(" ", "-")
+
+
+NOT_OF_ORGANIZATIONS = {  # problems whose subject is no organization
+    ProblemName.NO_WORKER, ProblemName.WORKER_HANGS, ProblemName.CRASHES, ProblemName.MISSED_RUN,
+    ProblemName.INGESTION_BEHIND, ProblemName.POSTGRESQL_FULL, ProblemName.PROCESS_STOPPED,
+}  # fmt: skip
 
 
 class ProblemKey(NamedTuple):
@@ -90,6 +97,11 @@ class Problem:
     def code(self) -> str:
         """The name as one word: see ProblemName.code."""
         return self.name.replace(" ", "-")
+
+    @property
+    def organization(self) -> str:
+        """The organization that the problem is of; empty if it is of none, or of many."""
+        return "" if self.name in NOT_OF_ORGANIZATIONS else self.subject.partition("/")[0]
 
     @property
     def rank(self) -> tuple[int, datetime]:

@@ -165,6 +165,39 @@ class MonitorsOfVersion:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class TableLock:
+    """A table that only one session of PostgreSQL can read now. `pid`: None for a prepared transaction.
+
+    `since`: None if it is not known. `is_granted`: False if the session `pid` holds up one that waits for the lock.
+    """
+
+    schema: str
+    table: str
+    pid: int | None
+    application: str | None
+    state: str | None
+    since: datetime | None
+    is_granted: bool = True
+
+    @property
+    def sentence(self) -> str:
+        """Who has locked which table, without a full stop."""
+        holder = f"Session {self.pid} ({self.application or 'unknown'}, {self.state or 'unknown'})"
+        if self.pid is None:
+            holder = "A prepared transaction"
+        if self.is_granted:
+            return f"{holder} has locked table {self.schema}.{self.table}"
+        return f"{holder} uses table {self.schema}.{self.table}, which another session waits to lock"
+
+    @property
+    def command(self) -> str:
+        """What ends it: a command of psql, without the URL of the database."""
+        if self.pid is None:
+            return "psql -c 'table pg_prepared_xacts'"
+        return f"psql -c 'select pg_terminate_backend({self.pid})'"
+
+
 # What an organization has without anything to do or to report; its parked messages are in "public".
 HARMLESS_FIELDS = ("name", "evaluated_at", "has_receiver", "is_counted", "parked_messages", "read_at")
 
@@ -174,12 +207,12 @@ class OrganizationHealth:
     """The backlogs and failures of an organization.
 
     `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days.
-    `unavailable_reason`: why the organization can't be opened. `is_counted`: False if all but its parked messages is
-    unknown. `undelivered_alerts`: critical alerts that fire, that no operator's wish holds back, and of
-    which no receiver has got a notification.
-    `has_receiver`: a receiver gets critical alerts. `unreferenced`, `valueless`, `failing_monitors`: monitors that need
-    a reference and have none, that have nothing but NO_DATA, whose newest result is an ERROR. `is_waiting`: it has
-    windows or notifications that are due now or later. `read_at`: when a health check read it; None: now.
+    `unavailable_reason`: why the organization can't be read now; `is_unreadable`: it could be opened; `lock`: of one of
+    its tables. All else is as a health check read it at `read_at` then (None: now). `is_counted`: False if all but its
+    parked messages is unknown. `undelivered_alerts`: critical alerts that fire, that no operator's wish holds back, and
+    of which no receiver has got a notification. `has_receiver`: a receiver gets critical alerts. `unreferenced`,
+    `valueless`, `failing_monitors`: monitors that need a reference and have none, that have nothing but NO_DATA, whose
+    newest result is an ERROR. `is_waiting`: it has windows or notifications that are due now or later.
     """
 
     name: str
@@ -196,6 +229,8 @@ class OrganizationHealth:
     unavailable_reason: str | None = None
     is_schema_behind: bool = False
     is_schema_ahead: bool = False
+    is_unreadable: bool = False
+    lock: TableLock | None = None
     failing_receivers: Sequence[FailingReceiver] = ()
     unreachable_receivers: Sequence[UnreachableReceiver] = ()
     paused_receivers: Sequence[PausedReceiver] = ()

@@ -82,7 +82,8 @@ class Status:
     def exit_code(self) -> int:
         """The exit code of `dcmon status`.
 
-        0: all is well; 1: there is a problem; 7: nothing runs, or the database is unreachable; 8: a part is down.
+        0: all is well; 1: there is a problem, or some are not known; 7: nothing runs, or the database is unreachable;
+        8: a part is down.
         """
         if self.failure is not None:
             return self.failure.exit_code
@@ -90,7 +91,7 @@ class Status:
             return NOTHING_RUNS
         if any(part["state"] not in GOOD_STATES for part in self.parts):
             return PART_DOWN
-        return HAS_PROBLEMS if self.problems else ALL_WELL
+        return HAS_PROBLEMS if self.problems or "problems" in self.unknown else ALL_WELL
 
 
 class _TenancyCounts(NamedTuple):
@@ -278,7 +279,8 @@ def _waiting(snapshot: HealthSnapshot) -> dict[str, Any]:
     due, unsent = [org.due_windows for org in orgs], [org.unsent_notifications for org in orgs]
     return {
         "organizations": len(orgs),
-        "organizations_not_read": sum(org.read_at is not None or _is_unread(org) for org in orgs),
+        "organizations_not_read": sum(org.read_at is not None or not org.is_counted for org in orgs),
+        "organizations_unknown": sum(not org.is_counted for org in orgs),
         "organizations_read_at": min((org.read_at for org in orgs if org.read_at is not None), default=None),
         "windows_due": sum(backlog.count for backlog in due),
         "oldest_window": min((backlog.oldest_at for backlog in due if backlog.oldest_at), default=None),
@@ -325,14 +327,13 @@ def _is_unread(org: OrganizationHealth) -> bool:
 
 
 def unknown(snapshot: HealthSnapshot) -> dict[str, str]:
-    """Return why numbers of backlogs are not known, or are not those of all organizations, by their names."""
-    uncounted = [org for org in snapshot.organizations if not org.is_counted]
-    reasons = [org.unavailable_reason for org in uncounted if org.unavailable_reason]
-    unread = [org.name for org in uncounted if _is_unread(org)]
+    """Return why numbers of backlogs or of problems are not known, or are not those of all organizations, by name."""
+    reasons = [org.unavailable_reason for org in snapshot.organizations if org.unavailable_reason]
+    unread = [org.name for org in snapshot.organizations if _is_unread(org)]
     if unread:
         subject = f"Organization {unread[0]}" if len(unread) == 1 else f"Organizations {some_of(unread)}"
         reasons.append(f"{subject} could not be read.")
-    names = ("windows_due", "notifications_waiting") if reasons else ()
+    names = ("windows_due", "notifications_waiting", "problems") if reasons else ()
     of_kafka = {"unread_messages": "Kafka does not answer."} if snapshot.is_kafka_up is False else {}
     return of_kafka | dict.fromkeys(names, " ".join(reasons))
 

@@ -1,26 +1,16 @@
 """Sessions that have locked a table which all organizations share: nothing of dcmon can be read then."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dcmon import errors
-from dcmon.health import current_health
+from dcmon.health import current_health, locked_tables
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.settings import Settings
 from dcmon.severity import Severity
-
-SECONDS = 3.0  # a migration holds such a lock for less
-
-HOLDERS = text("""
-    select a.pid, a.application_name as application, a.state, a.xact_start as since, min(c.relname) as name
-      from pg_locks l join pg_stat_activity a on a.pid = l.pid join pg_class c on c.oid = l.relation
-     where l.granted and l.mode = 'AccessExclusiveLock' and a.datname = current_database()
-       and c.relnamespace = cast('public' as regnamespace) and c.relkind in ('r', 'p') and a.pid <> pg_backend_pid()
-       and a.xact_start < clock_timestamp() - make_interval(secs => :seconds)
-     group by 1, 2, 3, 4 order by 4
-""")
 
 
 def find(engine: Engine, settings: Settings) -> list[Problem]:
@@ -32,9 +22,11 @@ def find(engine: Engine, settings: Settings) -> list[Problem]:
 
 
 def _problems(engine: Engine) -> Iterator[Problem]:
-    with engine.connect() as connection:
-        for row in connection.execute(HOLDERS, {"seconds": SECONDS}):
-            session = f"Session {row.pid} ({row.application or 'unknown'}, {row.state})"
-            sentence = f"{session} has locked table public.{row.name}: all that reads it waits."
-            command = f"psql -c 'select pg_terminate_backend({row.pid})'"
-            yield Problem(ProblemName.TABLE_LOCKED, Severity.CRITICAL, sentence, command, row.since)
+    """Yield one problem for each session: it may have locked several tables."""
+    sessions = set[int | None]()
+    for lock in locked_tables.find(engine):
+        if lock.pid not in sessions:
+            sessions.add(lock.pid)
+            sentence = f"{lock.sentence}: all that reads it waits."
+            since = lock.since or datetime.now(UTC)
+            yield Problem(ProblemName.TABLE_LOCKED, Severity.CRITICAL, sentence, lock.command, since)

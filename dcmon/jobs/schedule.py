@@ -177,11 +177,11 @@ def sweep(app: App, orgs: Sequence[Organization] | None = None) -> int:
     query = f"select {due_windows.HAS_DUE_WINDOWS}, {has_messages}, {elapsed_windows.MAY_HAVE_ELAPSED}"
     with db.peeking(app.engine) as run_query:
         for org in _organizations(app, *TABLES_WITH_WORK) if orgs is None else orgs:
-            row = run_query(org, query)
-            if row is None:
-                log.warning("organization %s can't be read now, the next sweep tries it again", org.name)
+            try:
+                has_windows, has_notifications, may_have_elapsed = run_query(org, query)
+            except errors.Unavailable as error:
+                log.warning("organization %s can't be read now, the next sweep tries it again: %s", org.name, error)
                 continue
-            has_windows, has_notifications, may_have_elapsed = row
             has_windows = (may_have_elapsed and _enqueue_elapsed_windows(app, org) > 0) or has_windows
             for work, has in ((Work.evaluate, has_windows), (Work.notify, has_notifications)):
                 if has:

@@ -32,6 +32,7 @@ COUNTS = {
 }
 HEALTH, MIGRATED = "health", "migrated"
 NAMES = (*COUNTS, HEALTH, MIGRATED)
+KEYS = {**COUNTS, HEALTH: ("problems",)}  # of the reasons why a value is not known
 _CONDITION = re.compile(r"\s*([a-z]+)\s*(?:(==?|!=|<=?|>=?)\s*(\d+|ok|true))?\s*")
 
 
@@ -117,7 +118,7 @@ def _read(app: "App", names: set[str]) -> tuple[dict[str, int | None], str]:
                 raise current.failure
             values |= {name: _count(current, name) for name in COUNTS.keys() & names}
             if HEALTH in names:
-                values[HEALTH] = len(current.problems)
+                values[HEALTH] = None if _reasons(current, {HEALTH}) else len(current.problems)
             return values, " ".join(_reasons(current, names))
     except (errors.Unreachable, errors.Unavailable, errors.SchemaOutOfDate, errors.NothingRuns) as error:
         return {}, str(error)
@@ -133,5 +134,5 @@ def _count(current: "Status", name: str) -> int | None:
 
 def _reasons(current: "Status", names: set[str]) -> list[str]:
     """Return why values of conditions are not known, each reason once."""
-    keys = [key for name in COUNTS if name in names for key in COUNTS[name]]
+    keys = [key for name in KEYS if name in names for key in KEYS[name]]
     return list(dict.fromkeys(current.unknown[key] for key in keys if key in current.unknown))

@@ -40,10 +40,18 @@ def report(current: "Status", *, quiet: bool) -> Page:
     if not quiet and current.failure is None:
         last = _held_alert_lines(current.waiting["notifications_held_by"])
         if not problems and not last:
-            last = ["All is well." if not current.exit_code else "Nothing else is wrong."]
+            last = ["All is well." if not current.exit_code else _nothing_else(current)]
         parts.append(Lines(last, hanging=4))
     remarks = [] if current.is_running or current.failure is not None else [NONE_RUNS]
     return Page(_json_row(current), parts, remarks, [problem.code for problem in current.problems])
+
+
+def _nothing_else(current: "Status") -> str:
+    unknown = current.waiting["organizations_unknown"]
+    if not unknown:
+        return "Nothing else is wrong."
+    were = "organization was" if unknown == 1 else "organizations were"
+    return f'No problem is known, and {unknown:,} {were} not read yet: "dcmon wait --for health" reads all.'
 
 
 def is_failure_shown(current: "Status") -> bool:
@@ -109,13 +117,17 @@ def _process_parts(current: "Status") -> list[Part]:
 def _queue_texts(current: "Status") -> dict[str, str]:
     """Describe the queues and the dead man's switch for people."""
     waits = current.waiting
+    unknown = waits["organizations_unknown"]
+    beside = f"; not known of {count_of(unknown, 'organization')}" if unknown else ""
     texts = {
         **({"organizations": _organizations(waits, current.now)} if waits["organizations_not_read"] else {}),
-        "windows due": _queue(waits["windows_due"], waits["oldest_window"], current.now),
+        "windows due": _queue(waits["windows_due"], waits["oldest_window"], current.now) + beside,
         "notifications": _queue(waits["notifications_waiting"], waits["oldest_notification"], current.now)
         + _held(waits["notifications_held_by"], waits["organizations"])
-        + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else ""),
-        "alerts firing": _alerts(waits["alerts_firing"], waits["alerts_by_organization"], waits["organizations"]),
+        + (f"; {waits['notifications_given_up']} given up today" if waits["notifications_given_up"] else "")
+        + beside,
+        "alerts firing": _alerts(waits["alerts_firing"], waits["alerts_by_organization"], waits["organizations"])
+        + beside,
     }
     if waits["failed_logins"]:
         texts["failed log-ins"] = f"{waits['failed_logins']:,} in the last day: see the log of the endpoint"
@@ -167,9 +179,12 @@ def _held_alerts(row: Mapping[str, Any]) -> str:
 
 def _organizations(waits: Mapping[str, Any], now: datetime) -> str:
     """Say of how many organizations the numbers are older than this look."""
-    read_at, count = waits["organizations_read_at"], waits["organizations_not_read"]
-    age = "never read" if read_at is None else f"read up to {_span(now - read_at)} ago"
-    return f"{waits['organizations']:,}, {count:,} of them {age} by the scheduler"
+    read_at, unknown = waits["organizations_read_at"], waits["organizations_unknown"]
+    facts = [f"of {unknown:,} of them nothing is known"] if unknown else []
+    if read_at is not None:
+        old = waits["organizations_not_read"] - unknown
+        facts.insert(0, f"{old:,} of them read up to {_span(now - read_at)} ago by the scheduler")
+    return f"{waits['organizations']:,}, {', and '.join(facts)}"
 
 
 def _alerts(firing: Mapping[str, int], by_organization: Mapping[str, Mapping[str, int]], organizations: int) -> str:

@@ -14,7 +14,7 @@ from dcmon.db.locks import LockSpace
 from dcmon.doctor import audit_faults, inspection, postgresql_faults
 from dcmon.doctor.installation import Installation
 from dcmon.embedded import own_key, postgres
-from dcmon.health import checks, status, table_locks
+from dcmon.health import checks, locked_tables, status
 from dcmon.settings import Health, Ping
 from tests.helpers.waiting import PATIENCE, eventually
 from tests.integration.doctor.conftest import Healthy
@@ -259,7 +259,7 @@ def test_session_that_others_wait_for_is_named(healthy: Healthy, monkeypatch: py
 
 def test_locked_table_of_all_organizations_is_found(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
     """The status names the session, too, where it can read nothing else."""
-    monkeypatch.setattr(table_locks, "SECONDS", 0.0)
+    monkeypatch.setattr(locked_tables, "SECONDS", 0.0)
     with psycopg.connect(healthy.url) as holder:
         holder.execute("lock table public.alembic_version")
         pid = holder.info.backend_pid

@@ -18,6 +18,7 @@ from dcmon.states import HeldBy
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 WAITING = {
     "organizations": 1, "organizations_not_read": 0, "organizations_read_at": None,
+    "organizations_unknown": 0,
     "windows_due": 0, "oldest_window": None, "notifications_waiting": 0,
     "oldest_notification": None, "notifications_given_up": 0, "unread_messages": None, "oldest_unread": None,
     "parked_messages": 0, "alerts_firing": {}, "alerts_by_organization": {}, "ping": None, "ping_sent": None,
