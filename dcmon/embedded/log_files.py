@@ -13,7 +13,8 @@ from dcmon.embedded.log_entries import LogEntry
 from dcmon.embedded.managed_process import LOG_FILES
 from dcmon.states import ProcessKind
 
-SERVERS = ("postgres", "valkey")
+POSTGRES, VALKEY = "postgres", "valkey"
+SERVERS = (POSTGRES, VALKEY)
 SUPERVISOR = "supervisor"
 PARTS = (SUPERVISOR, *SERVERS, *map(str, ProcessKind))  # in the order in which they start
 BLOCK_BYTES = 1_000_000

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,22 @@ DOCTOR_SECONDS = 60
 LAG_MESSAGES = 100  # that are read of each partition
 
 
+_RESTART = (
+    r"process (?:ended: \w+ with (?:exit code \d+|signal \w+), restart in [\d.]+ s|started again: \w+, restart \d+)"
+)
+# Valkey never gets a stored secret. Of other logs these lines have none in any case: PostgreSQL quotes values
+# and statements only in errors and in what belongs to them, and the supervisor what its children wrote.
+HARMLESS_LINES: dict[str, re.Pattern[str]] = {
+    log_files.POSTGRES: re.compile(
+        r"[\d-]+ [\d:.]+ \S+ \[\d+\] (?:FATAL|PANIC|LOG): +(?!.*(?:statement|duration|execute|parse|bind|prepare)).*"
+    ),
+    log_files.SUPERVISOR: re.compile(
+        rf'(?:\d\S+ )?(?:\{{"time": ?"[^"]*", ?"level": ?"\w+", ?"logger": ?"[\w.]+", ?"message": ?"{_RESTART}"\}}'
+        rf"|[\d:]+ [A-Z]+ {_RESTART})"
+    ),
+}
+
+
 class NotHere(Exception):
     """There is nothing to collect: the message says why."""
 
@@ -38,11 +55,13 @@ class Part:
     """A file of the bundle. `collect` returns a text, or data for JSON; it raises NotHere or any error.
 
     `may_have_stored_secrets`: its texts are messages, errors or statements, which may quote what the database stores.
+    `harmless`: its lines that can't; None: any may.
     """
 
     name: str
     collect: Callable[["App"], Any]
     may_have_stored_secrets: bool = False
+    harmless: re.Pattern[str] | None = None
 
 
 def all_parts(app: "App") -> list[Part]:
@@ -61,7 +80,7 @@ def all_parts(app: "App") -> list[Part]:
         Part("problems.json", bundle_database.problems, True),
         Part("receivers.json", bundle_database.receivers, True),
         Part("kafka.json", kafka),
-        *(Part(f"logs/{part}.log", _log_collector(part), True) for part in _parts_with_logs(app)),
+        *(_log(part) for part in _parts_with_logs(app)),
     ]
 
 
@@ -164,8 +183,10 @@ def _parts_with_logs(app: "App") -> list[str]:
     return []
 
 
-def _log_collector(part: str) -> Callable[["App"], str]:
-    return lambda app: newest_lines(app, part)
+def _log(part: str) -> Part:
+    return Part(
+        f"logs/{part}.log", lambda app: newest_lines(app, part), part != log_files.VALKEY, HARMLESS_LINES.get(part)
+    )
 
 
 def newest_lines(app: "App", part: str) -> str:

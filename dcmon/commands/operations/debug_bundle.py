@@ -10,7 +10,7 @@ import time
 import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -33,8 +33,9 @@ README = """A debug bundle of dcmon.
 
 manifest.json lists its files, and what could not be collected. Passwords, tokens, keys, headers and the paths of URLs
 are replaced by (secret): those of the settings and of receivers, also encoded, and all that looks like one. If those of
-receivers can't be read, logs and the like are left out. Rows of samples are not in it. Names of organizations, models,
-receivers, hosts and tables are, and lines of logs. Read it before you pass it on.
+receivers can't be read, logs and the like are left out, but for lines of servers that quote nothing. Rows of samples
+are not in it. Names of organizations, models, receivers, hosts and tables are, and lines of logs. Read it before you
+pass it on.
 """
 
 
@@ -95,8 +96,10 @@ def write(app: "App", file: Path | None, seconds: float, *, is_replaced: bool = 
     collected = collect(app, [secrets, *all_parts], seconds)
     stored = collected[0]
     if stored.state is not PartState.COLLECTED:
-        may_have = {part.name for part in all_parts if part.may_have_stored_secrets}
-        collected = [_left_out(part, stored) if part.name in may_have else part for part in collected]
+        reasons = {part.note for part in collected[1:] if part.state is not PartState.COLLECTED}
+        reason = "" if stored.note in reasons else f": {stored.note}"
+        may_have = {part.name: part for part in all_parts if part.may_have_stored_secrets}
+        collected = [_left_out(it, reason, may_have[it.name]) if it.name in may_have else it for it in collected]
     redactor = Redactor([*known, *(stored.value or ())])
     files, rows = dict[str, bytes](), list[dict[str, Any]]()
     for part in collected:
@@ -111,11 +114,17 @@ def write(app: "App", file: Path | None, seconds: float, *, is_replaced: bool = 
     return Bundle(path, _write(path, files, now), rows)
 
 
-def _left_out(part: Collected, stored: Collected) -> Collected:
-    """Return a part without its value, from which secrets could not be removed."""
+def _left_out(part: Collected, reason: str, kind: Part) -> Collected:
+    """Return a part without its value, from which secrets could not be removed, or with the lines that have none.
+
+    `reason`: why they could not be; empty if another part says it.
+    """
     if part.state is not PartState.COLLECTED:
         return part
-    note = f"stored secrets can't be removed from it: {stored.note}"
+    if kind.harmless is not None:
+        lines = [line for line in part.value.split("\n") if kind.harmless.fullmatch(line)]
+        return replace(part, value="\n".join(lines), note="only lines that quote nothing that is stored")
+    note = f"stored secrets can't be read, and so not removed{reason}"
     return Collected(part.name, PartState.LEFT_OUT, part.seconds, None, note)
 
 

@@ -156,6 +156,44 @@ def test_no_canary_is_in_a_bundle(
         assert not name.endswith(".json") or json.loads(text) is not None
 
 
+LOGS = {
+    "postgres": """2026-12-01 02:52:23.829 UTC [18816] LOG:  database system is ready to accept connections
+2026-12-01 02:52:24.000 UTC [18817] ERROR:  invalid input syntax for type integer: "whsec_canary"
+2026-12-01 02:52:24.000 UTC [18817] STATEMENT:  update webhooks set secret = 'whsec_canary'
+\tand more of whsec_canary
+2026-12-01 02:52:25.000 UTC [18817] LOG:  duration: 12 ms  statement: select 'whsec_canary'
+2026-12-01 02:52:26.000 UTC [18818] FATAL:  sorry, too many clients already""",
+    "valkey": "562:M 01 Dec 2026 02:55:09.648 * Ready to accept connections tcp",
+    "supervisor": """{"time": "2026-12-01T02:55:09+00:00", "level": "warning", "logger": "dcmon", \
+"message": "process ended: notify with signal SIGKILL, restart in 1.0 s"}
+{"time": "2026-12-01T02:55:09+00:00", "level": "warning", "logger": "dcmon", "message": "whsec_canary"}
+02:55:10 WARNING process started again: notify, restart 1
+02:55:10 WARNING process started again: notify, restart 1 of whsec_canary
+whsec_canary""",
+    "notify": "whsec_canary",
+}
+
+
+def test_bundle_without_postgres_has_logs_of_servers(data_dir: Path, tmp_path: Path) -> None:
+    """Secrets of receivers can't be removed then: only lines stay that quote nothing. One sentence says it."""
+    (data_dir / "logs").mkdir()
+    for part, text in LOGS.items():
+        (data_dir / "logs" / f"{part}.log").write_text(text + "\n")
+    file = tmp_path / "bundle.zip"
+
+    done = dcmon("debug", "bundle", str(file), data_dir=data_dir)
+
+    files = content(file)
+    assert [name for name, text in files.items() if "whsec_canary" in text] == []
+    assert files["logs/postgres.log"].splitlines() == [LOGS["postgres"].split("\n")[line] for line in (0, -1)]
+    assert files["logs/valkey.log"].strip() == LOGS["valkey"]
+    assert files["logs/supervisor.log"].splitlines() == [LOGS["supervisor"].split("\n")[line] for line in (0, 2)]
+    said = " ".join(done.stdout.split())
+    assert said.count("stored secrets can't be read, and so not removed") == 1
+    assert "doctor.json and logs/notify.log: stored secrets" in said
+    assert said.count("dcmon does not run here") == 1
+
+
 def test_bundle_is_written_while_postgres_hangs(data_dir: Path, tmp_path: Path) -> None:
     """A server that accepts connections and never answers costs the parts that need it, and no more."""
     (data_dir / "logs").mkdir()
