@@ -5,11 +5,13 @@ the table does not have goes there: unknown paths, other methods, redirects and 
 """
 
 from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
 
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from dcmon.http.guard import GuardedRoute
 
@@ -40,7 +42,10 @@ class RouteTable:
         route = self.find(scope) if scope["type"] == "http" else None
         if route is None and scope.get("path") in self._fixed_methods:
             raise HTTPException(405)  # the router would take a path like alerts/count_active for that of an alert
-        await (self._others if route is None else route.app)(scope, receive, send)
+        if route is None:
+            await self._others(scope, receive, _with_relative_redirects(send))
+        else:
+            await route.app(scope, receive, send)
 
     def find(self, scope: Scope) -> GuardedRoute | None:
         """Return the route of a request, and set it in the scope as a router does. None: the table has none.
@@ -90,3 +95,18 @@ def _is_taken(key: tuple[str, str], route: GuardedRoute, routes: Sequence[Guarde
     method, path = key
     earlier = routes[: routes.index(route)]
     return any(method in (other.methods or ()) and other.path_regex.match(path) for other in earlier)
+
+
+def _with_relative_redirects(send: Send) -> Send:
+    """Return what sends a redirect to a path only: the router writes the host of the request, which may be forged."""
+
+    async def send_relative(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if (target := headers.get("location")) is not None:
+                parts = urlsplit(target)
+                query = f"?{parts.query}" if parts.query else ""
+                headers["location"] = f"/{parts.path.lstrip('/')}{query}"
+        await send(message)
+
+    return send_relative

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 import pytest
+from urllib3.util import make_headers
 
 from dcmon.app import App
 from dcmon.output import Output
@@ -25,6 +26,19 @@ FOREIGN = (
     {"origin": "null"},
     {"origin": "http://["},
 )
+
+
+@pytest.mark.parametrize("path", ["/", "/login/", "/configuration/models/?a=b", "/api/v1/models/", "//login//"])
+def test_redirect_names_no_host(endpoint: Endpoint, path: str) -> None:
+    """A forged Host header leads nowhere else, and a token that came with the request is not in the address."""
+    sent = {"host": "evil.example", "accept": "text/html", **make_headers(basic_auth=f":{endpoint.token}")}
+    answer = endpoint.pool.request("GET", endpoint.url + path, headers=sent, redirect=False, retries=False)
+    target = answer.headers.get("location", "/")
+    assert answer.status in (303, 307) or path == "//login//"
+    assert target.startswith("/")
+    assert not target.startswith("//")
+    assert "evil.example" not in target
+    assert endpoint.token not in target
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
