@@ -6,6 +6,7 @@ from dcmon import durations
 from dcmon.formatting import command_prefix, count_of, format_moment, shell_argument
 from dcmon.health.problem import Problem, ProblemName
 from dcmon.health.snapshot import (
+    FailedDelivery,
     FailingReceiver,
     HealthSnapshot,
     MissingLabels,
@@ -14,6 +15,7 @@ from dcmon.health.snapshot import (
     PausedReceiver,
     UnreachableReceiver,
 )
+from dcmon.notifications import attempt
 from dcmon.output import shortened
 from dcmon.settings import Health
 from dcmon.severity import Severity
@@ -22,17 +24,23 @@ from dcmon.states import HeldBy, ReceiverKind
 # What a person types for the address of a receiver, by its kind.
 ADDRESSES = {ReceiverKind.EMAIL: "ADDRESS", ReceiverKind.COMMAND: "-- PROGRAM", ReceiverKind.PAGERDUTY: "--key -"}
 ALLOW = "DCMON_WEBHOOKS__ALLOW"  # what each refusal of the egress guard names, and what a person changes then
+SMTP_HOST = "DCMON_SMTP__HOST"
 MAX_REASON_LENGTH = 200  # characters of what a receiver answered, or of a result's reason
 
 
 def check_receivers(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
-    """Find receivers that refuse messages until a person changes something: told at once, as time does not mend it."""
+    """Find receivers that refuse messages until a person changes something: told at once, as time does not mend it.
+
+    Those that fail in another way are found after some attempts.
+    """
     for org in snapshot.organizations:
         paused = {receiver.name for receiver in org.paused_receivers}
         for receiver in org.failing_receivers:
-            if receiver.is_permanent:
+            if receiver.is_failing:
                 subject, sentence = f"{org.name}/{receiver.name}", _receiver_sentence(org, receiver)
-                command = receiver_command(org.name, receiver.name, receiver.kind, receiver.error)
+                command = show_command(org.name, receiver.name)
+                if receiver.is_permanent:
+                    command = receiver_command(org.name, receiver.name, receiver.kind, receiver.error)
                 if receiver.name in paused:
                     command += f" && {resume_command(org.name, receiver.name)}"
                 yield Problem(ProblemName.RECEIVER_FAILS, Severity.HIGH, sentence, command, receiver.since, subject)
@@ -42,7 +50,7 @@ def check_pauses(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     """Find receivers that are paused without an end, and that miss something: they may be forgotten."""
     for org in snapshot.organizations:
         # Those that refuse messages are a problem already, which says how to resume them.
-        refusing = {receiver.name for receiver in org.failing_receivers if receiver.is_permanent}
+        refusing = {receiver.name for receiver in org.failing_receivers if receiver.is_failing}
         held = {entry.name: entry.count for entry in org.held_notifications if entry.by == HeldBy.PAUSE}
         for receiver in org.paused_receivers:
             waiting = held.get(receiver.name, 0)
@@ -70,8 +78,18 @@ def _receiver_sentence(org: OrganizationHealth, receiver: FailingReceiver) -> st
     waiting = count_of(receiver.waiting, "notification")
     wait = "waits" if receiver.waiting == 1 else "wait"
     reason = shortened(receiver.error.rstrip("."), MAX_REASON_LENGTH)
-    fact = "can't be reached" if receiver.status is None else "refuses messages"
+    if not receiver.is_permanent:
+        fact = f"failed {receiver.failures} times one after the other"
+    else:
+        is_refusal = attempt.is_refusal(receiver.status, receiver.error)
+        fact = "refuses messages" if is_refusal else "can't be reached"
     return f"Receiver {receiver.name} of {org.name} {fact}, and {waiting} {wait} for it: {reason}."
+
+
+def show_command(org: str, receiver: str) -> str:
+    """Return the commands that show where a receiver is, and what fails there: that is mended on its side."""
+    dcmon, name = command_prefix(org), shell_argument(receiver)
+    return f"{dcmon} receiver show {name} && {dcmon} receiver test {name}"
 
 
 def check_reachability(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
@@ -80,7 +98,7 @@ def check_reachability(snapshot: HealthSnapshot, limits: Health) -> Iterator[Pro
     One failed probe may be a moment of the network, of DNS or of a restart; the allow-list does not change by itself.
     """
     for org in snapshot.organizations:
-        refusing = {receiver.name for receiver in org.failing_receivers if receiver.is_permanent}
+        refusing = {receiver.name for receiver in org.failing_receivers if receiver.is_failing}
         for receiver in org.unreachable_receivers:
             is_sure = receiver.failures > 1 or ALLOW in receiver.error
             if is_sure and receiver.name not in refusing:
@@ -105,8 +123,11 @@ def receiver_command(org: str, name: str, kind: str, error: str) -> str:
     """Return the commands that change what a receiver's error is about, which a person knows, and then prove it."""
     receiver, dcmon = shell_argument(name), command_prefix(org)
     address = ADDRESSES.get(ReceiverKind(kind), "URL")
-    is_refused = ALLOW in error
-    change = f"dcmon config show {ALLOW} --origin" if is_refused else f"{dcmon} receiver set {receiver} {address}"
+    change = f"{dcmon} receiver set {receiver} {address}"
+    if ALLOW in error:
+        change = f"dcmon config show {ALLOW} --origin"
+    elif kind == ReceiverKind.EMAIL and not attempt.is_refusal(None, error):  # the mail server was not reached
+        change = f"dcmon config show {SMTP_HOST} --origin"
     return f"{change} && {dcmon} receiver test {receiver}"
 
 
@@ -120,12 +141,20 @@ def check_undelivered_alerts(snapshot: HealthSnapshot, limits: Health) -> Iterat
         fact = f"{count_of(undelivered.count, 'critical alert')} of {org.name} {fire}"
         if org.has_receiver:
             of = "it" if undelivered.count == 1 else "them"
-            sentence, severity = f"{fact}, and no receiver has got a notification of {of}.", Severity.CRITICAL
-            command = f"dcmon notification list --org {shell_argument(org.name)}"
+            failed = "; ".join(_failed_delivery(delivery) for delivery in org.undelivered_because)
+            reasons = f": {failed}" if failed else ""
+            sentence = f"{fact}, and no receiver has got a notification of {of}{reasons}."
+            severity, command = Severity.CRITICAL, f"dcmon notification list --org {shell_argument(org.name)}"
+            if org.undelivered_because:
+                command = show_command(org.name, org.undelivered_because[0].name)
         else:
             sentence, severity = f"{fact}, and no receiver gets critical alerts: create one.", Severity.HIGH
             command = f"{command_prefix(org.name)} receiver create NAME URL --severity critical"
         yield Problem(ProblemName.ALERT_UNDELIVERED, severity, sentence, command, undelivered.oldest_at, org.name)
+
+
+def _failed_delivery(delivery: FailedDelivery) -> str:
+    return f"{delivery.name} ({shortened(delivery.error.rstrip('.'), MAX_REASON_LENGTH)})"
 
 
 def check_labels(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:

@@ -6,7 +6,9 @@ from typing import Any
 
 from dcmon.db import sql
 from dcmon.health.snapshot import (
+    MANY_FAILURES,
     Backlog,
+    FailedDelivery,
     FailingReceiver,
     HeldNotifications,
     MissingLabels,
@@ -20,14 +22,15 @@ from dcmon.states import HeldBy
 FEW, MANY = 3, 1_000  # newest results without a value that count; older results that are looked at, too
 FEW_ROWS = 10  # rows without a label that count
 MOST_STEPS = 500  # back in the ledger, for each model: two of them are longer than half a day
+FEW_RECEIVERS = 3  # that are named with an alert which they did not get
 MOST = 100  # versions, or receivers, that are told of
 
 SQL = sql.read(__name__)
-FAILING_RECEIVERS = SQL.statement("failing_receivers")
+FAILING_RECEIVERS = SQL.statement("failing_receivers", many_failures=MANY_FAILURES)
 UNREACHABLE_RECEIVERS = SQL.statement("unreachable_receivers", most=MOST)
 PAUSED_RECEIVERS = SQL.statement("paused_receivers", most=MOST)
 HELD_NOTIFICATIONS = SQL.statement("held_notifications")
-UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts")
+UNDELIVERED_ALERTS = SQL.statement("undelivered_alerts", few_receivers=FEW_RECEIVERS)
 HAS_RECEIVER = SQL.statement("has_receiver")
 MISSING_LABELS = SQL.statement("missing_labels", few_rows=FEW_ROWS, most_steps=MOST_STEPS, most=MOST)
 SILENT_MONITORS = SQL.statement("silent_monitors", few=FEW, many=MANY, most=MOST)
@@ -37,7 +40,9 @@ def failing_receiver(row: Mapping[str, Any]) -> FailingReceiver:
     """Return the receiver of a row of FAILING_RECEIVERS, which JSON has carried."""
     status, error = row["status"], row["error"]
     is_permanent = attempt.is_permanent(status, error)
-    return FailingReceiver(row["name"], row["waiting"], _time(row["since"]), status, error, is_permanent, row["kind"])
+    return FailingReceiver(
+        row["name"], row["waiting"], _time(row["since"]), status, error, is_permanent, row["kind"], row["failures"]
+    )
 
 
 def unreachable_receiver(row: Mapping[str, Any]) -> UnreachableReceiver:
@@ -72,8 +77,13 @@ def missing_labels(row: Mapping[str, Any]) -> MissingLabels:
 
 def backlog(values: Sequence[Any]) -> Backlog:
     """Return the count and the oldest time of UNDELIVERED_ALERTS."""
-    count, oldest = values
+    count, oldest, _ = values
     return Backlog(count, None if oldest is None else _time(oldest))
+
+
+def failed_deliveries(values: Sequence[Any]) -> tuple[FailedDelivery, ...]:
+    """Return the receivers of UNDELIVERED_ALERTS that could not be notified."""
+    return tuple(FailedDelivery(**row) for row in values[2] or ())
 
 
 def monitors(rows: Sequence[Mapping[str, Any]], state: str) -> list[MonitorsOfVersion]:

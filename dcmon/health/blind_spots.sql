@@ -1,14 +1,26 @@
 -- name: failing_receivers
--- Receivers whose last attempt failed while notifications wait, and those that dcmon paused because of an answer.
-select w.name, w.kind, count(n.id) as waiting, min(n.created_at) as since,
-       (array_agg(n.last_status order by n.due_at desc))[1] as status,
-       coalesce(max(w.paused_because) filter (where w.paused_until is null),
-                (array_agg(n.last_error order by n.due_at desc))[1]) as error
-  from webhooks w join notifications n on n.webhook_id = w.id
- where w.is_active and n.delivered_at is null and n.dead_at is null and n.held_because is null
-   and n.attempts > 0 and n.last_error is not null and n.lease_until is null
-   and (w.paused_at is null or w.paused_until <= now() or (w.paused_until is null and w.paused_because is not null))
- group by w.id, w.name, w.kind order by w.id
+-- Receivers whose last attempt failed while notifications wait, and those that dcmon paused because of an answer. The
+-- attempt that goes on now, of a message that is leased, has not failed yet. If one was delivered since a message that
+-- failed often was tried first, it does not count as failing one time after the other: its failures are 0. The table may
+-- have millions of notifications, so this is looked up only where it matters.
+select f.name, f.kind, f.waiting, f.since, f.status, f.error,
+       case when f.failures >= {many_failures}
+             and (select true from notifications d
+                   where d.webhook_id = f.id and d.delivered_at > f.tried_at limit 1) is not null
+            then 0 else f.failures end as failures
+  from (select w.id, w.name, w.kind, count(n.id) as waiting, min(n.created_at) as since,
+               (array_agg(n.last_status order by n.due_at desc))[1] as status,
+               coalesce(max(w.paused_because) filter (where w.paused_until is null),
+                        (array_agg(n.last_error order by n.due_at desc))[1]) as error,
+               max(n.attempts - (n.lease_until is not null)::int) as failures,
+               max(n.tried_at) filter (where n.attempts - (n.lease_until is not null)::int >= {many_failures}) as tried_at
+          from webhooks w join notifications n on n.webhook_id = w.id
+         where w.is_active and n.delivered_at is null and n.dead_at is null and n.held_because is null
+           and n.attempts > (n.lease_until is not null)::int and n.last_error is not null
+           and (w.paused_at is null or w.paused_until <= now()
+                or (w.paused_until is null and w.paused_because is not null))
+         group by w.id, w.name, w.kind) f
+ order by f.id
 
 -- name: unreachable_receivers
 -- Receivers whose present address the last probe did not reach, if no message reached them since.
@@ -63,14 +75,22 @@ select receiver, case when receiver is not null then paused_until end as until,
  order by 4 desc, 1, 3
 
 -- name: undelivered_alerts
--- A minute passes before a notification counts as missing: it is delivered within a second. Without a receiver, none comes.
+-- A minute passes before a notification counts as missing: it is delivered within a second. Without a receiver, none comes,
+-- and where each receiver's attempt has failed, there is nothing to wait for.
 -- What is held as an operator wants it is not missing. A pause holds only what goes to that receiver: an alert that another
 -- receiver should have got is missing. A receiver that dcmon itself paused (`paused_because`) is no wish.
-select json_build_array(count(*), min(a.opened_at))
+select json_build_array(count(*), min(a.opened_at),
+                        (select json_agg(failed)
+                           from (select distinct on (w.id) w.name, n.last_error as error
+                                   from notifications n join webhooks w on w.id = n.webhook_id
+                                  where n.alert_id = any(array_agg(a.id)) and n.last_error is not null and w.is_active
+                                  order by w.id, n.due_at desc limit {few_receivers}) failed))
   from alerts a
  where a.state = 'firing' and a.severity = 'critical' and a.acknowledged_at is null
    and (a.opened_at < now() - interval '1 minute'
-        or not exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical')))
+        or not exists (select 1 from webhooks where is_active and jsonb_exists(cast(severities as jsonb), 'critical'))
+        or (select bool_and(n.dead_at is not null or n.attempts > (n.lease_until is not null)::int)
+              from notifications n where n.alert_id = a.id))
    and (select bool_or(n.delivered_at is not null or (n.dead_at is null and n.held_because is not null))
                or (bool_or(n.dead_at is null and pause.is_wish)
                    and not bool_or(w.is_active and not n.is_superseded and not pause.is_wish))

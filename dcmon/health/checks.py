@@ -115,19 +115,21 @@ def _check_notifications(snapshot: HealthSnapshot, limits: Health) -> Iterator[P
 def _check_notifications_of(org: OrganizationHealth, now: datetime, limits: Health) -> Iterator[Problem]:
     command = f"dcmon notification list --org {shell_argument(org.name)}"
     unsent, given_up = org.unsent_notifications, org.given_up_notifications
-    # Those of receivers that refuse them are a problem of the receiver, which is known from the first attempt.
-    refused = sum(receiver.waiting for receiver in org.failing_receivers if receiver.is_permanent)
+    # Those of receivers that fail are a problem of the receiver, which is known after few attempts.
+    refused = sum(receiver.waiting for receiver in org.failing_receivers if receiver.is_failing)
     if unsent.count > refused and unsent.is_older_than(limits.notification, now):
         assert unsent.oldest_at is not None
+        last = "".join(f"; {receiver.name}: {receiver.error.rstrip('.')}" for receiver in org.failing_receivers[:1])
         oldest, since = format_moment(unsent.oldest_at), unsent.oldest_at + limits.notification
         sentence = (
-            f"{_count(unsent.count, 'notification')} of {org.name} can't be delivered, the oldest since {oldest}."
+            f"{_count(unsent.count, 'notification')} of {org.name} can't be delivered, the oldest since {oldest}{last}."
         )
         yield Problem(ProblemName.NOTIFICATIONS_STUCK, Severity.HIGH, sentence, command, since, org.name)
     if given_up.oldest_at is not None and given_up.count:
         were = "was" if given_up.count == 1 else "were"
         retry = f"{command_prefix(org.name)} notification retry --all-dead"
-        sentence = f"{_count(given_up.count, 'notification')} of {org.name} {were} given up within a day."
+        to = f" to {some_of(org.given_up_by)}" if org.given_up_by else ""
+        sentence = f"{_count(given_up.count, 'notification')} of {org.name}{to} {were} given up within a day."
         yield Problem(ProblemName.NOTIFICATIONS_GIVEN_UP, Severity.HIGH, sentence, retry, given_up.oldest_at, org.name)
 
 

@@ -68,6 +68,7 @@ class _OrganizationRow(NamedTuple):
     unsent_oldest_at: datetime | None
     given_up_count: int
     given_up_oldest_at: datetime | None
+    given_up_by: list[str] | None
     firing_alerts: dict[str, int] | None
     quarantined_shares: list[dict[str, Any]] | None
     source_losses: list[dict[str, Any]] | None
@@ -162,6 +163,7 @@ def _health(org: Organization, row: _OrganizationRow) -> OrganizationHealth:
         evaluated_at=row.evaluated_at,
         unsent_notifications=Backlog(row.unsent_count, row.unsent_oldest_at),
         given_up_notifications=Backlog(row.given_up_count, row.given_up_oldest_at),
+        given_up_by=tuple(row.given_up_by or ()),
         firing_alerts=row.firing_alerts or {},
         quarantined_shares=tuple(map(_quarantined_share, row.quarantined_shares or ())),
         source_losses=tuple(map(source_losses.from_row, row.source_losses or ())),
@@ -172,6 +174,7 @@ def _health(org: Organization, row: _OrganizationRow) -> OrganizationHealth:
         paused_receivers=tuple(map(blind_spots.paused_receiver, row.paused_receivers or ())),
         held_notifications=tuple(map(blind_spots.held_notifications, row.held_notifications or ())),
         undelivered_alerts=blind_spots.backlog(row.undelivered_alerts),
+        undelivered_because=blind_spots.failed_deliveries(row.undelivered_alerts),
         has_receiver=row.has_receiver,
         unreferenced=tuple(blind_spots.monitors(row.silent_monitors or (), "unreferenced")),
         valueless=tuple(blind_spots.monitors(row.silent_monitors or (), "valueless")),

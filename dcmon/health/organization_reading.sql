@@ -5,7 +5,7 @@ select (select version_num from alembic_version) as schema_revision,
        due.recent_count, due.recent_oldest_at,
        (select computed_at from results order by id desc limit 1) as evaluated_at,
        unsent.count as unsent_count, unsent.oldest_at as unsent_oldest_at,
-       given_up.count as given_up_count, given_up.oldest_at as given_up_oldest_at,
+       given_up.count as given_up_count, given_up.oldest_at as given_up_oldest_at, given_up.names as given_up_by,
        (select json_object_agg(severity, n) from (
            select severity, count(*) as n from alerts where state = 'firing' group by severity) f) as firing_alerts,
        (select json_agg(share) from ({quarantined_samples} union all {quarantined_labels}) share) as quarantined_shares,
@@ -34,8 +34,9 @@ select (select version_num from alembic_version) as schema_revision,
           from notifications n join webhooks w on w.id = n.webhook_id
          where n.delivered_at is null and n.dead_at is null and n.held_because is null
            and (w.paused_at is null or w.paused_until <= now())) unsent,
-       (select count(*) as count, min(dead_at) as oldest_at from notifications
-         where dead_at > now() - interval '1 day' and not is_superseded) given_up,
+       (select count(*) as count, min(n.dead_at) as oldest_at, array_agg(distinct w.name order by w.name) as names
+          from notifications n join webhooks w on w.id = n.webhook_id
+         where n.dead_at > now() - interval '1 day' and not n.is_superseded) given_up,
        (select count(distinct rule_id) as count, min(computed_at) as oldest_at
           from ({failing_rules}) failing_rules) failing
 

@@ -71,12 +71,16 @@ class QuarantinedShare:
         return self.quarantined / max(self.received, self.quarantined, 1)
 
 
+MANY_FAILURES = 3  # in a row; they take a quarter of a minute
+
+
 @dataclass(frozen=True)
 class FailingReceiver:
     """A receiver whose last attempt failed, with the number of notifications that wait for it.
 
     `kind`: its ReceiverKind. `status`: of the last HTTP response. `error`: of the last attempt. `is_permanent`: another
-    attempt with the same settings fails, too. `since`: of the oldest notification that waits.
+    attempt with the same settings fails, too. `since`: of the oldest notification that waits. `failures`: how often one
+    of these messages failed while no other one was delivered.
     """
 
     name: str
@@ -86,6 +90,20 @@ class FailingReceiver:
     error: str
     is_permanent: bool
     kind: str = ReceiverKind.WEBHOOK
+    failures: int = 0
+
+    @property
+    def is_failing(self) -> bool:
+        """Return True if it is not a moment of the network: a person should look at it."""
+        return self.is_permanent or self.failures >= MANY_FAILURES
+
+
+@dataclass(frozen=True)
+class FailedDelivery:
+    """A receiver to which a notification of an alert could not be delivered, with the error of the last attempt."""
+
+    name: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -209,8 +227,9 @@ class OrganizationHealth:
     `due_windows` could be evaluated now; `recent_due_windows` are those of them that ended within two days.
     `unavailable_reason`: why the organization can't be read now; `is_unreadable`: it could be opened; `lock`: of one of
     its tables. All else is as a health check read it at `read_at` then (None: now). `is_counted`: False if all but its
-    parked messages is unknown. `undelivered_alerts`: critical alerts that fire, that no operator's wish holds back, and
-    of which no receiver has got a notification. `has_receiver`: a receiver gets critical alerts. `unreferenced`,
+    parked messages is unknown. `given_up_by`: the receivers of what was given up. `undelivered_alerts`: critical alerts
+    that fire, that no operator's wish holds back, and of which no receiver has got a notification;
+    `undelivered_because`: what failed of that. `has_receiver`: a receiver gets critical alerts. `unreferenced`,
     `valueless`, `failing_monitors`: monitors that need a reference and have none, that have nothing but NO_DATA, whose
     newest result is an ERROR. `is_waiting`: it has windows or notifications that are due now or later.
     """
@@ -220,6 +239,7 @@ class OrganizationHealth:
     evaluated_at: datetime | None = None
     unsent_notifications: Backlog = Backlog()
     given_up_notifications: Backlog = Backlog()
+    given_up_by: Sequence[str] = ()
     firing_alerts: Mapping[str, int] = field(default_factory=dict)
     quarantined_shares: Sequence[QuarantinedShare] = ()
     source_losses: Sequence[SourceLoss] = ()
@@ -236,6 +256,7 @@ class OrganizationHealth:
     paused_receivers: Sequence[PausedReceiver] = ()
     held_notifications: Sequence[HeldNotifications] = ()
     undelivered_alerts: Backlog = Backlog()
+    undelivered_because: Sequence[FailedDelivery] = ()
     has_receiver: bool = False
     unreferenced: Sequence[MonitorsOfVersion] = ()
     valueless: Sequence[MonitorsOfVersion] = ()

@@ -13,13 +13,24 @@ PERMANENT_STATUSES = frozenset({301, 302, 303, 307, 308, 400, 401, 403, 404, 405
 # The same of errors without a status: refused by the egress guard, by DNS, by the host, by TLS, or by SMTP (5xx).
 PERMANENT_ERRORS = re.compile(
     r"not public|DCMON_WEBHOOKS__ALLOW|DCMON_SMTP__|can't be resolved: |[Cc]onnection refused"
-    r"|CERTIFICATE_VERIFY_FAILED|certificate verify failed|can't be decrypted|^5\d\d "
+    r"|CERTIFICATE_VERIFY_FAILED|certificate verify failed|can't be decrypted"
+    r"|^(The mail server: (it refused \S+ \()?)?5\d\d "
+)
+# What a receiver says without a status of HTTP: the exit code of a command, or an answer of SMTP.
+ANSWERS = re.compile(
+    r"^The command (ended with exit code|was killed by signal) "
+    r"|^The mail server(:| refused|: it refused) (\S+ \()?[2345]\d\d "
 )
 
 
 def is_permanent(status: int | None, error: str | None) -> bool:
     """Return True if a failed attempt fails again with the same settings: a person has to do something."""
     return status in PERMANENT_STATUSES if status is not None else bool(PERMANENT_ERRORS.search(error or ""))
+
+
+def is_refusal(status: int | None, error: str | None) -> bool:
+    """Return True if a failed attempt reached the receiver, which did not take the message."""
+    return status is not None or bool(ANSWERS.search(error or ""))
 
 
 @dataclass(frozen=True)

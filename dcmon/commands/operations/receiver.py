@@ -22,7 +22,7 @@ from dcmon.formatting import count_of
 from dcmon.health import problem_notifications, problems
 from dcmon.health.process_heartbeats import HOSTNAME
 from dcmon.nearest import meant
-from dcmon.notifications import catch_up, receiver_tests, receivers
+from dcmon.notifications import attempt, catch_up, receiver_tests, receivers
 from dcmon.notifications.integrations import registry
 from dcmon.notifications.integrations.base import Address, DeliverySettings
 from dcmon.notifications.notification_writer import AlertRenderer
@@ -181,7 +181,7 @@ def send_test(app: "App", name: str, longest: timedelta, *, is_here: bool, dry_r
     else:
         health = app.settings.health.heartbeat_timeout
         sent = receiver_tests.run(app.engine, org, lambda session: receivers.find(session, name), health, longest)
-    exit_code = 0 if sent.is_delivered else 7 if sent.status is None else 1
+    exit_code = 0 if sent.is_delivered else 1 if attempt.is_refusal(sent.status, sent.error) else 7
     return SentTest(view.tested(name, sent), exit_code)
 
 

@@ -226,7 +226,7 @@ def test_webhook_test_reports_whether_it_was_delivered(run_dcmon: RunDcmon) -> N
         assert at.bodies()[0]["type"] == "test"
     assert run_dcmon("receiver", "test", "--here", "team").returncode == 7
     assert run_dcmon("receiver", "create", "page", "--kind", "command", "--", "/bin/false").returncode == 0
-    assert run_dcmon("receiver", "test", "--here", "page").returncode == 7
+    assert run_dcmon("receiver", "test", "--here", "page").returncode == 1  # it ran, and did not take the message
 
 
 def test_rotated_secret_signs_together_with_the_old_one(run_dcmon: RunDcmon) -> None:

@@ -28,7 +28,7 @@ from dcmon.health.snapshot import (
 )
 from dcmon.ingestion.files.source_losses import SourceLoss
 from dcmon.settings import Health, Ping, Webhooks
-from dcmon.states import HeldBy
+from dcmon.states import HeldBy, ReceiverKind
 from tests.helpers.typed_commands import require_mending
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -252,6 +252,10 @@ PROBLEM_CASES: dict[str, tuple[HealthSnapshot, tuple[str, str, str]]] = {
         with_organization(failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, None, "It is not public.", True)]),
         ("receiver fails", "acme/pager", "high"),
     ),
+    "receiver fails each time": (
+        with_organization(failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, 503, "It", False, failures=3)]),
+        ("receiver fails", "acme/pager", "high"),
+    ),
     "receiver can't be reached": (
         with_organization(
             unreachable_receivers=[UnreachableReceiver("pager", "webhook", "It hung.", 2, JUST_NOW, ago(hours=2), True)]
@@ -391,7 +395,7 @@ HARMLESS_CASES: dict[str, HealthSnapshot] = {
         with_runs(ping=Run(NOW, ago(seconds=25), ago(seconds=1), "It answered 500.")), has_ping_url=True
     ),
     "receiver is tried again": with_organization(
-        failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, 503, "It answered 503.", False)]
+        failing_receivers=[FailingReceiver("pager", 2, JUST_NOW, 503, "It answered 503.", False, failures=2)]
     ),
     "receiver that gets few severities is paused": with_organization(paused_receivers=[PAUSED]),
     "notifications are held": with_organization(held_notifications=[replace(HELD, by=HeldBy.SILENCE, name="3")]),
@@ -418,6 +422,26 @@ def test_receiver_that_was_not_reached_refused_nothing() -> None:
 
     assert first.sentence == f"Receiver pager of acme can't be reached, and 2 notifications wait for it: {error}"
     assert second.sentence.startswith("Receiver pager of acme refuses messages, and 2 notifications wait for it: The")
+
+
+def test_receiver_that_fails_each_time_is_named() -> None:
+    """Also where nothing says that the next attempt will fail, too: a program that always ends with exit code 1."""
+    error = "The command ended with exit code 1."
+    failing = FailingReceiver("cmd", 1, ago(hours=2), None, error, False, ReceiverKind.COMMAND, 5)
+    waiting = Backlog(1, ago(hours=2))
+
+    (problem,) = checks.find_problems(
+        with_organization(failing_receivers=[failing], unsent_notifications=waiting), BOUNDS
+    )
+
+    assert problem.sentence == (
+        f"Receiver cmd of acme failed 5 times one after the other, and 1 notification waits for it: {error}"
+    )
+    assert problem.command == "dcmon --org acme receiver show cmd && dcmon --org acme receiver test cmd"
+    (problem,) = checks.find_problems(
+        with_organization(failing_receivers=[replace(failing, failures=1)], unsent_notifications=waiting), BOUNDS
+    )
+    assert (problem.name, problem.sentence.endswith(f" UTC; cmd: {error}")) == ("notifications stuck", True)
 
 
 def test_process_that_says_why_it_ends_is_shown_with_it() -> None:
