@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 from dcmon import durations
 from dcmon.errors import InvalidInput
+from dcmon.nearest import meant
 
 EXAMPLES = "2026-03-10, 2026-03-10T14:30, 7d (ago), +2h, yesterday or now"
 END_EXAMPLES = "90d (from now), 2026-12-31, 2026-12-31T18:00 or tomorrow"
 DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}  # their beginnings, in UTC
+WORDS = ("now", *DAYS)
 SPAN = re.compile(r"(?P<sign>[+-]?)(?P<span>\S.*?)(?P<ago>\s+ago)?")
 
 
@@ -43,7 +45,9 @@ def parse_lifetime(text: str, now: datetime | None = None) -> timedelta:
         if durations.MONTHS.search(typed) is not None:
             raise error
         if typed.startswith("+") or not _is_time(typed):
-            raise InvalidInput(f"{text!r} is neither a duration nor a time. Give one like {END_EXAMPLES}.") from None
+            raise InvalidInput(
+                f"{text!r} is neither a duration nor a time.{meant(typed, WORDS)} Give one like {END_EXAMPLES}."
+            ) from None
     lifetime = parse(typed, now) - now
     if lifetime <= timedelta():
         raise InvalidInput(f"{text!r} is over. Give a time to come, or a duration: {END_EXAMPLES}.")
@@ -53,7 +57,7 @@ def parse_lifetime(text: str, now: datetime | None = None) -> timedelta:
 def _is_time(typed: str) -> bool:
     """Return True for a word or ISO 8601, which is not relative."""
     try:
-        return typed.lower() in ("now", *DAYS) or _of_iso(typed) is not None
+        return typed.lower() in WORDS or _of_iso(typed) is not None
     except (ValueError, OverflowError):
         return False
 
@@ -73,4 +77,6 @@ def _relative(typed: str, now: datetime) -> datetime:
         return now + span if match["sign"] == "+" else now - span
     except (InvalidInput, OverflowError):
         reason = ", because months differ in length: type 30d" if durations.MONTHS.search(typed) else ""
-        raise InvalidInput(f"{typed!r} is not a time{reason}. A time looks like {EXAMPLES}.") from None
+        raise InvalidInput(
+            f"{typed!r} is not a time{reason}.{meant(typed, WORDS)} A time looks like {EXAMPLES}."
+        ) from None

@@ -7,6 +7,7 @@ from dcmon.alerting.rule_conditions import ChangeBase, Condition, Target
 from dcmon.checks import catalogue, estimated_metrics
 from dcmon.checks.data_flow import METRICS, is_data_flow
 from dcmon.db.tables.org import Check, Monitor
+from dcmon.nearest import meant
 
 
 def has_baseline(check: Check) -> bool:
@@ -39,7 +40,7 @@ def _require_estimated_metric(monitor: Monitor, check: Check, target: Target) ->
     conf = (monitor.additional_kwargs or {}).get("check_conf") or {}
     known = estimated_metrics.metric_names(conf.get("scorer") or check.params.get("scorers"))
     if target.name is None or not target.name.lower().startswith(tuple(name.lower() for name in known)):
-        problem = f"There is no metric {target.name!r}. " if target.name else ""
+        problem = f"There is no metric {target.name!r}.{meant(target.name, known)} " if target.name else ""
         raise errors.InvalidInput(
             f"{problem}Name the metric that the rule is about, like '{known[-1]} < -0.05': one of {', '.join(known)}."
         )
@@ -56,4 +57,6 @@ def _require_metric(name: str | None, metrics: Sequence[str]) -> None:
             f"Name the metric that the rule is about, like 'rows < 100': one of {', '.join(known)}."
         )
     if name is not None and name.lower() not in known:
-        raise errors.InvalidInput(f"The flow has no metric {name!r}: a rule is about one of {', '.join(known)}.")
+        raise errors.InvalidInput(
+            f"The flow has no metric {name!r}.{meant(name, known)} A rule is about one of {', '.join(known)}."
+        )

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from dcmon import errors
 from dcmon.db.sql import BoundSql
+from dcmon.nearest import meant
 from dcmon.operators import Operator
 from dcmon.storage import filters as data_filters
 from dcmon.storage import packing, sample_tables, table_layout
@@ -91,7 +92,9 @@ def _require_groupable(selection: RowSelection, column: str) -> str:
     if column not in known:
         own = [name for name in known if not name.startswith("_dc_")][:MAX_LISTED]
         listed = ", ".join([*own, *(name for name in (PREDICTION, LABEL) if name in known)])
-        raise errors.InvalidInput(f"Version {selection.version.name!r} has no column {column!r}. There are {listed}.")
+        raise errors.InvalidInput(
+            f"Version {selection.version.name!r} has no column {column!r}.{meant(column, known)} There are {listed}."
+        )
     kind = known[column]
     if column == TIME:
         raise errors.InvalidInput(

@@ -49,6 +49,13 @@ def test_other_text_is_refused_with_examples(text: str) -> None:
         times.parse(text, NOW)
 
 
+@pytest.mark.parametrize(("text", "word"), [("yestrday", "yesterday"), ("todai", "today"), ("tomorow", "tomorrow")])
+def test_mistyped_word_gets_the_nearest(text: str, word: str) -> None:
+    for parse in (times.parse, times.parse_lifetime):
+        with pytest.raises(InvalidInput, match=rf"{text}.* Do you mean '{word}'\?"):
+            parse(text)
+
+
 @given(st.datetimes(**YEARS, timezones=ZONES))
 def test_written_time_is_read_as_itself(time: datetime) -> None:
     assert times.parse(time.isoformat()) == time

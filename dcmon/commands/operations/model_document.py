@@ -10,6 +10,7 @@ import msgspec
 from dcmon import complete_files, durations, errors, file_errors
 from dcmon.commands.shared import arguments
 from dcmon.formatting import shell_argument
+from dcmon.nearest import meant
 
 if TYPE_CHECKING:
     from dcmon.commands.shared.model_options import ModelSettings, TypedModel
@@ -57,7 +58,8 @@ def _settings(typed: "ModelSettings", document: ModelDocument, path: str) -> "Mo
     written = {name: text for name, text in document.settings.items() if name not in _changed_settings(typed)}
     if unknown := written.keys() - _SETTINGS.keys():
         raise errors.InvalidInput(
-            f"{path} does not describe a model: it has no setting {min(unknown)!r}; they are {', '.join(_SETTINGS)}."
+            f"{path} does not describe a model: it has no setting {min(unknown)!r}.{meant(min(unknown), _SETTINGS)}"
+            f" The settings are {', '.join(_SETTINGS)}."
         )
     try:
         values = {name.replace("-", "_"): _SETTINGS[name](text) for name, text in written.items()}

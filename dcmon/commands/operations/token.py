@@ -65,7 +65,7 @@ def rename(app: "App", typed: str, name: str) -> dict[str, Any]:
 def revoke(app: "App", typed: str) -> dict[str, Any]:
     """Revoke a token, found by its prefix or name. Raises TokenNotFound or InvalidInput."""
     org = app.organization()
-    changes_are(app.output, "tokens", "revoke {}")
+    changes_are(app.output, "tokens", "delete {}")
     with app.public() as session:
         token = tokens.revoke(session, org.id, typed)
     return {"deleted": token.prefix, "name": token.name}

@@ -23,7 +23,9 @@ def revoked_token(effects: "Effects", typed: Mapping[str, Any]) -> str | None:
     """Ask before a token is refused for ever; not if it is already."""
     if not effects.count("tokens", view.CHANGED):
         return None
-    return f"Revoke {' and '.join(map(repr, typed['prefixes']))}? From then on, their clients get 401."
+    prefixes = typed["prefixes"]
+    whose = "its" if len(prefixes) == 1 else "their"
+    return f"Delete {listed([repr(prefix) for prefix in prefixes])}? From then on, {whose} clients get 401."
 
 
 def ended_silence(effects: "Effects", typed: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ from dcmon.alerting.rules import for_monitor
 from dcmon.commands.views import monitor_chart
 from dcmon.formatting import format_moment, format_number
 from dcmon.monitoring import monitor_views, monitors, results
+from dcmon.nearest import meant
 from dcmon.output import Lines, Page, Remark, Table
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ def _chosen_metrics(wanted: list[str], usual: list[str], shown: "Sequence[Result
         if known and name.lower() not in known:
             names = ", ".join(known.values())
             raise typer.BadParameter(
-                f"No result has a metric {name!r}: the metrics are {names}.", param_hint="--metric"
+                f"No result has a metric {name!r}.{meant(name, known.values())} The metrics are {names}.",
+                param_hint="--metric",
             )
     return [known.get(name.lower(), name) for name in wanted] or usual
 

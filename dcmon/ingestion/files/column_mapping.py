@@ -15,6 +15,7 @@ from dcmon.ingestion.files.value_conversion import Converter
 from dcmon.ingestion.values.conversion import ID
 from dcmon.ingestion.values.refusal import ValueRefused
 from dcmon.ingestion.values.rules import FILE_RULES, ValueRules
+from dcmon.nearest import meant
 from dcmon.states import RowKind
 from dcmon.storage.columns import FILE_FIELDS, LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME, Columns
 
@@ -66,7 +67,8 @@ class ColumnMapping:
             if name not in self.types or name == SAMPLE_ID:
                 settable = [known for known in self.types if known != SAMPLE_ID]
                 raise errors.InvalidInput(
-                    f"--set can't give {name!r}: the fields of {self.kind} are {_list_names(settable)}."
+                    f"--set can't give {name!r}.{meant(name, settable)} The fields of {self.kind} are"
+                    f" {_list_names(settable)}."
                 )
             given[name] = self._constant(name, text, OwnValue.REFUSED, f"--set {name}={text}")
         return replace(self, constants={**self.constants, **given})
@@ -257,7 +259,8 @@ def create(
     for column, target in renames.items():
         if target != IGNORED and (target not in types or column == ALL_OTHERS):
             raise errors.InvalidInput(
-                f"Column {column!r} can't be mapped to {target!r}: the fields of {kind} are {_list_names(types)}."
+                f"Column {column!r} can't be mapped to {target!r}.{meant(target, types)} The fields of {kind} are"
+                f" {_list_names(types)}."
             )
     class_fields = [name for name in columns.probability_fields if name in types]
     known = _known(columns, kind, types, renames)

@@ -241,7 +241,8 @@ def test_change_that_ends_alerts_asks(dcmon: Dcmon, target: Target) -> None:
     assert dcmon("monitor", "set", "credit/Drift", "--description", "of the features").returncode == 0
     assert dcmon("alert", "resolve", "3").returncode == 2
     assert dcmon("receiver", "rotate", "team").returncode == 2
-    assert dcmon("token", "delete", "first").returncode == 2
+    asked = dcmon("token", "delete", "first")
+    assert (asked.returncode, "Delete 'first'? From then on, its clients get 401." in asked.stderr) == (2, True)
     assert dcmon("token", "delete", "first", "--yes").returncode == 0
 
 

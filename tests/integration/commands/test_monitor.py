@@ -327,6 +327,8 @@ def test_metric_is_shown_by_its_own_name(credit: Dcmon) -> None:
     heads = credit("monitor", "history", "Flow", "--metric", "rows", "--metric", "labels").stdout.splitlines()[0]
     assert ("rows" in heads, "labels" in heads, "value" in heads) == (True, True, False)
     assert credit("monitor", "history", "Flow", "--metric", "nothing").returncode == 2
+    refused = credit("monitor", "history", "Flow", "--metric", "labls").stderr
+    assert "No result has a metric 'labls'. Do you mean 'labels'? The metrics are " in refused
 
 
 def test_ctrl_c_after_the_last_line_keeps_the_exit_code(credit: Dcmon) -> None:

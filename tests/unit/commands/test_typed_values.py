@@ -166,7 +166,7 @@ def test_choices_are_those_of_packages_loaded_later() -> None:
         ),
         (
             "monitor history x --since yestrday",
-            "--since: 'yestrday' is not a time."
+            "--since: 'yestrday' is not a time. Do you mean 'yesterday'?"
             " A time looks like 2026-03-10, 2026-03-10T14:30, 7d (ago), +2h, yesterday or now.",
         ),
     ],

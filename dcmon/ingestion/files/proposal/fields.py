@@ -11,6 +11,7 @@ from dcmon.ingestion.files.column_names import WORST_RANK
 from dcmon.ingestion.files.proposal.choices import NONE, OPTIONS, Choices, Question
 from dcmon.ingestion.files.proposal.profile import ColumnProfile, FileProfile
 from dcmon.ingestion.files.proposal.types import TypeGuess
+from dcmon.nearest import meant
 from dcmon.storage.columns import LABEL, PREDICTION, PROBABILITIES, SAMPLE_ID, TIME
 
 _PREDICTION_OF = re.compile(
@@ -66,8 +67,8 @@ def _require_column(file: FileProfile, name: str, column: str) -> None:
     if column not in file.columns and not row_number:
         known = ", ".join(list(file.columns)[:12])
         raise errors.InvalidInput(
-            f"--{OPTIONS[name]} {column}: {file.path} has no such column. Its columns are {known}"
-            f"{' and more' if len(file.columns) > 12 else ''}."
+            f"--{OPTIONS[name]} {column}: {file.path} has no such column.{meant(column, file.columns)}"
+            f" Its columns are {known}{' and more' if len(file.columns) > 12 else ''}."
         )
 
 

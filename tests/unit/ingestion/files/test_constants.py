@@ -142,7 +142,7 @@ def test_constants_of_options_are_in_each_row(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize(
     ("texts", "sentence"),
     [
-        ({"contry": "DE"}, "--set can't give 'contry': the fields of samples are _dc_label, _dc_prediction, "),
+        ({"contry": "DE"}, "--set can't give 'contry'. Do you mean 'country'? The fields of samples are _dc_label, "),
         ({"_dc_sample_id": "1"}, "--set can't give '_dc_sample_id'"),
         ({"month": "March"}, "--set month=March: Expected an integer"),
     ],
