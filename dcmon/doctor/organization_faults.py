@@ -24,8 +24,8 @@ EXPIRES_DAYS = 14
 ATTEMPTS = 3  # evaluations of a window that failed
 MAX_DETAIL_LENGTH = 200
 NO_LIBRARY = (
-    " The package that encrypts is not installed here: first install dcmon's wheel again with the extra [server]"
-    ' ("dcmon docs install").'
+    " The package that encrypts and decrypts is not installed here: first install dcmon's wheel again with the extra"
+    ' [server] ("dcmon docs install").'
 )
 
 
@@ -74,6 +74,7 @@ def unreadable_secrets(installation: Installation) -> Iterator[Fact]:
         unreadable = [receiver.name for receiver in receivers if not _is_readable(receiver)]
         if unreadable:
             sentence = f"{count_of(len(unreadable), 'receiver')} of {org.name} can't be read: {some_of(unreadable)}."
+            sentence += "" if encryption.has_library() else NO_LIBRARY
             yield Fact(sentence, "dcmon config show DCMON_SECRET_KEYS --origin", org.name)
 
 

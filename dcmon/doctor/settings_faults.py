@@ -8,6 +8,7 @@ from pathlib import Path
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
 from dcmon.embedded import environment, supervisor_state
+from dcmon.errors import ServerPackagesMissing
 from dcmon.settings import origins
 from dcmon.severity import Severity
 
@@ -41,9 +42,12 @@ def old_names(installation: Installation) -> Iterator[Fact]:
 
 @fault("secret-key-unusable", "A key for secrets can't be used", Part.SETTINGS, Severity.CRITICAL)
 def unusable_key(installation: Installation) -> Iterator[Fact]:
-    """A key that is not 32 bytes in base64, or a key file without a key."""
-    if installation.settings is not None and installation.key_error is not None:
-        yield Fact(str(installation.key_error), "dcmon config show DCMON_SECRET_KEYS --origin")
+    """A key that is not 32 bytes in base64, a key file without a key, or no package that decrypts."""
+    if installation.settings is not None and (error := installation.key_error) is not None:
+        is_uninstalled = isinstance(error, ServerPackagesMissing)
+        yield Fact(
+            str(error), "dcmon docs install" if is_uninstalled else "dcmon config show DCMON_SECRET_KEYS --origin"
+        )
 
 
 @fault("health-org-missing", "dcmon's own problems are notified to no receiver", Part.SETTINGS, Severity.LOW)

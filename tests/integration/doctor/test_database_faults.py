@@ -178,6 +178,18 @@ def test_plain_secrets_need_the_package_first(healthy: Healthy, monkeypatch: pyt
     assert "first install dcmon's wheel again with the extra [server]" in finding.fact.sentence
 
 
+def test_key_needs_the_package_to_be_used(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look at the key mends nothing then; nor does another key where a secret is encrypted."""
+    healthy.execute(FAULTS["secret-unreadable"])
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+
+    (unreadable,) = healthy.findings()
+    (unusable,) = healthy.with_settings(secret_keys=SecretStr("x")).findings()
+
+    assert "first install dcmon's wheel again with the extra [server]" in unreadable.fact.sentence
+    assert (unusable.fault.code, unusable.fact.command) == ("secret-key-unusable", "dcmon docs install")
+
+
 def test_plain_secrets_beside_their_key_are_light(healthy: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
     """`dcmon up` without the package has no key: a fresh installation has no finding."""
     healthy.execute(FAULTS["secrets-in-plain"])
