@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 from dcmon.doctor.faults import Fact, Part, fault
 from dcmon.doctor.installation import Installation
-from dcmon.embedded import environment, supervisor_state
+from dcmon.embedded import supervisor_state
 from dcmon.errors import ServerPackagesMissing
+from dcmon.health import running_settings
 from dcmon.settings import origins
 from dcmon.severity import Severity
 
 SUBJECT = re.compile(r"(?:^|[.?] )(DCMON_\w+)(?= )")  # the variable that a sentence is about, not the one that is meant
-SERVERS = ("DCMON_DATABASE_URL", "DCMON_REDIS_URL", "DCMON_KAFKA__BOOTSTRAP_SERVERS")
 
 
 @fault("setting-unusable", "A setting can't be used", Part.SETTINGS, Severity.CRITICAL)
@@ -64,24 +63,6 @@ def different_settings(installation: Installation) -> Iterator[Fact]:
     """What is tried from this shell, for example a receiver, is not what the processes of `dcmon up` do."""
     if installation.settings is None:
         return
-    running = supervisor_state.read(installation.settings)
-    if running is None or running.settings is None:
-        return
-    own, others = environment.comparable(installation.settings, running.started_at), running.settings
-    differences = [
-        f"{name} ({_difference(own.get(name), others.get(name))})"
-        for name in sorted({*own, *others})
-        if own.get(name) != others.get(name)
-    ]
-    if differences:
-        sentence = f'Settings of the processes that "dcmon up" started (pid {running.pid}): {"; ".join(differences)}.'
-        # A restart gives them the settings of this shell: only good if it has all that they have, and the same servers.
-        is_complete = set(others) <= set(own) and all(own.get(name) == others.get(name) for name in SERVERS)
-        command = "dcmon down && dcmon up" if is_complete else "dcmon config show --changed --origin"
-        yield Fact(sentence, command, since=datetime.fromisoformat(running.started_at))
-
-
-def _difference(own: str | None, others: str | None) -> str:
-    if others is None:
-        return "only this shell has it"
-    return "this shell does not have it" if own is None else "this shell has another value"
+    difference = running_settings.compare(installation.settings, supervisor_state.read(installation.settings))
+    if difference is not None:
+        yield Fact(difference.sentence, difference.command, since=difference.since)

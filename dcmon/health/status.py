@@ -14,9 +14,10 @@ from dcmon import db, errors, redis_scripts
 from dcmon.embedded import process, supervisor_state
 from dcmon.embedded.supervisor_state import SupervisorState
 from dcmon.formatting import shell_argument, some_of
-from dcmon.health import current_health, local_problems, process_checks, table_locks
+from dcmon.health import current_health, local_problems, process_checks, running_settings, table_locks
 from dcmon.health.organization_healths import QUICK_LOOK, Look
 from dcmon.health.problem import Problem, ProblemName
+from dcmon.health.running_settings import SettingsDifference
 from dcmon.health.scheduler_runs import ScheduledJobName
 from dcmon.health.snapshot import HealthSnapshot, OrganizationHealth, ProcessHeartbeat
 from dcmon.settings import Settings
@@ -66,7 +67,8 @@ GOOD_STATES = (PartState.RUNNING, PartState.ANSWERS, PartState.LEADS)
 class Status:
     """Everything that `dcmon status` shows. `failure`: why the database can't be read; then it has only `parts`.
 
-    `unknown`: why a number of `waiting` is not known, or is not that of all organizations.
+    `unknown`: why a number of `waiting` is not known, or is not that of all organizations. `difference`: between the
+    settings of the processes on this machine and those of this one; no problem of dcmon, but maybe why one lasts.
     """
 
     parts: Sequence[Mapping[str, Any]]
@@ -77,6 +79,7 @@ class Status:
     is_running: bool = True
     failure: errors.DcmonError | None = None
     unknown: Mapping[str, str] = field(default_factory=dict)
+    difference: SettingsDifference | None = None
 
     @property
     def exit_code(self) -> int:
@@ -136,6 +139,7 @@ def collect(engine: Engine, settings: Settings, local: SupervisorState | None, l
         snapshot.now,
         local is not None or bool(snapshot.alive(None, settings.health)),
         unknown=unknown(snapshot),
+        difference=running_settings.compare(settings, local),
     )
 
 
@@ -151,7 +155,8 @@ def _without_snapshot(
         parts += [_dependency("database", True, url), {"name": "schema", "state": PartState.ANOTHER_REVISION}]
     else:
         parts.append(_dependency("database", False, url))
-    return Status(parts, [], {}, local_problems.find(settings, local, error), datetime.now(UTC), failure=error)
+    problems, difference = local_problems.find(settings, local, error), running_settings.compare(settings, local)
+    return Status(parts, [], {}, problems, datetime.now(UTC), failure=error, difference=difference)
 
 
 def _as_unavailable(error: DBAPIError) -> errors.Unavailable:

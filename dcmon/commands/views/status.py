@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NONE_RUNS = (
     'No process of dcmon runs. Type "dcmon up" here, or "dcmon worker start" on a machine with the same settings.'
 )
+OTHER_SETTINGS = "The running dcmon has other settings than this shell, and uses its own until it is started again."
 HOLDERS = {  # what holds notifications back: one of them, and several
     HeldBy.SILENCE: ("silence", "silences"),
     HeldBy.MUTE_TIME: ("mute time", "mute times"),
@@ -36,6 +37,8 @@ def report(current: "Status", *, quiet: bool) -> Page:
     problems = _problem_lines(current.problems)
     if quiet and not current.problems and current.failure is None:
         problems = _parts_down(current)
+    if current.difference is not None and (problems or not quiet):
+        problems += [f"{OTHER_SETTINGS} {current.difference.sentence}", Copied(f"    {current.difference.command}")]
     parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems, hanging=4)]
     if not quiet and current.failure is None:
         last = _held_alert_lines(current.waiting["notifications_held_by"])
@@ -93,6 +96,7 @@ def _json_row(current: "Status") -> dict[str, Any]:
         "workers": [dict(worker) for worker in current.workers],
         "waiting": dict(current.waiting),
         "problems": [{"code": problem.code, **vars(problem)} for problem in current.problems],
+        "settings_differ": None if current.difference is None else current.difference._asdict(),
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from dcmon import colors
 from dcmon.commands.views import status as view
 from dcmon.health.problem import Problem, ProblemName
+from dcmon.health.running_settings import SettingsDifference
 from dcmon.health.snapshot import HeldNotifications, OrganizationHealth
 from dcmon.health.status import PartState, ProcessState, Status, held_notifications
 from dcmon.output import Fields, Lines, Table
@@ -97,6 +98,21 @@ def lines(status: Status) -> list[str]:
     """Return the lines of `dcmon status --quiet`."""
     page = view.report(status, quiet=True)
     return [line for part in page.parts if isinstance(part, Lines) for line in part.lines]
+
+
+def test_status_names_settings_of_running_processes() -> None:
+    """A receiver that the shell may reach, and the worker may not, is a problem without a cure otherwise."""
+    sentence = "Settings of … (pid 7): DCMON_URL (only this shell has it)."
+    difference = SettingsDifference(sentence, "dcmon down && dcmon up", NOW)
+    current = Status([], [], WAITING, [FULL], NOW, difference=difference)
+
+    assert lines(current)[2:] == [f"{view.OTHER_SETTINGS} {difference.sentence}", "    dcmon down && dcmon up"]
+    assert view.report(current, quiet=False).data["settings_differ"]["command"] == "dcmon down && dcmon up"
+
+    well = replace(current, problems=[])
+    assert (lines(well), well.exit_code) == ([], 0)  # cron has other settings than a shell
+    shown = [line for part in view.report(well, quiet=False).parts if isinstance(part, Lines) for line in part.lines]
+    assert f"{view.OTHER_SETTINGS} {sentence}" in shown
 
 
 @pytest.mark.parametrize(
