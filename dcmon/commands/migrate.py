@@ -40,12 +40,15 @@ def migrate(
 
 @app.command()
 def status(ctx: typer.Context) -> None:
-    """Show the revision of each schema; exit 1 when one is not current. Example: dcmon migrate status"""
+    """Show the revision of each schema, or with --org of one organization's; exit 1 when one is not current.
+
+    Example: dcmon migrate status
+    """
     from dcmon.commands.views import migration as view
     from dcmon.db.migrations import MigrationState
     from dcmon.tenancy import schema_migration
 
-    states = schema_migration.states(ctx.obj.engine)
+    states = schema_migration.states(ctx.obj.engine, only=ctx.obj.typed_org)
     ctx.obj.output.page(view.states(states))
     if any(schema.state != MigrationState.CURRENT for schema in states):
         raise typer.Exit(1)
@@ -59,7 +62,7 @@ def roles(ctx: typer.Context) -> None:
     """
     from dcmon.commands.views import migration as view
 
-    ctx.obj.output.page(view.missing_roles(ctx.obj.engine))
+    ctx.obj.output.page(view.missing_roles(ctx.obj.engine, ctx.obj.typed_org))
 
 
 @app.command()

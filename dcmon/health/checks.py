@@ -261,7 +261,7 @@ def _unavailability(org: OrganizationHealth) -> tuple[ProblemName, str]:
 
 def _check_health_org(snapshot: HealthSnapshot, limits: Health) -> Iterator[Problem]:
     name = snapshot.health_org
-    if name is not None and all(org.name != name for org in snapshot.organizations):
+    if name is not None and name not in (*snapshot.names, *(org.name for org in snapshot.organizations)):
         sentence = f"DCMON_HEALTH__ORG is {name!r}, and there is no such organization: problems are notified to none."
         command = "dcmon config show DCMON_HEALTH__ORG --origin"
         yield Problem(ProblemName.HEALTH_ORG_UNKNOWN, Severity.HIGH, sentence, command, snapshot.now)

@@ -41,14 +41,22 @@ class _KafkaState:
     partitions: Sequence[PartitionLag] = ()
 
 
-def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK) -> HealthSnapshot:
-    """Collect a complete snapshot. `look`: how thoroughly many organizations are read. Raises Unreachable."""
+def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK, *, only: str | None = None) -> HealthSnapshot:
+    """Collect a complete snapshot, with all organizations, or with `only` one of them.
+
+    `look`: how thoroughly many organizations are read. Raises Unreachable or OrganizationNotFound.
+    """
     snapshot = collect_processes(engine, settings)
     with db.public_session(engine) as session:
         orgs = organizations.entries(session)
         parked = {row.org_id: Backlog(row.message_count, row.oldest_at) for row in session.execute(PARKED_MESSAGES)}
         dead_letters = Backlog(*session.execute(DEAD_LETTERS).one())
         usage = PostgresUsage(**session.execute(POSTGRES_USAGE).one()._mapping)
+    names = [org.name for org in orgs]
+    if only is not None:
+        if only not in names:
+            raise errors.OrganizationNotFound(name=only, known=names)
+        orgs = [org for org in orgs if org.name == only]
     kafka = _read_kafka(engine, settings)
     healths = organization_healths.collect(engine, settings, orgs, look)
     return replace(
@@ -63,6 +71,7 @@ def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK) -> Heal
         postgres=usage,
         disk=read_own_disk(settings),
         health_org=settings.health.org,
+        names=names,
     )
 
 

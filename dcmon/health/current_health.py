@@ -25,13 +25,13 @@ class CurrentHealth(NamedTuple):
     new_problems: list[Problem]
 
 
-def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK) -> CurrentHealth:
+def collect(engine: Engine, settings: Settings, look: Look = QUICK_LOOK, *, only: str | None = None) -> CurrentHealth:
     """Collect the health now, and find its problems; these are not stored.
 
-    A problem that an earlier health check found keeps its start. `look`: how thoroughly many organizations are read.
-    Raises DcmonError if the database can't be reached.
+    A problem that an earlier health check found keeps its start. `look`: how thoroughly many organizations are read;
+    `only`: the name of one. Raises OrganizationNotFound, and another DcmonError if the database can't be reached.
     """
-    snapshot = collector.collect(engine, settings, look)
+    snapshot = collector.collect(engine, settings, look, only=only)
     with db.public_session(engine) as session:
         known = {problem.key: problem.since for problem in problems.entries(session)}
     listed = checks.find_problems(snapshot, settings.health)

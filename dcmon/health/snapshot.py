@@ -338,6 +338,7 @@ class HealthSnapshot:
     `has_ping_url`: the dead man's switch is set up. `ended`: (host, pid) of processes that do not run any more, though
     their last heartbeat may be recent. `crashed_here`: when processes of this host crashed, by (kind, host), as their
     supervisor knows it; `reasons_here`: why, if they said so. `health_org`: the organization of DCMON_HEALTH__ORG.
+    `names`: of all organizations, also where only one of them is looked at.
     """
 
     now: datetime
@@ -356,6 +357,7 @@ class HealthSnapshot:
     crashed_here: Mapping[tuple[str, str], Sequence[datetime]] = field(default_factory=dict)
     reasons_here: Mapping[tuple[str, str], str] = field(default_factory=dict)
     health_org: str | None = None
+    names: Sequence[str] = ()
 
     def alive(self, kind: str | None, limits: Health) -> list[ProcessHeartbeat]:
         """Return the live processes of a kind; None stands for all kinds."""

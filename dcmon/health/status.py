@@ -107,14 +107,20 @@ class _TenancyCounts(NamedTuple):
     failed_logins: int
 
 
-def collect(engine: Engine, settings: Settings, local: SupervisorState | None, look: Look = QUICK_LOOK) -> Status:
+def collect(
+    engine: Engine, settings: Settings, local: SupervisorState | None, look: Look = QUICK_LOOK, *,
+    only: str | None = None,
+) -> Status:  # fmt: skip
     """Collect the status now; `local`: what `dcmon up` runs on this machine, `look`: how thoroughly it is looked.
 
-    Does not raise when the database can't be reached: the failure is part of the status.
+    `only`: the organization that it is limited to, beside dcmon itself. Does not raise when the database can't be
+    reached: the failure is part of the status. Raises OrganizationNotFound.
     """
     try:
-        snapshot, current_problems, _ = current_health.collect(engine, settings, look)
+        snapshot, current_problems, _ = current_health.collect(engine, settings, look, only=only)
         tenancy = _read_tenancy(engine)
+    except errors.OrganizationNotFound:
+        raise
     except errors.DcmonError as error:
         return _without_snapshot(engine, settings, local, error)
     except DBAPIError as error:

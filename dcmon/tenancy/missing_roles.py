@@ -1,6 +1,6 @@
 """Organizations whose schema has no role of its own, which is the second wall between organizations."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
@@ -19,12 +19,15 @@ class MissingRoles:
     connecting_role: str
 
 
-def read(engine: Engine) -> MissingRoles:
-    """Return the organizations without a role of their own, which is the second wall between organizations."""
+def read(engine: Engine, chosen: Set[int] | None = None) -> MissingRoles:
+    """Return the organizations without a role of their own, which is the second wall between organizations.
+
+    `chosen`: the ids of those that are looked at; None: all.
+    """
     with engine.connect() as connection:
         if db.revision(connection, "public") is None:
             return MissingRoles(0, [], "")
-        organizations = roles.without(connection)
+        organizations = [org for org in roles.without(connection) if chosen is None or org.id in chosen]
         statements = roles.statements(connection, organizations)
         return MissingRoles(len(organizations), statements, str(connection.scalar(text("select current_user"))))
 

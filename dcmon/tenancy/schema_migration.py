@@ -62,9 +62,14 @@ class PendingSql:
     sql: str
 
 
-def states(engine: Engine) -> list[SchemaState]:
-    """Return the state of "public" and of every organization's schema."""
-    return migrations.states(engine, _organizations(engine))
+def states(engine: Engine, *, only: str | None = None) -> list[SchemaState]:
+    """Return the state of "public" and of every organization's schema, or only of one. Raises OrganizationNotFound."""
+    return migrations.states(engine, chosen(engine, only))
+
+
+def chosen(engine: Engine, only: str | None) -> Sequence[Organization]:
+    """Return all organizations, or only one, at each revision of "public". Raises OrganizationNotFound."""
+    return _chosen(_organizations(engine), only)
 
 
 def migrate(

@@ -48,4 +48,4 @@ def _require_org(installation: Installation, name: str | None) -> None:
     """Raise OrganizationNotFound if --org names none; if that can't be known, the findings say it."""
     known = installation.__dict__.get("organizations")
     if name is not None and known is not None and all(org.name != name for org in known):
-        raise errors.OrganizationNotFound(name=name)
+        raise errors.OrganizationNotFound(name=name, known=[org.name for org in known])

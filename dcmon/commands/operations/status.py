@@ -18,12 +18,14 @@ LOCK_WAIT = timedelta(seconds=5)
 def collect(app: "App", *, is_exact: bool = False) -> "Status":
     """Collect the status of all machines, and of the supervisor of this data directory.
 
-    `is_exact`: each organization is read, also if they are so many that this takes a minute.
-    A lock on a table that is held for longer than LOCK_WAIT does not keep the operator waiting: it is what is wrong.
+    With --org, of organizations only that one is read. `is_exact`: each is read, also if they are so many that this
+    takes a minute. A lock on a table that is held for longer than LOCK_WAIT does not keep the operator waiting: it is
+    what is wrong. Raises OrganizationNotFound.
     """
     engine = db.engine(app.database_url, lock_wait=LOCK_WAIT)
     try:
         look = COMPLETE_LOOK if is_exact else QUICK_LOOK
-        return status.collect(engine, app.settings, supervisor_state.read(app.settings), look)
+        local = supervisor_state.read(app.settings)
+        return status.collect(engine, app.settings, local, look, only=app.typed_org)
     finally:
         engine.dispose()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dcmon.formatting import some_of
 from dcmon.output import Copied, Lines, Page, Remark, Table
 from dcmon.tenancy import missing_roles as missing_roles_of
+from dcmon.tenancy import schema_migration
 from dcmon.tenancy.schema_migration import BAD_STATES
 
 if TYPE_CHECKING:
@@ -86,9 +87,10 @@ def sql(pending: "Sequence[PendingSql]") -> Page:
     )
 
 
-def missing_roles(engine: "Engine") -> Page:
-    """Return the SQL that creates the missing roles of organizations."""
-    missing = missing_roles_of.read(engine)
+def missing_roles(engine: "Engine", only: str | None) -> Page:
+    """Return the SQL that creates the missing roles of organizations, or of one. Raises OrganizationNotFound."""
+    chosen = None if only is None else {org.id for org in schema_migration.chosen(engine, only)}
+    missing = missing_roles_of.read(engine, chosen)
     rows = [{"statement": statement} for statement in missing.statements]
     text = (
         'Run this as an administrator of PostgreSQL, then type "dcmon migrate".'
