@@ -13,7 +13,8 @@ app = single()
 def status(ctx: typer.Context) -> None:
     """Show the processes, queues and problems of dcmon itself, on all machines.
 
-    Exit 0: no problem; 1: a problem; 7: dcmon does not run, or its database can't be reached; 8: a part is down.
+    Exit 0: no problem; 1: a problem; 3: the database answers and can't be read: a table is locked, or its schema has
+    another revision; 4: it refuses the password; 7: dcmon does not run, or it can't be reached; 8: a part is down.
     With --quiet only problems are printed, for cron. --org limits it to dcmon itself and one organization;
     DCMON_ORG does not, as in doctor, migrate and wait, which are about the whole installation, too.
 

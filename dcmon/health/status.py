@@ -85,8 +85,9 @@ class Status:
     def exit_code(self) -> int:
         """The exit code of `dcmon status`.
 
-        0: all is well; 1: there is a problem, or some are not known; 7: nothing runs, or the database is unreachable;
-        8: a part is down.
+        0: all is well; 1: there is a problem, or some are not known; 3: the database answers, and can't be read: a
+        table is locked, or its schema has another revision; 4: it refuses the password; 7: nothing runs, or it is
+        unreachable; 8: a part is down.
         """
         if self.failure is not None:
             return self.failure.exit_code
@@ -159,6 +160,8 @@ def _without_snapshot(
     url, parts = _database_url(engine), _local_processes(local)
     if isinstance(error, errors.SchemaOutOfDate | errors.SchemaTooNew):
         parts += [_dependency("database", True, url), {"name": "schema", "state": PartState.ANOTHER_REVISION}]
+    elif type(error) is errors.Unavailable:  # PostgreSQL said why, for example that a table is locked
+        parts.append(_dependency("database", True, url))
     else:
         parts.append(_dependency("database", False, url))
     problems, difference = local_problems.find(settings, local, error), running_settings.compare(settings, local)

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from dcmon.db import Organization
 from dcmon.embedded.process import wait_until
 from tests.helpers.http_receiver import HttpReceiver, http_receiver
 from tests.helpers.installed import Dcmon
@@ -171,12 +172,16 @@ def test_status_of_another_revision_says_that_postgresql_answers(
     assert "dcmon migrate" in done.stderr
 
 
-def test_status_ends_although_a_table_is_locked(with_url: Callable[[str], Dcmon], database_url: str) -> None:
+@pytest.mark.parametrize("table", ["alembic_version", "organizations", "problems", "organization_health"])
+def test_status_ends_although_a_table_is_locked(
+    with_url: Callable[[str], Dcmon], database_url: str, org: Organization, table: str
+) -> None:
+    """The database answers; that it does not would send the operator to the wrong place."""
     with psycopg.connect(database_url) as connection:
-        connection.execute("lock table public.alembic_version in access exclusive mode")
+        connection.execute(f"lock table public.{table} in access exclusive mode".encode())
         done = with_url(database_url)("-o", "json", "status")
     shown = json.loads(done.stdout)
     assert done.returncode == 3
-    assert shown["parts"][0]["state"] == "does not answer"
-    assert "alembic_version" in shown["problems"][0]["sentence"]
+    assert [(part["name"], part["state"]) for part in shown["parts"]] == [("database", "answers")]
+    assert f"has locked table public.{table}" in shown["problems"][0]["sentence"]
     assert "pg_terminate_backend" in shown["problems"][0]["command"]
