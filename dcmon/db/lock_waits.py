@@ -78,5 +78,5 @@ class _Watched:
 def _sentence(holder: int, application: str, state: str, since: Any, table: str | None) -> str:
     held = f"locked table {table}" if table else "a lock that is needed"
     age = f", since {since:%Y-%m-%d %H:%M:%S %Z}" if since else ""
-    who = f"session {holder} of PostgreSQL ({application}, {state}{age})"
-    return f'Waiting: {who} has {held}. In psql, "select pg_terminate_backend({holder})" would end it.'
+    blocker = f"session {holder} of PostgreSQL ({application}, {state}{age})"
+    return f'Waiting: {blocker} has {held}. In psql, "select pg_terminate_backend({holder})" would end it.'
