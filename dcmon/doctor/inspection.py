@@ -24,6 +24,7 @@ from dcmon.doctor import (  # noqa: F401 - they register their faults
 from dcmon.doctor.faults import FAULTS, LOOK_FAILED, NEED_DATABASE, PART_HANGS, Fact, Finding, Part
 from dcmon.doctor.health_faults import problems
 from dcmon.doctor.installation import Installation
+from dcmon.formatting import shell_argument
 from dcmon.health.problem import ProblemName
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class _Inspection(threading.Thread):
                 self.findings += [Finding(fault, fact) for fact in fault.look(self.installation)]
             except Exception as error:  # The other faults are looked for all the same.
                 self._add_failure(fault.code, error)
+        if self.part == Part.ORGANIZATIONS:
+            self.findings += [_unread(name, reason) for name, reason in self.installation.unread.items()]
         if self.part in (Part.HEALTH, Part.POSTGRESQL):
             try:
                 self.findings += problems(self.installation, is_connected=self.part == Part.HEALTH)
@@ -62,6 +65,12 @@ class _Inspection(threading.Thread):
         reason = (str(getattr(error, "orig", None) or error).strip() or type(error).__name__).splitlines()[0]
         fact = Fact(f"{code}: {reason}", f"dcmon -v doctor --code {code}" if code in FAULTS else "dcmon -v doctor")
         self.findings.append(Finding(LOOK_FAILED, fact))
+
+
+def _unread(name: str, reason: str) -> Finding:
+    """Return the finding that an organization was not examined, which may not be well."""
+    command = f"dcmon doctor --org {shell_argument(name)}"
+    return Finding(LOOK_FAILED, Fact(f"Organization {name} could not be examined: {reason}.", command, name))
 
 
 def examine(installation: Installation, seconds: float) -> list[Finding]:

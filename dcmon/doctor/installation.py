@@ -1,11 +1,15 @@
 """The installation that is examined: its settings, and connections that wait for a limited time only."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from typing import TypeVar
 
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from dcmon import db, errors
 from dcmon.db import Organization, encryption, filled_tables
@@ -14,6 +18,7 @@ from dcmon.embedded import own_key, postgres
 from dcmon.settings import Settings
 from dcmon.tenancy import organizations
 
+T = TypeVar("T")
 CONNECT_SECONDS, STATEMENT_SECONDS, LOCK_WAIT = 3, 8, timedelta(seconds=3)
 
 
@@ -22,13 +27,14 @@ class Installation:
     """What is examined. `settings`: None if they can't be used; then `refusal` is the reason.
 
     `remarks`: sentences on what could not be examined, and is no fault. `partitions`: of Kafka's topics, once they were
-    asked for.
+    asked for. `unread`: why organizations that can be opened can't be read, by name, as a table of them is locked.
     """
 
     settings: Settings | None
     refusal: errors.DcmonError | None = None
     remarks: list[str] = field(default_factory=list)
     partitions: dict[str, int] | None = None
+    unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def known(self) -> Settings:
@@ -97,12 +103,25 @@ class Installation:
         """Return the receivers of each organization that has some and can be opened."""
         receivers = list[tuple[Organization, list[Webhook]]]()
         for org in self.organizations_with("webhooks"):
-            try:
-                with db.org_session(self.engine, org) as session:
-                    receivers.append((org, list(session.scalars(select(Webhook).order_by(Webhook.id)))))
-            except errors.DcmonError:
-                continue  # the health says why
+            rows = self.read(org, lambda session: session.scalars(select(Webhook).order_by(Webhook.id)).all())
+            receivers += [(org, list(rows))] if rows else []
         return receivers
+
+    def read(self, org: Organization, rows: Callable[[Session], Sequence[T]]) -> Sequence[T]:
+        """Return rows of an organization; none if it can't be opened, which the health says, or can't be read.
+
+        One that can't be read is not tried again, and leaves out no other organization.
+        """
+        if org.name in self.unread:
+            return []
+        try:
+            with db.org_session(self.engine, org) as session:
+                return rows(session)
+        except errors.DcmonError:
+            return []
+        except DBAPIError as error:
+            self.unread[org.name] = str(error.orig or error).strip().splitlines()[0]
+            return []
 
     def close(self) -> None:
         """Close the connections."""

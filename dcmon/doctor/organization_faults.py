@@ -217,11 +217,7 @@ def _receivers(installation: Installation) -> list[tuple[Organization, list[Webh
 def _rows(installation: Installation, statement: str, table: str, **values: Any) -> Iterator[tuple[Organization, Any]]:
     """Yield the rows of a statement in each organization that can be opened, and that has rows in a table."""
     for org in installation.organizations_with(table):
-        try:
-            with db.org_session(installation.engine, org) as session:
-                rows = list(session.execute(text(SQL.statement(statement)), values))
-        except errors.DcmonError:
-            continue  # the health says why
+        rows = installation.read(org, lambda session: session.execute(text(SQL.statement(statement)), values).all())
         yield from ((org, row) for row in rows)
 
 

@@ -87,7 +87,7 @@ def wait(app: "App", conditions: Sequence[Condition], timeout: timedelta, every:
             reason and f": {reason}"
         )
         if seconds >= timeout.total_seconds():
-            raise TimeOver(waited=shown)
+            raise TimeOver(waited=shown.rstrip("."))
         if shown != last:
             app.output.remark(f"waiting for {shown}")
             last = shown

@@ -16,6 +16,7 @@ from dcmon.doctor.installation import Installation
 from dcmon.embedded import own_key, postgres
 from dcmon.health import checks, locked_tables, status
 from dcmon.settings import Health, Ping
+from dcmon.tenancy import provisioning
 from tests.helpers.waiting import PATIENCE, eventually
 from tests.integration.doctor.conftest import Healthy
 
@@ -582,3 +583,19 @@ def test_database_in_another_encoding_is_found(healthy: Healthy, server_url: str
     db.engine(url).dispose()
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(f"drop database {name} with (force)".encode())
+
+
+def test_organization_that_is_not_read_leaves_out_no_other(healthy: Healthy) -> None:
+    """It is named, and what is wrong in the others is found all the same."""
+    engine = db.engine(healthy.url)
+    provisioning.create_organization(engine, "beta", "b@beta.example")
+    engine.dispose()
+    with psycopg.connect(healthy.url) as holder, psycopg.connect(healthy.url, autocommit=True) as connection:
+        connection.execute(
+            "insert into org_2.webhooks (name, kind, url, secret, severities) values ('pager', 'command', '', '', '[]')"
+        )
+        holder.execute("lock table org_1.webhooks in access exclusive mode")
+        codes = {(finding.fault.code, finding.fact.organization) for finding in healthy.findings()}
+
+    assert {("table-locked", "acme"), ("look-failed", "acme"), ("no-critical-receiver", "beta")} <= codes
+    assert [code for code, _ in codes].count("look-failed") == 1
