@@ -106,19 +106,21 @@ def _backlogs(snapshot: HealthSnapshot) -> Iterator[Metric]:
     unsent_age = _by_organization("dcmon_waiting_notification_age_seconds", "How long the oldest of them has waited.")
     parked = _by_organization("dcmon_parked_messages", "Messages that are retried.")
     failing = _by_organization("dcmon_failing_rules", "Alert rules that can't be judged.")
-    unreadable = _by_organization("dcmon_organization_unavailable", "1 if the organization can't be opened.")
+    unreadable = _by_organization("dcmon_organization_unavailable", "1 if the organization can't be opened or read.")
     firing = _by_organization("dcmon_firing_alerts", "Firing alerts, by severity.", "severity")
     for organization in _named(snapshot.organizations):
         name = (organization.name,)
+        parked.add_metric(name, organization.parked_messages.count)
+        unreadable.add_metric(name, float(organization.unavailable_reason is not None))
+        if not organization.is_counted:  # what is not known is no 0
+            continue
         for count, age, backlog in (
             (due, due_age, organization.due_windows),
             (unsent, unsent_age, organization.unsent_notifications),
         ):
             count.add_metric(name, backlog.count)
             age.add_metric(name, _age(backlog.oldest_at, snapshot.now))
-        parked.add_metric(name, organization.parked_messages.count)
         failing.add_metric(name, organization.failing_rules.count)
-        unreadable.add_metric(name, float(organization.unavailable_reason is not None))
         for severity, alerts in sorted(organization.firing_alerts.items()):
             firing.add_metric((*name, severity), alerts)
     yield from (due, due_age, unsent, unsent_age, parked, failing, unreadable, firing)

@@ -250,7 +250,7 @@ def _alerts(settings: Settings) -> list[Alert]:
         Alert("DcmonDeadLetters", "max(dcmon_dead_letters) > 0", at_once, "warning",
               "{{ $value }} messages became dead letters within an hour.", "dcmon dead-letter list"),
         Alert("DcmonOrganizationUnavailable", "max by (organization) (dcmon_organization_unavailable) == 1", later,
-              "warning", "Organization {{ $labels.organization }} can't be opened."),
+              "warning", "Organization {{ $labels.organization }} can't be opened or read."),
         Alert("DcmonRulesFail", "max by (organization) (dcmon_failing_rules) > 0", later, "warning",
               "{{ $value }} alert rules of {{ $labels.organization }} can't be judged.", "dcmon rule list"),
         Alert("DcmonDiskFull", f"min(dcmon_free_disk_ratio) < {limits.disk:g}", soon, "critical",

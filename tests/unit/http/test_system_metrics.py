@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.core import Metric
 
 from dcmon.health.activity import Activity
-from dcmon.health.snapshot import Backlog, OrganizationHealth
+from dcmon.health.snapshot import Backlog, HealthSnapshot, OrganizationHealth
 from dcmon.http import system_metrics
 from dcmon.http.metrics import OTHERS
 
@@ -42,6 +42,18 @@ def test_health_of_many_organizations_is_counted_together(monkeypatch: pytest.Mo
             unavailable_reason="its schema is missing",
         )
     ]
+
+
+def test_organization_of_which_nothing_is_known_has_no_zeros() -> None:
+    """A graph would show that no alert fires and nothing waits in an organization that can't be read."""
+    unread = OrganizationHealth("a", is_counted=False, unavailable_reason="A table is locked.")
+    snapshot = HealthSnapshot(datetime(2026, 3, 1, tzinfo=UTC), organizations=[unread, OrganizationHealth("b")])
+
+    samples = [sample for metric in system_metrics._backlogs(snapshot) for sample in metric.samples]
+
+    names = [{sample.name for sample in samples if sample.labels["organization"] == name} for name in ("a", "b")]
+    assert names[0] == {"dcmon_organization_unavailable", "dcmon_parked_messages"}
+    assert {"dcmon_due_windows", "dcmon_waiting_notifications", "dcmon_failing_rules"} <= names[1]
 
 
 def test_activity_of_many_organizations_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
