@@ -585,6 +585,16 @@ def test_database_in_another_encoding_is_found(healthy: Healthy, server_url: str
         connection.execute(f"drop database {name} with (force)".encode())
 
 
+def test_organization_that_can_not_be_read_is_found(healthy: Healthy) -> None:
+    """A table is missing, as after a restore that ended halfway."""
+    healthy.execute("alter table alerts rename to old_alerts")
+
+    facts = {finding.fault.code: finding.fact for finding in healthy.findings()}
+
+    assert facts["organization-unreadable"].organization == "acme"
+    assert 'relation "alerts" does not exist' in facts["organization-unreadable"].sentence
+
+
 def test_organization_that_is_not_read_leaves_out_no_other(healthy: Healthy) -> None:
     """It is named, and what is wrong in the others is found all the same."""
     engine = db.engine(healthy.url)
