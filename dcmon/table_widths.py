@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 # Fields whose values people type or copy into further commands; their words are never broken.
@@ -23,7 +24,7 @@ class Fit(NamedTuple):
     hidden: Sequence[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Column:
     """A column, with the lengths of its longest word and of its longest line, and of the words of its cells."""
 
@@ -36,6 +37,11 @@ class _Column:
     @property
     def least(self) -> int:
         return self.word if self.is_name or self.word <= SHORT_WORD else LEAST
+
+    @property
+    def weight(self) -> int:
+        """What a line less of one of its cells is worth."""
+        return NAME_WEIGHT if self.is_name else 1
 
     def heights(self, width: int) -> list[int]:
         """Return how many lines each cell has in a width."""
@@ -90,31 +96,37 @@ def _shared(columns: Sequence[_Column], width: int) -> dict[str, int]:
     widths = {column.key: column.least for column in columns}
     left = width - _total(columns, lambda column: column.least)
     left -= _widen(widths, {column.key: column.word for column in columns}, left)
-    while best := _best_step(columns, widths, left):
+    heights = cache(_Column.heights)
+    while best := _best_step(columns, widths, left, heights):
         key, more = best
         widths[key], left = widths[key] + more, left - more
     _widen(widths, {column.key: column.line for column in columns}, left)
     return widths
 
 
-def _best_step(columns: Sequence[_Column], widths: Mapping[str, int], left: int) -> tuple[str, int] | None:
+def _best_step(
+    columns: Sequence[_Column], widths: Mapping[str, int], left: int, heights: Callable[[_Column, int], list[int]]
+) -> tuple[str, int] | None:
     """Return the column that gets characters, and how many, so that each of them saves most; None if none saves any."""
-    heights = {column.key: column.heights(widths[column.key]) for column in columns}
-    now, best, most = _cost(columns, heights), None, 0.0
+    best, most = None, 0.0
     for column in columns:
+        now = heights(column, widths[column.key])
+        others = [heights(other, widths[other.key]) for other in columns if other is not column]
+        rows = [max(row) for row in zip(*others, strict=True)] or [1] * len(now)
+        cost = _cost(column, rows, now)
+        largest = cost - _cost(column, rows, [1] * len(now))
         for more in range(1, min(left, column.line - widths[column.key]) + 1):
-            wider = column.heights(widths[column.key] + more)
-            if wider != heights[column.key]:
-                saved = (now - _cost(columns, {**heights, column.key: wider})) / more
-                if saved > most:
-                    best, most = (column.key, more), saved
+            if largest <= most * more:  # more characters can't save more each
+                break
+            saved = (cost - _cost(column, rows, heights(column, widths[column.key] + more))) / more
+            if saved > most:
+                best, most = (column.key, more), saved
     return best
 
 
-def _cost(columns: Sequence[_Column], heights: Mapping[str, Sequence[int]]) -> int:
-    rows: list[int] = [max(row) for row in zip(*heights.values(), strict=True)]
-    cells = [sum(heights[column.key]) * (NAME_WEIGHT if column.is_name else 1) for column in columns]
-    return ROW_WEIGHT * sum(rows) + sum(cells)
+def _cost(column: _Column, rows: Sequence[int], heights: Sequence[int]) -> int:
+    """Return what the heights of a column's cells cost. `rows`: the heights of the other cells of each row."""
+    return ROW_WEIGHT * sum(map(max, rows, heights)) + column.weight * sum(heights)
 
 
 def _widen(widths: dict[str, int], wanted: Mapping[str, int], left: int) -> int:

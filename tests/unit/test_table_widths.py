@@ -1,5 +1,7 @@
 """The widths of columns: names stay whole, other columns are folded or hidden."""
 
+import cProfile
+import pstats
 import textwrap
 
 from hypothesis import given
@@ -63,3 +65,21 @@ def test_widths_never_exceed_the_terminal(rows: list[list[str]]) -> None:
     texts = {key: [key, *(row[at] for row in rows)] for at, key in enumerate(["id", "note", "reason"])}
     widths, _ = fit(texts, 60, [])
     assert sum(widths.values()) + GAP * (len(widths) - 1) <= 60
+
+
+def test_wide_terminal_costs_little() -> None:
+    """Each width of each cell is measured at most once, not again for each character that a column gets."""
+    columns, rows, width = 10, 100, 300
+    texts = {
+        f"column {n}": ["x" * (3 + (n + row) % 7) + " y" * (row % 40) for row in range(rows)] for n in range(columns)
+    }
+
+    with cProfile.Profile() as profile:
+        fit(texts, width, [])
+
+    calls = [
+        stat.ncalls
+        for name, stat in pstats.Stats(profile).get_stats_profile().func_profiles.items()
+        if name == "_height"
+    ]
+    assert 0 < int(calls[0]) <= columns * rows * width / 10
