@@ -35,26 +35,27 @@ PROCESS_COLUMNS = {  # headings by key
 def report(current: "Status", *, quiet: bool) -> Page:
     """Show processes, queues and problems; with `quiet` only problems."""
     problems = _problem_lines(current.problems)
-    if quiet and not current.problems and current.failure is None:
-        problems = _parts_down(current)
+    if not current.problems and current.failure is None:
+        problems = [*(_parts_down(current) if quiet else []), *_not_read(current)]
     if current.difference is not None and (problems or not quiet):
         problems += [f"{OTHER_SETTINGS} {current.difference.sentence}", Copied(f"    {current.difference.command}")]
     parts: list[Part] = [*([] if quiet else _process_parts(current)), Lines(problems, hanging=4)]
     if not quiet and current.failure is None:
         last = _held_alert_lines(current.waiting["notifications_held_by"])
         if not problems and not last:
-            last = ["All is well." if not current.exit_code else _nothing_else(current)]
+            last = ["All is well." if not current.exit_code else "Nothing else is wrong."]
         parts.append(Lines(last, hanging=4))
     remarks = [] if current.is_running or current.failure is not None else [NONE_RUNS]
     return Page(_json_row(current), parts, remarks, [problem.code for problem in current.problems])
 
 
-def _nothing_else(current: "Status") -> str:
+def _not_read(current: "Status") -> list[str]:
+    """Say that some organizations are not known: without a problem, that is the reason of the exit code."""
     unknown = current.waiting["organizations_unknown"]
     if not unknown:
-        return "Nothing else is wrong."
+        return []
     were = "organization was" if unknown == 1 else "organizations were"
-    return f'No problem is known, and {unknown:,} {were} not read yet: "dcmon wait --for health" reads all.'
+    return [f'No problem is known, and {unknown:,} {were} not read yet: "dcmon wait --for health" reads all.']
 
 
 def is_failure_shown(current: "Status") -> bool:

@@ -131,6 +131,21 @@ def test_quiet_status_names_the_part_that_is_down(part: dict[str, Any], line: st
     assert lines(Status([part], [], WAITING, [], NOW)) == [line]
 
 
+def test_organizations_that_were_not_read_are_said() -> None:
+    """They are why the exit code is 1: of that, cron sends a mail only if there is a line."""
+    waiting = {**WAITING, "organizations": 200, "organizations_not_read": 2, "organizations_unknown": 2}
+    unread = Status([], [], waiting, [], NOW, unknown={"problems": "Organizations a and b could not be read."})
+    line = 'No problem is known, and 2 organizations were not read yet: "dcmon wait --for health" reads all.'
+    difference = SettingsDifference("Settings of … (pid 7): DCMON_URL.", "dcmon down && dcmon up", NOW)
+
+    assert (unread.exit_code, lines(unread)) == (1, [line])
+    for current in (unread, replace(unread, difference=difference)):
+        page = view.report(current, quiet=False)
+        shown = [shown for part in page.parts if isinstance(part, Lines) for shown in part.lines]
+        assert line in shown
+        assert "All is well." not in shown
+
+
 def test_states_are_the_same_in_tables_and_in_data() -> None:
     parts = [{"name": "redis", "state": PartState.DOES_NOT_ANSWER}, {"name": "leader", "state": PartState.LEADS}]
     worker = {"kind": "notify", "host": "box", "pid": 1, "since": NOW, "last_heartbeat": NOW, "state": "works"}
