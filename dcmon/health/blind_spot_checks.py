@@ -1,5 +1,6 @@
 """Health checks of what is not seen or not heard: receivers that fail, undelivered alerts, monitors without a value."""
 
+import re
 from collections.abc import Iterator
 
 from dcmon import durations
@@ -24,7 +25,8 @@ from dcmon.states import HeldBy, ReceiverKind
 # What a person types for the address of a receiver, by its kind.
 ADDRESSES = {ReceiverKind.EMAIL: "ADDRESS", ReceiverKind.COMMAND: "-- PROGRAM", ReceiverKind.PAGERDUTY: "--key -"}
 ALLOW = "DCMON_WEBHOOKS__ALLOW"  # what each refusal of the egress guard names, and what a person changes then
-SMTP_HOST = "DCMON_SMTP__HOST"
+SMTP_HOST, SMTP_USER = "DCMON_SMTP__HOST", "DCMON_SMTP__USERNAME"
+LOGIN_REFUSED = re.compile(r"^The mail server: 53\d ")  # it is about the login, not about the receiver's address
 MAX_REASON_LENGTH = 200  # characters of what a receiver answered, or of a result's reason
 
 
@@ -126,6 +128,8 @@ def receiver_command(org: str, name: str, kind: str, error: str) -> str:
     change = f"{dcmon} receiver set {receiver} {address}"
     if ALLOW in error:
         change = f"dcmon config show {ALLOW} --origin"
+    elif kind == ReceiverKind.EMAIL and LOGIN_REFUSED.search(error):
+        change = f"dcmon config show {SMTP_USER} --origin"
     elif kind == ReceiverKind.EMAIL and not attempt.is_refusal(None, error):  # the mail server was not reached
         change = f"dcmon config show {SMTP_HOST} --origin"
     return f"{change} && {dcmon} receiver test {receiver}"

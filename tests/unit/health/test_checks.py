@@ -444,6 +444,22 @@ def test_receiver_that_fails_each_time_is_named() -> None:
     assert (problem.name, problem.sentence.endswith(f" UTC; cmd: {error}")) == ("notifications stuck", True)
 
 
+@pytest.mark.parametrize(
+    ("error", "change"),
+    [
+        ("535 5.7.8 Authentication credentials invalid", "dcmon config show DCMON_SMTP__USERNAME --origin"),
+        ("530 5.7.0 Authentication required", "dcmon config show DCMON_SMTP__USERNAME --origin"),
+        ("[Errno 111] Connection refused", "dcmon config show DCMON_SMTP__HOST --origin"),
+        ("it refused ann@acme.example (550 No such user)", "dcmon --org acme receiver set mail ADDRESS"),
+    ],
+)
+def test_command_for_a_failed_mail_is_about_its_cause(error: str, change: str) -> None:
+    error = f"The mail server: {error}"
+    failing = FailingReceiver("mail", 1, JUST_NOW, None, error, True, ReceiverKind.EMAIL)
+    (problem,) = checks.find_problems(with_organization(failing_receivers=[failing]), BOUNDS)
+    assert problem.command == f"{change} && dcmon --org acme receiver test mail"
+
+
 def test_process_that_says_why_it_ends_is_shown_with_it() -> None:
     """It was called a crash, and the command showed a log, though the message names what mends it."""
     place, times = ("ingest", "box"), [ago(minutes=3), ago(minutes=2), ago(seconds=9)]
