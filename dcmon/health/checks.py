@@ -227,18 +227,28 @@ def _check_organizations(snapshot: HealthSnapshot, limits: Health) -> Iterator[P
     unavailable: dict[tuple[ProblemName, str], list[OrganizationHealth]] = {}
     for org in snapshot.organizations:
         if org.unavailable_reason is not None:
-            unavailable.setdefault(_unavailability(org), []).append(org)
-    for (name, command), orgs in unavailable.items():
+            name, command = _unavailability(org)
+            # What PostgreSQL says is one reason, though the command for it names the organization.
+            cause = org.unavailable_reason if name is ProblemName.ORGANIZATION_UNREADABLE else command
+            unavailable.setdefault((name, cause), []).append(org)
+    for (name, _), orgs in unavailable.items():
         can = "can't be read" if orgs[0].is_unreadable else "can't be opened"
         if len(orgs) > MOST_SINGLE_ORGANIZATIONS:
             names = some_of([org.name for org in orgs])
             sentence = f"{len(orgs):,} organizations {can} ({names}): {orgs[0].unavailable_reason}"
-            yield Problem(name, Severity.HIGH, sentence, command, _unavailable_since(snapshot, orgs[0]))
+            yield Problem(name, Severity.HIGH, sentence, _command_for_all(orgs), _unavailable_since(snapshot, orgs[0]))
             continue
         for org in orgs:
+            _, command = _unavailability(org)
             known = "" if org.is_counted or not org.is_unreadable else " Its problems and its alerts are not known."
             sentence = f"Organization {org.name} {can}: {org.unavailable_reason}{known}"
             yield Problem(name, Severity.HIGH, sentence, command, _unavailable_since(snapshot, org), org.name)
+
+
+def _command_for_all(orgs: Sequence[OrganizationHealth]) -> str:
+    """Return the command for several organizations with one reason: without a name, if each has one of its own."""
+    commands = {_unavailability(org)[1] for org in orgs}
+    return commands.pop() if len(commands) == 1 else "dcmon doctor"
 
 
 def _unavailable_since(snapshot: HealthSnapshot, org: OrganizationHealth) -> datetime:

@@ -608,6 +608,21 @@ def test_quarantine_limits_are_settings() -> None:
     assert subjects(quarantine=0, quarantine_rows=1) == {"acme/credit/v1", "acme/credit/v2"}
 
 
+def test_many_organizations_that_can_not_be_read_are_one_problem() -> None:
+    """One role that lost a privilege must not be 2,000 mails; another reason is another problem."""
+    unreadable = [
+        OrganizationHealth(f"o{number}", is_counted=False, unavailable_reason="No permission.", is_unreadable=True)
+        for number in range(2_000)
+    ]
+    other = OrganizationHealth("p", is_counted=False, unavailable_reason="No table.", is_unreadable=True)
+    found = checks.find_problems(replace(healthy(), organizations=[*unreadable, other]), BOUNDS)
+
+    assert {(problem.subject, problem.command) for problem in found} == {
+        ("", "dcmon doctor"), ("p", "dcmon doctor --org p"),
+    }  # fmt: skip
+    assert "2,000 organizations can't be read (o0, o1, o2 and 1,997 more): No permission." in found[0].sentence
+
+
 def test_many_organizations_that_stay_closed_are_one_problem() -> None:
     behind = [
         OrganizationHealth(f"o{number}", unavailable_reason="It is at 0001.", is_schema_behind=True)
