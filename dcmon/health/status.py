@@ -60,6 +60,7 @@ HOLDERS = {  # the commands that show what holds notifications back
     HeldBy.PAUSE: "receiver show {}",
     HeldBy.ALERT: "notification list --state held",
 }
+FEW_REASONS = 3  # why numbers are not known: there may be one for each of thousands of organizations
 GOOD_STATES = (PartState.RUNNING, PartState.ANSWERS, PartState.LEADS)
 
 
@@ -340,9 +341,20 @@ def _is_unread(org: OrganizationHealth) -> bool:
     return not org.is_counted and org.unavailable_reason is None
 
 
+def _unavailable_reason(org: OrganizationHealth) -> str:
+    """Return why an organization can't be read; what PostgreSQL says of it does not name it."""
+    reason = org.unavailable_reason or ""
+    is_named = not org.is_unreadable or org.lock is not None
+    return reason if is_named else f"Organization {org.name} can't be read: {reason}"
+
+
 def unknown(snapshot: HealthSnapshot) -> dict[str, str]:
     """Return why numbers of backlogs or of problems are not known, or are not those of all organizations, by name."""
-    reasons = [org.unavailable_reason for org in snapshot.organizations if org.unavailable_reason]
+    unavailable = [org for org in snapshot.organizations if org.unavailable_reason]
+    all_reasons = list(dict.fromkeys(_unavailable_reason(org) for org in unavailable))
+    reasons = all_reasons[:FEW_REASONS]
+    if len(all_reasons) > FEW_REASONS:
+        reasons.append(f"In all, {len(unavailable):,} organizations can't be read.")
     unread = [org.name for org in snapshot.organizations if _is_unread(org)]
     if unread:
         subject = f"Organization {unread[0]}" if len(unread) == 1 else f"Organizations {some_of(unread)}"

@@ -1,5 +1,6 @@
 """The conditions of `dcmon wait`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,6 +61,18 @@ def test_backlogs_that_could_not_be_read_are_unknown() -> None:
     assert _reasons(current, {"lag"}) == ["Kafka does not answer."]
     said = "Organization globex is locked. Organization initech could not be read."
     assert _reasons(current, {"due", "notifications"}) == [said]
+
+
+def test_reasons_of_many_organizations_are_few() -> None:
+    """The line of `dcmon wait` had one for each, also where all say the same, and what PostgreSQL says names none."""
+    behind = [OrganizationHealth(f"o{n}", is_counted=False, unavailable_reason="It is at 0001.") for n in range(20)]
+    broken = [replace(org, unavailable_reason="No table.", is_unreadable=True) for org in behind]
+
+    assert unknown(HealthSnapshot(NOW, organizations=behind))["problems"] == "It is at 0001."
+    assert unknown(HealthSnapshot(NOW, organizations=broken))["problems"] == (
+        "Organization o0 can't be read: No table. Organization o1 can't be read: No table."
+        " Organization o2 can't be read: No table. In all, 20 organizations can't be read."
+    )
 
 
 def test_lag_without_kafka_is_zero() -> None:
