@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, event
 
 PATIENCE = 3.0  # seconds: most waits are shorter, as a migration locks a table for one second at the longest
 EVERY = 1.0  # seconds
+AGAIN = 30.0  # seconds between two looks at one statement
 # The oldest session that the given one waits for, and the table that it waits for; null for a lock of another kind.
 HOLDER = """
 select a.pid, coalesce(nullif(a.application_name, ''), 'unknown'), coalesce(a.state, 'unknown'), a.xact_start, (
@@ -32,7 +33,7 @@ def announce(engine: Engine, say: Callable[[str], None]) -> None:
 
 
 class _Watched:
-    """The statements of an engine that run now, by connection: the process of PostgreSQL, and since when."""
+    """The statements of an engine that run now, by connection: the process of PostgreSQL, and when to look at it."""
 
     def __init__(self, engine: Engine, say: Callable[[str], None]) -> None:
         self._engine, self._say = engine, say
@@ -43,7 +44,7 @@ class _Watched:
     def begin(self, connection: Connection, *_: Any) -> None:
         raw = connection.connection.driver_connection
         assert raw is not None
-        self._running[id(connection)] = (raw.info.backend_pid, time.monotonic())
+        self._running[id(connection)] = (raw.info.backend_pid, time.monotonic() + PATIENCE)
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, daemon=True, name="lock waits")
             self._thread.start()
@@ -58,10 +59,12 @@ class _Watched:
     def _watch(self) -> None:
         while True:
             time.sleep(EVERY)
-            long_ago = time.monotonic() - PATIENCE
-            for process, started_at in list(self._running.values()):
-                if started_at < long_ago:
+            now = time.monotonic()
+            for connection, (process, due) in list(self._running.items()):
+                if due <= now:
                     self._look_at(process)
+                    if self._running.get(connection) == (process, due):
+                        self._running[connection] = process, now + AGAIN
 
     def _look_at(self, process: int) -> None:
         url = self._engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
@@ -79,4 +82,6 @@ def _sentence(holder: int, application: str, state: str, since: Any, table: str 
     held = f"locked table {table}" if table else "a lock that is needed"
     age = f", since {since:%Y-%m-%d %H:%M:%S %Z}" if since else ""
     blocker = f"session {holder} of PostgreSQL ({application}, {state}{age})"
+    if table is None and application.startswith("dcmon "):
+        return f"Waiting: {blocker} has {held}. It is dcmon itself: the wait is over when its work is done."
     return f'Waiting: {blocker} has {held}. In psql, "select pg_terminate_backend({holder})" would end it.'

@@ -30,12 +30,13 @@ def of_schemas(engine: Engine, schemas: Sequence[str]) -> dict[str, str | None]:
 def _read(engine: Engine, schemas: Sequence[str]) -> dict[str, str | None]:
     """Return the revisions of a few schemas that exist, in a transaction that holds their locks only for a moment."""
     statement = " union all ".join(map(_select, schemas))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        try:
+    try:
+        with engine.connect() as connection:  # no autocommit: the engine's limit of waits for locks is of transactions
             return {row[0]: row[1] for row in connection.exec_driver_sql(statement)}
-        except ProgrammingError as error:
-            if sqlstate(error) not in (UNDEFINED_TABLE, UNDEFINED_SCHEMA):
-                raise
+    except ProgrammingError as error:
+        if sqlstate(error) not in (UNDEFINED_TABLE, UNDEFINED_SCHEMA):
+            raise
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         return {schema: revision(connection, schema) for schema in schemas}  # one of them was deleted meanwhile
 
 

@@ -120,7 +120,8 @@ def _period(
     end = max((point.end for point in points), default=None)
     earliest = min((version.earliest for version in model_versions if version.earliest), default=now)
     newest = max((version.watermark for version in model_versions if version.watermark), default=now)
-    return span.since or start or earliest, span.until or max(end or newest, newest)
+    last = span.until or max(end or newest, newest)
+    return min(span.since or start or earliest, last), last
 
 
 def monitor_series(session: Session, monitor_id: int, windows: int = MOST_WINDOWS) -> ModelSeries:

@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from dcmon import errors
 from dcmon.commands.operations import status
+from dcmon.commands.operations.status import LOCK_WAIT
 from dcmon.db.migrations import MigrationState
 from dcmon.nearest import unknown
 from dcmon.output_parts import Fields, Page
@@ -107,6 +109,7 @@ def _shown(value: int | None) -> str:
 
 def _read(app: "App", names: set[str]) -> tuple[dict[str, int | None], str]:
     """Return the values of conditions, None where one is not known, and the reason for that."""
+    app.lock_wait = LOCK_WAIT
     try:
         values = dict[str, int | None]()
         if MIGRATED in names:
@@ -122,6 +125,8 @@ def _read(app: "App", names: set[str]) -> tuple[dict[str, int | None], str]:
             return values, " ".join(_reasons(current, names))
     except (errors.Unreachable, errors.Unavailable, errors.SchemaOutOfDate, errors.NothingRuns) as error:
         return {}, str(error)
+    except DBAPIError as error:  # a table is locked, for example
+        return {}, str(error.orig or error).strip().partition("\n")[0]
     return values, ""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SERVERS = ("up", "serve", "worker", "demo")
-PATIENT = ("migrate", "audit", "wait", "status", "doctor")  # they limit their waits themselves, or may take hours
+PATIENT = ("audit", "wait", "status", "doctor")  # they limit their waits themselves, or may take hours
 READ_WAIT = timedelta(seconds=30)
 TIME_RANGE = ("--since", "--until")  # options that are the two ends of one range
 

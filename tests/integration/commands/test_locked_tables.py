@@ -45,6 +45,14 @@ def test_command_that_waits_names_whom_it_waits_for(
     assert process.returncode == 0
 
 
+def test_wait_for_a_migration_ends_in_time(dcmon: Dcmon, database_url: str) -> None:
+    """Also where it can't see if one is needed: in CI, --timeout is a promise."""
+    with locked(database_url, "org_1.alembic_version"):
+        done = dcmon("wait", "--for", "migrated", "--timeout", "1s")
+    assert done.returncode == 124
+    assert "lock timeout" in done.stderr
+
+
 @pytest.mark.thorough
 def test_list_of_a_locked_table_ends_with_exit_6(dcmon: Dcmon, database_url: str) -> None:
     """After half a minute, so that cron and a script come to an end."""
