@@ -53,7 +53,7 @@ def _as_known(problem: Problem, known_at: datetime | None) -> Problem:
     if known_at is None or problem.name in UNAVAILABLE:
         return problem
     at = format_moment(known_at)
-    return replace(problem, sentence=f"{problem.sentence} So it was {at}: the organization can't be read now.")
+    return replace(problem, sentence=f"{problem.sentence} This is from {at}: the organization can't be read now.")
 
 
 def with_known_start(problems: Iterable[Problem], known: Mapping[ProblemKey, datetime]) -> list[Problem]:

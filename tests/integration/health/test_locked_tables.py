@@ -79,7 +79,7 @@ def test_problems_of_a_locked_organization_stay(app: App, database_url: str, tar
     readable = replace(now, is_unreadable=False, unavailable_reason=None, lock=None, read_at=None)
     assert msgspec.json.encode(readable) == msgspec.json.encode(known)
     assert (lock.name, kept.name, kept.subject) == ("table locked", before.name, before.subject)
-    assert kept.sentence.startswith(f"{before.sentence} So it was ")
+    assert kept.sentence.startswith(f"{before.sentence} This is from ")
     assert "not known" not in lock.sentence
     assert problems(app, look) == [before]
 
